@@ -1,0 +1,60 @@
+"""fill, copy, arange: memory written from numbers or from other memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+
+__all__ = ["enter"]
+
+
+def fill(facts: Any) -> Any:
+    """Set every element to one number."""
+    value = facts.attributes["value"]
+    return lambda out: out.fill(value)
+
+
+def copy(facts: Any) -> Any:
+    """Elements from one array to another of the same shape, converted."""
+    source, target = facts.inputs[0].dtype, facts.outputs[0].dtype
+    if source.is_complex and not target.is_complex and target.category:
+        return _drop_imaginary
+    if source.category == 2 and target.category == 1:
+        return _truncate
+    if target.category == 0 and source.category:
+        return _test
+    return _plain
+
+
+def _plain(input: np.ndarray, out: np.ndarray) -> None:
+    np.copyto(out, input, casting="unsafe")
+
+
+def _test(input: np.ndarray, out: np.ndarray) -> None:
+    np.not_equal(input, 0, out)
+
+
+def _drop_imaginary(input: np.ndarray, out: np.ndarray) -> None:
+    np.copyto(out, input.real, casting="unsafe")
+
+
+def _truncate(input: np.ndarray, out: np.ndarray) -> None:
+    # Through int64 a value out of a narrow type's range wraps around, as PyTorch's conversion does.
+    with np.errstate(all="ignore"):
+        np.copyto(out, input.astype(np.int64), casting="unsafe")
+
+
+def arange(out: np.ndarray, *, start: Any, step: Any) -> None:
+    """Element i becomes ``start + i * step``."""
+    i = np.arange(out.shape[0], dtype=np.int64 if out.dtype.kind in "iub" else np.float64)
+    np.copyto(out, start + i * step, casting="unsafe")
+
+
+def enter(table: KernelTable) -> None:
+    """Put these kernels into a table."""
+    table.add("fill", fill, specialize=True)
+    table.add("copy", copy, specialize=True)
+    table.add("arange", arange)

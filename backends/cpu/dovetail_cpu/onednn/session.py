@@ -1,0 +1,90 @@
+"""What each thread keeps between oneDNN calls: a stream, an arena, and its recent programs.
+
+oneDNN's memory objects hold one address at a time, so threads cannot share a program.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from dovetail_cpu.onednn.api import IN_ORDER, OneDnnError
+from dovetail_cpu.onednn.library import Library, load
+
+__all__ = ["CAPACITY", "Session", "current"]
+
+CAPACITY = 256
+"""Programs kept per thread; the least recently made ones go first."""
+
+_KEPT_ARENA = 1 << 28  # a larger arena serves one call and is given back
+
+
+class Session:
+    """One thread's stream, arena and programs.
+
+    Attributes:
+        stream: the ``dnnl_stream_t`` handle.
+        arena: the buffer that programs of this thread share; it only grows.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.stream = library.api.new("stream_create", library.engine, IN_ORDER)
+        self.arena = np.empty(0, np.uint8)
+        self._base = 0
+        self._plans: dict[Hashable, Any] = {}
+
+    def __del__(self) -> None:
+        stream = getattr(self, "stream", None)
+        if stream:
+            self.library.api.stream_destroy(stream)
+
+    def reserve(self, nbytes: int) -> int:
+        """The address of at least ``nbytes`` bytes, aligned to a cache line."""
+        if nbytes > self.arena.size:
+            buffer = np.empty(nbytes + 64, np.uint8)
+            skip = -buffer.ctypes.data % 64
+            self.arena = buffer[skip:]
+            self._base = self.arena.ctypes.data
+        return self._base
+
+    def trim(self) -> None:
+        """Give back an arena that is too large to keep."""
+        if self.arena.size > _KEPT_ARENA:
+            self.arena, self._base = np.empty(0, np.uint8), 0
+
+    def plan(self, key: Hashable, make: Callable[..., Any], *arguments: Any) -> Any:
+        """The plan kept under ``key``, made by ``make(library, *arguments)`` where there is none.
+
+        None where the library cannot do it (:class:`OneDnnError`), and that is kept as well.
+        """
+        plans = self._plans
+        if key in plans:
+            return plans[key]
+        if len(plans) >= CAPACITY:
+            del plans[next(iter(plans))]
+        try:
+            plan = make(self.library, *arguments)
+        except OneDnnError:
+            plan = None
+        plans[key] = plan
+        return plan
+
+
+class _PerThread(threading.local):
+    session: Session | None = None
+
+
+_local = _PerThread()
+
+
+def current() -> Session | None:
+    """This thread's session; None where oneDNN is not in use."""
+    session = _local.session
+    library = load()
+    if session is None or session.library is not library:  # the latter after a fork
+        session = _local.session = None if library is None else Session(library)
+    return session

@@ -1,0 +1,171 @@
+"""In-place writes and autograd: version checks, and new history for a base and its views.
+
+Writing through a view changes its base. If that write was recorded, the base gets a node that takes
+the gradient apart (the written region, and the rest), and every live view gets its history from
+the base again.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import CodeType
+from typing import Any
+
+from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.graph import BackwardInfo, Node, next_sequence
+
+__all__ = ["check_writable", "modified_error", "note_write", "rebase", "user_line"]
+
+_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def _user_frame() -> tuple[CodeType, int] | None:
+    frame = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith((_HOME, "<dovetail")):
+            return frame.f_code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _describe(place: tuple[CodeType, int] | None) -> str:
+    if place is None:
+        return "an unknown line"
+    code, instruction = place
+    line = code.co_firstlineno
+    for start, end, number in code.co_lines():
+        if start <= instruction < end and number is not None:
+            line = number
+    text = linecache.getline(code.co_filename, line).strip()
+    return f'File "{code.co_filename}", line {line}, in {code.co_name}' + (
+        f"\n    {text}" if text else ""
+    )
+
+
+def user_line() -> str:
+    """The nearest caller outside this package, as a traceback entry."""
+    return _describe(_user_frame())
+
+
+def note_write(storage: Any, operator: str) -> None:
+    """Count an in-place write to ``storage`` and remember who did it."""
+    storage.version += 1
+    storage.writer = (operator, _user_frame())
+
+
+def modified_error(node: Node, value: Any, version: int) -> RuntimeError:
+    """PyTorch's error for a saved tensor that was written to, with who wrote it and where."""
+    storage = value._storage
+    operator, place = storage.writer or ("an in-place operation", None)
+    kind = f"{value.device.type}.{value.dtype.name} {list(value.shape)}"
+    forward = f"\nThe forward call of {node.name()} was at:\n{node.line}" if node.line else ""
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: [{kind}], saved by {node.name()}, is at version {storage.version}; "
+        f"expected version {version} instead. It was last written by {operator} at\n"
+        f"  {_describe(place)}\n"
+        "Write out of place there, or clone() the tensor before the operation that saves it."
+        f"{forward}"
+    )
+
+
+def check_writable(tensor: Any, operator: str) -> None:
+    """Raise PyTorch's error when an in-place write may not be recorded on ``tensor``.
+
+    Raises:
+        RuntimeError: a leaf that requires grad (or a view of one), an expanded tensor, or an
+            inference tensor outside inference mode.
+    """
+    node = tensor._node
+    if mode.grad and node is not None:
+        base = tensor._base
+        if node.accumulates:
+            raise RuntimeError(
+                "a leaf Variable that requires grad is being used in an in-place operation."
+                f" ({operator}: work under no_grad(), or on a clone())"
+            )
+        if base is not None and base._node is not None and base._node.accumulates:
+            raise RuntimeError(
+                "a view of a leaf Variable that requires grad is being used in an in-place "
+                f"operation. ({operator}: work under no_grad(), or on a clone())"
+            )
+    spec = tensor._spec
+    if 0 in spec.strides and any(
+        s == 0 and n > 1 for n, s in zip(spec.shape, spec.strides, strict=True)
+    ):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation. "
+            f"({operator}, shape {tuple(spec.shape)}, strides {spec.strides})"
+        )
+    if tensor._inference and not mode.inference:
+        raise RuntimeError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed."
+            "You can make a clone to get a normal tensor before doing inplace update."
+        )
+
+
+def _strided_part(g: Any, base: Any, part: Any) -> Any:
+    """The elements of ``g`` (shaped as ``base``) that ``part``, a view of base, covers."""
+    laid_out = g._laid_out_as(base[0])
+    return laid_out.as_strided(part[0].shape, part[0].strides, part[1] - base[1])
+
+
+def rebase(tensor: Any, node: Node | None) -> None:
+    """Give ``tensor`` the history ``node`` after a write, and its base and views theirs.
+
+    Args:
+        tensor: what was written to.
+        node: the node of the value written; None when that value needs no gradient.
+    """
+    base = tensor._base
+    if base is None:
+        tensor._node = node
+        if tensor._views is not None:
+            _renew_views(tensor, skip=None)
+        return
+    if node is None and base._node is None:
+        return
+    where = (base._spec, base._offset)
+    part = (tensor._spec, tensor._offset)
+
+    def rest(g: Any) -> Any:
+        whole = g._laid_out_as(where[0]).clone()
+        whole = whole._laid_out_as(where[0])
+        view = whole.as_strided(part[0].shape, part[0].strides, part[1] - where[1])
+        view.zero_()
+        return whole
+
+    calls = ((rest, (0,)), (lambda g: _strided_part(g, where, part), (0,)))
+    made = Node()
+    made.info = BackwardInfo("copy_slices", calls, (), (where[0], part[0]))
+    made.sequence = next_sequence()
+    made.next = (base._node, node)
+    made.saved = ()
+    base._node = made
+    _renew_views(base, skip=None)
+
+
+def _renew_views(base: Any, skip: Any) -> None:
+    where = (base._spec, base._offset)
+    for reference in base._views or ():
+        view = reference()
+        if view is None or view is skip:
+            continue
+        if base._node is None:
+            view._node = None
+            continue
+        part = (view._spec, view._offset)
+
+        def whole(g: Any, part: Any = part) -> Any:
+            return g._embed(where, part)
+
+        made = Node()
+        made.info = BackwardInfo("as_strided", ((whole, (0,)),), (), (where[0],))
+        made.sequence = next_sequence()
+        made.next = (base._node,)
+        made.saved = ()
+        view._node = made

@@ -1,0 +1,138 @@
+"""From an operator's gradient functions to the BackwardInfo of one resolved call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence, save
+
+if TYPE_CHECKING:
+    from dovetail.ops.schema import OpDef
+    from dovetail.spec import Spec
+
+__all__ = ["Recorder"]
+
+_NEEDS = -1
+_SPECS = -2
+
+
+class Recorder:
+    """Makes the nodes of one resolved call; one BackwardInfo per set of inputs that need gradients.
+
+    Args:
+        op: the operator.
+        facts: Spec, number type or None per input.
+        attributes: by name.
+        outputs: Spec per output.
+    """
+
+    __slots__ = ("attributes", "facts", "infos", "op", "outputs", "positions")
+
+    def __init__(
+        self,
+        op: OpDef,
+        facts: tuple[Any, ...],
+        attributes: dict[str, Any],
+        outputs: tuple[Spec, ...],
+    ) -> None:
+        self.op = op
+        self.facts = facts
+        self.attributes = attributes
+        self.outputs = outputs
+        self.infos: dict[Any, BackwardInfo] = {}
+        self.positions = tuple(i for i in op.differentiable if outputs[i].dtype.category >= 2)
+
+    def info(self, needs: Any) -> BackwardInfo:
+        """The BackwardInfo for ``needs`` (a bit mask, or a tuple of bool per input)."""
+        found = self.infos.get(needs)
+        if found is None:
+            flags = (
+                needs
+                if isinstance(needs, tuple)
+                else tuple(bool(needs >> i & 1) for i in range(len(self.facts)))
+            )
+            found = self.infos[needs] = self._make(flags)
+        return found
+
+    def _make(self, needs: tuple[bool, ...]) -> BackwardInfo:
+        op = self.op
+        specs = tuple(None if f is None or isinstance(f, type) else f for f in self.facts)
+        saves: list[int] = []
+        gradient = op.gradient
+        if callable(gradient):
+            joint = self._bind(gradient, saves)
+            return BackwardInfo(op.name, (), tuple(saves), specs, joint, self.outputs)
+        calls = tuple(
+            self._bind(gradient[name], saves) if need and gradient.get(name) is not None else None
+            for name, need in zip(op.inputs, needs, strict=False)
+        )
+        return BackwardInfo(op.name, calls, tuple(saves), specs, None, self.outputs)
+
+    def _bind(
+        self, function: Callable[..., Any], saves: list[int]
+    ) -> tuple[Callable[..., Any], tuple[int, ...]]:
+        """``(function, positions)``: where each parameter comes from in ``(g, *saved)``."""
+        op, count = self.op, len(self.facts)
+        names = op.parameter_names(function)
+        positions: list[int] = []
+        asked: list[str] = []
+        constants: dict[str, Any] = {}
+
+        def saved(position: int) -> int:
+            if position not in saves:
+                saves.append(position)
+            return 1 + saves.index(position)
+
+        for name in names:
+            if name == "g":
+                positions.append(0)
+            elif name == "needs":
+                positions.append(_NEEDS)
+            elif name == "specs":
+                constants[name] = self.facts
+                continue
+            elif name in op.inputs and not op.variadic:
+                positions.append(saved(op.inputs.index(name)))
+            elif name == "out":
+                positions.append(saved(count))
+            elif name.startswith("out") and name[3:].isdigit():
+                positions.append(saved(count + int(name[3:])))
+            elif name in self.attributes:
+                constants[name] = self.attributes[name]
+                continue
+            else:
+                raise TypeError(f"{op.name}: its gradient asks for unknown {name!r}")
+            asked.append(name)
+        if not constants:
+            return function, tuple(positions)
+        if names[: len(asked)] == tuple(asked):
+            from functools import partial
+
+            return partial(function, **constants), tuple(positions)
+
+        def call(*values: Any) -> Any:
+            return function(**dict(zip(asked, values, strict=True)), **constants)
+
+        return call, tuple(positions)
+
+    def record(self, inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
+        """Put a node behind ``outs``; called only when an input needs a gradient."""
+        positions = self.positions
+        if not positions:
+            return
+        edges = tuple([getattr(x, "_node", None) for x in inputs])
+        info = self.info(tuple([e is not None for e in edges]))
+        if info.joint is None and not any(info.calls):
+            return
+        node = Node()
+        node.info = info
+        node.sequence = next_sequence()
+        node.next = edges
+        node.saved = save(info, (*inputs, *outs)) if info.saves else ()
+        if len(positions) == 1 and len(self.op.differentiable) == 1:
+            outs[positions[0]]._node = node
+            return
+        node.outputs = len(outs)
+        for i in positions:
+            outs[i]._node = OutputNode(node, i)

@@ -1,0 +1,262 @@
+"""The contract between the core and a device: what a backend author implements.
+
+A backend is one object with a :class:`Runtime` (memory and transfers) and one
+:class:`KernelTable` (what the device computes). The core has already checked shapes, dtypes,
+devices and index bounds, promoted dtypes and allocated the outputs before a kernel runs.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dovetail.dtypes import ALL, dtype
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "Backend",
+    "DeviceInfo",
+    "Kernel",
+    "KernelTable",
+    "Layout",
+    "Runtime",
+]
+
+CONTRACT_VERSION = (1, 0)
+"""(major, minor). A table built for another major is refused with one sentence."""
+
+Layout = Literal["contiguous", "broadcast", "strided"]
+"""What a kernel accepts. ``contiguous``: dense row-major, all inputs of the output's shape;
+``broadcast``: also stride 0; ``strided``: any non-negative strides."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """Facts about one device.
+
+    Attributes:
+        name: the hardware's own name, for people.
+        dtypes: the element types that its memory and kernels can hold.
+        memory_total: bytes, or None where unknown.
+        version: the driver's or library's version, for people.
+        limits: anything else worth printing, such as ``{"work_group": 1024}``.
+    """
+
+    name: str
+    dtypes: tuple[dtype, ...] = ALL
+    memory_total: int | None = None
+    version: str = ""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One entry of a table.
+
+    Attributes:
+        function: ``function(*inputs, *outs, **attributes)``; writes its outputs, returns nothing.
+        dtypes: the dtypes of the first input it serves; None: every dtype of the device.
+        layout: what it accepts; the core packs with ``copy`` where it has less.
+        when: an extra condition on the call, given an object with one :class:`~dovetail.Spec`
+            per named input and the attributes; evaluated once per combination of specs.
+        broadcasts: the kernel broadcasts its inputs by itself, as NumPy's ufuncs do; otherwise
+            the core expands every input to the output's shape (stride 0) first.
+        scalars: Python numbers may come in place of 0-d arrays.
+        specialize: ``function(facts)`` is called once per combination of specs and returns the
+            function that runs; ``facts`` has inputs, outputs and attributes.
+    """
+
+    function: Callable[..., Any]
+    dtypes: frozenset[dtype] | None = None
+    layout: Layout = "strided"
+    when: Callable[[Any], bool] | None = None
+    broadcasts: bool = False
+    scalars: bool = False
+    specialize: bool = False
+
+
+class KernelTable:
+    """The kernels of a device: its capability is what this table holds.
+
+    Args:
+        contract: the contract version that the table was written for.
+        layout, broadcasts, scalars: defaults for entries that do not say (see :class:`Kernel`).
+
+    Example:
+        >>> import numpy as np
+        >>> table = KernelTable(broadcasts=True)
+        >>> table.update({"add": np.add, "exp": np.exp})
+        >>> sorted(table)
+        ['add', 'exp']
+    """
+
+    def __init__(
+        self,
+        *,
+        contract: tuple[int, int] = CONTRACT_VERSION,
+        layout: Layout = "strided",
+        broadcasts: bool = False,
+        scalars: bool = False,
+    ) -> None:
+        self.contract = contract
+        self._defaults: dict[str, Any] = {
+            "layout": layout,
+            "broadcasts": broadcasts,
+            "scalars": scalars,
+        }
+        self._entries: dict[str, list[Kernel]] = {}
+
+    def add(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        dtypes: Iterable[dtype] | None = None,
+        layout: Layout | None = None,
+        when: Callable[[Any], bool] | None = None,
+        broadcasts: bool | None = None,
+        scalars: bool | None = None,
+        specialize: bool = False,
+    ) -> None:
+        """Enter ``function`` as a kernel of operator ``name``; the latest that fits is used."""
+        given = {"layout": layout, "broadcasts": broadcasts, "scalars": scalars}
+        options = {k: self._defaults[k] if v is None else v for k, v in given.items()}
+        kinds = None if dtypes is None else frozenset(dtypes)
+        entry = Kernel(function, kinds, when=when, specialize=specialize, **options)
+        self._entries.setdefault(name, []).insert(0, entry)
+
+    def update(self, functions: Mapping[str, Callable[..., Any]], **options: Any) -> None:
+        """Enter many kernels at once: ``{"add": np.add, …}``, all with the same options."""
+        for name, function in functions.items():
+            self.add(name, function, **options)
+
+    def kernel(
+        self, name: str, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator form of :meth:`add`."""
+
+        def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+            self.add(name, function, **options)
+            return function
+
+        return enter
+
+    def remove(self, name: str) -> None:
+        """Take every kernel of ``name`` out of the table."""
+        self._entries.pop(name, None)
+
+    def copy(self) -> KernelTable:
+        """An independent table with the same entries."""
+        twin = KernelTable(contract=self.contract, **self._defaults)
+        twin._entries = {name: list(entries) for name, entries in self._entries.items()}
+        return twin
+
+    def entries(self, name: str) -> tuple[Kernel, ...]:
+        """The kernels of ``name``, the preferred first; empty where there is none."""
+        return tuple(self._entries.get(name, ()))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Any:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class Runtime(abc.ABC):
+    """Memory, transfers and waiting for all devices of one backend; nine methods are required.
+
+    A buffer is whatever :meth:`alloc` returns; the core never looks into it.
+    """
+
+    @abc.abstractmethod
+    def count(self) -> int:
+        """Devices present. Must not raise: 0, and keep the reason for :meth:`why_absent`."""
+
+    def why_absent(self) -> str:
+        """Why :meth:`count` is 0, and what to do about it."""
+        return "no device found"
+
+    @abc.abstractmethod
+    def info(self, index: int) -> DeviceInfo:
+        """Facts about device ``index``."""
+
+    @abc.abstractmethod
+    def alloc(self, nbytes: int, index: int) -> Any:
+        """``nbytes`` bytes of uninitialised memory on device ``index``.
+
+        Raises:
+            OutOfMemoryError: the device cannot give that much.
+        """
+
+    @abc.abstractmethod
+    def free(self, buffer: Any) -> None:
+        """Give back what :meth:`alloc` returned."""
+
+    @abc.abstractmethod
+    def h2d(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Copy the bytes of ``source`` (1-D, contiguous) into ``buffer`` at byte ``offset``."""
+
+    @abc.abstractmethod
+    def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
+        """Copy ``len(target)`` bytes of ``buffer`` from byte ``offset`` into ``target``."""
+
+    @abc.abstractmethod
+    def view(self, buffer: Any, offset: int, shape: Shape, strides: Shape, dtype: dtype) -> Any:
+        """The array that kernels take: ``offset`` and ``strides`` in bytes."""
+
+    @abc.abstractmethod
+    def synchronize(self, index: int) -> None:
+        """Wait for all work on device ``index``; errors of asynchronous work surface here."""
+
+    @abc.abstractmethod
+    def kernels(self) -> KernelTable:
+        """The table of this backend's kernels."""
+
+    # Optional, with defaults.
+
+    host_arrays: bool = False
+    """Arrays are NumPy arrays in host memory, allocated and owned by :meth:`empty_maker`."""
+
+    caching: bool = True
+    """Let the core keep freed blocks for the next allocation of a similar size."""
+
+    def empty_maker(self, shape: Shape, dtype: dtype, index: int) -> Callable[[], Any]:
+        """For ``host_arrays``: a function of no argument that returns a new array each call."""
+        raise NotImplementedError
+
+    def memory_free(self, index: int) -> int | None:
+        """Free bytes on the device, or None where unknown."""
+        return None
+
+    def copy_peer(
+        self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
+    ) -> bool:
+        """Copy between two devices of this backend; False: the core goes through the host."""
+        return False
+
+    def close(self) -> None:
+        """Release everything at exit."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the hook ``dovetail_backend`` returns.
+
+    Attributes:
+        runtime: memory and transfers.
+        version: the backend package's version, for people.
+        contract: the contract version it was written for.
+        doctor: an optional function that returns ``[(what is wrong, command that mends it)]``.
+    """
+
+    runtime: Runtime
+    version: str = ""
+    contract: tuple[int, int] = CONTRACT_VERSION
+    doctor: Callable[[], list[tuple[str, str]]] | None = None

@@ -1,0 +1,195 @@
+"""DeviceState: one device in use, its runtime, kernels, memory pool, and how tensors come to be on it.
+
+Two kinds of device. Where the runtime says ``host_arrays`` an output is one NumPy allocation and
+its Storage is made only when somebody needs it (a view, an in-place write). Elsewhere the core
+takes a block from the pool and asks the runtime for the array over it.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend.allocator import Pool
+from dovetail.device import device as Device
+from dovetail.device import resolve
+from dovetail.dtypes import dtype as DType
+from dovetail.errors import Unsupported
+from dovetail.spec import Spec
+from dovetail.storage import Storage
+from dovetail.tensor import Tensor, new_tensor
+
+__all__ = ["POOLED", "DeviceState", "small_bytes", "state_of"]
+
+POOLED = 1 << 15
+"""Host arrays of at least this many bytes come from the pool; smaller ones straight from NumPy."""
+
+
+class _Block(np.ndarray):
+    """Bytes lent by a pool; they go back when the last array over them is gone."""
+
+    pool: Pool | None = None
+    size = 0
+
+    def __del__(self) -> None:
+        if self.pool is not None and self.base is not None:
+            self.pool.give(self.base, self.size)
+
+
+class DeviceState:
+    """Everything the dispatcher needs to know about one device."""
+
+    def __init__(self, device: Device) -> None:
+        from dovetail.backend.loader import registry
+
+        loaded = registry.get(device.type)
+        self.device = device
+        self.index = device.index or 0
+        self.runtime = loaded.runtime
+        self.table = loaded.table
+        self.info = loaded.runtime.info(self.index)
+        self.host_arrays = loaded.runtime.host_arrays
+        self.dtypes = frozenset(self.info.dtypes)
+        runtime, index = self.runtime, self.index
+        if self.host_arrays:
+            take: Callable[[int], Any] = lambda nbytes: np.empty(nbytes, np.uint8)
+            give: Callable[[Any], None] = lambda block: None
+        else:
+            take = lambda nbytes: runtime.alloc(nbytes, index)
+            give = runtime.free
+        self.pool = Pool(
+            take,
+            give,
+            lambda: runtime.synchronize(index),
+            str(device),
+            caching=runtime.caching,
+        )
+
+    def check_dtype(self, name: str, dtype: DType) -> None:
+        """Raise Unsupported if the device cannot hold ``dtype``."""
+        if dtype not in self.dtypes:
+            have = ", ".join(d.name for d in self.info.dtypes)
+            raise Unsupported(
+                f"{name}: {self.device} has no {dtype.name}; convert to one of {have} first"
+            )
+
+    def maker(self, spec: Spec) -> Callable[[], Tensor]:
+        """A function that returns a new, uninitialised tensor of ``spec`` at each call."""
+        self.check_dtype("empty", spec.dtype)
+        if self.host_arrays:
+            make_array = self.array_maker(spec)
+
+            def host() -> Tensor:
+                return new_tensor(spec, make_array())
+
+            return host
+
+        runtime, pool = self.runtime, self.pool
+        nbytes = spec.span * spec.dtype.itemsize
+        shape, dtype = tuple(spec.shape), spec.dtype
+        strides = tuple(s * dtype.itemsize for s in spec.strides)
+
+        def pooled() -> Tensor:
+            block, size = pool.take(nbytes)
+            storage = Storage(self, block, nbytes, size)
+            array = runtime.view(block, 0, shape, strides, dtype)
+            return new_tensor(spec, array, storage, 0)
+
+        return pooled
+
+    def array_maker(self, spec: Spec) -> Callable[[], Any]:
+        """For host arrays: a function that returns a new array of ``spec`` at each call."""
+        if spec.is_contiguous and spec.nbytes < POOLED:
+            return self.runtime.empty_maker(tuple(spec.shape), spec.dtype, self.index)
+        kind = spec.dtype.numpy
+        nbytes = spec.span * spec.dtype.itemsize
+        shape = tuple(spec.shape)
+        strides = tuple(s * spec.dtype.itemsize for s in spec.strides)
+        if nbytes < POOLED:
+            return lambda: np.ndarray(shape, kind, np.empty(nbytes, np.uint8), 0, strides)
+        pool = self.pool
+
+        def pooled() -> Any:
+            block, size = pool.take(nbytes)
+            bytes_ = block[:nbytes].view(_Block)
+            bytes_.pool, bytes_.size = pool, size
+            return np.ndarray(shape, kind, bytes_, 0, strides)
+
+        return pooled
+
+    def view(self, storage: Storage, spec: Spec, offset: int) -> Any:
+        """The array over ``storage`` that kernels take; ``offset`` in elements."""
+        size = spec.dtype.itemsize
+        strides = tuple(s * size for s in spec.strides)
+        return self.runtime.view(
+            storage.buffer, offset * size, tuple(spec.shape), strides, spec.dtype
+        )
+
+    def storage_from_array(self, array: Any) -> Storage:
+        """For host arrays: the Storage over an array's own memory (shared, not copied)."""
+        flat = _flat_bytes(array)
+        return Storage(self, flat, flat.nbytes)
+
+    def runtime_address(self, buffer: Any) -> int:
+        """Where ``buffer`` is, as far as the device has addresses."""
+        if isinstance(buffer, np.ndarray):
+            return int(buffer.ctypes.data)
+        for name in ("ptr", "int_ptr"):
+            if hasattr(buffer, name):
+                return int(getattr(buffer, name))
+        return int(buffer) if isinstance(buffer, int) else id(buffer)
+
+    def write(self, storage: Storage, offset: int, data: np.ndarray) -> None:
+        """Copy a contiguous NumPy array's bytes into ``storage`` at byte ``offset``."""
+        if data.nbytes:
+            source = memoryview(data.reshape(-1).view(np.uint8)).cast("B")
+            self.runtime.h2d(storage.buffer, offset, source)
+
+    def read(self, storage: Storage, offset: int, out: np.ndarray) -> None:
+        """Fill a contiguous NumPy array with the bytes of ``storage`` from byte ``offset``."""
+        if out.nbytes:
+            target = memoryview(out.reshape(-1).view(np.uint8)).cast("B")
+            self.runtime.d2h(target, storage.buffer, offset)
+
+
+def _flat_bytes(array: np.ndarray) -> np.ndarray:
+    if array.flags.c_contiguous:
+        return array.reshape(-1).view(np.uint8)
+    first = array[(slice(0, 1),) * array.ndim].reshape(-1).view(np.uint8)
+    steps = zip(array.shape, array.strides, strict=True)
+    span = array.itemsize + sum((n - 1) * s for n, s in steps) if array.size else 0
+    return np.lib.stride_tricks.as_strided(first, (span,), (1,))
+
+
+_states: dict[Device, DeviceState] = {}
+
+
+def state_of(device: Device) -> DeviceState:
+    """The state of a concrete device, made on first use.
+
+    Raises:
+        BackendUnavailable: the backend is missing, broken or has no hardware.
+    """
+    found = _states.get(device)
+    if found is None:
+        found = _states.setdefault(device, DeviceState(device))
+    return found
+
+
+def small_bytes(device: Any) -> int:
+    """Bytes of live host-array tensors on ``device`` that are too small for the pool."""
+    wanted = resolve(device)
+    if not state_of(wanted).host_arrays:
+        return 0
+    seen: dict[int, int] = {}
+    for thing in gc.get_objects():
+        if isinstance(thing, Tensor) and thing._spec.device == wanted:
+            storage, array = thing._storage, thing._array
+            if storage is not None:
+                seen[storage.data_ptr()] = storage.nbytes
+            elif isinstance(array, np.ndarray):
+                seen[array.ctypes.data] = array.nbytes
+    return sum(n for n in seen.values() if n < POOLED)

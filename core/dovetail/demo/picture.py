@@ -1,0 +1,87 @@
+"""One picture of a finished run: how it went, what it confuses, what it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dovetail.demo.checkpoint import replacing
+from dovetail.demo.data import CLASSES, Digits
+
+__all__ = ["confusion_matrix", "draw"]
+
+ROWS, COLUMNS = 3, 6
+RIGHT, WRONG = "#1b7837", "#c51b1b"
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Counts, (CLASSES, CLASSES): row the true digit, column the predicted one."""
+    matrix = np.zeros((CLASSES, CLASSES), dtype=np.int64)
+    np.add.at(matrix, (labels, predictions), 1)
+    return matrix
+
+
+def draw(
+    path: Path,
+    history: list[dict[str, Any]],
+    digits: Digits,
+    predictions: np.ndarray,
+    title: str,
+) -> None:
+    """Write the loss curve, the confusion matrix and some predictions to a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4.2), dpi=90, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=11)
+    curve, matrix, gallery = figure.subfigures(1, 3, width_ratios=(1.15, 1, 1.25))
+    _draw_curve(curve.subplots(), history)
+    _draw_matrix(matrix.subplots(), confusion_matrix(digits.test_labels, predictions))
+    _draw_gallery(gallery, digits, predictions)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")
+
+
+def _draw_curve(axes: Any, history: list[dict[str, Any]]) -> None:
+    epochs = [record["epoch"] for record in history]
+    marker = "o" if len(epochs) < 30 else None
+    axes.plot(epochs, [r["loss"] for r in history], marker=marker, ms=3, label="training loss")
+    axes.plot(epochs, [r["test_loss"] for r in history], marker=marker, ms=3, label="held-out loss")
+    axes.set(xlabel="epoch", ylabel="cross entropy", yscale="log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    share = axes.twinx()
+    accuracies = [100 * r["accuracy"] for r in history]
+    share.plot(epochs, accuracies, color="gray", ls="--", label="held-out accuracy")
+    share.set_ylabel("accuracy, %")
+    lines = axes.get_lines() + share.get_lines()
+    axes.legend(lines, [line.get_label() for line in lines], loc="center right", fontsize=8)
+
+
+def _draw_matrix(axes: Any, counts: np.ndarray) -> None:
+    axes.imshow(np.log1p(counts), cmap="Blues")
+    ticks = range(CLASSES)
+    axes.set(xticks=ticks, yticks=ticks, xlabel="predicted", ylabel="true", title="held-out images")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        color = "white" if row == column else WRONG
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", size=8, c=color)
+
+
+def _draw_gallery(figure: Any, digits: Digits, predictions: np.ndarray) -> None:
+    labels = digits.test_labels
+    wrong = np.flatnonzero(predictions != labels)
+    right = np.flatnonzero(predictions == labels)
+    # The mistakes first, at most two rows of them; the rest of the room is for what went well.
+    shown = np.concatenate([wrong[: (ROWS - 1) * COLUMNS], right])[: ROWS * COLUMNS]
+    figure.suptitle(f"predictions: the {len(wrong)} wrong of {len(labels)} first", fontsize=10)
+    for axes, index in zip(figure.subplots(ROWS, COLUMNS).flat, shown, strict=False):
+        axes.imshow(digits.test_images[index], cmap="gray_r")
+        predicted, label = predictions[index], labels[index]
+        if predicted == label:
+            axes.set_title(f"{predicted}", color=RIGHT, fontsize=9, pad=2)
+        else:
+            axes.set_title(f"{predicted}, is {label}", color=WRONG, fontsize=9, pad=2)
+    for axes in figure.axes:
+        axes.set_axis_off()

@@ -1,0 +1,212 @@
+"""The life of one call: find the plan for these inputs, or resolve one, and run it.
+
+A plan is a closure ``run(*inputs)`` made once per combination of specs and attributes; finding it is
+one dictionary lookup. Everything that can be decided from specs alone (checks, promotion, shapes,
+which kernel, packing) is decided when the plan is made and never again.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dovetail import observe
+from dovetail.backend.state import state_of
+from dovetail.device import device as Device
+from dovetail.errors import Unsupported
+from dovetail.ops.schema import REGISTRY, CallFacts, Inferred, OpDef
+from dovetail.plans import decomposed_plan, either_plan, host_plan, kernel_plan
+from dovetail.spec import Spec, spec_of
+from dovetail.tensor import Tensor
+
+__all__ = ["call", "clear_plans", "facts_of", "infer", "lift", "resolve", "select_kernel"]
+
+NUMBERS = frozenset((int, float, bool, complex))
+_LIMIT = 1 << 14
+
+
+def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -> Any:
+    """Run ``op``. ``inputs`` are tensors, Python numbers or None; ``attributes`` in record order."""
+    try:
+        key = (
+            *[x if x is None else x.__class__ if x.__class__ in NUMBERS else x._spec for x in inputs],
+            attributes,
+        )
+    except AttributeError:
+        inputs = tuple(lift(op, x) for x in inputs)
+        return call(op, inputs, attributes)
+    run = op.plans.get(key)
+    if run is None:
+        inputs = join_devices(op, inputs)
+        key = (*facts_of(inputs), attributes)
+        run = op.plans.get(key)
+        if run is None:
+            run = resolve(op, inputs, attributes)
+            if len(op.plans) > _LIMIT:
+                op.plans.clear()
+            op.plans[key] = run
+    if observe.active:
+        return observe.run(op, run, inputs)
+    return run(*inputs)
+
+
+def facts_of(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Spec, number type or None per input."""
+    return tuple(
+        x if x is None else x.__class__ if x.__class__ in NUMBERS else x._spec for x in inputs
+    )
+
+
+def lift(op: OpDef, x: Any) -> Any:
+    """A tensor or Python number from whatever the caller gave.
+
+    Raises:
+        TypeError: neither a tensor nor a number.
+    """
+    if x is None or isinstance(x, Tensor) or x.__class__ in NUMBERS:
+        return x
+    if isinstance(x, (np.generic, np.ndarray)):
+        if x.ndim == 0 and not isinstance(x, np.ndarray) and x.dtype.kind in "biufc":
+            return x.item()
+        from dovetail.factories import tensor
+
+        return tensor(x)
+    if isinstance(x, numbers.Number):
+        for kind in (bool, int, float, complex):
+            if isinstance(x, kind):
+                return kind(x)
+        return float(x)  # type: ignore[arg-type]
+    expected = ", ".join(op.inputs)
+    raise TypeError(
+        f"{op.name}(): argument ({expected}) must be Tensor or a number, not {type(x).__name__}"
+    )
+
+
+def join_devices(op: OpDef, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Check that all tensors are on one device; 0-d tensors in host memory may join any.
+
+    Raises:
+        RuntimeError: two devices, in PyTorch's words.
+    """
+    devices: list[Device] = []
+    for x in inputs:
+        if isinstance(x, Tensor) and x._spec.device not in devices:
+            devices.append(x._spec.device)
+    if len(devices) <= 1:
+        return inputs
+    real = [d for d in devices if any(_stays(x, d) for x in inputs)]
+    if len(real) == 1 and op.kind in ("elementwise", "compare", "select"):
+        target = real[0]
+        return tuple(
+            x.to(target) if isinstance(x, Tensor) and x._spec.device is not target else x
+            for x in inputs
+        )
+    raise RuntimeError(
+        "Expected all tensors to be on the same device, but found at least two devices, "
+        f"{devices[0]} and {devices[1]}! ({op.name}: move them with .to(device) first)"
+    )
+
+
+def _stays(x: Any, device: Device) -> bool:
+    if not isinstance(x, Tensor) or x._spec.device is not device:
+        return False
+    return bool(x._spec.ndim) or not state_of(device).host_arrays
+
+
+def infer(op: OpDef, facts: tuple[Any, ...], attributes: dict[str, Any]) -> Inferred:
+    """The operator's own rule, with the operator's name in front of what it complains of."""
+    assert op.infer is not None
+    return op.infer(*facts, **attributes)
+
+
+def select_kernel(op: OpDef, facts: CallFacts, dtypes: tuple[Any, ...], state: Any) -> Any:
+    """The table's entry for this call, or None."""
+    first = next((d for d in dtypes if d is not None), None)
+    for entry in state.table.entries(op.name):
+        if entry.dtypes is not None and first is not None and first not in entry.dtypes:
+            continue
+        if entry.when is None or entry.when(facts):
+            return entry
+    return None
+
+
+def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Callable[..., Any]:
+    """Make the plan for calls like this one: kernel, fused, decomposed or host.
+
+    Raises:
+        Unsupported: the operator has no meaning for these dtypes, or nothing can run it here.
+    """
+    facts = facts_of(inputs)
+    attributes = dict(zip(op.attributes, values, strict=True))
+    tensors = [x for x in inputs if isinstance(x, Tensor)]
+    device = tensors[0]._spec.device if tensors else attributes.get("device")
+    if device is None:
+        raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
+    if tensors and tensors[0]._spec.dtype not in op.accepts:
+        raise Unsupported(
+            f'"{op.name}" not implemented for \'{type_name(tensors[0]._spec.dtype)}\''
+        )
+    state = state_of(device)
+    if op.infer is None:
+        if state.table.entries(op.name):
+            inferred, outs = infer_by_running(op, inputs, attributes, device)
+        else:
+            return decomposed_plan(op, facts, attributes, state)
+    else:
+        inferred = infer(op, facts, attributes)
+        outs = tuple(
+            spec_of(tuple(o[0]), o[1], device, o[2] if len(o) > 2 else None) for o in inferred.outs
+        )
+    call_facts = CallFacts(op, facts, outs, attributes)
+    dtypes = tuple(
+        c if c is not None else f.dtype if isinstance(f, Spec) else None
+        for c, f in zip(inferred.compute, facts, strict=True)
+    )
+    for kind in (*dtypes, *(o.dtype for o in outs)):
+        if kind is not None:
+            state.check_dtype(op.name, kind)
+    entry = select_kernel(op, call_facts, dtypes, state)
+    if entry is not None:
+        run = kernel_plan(op, call_facts, inferred.compute, entry, state)
+        if op.decompose is not None and op.gradient is None and any(o.dtype.category >= 2 for o in outs):
+            return either_plan(run, decomposed_plan(op, facts, attributes, state, outs))
+        return run
+    if op.decompose is not None:
+        return decomposed_plan(op, facts, attributes, state, outs)
+    return host_plan(op, call_facts, state)
+
+
+def infer_by_running(
+    op: OpDef, inputs: tuple[Any, ...], attributes: dict[str, Any], device: Device
+) -> tuple[Inferred, tuple[Spec, ...]]:
+    """Shapes and dtypes of a composite: its decomposition run on tensors without data."""
+    from dovetail.factories import on_meta
+
+    assert op.decompose is not None
+    ghosts = [on_meta(x._spec) if isinstance(x, Tensor) else x for x in inputs]
+    made = op.decompose(*ghosts, **attributes)
+    outs = made if isinstance(made, tuple) else (made,)
+    specs = tuple(o._spec.to(device=device) for o in outs)
+    return Inferred((None,) * len(inputs), ()), specs
+
+
+_TYPE_NAMES = {
+    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+    "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+}  # fmt: skip
+
+
+def type_name(dtype: Any) -> str:
+    """PyTorch's C++ name of a dtype, as its messages print it (``Long`` for int64)."""
+    return _TYPE_NAMES[dtype.name]
+
+
+def clear_plans() -> None:
+    """Forget every plan; called when something that plans depend on has changed."""
+    for op in REGISTRY.values():
+        op.plans.clear()
+        op.writes.clear()

@@ -1,0 +1,36 @@
+"""The exceptions that a program may want to catch, each a subclass of the one PyTorch raises."""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackendUnavailable",
+    "ContractVersionError",
+    "HostFallbackError",
+    "HostFallbackWarning",
+    "OutOfMemoryError",
+    "Unsupported",
+]
+
+
+class BackendUnavailable(RuntimeError):
+    """A device was asked for whose backend is absent, broken, disabled or has no hardware."""
+
+
+class ContractVersionError(BackendUnavailable):
+    """A backend was built for another major version of the backend contract."""
+
+
+class OutOfMemoryError(RuntimeError):
+    """A device could not give the memory asked for; the message has asked, allocated, reserved."""
+
+
+class Unsupported(NotImplementedError, RuntimeError):
+    """An operator is not defined for these dtypes, or this device has no way to run it."""
+
+
+class HostFallbackError(RuntimeError):
+    """An operator would have run on the host while the fallback policy is ``error``."""
+
+
+class HostFallbackWarning(UserWarning):
+    """An operator ran on the host because the device's backend has no kernel for it."""

@@ -1,0 +1,72 @@
+"""Running an operator on the host because the device has no kernel: policy, warning, ledger."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from dovetail.errors import HostFallbackError, HostFallbackWarning
+
+if TYPE_CHECKING:
+    from dovetail.backend.state import DeviceState
+    from dovetail.device import device as Device
+    from dovetail.ops.schema import OpDef
+
+__all__ = ["counted", "host_device", "ledger"]
+
+ledger: dict[tuple[str, str], list[float]] = {}
+"""(operator, device) -> [calls, bytes moved, milliseconds]."""
+
+
+def host_device() -> Device:
+    """The device whose arrays are in host memory."""
+    from dovetail.device import device
+
+    return device("cpu")
+
+
+@contextlib.contextmanager
+def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[None]:
+    """Apply the policy to one host call, and count it.
+
+    Raises:
+        HostFallbackError: the policy is ``error``.
+    """
+    from dovetail.backend.loader import fallback_policy
+
+    key = (op.name, str(state.device))
+    policy = fallback_policy()
+    if policy == "error":
+        raise HostFallbackError(
+            f"{op.name}: {state.device} has no kernel of it and DOVETAIL_FALLBACK=error; add the "
+            "kernel to the backend, or set DOVETAIL_FALLBACK=warn"
+        )
+    if policy == "warn" and key not in ledger:
+        warnings.warn(
+            f"{op.name}: {state.device} has no kernel of it; running on the host "
+            "(DOVETAIL_FALLBACK=error|warn|allow)",
+            HostFallbackWarning,
+            stacklevel=4,
+        )
+    if not ledger and policy == "warn":
+        atexit.register(_summary)
+    row = ledger.setdefault(key, [0, 0, 0.0])
+    start = time.perf_counter()
+    yield
+    row[0] += 1
+    row[1] += sum(x._spec.nbytes for x in inputs if hasattr(x, "_spec"))
+    row[2] += (time.perf_counter() - start) * 1e3
+
+
+def _summary() -> None:
+    print("dovetail: operators that ran on the host:", file=sys.stderr)
+    for (name, device), (calls, nbytes, ms) in sorted(ledger.items()):
+        print(
+            f"  {name} on {device}: {calls:.0f} calls, {nbytes:.0f} bytes, {ms:.1f} ms",
+            file=sys.stderr,
+        )

@@ -1,0 +1,326 @@
+"""Tensor indexing, reading and writing: ``x[index]`` and ``x[index] = value``.
+
+An index expression is one view (see ``indexing_parse``) and, where it selects by value, one call of
+the operator ``index`` or ``index_put`` on that view (``indexing_combine`` makes their index). Meanings
+and messages follow PyTorch's ``Tensor.__getitem__``, ``index`` and ``index_put_``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NoReturn
+
+import numpy as np
+
+from dovetail import dtypes as d
+from dovetail import observe, raw
+from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.graph import BackwardInfo
+from dovetail.autograd.inplace import check_writable, note_write
+from dovetail.backend.state import state_of
+from dovetail.dispatch import select_kernel, type_name
+from dovetail.indexing_combine import check_kinds, from_array, together
+from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
+from dovetail.ops.expose import inplace_method
+from dovetail.ops.indexing import INDEX_PUT, index, index_put
+from dovetail.ops.schema import CallFacts, Inferred, OpDef
+from dovetail.ops.views import _ViewPlan, view_backward
+from dovetail.plans import _preparation, bind_kernel
+from dovetail.spec import Spec, spec_of
+from dovetail.tensor import Tensor, storage_of
+
+__all__ = ["getitem", "index_put_", "setitem"]
+
+# ----------------------------------------------------------------- the view
+
+
+def _view_rule(spec: Spec, key: tuple[Any, ...]) -> Any:
+    return parse(tuple(spec.shape), spec.strides, expression(key), Tensor)[:3]
+
+
+INDEX_VIEW = OpDef(
+    "index_view",
+    kind="view",
+    attributes=("key",),
+    infer=lambda spec, key: Inferred((None,), ()),
+    method=False,
+    public=False,
+)
+"""Ints, slices, ``None`` and ``...`` together: one view, one node."""
+INDEX_VIEW.rule = _view_rule  # type: ignore[attr-defined]
+
+_MEMO_LIMIT = 4096
+
+
+def _view_plan(spec: Spec, key: tuple[Any, ...], parsed: Parsed) -> _ViewPlan:
+    """What an index expression without indices by value does to ``spec``; kept by the spec."""
+    out = spec_of(parsed.shape, spec.dtype, spec.device, parsed.strides)
+    shape = tuple(spec.shape)
+    gradient = lambda g: view_backward(g, INDEX_VIEW, (key,), shape)
+    # The node bears the name of the last step, as the last node of PyTorch's chain does.
+    name = parsed.steps[-1] if parsed.steps else "alias"
+    info = BackwardInfo(name, ((gradient, (0,)),), (), (spec,), None, (out,))
+    plan = _ViewPlan(out, parsed.offset, info)
+    if len(spec.memo) > _MEMO_LIMIT:
+        spec.memo.clear()
+    spec.memo["[]", key] = plan
+    return plan
+
+
+def _plan_for(x: Tensor, index: Any) -> tuple[_ViewPlan | None, list[Advanced]]:
+    """The view of ``index`` (None where it is ``x`` itself) and its indices by value."""
+    spec = x._spec
+    key = plain_key(index)
+    if key is not None:
+        plan = spec.memo.get(("[]", key))
+        if plan is None:
+            parsed = parse(tuple(spec.shape), spec.strides, index, Tensor)
+            plan = _view_plan(spec, key, parsed)
+        return plan, []
+    parsed = parse(tuple(spec.shape), spec.strides, index, Tensor)
+    if parsed.advanced and not parsed.steps:
+        return None, parsed.advanced
+    plan = spec.memo.get(("[]", parsed.key)) or _view_plan(spec, parsed.key, parsed)
+    return plan, parsed.advanced
+
+
+def _apply(plan: _ViewPlan, x: Tensor) -> Tensor:
+    if observe.active:
+        made: Tensor = observe.run(INDEX_VIEW, plan, (x,))
+        return made
+    return plan(x)
+
+
+# ------------------------------------------------------------------ reading
+
+
+def getitem(tensor: Tensor, index: Any) -> Tensor:
+    """``tensor[index]``: a view for ints, slices, ``None`` and ``...``; otherwise a copy.
+
+    Raises:
+        IndexError: too many indices, out of bounds, or something that is no index.
+        ValueError: a slice whose step is not positive.
+    """
+    plan, advanced = _plan_for(tensor, index)
+    view = tensor if plan is None else _apply(plan, tensor)
+    return _read(view, advanced) if advanced else view
+
+
+def _read(view: Tensor, advanced: list[Advanced]) -> Tensor:
+    view, flat, dim, count = together(view, advanced)
+    result: Tensor = index(view, flat, dim, count)
+    return result
+
+
+# ------------------------------------------------------------------ writing
+
+_C_NAMES = {
+    "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
+    "float16": "at::Half", "bfloat16": "at::BFloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
+
+
+def _as_value(value: Any, kind: d.dtype) -> Any:
+    """The value of an assignment: a Tensor, or a number that fits ``kind``.
+
+    Raises:
+        TypeError: neither a tensor nor a number.
+        RuntimeError: the number does not fit.
+    """
+    if isinstance(value, Tensor):
+        return value
+    if not isinstance(value, (bool, int, float, complex)) or isinstance(value, np.generic):
+        if not hasattr(value, "__index__") or isinstance(value, (np.ndarray, np.bool_)):
+            name = type(value).__name__
+            if type(value).__module__ == "numpy":
+                name = f"numpy.{name}"
+            raise TypeError(f"can't assign a {name} to a torch.{type_name(kind)}Tensor")
+        value = value.__index__()
+    if not _fits(value, kind):
+        raise RuntimeError(
+            f"value cannot be converted to type {_C_NAMES[kind.name]} without overflow"
+        )
+    return value
+
+
+def _fits(value: Any, kind: d.dtype) -> bool:
+    if kind.category in (0, 3):
+        return True
+    if isinstance(value, complex):
+        if value.imag:
+            return False
+        value = value.real
+    if kind.category == 2:
+        return not math.isfinite(value) or abs(value) <= d.finfo(kind).max
+    if not math.isfinite(value):
+        return False
+    limits = d.iinfo(kind)
+    # Negative numbers wrap around in an unsigned dtype.
+    low = limits.min if kind.is_signed else -limits.max
+    return low <= int(value) <= limits.max
+
+
+def _without_leading_ones(value: Tensor) -> Tensor:
+    shape = tuple(value._spec.shape)
+    lead = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+    return value.reshape(shape[lead:]) if lead else value
+
+
+def _records(*tensors: Any) -> bool:
+    return mode.grad and any(isinstance(t, Tensor) and t._node is not None for t in tensors)
+
+
+def setitem(tensor: Tensor, index: Any, value: Any) -> None:
+    """``tensor[index] = value``: written through a view, or with ``index_put_``.
+
+    Raises:
+        IndexError, ValueError: as :func:`getitem`.
+        TypeError: the value is neither a tensor nor a number.
+        RuntimeError: it does not fit or broadcast, or the tensor may not be written to.
+    """
+    value = _as_value(value, tensor._spec.dtype)
+    if index is False:
+        return
+    plan, advanced = _plan_for(tensor, None if index is True else index)
+    view = tensor
+    if plan is not None:
+        if observe.active or _records(tensor, value):
+            view = _apply(plan, tensor)
+        else:
+            view = raw.view(tensor, plan.spec, plan.offset)
+            view._inference = tensor._inference
+    if advanced:
+        _put(view, advanced, value, False)
+    elif not isinstance(value, Tensor):
+        view.fill_(_real(value, view._spec.dtype))
+    else:
+        if value._spec.shape != view._spec.shape:
+            value = _without_leading_ones(value).expand(view._spec.shape)
+        view.copy_(value)
+
+
+def _real(value: Any, kind: d.dtype) -> Any:
+    return value.real if isinstance(value, complex) and not kind.is_complex else value
+
+
+def _put(view: Tensor, advanced: list[Advanced], value: Any, accumulate: bool) -> None:
+    """Write ``value`` over (or add it to) what the indices select of ``view``."""
+    spec = view._spec
+    one_mask = len(advanced) == 1 and is_mask(advanced[0].value) and not accumulate
+    if not isinstance(value, Tensor):
+        value = _real(value, spec.dtype)
+    elif one_mask and value.numel() == 1 and value.is_cpu:
+        value = value.reshape(())
+    else:
+        if value._spec.dtype is not spec.dtype:
+            _different_dtypes(spec, value)
+        value = _without_leading_ones(value)
+    if one_mask and _fill_mask(view, advanced[0], value):
+        return
+    view, flat, dim, count = together(view, advanced)
+    if isinstance(value, Tensor) and value._spec.device is not view._spec.device:
+        value = value.to(view._spec.device)
+    if not observe.active and not _records(view, value):
+        check_writable(view, "index_put_")
+        if _write_rows(view, flat, value, (dim, count, accumulate)):
+            return
+    _index_put_(view, flat, value, dim, count, accumulate)
+
+
+_index_put_ = inplace_method("index_put", index_put)
+
+
+def _different_dtypes(spec: Spec, value: Tensor) -> NoReturn:
+    raise RuntimeError(
+        "Index put requires the source and destination dtypes match, got "
+        f"{type_name(spec.dtype)} for the destination and {type_name(value._spec.dtype)} for the "
+        "source."
+    )
+
+
+def _fill_mask(view: Tensor, entry: Advanced, value: Any) -> bool:
+    """One value under one mask: no need to know how many elements that is."""
+    position, mask, _ = entry
+    if isinstance(value, Tensor) and value._spec.ndim:
+        return False
+    shape = tuple(view._spec.shape)
+    check_kinds(shape, [entry])
+    if not isinstance(mask, Tensor):
+        mask = from_array(mask, view)
+    if mask._spec.device is not view._spec.device:
+        return False
+    if mask._spec.dtype is not d.bool_:
+        mask = mask.to(d.bool_)
+    after = len(shape) - position - mask.ndim
+    view.masked_fill_(mask.reshape(*mask.shape, *(1,) * after), value)
+    return True
+
+
+def _write_rows(view: Tensor, flat: Tensor, value: Any, attributes: tuple[Any, ...]) -> bool:
+    """Let the device's kernel write straight into ``view``; False where it has none that may."""
+    facts = (view._spec, flat._spec, value._spec if isinstance(value, Tensor) else type(value))
+    key = (*facts, attributes)
+    write = INDEX_PUT.writes.get(key)
+    if write is None:
+        write = INDEX_PUT.writes[key] = _row_writer(facts, attributes)
+    if not write:
+        return False
+    storage = storage_of(view)
+    if isinstance(value, Tensor) and value._storage is storage:
+        value = raw.cast(value, raw.packed(value._spec))
+    write(view, flat, value)
+    note_write(storage, "index_put_")
+    return True
+
+
+def _row_writer(facts: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
+    attributes = dict(zip(INDEX_PUT.attributes, values, strict=True))
+    assert INDEX_PUT.infer is not None
+    inferred = INDEX_PUT.infer(*facts, **attributes)
+    spec = facts[0]
+    state = state_of(spec.device)
+    call = CallFacts(INDEX_PUT, facts, (spec,), attributes)
+    entry = select_kernel(INDEX_PUT, call, (spec.dtype,), state)
+    if entry is None or (entry.layout != "strided" and not spec.is_contiguous):
+        return False
+    kernel = bind_kernel(entry, call)
+    prepared = [
+        _preparation(fact, kind, entry, None, False, state)[0]
+        for fact, kind in zip(facts[1:], inferred.compute[1:], strict=True)
+    ]
+
+    def write(view: Tensor, *rest: Any) -> None:
+        arrays = [
+            (x._materialize() if isinstance(x, Tensor) else x) if p is None else p(x)
+            for p, x in zip(prepared, rest, strict=True)
+        ]
+        target = view._materialize()
+        kernel(target, *arrays, target)
+
+    return write
+
+
+def index_put_(
+    self: Tensor, indices: tuple[Any, ...], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """Write ``values`` over (or add them to) what ``indices`` select of ``self``.
+
+    Args:
+        indices: index tensors, one per dim from the first on; masks span several.
+        values: broadcast to the shape of ``self[indices]``.
+        accumulate: add, so that an element named twice gets both.
+    """
+    parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
+    _put(self, parsed.advanced, values, accumulate)
+    return self
+
+
+def _index_put(
+    self: Tensor, indices: tuple[Any, ...], values: Tensor, accumulate: bool = False
+) -> Tensor:
+    """Out of place version of :func:`index_put_`."""
+    return index_put_(self.clone(), indices, values, accumulate)
+
+
+Tensor.index_put_ = index_put_  # type: ignore[attr-defined]
+Tensor.index_put = _index_put  # type: ignore[attr-defined]

@@ -1,0 +1,164 @@
+"""From masks and integer arrays to the one index that ``index`` and ``index_put`` take.
+
+Where all of them can be read on the host they are checked and brought together by NumPy, before any
+kernel runs. Indices that live on a device are not waited for: they are wrapped into range there.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dovetail import dtypes as d
+from dovetail import raw
+from dovetail.backend.state import state_of
+from dovetail.indexing_parse import Advanced, is_mask
+from dovetail.spec import spec_of
+from dovetail.tensor import Tensor, new_tensor
+
+__all__ = ["check_kinds", "from_array", "together"]
+
+
+class _Block(NamedTuple):
+    """An index by value, brought to a flat index over ``count`` dims of ``size`` elements."""
+
+    dim: int
+    count: int
+    size: int
+    value: Any  # int64 ndarray or Tensor, in range, never negative
+
+
+def check_kinds(shape: tuple[int, ...], advanced: list[Advanced]) -> None:
+    """Check dtypes, and that masks have the shape of what they mask.
+
+    Raises:
+        IndexError: an index of another dtype, or a mask of another shape.
+    """
+    for position, value, _ in advanced:
+        kind = value.dtype.name
+        if is_mask(value):
+            if kind == "uint8":
+                warnings.warn(
+                    "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+                    "torch.bool instead.",
+                    UserWarning,
+                    stacklevel=5,
+                )
+            for i, n in enumerate(value.shape):
+                if n != shape[position + i]:
+                    raise IndexError(
+                        f"The shape of the mask {list(value.shape)} at index {i} does not match "
+                        f"the shape of the indexed tensor {list(shape)} at index {position + i}"
+                    )
+        elif kind not in ("int64", "int32"):
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+
+
+def _on_host(value: Any, x: Tensor) -> bool:
+    """Whether the values can be read here and now without waiting for a device.
+
+    Raises:
+        RuntimeError: the index is on a device that is neither the host nor ``x``'s.
+    """
+    if not isinstance(value, Tensor):
+        return True
+    if value._spec.device.type == "meta":
+        return False
+    if state_of(value._spec.device).host_arrays:
+        return True
+    if value._spec.device is x._spec.device:
+        return False
+    raise RuntimeError(
+        "indices should be either on cpu or on the same device as the indexed tensor "
+        f"({x.device}), got one on {value.device}"
+    )
+
+
+def _host_block(entry: Advanced, shape: tuple[int, ...], check: bool) -> _Block:
+    position, value, dim = entry
+    array = raw.to_host(value) if isinstance(value, Tensor) else value
+    count = array.ndim if is_mask(array) else 1
+    size = math.prod(shape[position : position + count])
+    if is_mask(array):
+        return _Block(position, count, size, np.flatnonzero(array))
+    if not array.size:
+        return _Block(position, 1, size, array.astype(np.int64))
+    low, high = int(array.min()), int(array.max())
+    if check and (low < -size or high >= size):
+        wrong = array[(array < -size) | (array >= size)][0]
+        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+    if not check:
+        array = array % max(size, 1)
+    elif low < 0:
+        array = np.where(array < 0, array + size, array)
+    return _Block(position, 1, size, array.astype(np.int64, copy=False))
+
+
+def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor) -> _Block:
+    position, value, _ = entry
+    if not isinstance(value, Tensor):
+        value = from_array(value, x)
+    elif value._spec.device is not x._spec.device:
+        value = value.to(x._spec.device)
+    count = value.ndim if is_mask(value) else 1
+    size = math.prod(shape[position : position + count])
+    if is_mask(value):
+        return _Block(position, count, size, value.reshape(-1).nonzero().reshape(-1))
+    # Reading the values back to check them would stop the device; wrapped, they stay inside.
+    value = value.to(d.int64)
+    return _Block(position, 1, size, value.remainder(size) if size else value)
+
+
+def from_array(array: np.ndarray, x: Tensor) -> Tensor:
+    """A host array as a tensor on ``x``'s device; shares memory where it can."""
+    kind = d.from_numpy_dtype(array.dtype)
+    state = state_of(x._spec.device)
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    if state.host_arrays:
+        return new_tensor(spec_of(array.shape, kind, state.device), array)
+    if x.is_meta:
+        return raw.empty(spec_of(array.shape, kind, state.device))
+    return raw.from_host(array, kind, state)
+
+
+def _broadcast(blocks: list[_Block]) -> tuple[int, ...]:
+    shapes = [tuple(b.value.shape) for b in blocks]
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = ", ".join(str(list(s)) for s in shapes)
+        raise IndexError(
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}"
+        ) from None
+
+
+def together(x: Tensor, advanced: list[Advanced]) -> tuple[Tensor, Tensor, int, int]:
+    """``x`` with the indexed dims side by side, their one index, where they start, how many.
+
+    Raises:
+        IndexError: wrong dtype, mask shape, out of bounds, or shapes that do not broadcast.
+    """
+    shape = tuple(x._spec.shape)
+    check_kinds(shape, advanced)
+    on_host = all([_on_host(entry.value, x) for entry in advanced])  # noqa: C419 (checks each)
+    if on_host:
+        check = x._spec.numel > 0
+        blocks = [_host_block(entry, shape, check) for entry in advanced]
+    else:
+        blocks = [_device_block(entry, shape, x) for entry in advanced]
+    if 0 not in _broadcast(blocks) and any(b.size == 0 for b in blocks):
+        raise IndexError("index is out of bounds for dimension with size 0")
+    # Several indices count like the digits of one number.
+    flat = blocks[0].value
+    for block in blocks[1:]:
+        flat = flat * block.size + block.value
+    dim, count = blocks[0].dim, sum(b.count for b in blocks)
+    if any(a.dim + a.count != b.dim for a, b in itertools.pairwise(blocks)):
+        named = [i for b in blocks for i in range(b.dim, b.dim + b.count)]
+        x = x.permute(*named, *[i for i in range(x.ndim) if i not in named])
+        dim = 0
+    return x, from_array(flat, x) if on_host else flat, dim, count

@@ -1,0 +1,39 @@
+"""Reading the arguments of ``nn.functional``: one number for many dims, names of reductions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["check_reduction", "legacy_reduction", "ntuple"]
+
+
+def ntuple(value: Any, n: int) -> tuple[int, ...]:
+    """``value`` as a tuple: itself if it is a sequence, else repeated ``n`` times."""
+    return tuple(value) if isinstance(value, Iterable) else (value,) * n
+
+
+def check_reduction(reduction: str) -> str:
+    """``reduction`` if it is one of none, mean and sum.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that PyTorch's two deprecated flags mean, or ``reduction`` without them."""
+    if size_average is None and reduce is None:
+        return check_reduction(reduction)
+    averages = size_average is None or size_average
+    reduces = reduce is None or reduce
+    meant = "none" if not reduces else "mean" if averages else "sum"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.",
+        stacklevel=4,
+    )
+    return meant

@@ -1,0 +1,424 @@
+"""``Module``: the base class of everything that holds parameters and computes with them.
+
+Meanings follow PyTorch's ``torch.nn.Module`` page. The class is put together here from functions
+that each have their own file: ``hooks`` (calls with hooks), ``state`` (state dicts), ``traversal``
+(walking over children and tensors) and ``conversion`` (moving and casting).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from dovetail.nn import conversion, hooks, state, traversal
+from dovetail.nn.parameter import Buffer, Parameter
+from dovetail.tensor import Tensor
+from dovetail.utils.hooks import RemovableHandle, add_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    Self = TypeVar("Self", bound="Module")
+
+__all__ = ["Module"]
+
+_HOOK_TABLES = (
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_backward_pre_hooks",
+    "_backward_hooks",
+    "_state_dict_pre_hooks",
+    "_state_dict_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
+
+
+def typename(value: Any) -> str:
+    """The name of a value's type as PyTorch prints it (``torch.FloatTensor``, ``int``, …)."""
+    if isinstance(value, Tensor):
+        return str(value.type())
+    cls = value if isinstance(value, type) else type(value)
+    owner = cls.__module__
+    return cls.__qualname__ if owner in ("builtins", None) else f"{owner}.{cls.__qualname__}"
+
+
+def indent(text: str, spaces: int) -> str:
+    """``text`` with every line but the first moved right; blank lines stay empty."""
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(" " * spaces + line if line.strip() else "" for line in rest)])
+
+
+class Module:
+    """Base class of all neural-network modules.
+
+    A subclass calls ``super().__init__()``, assigns its parameters, buffers and child modules as
+    attributes, and defines ``forward``. Calling the module runs ``forward`` and the hooks.
+
+    >>> import dovetail as dt
+    >>> class Affine(dt.nn.Module):
+    ...     def __init__(self, n):
+    ...         super().__init__()
+    ...         self.w = dt.nn.Parameter(dt.ones(n))
+    ...     def forward(self, x):
+    ...         return x * self.w + 1
+    >>> Affine(3)(dt.ones(3)).tolist()
+    [2.0, 2.0, 2.0]
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _non_persistent_buffers_set: set[str]
+    _modules: dict[str, Module | None]
+    _forward_pre_hooks: OrderedDict[int, Any]
+    _forward_pre_hooks_with_kwargs: OrderedDict[int, bool]
+    _forward_hooks: OrderedDict[int, Any]
+    _forward_hooks_with_kwargs: OrderedDict[int, bool]
+    _forward_hooks_always_called: OrderedDict[int, bool]
+    _backward_pre_hooks: OrderedDict[int, Any]
+    _backward_hooks: OrderedDict[int, Any]
+    _state_dict_pre_hooks: OrderedDict[int, Any]
+    _state_dict_hooks: OrderedDict[int, Any]
+    _load_state_dict_pre_hooks: OrderedDict[int, Any]
+    _load_state_dict_post_hooks: OrderedDict[int, Any]
+
+    #: Number of the state dict's layout, kept in its metadata; a subclass raises it on change.
+    _version: int = 1
+    #: Whether ``__init__`` passes its arguments on to the next class of a multiple inheritance.
+    call_super_init: bool = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if not self.call_super_init and (args or kwargs):
+            problem = (
+                f"got an unexpected keyword argument '{next(iter(kwargs))}'"
+                if kwargs
+                else f"takes 1 positional argument but {len(args) + 1} were given"
+            )
+            raise TypeError(f"{type(self).__name__}.__init__() {problem}")
+        # Straight into __dict__: __setattr__ would look for tables that are not there yet.
+        self.__dict__.update(
+            training=True,
+            _parameters={},
+            _buffers={},
+            _non_persistent_buffers_set=set(),
+            **{table: OrderedDict() for table in _HOOK_TABLES},
+            _modules={},
+        )
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
+
+    def forward(self, *input: Any) -> Any:
+        """The computation; every subclass defines it."""
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+            or hooks.call_hooks
+        ):
+            return hooks.HookedCall(self, args, kwargs).run()
+        return self.forward(*args, **kwargs)
+
+    # Registration of parameters, buffers and children
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under ``name`` (None: the name is reserved, nothing is saved).
+
+        Raises:
+            TypeError: it is not a ``Parameter``.
+            ValueError: it is the result of a computation.
+            KeyError: the name is empty, has a dot, or is taken.
+        """
+        if "_parameters" not in self.__dict__:
+            raise AttributeError("cannot assign parameter before Module.__init__() call")
+        self._check_name("parameter", name, self._parameters)
+        if param is not None:
+            if not isinstance(param, Parameter):
+                raise TypeError(
+                    f"cannot assign '{typename(param)}' object to parameter '{name}' "
+                    "(torch.nn.Parameter or None required)"
+                )
+            if param.grad_fn is not None:
+                raise ValueError(
+                    f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must "
+                    f"be created explicitly. To express '{name}' as a function of another Tensor, "
+                    "compute the value in the forward() method."
+                )
+            param = hooks.registered("parameter", self, name, param)
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that is state but no parameter, such as a running mean.
+
+        Args:
+            name: its attribute name.
+            tensor: its value (None: the name is reserved, nothing is saved).
+            persistent: whether ``state_dict`` holds it.
+        """
+        if "_buffers" not in self.__dict__:
+            raise AttributeError("cannot assign buffer before Module.__init__() call")
+        self._check_name("buffer", name, self._buffers)
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign '{typename(tensor)}' object to buffer '{name}' "
+                "(torch Tensor or None required)"
+            )
+        self._buffers[name] = hooks.registered("buffer", self, name, tensor)
+        change = self._non_persistent_buffers_set
+        (change.discard if persistent else change.add)(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Add a child module under ``name``."""
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{typename(module)} is not a Module subclass")
+        self._check_name("module", name, self._modules)
+        self._modules[name] = hooks.registered("module", self, name, module)
+
+    register_module = add_module
+
+    def _check_name(self, kind: str, name: str, table: dict[str, Any]) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {typename(name)}")
+        if "." in name:
+            got = f", got: {name}" if kind == "module" else ""
+            raise KeyError(f'{kind} name can\'t contain "."{got}')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if name not in table and hasattr(self, name):
+            raise KeyError(f"attribute '{name}' already exists")
+
+    # Attributes: parameters, buffers and children live in tables, everything else in __dict__
+
+    def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
+        for table in ("_parameters", "_buffers", "_modules"):
+            if table in own and name in own[table]:
+                return own[table][name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if isinstance(value, Parameter):
+            if "_parameters" not in own:
+                raise AttributeError("cannot assign parameters before Module.__init__() call")
+            self._forget(name, own, self._buffers, self._modules)
+            self.register_parameter(name, value)
+        elif isinstance(value, Module):
+            if "_modules" not in own:
+                raise AttributeError("cannot assign module before Module.__init__() call")
+            if name in self._parameters:
+                self._refuse("parameter", name, value)
+            self._forget(name, own, self._buffers)
+            self._modules[name] = hooks.registered("module", self, name, value)
+        elif name in own.get("_parameters", ()):
+            if value is not None:
+                self._refuse("parameter", name, value)
+            self.register_parameter(name, None)
+        elif name in own.get("_modules", ()):
+            if value is not None:
+                self._refuse("child module", name, value)
+            self._modules[name] = hooks.registered("module", self, name, None)
+        elif isinstance(value, Tensor) and isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)  # type: ignore[attr-defined]
+        elif name in own.get("_buffers", ()):
+            if value is not None and not isinstance(value, Tensor):
+                self._refuse("buffer", name, value)
+            self.register_buffer(name, value, name not in self._non_persistent_buffers_set)
+        else:
+            object.__setattr__(self, name, value)
+
+    def _forget(self, name: str, *tables: dict[str, Any]) -> None:
+        for table in tables:
+            table.pop(name, None)
+        self._non_persistent_buffers_set.discard(name)
+
+    def _refuse(self, kind: str, name: str, value: Any) -> None:
+        expected = {
+            "parameter": "torch.nn.Parameter",
+            "child module": "torch.nn.Module",
+            "buffer": "torch.nn.Buffer, torch.Tensor",
+        }[kind]
+        raise TypeError(
+            f"cannot assign '{typename(value)}' as {kind} '{name}' ({expected} or None expected)"
+        )
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                self._non_persistent_buffers_set.discard(name)
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        names = {*dir(type(self)), *self.__dict__}
+        names.update(self._parameters, self._buffers, self._modules)
+        return sorted(name for name in names if not name[0].isdigit())
+
+    # Hooks of calls
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Run ``hook(module, args)`` before ``forward``; it may return new arguments.
+
+        Args:
+            hook: with ``with_kwargs`` it is called as ``hook(module, args, kwargs)`` and returns
+                None or ``(new_args, new_kwargs)``.
+            prepend: run it before the hooks already registered.
+            with_kwargs: pass the keyword arguments of the call too.
+        """
+        flags = [self._forward_pre_hooks_with_kwargs] if with_kwargs else []
+        return add_hook(self._forward_pre_hooks, hook, prepend=prepend, flags=flags)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Run ``hook(module, args, output)`` after ``forward``; it may return a new output.
+
+        Args:
+            hook: with ``with_kwargs`` it is called as ``hook(module, args, kwargs, output)``.
+            prepend: run it before the hooks already registered.
+            with_kwargs: pass the keyword arguments of the call too.
+            always_call: run it although ``forward`` raised.
+        """
+        flags = [self._forward_hooks_with_kwargs] if with_kwargs else []
+        if always_call:
+            flags.append(self._forward_hooks_always_called)
+        return add_hook(self._forward_hooks, hook, prepend=prepend, flags=flags)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Run ``hook(module, grad_output)`` when the outputs' gradients are known; it may return others."""
+        return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
+
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Run ``hook(module, grad_input, grad_output)`` when both are known.
+
+        It may return a new ``grad_input``. Entries for arguments that are no tensors are None.
+        """
+        return add_hook(self._backward_hooks, hook, prepend=prepend)
+
+    # Modes and gradients
+
+    def apply(self: Self, fn: Callable[[Module], None]) -> Self:
+        """Call ``fn`` with every module below this one, then with this one."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Set training mode (dropout drops, batch norm uses the batch) here and below."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    def eval(self: Self) -> Self:
+        """Set evaluation mode: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Ask, or stop asking, for gradients of every parameter here and below."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop every parameter's gradient, or fill it with zeros if not ``set_to_none``."""
+        for parameter in self.parameters():
+            clear_gradient(parameter, set_to_none)
+
+    # Printing
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def extra_repr(self) -> str:
+        """What to print of this module beside its children; a subclass defines it."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr()
+        extra_lines = extra.split("\n") if extra else []
+        children = [
+            f"({name}): {indent(repr(module), 2)}" for name, module in self._modules.items()
+        ]
+        if len(extra_lines) == 1 and not children:
+            return f"{self._get_name()}({extra_lines[0]})"
+        lines = [*extra_lines, *children]
+        body = "\n  " + "\n  ".join(lines) + "\n" if lines else ""
+        return f"{self._get_name()}({body})"
+
+    # Methods that have their own files
+
+    named_modules = traversal.named_modules
+    modules = traversal.modules
+    named_children = traversal.named_children
+    children = traversal.children
+    named_parameters = traversal.named_parameters
+    parameters = traversal.parameters
+    named_buffers = traversal.named_buffers
+    buffers = traversal.buffers
+    get_submodule = traversal.get_submodule
+    set_submodule = traversal.set_submodule
+    get_parameter = traversal.get_parameter
+    get_buffer = traversal.get_buffer
+    _named_members = traversal.named_members
+
+    state_dict = state.state_dict
+    load_state_dict = state.load_state_dict
+    get_extra_state = state.get_extra_state
+    set_extra_state = state.set_extra_state
+    register_state_dict_pre_hook = state.register_state_dict_pre_hook
+    register_state_dict_post_hook = state.register_state_dict_post_hook
+    register_load_state_dict_pre_hook = state.register_load_state_dict_pre_hook
+    register_load_state_dict_post_hook = state.register_load_state_dict_post_hook
+    _register_state_dict_hook = state.register_state_dict_hook
+    _register_load_state_dict_pre_hook = state.register_load_pre_hook
+    _save_to_state_dict = state.save_to_state_dict
+    _load_from_state_dict = state.load_from_state_dict
+
+    to = conversion.to
+    cpu = conversion.cpu
+    cuda = conversion.cuda
+    to_empty = conversion.to_empty
+    half = conversion.to_half
+    float = conversion.to_float
+    double = conversion.to_double
+    bfloat16 = conversion.to_bfloat16
+    type = conversion.to_type
+    _apply = conversion.apply_to_tensors
+
+
+def clear_gradient(tensor: Tensor, set_to_none: bool) -> None:
+    """Drop a tensor's gradient, or fill it with zeros, cut off from any graph."""
+    if tensor.grad is None:
+        return
+    if set_to_none:
+        tensor.grad = None
+    elif tensor.grad.grad_fn is not None:
+        tensor.grad.detach_().zero_()
+    else:
+        tensor.grad.requires_grad_(False).zero_()

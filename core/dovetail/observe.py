@@ -1,0 +1,103 @@
+"""Watching calls: the trace, the host-fallback ledger, inference marks and anomaly lines.
+
+``active`` is what every call tests; while it is not empty, calls go through :func:`run`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dovetail.autograd.grad_mode import mode
+
+if TYPE_CHECKING:
+    from dovetail.ops.schema import OpDef
+
+__all__ = ["Event", "active", "run", "trace"]
+
+active: list[Any] = []
+"""Not empty while somebody watches: trace lists, and marks of inference mode and anomaly detection."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One dispatch, as the trace saw it.
+
+    Attributes:
+        op: the operator's name.
+        device: where it ran.
+        served_by: ``kernel``, ``fused``, ``decomposed``, ``host`` or ``view``.
+        packs: inputs that had to be packed first.
+        depth: how many decompositions it is inside of.
+        milliseconds: host time, including what it calls.
+    """
+
+    op: str
+    device: str
+    served_by: str
+    packs: int
+    depth: int
+    milliseconds: float
+
+
+_depth = 0
+
+
+def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+    """Run a plan while somebody watches."""
+    global _depth
+    _depth += 1
+    start = time.perf_counter()
+    try:
+        result = plan(*inputs)
+    finally:
+        _depth -= 1
+    elapsed = (time.perf_counter() - start) * 1e3
+    outs = result if isinstance(result, tuple) else (result,)
+    device = next((str(x._spec.device) for x in (*outs, *inputs) if hasattr(x, "_spec")), "")
+    served_by, packs = getattr(plan, "served_by", "kernel"), getattr(plan, "packs", 0)
+    for watcher in active:
+        if isinstance(watcher, list):
+            watcher.append(Event(op.name, device, served_by, packs, _depth, elapsed))
+    if mode.inference:
+        for x in outs:
+            if hasattr(x, "_spec"):
+                x._inference = True
+    from dovetail.autograd import hooks
+
+    if hooks.anomaly:
+        _note_line(outs)
+    return result
+
+
+def _note_line(outs: tuple[Any, ...]) -> None:
+    from dovetail.autograd.inplace import user_line
+
+    for x in outs:
+        node = getattr(x, "_node", None)
+        if node is not None and not node.accumulates:
+            node = getattr(node, "parent", node)
+            if node.line is None:
+                node.line = user_line()
+
+
+@contextlib.contextmanager
+def trace() -> Iterator[list[Event]]:
+    """Record every dispatch inside the block.
+
+    Example:
+        >>> import dovetail as dt
+        >>> with dt.trace() as events:
+        ...     _ = dt.ones(3) + 1
+        >>> [e.op for e in events]
+        ['fill', 'add']
+    """
+    events: list[Event] = []
+    active.append(events)
+    try:
+        yield events
+    finally:
+        active[:] = [w for w in active if w is not events]

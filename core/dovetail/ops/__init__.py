@@ -1,0 +1,28 @@
+"""The operators, by family; importing this makes every record, function and method."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from dovetail.ops.expose import FUNCTIONS
+from dovetail.ops.schema import REGISTRY
+
+__all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
+
+FAMILIES = (
+    "storage", "arithmetic", "transcendental", "compare", "views", "convert",
+)  # fmt: skip
+
+for _family in FAMILIES:
+    importlib.import_module(f"dovetail.ops.{_family}")
+
+
+def __getattr__(name: str) -> Any:
+    function = FUNCTIONS.get(name)
+    if function is None:
+        op = REGISTRY.get(name)
+        function = None if op is None else op.function
+    if function is None:
+        raise AttributeError(f"module 'dovetail.ops' has no operator {name!r}")
+    return function

@@ -1,0 +1,278 @@
+"""Arithmetic: add sub mul div floor_divide remainder pow, and what follows from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.ops import expose
+from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
+from dovetail.ops.schema import Facts
+
+__all__: list[str] = []
+
+inf, nan = float("inf"), float("nan")
+SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
+TWO = ("input", "other")
+
+
+def _conj(x: Any) -> Any:
+    return x.conj() if hasattr(x, "_spec") and x._spec.dtype.is_complex else x
+
+
+add = elementwise(
+    "add",
+    inputs=TWO,
+    gradient={"input": lambda g: g, "other": lambda g: g},
+    reference=np.add,
+    samples=pairs(-5, 5),
+    special=SPECIAL,
+    ulp=1,
+    required=True,
+    doc="Sum of two tensors, broadcast: ``input + alpha * other``.",
+)
+def _sub_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
+    kinds = [f if isinstance(f, type) else f.dtype for f in operands if f is not None]
+    if kinds.count(d.bool_) + kinds.count(bool) == 2:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+            "`logical_xor()` operator instead."
+        )
+    if d.bool_ in kinds or bool in kinds:
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return same(operands)
+
+
+sub = elementwise(
+    "sub",
+    inputs=TWO,
+    rule=_sub_rule,
+    gradient={"input": lambda g: g, "other": lambda g: -g},
+    accepts=d.NUMBER,
+    reference=np.subtract,
+    samples=pairs(-5, 5),
+    special=SPECIAL,
+    ulp=1,
+    required=True,
+    doc="Difference of two tensors, broadcast: ``input - alpha * other``.",
+)
+mul = elementwise(
+    "mul",
+    inputs=TWO,
+    gradient={
+        "input": lambda g, other: g * _conj(other),
+        "other": lambda g, input: g * _conj(input),
+    },
+    reference=np.multiply,
+    samples=pairs(-5, 5),
+    special=SPECIAL,
+    ulp=1,
+    required=True,
+    doc="Product of two tensors, elementwise, broadcast.",
+    aliases=("multiply",),
+)
+div = elementwise(
+    "div",
+    inputs=TWO,
+    rule=to_float,
+    gradient={
+        "input": lambda g, other: g / _conj(other),
+        "other": lambda g, input, other: -g * _conj((input / other) / other),
+    },
+    reference=np.true_divide,
+    samples=pairs(-5, 5, 1, 4),
+    special=SPECIAL,
+    ulp=1,
+    required=True,
+    doc="True quotient of two tensors, broadcast; integers become the default float.",
+)
+floor_divide = elementwise(
+    "floor_divide",
+    inputs=TWO,
+    gradient=None,
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    reference=np.floor_divide,
+    samples=pairs(-9, 9, 1, 4),
+    required=True,
+    doc="Quotient rounded towards minus infinity.",
+)
+remainder = elementwise(
+    "remainder",
+    inputs=TWO,
+    gradient={
+        "input": lambda g: g,
+        "other": lambda g, input, other: -g * (input / other).floor(),
+    },
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    reference=np.remainder,
+    samples=pairs(-9, 9, 1, 4),
+    required=True,
+    doc="What is left of ``input`` after ``floor_divide``; it has the divisor's sign.",
+)
+
+
+def _pow_base_gradient(g: Any, input: Any, other: Any) -> Any:
+    if not hasattr(other, "_spec"):
+        if other == 0:
+            return g * 0
+        if other == 1:
+            return g
+        return g * (other * input ** (other - 1))
+    slope = other * input ** (other - 1)
+    return (g * _conj(slope)).masked_fill(other == 0, 0)
+
+
+def _pow_exponent_gradient(g: Any, input: Any, other: Any, out: Any) -> Any:
+    from dovetail import ops
+
+    if not hasattr(input, "_spec"):
+        import math
+
+        if input == 0:
+            return (g * 0).masked_fill(other < 0, nan)
+        return g * (out * math.log(abs(input)))
+    slope = out * input.log()
+    if slope.dtype.is_complex:
+        return g * slope.conj()
+    return g * ops.where(((input == 0) & (other >= 0)), 0.0, slope)
+
+
+def _pow_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
+    return same(operands)
+
+
+pow = elementwise(
+    "pow",
+    inputs=TWO,
+    rule=_pow_rule,
+    gradient={"input": _pow_base_gradient, "other": _pow_exponent_gradient},
+    accepts=d.NUMBER,
+    reference=np.power,
+    samples=pairs(0.5, 3, 0.5, 3),
+    ulp=16,
+    required=True,
+    doc="``input`` to the power of ``other``.",
+)
+neg = elementwise(
+    "neg",
+    accepts=d.NUMBER,
+    gradient=lambda g: -g,
+    reference=np.negative,
+    samples=uniform(-5, 5),
+    special=SPECIAL,
+    ulp=0,
+    required=True,
+    doc="``-input``.",
+    aliases=("negative",),
+)
+atan2 = elementwise(
+    "atan2",
+    inputs=TWO,
+    rule=to_float,
+    accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
+    gradient={
+        "input": lambda g, input, other: g * other / (input * input + other * other),
+        "other": lambda g, input, other: -g * input / (input * input + other * other),
+    },
+    reference=np.arctan2,
+    samples=pairs(-5, 5, 1, 4),
+    special=SPECIAL,
+    required=True,
+    doc="The angle of the point (other, input), in radians.",
+    aliases=("arctan2",),
+)
+
+
+def _abs_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
+    kind, _ = same(operands)
+    return kind, kind.to_real()
+
+
+abs = elementwise(
+    "abs",
+    rule=_abs_rule,
+    accepts=d.NUMBER,
+    gradient=lambda g, input: g * input.sgn(),
+    reference=np.abs,
+    samples=uniform(-5, 5),
+    special=SPECIAL,
+    ulp=1,
+    required=True,
+    doc="Absolute value; its gradient at 0 is 0.",
+    aliases=("absolute",),
+)
+sign = elementwise(
+    "sign",
+    accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
+    gradient=lambda g: g * 0,
+    decompose=lambda input: (
+        input if input.dtype is d.bool_ else (input > 0).to(input.dtype) - (input < 0).to(input.dtype)
+    ),
+    reference=np.sign,
+    samples=uniform(-5, 5),
+    special=(0.0, 1.0, -1.0, inf, -inf),
+    doc="-1, 0 or 1; 0 for NaN.",
+)
+sgn = elementwise(
+    "sgn",
+    gradient=None,
+    decompose=lambda input: (
+        (input / input.abs()).masked_fill(input == 0, 0) if input.dtype.is_complex else input.sign()
+    ),
+    reference=np.sign,
+    samples=uniform(-5, 5),
+    doc="As ``sign``; for complex numbers, the unit number of the same angle.",
+)
+square = elementwise(
+    "square",
+    gradient=lambda g, input: g * (_conj(input) * 2),
+    decompose=lambda input: input * input,
+    reference=np.square,
+    samples=uniform(-5, 5),
+    special=SPECIAL,
+    doc="``input * input``.",
+)
+reciprocal = elementwise(
+    "reciprocal",
+    rule=to_float,
+    gradient=lambda g, out: -g * _conj(out * out),
+    decompose=lambda input: 1.0 / input,
+    reference=lambda x: 1.0 / x,
+    samples=uniform(0.5, 4),
+    special=SPECIAL,
+    doc="``1 / input``.",
+)
+
+
+def _with_alpha(op: Any) -> None:
+    """``add(input, other, *, alpha=1)`` as PyTorch has it, on top of the two-operand function."""
+    plain = expose.binary_function(op)
+
+    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if alpha != 1:
+            other = mul.function(other, alpha) if hasattr(other, "_spec") else other * alpha
+        return plain(input, other, out=out)
+
+    function.__doc__ = op.function.__doc__
+    in_place = expose.inplace_elementwise(op, plain)
+
+    def method(self: Any, other: Any, *, alpha: Any = 1) -> Any:
+        if alpha != 1:
+            other = mul.function(other, alpha) if hasattr(other, "_spec") else other * alpha
+        return in_place(self, other)
+
+    method.__doc__ = in_place.__doc__
+    extra = {"add": (), "sub": ("subtract",)}[op.name]
+    expose.attach(op, function, aliases=extra)
+    for name in (op.name, *extra):
+        setattr(expose.Tensor, name + "_", method)
+    expose.Tensor._plain = {**getattr(expose.Tensor, "_plain", {}), op.name: (plain, in_place)}  # type: ignore[attr-defined]
+
+
+_with_alpha(add)
+_with_alpha(sub)

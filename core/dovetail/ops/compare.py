@@ -1,0 +1,323 @@
+"""Comparisons, logic and bits; ``where``, ``maximum``, ``minimum``, ``clamp`` and masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.dispatch import NUMBERS
+from dovetail.ops.families import composite, elementwise, integers, pairs, same, to_bool, uniform
+from dovetail.ops.schema import Facts
+
+__all__: list[str] = []
+
+inf, nan = float("inf"), float("nan")
+SPECIAL = (0.0, -0.0, 1.0, inf, -inf, nan)
+TWO = ("input", "other")
+REAL = (*d.INTEGRAL, *d.FLOATING, d.bool_)
+BITS = (d.bool_, *d.INTEGRAL)
+
+
+def _compare(name: str, reference: Any, doc: str, **fields: Any) -> None:
+    elementwise(
+        name,
+        kind="compare",
+        inputs=TWO,
+        rule=to_bool,
+        reference=reference,
+        samples=pairs(-2, 2),
+        special=SPECIAL,
+        ulp=0,
+        doc=doc,
+        **fields,
+    )
+
+
+_compare("eq", np.equal, "Whether ``input == other``, elementwise.", required=True)
+_compare("lt", np.less, "Whether ``input < other``.", required=True, accepts=REAL, aliases=("less",))
+_compare(
+    "le", np.less_equal, "Whether ``input <= other``.",
+    required=True, accepts=REAL, aliases=("less_equal",),
+)  # fmt: skip
+_compare(
+    "ne", np.not_equal, "Whether ``input != other``.",
+    decompose=lambda input, other: input.eq(other).logical_not() if hasattr(input, "_spec")
+    else other.eq(input).logical_not(),
+    aliases=("not_equal",),
+)  # fmt: skip
+_compare(
+    "gt", np.greater, "Whether ``input > other``.",
+    accepts=REAL, decompose=lambda input, other: _flip("lt", input, other), aliases=("greater",),
+)  # fmt: skip
+_compare(
+    "ge", np.greater_equal, "Whether ``input >= other``.",
+    accepts=REAL, decompose=lambda input, other: _flip("le", input, other),
+    aliases=("greater_equal",),
+)  # fmt: skip
+
+
+def _flip(name: str, input: Any, other: Any) -> Any:
+    from dovetail import ops
+
+    return getattr(ops, name)(other, input)
+
+
+def _predicate(name: str, decompose: Any, reference: Any, doc: str, **fields: Any) -> None:
+    elementwise(
+        name,
+        kind="compare",
+        rule=to_bool,
+        decompose=decompose,
+        reference=reference,
+        samples=uniform(-2, 2),
+        special=SPECIAL,
+        inplace=fields.pop("inplace", False),
+        ulp=0,
+        doc=doc,
+        **fields,
+    )
+
+
+_predicate(
+    "logical_not", lambda input: input.eq(0), np.logical_not, "Whether ``input`` is zero.",
+    inplace=True,
+)  # fmt: skip
+_predicate("isnan", lambda input: input.ne(input), np.isnan, "Whether NaN.")
+_predicate(
+    "isinf",
+    lambda input: input.abs().eq(inf) if input.dtype.category > 1 else input.ne(input),
+    np.isinf,
+    "Whether plus or minus infinity.",
+)
+_predicate(
+    "isfinite",
+    lambda input: input.abs().lt(inf) if input.dtype.category > 1 else input.eq(input),
+    np.isfinite,
+    "Whether neither infinite nor NaN.",
+)
+for _name, _reference, _symbol in (
+    ("logical_and", np.logical_and, "bitwise_and"),
+    ("logical_or", np.logical_or, "bitwise_or"),
+    ("logical_xor", np.logical_xor, "bitwise_xor"),
+):
+    _compare(
+        _name,
+        _reference,
+        f"``{_symbol}`` of whether each operand is non-zero.",
+        decompose=lambda input, other, _symbol=_symbol: getattr(_truth(input), _symbol)(
+            _truth(other)
+        ),
+    )
+
+
+def _truth(x: Any) -> Any:
+    return x.ne(0) if hasattr(x, "_spec") else bool(x)
+
+
+def _bitwise(name: str, reference: Any, doc: str) -> None:
+    elementwise(
+        name,
+        inputs=TWO,
+        accepts=BITS,
+        reference=reference,
+        samples=integers(-9, 9),
+        ulp=0,
+        required=True,
+        doc=doc,
+    )
+
+
+_bitwise("bitwise_and", np.bitwise_and, "Bits set in both.")
+_bitwise("bitwise_or", np.bitwise_or, "Bits set in either.")
+_bitwise("bitwise_xor", np.bitwise_xor, "Bits set in exactly one.")
+elementwise(
+    "bitwise_not", accepts=BITS, reference=np.invert, samples=uniform(-9, 9), ulp=0, required=True,
+    doc="Every bit flipped; logical not for bool.",
+)  # fmt: skip
+for _name, _reference, _alias in (
+    ("shift_left", np.left_shift, "bitwise_left_shift"),
+    ("shift_right", np.right_shift, "bitwise_right_shift"),
+):
+    elementwise(
+        _name, inputs=TWO, accepts=d.INTEGRAL, reference=_reference, samples=pairs(-9, 9, 0, 3),
+        ulp=0, required=True, doc=f"Bits of ``input`` moved by ``other`` places ({_alias}).",
+        aliases=(_alias,),
+    )  # fmt: skip
+
+
+# maximum, minimum, where, clamp
+
+
+def _share(g: Any, wins: Any, ties: Any) -> Any:
+    """All of ``g`` where this operand wins, half where both are equal (as PyTorch)."""
+    from dovetail import ops
+
+    return ops.where(ties, g / 2, ops.where(wins, g, 0.0))
+
+
+elementwise(
+    "maximum",
+    inputs=TWO,
+    accepts=REAL,
+    gradient={
+        "input": lambda g, input, other: _share(g, input > other, input == other),
+        "other": lambda g, input, other: _share(g, other > input, input == other),
+    },
+    reference=np.maximum,
+    samples=pairs(-5, 5),
+    special=SPECIAL,
+    ulp=0,
+    required=True,
+    inplace=False,
+    doc="The larger of two values; NaN if either is.",
+)
+elementwise(
+    "minimum",
+    inputs=TWO,
+    accepts=REAL,
+    gradient={
+        "input": lambda g, input, other: _share(g, input < other, input == other),
+        "other": lambda g, input, other: _share(g, other < input, input == other),
+    },
+    reference=np.minimum,
+    samples=pairs(-5, 5),
+    special=SPECIAL,
+    ulp=0,
+    required=True,
+    inplace=False,
+    doc="The smaller of two values; NaN if either is.",
+)
+
+
+def _where_rule(operands: tuple[Facts, ...]) -> tuple[Any, d.dtype]:
+    return same(operands[1:])
+
+
+def _where_infer(condition: Facts, input: Facts, other: Facts) -> Any:
+    from dovetail.ops.families import elementwise_infer
+    from dovetail.ops.schema import Inferred
+    from dovetail.spec import Spec
+
+    if isinstance(condition, Spec) and condition.dtype is not d.bool_:
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{condition.dtype}"
+        )
+    inferred = elementwise_infer("where", _where_rule)(condition, input, other)
+    return Inferred((d.bool_, *inferred.compute[1:]), inferred.outs)
+
+
+where_op = elementwise(
+    "where",
+    kind="select",
+    inputs=("condition", "input", "other"),
+    gradient={
+        "input": lambda g, condition: _select(condition, g, 0.0),
+        "other": lambda g, condition: _select(condition, 0.0, g),
+    },
+    reference=np.where,
+    ulp=0,
+    required=True,
+    inplace=False,
+    method=False,
+    doc="``input`` where ``condition`` holds, else ``other``; all three broadcast.",
+)
+where_op.infer = _where_infer
+
+
+def _select(condition: Any, input: Any, other: Any) -> Any:
+    from dovetail import ops
+
+    return ops.where(condition, input, other)
+
+
+def _prepare_clamp(input: Any, min: Any, max: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, float) or isinstance(max, float):
+        min = float(min) if min.__class__ in NUMBERS else min
+        max = float(max) if max.__class__ in NUMBERS else max
+    return (input, min, max), ()
+
+
+def _clamp_gradient(g: Any, input: Any, min: Any, max: Any, needs: Any) -> tuple[Any, ...]:
+    inside = None
+    below = above = None
+    if min is not None:
+        below = input < min
+        inside = below.logical_not()
+    if max is not None:
+        above = input > max
+        within = above.logical_not()
+        inside = within if inside is None else inside & within
+    from dovetail import ops
+
+    # where min > max everything is max, so min's share goes to max
+    low = below if above is None or below is None else below & (min <= max if hasattr(min, "_spec") or hasattr(max, "_spec") else bool(min <= max))
+    high = above if below is None else above | (below & above.logical_not() & (low.logical_not())) if above is not None else None
+    return (
+        ops.where(inside, g, 0.0) if needs[0] else None,
+        ops.where(low, g, 0.0) if needs[1] else None,
+        ops.where(high, g, 0.0) if needs[2] else None,
+    )
+
+
+@composite(
+    "clamp",
+    inputs=("input", "min", "max"),
+    prepare=_prepare_clamp,
+    gradient=_clamp_gradient,
+    inplace=True,
+    out=True,
+    aliases=("clip",),
+    kind="composite",
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+)
+def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
+    """``input`` bounded to [min, max]; either bound may be a number, a tensor or None.
+
+    Where ``min > max`` the result is ``max``. The gradient passes at the edges.
+    """
+    if min is not None:
+        input = input.maximum(min)
+    return input if max is None else input.minimum(max)
+
+
+@composite("clamp_min", inputs=("input", "min"), inplace=True, out=True)
+def clamp_min(input: Any, min: Any) -> Any:
+    """``input`` bounded below."""
+    return input.clamp(min, None)
+
+
+@composite("clamp_max", inputs=("input", "max"), inplace=True, out=True)
+def clamp_max(input: Any, max: Any) -> Any:
+    """``input`` bounded above."""
+    return input.clamp(None, max)
+
+
+@composite("masked_fill", inputs=("input", "mask", "value"), inplace=True)
+def masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    """``input`` with ``value`` (a number or 0-d tensor) where ``mask`` (bool) holds; broadcast.
+
+    Raises:
+        RuntimeError: the mask is not bool, or the value has dims.
+    """
+    from dovetail import ops
+
+    if mask.dtype is not d.bool_:
+        raise RuntimeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}"
+        )
+    if hasattr(value, "_spec"):
+        if value.ndim:
+            raise RuntimeError(
+                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                f"{value.ndim} dimension(s)."
+            )
+        value = value.to(input.dtype)
+    elif input.dtype.category < 2 and isinstance(value, float):
+        value = int(value)
+    result = ops.where(mask, value, input)
+    return result if result.dtype is input.dtype else result.to(input.dtype)

@@ -1,0 +1,323 @@
+"""From a record to what users call: the function, the method, the in-place method, ``out=``.
+
+Elementwise operators of one and two operands get hand-shaped functions, because a call of ten
+elements must cost no more than PyTorch's. All others go through :func:`operator`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from dovetail import observe, raw
+from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.inplace import check_writable, note_write, rebase
+from dovetail.dispatch import NUMBERS, call, type_name
+from dovetail.ops.schema import OpDef
+from dovetail.promotion import can_cast
+from dovetail.spec import spec_of
+from dovetail.tensor import Tensor, storage_of
+
+__all__ = ["FUNCTIONS", "attach", "binary_function", "inplace_method", "unary_function", "with_out"]
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+"""Public functions by name; ``dovetail`` takes its namespace from here."""
+
+active = observe.active
+
+
+def unary_function(op: OpDef) -> Callable[..., Any]:
+    """``function(input, *, out=None)``."""
+    get = op.plans.get
+
+    def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+        if out is None and not active:
+            try:
+                run = get(input._spec)
+            except AttributeError:
+                run = None
+            if run is not None:
+                return run(input)
+            result = call(op, (input,))
+            run = op.plans.get((input._spec, ())) if isinstance(input, Tensor) else None
+            if run is not None:
+                op.plans[input._spec] = run
+            return result
+        return finish(op.name, call(op, (input,)), out)
+
+    return function
+
+
+def binary_function(op: OpDef) -> Callable[..., Any]:
+    """``function(input, other, *, out=None)``; either may be a Python number."""
+    get = op.plans.get
+
+    def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if out is None and not active:
+            kind = other.__class__
+            try:
+                run = get((input._spec, kind if kind in NUMBERS else other._spec))
+            except AttributeError:
+                run = None
+            if run is not None:
+                return run(input, other)
+            result = call(op, (input, other))
+            _remember(op, input, other)
+            return result
+        return finish(op.name, call(op, (input, other)), out)
+
+    return function
+
+
+def _remember(op: OpDef, input: Any, other: Any) -> None:
+    if not isinstance(input, Tensor):
+        return
+    second = other.__class__ if other.__class__ in NUMBERS else getattr(other, "_spec", None)
+    run = op.plans.get((input._spec, second, ()))
+    if run is not None:
+        op.plans[input._spec, second] = run
+
+
+def finish(name: str, result: Any, out: Any) -> Any:
+    """Deliver a result into ``out=`` (a tensor, or a tuple of them), as PyTorch does.
+
+    Raises:
+        RuntimeError: out requires grad, is on another device, or cannot hold the result's dtype.
+    """
+    if out is None:
+        return result
+    if isinstance(result, tuple):
+        outs = tuple(finish(name, r, o) for r, o in zip(result, out, strict=True))
+        return type(result)(*outs) if hasattr(result, "_fields") else outs
+    if isinstance(out, (tuple, list)):
+        (out,) = out
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if mode.grad and (result._node is not None or out._node is not None):
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic "
+            "differentiation, but one of the arguments requires grad."
+        )
+    if not can_cast(result._spec.dtype, out._spec.dtype):
+        raise RuntimeError(
+            f"result type {type_name(result._spec.dtype)} can't be cast to the desired output type "
+            f"{type_name(out._spec.dtype)}"
+        )
+    if out._spec.device is not result._spec.device:
+        raise RuntimeError(
+            f"{name}: out must be on {result._spec.device}, got {out._spec.device}"
+        )
+    if out._spec.shape != result._spec.shape:
+        resize(name, out, tuple(result._spec.shape))
+    raw.copy(result, out)
+    note_write(storage_of(out), f"{name}(out=)")
+    return out
+
+
+def resize(name: str, out: Tensor, shape: tuple[int, ...]) -> None:
+    """Give ``out`` another shape, with new memory; warns when it was not empty, as PyTorch does."""
+    if out._spec.numel:
+        import warnings
+
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape "
+            f"{list(out._spec.shape)}, which does not match the required output shape "
+            f"{list(shape)}. ({name}: pass an out= of that shape, or an empty one)",
+            UserWarning,
+            stacklevel=5,
+        )
+    fresh = raw.empty(spec_of(shape, out._spec.dtype, out._spec.device))
+    out._spec, out._array = fresh._spec, fresh._array
+    out._storage, out._offset = storage_of(fresh), 0
+
+
+def with_out(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with an ``out=`` keyword."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        return result if out is None else finish(name, result, out)
+
+    return wrapped
+
+
+def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``x.name_(…)``: the function's result written into ``x``."""
+    label = name + "_"
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_writable(self, label)
+        recording = mode.grad and (
+            self._node is not None
+            or any(isinstance(a, Tensor) and a._node is not None for a in args)
+            or any(isinstance(a, Tensor) and a._node is not None for a in kwargs.values())
+        )
+        source = self
+        if recording:
+            source = self._alias()
+            source._node = self._node
+        result = function(source, *args, **kwargs)
+        write_back(self, result, label, recording)
+        return self
+
+    method.__name__ = label
+    method.__qualname__ = f"Tensor.{label}"
+    method.__doc__ = f"In-place version of :func:`dovetail.{name}`."
+    return method
+
+
+def write_back(target: Tensor, result: Tensor, label: str, recording: bool) -> None:
+    """Write ``result`` into ``target``'s memory and give it result's history.
+
+    Raises:
+        RuntimeError: the shape would have to grow, or the dtype's category would be lost.
+    """
+    there, here = target._spec, result._spec
+    if here.shape != there.shape:
+        raise RuntimeError(
+            f"output with shape {list(there.shape)} doesn't match the broadcast shape "
+            f"{list(here.shape)} ({label} cannot change the shape of its target)"
+        )
+    if here.dtype is not there.dtype and not can_cast(here.dtype, there.dtype):
+        raise RuntimeError(
+            f"result type {type_name(here.dtype)} can't be cast to the desired output type "
+            f"{type_name(there.dtype)}"
+        )
+    node = result._node if recording else None
+    if node is not None and here.dtype is not there.dtype:
+        node = result.to(there.dtype)._node
+    storage = storage_of(target)
+    raw.copy(result, target)
+    note_write(storage, label)
+    if recording:
+        rebase(target, node)
+
+
+def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`inplace_method`, but the kernel writes straight into ``x`` where it may."""
+    general = inplace_method(op.name, function)
+    label = op.name + "_"
+    get = op.writes.get
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if (self._node is None or not mode.grad) and not kwargs and not active:
+            try:
+                key = (
+                    self._spec,
+                    *[a.__class__ if a.__class__ in NUMBERS else a._spec for a in args],
+                )
+            except AttributeError:
+                return general(self, *args)
+            write = get(key)
+            if write is None:
+                write = op.writes[key] = writer(op, self, args) or False
+            if write and not any(
+                a._node is not None and mode.grad or _overlaps(self, a)
+                for a in args
+                if isinstance(a, Tensor)
+            ):
+                check_inference(self, label)
+                storage = storage_of(self)
+                write(self, *args)
+                note_write(storage, label)
+                return self
+        return general(self, *args, **kwargs)
+
+    method.__name__ = label
+    method.__qualname__ = f"Tensor.{label}"
+    method.__doc__ = f"In-place version of :func:`dovetail.{op.name}`."
+    return method
+
+
+def check_inference(x: Tensor, label: str) -> None:
+    """Refuse writes to inference tensors outside inference mode."""
+    if x._inference:
+        check_writable(x, label)
+
+
+def _overlaps(x: Tensor, a: Tensor) -> bool:
+    storage = a._storage
+    if storage is None or storage is not x._storage:
+        return False
+    return not (a._offset == x._offset and a._spec is x._spec)
+
+
+def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | None:
+    """A function that runs op's kernel with x as first input and output; None where none may."""
+    import numpy as np
+
+    from dovetail.backend.state import state_of
+    from dovetail.dispatch import facts_of, infer, select_kernel
+    from dovetail.ops.schema import CallFacts
+    from dovetail.plans import _preparation, bind_kernel
+    from dovetail.spec import Spec
+
+    facts = facts_of((x, *args))
+    if op.infer is None or op.attributes or any(f is None for f in facts):
+        return None
+    spec = x._spec
+    if any(isinstance(f, Spec) and f.device is not spec.device for f in facts):
+        return None
+    if 0 in spec.strides:
+        return None
+    inferred = infer(op, facts, {})
+    (out,) = inferred.outs
+    if tuple(out[0]) != tuple(spec.shape) or out[1] is not spec.dtype:
+        return None
+    if inferred.compute[0] is not spec.dtype:
+        return None
+    state = state_of(spec.device)
+    call_facts = CallFacts(op, facts, (spec,), {})
+    entry = select_kernel(op, call_facts, inferred.compute, state)
+    if entry is None or (entry.layout != "strided" and not spec.is_contiguous):
+        return None
+    prepared = [
+        _preparation(f, c, entry, spec, True, state)[0]
+        for f, c in zip(facts[1:], inferred.compute[1:], strict=True)
+    ]
+    kernel = bind_kernel(entry, call_facts)
+    host = state.host_arrays
+
+    def write(x: Tensor, *args: Any) -> None:
+        target = x._materialize()
+        rest = [
+            (a._materialize() if isinstance(a, Tensor) else a) if p is None else p(a)
+            for p, a in zip(prepared, args, strict=True)
+        ]
+        if host:
+            with np.errstate(all="ignore"):
+                kernel(target, *rest, target)
+        else:
+            kernel(target, *rest, target)
+
+    return write
+
+
+def attach(
+    op: OpDef,
+    function: Callable[..., Any],
+    *,
+    doc: str = "",
+    out: bool = False,
+    aliases: tuple[str, ...] = (),
+) -> Callable[..., Any]:
+    """Publish an operator's function under its name and aliases: function, method, in-place."""
+    if not function.__doc__:
+        function.__doc__ = doc
+    function.__name__ = function.__qualname__ = op.name
+    op.function = function
+    public = with_out(op.name, function) if out else function
+    elementwise = op.kind in ("elementwise", "compare", "select")
+    for name in (op.name, *aliases):
+        if op.public:
+            FUNCTIONS[name] = public
+        if op.method:
+            setattr(Tensor, name, function)
+        if op.inplace:
+            make = inplace_elementwise(op, function) if elementwise else None
+            method = make or inplace_method(op.name, function)
+            setattr(Tensor, name + "_", method)
+            FUNCTIONS.setdefault(name + "_", method)
+    return public

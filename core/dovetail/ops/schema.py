@@ -1,0 +1,172 @@
+"""OpDef: the one record per operator, from which functions, methods, checks and tests are made."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dovetail.dtypes import ALL, dtype
+from dovetail.spec import Spec
+
+__all__ = ["REGISTRY", "CallFacts", "ErrorInput", "Inferred", "OpDef", "Sample", "Tolerance"]
+
+Facts = Spec | type | None
+"""What is known of an input before running: a tensor's Spec, a Python number's type, or absent."""
+
+
+class Inferred(NamedTuple):
+    """What an operator's rule says of a call.
+
+    Attributes:
+        compute: per input, the dtype that the kernel takes it in; None: as it is.
+        outs: per output, ``(shape, dtype)`` or ``(shape, dtype, strides)``.
+    """
+
+    compute: tuple[dtype | None, ...]
+    outs: tuple[tuple[Any, ...], ...]
+
+
+class Sample(NamedTuple):
+    """One way to call an operator: positional arguments (NumPy arrays become tensors), keywords."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = {}
+    name: str = ""
+
+
+class ErrorInput(NamedTuple):
+    """A wrong call: arguments, the exception it must raise, and a pattern of its text."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    error: type[Exception]
+    match: str
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a result may be from the float64 reference.
+
+    Attributes:
+        ulp: units in the last place of the result's dtype that an elementwise result may be off.
+        contraction: the length K of the longest sum is in the sample; error grows with sqrt(K).
+    """
+
+    ulp: float = 4.0
+    contraction: bool = False
+
+
+class CallFacts:
+    """One resolved call as a kernel's ``when`` and a specialised kernel see it.
+
+    Attributes:
+        inputs: Spec per input in the order of the record (a type for a Python number, or None).
+        outputs: Spec per output.
+        attributes: by name.
+
+    A named input is also an attribute: ``facts.weight.shape``.
+    """
+
+    def __init__(
+        self,
+        op: OpDef,
+        inputs: tuple[Facts, ...],
+        outputs: tuple[Spec, ...],
+        attributes: dict[str, Any],
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.outputs = outputs
+        self.attributes = attributes
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self.op.inputs:
+            return self.inputs[self.op.inputs.index(name)]
+        if name in self.attributes:
+            return self.attributes[name]
+        raise AttributeError(f"{self.op.name} has no input or attribute {name!r}")
+
+
+@dataclass(eq=False)
+class OpDef:
+    """One operator.
+
+    Attributes:
+        name: as in PyTorch, or in the contract for primitives.
+        kind: elementwise, compare, select, reduce, scan, order, index, contract, storage, random,
+            view or composite.
+        inputs: names of the tensor inputs, in the order that kernels take them.
+        attributes: names of the other arguments, in the order of the plan's key.
+        variadic: the inputs are a list of any length.
+        outputs: how many tensors come out.
+        infer: ``infer(*facts, **attributes) -> Inferred``; None: by running the decomposition on
+            tensors without data.
+        gradient: per input name, a function whose parameter names say what it needs: ``g`` (the
+            output's gradient), input names, ``out``/``outs``, attribute names. Or one function of
+            that kind that returns a tuple for all inputs, and may ask for ``needs``.
+        differentiable: outputs that a gradient flows through (by position).
+        decompose: the operator in terms of others, ``decompose(*inputs, **attributes)``.
+        compute: the dtype that half and bfloat16 inputs are decomposed in (None: their own).
+        accepts: dtypes that the first input may have.
+        reference: an independent implementation on float64 (or exact integer) NumPy arrays.
+        samples: ``samples(rng, dtype) -> list[Sample]``.
+        special: values that an elementwise operator is tried with.
+        errors: ``errors() -> list[ErrorInput]``.
+        tolerance: see :class:`Tolerance`.
+        needs_data: the output's shape depends on the data.
+        required: a backend must have a kernel of it.
+        inplace: ``x.name_()`` exists.
+        method: ``x.name()`` exists.
+        public: ``dovetail.name`` exists.
+        function: the public function, once made.
+    """
+
+    name: str
+    kind: str = "composite"
+    inputs: tuple[str, ...] = ("input",)
+    attributes: tuple[str, ...] = ()
+    variadic: bool = False
+    outputs: int = 1
+    infer: Callable[..., Inferred] | None = None
+    gradient: Any = None
+    differentiable: tuple[int, ...] = (0,)
+    decompose: Callable[..., Any] | None = None
+    compute: dtype | None = None
+    accepts: tuple[dtype, ...] = ALL
+    reference: Callable[..., Any] | None = None
+    samples: Callable[[np.random.Generator, dtype], list[Sample]] | None = None
+    special: tuple[float, ...] = ()
+    errors: Callable[[], list[ErrorInput]] | None = None
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    needs_data: bool = False
+    required: bool = False
+    inplace: bool = False
+    method: bool = True
+    public: bool = True
+    function: Callable[..., Any] | None = None
+    plans: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    writes: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.name in REGISTRY:
+            raise ValueError(f"operator {self.name!r} is defined twice")
+        REGISTRY[self.name] = self
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return _registered, (self.name,)
+
+    def parameter_names(self, function: Callable[..., Any]) -> tuple[str, ...]:
+        """The names a gradient function asks for."""
+        return tuple(inspect.signature(function).parameters)
+
+
+REGISTRY: dict[str, OpDef] = {}
+"""Every operator by name."""
+
+
+def _registered(name: str) -> OpDef:
+    return REGISTRY[name]

@@ -1,0 +1,276 @@
+"""Exponentials, logarithms, roots, trigonometry and rounding, elementwise on floats."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import dovetail.dtypes as d
+from dovetail.ops.families import elementwise, same, to_float, uniform
+
+__all__: list[str] = []
+
+inf, nan = float("inf"), float("nan")
+SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
+REAL = (*d.FLOATING, *d.INTEGRAL, d.bool_)
+
+
+def _conj(x: Any) -> Any:
+    return x.conj() if x._spec.dtype.is_complex else x
+
+
+def erf_reference(x: NDArray[Any]) -> NDArray[Any]:
+    """The error function from the standard library, value by value."""
+    return np.vectorize(math.erf, otypes=[np.float64])(x)
+
+
+def _float(name: str, **fields: Any) -> None:
+    fields.setdefault("rule", to_float)
+    fields.setdefault("special", SPECIAL)
+    elementwise(name, **fields)
+
+
+# exp and log
+
+_float(
+    "exp",
+    gradient=lambda g, out: g * _conj(out),
+    reference=np.exp,
+    samples=uniform(-10, 10),
+    ulp=4,
+    required=True,
+    doc="e to the power of ``input``.",
+)
+_float(
+    "expm1",
+    gradient=lambda g, out: g * _conj(out + 1),
+    reference=np.expm1,
+    samples=uniform(-4, 4),
+    required=True,
+    doc="``exp(input) - 1``, accurate near 0.",
+)
+_float(
+    "log",
+    gradient=lambda g, input: g / _conj(input),
+    reference=np.log,
+    samples=uniform(0.1, 10),
+    required=True,
+    doc="Natural logarithm.",
+)
+_float(
+    "log1p",
+    gradient=lambda g, input: g / _conj(input + 1),
+    reference=np.log1p,
+    samples=uniform(-0.5, 10),
+    required=True,
+    doc="``log(1 + input)``, accurate near 0.",
+)
+_float(
+    "exp2",
+    gradient=lambda g, out: g * (_conj(out) * math.log(2)),
+    decompose=lambda input: (input * math.log(2)).exp(),
+    compute=d.float32,
+    reference=np.exp2,
+    samples=uniform(-5, 5),
+    ulp=32,
+    doc="2 to the power of ``input``.",
+)
+_float(
+    "log2",
+    gradient=lambda g, input: g / (_conj(input) * math.log(2)),
+    decompose=lambda input: input.log() * (1 / math.log(2)),
+    compute=d.float32,
+    reference=np.log2,
+    samples=uniform(0.1, 10),
+    ulp=16,
+    doc="Logarithm to base 2.",
+)
+_float(
+    "log10",
+    gradient=lambda g, input: g / (_conj(input) * math.log(10)),
+    decompose=lambda input: input.log() * (1 / math.log(10)),
+    compute=d.float32,
+    reference=np.log10,
+    samples=uniform(0.1, 10),
+    ulp=16,
+    doc="Logarithm to base 10.",
+)
+
+# roots
+
+_float(
+    "sqrt",
+    gradient=lambda g, out: g / (_conj(out) * 2),
+    reference=np.sqrt,
+    samples=uniform(0.1, 10),
+    ulp=1,
+    required=True,
+    doc="Square root.",
+)
+_float(
+    "rsqrt",
+    gradient=lambda g, out: g * (_conj(out * out * out) * -0.5),
+    decompose=lambda input: 1.0 / input.sqrt(),
+    reference=lambda x: 1 / np.sqrt(x),
+    samples=uniform(0.1, 10),
+    doc="``1 / sqrt(input)``.",
+)
+
+# trigonometry
+
+_float(
+    "sin",
+    gradient=lambda g, input: g * _conj(input.cos()),
+    reference=np.sin,
+    samples=uniform(-6, 6),
+    required=True,
+    doc="Sine, ``input`` in radians.",
+)
+_float(
+    "cos",
+    gradient=lambda g, input: -g * _conj(input.sin()),
+    reference=np.cos,
+    samples=uniform(-6, 6),
+    required=True,
+    doc="Cosine, ``input`` in radians.",
+)
+_float(
+    "tanh",
+    gradient=lambda g, out: g * _conj(1 - out * out),
+    reference=np.tanh,
+    samples=uniform(-4, 4),
+    required=True,
+    doc="Hyperbolic tangent.",
+)
+_float(
+    "tan",
+    gradient=lambda g, out: g * _conj(1 + out * out),
+    decompose=lambda input: input.sin() / input.cos(),
+    compute=d.float32,
+    reference=np.tan,
+    samples=uniform(-1.3, 1.3),
+    ulp=16,
+    special=(0.0, -0.0, nan),
+    doc="Tangent, ``input`` in radians.",
+)
+_float(
+    "sinh",
+    gradient=lambda g, input: g * _conj(input.cosh()),
+    decompose=lambda input: (input.expm1() + input.expm1() / (input.expm1() + 1)) * 0.5,
+    compute=d.float32,
+    reference=np.sinh,
+    samples=uniform(-4, 4),
+    ulp=16,
+    special=(0.0, nan),
+    doc="Hyperbolic sine.",
+)
+_float(
+    "cosh",
+    gradient=lambda g, input: g * _conj(input.sinh()),
+    decompose=lambda input: (input.exp() + (-input).exp()) * 0.5,
+    compute=d.float32,
+    reference=np.cosh,
+    samples=uniform(-4, 4),
+    ulp=16,
+    special=(0.0, inf, -inf, nan),
+    doc="Hyperbolic cosine.",
+)
+_float(
+    "atan",
+    accepts=REAL,
+    gradient=lambda g, input: g / (input * input + 1),
+    decompose=lambda input: input.atan2(input * 0 + 1),
+    reference=np.arctan,
+    samples=uniform(-4, 4),
+    special=(0.0, -0.0, 1.0, -1.0, nan),
+    doc="Arc tangent, in radians.",
+    aliases=("arctan",),
+)
+_float(
+    "asin",
+    accepts=REAL,
+    gradient=lambda g, input: g * (1 - input * input).rsqrt(),
+    decompose=lambda input: input.atan2(((1 - input) * (1 + input)).sqrt()),
+    reference=np.arcsin,
+    samples=uniform(-0.9, 0.9),
+    special=(0.0, -0.0, 1.0, -1.0, nan),
+    ulp=16,
+    doc="Arc sine, in radians.",
+    aliases=("arcsin",),
+)
+_float(
+    "acos",
+    accepts=REAL,
+    gradient=lambda g, input: -g * (1 - input * input).rsqrt(),
+    decompose=lambda input: ((1 - input) * (1 + input)).sqrt().atan2(input),
+    reference=np.arccos,
+    samples=uniform(-0.9, 0.9),
+    special=(0.0, -0.0, 1.0, -1.0, nan),
+    ulp=16,
+    doc="Arc cosine, in radians.",
+    aliases=("arccos",),
+)
+_float(
+    "erf",
+    accepts=REAL,
+    gradient=lambda g, input: g * ((-input * input).exp() * (2 / math.sqrt(math.pi))),
+    reference=erf_reference,
+    samples=uniform(-3, 3),
+    ulp=8,
+    required=True,
+    doc="The error function.",
+)
+
+# rounding
+
+for _name, _reference, _doc in (
+    ("floor", np.floor, "The largest whole number not above ``input``."),
+    ("round", np.round, "The nearest whole number; halves go to the even one."),
+):
+    elementwise(
+        _name,
+        rule=same,
+        accepts=(*d.INTEGRAL, *d.FLOATING),
+        gradient=lambda g: g * 0,
+        reference=_reference,
+        samples=uniform(-5, 5),
+        special=(0.0, -0.0, 0.5, 1.5, 2.5, -0.5, inf, -inf, nan),
+        ulp=0,
+        required=True,
+        doc=_doc,
+    )
+elementwise(
+    "ceil",
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    gradient=lambda g: g * 0,
+    decompose=lambda input: -((-input).floor()),
+    reference=np.ceil,
+    samples=uniform(-5, 5),
+    special=(0.0, 0.5, -0.5, inf, -inf, nan),
+    ulp=0,
+    doc="The smallest whole number not below ``input``.",
+)
+elementwise(
+    "trunc",
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    gradient=lambda g: g * 0,
+    decompose=lambda input: input.sign() * input.abs().floor(),
+    reference=np.trunc,
+    samples=uniform(-5, 5),
+    special=(0.0, 0.5, -0.5),
+    ulp=0,
+    doc="``input`` without its fraction.",
+    aliases=("fix",),
+)
+elementwise(
+    "frac",
+    accepts=d.FLOATING,
+    gradient=lambda g: g,
+    decompose=lambda input: input - input.trunc(),
+    reference=lambda x: x - np.trunc(x),
+    samples=uniform(-5, 5),
+    doc="The fraction of ``input``, with its sign.",
+)

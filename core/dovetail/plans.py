@@ -1,0 +1,420 @@
+"""Plans: closures that run one resolved call, from the leanest to the most general.
+
+Each closure has an attribute ``served_by`` (kernel, fused, decomposed, host) and ``packs``, the number
+of inputs that must be packed before the kernel runs.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dovetail import fallback, raw
+from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.graph import Node, next_sequence, save
+from dovetail.autograd.record import Recorder
+from dovetail.backend.api import Kernel
+from dovetail.backend.state import DeviceState
+from dovetail.dtypes import bfloat16, float16
+from dovetail.errors import Unsupported
+from dovetail.ops.schema import CallFacts, OpDef
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor
+
+__all__ = ["bind_kernel", "decomposed_plan", "either_plan", "host_plan", "kernel_plan"]
+
+new = object.__new__
+Run = Callable[..., Any]
+
+# NumPy reports overflow and invalid values in float results as warnings; PyTorch's operators are
+# silent. A plan calls kernels from this module, so that only its own warnings are filtered.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"dovetail\.plans")
+
+
+def bind_kernel(entry: Kernel, facts: CallFacts) -> Callable[..., Any]:
+    """The function to call with arrays: specialised for the call, or with attributes bound."""
+    function = entry.function
+    if entry.specialize:
+        made: Callable[..., Any] = function(facts)
+        return made
+    return functools.partial(function, **facts.attributes) if facts.attributes else function
+
+
+def _constants(spec_dtype: Any, state: DeviceState) -> Callable[[Any], Any]:
+    """Python number -> 0-d array of this dtype on the device; recent values are kept."""
+    kept: dict[Any, Any] = {}
+    alive: list[Any] = []
+    kind = spec_dtype.numpy
+
+    def make(value: Any) -> Any:
+        with np.errstate(all="ignore"):
+            if spec_dtype.category == 1:
+                value = np.array(value).astype(kind)  # wraps around, as PyTorch does
+            host = np.asarray(value, dtype=kind)
+        if state.host_arrays:
+            return host
+        tensor = raw.from_host(host, spec_dtype, state)
+        alive.append(tensor)
+        return tensor._array
+
+    def constant(value: Any) -> Any:
+        found = kept.get(value)
+        if found is not None and value:  # 0.0 and -0.0 are equal, so zeros are not kept
+            return found
+        found = make(value)
+        if value:
+            if len(kept) >= 64:
+                kept.clear()
+                alive.clear()
+            kept[value] = found
+        return found
+
+    return constant
+
+
+def _preparation(
+    fact: Any, dtype: Any, entry: Kernel, out: Spec | None, elementwise: bool, state: DeviceState
+) -> tuple[Run | None, bool]:
+    """(function from input to array, whether it packs); None: the array as it is."""
+    if fact is None:
+        return (lambda x: None), False
+    if isinstance(fact, type):
+        return (None if entry.scalars else _constants(dtype, state)), False
+    steps: list[Callable[[Tensor], Tensor]] = []
+    spec = fact
+    if dtype is not None and spec.dtype is not dtype:
+        target = spec.dense(dtype)
+        steps.append(lambda x: raw.cast(x, target))
+        spec = target
+    if elementwise and out is not None and not entry.broadcasts and spec.shape != out.shape:
+        wide = raw.expanded(spec, out.shape)
+        steps.append(lambda x: raw.view(x, wide, 0))
+        spec = wide
+    packs = spec.layout != "contiguous" and (
+        entry.layout == "contiguous" or (entry.layout == "broadcast" and spec.layout == "strided")
+    )
+    if packs:
+        packed = raw.packed(spec)
+        steps.append(lambda x: raw.cast(x, packed))
+    if not steps:
+        return None, False
+
+    def prepare(x: Tensor) -> Any:
+        for step in steps:
+            x = step(x)
+        return x._materialize()
+
+    return prepare, packs
+
+
+def kernel_plan(
+    op: OpDef,
+    facts: CallFacts,
+    compute: tuple[Any, ...],
+    entry: Kernel,
+    state: DeviceState,
+) -> Run:
+    """The plan that calls a kernel of the device's table."""
+    outs = facts.outputs
+    elementwise = op.kind in ("elementwise", "compare", "select")
+    if elementwise and entry.layout != "strided":
+        facts = CallFacts(op, facts.inputs, tuple(raw.packed(o) for o in outs), facts.attributes)
+        outs = facts.outputs
+    out = outs[0] if outs else None
+    prepared = [
+        _preparation(f, c, entry, out, elementwise, state)
+        for f, c in zip(facts.inputs, compute, strict=True)
+    ]
+    preparations = [p for p, _ in prepared]
+    packs = sum(packed for _, packed in prepared)
+    kernel = bind_kernel(entry, facts)
+    recorder = Recorder(op, facts.inputs, facts.attributes, outs)
+    records = op.gradient is not None and bool(recorder.positions)
+    plain = not any(preparations) and not any(isinstance(f, type) for f in facts.inputs)
+    run: Run
+    if state.host_arrays and plain and len(outs) == 1 and len(facts.inputs) in (1, 2):
+        make = state.array_maker(outs[0])
+        build = _host_unary if len(facts.inputs) == 1 else _host_binary
+        run = build(kernel, outs[0], make, recorder if records else None)
+    elif (
+        state.host_arrays
+        and len(facts.inputs) == 2
+        and len(outs) == 1
+        and preparations[0] is None
+        and isinstance(facts.inputs[0], Spec)
+        and isinstance(facts.inputs[1], type)
+        and preparations[1] is not None
+    ):
+        make = state.array_maker(outs[0])
+        run = _host_scalar(kernel, outs[0], make, preparations[1], recorder if records else None)
+    else:
+        run = _general(kernel, outs, preparations, state, recorder if records else None)
+    run.served_by = "kernel" if op.decompose is None else "fused"  # type: ignore[attr-defined]
+    run.packs = packs  # type: ignore[attr-defined]
+    return run
+
+
+def _quiet(kernel: Run, arrays: tuple[Any, ...]) -> None:
+    """Call a kernel again where a caller has turned NumPy's warnings into errors."""
+    with np.errstate(all="ignore"):
+        kernel(*arrays)
+
+
+def _host_unary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) -> Run:
+    info = recorder.info(1) if recorder else None
+    if info is not None and info.joint is None and not any(info.calls):
+        info = None
+
+    def run(a: Tensor) -> Tensor:
+        x = a._array
+        if x is None:
+            x = a._materialize()
+        out = make()
+        try:
+            kernel(x, out)
+        except (RuntimeWarning, FloatingPointError):
+            _quiet(kernel, (x, out))
+        t: Tensor = new(Tensor)
+        t._spec = spec
+        t._array = out
+        t._storage = None
+        t._base = None
+        node = a._node
+        if node is None or info is None or not mode.grad:
+            t._node = None
+            return t
+        n = new(Node)
+        n.info = info
+        n.sequence = next_sequence()
+        n.next = (node,)
+        t._node = None
+        n.saved = save(info, (a, t)) if info.saves else ()
+        t._node = n
+        return t
+
+    return run
+
+
+def _host_binary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) -> Run:
+    infos = [None, *(recorder.info(i) for i in (1, 2, 3))] if recorder else None
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        x = a._array
+        if x is None:
+            x = a._materialize()
+        y = b._array
+        if y is None:
+            y = b._materialize()
+        out = make()
+        try:
+            kernel(x, y, out)
+        except (RuntimeWarning, FloatingPointError):
+            _quiet(kernel, (x, y, out))
+        t: Tensor = new(Tensor)
+        t._spec = spec
+        t._array = out
+        t._storage = None
+        t._base = None
+        t._node = None
+        first = a._node
+        second = b._node
+        if first is None and second is None or infos is None or not mode.grad:
+            return t
+        info = infos[(first is not None) + 2 * (second is not None)]
+        n = new(Node)
+        n.info = info
+        n.sequence = next_sequence()
+        n.next = (first, second)
+        n.saved = save(info, (a, b, t)) if info.saves else ()  # type: ignore[union-attr, arg-type]
+        t._node = n
+        return t
+
+    return run
+
+
+def _host_scalar(
+    kernel: Run, spec: Spec, make: Run, constant: Run, recorder: Recorder | None
+) -> Run:
+    info = recorder.info(1) if recorder else None
+
+    def run(a: Tensor, b: Any) -> Tensor:
+        x = a._array
+        if x is None:
+            x = a._materialize()
+        out = make()
+        y = constant(b)
+        try:
+            kernel(x, y, out)
+        except (RuntimeWarning, FloatingPointError):
+            _quiet(kernel, (x, y, out))
+        t: Tensor = new(Tensor)
+        t._spec = spec
+        t._array = out
+        t._storage = None
+        t._base = None
+        t._node = None
+        node = a._node
+        if node is None or info is None or not mode.grad:
+            return t
+        n = new(Node)
+        n.info = info
+        n.sequence = next_sequence()
+        n.next = (node, None)
+        n.saved = save(info, (a, b, t)) if info.saves else ()
+        t._node = n
+        return t
+
+    return run
+
+
+def _general(
+    kernel: Run,
+    outs: tuple[Spec, ...],
+    preparations: list[Run | None],
+    state: DeviceState,
+    recorder: Recorder | None,
+) -> Run:
+    makers = [state.maker(o) for o in outs]
+    host = state.host_arrays
+
+    def run(*inputs: Any) -> Any:
+        arrays = [
+            (x._materialize() if isinstance(x, Tensor) else x) if p is None else p(x)
+            for p, x in zip(preparations, inputs, strict=True)
+        ]
+        made = [make() for make in makers]
+        arrays += [t._array for t in made]
+        if host:
+            with np.errstate(all="ignore"):
+                kernel(*arrays)
+        else:
+            kernel(*arrays)
+        if recorder is not None and mode.grad:
+            for x in inputs:
+                if isinstance(x, Tensor) and x._node is not None:
+                    recorder.record(inputs, tuple(made))
+                    break
+        return made[0] if len(made) == 1 else tuple(made)
+
+    return run
+
+
+def either_plan(fast: Run, differentiable: Run) -> Run:
+    """A fused kernel where nothing is recorded; otherwise what autograd can see through."""
+
+    def run(*inputs: Any) -> Any:
+        if mode.grad:
+            for x in inputs:
+                if isinstance(x, Tensor) and x._node is not None:
+                    return differentiable(*inputs)
+        return fast(*inputs)
+
+    run.served_by = "fused"  # type: ignore[attr-defined]
+    return run
+
+
+def decomposed_plan(
+    op: OpDef,
+    facts: tuple[Any, ...],
+    attributes: dict[str, Any],
+    state: DeviceState,
+    outs: tuple[Spec, ...] = (),
+) -> Run:
+    """The plan that runs the operator's decomposition."""
+    decompose = op.decompose
+    assert decompose is not None
+    if op.compute is not None and any(
+        isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
+    ):
+        decompose = _in_compute_dtype(op)
+    if op.gradient is None:
+
+        def through(*inputs: Any) -> Any:
+            return decompose(*inputs, **attributes)
+
+        through.served_by = "decomposed"  # type: ignore[attr-defined]
+        return through
+
+    recorders: list[Recorder] = []
+
+    def run(*inputs: Any) -> Any:
+        outer = mode.grad
+        needs = outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
+        mode.grad = False
+        try:
+            result = decompose(*inputs, **attributes)
+        finally:
+            mode.grad = outer
+        many = isinstance(result, tuple)
+        made = tuple(result) if many else (result,)
+        if any(o is x for o in made for x in inputs) or any(o._base is not None for o in made):
+            made = tuple(o._alias() for o in made)
+        if needs:
+            if not recorders:
+                specs = tuple(o._spec for o in made)
+                recorders.append(Recorder(op, facts, attributes, specs))
+            recorders[0].record(inputs, made)
+        return made if many else made[0]
+
+    run.served_by = "decomposed"  # type: ignore[attr-defined]
+    return run
+
+
+def _in_compute_dtype(op: OpDef) -> Run:
+    decompose, compute = op.decompose, op.compute
+    assert decompose is not None
+    low = (float16, bfloat16)
+
+    def widened(*inputs: Any, **attributes: Any) -> Any:
+        kinds = [x._spec.dtype for x in inputs if isinstance(x, Tensor) and x._spec.dtype in low]
+        wide = [
+            x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
+        ]
+        result = decompose(*wide, **attributes)
+        narrow = lambda o: o.to(kinds[0]) if o._spec.dtype is compute else o
+        return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
+
+    return widened
+
+
+def host_plan(op: OpDef, facts: CallFacts, state: DeviceState) -> Run:
+    """The plan that copies to the host, runs there and copies back, if the policy allows.
+
+    Raises:
+        Unsupported: the host has no way either, or the operator may not run there.
+    """
+    from dovetail.dispatch import resolve
+
+    if state.host_arrays or op.kind in ("view", "storage", "random"):
+        raise Unsupported(
+            f"{op.name}: {state.device} has no kernel of it for "
+            f"{', '.join(f.dtype.name for f in facts.inputs if isinstance(f, Spec))}; "
+            "the backend must add one to its table"
+        )
+    recorder = Recorder(op, facts.inputs, facts.attributes, facts.outputs)
+    values = tuple(facts.attributes[name] for name in op.attributes)
+    host = fallback.host_device()
+
+    def run(*inputs: Any) -> Any:
+        with fallback.counted(op, state, inputs):
+            outer = mode.grad
+            mode.grad = False
+            try:
+                here = tuple(x.to(host) if isinstance(x, Tensor) else x for x in inputs)
+                result = resolve(op, here, values)(*here)
+                many = isinstance(result, tuple)
+                made = tuple(o.to(state.device) for o in (result if many else (result,)))
+            finally:
+                mode.grad = outer
+        if outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs):
+            recorder.record(inputs, made)
+        return made if many else made[0]
+
+    run.served_by = "host"  # type: ignore[attr-defined]
+    return run
+
+

@@ -1,0 +1,163 @@
+"""Spec: the immutable facts about a tensor that decide which kernel runs: shape, strides, dtype, device.
+
+Specs are interned, so that two tensors of the same kind share one object and the dispatcher finds
+its plan by identity. Equality is never needed for meaning: a Spec that fell out of the table and
+was made again only costs a cache miss.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from dovetail.dtypes import dtype as DType
+
+if TYPE_CHECKING:
+    from dovetail.device import device as Device
+
+__all__ = ["Size", "Spec", "contiguous_strides", "spec_of"]
+
+
+class Size(tuple[int, ...]):
+    """A tensor's shape: a tuple of ints that prints as ``torch.Size([2, 3])``."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
+        return reduce(operator.mul, self, 1)
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(repr, self))}])"
+
+    def __getitem__(self, index: Any) -> Any:
+        item = tuple.__getitem__(self, index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, other))
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[int, ...]]]:
+        return Size, (tuple(self),)
+
+
+def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Row-major strides, in elements, of a dense tensor (a dim of size 0 counts as 1)."""
+    strides = []
+    step = 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n if n > 1 else 1
+    return tuple(reversed(strides))
+
+
+class Spec:
+    """Shape, strides (in elements), dtype and device of a tensor; made by :func:`spec_of` only.
+
+    Attributes:
+        shape: a :class:`Size`.
+        strides: in elements, never negative.
+        numel, ndim, nbytes: element count, dimension count, bytes of a dense copy.
+        span: elements from the first to the last that the strides reach, inclusive.
+        is_contiguous: dense and row-major.
+        layout: ``"contiguous"``, ``"broadcast"`` (dense but for stride 0) or ``"strided"``.
+        is_dense: every element of ``span`` is reached exactly once (some permutation is contiguous).
+    """
+
+    __slots__ = (
+        "device",
+        "dtype",
+        "is_contiguous",
+        "is_dense",
+        "layout",
+        "memo",
+        "nbytes",
+        "ndim",
+        "numel",
+        "shape",
+        "span",
+        "strides",
+    )
+
+    def __init__(
+        self, shape: tuple[int, ...], strides: tuple[int, ...], dtype: DType, device: Device
+    ) -> None:
+        self.shape = Size(shape)
+        self.strides = strides
+        self.dtype = dtype
+        self.device = device
+        self.ndim = len(shape)
+        self.numel = self.shape.numel()
+        self.nbytes = self.numel * dtype.itemsize
+        self.span = (
+            1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) if self.numel else 0
+        )
+        pairs = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+        dense = contiguous_strides(tuple(n for n, _ in pairs))
+        self.is_contiguous = not self.numel or tuple(s for _, s in pairs) == dense
+        self.is_dense = self.is_contiguous or (
+            self.span == self.numel and all(s > 0 for _, s in pairs) and _no_gaps(pairs)
+        )
+        if self.is_contiguous:
+            self.layout = "contiguous"
+        else:
+            real = [(n, s) for n, s in pairs if s]
+            dense = contiguous_strides(tuple(n for n, _ in real))
+            is_broadcast = tuple(s for _, s in real) == dense
+            self.layout = "broadcast" if is_broadcast else "strided"
+        self.memo: dict[Any, Any] = {}  # what view operators computed from this spec
+
+    def __repr__(self) -> str:
+        return f"Spec({tuple(self.shape)}, {self.strides}, {self.dtype.name}, {self.device})"
+
+    def to(self, *, dtype: DType | None = None, device: Device | None = None) -> Spec:
+        """The same shape and strides with another dtype or device."""
+        return spec_of(self.shape, dtype or self.dtype, device or self.device, self.strides)
+
+    def dense(self, dtype: DType | None = None, device: Device | None = None) -> Spec:
+        """A dense spec of the same shape: strides kept when dense already, else row-major.
+
+        This is PyTorch's ``preserve_format``.
+        """
+        strides = self.strides if self.is_dense else None
+        return spec_of(self.shape, dtype or self.dtype, device or self.device, strides)
+
+
+def _no_gaps(pairs: list[tuple[int, int]]) -> bool:
+    step = 1
+    for n, s in sorted(pairs, key=operator.itemgetter(1)):
+        if s != step:
+            return False
+        step *= n
+    return True
+
+
+_interned: dict[Any, Spec] = {}
+_LIMIT = 1 << 16
+
+
+def spec_of(
+    shape: tuple[int, ...],
+    dtype: DType,
+    device: Device,
+    strides: tuple[int, ...] | None = None,
+) -> Spec:
+    """The Spec for these facts; ``strides`` of None means dense row-major."""
+    key = (shape, strides, dtype, device)
+    found = _interned.get(key)
+    if found is None:
+        full = contiguous_strides(shape) if strides is None else tuple(strides)
+        exact = (shape, full, dtype, device)
+        found = _interned.get(exact)
+        if found is None:
+            found = Spec(tuple(shape), full, dtype, device)
+        if len(_interned) > _LIMIT:
+            _interned.clear()
+        _interned[key] = _interned[exact] = found
+    return found

@@ -1,0 +1,39 @@
+"""Storage: the memory that a tensor and its views share, with the version that in-place writes bump."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dovetail.backend.state import DeviceState
+
+__all__ = ["Storage"]
+
+
+class Storage:
+    """Bytes on one device.
+
+    Attributes:
+        state: the device's runtime state.
+        buffer: what the runtime's ``alloc`` gave; a flat uint8 array on host-array devices.
+        nbytes: how many bytes belong to the tensor.
+        version: how often an in-place operation wrote here.
+    """
+
+    __slots__ = ("__weakref__", "block_size", "buffer", "nbytes", "state", "version", "writer")
+
+    def __init__(self, state: DeviceState, buffer: Any, nbytes: int, block_size: int = 0) -> None:
+        self.state = state
+        self.buffer = buffer
+        self.nbytes = nbytes
+        self.block_size = block_size  # 0: the memory belongs to somebody else
+        self.version = 0
+        self.writer: Any = None  # (operator, place) of the last in-place write
+
+    def __del__(self) -> None:
+        if self.block_size:
+            self.state.pool.give(self.buffer, self.block_size)
+
+    def data_ptr(self) -> int:
+        """The address of the first byte, or the handle where the device has no addresses."""
+        return self.state.runtime_address(self.buffer)

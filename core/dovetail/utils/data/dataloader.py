@@ -1,0 +1,256 @@
+"""``DataLoader``: iterates over a dataset in batches (PyTorch's ``torch.utils.data.DataLoader``)."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from dovetail.utils.data.collate import default_collate, default_convert
+from dovetail.utils.data.dataset import IterableDataset, collated, samples_of
+from dovetail.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["DataLoader", "get_worker_info"]
+
+_FIXED = frozenset(
+    ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
+)
+
+
+def get_worker_info() -> None:
+    """What a worker process knows of itself; None in the process that made the loader."""
+    return None
+
+
+class DataLoader:
+    """Batches of a dataset, in an order that a sampler decides, read in this process.
+
+    Args:
+        dataset: map-style (``__getitem__``, ``__len__``) or an ``IterableDataset``.
+        batch_size: samples per batch; None: single samples, not joined.
+        shuffle: a new random order at each pass.
+        sampler: the order of indices, instead of ``shuffle``.
+        batch_sampler: lists of indices, instead of ``batch_size``, ``shuffle``, ``sampler`` and
+            ``drop_last``.
+        num_workers: 0.
+        collate_fn: makes a batch of a list of samples; ``default_collate`` if None.
+        pin_memory: accepted; batches are not pinned.
+        drop_last: leave out a last batch that is shorter.
+        timeout: 0, as there is no worker to wait for.
+        worker_init_fn: accepted; there is no worker to run it.
+        multiprocessing_context: None.
+        generator: where the random numbers of ``shuffle`` come from.
+        prefetch_factor: None.
+        persistent_workers: False.
+        pin_memory_device: accepted.
+        in_order: accepted; batches always come in order.
+
+    Raises:
+        ValueError: options that exclude each other, in PyTorch's words.
+
+    >>> import dovetail as dt
+    >>> data = dt.utils.data.TensorDataset(dt.arange(5))
+    >>> [batch[0].tolist() for batch in dt.utils.data.DataLoader(data, batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    _is_initialized = False
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int | None = 1,
+        shuffle: bool | None = None,
+        sampler: Iterable[Any] | None = None,
+        batch_sampler: Iterable[list[Any]] | None = None,
+        num_workers: int = 0,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
+        drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
+    ) -> None:
+        _check_workers(
+            num_workers, timeout, multiprocessing_context, prefetch_factor, persistent_workers
+        )
+        self._is_stream = isinstance(dataset, IterableDataset)
+        if self._is_stream:
+            for name, value in (("sampler", sampler), ("batch_sampler", batch_sampler)):
+                if value is not None:
+                    raise ValueError(_unspecified(name, value))
+            if shuffle not in (False, None):
+                raise ValueError(_unspecified("shuffle", shuffle))
+        if sampler is not None and shuffle:
+            raise ValueError("sampler option is mutually exclusive with shuffle")
+        if batch_sampler is not None:
+            if batch_size != 1 or shuffle or sampler is not None or drop_last:
+                raise ValueError(
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, "
+                    "sampler, and drop_last"
+                )
+            batch_size = None
+        elif batch_size is None and drop_last:
+            raise ValueError(
+                "batch_size=None option disables auto-batching and is mutually exclusive with "
+                "drop_last"
+            )
+        if sampler is None:
+            if self._is_stream:
+                sampler = itertools.repeat(None)
+            elif shuffle:
+                sampler = RandomSampler(dataset, generator=generator)
+            else:
+                sampler = SequentialSampler(dataset)
+        if batch_size is not None and batch_sampler is None:
+            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.sampler = sampler
+        self.batch_sampler = batch_sampler
+        self.generator = generator
+        if collate_fn is None:
+            collate_fn = default_convert if batch_sampler is None else default_collate
+        self.collate_fn = collate_fn
+        self.num_workers = num_workers
+        self.pin_memory = pin_memory
+        self.pin_memory_device = pin_memory_device
+        self.timeout = timeout
+        self.worker_init_fn = worker_init_fn
+        self.multiprocessing_context = multiprocessing_context
+        self.prefetch_factor = prefetch_factor
+        self.persistent_workers = persistent_workers
+        self.in_order = in_order
+        self._announced_length: int | None = None
+        self._is_initialized = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._is_initialized and name in _FIXED:
+            raise ValueError(
+                f"{name} attribute should not be set after {type(self).__name__} is initialized"
+            )
+        super().__setattr__(name, value)
+
+    @property
+    def _index_sampler(self) -> Any:
+        return self.sampler if self.batch_sampler is None else self.batch_sampler
+
+    def __iter__(self) -> Iterator[Any]:
+        return _StreamIterator(self) if self._is_stream else _MapIterator(self)
+
+    def __len__(self) -> int:
+        """Batches per pass (an estimate for an ``IterableDataset``, from its ``__len__``)."""
+        if not self._is_stream:
+            return len(self._index_sampler)
+        length = self._announced_length = len(self.dataset)
+        if self.batch_size is None:
+            return length
+        spare = 0 if self.drop_last else self.batch_size - 1
+        return (length + spare) // self.batch_size
+
+
+def _unspecified(name: str, value: Any) -> str:
+    return (
+        f"DataLoader with IterableDataset: expected unspecified {name} option, "
+        f"but got {name}={value}"
+    )
+
+
+def _check_workers(
+    num_workers: int, timeout: float, context: Any, prefetch_factor: int | None, persistent: bool
+) -> None:
+    if num_workers < 0:
+        raise ValueError(
+            "num_workers option should be non-negative; use num_workers=0 to disable "
+            "multiprocessing."
+        )
+    if timeout < 0:
+        raise ValueError("timeout option should be non-negative")
+    if num_workers > 0:
+        raise ValueError(
+            f"DataLoader: num_workers must be 0, as loading runs in this process, got "
+            f"{num_workers}; pass num_workers=0"
+        )
+    if prefetch_factor is not None:
+        raise ValueError(
+            "prefetch_factor option could only be specified in multiprocessing."
+            "let num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
+        )
+    if persistent:
+        raise ValueError("persistent_workers option needs num_workers > 0")
+    if context is not None:
+        raise ValueError(
+            "multiprocessing_context can only be used with multi-process loading "
+            f"(num_workers > 0), but got num_workers={num_workers}"
+        )
+
+
+class _MapIterator:
+    """One pass over a map-style dataset."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+        self._indices = iter(loader._index_sampler)
+
+    def __iter__(self) -> _MapIterator:
+        return self
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __next__(self) -> Any:
+        loader = self._loader
+        index = next(self._indices)
+        if loader.batch_sampler is None:
+            return loader.collate_fn(loader.dataset[index])
+        if loader.collate_fn is default_collate:
+            batch = collated(loader.dataset, index)
+            if batch is not None:
+                return batch
+        return loader.collate_fn(samples_of(loader.dataset, index))
+
+
+class _StreamIterator:
+    """One pass over an iterable dataset."""
+
+    def __init__(self, loader: DataLoader) -> None:
+        self._loader = loader
+        self._samples = iter(loader.dataset)
+        self._announced = loader._announced_length
+        self._fetched = 0
+
+    def __iter__(self) -> _StreamIterator:
+        return self
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __next__(self) -> Any:
+        loader = self._loader
+        if loader.batch_size is None:
+            samples = [next(self._samples)]
+            batch = loader.collate_fn(samples[0])
+        else:
+            samples = list(itertools.islice(self._samples, loader.batch_size))
+            if not samples or (loader.drop_last and len(samples) < loader.batch_size):
+                raise StopIteration
+            batch = loader.collate_fn(samples)
+        self._fetched += len(samples)
+        if self._announced is not None and self._fetched > self._announced:
+            warnings.warn(
+                f"Length of IterableDataset {loader.dataset} was reported to be "
+                f"{self._announced}(when accessing len(dataloader)), but {self._fetched} samples "
+                "have been fetched. ",
+                stacklevel=2,
+            )
+        return batch

@@ -1,0 +1,101 @@
+"""The forwarding table: the cpu's kernels, each behind a check of what the core promised.
+
+No entry advertises ``broadcasts`` or ``scalars``, so the core must expand inputs and make 0-d
+tensors of numbers itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable, Layout
+from dovetail_loopback.arrays import Array
+
+__all__ = ["ELEMENTWISE", "forwarding_table", "is_dense", "layout_of"]
+
+STRICTNESS = ("contiguous", "broadcast", "strided")
+
+ELEMENTWISE = {
+    *("neg", "abs", "floor", "round", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos"),
+    *("tanh", "erf", "bitwise_not", "add", "sub", "mul", "div", "floordiv", "remainder", "pow"),
+    *("maximum", "minimum", "atan2", "bitwise_and", "bitwise_or", "bitwise_xor"),
+    *("shift_left", "shift_right", "eq", "lt", "le", "where"),
+}
+"""The primitives whose inputs all arrive in the shape of their one output."""
+
+
+def forwarding_table(cpu: KernelTable, layout: Layout) -> KernelTable:
+    """A table with every entry of ``cpu``, accepting ``layout`` or what is stricter."""
+    table = KernelTable(contract=(1, 0), layout=layout)
+    for name in cpu:
+        # The latest entry is preferred, so the cpu's own order is kept by adding its last first.
+        for kernel in reversed(cpu.entries(name)):
+            accepts = min(layout, kernel.layout, key=STRICTNESS.index)
+            if name == "copy":  # the kernel that packs for the others
+                accepts = kernel.layout
+            forward = _forward_specialized if kernel.specialize else _forward
+            table.add(
+                name,
+                forward(name, kernel.function, accepts),
+                dtypes=kernel.dtypes,
+                layout=accepts,
+                when=kernel.when,
+                specialize=kernel.specialize,
+            )
+    return table
+
+
+def _forward_specialized(
+    name: str, function: Callable[..., Any], accepts: Layout
+) -> Callable[[Any], Any]:
+    return lambda facts: _forward(name, function(facts), accepts)
+
+
+def _forward(name: str, function: Callable[..., Any], accepts: Layout) -> Callable[..., None]:
+    def kernel(*arrays: Any, **attributes: Any) -> None:
+        devices = set()
+        opened: list[np.ndarray | None] = []
+        for array in arrays:
+            if array is None:  # an optional input that was not given
+                opened.append(None)
+                continue
+            assert isinstance(array, Array), f"{name}: got {type(array).__name__}, not an Array"
+            devices.add(array.index)
+            opened.append(array.open())
+        assert len(devices) <= 1, f"{name}: arrays of devices {sorted(devices)} in one call"
+        for position, array in enumerate(opened):
+            if array is not None:
+                came = layout_of(array)
+                assert STRICTNESS.index(came) <= STRICTNESS.index(accepts), (
+                    f"{name}: argument {position} is {came} (shape {array.shape}, strides "
+                    f"{array.strides}), the table accepts {accepts}"
+                )
+        if name in ELEMENTWISE:
+            shapes = {array.shape for array in opened}
+            assert len(shapes) == 1, f"{name}: inputs were not expanded, got shapes {shapes}"
+            assert layout_of(opened[-1]) != "broadcast", f"{name}: output elements share memory"
+        function(*opened, **attributes)
+
+    return kernel
+
+
+def is_dense(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:
+    """Whether a shape with strides in bytes is row-major without gaps."""
+    step = itemsize
+    for n, stride in reversed(list(zip(shape, strides, strict=True))):
+        if n != 1 and stride != step:
+            return False
+        step *= n
+    return True
+
+
+def layout_of(array: np.ndarray) -> Layout:
+    """The strictest layout that describes ``array``."""
+    if array.size == 0 or is_dense(array.shape, array.strides, array.itemsize):
+        return "contiguous"
+    moving = [(n, s) for n, s in zip(array.shape, array.strides, strict=True) if s]
+    shape, strides = (tuple(part) for part in zip(*moving, strict=True)) if moving else ((), ())
+    return "broadcast" if is_dense(shape, strides, array.itemsize) else "strided"

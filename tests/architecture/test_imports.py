@@ -1,0 +1,83 @@
+"""The direction of dependency: core knows no backend, a backend knows only the contract."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from house import CORE, ROOT, files, imports, name_of, tree_of
+
+STDLIB = sys.stdlib_module_names
+CORE_MAY = {"numpy", "ml_dtypes", "pluggy", "dovetail"}
+DEMO_MAY = {"tqdm", "matplotlib", "sklearn", "safetensors"}
+CONTRACT = ("dovetail.backend", "dovetail.dtypes", "dovetail.errors")
+
+# Each backend's own array library or driver binding.
+BACKEND_MAY = {
+    "dovetail_cpu": {"numpy", "ml_dtypes"},
+    "dovetail_cuda": {"numpy", "ml_dtypes", "cupy", "cuda"},
+    "dovetail_opencl": {"numpy", "ml_dtypes", "pyopencl"},
+    "dovetail_loopback": {"numpy", "ml_dtypes"},
+    "dovetail_dlp": {"numpy", "ml_dtypes"},
+}
+
+
+def backend_folders() -> list[Path]:
+    """The packages that are backends, in the repository and in its plugins."""
+    return sorted(
+        path
+        for parent in ("backends", "plugins")
+        for path in (ROOT / parent).glob("*/dovetail_*")
+        if path.is_dir() and any(path.glob("*.py"))
+    )
+
+
+def top(module: str) -> str:
+    return module.split(".")[0]
+
+
+def within(module: str, allowed: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in allowed)
+
+
+@pytest.mark.parametrize("path", files("core"), ids=name_of)
+def test_core_imports_only_what_it_may(path: Path) -> None:
+    is_demo = path.is_relative_to(CORE / "demo") or path == CORE / "cli" / "demo.py"
+    wrong = []
+    for module, inside_function in imports(tree_of(path)):
+        allowed = STDLIB | CORE_MAY
+        if is_demo and inside_function:
+            allowed = allowed | DEMO_MAY
+        if top(module) not in allowed:
+            wrong.append(module)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", backend_folders(), ids=name_of)
+def test_backend_imports_only_the_contract(folder: Path) -> None:
+    allowed = STDLIB | {folder.name} | BACKEND_MAY.get(folder.name, {"numpy", "ml_dtypes"})
+    wrong = [
+        f"{name_of(path)}: {module}"
+        for path in files(name_of(folder))
+        for module, _ in imports(tree_of(path))
+        if top(module) not in allowed and not within(module, CONTRACT)
+    ]
+    assert wrong == []
+
+
+def test_nothing_imports_a_backend_by_name() -> None:
+    backends = {folder.name for folder in backend_folders()} | set(BACKEND_MAY)
+    wrong = []
+    for path in files("core", "backends", "plugins", "conformance", "benchmarks", "examples"):
+        own = {part for part in path.parts if part in backends}
+        wrong += [
+            f"{name_of(path)}: {module}"
+            for module, _ in imports(tree_of(path))
+            if top(module) in backends - own
+        ]
+    assert wrong == []
+
+
+def test_the_cpu_backend_is_seen() -> None:
+    assert "dovetail_cpu" in {folder.name for folder in backend_folders()}

@@ -1,0 +1,63 @@
+"""``pytest --device NAME``: the device that the tests run on, and what the summary says of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+import dovetail as dt
+
+# Names of devices, such as "cpu,loop" in CI, whose tests may not be skipped for want of the device.
+PROMISED = "DOVETAIL_PROMISED_DEVICES"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device to test, such as loop:0 (default cpu)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    name = config.getoption("--device")
+    reason = why_unusable(name)
+    if reason:
+        raise pytest.UsageError(f"--device {name}: {reason}")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"device: {config.getoption('--device')}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts = {kind: len(terminalreporter.getreports(kind)) for kind in ("passed", "skipped")}
+    device = terminalreporter.config.getoption("--device")
+    terminalreporter.write_line(f"device {device}: {counts}")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> dt.device:
+    """The device given with ``--device``."""
+    return dt.device(pytestconfig.getoption("--device"))
+
+
+@pytest.fixture
+def need_device() -> Callable[[str], dt.device]:
+    """A device by name: skips the test where it cannot be used, or fails it if it is promised."""
+
+    def need(name: str) -> dt.device:
+        reason = why_unusable(name)
+        if reason:
+            promised = os.environ.get(PROMISED, "cpu").split(",")
+            (pytest.fail if name.split(":")[0] in promised else pytest.skip)(f"{name}: {reason}")
+        return dt.device(name)
+
+    return need
+
+
+def why_unusable(name: str) -> str:
+    """Empty where the device has memory to give; otherwise the reason."""
+    try:
+        dt.empty((1,), device=name)
+    except (RuntimeError, ValueError) as error:
+        return str(error)
+    return ""

@@ -6,6 +6,7 @@ plugin has registered.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from dovetail import ops
@@ -45,7 +46,34 @@ from dovetail.dtypes import (
 from dovetail.dtypes import bool_ as bool
 from dovetail.dtypes import float_ as float
 from dovetail.dtypes import int_ as int
-from dovetail.factories import *  # noqa: F403
+from dovetail.factories import (
+    arange,
+    as_tensor,
+    asarray,
+    empty,
+    empty_like,
+    empty_strided,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    linspace,
+    logspace,
+    ones,
+    ones_like,
+    scalar_tensor,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from dovetail.observe import trace
+from dovetail.ops.convert import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    memory_format,
+    preserve_format,
+)
 from dovetail.promotion import can_cast, promote_types, result_type
 from dovetail.spec import Size
 from dovetail.tensor import Tensor
@@ -61,14 +89,36 @@ def _start() -> None:
     from dovetail.backend.meta import backend as meta
 
     registry.register("meta", meta, indexed=False)
+    registry.watch(_forget_devices)
+
+
+def _forget_devices() -> None:
+    """A backend came or went: nothing resolved for it may be used again."""
+    from dovetail.backend import state
+    from dovetail.dispatch import clear_plans
+    from dovetail.factories import clear_factory_plans
+
+    state.clear_states()
+    clear_plans()
+    clear_factory_plans()
 
 
 _start()
 
 
+_MODULES = ("autograd", "nn", "optim", "utils", "backend", "linalg", "random")
+
+
 def __getattr__(name: str) -> Any:
-    function = ops.FUNCTIONS.get(name)
-    if function is None:
-        raise AttributeError(f"module 'dovetail' has no attribute {name!r}")
-    globals()[name] = function
-    return function
+    found = ops.FUNCTIONS.get(name)
+    if found is None and name in _MODULES:
+        found = importlib.import_module(f"dovetail.{name}")
+    if found is None:
+        from dovetail.device_modules import module_for
+
+        try:
+            return module_for(name)
+        except AttributeError:
+            raise AttributeError(f"module 'dovetail' has no attribute {name!r}") from None
+    globals()[name] = found
+    return found

@@ -13,7 +13,7 @@ from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import DeviceState, state_of
 from dovetail.device import device as Device
-from dovetail.device import get_default_device, resolve
+from dovetail.device import _thread, resolve
 from dovetail.dispatch import select_kernel
 from dovetail.errors import Unsupported
 from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
@@ -22,6 +22,8 @@ from dovetail.ops.views import _ints
 from dovetail.plans import bind_kernel
 from dovetail.spec import Size, Spec, spec_of
 from dovetail.tensor import Tensor, new_tensor
+
+new = object.__new__
 
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_numpy",
@@ -157,8 +159,12 @@ def full(
     return _finish(_deliver(made, out), requires_grad)
 
 
+_fill_plans: dict[str, dict[Any, Any]] = {}
+
+
 def _filled(name: str, value: int) -> Any:
-    plans: dict[Any, Any] = {}
+    plans = _fill_plans.setdefault(name, {})
+    thread = _thread
 
     def function(
         *size: Any,
@@ -169,22 +175,22 @@ def _filled(name: str, value: int) -> Any:
         requires_grad: bool = False,
         pin_memory: bool = False,
     ) -> Tensor:
-        if out is None and device is None and not requires_grad and not observe.active:
+        if device is None and out is None and not requires_grad and not observe.active:
             try:
-                default, plan = plans[size, dtype]
+                plan = plans[size, dtype, thread.chosen]
             except (KeyError, TypeError):
-                pass
-            else:
-                if default is get_default_device() and (dtype or default_dtype() is plan.dtype):
-                    return plan()
+                plan = None
+            if plan is not None and (dtype is not None or plan.dtype is d._default):
+                return plan()
         kind, place = _place(dtype, device)
         spec = spec_of(_shape(size), kind, place)
         made = _finish(_deliver(fill_raw(raw.empty(spec), value), out), requires_grad)
-        if device is None and all(n.__class__ is int for n in size) and len(plans) < 1024:
-            plans[size, dtype] = (get_default_device(), _FillPlan(spec, value))
+        if device is None and all(n.__class__ is int for n in size):
+            if len(plans) > 1024:
+                plans.clear()
+            plans[size, dtype, thread.chosen] = _FillPlan(spec, value)
         return made
 
-    default_dtype = d.get_default_dtype
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Every element {value}; the default dtype unless given."
     return function
@@ -204,14 +210,16 @@ class _FillPlan:
         self.fill = _storage_kernel("fill", spec, {"value": value})
 
     def __call__(self) -> Tensor:
-        if self.make_array is not None:
-            made = new_tensor(self.spec, self.make_array())
-        else:
-            made = self.make()
-            if self.spec.numel:
-                self.fill(made._array)
-        if mode.inference:
-            made._inference = True
+        make = self.make_array
+        if make is not None:
+            made: Tensor = new(Tensor)
+            made._spec = self.spec
+            made._array = make()
+            made._storage = made._node = made._base = None
+            return made
+        made = self.make()
+        if self.spec.numel:
+            self.fill(made._array)
         return made
 
 
@@ -224,6 +232,12 @@ def _zeros_maker(state: DeviceState, spec: Spec) -> Any:
     if not state.host_arrays or spec.nbytes >= POOLED:
         return None
     return partial(np.zeros, tuple(spec.shape), spec.dtype.numpy)
+
+
+def clear_factory_plans() -> None:
+    """Forget resolved factory calls."""
+    for plans in _fill_plans.values():
+        plans.clear()
 
 
 zeros = _filled("zeros", 0)

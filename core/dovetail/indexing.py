@@ -1,8 +1,8 @@
 """Tensor indexing, reading and writing: ``x[index]`` and ``x[index] = value``.
 
-An index expression is one view (see ``indexing_parse``) and, where it selects by value, one call of
-the operator ``index`` or ``index_put`` on that view (``indexing_combine`` makes their index). Meanings
-and messages follow PyTorch's ``Tensor.__getitem__``, ``index`` and ``index_put_``.
+An index expression is one view (see ``indexing_parse``) and, where it selects by value, one call
+of the operator ``index`` or ``index_put`` on that view (``indexing_combine`` makes their index).
+Meanings and messages follow PyTorch's ``Tensor.__getitem__``, ``index`` and ``index_put_``.
 """
 
 from __future__ import annotations
@@ -58,12 +58,13 @@ def _view_plan(spec: Spec, key: tuple[Any, ...], parsed: Parsed) -> _ViewPlan:
     shape = tuple(spec.shape)
     gradient = lambda g: view_backward(g, INDEX_VIEW, (key,), shape)
     # The node bears the name of the last step, as the last node of PyTorch's chain does.
-    name = parsed.steps[-1] if parsed.steps else "alias"
+    whole = "slice" if len(key) == 2 and key[1].__class__ is tuple else "alias"
+    name = parsed.steps[-1] if parsed.steps else whole
     info = BackwardInfo(name, ((gradient, (0,)),), (), (spec,), None, (out,))
     plan = _ViewPlan(out, parsed.offset, info)
     if len(spec.memo) > _MEMO_LIMIT:
         spec.memo.clear()
-    spec.memo["[]", key] = plan
+    spec.memo[key] = plan
     return plan
 
 
@@ -72,7 +73,7 @@ def _plan_for(x: Tensor, index: Any) -> tuple[_ViewPlan | None, list[Advanced]]:
     spec = x._spec
     key = plain_key(index)
     if key is not None:
-        plan = spec.memo.get(("[]", key))
+        plan = spec.memo.get(key)
         if plan is None:
             parsed = parse(tuple(spec.shape), spec.strides, index, Tensor)
             plan = _view_plan(spec, key, parsed)
@@ -80,7 +81,7 @@ def _plan_for(x: Tensor, index: Any) -> tuple[_ViewPlan | None, list[Advanced]]:
     parsed = parse(tuple(spec.shape), spec.strides, index, Tensor)
     if parsed.advanced and not parsed.steps:
         return None, parsed.advanced
-    plan = spec.memo.get(("[]", parsed.key)) or _view_plan(spec, parsed.key, parsed)
+    plan = spec.memo.get(parsed.key) or _view_plan(spec, parsed.key, parsed)
     return plan, parsed.advanced
 
 
@@ -101,6 +102,11 @@ def getitem(tensor: Tensor, index: Any) -> Tensor:
         IndexError: too many indices, out of bounds, or something that is no index.
         ValueError: a slice whose step is not positive.
     """
+    key = plain_key(index)
+    if key is not None and not observe.active:
+        plan = tensor._spec.memo.get(key)
+        if plan is not None:
+            return plan(tensor)  # type: ignore[no-any-return]
     plan, advanced = _plan_for(tensor, index)
     view = tensor if plan is None else _apply(plan, tensor)
     return _read(view, advanced) if advanced else view

@@ -62,9 +62,10 @@ _BOUNDS = frozenset((int, type(None)))
 def plain_key(index: Any) -> tuple[Any, ...] | None:
     """A hashable form of an index of ints, slices, ``None`` and ``...``; None for any other.
 
-    Slices become ``(start, stop, step)``: they are not hashable before Python 3.12.
+    Slices become ``(start, stop, step)``: they are not hashable before Python 3.12. The key starts
+    with ``"[]"``, so that it can stand beside others in one dictionary.
     """
-    key = []
+    key: list[Any] = ["[]"]
     for item in index if index.__class__ is tuple else (index,):
         if item.__class__ is slice:
             item = (item.start, item.stop, item.step)
@@ -80,7 +81,7 @@ def plain_key(index: Any) -> tuple[Any, ...] | None:
 
 def expression(key: tuple[Any, ...]) -> tuple[Any, ...]:
     """The index that a key of :func:`plain_key` stands for."""
-    return tuple(slice(*item) if item.__class__ is tuple else item for item in key)
+    return tuple(slice(*item) if item.__class__ is tuple else item for item in key[1:])
 
 
 def parse(
@@ -107,7 +108,7 @@ def parse(
     new_shape: list[int] = []
     new_strides: list[int] = []
     steps: list[str] = []
-    key: list[Any] = []
+    key: list[Any] = ["[]"]
     advanced: list[Advanced] = []
     offset = 0
     at = 0  # the tensor's dimension that the next item speaks of

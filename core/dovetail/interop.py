@@ -10,7 +10,9 @@ import numpy as np
 from dovetail import raw
 from dovetail.device import device as Device
 from dovetail.dtypes import bfloat16
+from dovetail.indexing import getitem, setitem
 from dovetail.spec import spec_of
+from dovetail.ops.views import row
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
 __all__: list[str] = []
@@ -185,7 +187,24 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     return self.to(dtype)  # type: ignore[attr-defined]
 
 
+def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
+    from dovetail.printing import tensor_repr
+
+    return tensor_repr(self, tensor_contents=tensor_contents)
+
+
+def _getitem(self: Tensor, index: Any) -> Tensor:
+    if index.__class__ is int:
+        return row(self, index)
+    return getitem(self, index)
+
+
+def _setitem(self: Tensor, index: Any, value: Any) -> None:
+    setitem(self, index, value)
+
+
 _METHODS = {
+    "__repr__": _repr, "__getitem__": _getitem, "__setitem__": _setitem,
     "item": item, "tolist": tolist, "numpy": numpy, "__array__": _array, "__bool__": _bool,
     "__index__": _index, "__int__": lambda self: int(item(self)),
     "__float__": lambda self: float(item(self)), "__complex__": lambda self: complex(item(self)),

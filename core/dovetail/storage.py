@@ -20,15 +20,32 @@ class Storage:
         version: how often an in-place operation wrote here.
     """
 
-    __slots__ = ("__weakref__", "block_size", "buffer", "nbytes", "state", "version", "writer")
+    __slots__ = (
+        "__weakref__",
+        "block_size",
+        "buffer",
+        "nbytes",
+        "owner",
+        "state",
+        "version",
+        "writer",
+    )
 
     def __init__(self, state: DeviceState, buffer: Any, nbytes: int, block_size: int = 0) -> None:
         self.state = state
         self.buffer = buffer
         self.nbytes = nbytes
         self.block_size = block_size  # 0: the memory belongs to somebody else
+        self.owner: Storage | None = None  # who frees the memory, for a shadow
         self.version = 0
         self.writer: Any = None  # (operator, place) of the last in-place write
+
+    def shadow(self, version: int = 0) -> Storage:
+        """The same memory with a version counter of its own, as ``Tensor.data`` has it."""
+        twin = Storage(self.state, self.buffer, self.nbytes)
+        twin.owner = self
+        twin.version = version
+        return twin
 
     def __del__(self) -> None:
         if self.block_size:

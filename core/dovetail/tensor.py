@@ -310,15 +310,17 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory, not recorded and not guarded by the version counter."""
-        return self.detach()
+        made = self._alias()
+        made._storage = storage_of(self).shadow()
+        return made
 
     @data.setter
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        storage_of(value)
-        self._spec, self._array = value._spec, value._array
-        self._storage, self._offset = value._storage, value._offset
+        # One version on, so that a graph which saved the old memory notices.
+        self._storage = storage_of(value).shadow(self._version + 1)
+        self._spec, self._array, self._offset = value._spec, value._array, value._offset
 
     def _is_view(self) -> bool:
         return self._base is not None

@@ -13,6 +13,8 @@ CONVENIENCES = {
     ("backend/discovery.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device_modules.py", "cuda"),
+    ("interop.py", "_cuda"),
+    ("interop.py", "cuda"),
     ("nn/conversion.py", "cuda"),
     ("nn/module.py", "cuda"),
 }

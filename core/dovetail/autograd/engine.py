@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from sys import getrefcount
 from typing import Any
 
 from dovetail.autograd import hooks
@@ -133,7 +134,9 @@ def run(
                     heappush(heap, -sequence)
                 else:
                     arrived[sequence] = old + part
-        for leaf, g in leaves.items():
+        part = parts = old = g = None  # so that a gradient nobody else holds counts as unshared
+        while leaves:
+            leaf, g = leaves.popitem()
             if leaf._tensor_hooks is not None:
                 g = hooks.on_arrival(leaf, g)
             if leaf._prehooks is not None:
@@ -141,7 +144,8 @@ def run(
             if capture is not None and leaf in capture:
                 capture[leaf] = g
             if accumulate and (needed is None or leaf in needed):
-                _accumulate(leaf, g, create_graph)
+                owned = getrefcount(g) <= 2 and _owns_memory(g)
+                _accumulate(leaf, g, create_graph, owned)
     finally:
         mode.grad = outer
 
@@ -162,14 +166,22 @@ def _send(
         heappush(heap, -node.sequence)
 
 
-def _accumulate(node: Any, g: Any, create_graph: bool) -> None:
+def _owns_memory(g: Any) -> bool:
+    """Whether no other tensor shares the memory of ``g``."""
+    storage = g._storage
+    if storage is None:
+        return g._array is not None
+    return g._base is None and not storage.state.host_arrays and getrefcount(storage) <= 3
+
+
+def _accumulate(node: Any, g: Any, create_graph: bool, owned: bool) -> None:
     leaf = node.reference()
     if leaf is None:
         return
     with hooks.leaf_lock:
         old = leaf.grad
         if old is None:
-            leaf.grad = g if create_graph else g._own_for_grad(leaf)
+            leaf.grad = g if create_graph or owned else g.detach().clone()
         elif create_graph:
             leaf.grad = old + g
         else:

@@ -165,10 +165,19 @@ class inference_mode(_ModeContext):
         return self._on
 
     def __enter__(self) -> None:
+        from dovetail import observe
+
         keep = mode.grad
         super().__enter__()
         if not self._on:
             mode.grad = keep
+        observe.active.append(self)  # results must be marked, so calls take the watched path
+
+    def __exit__(self, *exc: object) -> None:
+        from dovetail import observe
+
+        observe.active.remove(self)
+        super().__exit__(*exc)
 
     def _clone(self) -> _ModeContext:
         return type(self)(self._on)

@@ -8,6 +8,7 @@ so a node always has a higher one than every node it leads to.
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from dovetail.spec import Spec
     from dovetail.tensor import Tensor
 
-__all__ = ["AccumulateGrad", "BackwardInfo", "Node", "OutputNode", "next_sequence", "unpack_hooks"]
+__all__ = [
+    "AccumulateGrad",
+    "BackwardInfo",
+    "Node",
+    "OutputNode",
+    "freed_error",
+    "next_sequence",
+    "pack_value",
+    "save",
+    "unpack_hooks",
+]
 
 next_sequence = itertools.count(1).__next__
 new = object.__new__
@@ -214,17 +225,39 @@ class AccumulateGrad(Node):
 class _Packed:
     """A saved tensor that a pack hook turned into something else."""
 
-    __slots__ = ("item", "unpack")
+    __slots__ = ("item", "node", "unpack")
 
-    def __init__(self, item: Any, unpack: Callable[[Any], Any]) -> None:
+    def __init__(self, item: Any, unpack: Callable[[Any], Any], node: Any) -> None:
         self.item = item
         self.unpack = unpack
+        self.node = node  # the value's own history, for second order
 
     def __call__(self) -> Any:
-        return self.unpack(self.item)
+        value = self.unpack(self.item)
+        if not hasattr(value, "_spec"):
+            raise TypeError(
+                "saved_tensors_hooks: unpack_hook must return a Tensor, got "
+                f"{type(value).__name__}"
+            )
+        if value._node is not self.node:
+            value = value._alias()
+            value._node = self.node
+        return value
 
 
-unpack_hooks: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = []
+unpack_hooks: list[tuple[int, Callable[[Any], Any], Callable[[Any], Any]]] = []
+"""(thread, pack, unpack) of every active ``saved_tensors_hooks``, the innermost last."""
+
+
+def pack_value(value: Any) -> _Packed | None:
+    """``value`` through this thread's innermost pack hook, or None where there is none."""
+    here = threading.get_ident()
+    for thread, pack, unpack in reversed(unpack_hooks):
+        if thread == here:
+            node = value._node
+            plain = value._alias() if node is not None else value
+            return _Packed(pack(plain), unpack, node)
+    return None
 
 
 def save(info: BackwardInfo, things: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -238,9 +271,19 @@ def save(info: BackwardInfo, things: tuple[Any, ...]) -> tuple[Any, ...]:
         if position >= info.input_count:
             value = value._alias()
         if unpack_hooks:
-            pack, unpack = unpack_hooks[-1]
-            flat += (_Packed(pack(value), unpack), None)
-            continue
+            packed = pack_value(value)
+            if packed is not None:
+                flat += (packed, None)
+                continue
         storage = value._storage
         flat += (value, 0 if storage is None else storage.version)
     return tuple(flat)
+
+
+def __getattr__(name: str) -> Any:
+    # PyTorch has these in torch.autograd.graph
+    if name in ("saved_tensors_hooks", "save_on_cpu"):
+        from dovetail.autograd import saved
+
+        return getattr(saved, name)
+    raise AttributeError(f"module 'dovetail.autograd.graph' has no attribute {name!r}")

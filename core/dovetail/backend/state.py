@@ -22,7 +22,7 @@ from dovetail.spec import Spec
 from dovetail.storage import Storage
 from dovetail.tensor import Tensor, new_tensor
 
-__all__ = ["POOLED", "DeviceState", "small_bytes", "state_of"]
+__all__ = ["POOLED", "DeviceState", "clear_states", "small_bytes", "state_of"]
 
 POOLED = 1 << 15
 """Host arrays of at least this many bytes come from the pool; smaller ones straight from NumPy."""
@@ -177,6 +177,11 @@ def state_of(device: Device) -> DeviceState:
     if found is None:
         found = _states.setdefault(device, DeviceState(device))
     return found
+
+
+def clear_states() -> None:
+    """Forget every device's state; tensors keep the one they were made with."""
+    _states.clear()
 
 
 def small_bytes(device: Any) -> int:

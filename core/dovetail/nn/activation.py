@@ -112,9 +112,7 @@ class Hardsigmoid(_InPlace):
 class Hardtanh(Module):
     """x cut off below ``min_val`` and above ``max_val``."""
 
-    def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-    ) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if max_val <= min_val:
             raise AssertionError(
@@ -418,5 +416,7 @@ class Softmax2d(Module):
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape."""
         if input.dim() not in (3, 4):
-            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead")
+            raise ValueError(
+                f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead"
+            )
         return F.softmax(input, -3)

@@ -94,7 +94,7 @@ class BackwardHook:
         wrapped = wrapped if isinstance(wrapped, tuple) else (wrapped,)
         next(t.grad_fn for t in wrapped if t.grad_fn is not None).register_hook(hook)
         out = list(values)
-        for place, tensor in zip(places, wrapped):
+        for place, tensor in zip(places, wrapped, strict=True):
             out[place] = tensor
         return (tuple(out) if type(values) is tuple else type(values)(*out)), places
 
@@ -134,7 +134,7 @@ class BackwardHook:
         return tuple(gradients[i] for i in self.output_places or ())
 
     def _run_without_input_gradients(self) -> None:
-        """No input needs a gradient, so the hooks run as soon as the outputs' gradients are known."""
+        """No input needs a gradient: the hooks run once the outputs' gradients are known."""
         if self.hooks:
             warnings.warn(
                 "Full backward hook is firing when gradients are computed with respect to module "
@@ -157,6 +157,6 @@ class BackwardHook:
 def _spread(places: list[int] | None, values: Any, count: int) -> tuple[Any, ...]:
     """``values`` at ``places`` of a tuple of ``count``, None elsewhere."""
     out: list[Any] = [None] * count
-    for place, value in zip(places or (), values):
+    for place, value in zip(places or (), values, strict=True):
         out[place] = value
     return tuple(out)

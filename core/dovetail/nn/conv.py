@@ -9,6 +9,7 @@ import dovetail
 from dovetail.nn import functional as F
 from dovetail.nn import init
 from dovetail.nn.functional.arguments import ntuple
+from dovetail.nn.functional.conv import convolution_of, transposed_convolution_of
 from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
 
@@ -192,7 +193,7 @@ class _Conv(_ConvNd):
         if self.padding_mode != "zeros":
             input = F.pad(input, self._edge_padding(), mode=self.padding_mode)
             padding = 0
-        return F.convolution_of(self._dims)(
+        return convolution_of(self._dims)(
             input, weight, bias, self.stride, padding, self.dilation, self.groups
         )
 
@@ -251,9 +252,7 @@ class _ConvTranspose(_ConvNd):
     ) -> None:
         super().__init__()
         if padding_mode != "zeros":
-            raise ValueError(
-                f'Only "zeros" padding mode is supported for {type(self).__name__}'
-            )
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         self._set_up(
             in_channels,
             out_channels,
@@ -276,7 +275,7 @@ class _ConvTranspose(_ConvNd):
             input: the input.
             output_size: the wanted spatial sizes, where the stride leaves a choice.
         """
-        return F.transposed_convolution_of(self._dims)(
+        return transposed_convolution_of(self._dims)(
             input,
             self.weight,
             self.bias,
@@ -306,13 +305,16 @@ class _ConvTranspose(_ConvNd):
             + 1
             for i in range(n)
         ]
-        largest = [low + step - 1 for low, step in zip(smallest, self.stride)]
-        if any(not low <= size <= high for low, size, high in zip(smallest, wanted, largest)):
+        largest = [low + step - 1 for low, step in zip(smallest, self.stride, strict=True)]
+        if any(
+            not low <= size <= high
+            for low, size, high in zip(smallest, wanted, largest, strict=True)
+        ):
             raise ValueError(
                 f"requested an output size of {list(wanted)}, but valid sizes range from "
                 f"{smallest} to {largest} (for an input of {input.size()[2:]})"
             )
-        return tuple(size - low for size, low in zip(wanted, smallest))
+        return tuple(size - low for size, low in zip(wanted, smallest, strict=True))
 
 
 class ConvTranspose1d(_ConvTranspose):

@@ -78,7 +78,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Target:
         names = ["tensor", "non_blocking"]
     if len(args) > len(names):
         raise TypeError(f"to() takes at most {len(names)} positional arguments, got {len(args)}")
-    for name, value in zip(names, args):
+    for name, value in zip(names, args, strict=False):
         if name in found:
             raise TypeError(f"to() got multiple values for argument {name!r}")
         found[name] = value

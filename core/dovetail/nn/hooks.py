@@ -47,14 +47,14 @@ registration: dict[str, Table[int, Any]] = {
 
 
 def register_module_forward_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Run ``hook(module, args)`` before the forward of every module; it may return new arguments."""
+    """Run ``hook(module, args)`` before every module's forward; it may return new arguments."""
     return add_hook(forward_pre, hook, flags=[call_hooks])
 
 
 def register_module_forward_hook(
     hook: Callable[..., Any], *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
-    """Run ``hook(module, args, output)`` after the forward of every module; it may return a new output.
+    """Run ``hook(module, args, output)`` after every module's forward; it may change the output.
 
     Args:
         hook: called as ``hook(module, args, kwargs, output)`` if ``with_kwargs``.
@@ -90,7 +90,7 @@ def register_module_module_registration_hook(hook: Callable[..., Any]) -> Remova
 
 
 def register_module_parameter_registration_hook(hook: Callable[..., Any]) -> RemovableHandle:
-    """Run ``hook(module, name, parameter)`` when any module gets a parameter; it may return another."""
+    """Run ``hook(module, name, parameter)`` when any module gets a parameter; it may replace it."""
     return add_hook(registration["parameter"], hook)
 
 

@@ -47,7 +47,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """How much to scale weights so that the given nonlinearity keeps the variance.
 
     Args:
-        nonlinearity: ``linear``, ``conv1d`` …, ``sigmoid``, ``tanh``, ``relu``, ``leaky_relu``, ``selu``.
+        nonlinearity: linear, conv1d …, sigmoid, tanh, relu, leaky_relu or selu.
         param: the slope of ``leaky_relu`` (0.01 if None).
 
     Raises:
@@ -287,7 +287,10 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     zeros = math.ceil(sparsity * rows)
     normal_(tensor, 0, std, generator)
     for column in range(columns):
-        keep[dovetail.randperm(rows, device=tensor.device, generator=generator).tolist()[:zeros], column] = 0
+        keep[
+            dovetail.randperm(rows, device=tensor.device, generator=generator).tolist()[:zeros],
+            column,
+        ] = 0
     with dovetail.no_grad():
         return tensor.mul_(dovetail.from_numpy(keep).to(tensor.device, tensor.dtype))
 

@@ -305,7 +305,7 @@ class Module:
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:
-        """Run ``hook(module, grad_output)`` when the outputs' gradients are known; it may return others."""
+        """Run ``hook(module, grad_output)`` on the outputs' gradients; it may return others."""
         return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
 
     def register_full_backward_hook(

@@ -81,7 +81,9 @@ class _RunningNorm(_Affine):
                 dovetail.ones(num_features, device=device, dtype=dtype),
                 dovetail.zeros((), device=device, dtype=dovetail.int64),
             )
-        for name, buffer in zip(("running_mean", "running_var", "num_batches_tracked"), made):
+        for name, buffer in zip(
+            ("running_mean", "running_var", "num_batches_tracked"), made, strict=True
+        ):
             self.register_buffer(name, buffer)
         self.reset_parameters()
 
@@ -114,7 +116,9 @@ class _RunningNorm(_Affine):
         if (version is None or version < 2) and self.track_running_stats and key not in state_dict:
             # Older state dicts, and those without metadata, have no counter.
             counter = self.num_batches_tracked
-            state_dict[key] = dovetail.zeros((), dtype=dovetail.int64) if counter.is_meta else counter
+            state_dict[key] = (
+                dovetail.zeros((), dtype=dovetail.int64) if counter.is_meta else counter
+            )
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *lists)
 
     def extra_repr(self) -> str:
@@ -156,9 +160,7 @@ class _BatchNorm(_RunningNorm):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self._set_up(
-            num_features, eps, momentum, affine, track_running_stats, bias, device, dtype
-        )
+        self._set_up(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape; see the class for the statistics used."""
@@ -224,9 +226,7 @@ class _InstanceNorm(_RunningNorm):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self._set_up(
-            num_features, eps, momentum, affine, track_running_stats, bias, device, dtype
-        )
+        self._set_up(num_features, eps, momentum, affine, track_running_stats, bias, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape; a sample without the batch dim is taken too."""
@@ -409,8 +409,7 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return (
-            f"{self.normalized_shape}, eps={self.eps}, "
-            f"elementwise_affine={self.elementwise_affine}"
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
         )
 
 
@@ -424,9 +423,7 @@ class LocalResponseNorm(Module):
         k: added to it.
     """
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-    ) -> None:
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size = size
         self.alpha = alpha

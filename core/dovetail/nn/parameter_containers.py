@@ -94,8 +94,7 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         return "\n".join(
-            _describe(i, value, repr(getattr(value, "dtype", None)))
-            for i, value in enumerate(self)
+            _describe(i, value, repr(getattr(value, "dtype", None))) for i, value in enumerate(self)
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -178,7 +177,7 @@ class ParameterDict(Module):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of ``key``, or ``default``."""
-        return self[key] if key in self else default
+        return getattr(self, key) if key in self._keys else default
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
         """A new ``ParameterDict`` with these keys, all of one value."""
@@ -197,7 +196,7 @@ class ParameterDict(Module):
         return (self[key] for key in self._keys)
 
     def update(self, parameters: Any) -> None:
-        """Add what a mapping or an iterable of pairs holds; a plain mapping in order of its keys."""
+        """Add the pairs of a mapping or an iterable; those of a plain mapping sorted by key."""
         if not isinstance(parameters, Iterable):
             raise TypeError(
                 "ParametersDict.update should be called with an iterable of key/value pairs, "

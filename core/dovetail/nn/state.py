@@ -47,7 +47,7 @@ class IncompatibleKeys(_Keys):
 
 
 def get_extra_state(self: Module) -> Any:
-    """Anything more to keep in the state dict; a subclass defines it together with ``set_extra_state``."""
+    """What more to keep in the state dict; a subclass defines it with ``set_extra_state``."""
     raise RuntimeError(
         f"{type(self).__name__}.get_extra_state: not defined; define get_extra_state and "
         "set_extra_state together in the class"
@@ -299,7 +299,7 @@ def register_state_dict_pre_hook(self: Module, hook: Callable[..., Any]) -> Remo
 
 
 def register_state_dict_post_hook(self: Module, hook: Callable[..., Any]) -> RemovableHandle:
-    """Run ``hook(module, state_dict, prefix, local_metadata)`` after it; changes are made in place."""
+    """Run ``hook(module, state_dict, prefix, local_metadata)`` after it, to change it in place."""
     return add_hook(self._state_dict_hooks, (hook, False))  # type: ignore[arg-type]
 
 
@@ -322,5 +322,5 @@ def register_load_pre_hook(
 
 
 def register_load_state_dict_post_hook(self: Module, hook: Callable[..., Any]) -> RemovableHandle:
-    """Run ``hook(module, incompatible_keys)`` after loading; it may change the two lists in place."""
+    """Run ``hook(module, incompatible_keys)`` after loading; it may change the two lists."""
     return add_hook(self._load_state_dict_post_hooks, hook)

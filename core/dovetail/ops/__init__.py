@@ -11,7 +11,7 @@ from dovetail.ops.schema import REGISTRY
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
 FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "convert",
+    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "activation",
 )  # fmt: skip
 
 for _family in FAMILIES:

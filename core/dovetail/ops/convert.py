@@ -293,21 +293,6 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
-def _own_for_grad(self: Tensor, leaf: Tensor) -> Tensor:
-    # A gradient that nobody else can hold is kept as it is; one shared with other nodes (an add
-    # hands the same tensor to both inputs) is aliased by count, so it is copied.
-    if self._storage is None and self._base is None and self._node is None and _unshared(self):
-        return self
-    spec = leaf._spec if leaf._spec.is_dense else self._spec
-    return raw.cast(self, target_spec(spec, preserve_format, self._spec.dtype))
-
-
-def _unshared(x: Tensor) -> bool:
-    import sys
-
-    return sys.getrefcount(x) <= 7
-
-
 def _laid_out_as(self: Tensor, spec: Spec) -> Tensor:
     """This tensor with exactly the strides of ``spec`` (same shape), starting at offset 0."""
     if self._spec.strides == spec.strides:
@@ -414,7 +399,7 @@ def _view_dtype(input: Tensor, dtype: d.dtype) -> Tensor:
 _METHODS = {
     "clone": clone, "contiguous": contiguous, "is_contiguous": is_contiguous, "to": to,
     "sum_to_size": sum_to_size, "reshape": reshape, "copy_": copy_, "fill_": fill_, "zero_": zero_,
-    "view": view, "_own_for_grad": _own_for_grad, "_laid_out_as": _laid_out_as, "_embed": _embed,
+    "view": view, "_laid_out_as": _laid_out_as, "_embed": _embed,
     "resolve_conj": resolve_conj, "resolve_neg": resolve_conj,
 }  # fmt: skip
 for _name, _function in _METHODS.items():

@@ -6,9 +6,9 @@ zero tensor, written with the incoming gradient, unless the record gives a cheap
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
+from weakref import ref as reference
 
 from dovetail import observe
 from dovetail.autograd.grad_mode import mode
@@ -36,35 +36,72 @@ class _ViewPlan:
         self.info = info
 
     def __call__(self, x: Tensor) -> Tensor:
-        storage = x._storage
-        if storage is None:
-            storage = storage_of(x)
-        t: Tensor = new(Tensor)
-        t._spec = self.spec
-        t._array = None
-        t._storage = storage
-        t._offset = x._offset + self.offset
-        base = x._base
-        if base is None:
-            base = x
-        t._base = base
-        views = base._views
-        if views is None:
-            views = base._views = []
-        elif not len(views) & 63:
-            views[:] = [r for r in views if r() is not None]
-        views.append(weakref.ref(t))
+        t = _linked(x, self.spec, self.offset)
         node = x._node
-        if node is None or not mode.grad:
-            t._node = None
-            return t
-        n = new(Node)
-        n.info = self.info
-        n.sequence = next_sequence()
-        n.next = (node,)
-        n.saved = ()
-        t._node = n
+        if node is not None and mode.grad:
+            n = new(Node)
+            n.info = self.info
+            n.sequence = next_sequence()
+            n.next = (node,)
+            n.saved = ()
+            t._node = n
         return t
+
+
+def _linked(x: Tensor, spec: Spec, offset: int) -> Tensor:
+    """A view of ``x`` that its base knows of, without history."""
+    storage = x._storage
+    if storage is None:
+        storage = storage_of(x)
+    t: Tensor = new(Tensor)
+    t._spec = spec
+    t._array = None
+    t._storage = storage
+    t._offset = x._offset + offset
+    t._node = None
+    base = x._base
+    if base is None:
+        base = x
+    t._base = base
+    views = base._views
+    if views is None:
+        base._views = [reference(t)]
+    else:
+        if not len(views) & 63:
+            views[:] = [r for r in views if r() is not None]
+        views.append(reference(t))
+    return t
+
+
+def row(x: Tensor, index: int) -> Tensor:
+    """``x[index]`` for a Python int: as ``select`` on dim 0, without a plan per index.
+
+    Raises:
+        IndexError: out of range, or a 0-d tensor.
+    """
+    spec = x._spec
+    if not spec.ndim:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+            "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+        )
+    if (x._node is not None and mode.grad) or observe.active:
+        return apply_view(register_view("select"), x, _select_prepare(spec, 0, index))
+    facts = spec.memo.get("row")
+    if facts is None:
+        shape, strides, _ = register_view("select").rule(  # type: ignore[attr-defined]
+            spec, *_select_prepare(spec, 0, index)
+        )
+        made = spec_of(tuple(shape), spec.dtype, spec.device, tuple(strides))
+        facts = spec.memo["row"] = (made, spec.strides[0], spec.shape[0])
+    made, step, n = facts
+    if index < 0:
+        if index < -n:
+            _select_prepare(spec, 0, index)
+        index += n
+    elif index >= n:
+        _select_prepare(spec, 0, index)
+    return _linked(x, made, index * step)
 
 
 def apply_view(op: OpDef, x: Tensor, attributes: tuple[Any, ...] = ()) -> Tensor:
@@ -130,8 +167,16 @@ def view_operator(
         op.rule = rule  # type: ignore[attr-defined]
 
         if prepare is None:
+            key = (op.name, ())
 
             def function(input: Tensor, *arguments: Any) -> Tensor:
+                if not arguments and not observe.active:
+                    try:
+                        plan = input._spec.memo.get(key)
+                    except AttributeError:
+                        plan = None
+                    if plan is not None:
+                        return plan(input)  # type: ignore[no-any-return]
                 return apply_view(op, input, arguments)
         else:
 

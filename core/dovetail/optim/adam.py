@@ -56,12 +56,12 @@ class Adam(Optimizer):
                 "lr as a Tensor is not supported for capturable=False and foreach=True"
             )
         check_lr(lr)
-        if not 0.0 <= eps:
+        if not eps >= 0.0:
             raise ValueError(f"Invalid epsilon value: {eps}")
         for i, beta in enumerate(betas):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        if not 0.0 <= weight_decay:
+        if not weight_decay >= 0.0:
             raise ValueError(f"Invalid weight_decay value: {weight_decay}")
         check_flags(foreach, fused, differentiable)
         defaults = {
@@ -157,7 +157,7 @@ def adam_step(
             penalty to the gradients (Adam).
         differentiable: save copies of what later steps overwrite.
     """
-    for i, (param, gradient) in enumerate(zip(params, grads)):
+    for i, (param, gradient) in enumerate(zip(params, grads, strict=True)):
         mean, square = means[i], squares[i]
         update = gradient.neg() if maximize else gradient
         if weight_decay != 0:

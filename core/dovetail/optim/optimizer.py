@@ -244,7 +244,7 @@ class Optimizer:
         return result
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take back what ``state_dict`` gave; tensors are copied to the parameters' device and dtype.
+        """Take back what ``state_dict`` gave; tensors go to the parameters' devices and dtypes.
 
         Raises:
             ValueError: the groups are not of the same number and sizes.
@@ -259,13 +259,13 @@ class Optimizer:
         if len(saved) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
         by_index: dict[Any, tuple[Tensor, dict[str, Any]]] = {}
-        for group, new in zip(self.param_groups, saved):
+        for group, new in zip(self.param_groups, saved, strict=True):
             if len(group["params"]) != len(new["params"]):
                 raise ValueError(
                     "loaded state dict contains a parameter group "
                     "that doesn't match the size of optimizer's group"
                 )
-            for index, parameter in zip(new["params"], group["params"]):
+            for index, parameter in zip(new["params"], group["params"], strict=True):
                 by_index[index] = (parameter, new)
             new["params"] = group["params"]
             if "param_names" in group:
@@ -356,13 +356,11 @@ def _matched(value: Any, parameter: Tensor, group: dict[str, Any], key: Any = No
     return value
 
 
-
-
 def check_lr(lr: Any) -> None:
     """Refuse a learning rate that is negative, or a tensor of more than one element."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
-    if not 0.0 <= float(lr):
+    if not float(lr) >= 0.0:
         raise ValueError(f"Invalid learning rate: {lr}")
 
 

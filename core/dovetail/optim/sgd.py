@@ -125,7 +125,7 @@ def sgd_step(
         maximize: negate the gradients.
         first: the buffers are to be filled, whatever they hold.
     """
-    for i, (param, gradient) in enumerate(zip(params, grads)):
+    for i, (param, gradient) in enumerate(zip(params, grads, strict=True)):
         update = gradient.neg() if maximize else gradient
         if weight_decay != 0:
             update = update.add(param, alpha=weight_decay)

@@ -2,65 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from dovetail.autograd.hooks import RemovableHandle
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Sequence
 
 __all__ = ["RemovableHandle", "add_hook"]
-
-
-class RemovableHandle:
-    """Removes one hook from the table it was put in; also usable as a context manager.
-
-    Tables are held weakly, so a handle never keeps a module or a tensor alive.
-
-    Args:
-        hooks_dict: the table (an ``OrderedDict``) that maps ``id`` to the hook.
-        extra_dict: a table, or a list of tables, whose entry of the same ``id`` goes too.
-    """
-
-    _ids = itertools.count()
-
-    def __init__(self, hooks_dict: OrderedDict[int, Any], *, extra_dict: Any = None) -> None:
-        self.id: int = next(RemovableHandle._ids)
-        self.hooks_dict_ref = weakref.ref(hooks_dict)
-        tables = [extra_dict] if isinstance(extra_dict, dict) else (extra_dict or [])
-        self.extra_dict_ref = tuple(weakref.ref(table) for table in tables)
-
-    def remove(self) -> None:
-        """Take the hook out of its table; a second call does nothing."""
-        for reference in (self.hooks_dict_ref, *self.extra_dict_ref):
-            table = reference()
-            if table is not None:
-                table.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        tables = tuple(reference() for reference in self.extra_dict_ref)
-        return self.hooks_dict_ref(), self.id, tables
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        table, self.id, extras = state
-        # A table that died before pickling leaves a handle whose remove() does nothing.
-        self.hooks_dict_ref = weakref.ref(OrderedDict() if table is None else table)
-        self.extra_dict_ref = tuple(weakref.ref(extra) for extra in extras if extra is not None)
-        # Ids handed out from here on must not collide with the one that came in.
-        RemovableHandle._ids = itertools.count(max(next(RemovableHandle._ids), self.id + 1))
 
 
 def add_hook(
@@ -68,12 +18,15 @@ def add_hook(
     hook: Callable[..., Any],
     *,
     prepend: bool = False,
-    flags: list[OrderedDict[int, bool]] | None = None,
+    flags: Sequence[OrderedDict[int, bool]] = (),
 ) -> RemovableHandle:
-    """Put ``hook`` in ``table`` (first if ``prepend``), mark its id in ``flags``, and return its handle."""
-    handle = RemovableHandle(table, extra_dict=flags)
+    """Put ``hook`` in ``table`` (first if ``prepend``) and its id in the tables ``flags``."""
+    handle = RemovableHandle(table, *flags)
+    while handle.id in table:
+        # The table was unpickled: it has ids of another process.
+        handle = RemovableHandle(table, *flags)
     table[handle.id] = hook
-    for flag in flags or ():
+    for flag in flags:
         flag[handle.id] = True
     if prepend:
         table.move_to_end(handle.id, last=False)

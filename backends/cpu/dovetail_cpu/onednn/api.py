@@ -31,6 +31,7 @@ USER_SCRATCHPAD = 1
 FORWARD_TRAINING = 64
 CONVOLUTION_DIRECT = 1
 FORMAT_ANY = 1
+SYNCHRONOUS_RUNTIMES = (1, 2, 4)  # sequential, OpenMP, TBB: an execution is done on return
 
 QUERY = {
     "implementation": 8,

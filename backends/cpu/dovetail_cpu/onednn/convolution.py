@@ -7,7 +7,6 @@ that is 3 to 30 % of the whole (measured: docs/decisions/onednn.md).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,10 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["backward_input", "backward_weight", "forward"]
 
-_CHUNK_PER_CORE = 3 << 19
+_CHUNK_PER_CORE = 4 << 20
 """Bytes of blocked activations per core at a time: about what its caches hold."""
-
-_CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 _FEW_CHANNELS = 8
 """A gradient for so few input channels pads them to 16 in a blocked layout; plain is faster."""
@@ -172,7 +169,8 @@ class _Maker:
         self.kind = kind
         self.dtype = x.dtype
         self.geometry = geometry
-        self.chunks = _chunks(x, y, weight if kind == "backward_weights" else None)
+        budget = _CHUNK_PER_CORE * assembly.library.threads
+        self.chunks = _chunks(x, y, budget, weight if kind == "backward_weights" else None)
         self.x, self.y = self._part_of_batch(x), self._part_of_batch(y)
         self.bias = bias
         self.weight_shape = weight.shape
@@ -187,7 +185,7 @@ class _Maker:
             "weight": assembly.layout(self.weight_shape, self.dtype, weight_strides),
             "y": self._given(self.y),
         }
-        # ... and what the primitive is asked to work on.
+        # ... and what the primitive is asked to work on; it chooses the weight's layout.
         self.asked = self._asked()
 
     def _part_of_batch(self, array: np.ndarray) -> np.ndarray:
@@ -198,12 +196,11 @@ class _Maker:
         return self.assembly.layout(array.shape, self.dtype, strides)
 
     def _asked(self) -> dict[str, int]:
-        free = self.assembly.layout(self.weight_shape, _SUMMED[self.kind] or self.dtype)
-        asked = {"weight": free}
-        channels = self.x.shape[1] // self.geometry.groups
         if _is_channels_last(self.x) and _is_channels_last(self.y):
-            return asked | {"x": self.given["x"], "y": self.given["y"]}
+            return {"x": self.given["x"], "y": self.given["y"]}
+        channels = self.x.shape[1] // self.geometry.groups
         few = self.kind == "backward_data" and channels < _FEW_CHANNELS
+        asked = {}
         for name, array in (("x", self.x), ("y", self.y)):
             plain = dense_strides(array.shape) if few else None
             asked[name] = self.assembly.layout(array.shape, self.dtype, plain)
@@ -226,18 +223,21 @@ class _Maker:
             dims(after),
         ]
         engine = self.assembly.library.engine
-        layouts = [asked["x"], asked["weight"]]
         head = (engine, FORWARD_TRAINING, CONVOLUTION_DIRECT)
         describe = self.assembly.describe
-        forward = describe(
-            "convolution_forward", *head, *layouts, bias, asked["y"], *shape
-        )  # also the hint that the gradients need
+        free = self.assembly.layout(self.weight_shape, self.dtype)
+        tensors = (asked["x"], free, bias, asked["y"])
+        forward = describe("convolution_forward", *head, *tensors, *shape)
         if self.kind == "forward":
             return forward
-        if self.kind == "backward_weights":
-            layouts.append(None)
-        name = f"convolution_{self.kind}"
-        return describe(name, engine, CONVOLUTION_DIRECT, *layouts, asked["y"], *shape, forward)
+        # The gradients take it as a hint.
+        head = (engine, CONVOLUTION_DIRECT)
+        if self.kind == "backward_data":
+            tensors = (asked["x"], free, asked["y"])
+        else:  # summed in float32
+            free = self.assembly.layout(self.weight_shape, np.dtype(np.float32))
+            tensors = (asked["x"], free, None, asked["y"])
+        return describe(f"convolution_{self.kind}", *head, *tensors, *shape, forward)
 
     def _place(self, handle: int, roles: dict[str, str]) -> tuple[dict[str, Memory], ...]:
         """Memories by operand: the caller's, and the primitive's own where layouts differ."""
@@ -263,8 +263,9 @@ class _Maker:
         externals, used = [], {}
         layout = None
         if self.bias is not None:
-            strides = _strides(self.bias.shape, self.bias.strides, self.bias.itemsize)
-            layout = assembly.layout(self.bias.shape, self.dtype, strides)
+            if not self.bias.flags.c_contiguous:  # the kernels ignore the strides of a bias
+                raise OneDnnError("convolution: the bias has strides")
+            layout = assembly.layout(self.bias.shape, self.dtype, (1,))
             externals.append(assembly.external(layout))
             used["bias"] = externals[0]
         handle = self._describe(layout)
@@ -319,10 +320,6 @@ _ROLES = {
     "backward_weights": {"x": "src", "weight": "diff_weights", "y": "diff_dst"},
 }
 
-# The dtype of the weight in the primitive, where it is not that of the arrays.
-_SUMMED = {"forward": None, "backward_data": None, "backward_weights": np.dtype(np.float32)}
-
-
 def _span(memory: Memory) -> slice:
     return slice(memory.offset, memory.offset + memory.nbytes)
 
@@ -340,13 +337,11 @@ def _is_channels_last(array: np.ndarray) -> bool:
     return last.flags.c_contiguous and not array.flags.c_contiguous
 
 
-def _chunks(x: np.ndarray, y: np.ndarray, weight_gradient: np.ndarray | None) -> int:
+def _chunks(x: np.ndarray, y: np.ndarray, budget: int, weight_gradient: np.ndarray | None) -> int:
     """Into how many equal parts to divide the batch; 1 where that would not pay."""
     batch = len(x)
-    budget = _CHUNK_PER_CORE * _CORES
-    sample = (x.nbytes + y.nbytes) // batch
     if weight_gradient is not None and weight_gradient.nbytes * 4 > budget:
         return 1  # adding up the parts would cost more than the cache gives
-    most = max(budget // sample, 1)
+    most = max(budget * batch // (x.nbytes + y.nbytes), 1)
     size = next(size for size in range(min(most, batch), 0, -1) if batch % size == 0)
     return batch // size if size * 4 > most else 1

@@ -21,6 +21,7 @@ import numpy as np
 from dovetail_cpu.onednn.api import (
     CPU_ENGINE,
     ISA_NAMES,
+    SYNCHRONOUS_RUNTIMES,
     USER_SCRATCHPAD,
     Api,
     OneDnnError,
@@ -43,6 +44,7 @@ class Status(NamedTuple):
         loaded: oneDNN is in use.
         version: its version, such as ``"3.2.0"``; empty where not loaded.
         isa: the instruction set that it chose, such as ``"avx512_core_bf16"``.
+        threads: how many it computes with.
         path: the file that was loaded.
         reason: why it is not in use, and what to do; empty where it is.
     """
@@ -50,12 +52,13 @@ class Status(NamedTuple):
     loaded: bool
     version: str = ""
     isa: str = ""
+    threads: int = 0
     path: str = ""
     reason: str = ""
 
     def __str__(self) -> str:
         if self.loaded:
-            return f"oneDNN {self.version} ({self.isa}) from {self.path}"
+            return f"oneDNN {self.version} ({self.isa}, {self.threads} threads) from {self.path}"
         return f"oneDNN is not used: {self.reason}"
 
 
@@ -69,10 +72,19 @@ class Library:
         self.version = (version.major, version.minor, version.patch)
         if version.major != 3:
             raise OneDnnError(f"version {version.major} found, 3 is needed")
+        if version.cpu_runtime not in SYNCHRONOUS_RUNTIMES:
+            raise OneDnnError(f"cpu runtime {version.cpu_runtime} needs a queue of its own")
         self.engine = api.new("engine_create", CPU_ENGINE, 0)
         self.attributes = api.new("primitive_attr_create")
         api.primitive_attr_set_scratchpad_mode(self.attributes, USER_SCRATCHPAD)
         self._isa = api.get_effective_cpu_isa()
+        self.threads = self._thread_count()
+
+    def _thread_count(self) -> int:
+        try:
+            return max(int(self.api.library.omp_get_max_threads()), 1)
+        except AttributeError:  # built for another runtime than OpenMP
+            return os.cpu_count() or 1
 
     def has_isa(self, name: str) -> bool:
         """Whether the processor has instruction set ``name`` (see ``api.ISA_NAMES``)."""
@@ -82,7 +94,8 @@ class Library:
     def status(self) -> Status:
         """What :func:`status` reports for this library."""
         version = ".".join(map(str, self.version))
-        return Status(True, version, ISA_NAMES.get(self._isa, hex(self._isa)), self.path)
+        isa = ISA_NAMES.get(self._isa, hex(self._isa))
+        return Status(True, version, isa, self.threads, self.path)
 
 
 class _State:

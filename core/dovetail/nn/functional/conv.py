@@ -90,7 +90,7 @@ def _resolve_padding(
         raise RuntimeError(f"{name}: padding must be 'same', 'valid' or numbers, got {padding!r}")
     if any(step != 1 for step in stride):
         raise RuntimeError(f"{name}: padding='same' needs stride 1, got {stride}")
-    totals = [step * (size - 1) for step, size in zip(dilation, weight.shape[2:])]
+    totals = [step * (size - 1) for step, size in zip(dilation, weight.shape[2:], strict=True)]
     if any(total % 2 for total in totals):
         extra = [side for total in reversed(totals) for side in (0, total % 2)]
         input = pad(input, extra)
@@ -127,9 +127,11 @@ def _convolution(n: int) -> Callable[..., Tensor]:
             )
         _check_bias(name, bias, weight.shape[0])
         input, padding = _resolve_padding(name, n, input, weight, stride, padding, dilation)
-        padded = tuple(size + 2 * side for size, side in zip(input.shape[-n:], padding))
-        window = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:]))
-        if any(size < needed for size, needed in zip(padded, window)):
+        padded = tuple(
+            size + 2 * side for size, side in zip(input.shape[-n:], padding, strict=True)
+        )
+        window = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True))
+        if any(size < needed for size, needed in zip(padded, window, strict=True)):
             raise RuntimeError(
                 f"{name}: the window must fit in the padded input, got a window of {window} "
                 f"(kernel {tuple(weight.shape[2:])}, dilation {dilation}) and an input of {padded}"
@@ -185,7 +187,7 @@ def _transposed_convolution(n: int) -> Callable[..., Tensor]:
         _check_positive(name, stride=stride, dilation=dilation, groups=(groups,))
         if any(side < 0 for side in padding):
             raise RuntimeError(f"{name}: padding must not be negative, got {padding}")
-        for extra, step, gap in zip(output_padding, stride, dilation):
+        for extra, step, gap in zip(output_padding, stride, dilation, strict=True):
             if not 0 <= extra < max(step, gap):
                 raise RuntimeError(
                     f"{name}: output padding must be smaller than either stride or dilation, got "

@@ -1,4 +1,4 @@
-"""Datasets, samplers and the loader that turns them into batches (PyTorch's ``torch.utils.data``)."""
+"""Datasets, samplers and the loader that makes batches (PyTorch's ``torch.utils.data``)."""
 
 from dovetail.utils.data.collate import (
     collate,

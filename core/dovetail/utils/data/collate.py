@@ -1,4 +1,4 @@
-"""Making one batch of many samples: ``default_collate`` and its parts (PyTorch's page of that name)."""
+"""Making one batch of many samples: ``default_collate`` and its parts."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def collate(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -
     if isinstance(first, Mapping):
         return _rebuilt_mapping(first, {key: join([d[key] for d in batch]) for key in first})
     if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return kind(*(join(samples) for samples in zip(*batch)))
+        return kind(*(join(samples) for samples in zip(*batch, strict=True)))
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
-        columns = [join(samples) for samples in zip(*batch)]
+        columns = [join(samples) for samples in zip(*batch, strict=True)]
         return columns if isinstance(first, tuple) else _rebuilt_sequence(first, columns)
     raise _refused(kind)
 
@@ -83,7 +83,9 @@ def _rebuilt_sequence(like: Sequence[Any], entries: list[Any]) -> Any:
         return entries
 
 
-def _collate_tensors(batch: Sequence[Tensor], *, collate_fn_map: CollateMap | None = None) -> Tensor:
+def _collate_tensors(
+    batch: Sequence[Tensor], *, collate_fn_map: CollateMap | None = None
+) -> Tensor:
     return dovetail.stack(list(batch), 0)
 
 

@@ -1,4 +1,4 @@
-"""``DataLoader``: iterates over a dataset in batches (PyTorch's ``torch.utils.data.DataLoader``)."""
+"""``DataLoader``: a dataset in batches (PyTorch's ``torch.utils.data.DataLoader``)."""
 
 from __future__ import annotations
 

@@ -106,7 +106,11 @@ class StackDataset(Dataset[Any]):
         self.datasets: Any = args or kwargs
 
     def _joined(self, parts: Sequence[Any]) -> Any:
-        return dict(zip(self.datasets, parts)) if isinstance(self.datasets, dict) else tuple(parts)
+        return (
+            dict(zip(self.datasets, parts, strict=True))
+            if isinstance(self.datasets, dict)
+            else tuple(parts)
+        )
 
     def _values(self) -> Sequence[Any]:
         is_dict = isinstance(self.datasets, dict)
@@ -125,7 +129,7 @@ class StackDataset(Dataset[Any]):
                     f"Expected {len(indices)}, got {len(samples)}"
                 )
             columns.append(samples)
-        return [self._joined(row) for row in zip(*columns)]
+        return [self._joined(row) for row in zip(*columns, strict=True)]
 
     def __len__(self) -> int:
         return self._length  # type: ignore[no-any-return]
@@ -195,10 +199,7 @@ class Subset(Dataset[T]):
         self.dataset = dataset
         self.indices = indices
         cls = type(self)
-        if (
-            cls.__getitem__ is not Subset.__getitem__
-            and cls.__getitems__ is Subset.__getitems__
-        ):
+        if cls.__getitem__ is not Subset.__getitem__ and cls.__getitems__ is Subset.__getitems__:
             raise NotImplementedError(
                 f"{cls.__name__} overrides __getitem__ but not __getitems__. When subclassing "
                 "Subset and overriding __getitem__, you must also override __getitems__ to ensure "
@@ -267,4 +268,4 @@ def random_split(
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     indices = dovetail.randperm(size, generator=generator).tolist()
     ends = list(itertools.accumulate(int(length) for length in lengths))
-    return [Subset(dataset, indices[a:b]) for a, b in zip([0, *ends], ends)]
+    return [Subset(dataset, indices[a:b]) for a, b in zip([0, *ends], ends, strict=False)]

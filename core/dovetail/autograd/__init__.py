@@ -1,0 +1,52 @@
+"""Differentiation: backward, grad, Function, checks, hooks, functional derivatives."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from dovetail.autograd.engine import backward, grad
+from dovetail.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+
+__all__ = [
+    "Function",
+    "FunctionCtx",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "functional",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
+    "inference_mode",
+    "is_grad_enabled",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+_LATER = {
+    "Function": "function",
+    "FunctionCtx": "function",
+    "detect_anomaly": "anomaly",
+    "set_detect_anomaly": "anomaly",
+    "gradcheck": "gradient_check",
+    "gradgradcheck": "gradient_check",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        found = getattr(importlib.import_module(f"dovetail.autograd.{_LATER[name]}"), name)
+        globals()[name] = found  # the name may also be that of the submodule just imported
+        return found
+    if name in ("functional", "function", "graph", "anomaly"):
+        return importlib.import_module(f"dovetail.autograd.{name}")
+    raise AttributeError(f"module 'dovetail.autograd' has no attribute {name!r}")

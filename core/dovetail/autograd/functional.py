@@ -1,0 +1,253 @@
+"""Derivatives of functions: vjp, jvp, jacobian, hessian, vhp, hvp.
+
+Source: PyTorch's ``torch.autograd.functional``. Shapes: for ``func: x -> y``, the Jacobian has shape
+``y.shape + x.shape``, the Hessian of a scalar ``x.shape + x.shape``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dovetail.autograd.engine import grad
+from dovetail.autograd.grad_mode import enable_grad
+from dovetail.tensor import Tensor
+
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
+Function = Callable[..., Any]
+
+
+def _inputs(given: Any, name: str, create_graph: bool) -> tuple[tuple[Tensor, ...], bool]:
+    many = isinstance(given, (tuple, list))
+    tensors = tuple(given) if many else (given,)
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}: the inputs given must be either a Tensor or a tuple of Tensors, but the "
+                f"value at index {i} has type {type(x).__name__}"
+            )
+    if create_graph:
+        ready = tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in tensors)  # type: ignore[attr-defined]
+    else:
+        ready = tuple(x.detach().requires_grad_() for x in tensors)
+    return ready, many
+
+
+def _outputs(made: Any, name: str) -> tuple[tuple[Tensor, ...], bool]:
+    many = isinstance(made, (tuple, list))
+    outs = tuple(made) if many else (made,)
+    for i, y in enumerate(outs):
+        if not isinstance(y, Tensor):
+            raise TypeError(
+                f"{name}: the outputs of the user-provided function must be either a Tensor or a "
+                f"tuple of Tensors, but the value at index {i} has type {type(y).__name__}"
+            )
+    return outs, many
+
+
+def _vectors(v: Any, like: tuple[Tensor, ...], name: str, what: str) -> tuple[Tensor, ...]:
+    if v is None:
+        if len(like) == 1 and like[0].numel() == 1:
+            from dovetail.factories import ones_like
+
+            return (ones_like(like[0]),)
+        raise RuntimeError(
+            f"The vector v can only be None if {what} is a single Tensor with a single element "
+            f"({name})"
+        )
+    vectors = tuple(v) if isinstance(v, (tuple, list)) else (v,)
+    for i, (a, b) in enumerate(zip(vectors, like, strict=True)):
+        if tuple(a.shape) != tuple(b.shape):
+            raise RuntimeError(
+                f"{name}: entry {i} of v must have shape {tuple(b.shape)}, got {tuple(a.shape)}"
+            )
+    return vectors
+
+
+def _finish(found: Any, like: tuple[Tensor, ...], strict: bool, create_graph: bool, name: str) -> Any:
+    from dovetail.factories import zeros_like
+
+    made = []
+    for i, (g, x) in enumerate(zip(found, like, strict=True)):
+        if g is None:
+            if strict:
+                raise RuntimeError(
+                    f"{name}: input {i} does not influence the output (strict=True)"
+                )
+            g = zeros_like(x)
+        made.append(g if create_graph else g.detach())
+    return tuple(made)
+
+
+def _unwrap(values: tuple[Any, ...], many: bool) -> Any:
+    return values if many else values[0]
+
+
+def _detached(outs: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
+    return outs if create_graph else tuple(o.detach() for o in outs)
+
+
+def vjp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """``(func(inputs), v^T J)``."""
+    with enable_grad():
+        xs, many_in = _inputs(inputs, "vjp", create_graph)
+        outs, many_out = _outputs(func(*xs), "vjp")
+        vectors = _vectors(v, outs, "vjp", "the output of func")
+        live = [(o, w) for o, w in zip(outs, vectors, strict=True) if o.requires_grad]
+        found: Any = (None,) * len(xs)
+        if live:
+            found = grad(
+                [o for o, _ in live],
+                xs,
+                [w for _, w in live],
+                create_graph=create_graph,
+                allow_unused=True,
+            )
+    result = _finish(found, xs, strict, create_graph, "vjp")
+    return _unwrap(_detached(outs, create_graph), many_out), _unwrap(result, many_in)
+
+
+def jvp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """``(func(inputs), J v)``, by differentiating the vector-Jacobian product a second time."""
+    from dovetail.factories import zeros_like
+
+    with enable_grad():
+        xs, _ = _inputs(inputs, "jvp", create_graph)
+        vectors = _vectors(v, xs, "jvp", "the input to func")
+        outs, many_out = _outputs(func(*xs), "jvp")
+        dummies = tuple(zeros_like(o).requires_grad_() for o in outs)
+        live = [(o, w) for o, w in zip(outs, dummies, strict=True) if o.requires_grad]
+        found: Any = (None,) * len(outs)
+        if live:
+            backward = grad(
+                [o for o, _ in live],
+                xs,
+                [w for _, w in live],
+                create_graph=True,
+                allow_unused=True,
+            )
+            pairs = [(g, w) for g, w in zip(backward, vectors, strict=True) if g is not None and g.requires_grad]
+            if pairs:
+                found = grad(
+                    [g for g, _ in pairs],
+                    dummies,
+                    [w for _, w in pairs],
+                    create_graph=create_graph,
+                    allow_unused=True,
+                )
+    result = _finish(found, outs, strict, create_graph, "jvp")
+    return (
+        _unwrap(_detached(outs, create_graph), many_out),
+        _unwrap(result, many_out),
+    )
+
+
+def jacobian(
+    func: Function,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    strategy: str = "reverse-mode",
+) -> Any:
+    """The Jacobian of ``func``: per output and input a tensor of shape ``y.shape + x.shape``.
+
+    ``vectorize`` and ``strategy`` are accepted; rows are computed one by one in reverse mode.
+    """
+    from dovetail.factories import zeros_like
+
+    with enable_grad():
+        xs, many_in = _inputs(inputs, "jacobian", create_graph)
+        outs, many_out = _outputs(func(*xs), "jacobian")
+        table = []
+        for y in outs:
+            columns: list[list[Tensor]] = [[] for _ in xs]
+            flat = y.reshape(-1)  # type: ignore[attr-defined]
+            for k in range(y.numel()):
+                found: Any = (None,) * len(xs)
+                if y.requires_grad:
+                    found = grad(
+                        flat[k], xs, retain_graph=True, create_graph=create_graph, allow_unused=True
+                    )
+                row = _finish(found, xs, strict, create_graph, "jacobian")
+                for column, g in zip(columns, row, strict=True):
+                    column.append(g)
+            table.append(
+                tuple(
+                    _stacked(column, y, x) if column else zeros_like(x).expand(*y.shape, *x.shape)  # type: ignore[attr-defined]
+                    for column, x in zip(columns, xs, strict=True)
+                )
+            )
+    rows = tuple(_unwrap(row, many_in) for row in table)
+    return _unwrap(rows, many_out)
+
+
+def _stacked(column: list[Tensor], y: Tensor, x: Tensor) -> Any:
+    from dovetail.ops import stack
+
+    return stack(column).reshape(*y.shape, *x.shape)
+
+
+def hessian(
+    func: Function,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
+) -> Any:
+    """The Hessian of a scalar function: per pair of inputs a tensor of shape ``x.shape + z.shape``.
+
+    Raises:
+        RuntimeError: the function returns more than one number.
+    """
+    many = isinstance(inputs, (tuple, list))
+
+    def gradient(*xs: Tensor) -> Any:
+        outs, _ = _outputs(func(*xs), "hessian")
+        if len(outs) != 1 or outs[0].numel() != 1:
+            raise RuntimeError(
+                "The Tensor returned by the function given to hessian should contain a single "
+                f"element, got shape {tuple(outs[0].shape)}"
+            )
+        found: Any = (None,) * len(xs)
+        if outs[0].requires_grad:
+            found = grad(outs[0].reshape(()), xs, create_graph=True, allow_unused=True)  # type: ignore[attr-defined]
+        return _unwrap(_finish(found, xs, strict, True, "hessian"), many)
+
+    return jacobian(gradient, inputs, create_graph=create_graph)
+
+
+def vhp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """``(func(inputs), v^T H)`` of a scalar function."""
+    with enable_grad():
+        xs, many = _inputs(inputs, "vhp", create_graph)
+        vectors = _vectors(v, xs, "vhp", "the input to func")
+        outs, many_out = _outputs(func(*xs), "vhp")
+        first = grad(outs[0].reshape(()), xs, create_graph=True, allow_unused=True)  # type: ignore[attr-defined]
+        pairs = [(g, w) for g, w in zip(first, vectors, strict=True) if g is not None and g.requires_grad]
+        found: Any = (None,) * len(xs)
+        if pairs:
+            found = grad(
+                [g for g, _ in pairs],
+                xs,
+                [w for _, w in pairs],
+                create_graph=create_graph,
+                allow_unused=True,
+            )
+    result = _finish(found, xs, strict, create_graph, "vhp")
+    return _unwrap(_detached(outs, create_graph), many_out), _unwrap(result, many)
+
+
+def hvp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
+    """``(func(inputs), H v)`` of a scalar function; H is symmetric, so this is :func:`vhp`."""
+    return vhp(func, inputs, v, create_graph, strict)

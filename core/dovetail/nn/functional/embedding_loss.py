@@ -1,0 +1,240 @@
+"""Losses of margins, distances and distributions, written in other operators.
+
+Meanings follow PyTorch's ``torch.nn.functional`` page.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import dovetail
+from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.nn.functional.linear import pairwise_distance
+from dovetail.nn.functional.loss import reduced
+
+if TYPE_CHECKING:
+    from dovetail.tensor import Tensor
+
+__all__ = [
+    "cosine_embedding_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "poisson_nll_loss",
+    "soft_margin_loss",
+    "triplet_margin_loss",
+]
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """x where the target is 1, max(0, margin - x) where it is -1."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    zero = dovetail.zeros_like(input, requires_grad=False)
+    apart = dovetail.where(target != 1, (margin - input).clamp_min(0), zero)
+    alike = dovetail.where(target != -1, input, zero)
+    return reduced(apart + alike, reduction)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """log(1 + exp(-target · input)), with targets 1 and -1."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return reduced((-target * input).exp().log1p(), reduction)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, -target · (input1 - input2) + margin).
+
+    Raises:
+        RuntimeError: tensors of different numbers of dims.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if not input1.dim() == input2.dim() == target.dim():
+        raise RuntimeError(
+            "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
+            f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
+        )
+    return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+
+    Args:
+        input1: (N, D) or (D).
+        input2: the same shape.
+        target: (N) or (), values 1 and -1.
+        margin: see above.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+
+    Raises:
+        RuntimeError: other shapes.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if target.dim() not in (0, 1) or not input1.dim() == input2.dim() == target.dim() + 1:
+        raise RuntimeError(
+            "cosine_embedding_loss: inputs must be (N, D) for a target (N), or (D) for (), got "
+            f"shapes {tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
+        )
+    cosine = _cosine(input1, input2, target.dim())
+    zero = dovetail.zeros_like(cosine, requires_grad=False)
+    alike = dovetail.where(target == 1, 1 - cosine, zero)
+    apart = dovetail.where(target == -1, (cosine - margin).clamp_min(0), zero)
+    return reduced(alike + apart, reduction)
+
+
+def _cosine(input1: Tensor, input2: Tensor, dim: int) -> Tensor:
+    """The cosine as this loss computes it: a small constant is added to the squared norms."""
+    tiny = 1e-12
+    product = (input1 * input2).sum(dim)
+    first = (input1 * input1).sum(dim) + tiny
+    second = (input2 * input2).sum(dim) + tiny
+    return product / (first * second).sqrt()
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm as d.
+
+    Args:
+        anchor: (N, D) or (D).
+        positive: the same.
+        negative: the same.
+        margin: greater than 0.
+        p: the norm.
+        eps: added inside the norm.
+        swap: use the smaller of d(anchor, negative) and d(positive, negative).
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+
+    Raises:
+        ValueError: the margin is not positive.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    if not anchor.dim() == positive.dim() == negative.dim():
+        raise RuntimeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of "
+            f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
+            f"negative {negative.dim()}D inputs"
+        )
+    near = pairwise_distance(anchor, positive, p, eps)
+    far = pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = dovetail.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return reduced((margin + near - far).clamp_min(0), reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of counts under Poisson distributions.
+
+    Args:
+        input: the rate, or its logarithm.
+        target: the counts.
+        log_input: the input is the logarithm.
+        full: add Stirling's term for targets above 1.
+        size_average: deprecated.
+        eps: keeps the logarithm finite.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        loss = loss + stirling.masked_fill(target <= 1, 0)
+    return reduced(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """The negative log-likelihood of values under normal distributions.
+
+    Args:
+        input: the means.
+        target: the values.
+        var: the variances: a number, or the input's shape, whose last dim may be 1 or missing.
+        full: add the constant.
+        eps: the variances are at least this.
+        reduction: mean, sum or none.
+
+    Raises:
+        ValueError: a negative variance, or one of another shape.
+    """
+    if isinstance(var, (int, float)):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = dovetail.full_like(input, var, requires_grad=False)
+    elif bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.size() != input.size():
+        if input.size()[:-1] == var.size():
+            var = var.unsqueeze(-1)
+        elif not (input.size()[:-1] == var.size()[:-1] and var.size()[-1] == 1):
+            raise ValueError("var is of incorrect size")
+    check_reduction(reduction)
+    with dovetail.no_grad():
+        floor = (eps - var).clamp_min(0)
+    variance = var + floor  # at least eps, with the gradient of var itself
+    loss = 0.5 * (variance.log() + (input - target) ** 2 / variance)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return reduced(loss, reduction)

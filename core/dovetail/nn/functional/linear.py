@@ -1,0 +1,164 @@
+"""Affine maps, embeddings, one-hot vectors and distances (``torch.nn.functional``)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dovetail
+from dovetail import ops
+
+if TYPE_CHECKING:
+    from dovetail.tensor import Tensor
+
+__all__ = [
+    "bilinear",
+    "cosine_similarity",
+    "embedding",
+    "linear",
+    "one_hot",
+    "pairwise_distance",
+]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x Aᵀ + b.
+
+    Args:
+        input: (*, in_features).
+        weight: (out_features, in_features) or (in_features).
+        bias: (out_features) or ().
+    """
+    return ops.linear(input, weight, bias)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x₁ᵀ A x₂ + b.
+
+    Args:
+        input1: (*, in1_features).
+        input2: (*, in2_features).
+        weight: (out_features, in1_features, in2_features).
+        bias: (out_features).
+
+    Raises:
+        RuntimeError: shapes that do not fit.
+    """
+    fits = (
+        weight.dim() == 3
+        and input1.shape[:-1] == input2.shape[:-1]
+        and input1.shape[-1] == weight.shape[1]
+        and input2.shape[-1] == weight.shape[2]
+    )
+    if not fits:
+        raise RuntimeError(
+            "bilinear: inputs must be (*, in1) and (*, in2) for weight (out, in1, in2), got shapes "
+            f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(weight.shape)}"
+        )
+    first = input1.reshape(-1, weight.shape[1])
+    second = input2.reshape(-1, weight.shape[2])
+    # (out, N, in2), then a weighted sum over in2
+    result = ((first @ weight) * second).sum(-1).t()
+    result = result.reshape(*input1.shape[:-1], weight.shape[0])
+    return result if bias is None else result + bias
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of a table, by index.
+
+    Args:
+        input: (*) of int64 or int32.
+        weight: (num_embeddings, embedding_dim).
+        padding_idx: a row that gets no gradient.
+        max_norm: rows used that are longer are scaled down first, in place.
+        norm_type: the p of that norm.
+        scale_grad_by_freq: divide a row's gradient by how often it was used.
+        sparse: must be False; there are no sparse gradients.
+
+    Raises:
+        RuntimeError: indices of another dtype, or a table that is not 2-D.
+        AssertionError: ``padding_idx`` outside the table.
+        NotImplementedError: ``sparse=True``.
+    """
+    if sparse:
+        raise NotImplementedError("embedding: sparse must be False, gradients are dense")
+    if input.dtype not in (dovetail.int64, dovetail.int32):
+        raise RuntimeError(
+            f"embedding: indices must be int64 or int32, got {input.dtype}; convert with .long()"
+        )
+    if weight.dim() != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    rows = weight.shape[0]
+    if padding_idx is not None:
+        if not -rows <= padding_idx < rows:
+            raise AssertionError("Padding_idx must be within num_embeddings")
+        padding_idx %= rows
+    if max_norm is not None:
+        _shorten_rows(weight, input, max_norm, norm_type)
+    return ops.embedding(
+        input,
+        weight,
+        padding_idx=-1 if padding_idx is None else padding_idx,
+        scale_grad_by_freq=bool(scale_grad_by_freq),
+    )
+
+
+def _shorten_rows(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+    with dovetail.no_grad():
+        used = input.reshape(-1).unique()
+        rows = weight.index_select(0, used)
+        norms = rows.norm(norm_type, 1, keepdim=True)
+        scale = dovetail.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
+        weight.index_copy_(0, used, rows * scale.to(rows.dtype))
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Classes as vectors that are 1 at the class: (*) -> (*, num_classes) of int64.
+
+    Args:
+        tensor: classes, int64.
+        num_classes: one more than the largest class if -1.
+
+    Raises:
+        RuntimeError: another dtype, or classes outside the range.
+    """
+    if tensor.dtype is not dovetail.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if tensor.numel() == 0:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return tensor.new_zeros((*tensor.shape, num_classes))
+    if num_classes == 0:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    largest = int(tensor.max().item())
+    if int(tensor.min().item()) < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = largest + 1
+    elif largest >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    classes = dovetail.arange(num_classes, device=tensor.device)
+    return (tensor.unsqueeze(-1) == classes).to(dovetail.int64)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``."""
+    common = dovetail.result_type(x1, x2)
+    first, second = dovetail.broadcast_tensors(x1.to(common), x2.to(common))
+    first_norm = first.norm(2, dim, keepdim=True).clamp_min(eps)
+    second_norm = second.norm(2, dim, keepdim=True).clamp_min(eps)
+    return ((first / first_norm) * (second / second_norm)).sum(dim)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last dim."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)

@@ -1,0 +1,177 @@
+"""``checkpoint``: save memory by running part of the forward again during backward.
+
+Source: PyTorch's ``torch.utils.checkpoint``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from dovetail.autograd.engine import backward as run_backward
+from dovetail.autograd.function import Function
+from dovetail.autograd.grad_mode import enable_grad
+from dovetail.autograd.saved import saved_tensors_hooks
+from dovetail.tensor import Tensor
+
+__all__ = ["checkpoint", "checkpoint_sequential"]
+
+
+def checkpoint(
+    function: Callable[..., Any],
+    *args: Any,
+    use_reentrant: bool = False,
+    preserve_rng_state: bool = True,
+    context_fn: Callable[[], tuple[Any, Any]] | None = None,
+    determinism_check: str = "default",
+    debug: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """``function(*args, **kwargs)`` without keeping what it saves for backward; it runs again then.
+
+    Args:
+        use_reentrant: the older form, through a Function; keyword arguments are not differentiated.
+        preserve_rng_state: draw the same random numbers the second time.
+
+    Raises:
+        RuntimeError: the second run saves another number of tensors than the first.
+    """
+    states = _random_states(args) if preserve_rng_state else None
+    if use_reentrant:
+        return _Reentrant.apply(function, states, kwargs, *args)
+    first, second = context_fn() if context_fn else (contextlib.nullcontext(),) * 2
+    frame = _Frame(function, args, kwargs, states, second)
+    with saved_tensors_hooks(frame.pack, frame.unpack), first:
+        return function(*args, **kwargs)
+
+
+class _Frame:
+    """One checkpointed call: a count while it runs, the recomputed values while backward does."""
+
+    def __init__(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, states: Any, context: Any
+    ) -> None:
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.states, self.context = states, context
+        self.count = 0
+        self.values: dict[int, Any] = {}
+        self.shapes: list[tuple[Any, Any]] = []
+
+    def pack(self, x: Any) -> int:
+        self.shapes.append((tuple(x.shape), x.dtype))
+        self.count += 1
+        return self.count - 1
+
+    def unpack(self, place: int) -> Any:
+        if place not in self.values:
+            self._recompute()
+        return self.values.pop(place)
+
+    def _recompute(self) -> None:
+        seen: list[Any] = []
+
+        def keep(x: Any) -> Any:
+            seen.append(x.detach())
+            return x
+
+        again = [
+            a.detach().requires_grad_(a.requires_grad) if isinstance(a, Tensor) else a
+            for a in self.args
+        ]
+        with (
+            _restored(self.states),
+            enable_grad(),
+            saved_tensors_hooks(keep, lambda x: x),
+            self.context,
+        ):
+            self.function(*again, **self.kwargs)
+        if len(seen) != self.count:
+            raise RuntimeError(
+                "checkpoint: A different number of tensors was saved during the original forward "
+                f"and recomputation: {self.count} in the forward, {len(seen)} in the recomputation; "
+                "the function must do the same both times"
+            )
+        for i, (x, facts) in enumerate(zip(seen, self.shapes, strict=True)):
+            if (tuple(x.shape), x.dtype) != facts:
+                raise RuntimeError(
+                    "checkpoint: Recomputed values for the following tensors have different "
+                    f"metadata than during the forward pass: tensor {i} was {facts}, is "
+                    f"{(tuple(x.shape), x.dtype)}"
+                )
+        self.values = dict(enumerate(seen))
+
+
+class _Reentrant(Function):
+    @staticmethod
+    def forward(ctx: Any, function: Any, states: Any, kwargs: Any, *args: Any) -> Any:
+        ctx.function, ctx.states, ctx.kwargs = function, states, kwargs
+        ctx.others = [None if isinstance(a, Tensor) else a for a in args]
+        ctx.is_tensor = [isinstance(a, Tensor) for a in args]
+        ctx.save_for_backward(*[a for a in args if isinstance(a, Tensor)])
+        return function(*args, **kwargs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        saved = iter(ctx.saved_tensors)
+        args = []
+        for other, is_tensor in zip(ctx.others, ctx.is_tensor, strict=True):
+            if is_tensor:
+                x = next(saved)
+                other = x.detach().requires_grad_(x.requires_grad)
+            args.append(other)
+        with _restored(ctx.states), enable_grad():
+            made = ctx.function(*args, **ctx.kwargs)
+        outs = made if isinstance(made, (tuple, list)) else (made,)
+        pairs = [
+            (o, g)
+            for o, g in zip(outs, grads, strict=True)
+            if isinstance(o, Tensor) and o.requires_grad
+        ]
+        if not pairs:
+            raise RuntimeError(
+                "none of output has requires_grad=True, this checkpoint() is not necessary"
+            )
+        run_backward([o for o, _ in pairs], [g for _, g in pairs])
+        return None, None, None, *[a.grad if isinstance(a, Tensor) else None for a in args]
+
+
+def _random_states(args: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    from dovetail.generator import default_generator
+
+    devices = {str(a.device): a.device for a in args if isinstance(a, Tensor)}
+    generators = [default_generator(d) for d in devices.values()]
+    return [(g, g.get_state()) for g in generators]
+
+
+@contextlib.contextmanager
+def _restored(states: list[tuple[Any, Any]] | None) -> Any:
+    """Run with generators as they were at the first run, and put them back afterwards."""
+    now = [(g, g.get_state()) for g, _ in states or ()]
+    for g, state in states or ():
+        g.set_state(state)
+    try:
+        yield
+    finally:
+        for g, state in now:
+            g.set_state(state)
+
+
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool = False, **kwargs: Any
+) -> Any:
+    """Run a Sequential in ``segments`` parts, each but the last checkpointed."""
+    layers = list(functions.children()) if hasattr(functions, "children") else list(functions)
+    size = max(1, len(layers) // segments)
+
+    def part(start: int, end: int) -> Callable[[Any], Any]:
+        def run(x: Any) -> Any:
+            for layer in layers[start:end]:
+                x = layer(x)
+            return x
+
+        return run
+
+    for start in range(0, size * (segments - 1), size):
+        input = checkpoint(part(start, start + size), input, use_reentrant=use_reentrant, **kwargs)
+    return part(size * (segments - 1), len(layers))(input)

@@ -94,7 +94,10 @@ def main() -> None:
         run()
         other()
         pairs = [
-            (timeit.timeit(run, number=number) / number, timeit.timeit(other, number=number) / number)
+            (
+                timeit.timeit(run, number=number) / number,
+                timeit.timeit(other, number=number) / number,
+            )
             for _ in range(options.rounds)
         ]
         ratio = statistics.median(a / b for a, b in pairs)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+
 from dovetail_cpu.kernels.conv import conv, conv_grad_input, conv_grad_weight
 from dovetail_cpu.kernels.matmul import matmul
 from dovetail_cpu.kernels.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
@@ -103,7 +104,7 @@ def pool_cases() -> Iterator[Case]:
             "ceil_mode": False,
         }
         average = geometry | {"count_include_pad": True, "divisor_override": None}
-        ty, ti = torch.max_pool2d_with_indices(tx, *args)
+        ty, ti = torch.ops.aten.max_pool2d_with_indices(tx, *args)
         tg = torch.randn_like(ty)
         grad, indices = tg.numpy(), ti.numpy()
         name = f"{size}x{size} {shape}"
@@ -118,7 +119,7 @@ def pool_cases() -> Iterator[Case]:
             lambda x=x, g=grad, k=geometry: max_pool(
                 x, empty(g), empty(g, np.int64), dilation=(1, 1), **k
             ),
-            lambda tx=tx, a=args: torch.max_pool2d_with_indices(tx, *a),
+            lambda tx=tx, a=args: torch.ops.aten.max_pool2d_with_indices(tx, *a),
         )
         yield Case(
             f"max_pool_grad {name}",

@@ -7,6 +7,7 @@ plugin has registered.
 from __future__ import annotations
 
 import importlib
+import math
 from typing import Any
 
 from dovetail import ops
@@ -74,11 +75,90 @@ from dovetail.ops.convert import (
     memory_format,
     preserve_format,
 )
+from dovetail.printing import set_printoptions
 from dovetail.promotion import can_cast, promote_types, result_type
 from dovetail.spec import Size
-from dovetail.tensor import Tensor
+from dovetail.tensor import Tensor, is_tensor, strided
+
+__all__ = [
+    "Size",
+    "Tensor",
+    "accelerator",
+    "arange",
+    "as_tensor",
+    "asarray",
+    "bfloat16",
+    "bool",
+    "can_cast",
+    "cdouble",
+    "cfloat",
+    "channels_last",
+    "channels_last_3d",
+    "complex64",
+    "complex128",
+    "contiguous_format",
+    "device",
+    "double",
+    "dtype",
+    "e",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "enable_grad",
+    "eye",
+    "finfo",
+    "float",
+    "float16",
+    "float32",
+    "float64",
+    "from_numpy",
+    "full",
+    "full_like",
+    "get_default_device",
+    "get_default_dtype",
+    "half",
+    "iinfo",
+    "inf",
+    "inference_mode",
+    "int",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "is_tensor",
+    "linspace",
+    "logspace",
+    "long",
+    "memory_format",
+    "nan",
+    "newaxis",
+    "no_grad",
+    "ones",
+    "ones_like",
+    "ops",
+    "pi",
+    "preserve_format",
+    "promote_types",
+    "result_type",
+    "scalar_tensor",
+    "set_default_device",
+    "set_default_dtype",
+    "set_grad_enabled",
+    "set_printoptions",
+    "short",
+    "strided",
+    "tensor",
+    "trace",
+    "uint8",
+    "zeros",
+    "zeros_like",
+]
 
 __version__ = "0.1.0"
+e, inf, nan, pi = math.e, math.inf, math.nan, math.pi
+newaxis = None
 
 
 def _start() -> None:
@@ -113,6 +193,8 @@ def __getattr__(name: str) -> Any:
     found = ops.FUNCTIONS.get(name)
     if found is None and name in _MODULES:
         found = importlib.import_module(f"dovetail.{name}")
+    if found is None and name == "accelerator":
+        from dovetail.device_modules import accelerator as found
     if found is None:
         from dovetail.device_modules import module_for
 

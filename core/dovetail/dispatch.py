@@ -1,7 +1,7 @@
 """The life of one call: find the plan for these inputs, or resolve one, and run it.
 
-A plan is a closure ``run(*inputs)`` made once per combination of specs and attributes; finding it is
-one dictionary lookup. Everything that can be decided from specs alone (checks, promotion, shapes,
+A plan is a closure ``run(*inputs)`` made once per combination of specs and attributes; finding it
+is one dictionary lookup. Everything that can be decided from specs alone (checks, promotion, shapes,
 which kernel, packing) is decided when the plan is made and never again.
 """
 
@@ -32,7 +32,10 @@ def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -
     """Run ``op``. ``inputs`` are tensors, Python numbers or None; ``attributes`` in record order."""
     try:
         key = (
-            *[x if x is None else x.__class__ if x.__class__ in NUMBERS else x._spec for x in inputs],
+            *[
+                x if x is None else x.__class__ if x.__class__ in NUMBERS else x._spec
+                for x in inputs
+            ],
             attributes,
         )
     except AttributeError:
@@ -147,7 +150,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
     if tensors and tensors[0]._spec.dtype not in op.accepts:
         raise Unsupported(
-            f'"{op.name}" not implemented for \'{type_name(tensors[0]._spec.dtype)}\''
+            f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
         )
     state = state_of(device)
     if op.infer is None:
@@ -171,7 +174,11 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     entry = select_kernel(op, call_facts, dtypes, state)
     if entry is not None:
         run = kernel_plan(op, call_facts, inferred.compute, entry, state)
-        if op.decompose is not None and op.gradient is None and any(o.dtype.category >= 2 for o in outs):
+        if (
+            op.decompose is not None
+            and op.gradient is None
+            and any(o.dtype.category >= 2 for o in outs)
+        ):
             return either_plan(run, decomposed_plan(op, facts, attributes, state, outs))
         return run
     if op.decompose is not None:

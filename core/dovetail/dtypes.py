@@ -39,7 +39,9 @@ class dtype:
     is_complex: bool
     is_signed: bool
 
-    def __init__(self, name: str, numpy_type: object, category: int, *, signed: bool = True) -> None:
+    def __init__(
+        self, name: str, numpy_type: object, category: int, *, signed: bool = True
+    ) -> None:
         self.name = name
         self.numpy = np.dtype(numpy_type)  # type: ignore[call-overload]
         self.itemsize = self.numpy.itemsize
@@ -135,10 +137,13 @@ def set_default_dtype(d: dtype) -> None:
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"set_default_dtype: d must be a floating-point dtype, got {d!r}")
     _default = d
+    from dovetail.dispatch import clear_plans  # plans have the default in them
+
+    clear_plans()
 
 
 class finfo:
-    """Numeric limits of a floating-point dtype: ``bits eps max min tiny smallest_normal resolution``."""
+    """Numeric limits of a floating-point dtype: bits, eps, max, min, tiny, resolution."""
 
     def __init__(self, type: dtype | None = None) -> None:
         kind = _default if type is None else type
@@ -155,7 +160,7 @@ class finfo:
         self.max = float(info.max)
         self.min = float(info.min)
         self.tiny = self.smallest_normal = float(info.tiny)
-        self.resolution = float(info.resolution)
+        self.resolution = float(10.0**-info.precision)
 
     def __repr__(self) -> str:
         fields = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")

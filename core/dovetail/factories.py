@@ -12,8 +12,8 @@ from dovetail import dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import DeviceState, state_of
-from dovetail.device import device as Device
 from dovetail.device import _thread, resolve
+from dovetail.device import device as Device
 from dovetail.dispatch import select_kernel
 from dovetail.errors import Unsupported
 from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
@@ -73,7 +73,18 @@ def fill_raw(made: Tensor, value: Any) -> Tensor:
         if isinstance(value, complex):
             raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
         value = float(value)
+    spec = made._spec
+    if not spec.is_contiguous and not _fills_strided(spec, value):
+        one = run_storage("fill", raw.empty(spec_of((), kind, spec.device)), {"value": value})
+        raw.copy(one, made)
+        return made
     return run_storage("fill", made, {"value": value})
+
+
+def _fills_strided(spec: Spec, value: Any) -> bool:
+    facts = CallFacts(REGISTRY["fill"], (), (spec,), {"value": value})
+    entry = select_kernel(REGISTRY["fill"], facts, (), state_of(spec.device))
+    return entry is None or entry.layout == "strided"
 
 
 def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
@@ -507,7 +518,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
         array = array.copy()
     if array.__class__ is not np.ndarray:
         array = array.view(np.ndarray)
-    strides = tuple(s // size for s in array.strides)
+    strides = tuple(s // size for s in array.strides) if array.size else None
     return new_tensor(spec_of(array.shape, kind, Device("cpu"), strides), array)
 
 

@@ -7,6 +7,7 @@ Meanings and messages follow PyTorch's ``Tensor.__getitem__``, ``index`` and ``i
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NoReturn
 
@@ -16,18 +17,16 @@ from dovetail import dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo
-from dovetail.autograd.inplace import check_writable, note_write
-from dovetail.backend.state import state_of
-from dovetail.dispatch import select_kernel, type_name
+from dovetail.dispatch import NUMBERS, type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
+from dovetail.ops.direct import write
 from dovetail.ops.expose import inplace_method
 from dovetail.ops.indexing import INDEX_PUT, index, index_put
-from dovetail.ops.schema import CallFacts, Inferred, OpDef
+from dovetail.ops.schema import Inferred, OpDef
 from dovetail.ops.views import _ViewPlan, view_backward
-from dovetail.plans import _preparation, bind_kernel
 from dovetail.spec import Spec, spec_of
-from dovetail.tensor import Tensor, storage_of
+from dovetail.tensor import Tensor
 
 __all__ = ["getitem", "index_put_", "setitem"]
 
@@ -78,6 +77,8 @@ def _plan_for(x: Tensor, index: Any) -> tuple[_ViewPlan | None, list[Advanced]]:
             parsed = parse(tuple(spec.shape), spec.strides, index, Tensor)
             plan = _view_plan(spec, key, parsed)
         return plan, []
+    if index.__class__ is Tensor and 0 < index._spec.ndim <= spec.ndim:
+        return None, [Advanced(0, index, 0)]
     parsed = parse(tuple(spec.shape), spec.strides, index, Tensor)
     if parsed.advanced and not parsed.steps:
         return None, parsed.advanced
@@ -135,18 +136,25 @@ def _as_value(value: Any, kind: d.dtype) -> Any:
     """
     if isinstance(value, Tensor):
         return value
-    if not isinstance(value, (bool, int, float, complex)) or isinstance(value, np.generic):
-        if not hasattr(value, "__index__") or isinstance(value, (np.ndarray, np.bool_)):
-            name = type(value).__name__
-            if type(value).__module__ == "numpy":
-                name = f"numpy.{name}"
-            raise TypeError(f"can't assign a {name} to a torch.{type_name(kind)}Tensor")
-        value = value.__index__()
+    if value.__class__ not in NUMBERS:
+        value = _plain_number(value, kind)
     if not _fits(value, kind):
         raise RuntimeError(
             f"value cannot be converted to type {_C_NAMES[kind.name]} without overflow"
         )
     return value
+
+
+def _plain_number(value: Any, kind: d.dtype) -> Any:
+    for base in (int, float, complex):
+        if isinstance(value, base):
+            return base(value)
+    if hasattr(value, "__index__") and not isinstance(value, (np.ndarray, np.bool_)):
+        return value.__index__()
+    name = type(value).__name__
+    if type(value).__module__ == "numpy":
+        name = f"numpy.{name}"
+    raise TypeError(f"can't assign a {name} to a torch.{type_name(kind)}Tensor")
 
 
 def _fits(value: Any, kind: d.dtype) -> bool:
@@ -156,14 +164,20 @@ def _fits(value: Any, kind: d.dtype) -> bool:
         if value.imag:
             return False
         value = value.real
+    low, high = _limits(kind)
+    if low <= value <= high:
+        return True
+    return kind.category == 2 and not math.isfinite(value)
+
+
+@functools.cache
+def _limits(kind: d.dtype) -> tuple[float, float]:
     if kind.category == 2:
-        return not math.isfinite(value) or abs(value) <= d.finfo(kind).max
-    if not math.isfinite(value):
-        return False
+        largest = d.finfo(kind).max
+        return -largest, largest
     limits = d.iinfo(kind)
     # Negative numbers wrap around in an unsigned dtype.
-    low = limits.min if kind.is_signed else -limits.max
-    return low <= int(value) <= limits.max
+    return (limits.min if kind.is_signed else -limits.max), limits.max
 
 
 def _without_leading_ones(value: Tensor) -> Tensor:
@@ -215,7 +229,7 @@ def _put(view: Tensor, advanced: list[Advanced], value: Any, accumulate: bool) -
     one_mask = len(advanced) == 1 and is_mask(advanced[0].value) and not accumulate
     if not isinstance(value, Tensor):
         value = _real(value, spec.dtype)
-    elif one_mask and value.numel() == 1 and value.is_cpu:
+    elif one_mask and value.numel() == 1:
         value = value.reshape(())
     else:
         if value._spec.dtype is not spec.dtype:
@@ -226,11 +240,9 @@ def _put(view: Tensor, advanced: list[Advanced], value: Any, accumulate: bool) -
     view, flat, dim, count = together(view, advanced)
     if isinstance(value, Tensor) and value._spec.device is not view._spec.device:
         value = value.to(view._spec.device)
-    if not observe.active and not _records(view, value):
-        check_writable(view, "index_put_")
-        if _write_rows(view, flat, value, (dim, count, accumulate)):
-            return
-    _index_put_(view, flat, value, dim, count, accumulate)
+    attributes = (dim, count, accumulate)
+    if not write(INDEX_PUT, (view, flat, value), attributes, "index_put_"):
+        _index_put_(view, flat, value, *attributes)
 
 
 _index_put_ = inplace_method("index_put", index_put)
@@ -260,50 +272,6 @@ def _fill_mask(view: Tensor, entry: Advanced, value: Any) -> bool:
     after = len(shape) - position - mask.ndim
     view.masked_fill_(mask.reshape(*mask.shape, *(1,) * after), value)
     return True
-
-
-def _write_rows(view: Tensor, flat: Tensor, value: Any, attributes: tuple[Any, ...]) -> bool:
-    """Let the device's kernel write straight into ``view``; False where it has none that may."""
-    facts = (view._spec, flat._spec, value._spec if isinstance(value, Tensor) else type(value))
-    key = (*facts, attributes)
-    write = INDEX_PUT.writes.get(key)
-    if write is None:
-        write = INDEX_PUT.writes[key] = _row_writer(facts, attributes)
-    if not write:
-        return False
-    storage = storage_of(view)
-    if isinstance(value, Tensor) and value._storage is storage:
-        value = raw.cast(value, raw.packed(value._spec))
-    write(view, flat, value)
-    note_write(storage, "index_put_")
-    return True
-
-
-def _row_writer(facts: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
-    attributes = dict(zip(INDEX_PUT.attributes, values, strict=True))
-    assert INDEX_PUT.infer is not None
-    inferred = INDEX_PUT.infer(*facts, **attributes)
-    spec = facts[0]
-    state = state_of(spec.device)
-    call = CallFacts(INDEX_PUT, facts, (spec,), attributes)
-    entry = select_kernel(INDEX_PUT, call, (spec.dtype,), state)
-    if entry is None or (entry.layout != "strided" and not spec.is_contiguous):
-        return False
-    kernel = bind_kernel(entry, call)
-    prepared = [
-        _preparation(fact, kind, entry, None, False, state)[0]
-        for fact, kind in zip(facts[1:], inferred.compute[1:], strict=True)
-    ]
-
-    def write(view: Tensor, *rest: Any) -> None:
-        arrays = [
-            (x._materialize() if isinstance(x, Tensor) else x) if p is None else p(x)
-            for p, x in zip(prepared, rest, strict=True)
-        ]
-        target = view._materialize()
-        kernel(target, *arrays, target)
-
-    return write
 
 
 def index_put_(

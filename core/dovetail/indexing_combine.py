@@ -24,12 +24,16 @@ __all__ = ["check_kinds", "from_array", "together"]
 
 
 class _Block(NamedTuple):
-    """An index by value, brought to a flat index over ``count`` dims of ``size`` elements."""
+    """An index by value, brought to a flat index over ``dims`` dims of ``size`` elements."""
 
     dim: int
-    count: int
+    dims: int
     size: int
-    value: Any  # int64 ndarray or Tensor, in range, never negative
+    value: Any  # int64, in range, never negative: an ndarray where it can be read, else a Tensor
+    tensor: Tensor | None = None  # the user's own index, where that is the same
+
+
+_KINDS = frozenset((d.int64, d.int32, np.dtype(np.int64), np.dtype(np.int32)))
 
 
 def check_kinds(shape: tuple[int, ...], advanced: list[Advanced]) -> None:
@@ -39,23 +43,23 @@ def check_kinds(shape: tuple[int, ...], advanced: list[Advanced]) -> None:
         IndexError: an index of another dtype, or a mask of another shape.
     """
     for position, value, _ in advanced:
-        kind = value.dtype.name
-        if is_mask(value):
-            if kind == "uint8":
-                warnings.warn(
-                    "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
-                    "torch.bool instead.",
-                    UserWarning,
-                    stacklevel=5,
-                )
-            for i, n in enumerate(value.shape):
-                if n != shape[position + i]:
-                    raise IndexError(
-                        f"The shape of the mask {list(value.shape)} at index {i} does not match "
-                        f"the shape of the indexed tensor {list(shape)} at index {position + i}"
-                    )
-        elif kind not in ("int64", "int32"):
+        if value.dtype in _KINDS:
+            continue
+        if not is_mask(value):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+        if value.dtype.name == "uint8":
+            warnings.warn(
+                "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
+                "torch.bool instead.",
+                UserWarning,
+                stacklevel=5,
+            )
+        for i, n in enumerate(value.shape):
+            if n != shape[position + i]:
+                raise IndexError(
+                    f"The shape of the mask {list(value.shape)} at index {i} does not match "
+                    f"the shape of the indexed tensor {list(shape)} at index {position + i}"
+                )
 
 
 def _on_host(value: Any, x: Tensor) -> bool:
@@ -80,22 +84,30 @@ def _on_host(value: Any, x: Tensor) -> bool:
 
 def _host_block(entry: Advanced, shape: tuple[int, ...], check: bool) -> _Block:
     position, value, dim = entry
-    array = raw.to_host(value) if isinstance(value, Tensor) else value
-    count = array.ndim if is_mask(array) else 1
-    size = math.prod(shape[position : position + count])
+    array = value._materialize() if isinstance(value, Tensor) else value
     if is_mask(array):
-        return _Block(position, count, size, np.flatnonzero(array))
-    if not array.size:
-        return _Block(position, 1, size, array.astype(np.int64))
-    low, high = int(array.min()), int(array.max())
-    if check and (low < -size or high >= size):
-        wrong = array[(array < -size) | (array >= size)][0]
-        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
-    if not check:
-        array = array % max(size, 1)
-    elif low < 0:
-        array = np.where(array < 0, array + size, array)
+        size = math.prod(shape[position : position + array.ndim])
+        return _Block(position, array.ndim, size, np.flatnonzero(array))
+    size = shape[position]
+    # As unsigned numbers the negative ones are the largest: one pass finds what is out of range.
+    if array.size and int(np.maximum.reduce(array.view(_UNSIGNED[array.dtype]), None)) >= size:
+        array = _into_range(array, size, dim, check)
+    elif isinstance(value, Tensor) and array.dtype == np.int64:
+        return _Block(position, 1, size, array, value)
     return _Block(position, 1, size, array.astype(np.int64, copy=False))
+
+
+_UNSIGNED = {np.dtype(np.int64): np.uint64, np.dtype(np.int32): np.uint32}
+
+
+def _into_range(array: np.ndarray, size: int, dim: int, check: bool) -> np.ndarray:
+    if not check:
+        return array % max(size, 1)
+    outside = (array < -size) | (array >= size)
+    if outside.any():
+        wrong = array[outside][0]
+        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+    return np.where(array < 0, array + size, array)
 
 
 def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor) -> _Block:
@@ -115,9 +127,10 @@ def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor) -> _Block:
 
 def from_array(array: np.ndarray, x: Tensor) -> Tensor:
     """A host array as a tensor on ``x``'s device; shares memory where it can."""
-    kind = d.from_numpy_dtype(array.dtype)
+    kind = d.int64 if array.dtype == np.int64 else d.from_numpy_dtype(array.dtype)
     state = state_of(x._spec.device)
-    array = np.ascontiguousarray(array).reshape(array.shape)
+    if not array.flags.c_contiguous:
+        array = array.copy()
     if state.host_arrays:
         return new_tensor(spec_of(array.shape, kind, state.device), array)
     if x.is_meta:
@@ -127,6 +140,8 @@ def from_array(array: np.ndarray, x: Tensor) -> Tensor:
 
 def _broadcast(blocks: list[_Block]) -> tuple[int, ...]:
     shapes = [tuple(b.value.shape) for b in blocks]
+    if shapes.count(shapes[0]) == len(shapes):
+        return shapes[0]
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -150,15 +165,23 @@ def together(x: Tensor, advanced: list[Advanced]) -> tuple[Tensor, Tensor, int, 
         blocks = [_host_block(entry, shape, check) for entry in advanced]
     else:
         blocks = [_device_block(entry, shape, x) for entry in advanced]
-    if 0 not in _broadcast(blocks) and any(b.size == 0 for b in blocks):
+    selected = _broadcast(blocks)
+    if x._spec.numel == 0 and 0 not in selected and any(b.size == 0 for b in blocks):
         raise IndexError("index is out of bounds for dimension with size 0")
-    # Several indices count like the digits of one number.
-    flat = blocks[0].value
-    for block in blocks[1:]:
-        flat = flat * block.size + block.value
-    dim, count = blocks[0].dim, sum(b.count for b in blocks)
-    if any(a.dim + a.count != b.dim for a, b in itertools.pairwise(blocks)):
-        named = [i for b in blocks for i in range(b.dim, b.dim + b.count)]
-        x = x.permute(*named, *[i for i in range(x.ndim) if i not in named])
-        dim = 0
-    return x, from_array(flat, x) if on_host else flat, dim, count
+    dim, count = blocks[0].dim, sum([b.dims for b in blocks])
+    if len(blocks) == 1:
+        flat = blocks[0].value if blocks[0].tensor is None else blocks[0].tensor
+    else:
+        if any(a.dim + a.dims != b.dim for a, b in itertools.pairwise(blocks)):
+            named = [i for b in blocks for i in range(b.dim, b.dim + b.dims)]
+            x = x.permute(*named, *[i for i in range(x.ndim) if i not in named])
+            dim = 0
+        # Several indices count like the digits of one number.
+        flat = blocks[0].value
+        for block in blocks[1:]:
+            flat = flat * block.size + block.value
+    if not isinstance(flat, Tensor):
+        flat = from_array(flat, x)
+    elif flat._spec.device is not x._spec.device:
+        flat = flat.to(x._spec.device)
+    return x, flat, dim, count

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from dovetail import dtypes as d
+
 __all__ = ["Advanced", "Parsed", "expression", "is_mask", "parse", "plain_key"]
 
 
@@ -56,6 +58,7 @@ class Parsed(NamedTuple):
 _ONE_ROW = np.zeros(1, np.int64)
 _NO_ROW = np.zeros(0, np.int64)
 _WHOLE = (None, None, None)
+_MASKS = frozenset((d.bool_, d.uint8, np.dtype(np.bool_), np.dtype(np.uint8)))
 _BOUNDS = frozenset((int, type(None)))
 
 
@@ -183,8 +186,7 @@ def parse(
 
 def is_mask(value: Any) -> bool:
     """Whether an index array selects by truth (bool, and uint8 as PyTorch has it)."""
-    dtype = getattr(value.dtype, "numpy", value.dtype)
-    return bool(dtype.kind == "b" or (dtype.kind == "u" and dtype.itemsize == 1))
+    return value.dtype in _MASKS
 
 
 def _too_many(ndim: int) -> NoReturn:
@@ -285,7 +287,7 @@ def _index_array(item: Any) -> np.ndarray:
     """Lists, ranges and arrays as an index array: masks stay masks, other numbers become int64."""
     if isinstance(item, (str, bytes)):
         raise TypeError(f"new(): invalid data type '{type(item).__name__}'")
-    array = np.asarray(item)
+    array = np.array(item)  # a copy: backward may want it after the caller has changed his own
     if array.dtype.kind not in "iufb":
         raise TypeError(
             f"an index must hold integers or bools, got {array.dtype} in a {type(item).__name__}"

@@ -11,8 +11,8 @@ from dovetail import raw
 from dovetail.device import device as Device
 from dovetail.dtypes import bfloat16
 from dovetail.indexing import getitem, setitem
-from dovetail.spec import spec_of
 from dovetail.ops.views import row
+from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
 __all__: list[str] = []
@@ -142,7 +142,9 @@ def _rebuild(
     host = np.ndarray(shape, dtype.numpy, flat, 0, tuple(s * size for s in strides))
     place = Device(device)
     here = Device("cpu")
-    made = raw.cast(new_tensor(spec_of(shape, dtype, here, strides), host), spec_of(shape, dtype, here, strides))
+    made = raw.cast(
+        new_tensor(spec_of(shape, dtype, here, strides), host), spec_of(shape, dtype, here, strides)
+    )
     if place != here:
         state_of(place)
         made = raw.move(made, place)
@@ -152,9 +154,7 @@ def _rebuild(
 
 def _reduce(self: Tensor, protocol: Any) -> Any:
     if not self.is_leaf:
-        raise RuntimeError(
-            "cannot pickle a tensor that autograd made; call .detach() on it first"
-        )
+        raise RuntimeError("cannot pickle a tensor that autograd made; call .detach() on it first")
     spec = self._spec.dense()
     dense = raw.to_host(self if self._spec is spec else raw.cast(self, spec))
     strides = tuple(s // spec.dtype.itemsize for s in dense.strides)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Event", "active", "run", "trace"]
 
 active: list[Any] = []
-"""Not empty while somebody watches: trace lists, and marks of inference mode and anomaly detection."""
+"""Not empty while somebody watches: trace lists, marks of inference mode and anomaly detection."""
 
 
 @dataclass(frozen=True)

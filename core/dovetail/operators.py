@@ -1,4 +1,4 @@
-"""Python's operators on tensors: ``+ - * / // % ** @ & | ^ ~ << >>``, comparisons, in-place forms."""
+"""Python's operators on tensors: arithmetic, bits, ``@``, comparisons, and their in-place forms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from dovetail import observe
 from dovetail.dispatch import NUMBERS, call
 from dovetail.ops import expose
+from dovetail.ops.arithmetic import PLAIN
 from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.tensor import Tensor
 
@@ -67,7 +68,7 @@ def _inplace(name: str, in_place: Callable[..., Any]) -> Callable[..., Any]:
 def _install() -> None:
     for suffix, name in {**_BINARY, **_COMPARE}.items():
         op = REGISTRY[name]
-        plain = Tensor._plain.get(name)  # type: ignore[attr-defined]
+        plain = PLAIN.get(name)
         function = plain[0] if plain else op.function
         assert function is not None
         forward = _infix(op, function)

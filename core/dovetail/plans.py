@@ -1,7 +1,7 @@
 """Plans: closures that run one resolved call, from the leanest to the most general.
 
-Each closure has an attribute ``served_by`` (kernel, fused, decomposed, host) and ``packs``, the number
-of inputs that must be packed before the kernel runs.
+Each closure has an attribute ``served_by`` (kernel, fused, decomposed, host) and ``packs``, the
+number of inputs that must be packed before the kernel runs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from dovetail import fallback, raw
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.graph import Node, next_sequence, save
+from dovetail.autograd.graph import Node, next_sequence
 from dovetail.autograd.record import Recorder
 from dovetail.backend.api import Kernel
 from dovetail.backend.state import DeviceState
@@ -32,7 +32,7 @@ Run = Callable[..., Any]
 
 # NumPy reports overflow and invalid values in float results as warnings; PyTorch's operators are
 # silent. A plan calls kernels from this module, so that only its own warnings are filtered.
-warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"dovetail\.plans")
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"dovetail\.(plans|ops\.expose)")
 
 
 def bind_kernel(entry: Kernel, facts: CallFacts) -> Callable[..., Any]:
@@ -44,32 +44,41 @@ def bind_kernel(entry: Kernel, facts: CallFacts) -> Callable[..., Any]:
     return functools.partial(function, **facts.attributes) if facts.attributes else function
 
 
-def _constants(spec_dtype: Any, state: DeviceState) -> Callable[[Any], Any]:
-    """Python number -> 0-d array of this dtype on the device; recent values are kept."""
+def _constants(
+    dtype: Any, entry: Kernel, out: Spec | None, state: DeviceState
+) -> Callable[[Any], Any]:
+    """Python number -> array of this dtype (a tensor where arrays are not the host's).
+
+    0-d where the kernel broadcasts, else expanded to the output's shape (and packed where it takes
+    contiguous arrays only). Recent values are kept.
+    """
     kept: dict[Any, Any] = {}
-    alive: list[Any] = []
-    kind = spec_dtype.numpy
+    kind = dtype.numpy
+    wide = None if out is None or entry.broadcasts or not out.ndim else out.to(dtype=dtype)
+    is_small = wide is None or entry.layout != "contiguous" or wide.numel <= 4096
 
     def make(value: Any) -> Any:
         with np.errstate(all="ignore"):
-            if spec_dtype.category == 1:
+            if dtype.category == 1:
                 value = np.array(value).astype(kind)  # wraps around, as PyTorch does
             host = np.asarray(value, dtype=kind)
         if state.host_arrays:
             return host
-        tensor = raw.from_host(host, spec_dtype, state)
-        alive.append(tensor)
-        return tensor._array
+        tensor = raw.from_host(host, dtype, state)
+        if wide is not None:
+            tensor = raw.view(tensor, raw.expanded(tensor._spec, wide.shape), 0)
+            if entry.layout == "contiguous":
+                tensor = raw.cast(tensor, raw.packed(wide))
+        return tensor
 
     def constant(value: Any) -> Any:
         found = kept.get(value)
         if found is not None and value:  # 0.0 and -0.0 are equal, so zeros are not kept
             return found
         found = make(value)
-        if value:
+        if value and is_small:
             if len(kept) >= 64:
                 kept.clear()
-                alive.clear()
             kept[value] = found
         return found
 
@@ -79,11 +88,16 @@ def _constants(spec_dtype: Any, state: DeviceState) -> Callable[[Any], Any]:
 def _preparation(
     fact: Any, dtype: Any, entry: Kernel, out: Spec | None, elementwise: bool, state: DeviceState
 ) -> tuple[Run | None, bool]:
-    """(function from input to array, whether it packs); None: the array as it is."""
+    """(function from input to what holds its array, whether it packs); None: the input itself.
+
+    The caller keeps what the function returns until the kernel has been called: an array of a
+    device does not keep its memory from being given to somebody else.
+    """
     if fact is None:
         return (lambda x: None), False
     if isinstance(fact, type):
-        return (None if entry.scalars else _constants(dtype, state)), False
+        wide = out if elementwise else None
+        return (None if entry.scalars else _constants(dtype, entry, wide, state)), False
     steps: list[Callable[[Tensor], Tensor]] = []
     spec = fact
     if dtype is not None and spec.dtype is not dtype:
@@ -103,10 +117,10 @@ def _preparation(
     if not steps:
         return None, False
 
-    def prepare(x: Tensor) -> Any:
+    def prepare(x: Tensor) -> Tensor:
         for step in steps:
             x = step(x)
-        return x._materialize()
+        return x
 
     return prepare, packs
 
@@ -192,7 +206,8 @@ def _host_unary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) -
         n.sequence = next_sequence()
         n.next = (node,)
         t._node = None
-        n.saved = save(info, (a, t)) if info.saves else ()
+        keep = info.keep
+        n.saved = () if keep is None else keep(info, a, t)
         t._node = n
         return t
 
@@ -222,14 +237,15 @@ def _host_binary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) 
         t._node = None
         first = a._node
         second = b._node
-        if first is None and second is None or infos is None or not mode.grad:
+        if (first is None and second is None) or infos is None or not mode.grad:
             return t
         info = infos[(first is not None) + 2 * (second is not None)]
         n = new(Node)
         n.info = info
         n.sequence = next_sequence()
         n.next = (first, second)
-        n.saved = save(info, (a, b, t)) if info.saves else ()  # type: ignore[union-attr, arg-type]
+        keep = info.keep  # type: ignore[union-attr]
+        n.saved = () if keep is None else keep(info, a, b, t)
         t._node = n
         return t
 
@@ -264,7 +280,8 @@ def _host_scalar(
         n.info = info
         n.sequence = next_sequence()
         n.next = (node, None)
-        n.saved = save(info, (a, b, t)) if info.saves else ()
+        keep = info.keep  # type: ignore[union-attr]
+        n.saved = () if keep is None else keep(info, a, b, t)
         t._node = n
         return t
 
@@ -282,10 +299,8 @@ def _general(
     host = state.host_arrays
 
     def run(*inputs: Any) -> Any:
-        arrays = [
-            (x._materialize() if isinstance(x, Tensor) else x) if p is None else p(x)
-            for p, x in zip(preparations, inputs, strict=True)
-        ]
+        held = [x if p is None else p(x) for p, x in zip(preparations, inputs, strict=True)]
+        arrays = [x._materialize() if isinstance(x, Tensor) else x for x in held]
         made = [make() for make in makers]
         arrays += [t._array for t in made]
         if host:
@@ -416,5 +431,3 @@ def host_plan(op: OpDef, facts: CallFacts, state: DeviceState) -> Run:
 
     run.served_by = "host"  # type: ignore[attr-defined]
     return run
-
-

@@ -1,14 +1,14 @@
 """Type promotion: PyTorch's rules, with 0-d tensors and Python numbers, in one place.
 
-Source: PyTorch's ``tensor_attributes.html#type-promotion-doc``. Operands come in three ranks: tensors with
-dims, 0-d tensors, Python numbers. A lower rank only matters when its category (bool < integral <
+Source: PyTorch's ``tensor_attributes.html#type-promotion-doc``. Operands come in three ranks:
+tensors with dims, 0-d tensors, Python numbers. A lower rank only matters when its category (bool < integral <
 floating < complex) is higher.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dovetail import dtypes as d
@@ -22,7 +22,7 @@ __all__ = ["can_cast", "number_dtype", "promote_specs", "promote_types", "result
 _INT_ORDER = (d.bool_, d.int8, d.int16, d.int32, d.int64)
 
 
-@lru_cache(maxsize=None)
+@cache
 def promote_types(type1: DType, type2: DType) -> DType:
     """The smallest dtype that both can be promoted to, as PyTorch's table has it."""
     for given in (type1, type2):
@@ -100,6 +100,4 @@ def result_type(tensor1: Any, tensor2: Any) -> DType:
 
 def can_cast(from_: DType, to: DType) -> bool:
     """Whether promotion rules let ``from_`` be written into ``to`` (no category is lost)."""
-    if from_.category > to.category:
-        return False
-    return not (from_.category == 1 and to.category == 1 and from_.is_signed and not to.is_signed)
+    return from_.category <= to.category

@@ -131,10 +131,6 @@ def move(x: Tensor, device: Device) -> Tensor:
     if target.host_arrays:
         return cast(new_tensor(dense._spec.to(device=device), values), spec)
     made = empty(spec)
-    flat = np.lib.stride_tricks.as_strided(
-        values, (spec.numel,), (spec.dtype.itemsize,)
-    )
+    flat = np.lib.stride_tricks.as_strided(values, (spec.numel,), (spec.dtype.itemsize,))
     target.write(storage_of(made), 0, np.ascontiguousarray(flat))
     return made
-
-

@@ -1,4 +1,4 @@
-"""Spec: the immutable facts about a tensor that decide which kernel runs: shape, strides, dtype, device.
+"""Spec: the facts about a tensor that decide which kernel runs: shape, strides, dtype, device.
 
 Specs are interned, so that two tensors of the same kind share one object and the dispatcher finds
 its plan by identity. Equality is never needed for meaning: a Spec that fell out of the table and
@@ -67,7 +67,7 @@ class Spec:
         span: elements from the first to the last that the strides reach, inclusive.
         is_contiguous: dense and row-major.
         layout: ``"contiguous"``, ``"broadcast"`` (dense but for stride 0) or ``"strided"``.
-        is_dense: every element of ``span`` is reached exactly once (some permutation is contiguous).
+        is_dense: every element of ``span`` is reached once (some permutation is contiguous).
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""Storage: the memory that a tensor and its views share, with the version that in-place writes bump."""
+"""Storage: the memory that a tensor and its views share, and the version that writes bump."""
 
 from __future__ import annotations
 

@@ -18,9 +18,19 @@ if TYPE_CHECKING:
     from dovetail.dtypes import dtype as DType
     from dovetail.spec import Size, Spec
 
-__all__ = ["Tensor", "new_tensor"]
+__all__ = ["Tensor", "check_dim", "is_tensor", "new_tensor", "storage_of", "strided"]
 
 new = object.__new__
+
+
+class layout:
+    """How elements are kept: always strided here."""
+
+    def __repr__(self) -> str:
+        return "torch.strided"
+
+
+strided = layout()
 
 
 class Tensor:
@@ -56,6 +66,11 @@ class Tensor:
     _is_parameter = False
     __array_priority__ = 1000
 
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Operators attach themselves as methods, so any name may exist."""
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor:
             from dovetail.factories import legacy_tensor
@@ -79,6 +94,11 @@ class Tensor:
     def device(self) -> Device:
         """Where the elements are."""
         return self._spec.device
+
+    @property
+    def layout(self) -> layout:
+        """Always ``strided``."""
+        return strided
 
     @property
     def ndim(self) -> int:
@@ -240,6 +260,7 @@ class Tensor:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if not self._node.accumulates:
             self._node._retain = weakref.ref(self)
+            self._node.is_special = True
 
     def register_hook(self, hook: Callable[[Any], Any]) -> Any:
         """Call ``hook(grad)`` when this tensor's gradient is known; a result replaces it.
@@ -250,9 +271,7 @@ class Tensor:
         from dovetail.autograd.hooks import add_hook
 
         if self._node is None:
-            raise RuntimeError(
-                "cannot register a hook on a tensor that doesn't require gradient"
-            )
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return add_hook(self._node, "_tensor_hooks", hook)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Any], None]) -> Any:
@@ -264,9 +283,7 @@ class Tensor:
         from dovetail.autograd.hooks import add_hook
 
         if self._node is None:
-            raise RuntimeError(
-                "cannot register a hook on a tensor that doesn't require gradient"
-            )
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if not self._node.accumulates:
             raise RuntimeError(
                 "post accumulate grad hooks cannot be registered on non-leaf tensors"
@@ -370,7 +387,11 @@ class Tensor:
 
 
 def new_tensor(
-    spec: Spec, array: Any, storage: Storage | None = None, offset: int = 0, node: Node | None = None
+    spec: Spec,
+    array: Any,
+    storage: Storage | None = None,
+    offset: int = 0,
+    node: Node | None = None,
 ) -> Tensor:
     """A Tensor over an array that already exists."""
     made = new(Tensor)
@@ -392,6 +413,9 @@ def storage_of(tensor: Tensor) -> Storage:
         state = state_of(tensor._spec.device)
         storage = tensor._storage = state.storage_from_array(tensor._array)
         tensor._offset = 0
+        node = tensor._node
+        if node is not None and node.saved != ():
+            getattr(node, "parent", node).adopt(tensor, storage)
     return storage
 
 
@@ -408,3 +432,8 @@ def check_dim(dim: int, ndim: int) -> int:
             f"but got {dim})"
         )
     return dim + bound if dim < 0 else dim
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a tensor."""
+    return isinstance(obj, Tensor)

@@ -51,7 +51,7 @@ def copy_state(source: Any, target: Any, device: Any = "cpu") -> None:
 def gradients(module: Any, inputs: list[Any], run: Callable[..., Any]) -> list[Any]:
     """The output of a module, its gradients for floating inputs, and those for its parameters."""
     result = run(module, *inputs)
-    outputs = [o for o in (result if isinstance(result, tuple) else (result,))]
+    outputs = list(result) if isinstance(result, tuple) else [result]
     total = 0
     for i, output in enumerate(o for o in outputs if o.is_floating_point()):
         # A weighting that tells every element apart.

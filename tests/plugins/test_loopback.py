@@ -111,6 +111,15 @@ def test_fresh_memory_is_no_zeros(loopback: Loopback) -> None:
     assert target == b"\xa5" * 4
 
 
+def test_freed_memory_is_overwritten(loopback: Loopback) -> None:
+    name = loopback(caching=False)
+    x = dt.ones(2, device=name)
+    array = x._array
+    del x
+    assert array.open().view(np.uint8).tolist() == [0xDD] * 8
+    assert getattr(dt, name).memory_reserved() == 0
+
+
 def test_copies_stay_inside(loopback: Loopback) -> None:
     runtime = registry.get(loopback()).runtime
     handle = runtime.alloc(8, 0)
@@ -159,9 +168,10 @@ def test_small_memory(loopback: Loopback) -> None:
     assert dt.zeros(1 << 20, dtype=dt.uint8, device=name).sum().item() == 0  # the cache gave way
 
 
+@pytest.mark.parametrize("caching", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_core_keeps_its_promises(loopback: Loopback, layout: str) -> None:
-    name = loopback(layout=layout)
+def test_the_core_keeps_its_promises(loopback: Loopback, layout: str, caching: bool) -> None:
+    name = loopback(layout=layout, caching=caching)
     host = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     x = dt.tensor(host, device=name)
     turned = x.permute(2, 0, 1)
@@ -181,9 +191,10 @@ def test_the_core_keeps_its_promises(loopback: Loopback, layout: str) -> None:
         np.testing.assert_allclose(got.cpu().numpy(), want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("caching", [True, False])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_writing_through_views(loopback: Loopback, layout: str) -> None:
-    name = loopback(layout=layout)
+def test_writing_through_views(loopback: Loopback, layout: str, caching: bool) -> None:
+    name = loopback(layout=layout, caching=caching)
     host = np.arange(12, dtype=np.float32).reshape(3, 4)
     x = dt.tensor(host, device=name)
     x.t()[1:3] += 10

@@ -324,7 +324,14 @@ def test_numbers_that_do_not_fit_the_dtype(ours: Ours) -> None:
     with pytest.raises(RuntimeError, match="uint8_t without overflow"):
         x[0] = 300
     x[0] = -1
-    assert x.tolist() == [255, 0]
+    x[1] = np.int64(7)
+    assert x.tolist() == [255, 7]
+    y = ours([0.0, 0.0])
+    y[0] = np.float64(0.5)
+    y[1] = math.inf
+    assert y.tolist() == [0.5, math.inf]
+    with pytest.raises(TypeError, match=r"can't assign a numpy\.float32"):
+        y[0] = np.float32(1)
 
 
 def test_a_value_that_overlaps_its_target(ours: Ours) -> None:

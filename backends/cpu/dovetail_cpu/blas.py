@@ -45,8 +45,11 @@ def _thread_count() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     return None
 
 
-class one_blas_thread:  # noqa: N801 (used as a statement, and ten times cheaper than a generator)
-    """``with one_blas_thread():`` NumPy's BLAS computes on the calling thread."""
+class one_blas_thread:
+    """``with one_blas_thread():`` NumPy's BLAS computes on the calling thread.
+
+    A class, because entering a generator costs as much as a small product.
+    """
 
     __slots__ = ("_restore",)
 

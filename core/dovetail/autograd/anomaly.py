@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from dovetail import observe
 from dovetail.autograd import hooks
 
@@ -59,5 +58,3 @@ def _switch(on: bool, check_nan: bool) -> None:
 def is_anomaly_enabled() -> bool:
     """Whether anomaly detection is on."""
     return bool(hooks.anomaly)
-
-

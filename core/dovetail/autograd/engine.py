@@ -14,8 +14,16 @@ from typing import Any
 from dovetail.autograd import hooks
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import Node, OutputNode, freed_error
+from dovetail.ops.schema import REGISTRY
 
 __all__ = ["backward", "grad"]
+
+
+def writer(*arguments: Any) -> Any:
+    """As :func:`dovetail.ops.expose.writer`, which cannot be imported before the operators are."""
+    from dovetail.ops.expose import writer as make
+
+    return make(*arguments)
 
 
 def _fit(g: Any, spec: Any, info: Any) -> Any:
@@ -70,12 +78,11 @@ def run(
     needed = None
     if capture is not None:
         needed = _needed([n for n, _ in roots], set(capture))
-    arrived: dict[int, Any] = {}
-    nodes: dict[int, Node] = {}
-    heap: list[int] = []
-    leaves: dict[Node, Any] = {}
+    work = _Work(create_graph)
     for node, g in roots:
-        _send(node, g, arrived, nodes, heap, leaves)
+        work.send(node, g)
+    heap, nodes, arrived, leaves = work.heap, work.nodes, work.arrived, work.leaves
+    anomaly = hooks.anomaly
     outer = mode.grad
     mode.grad = create_graph
     try:
@@ -83,64 +90,61 @@ def run(
             key = -heappop(heap)
             node = nodes.pop(key)
             g = arrived.pop(key)
-            if node._tensor_hooks is not None or node._retain is not None:
-                g = hooks.on_arrival(node, g)
-            if capture is not None and node in capture:
-                capture[node] = g
-            if needed is not None and not any(n in needed for n in node.next):
-                continue
-            if type(node) is OutputNode:
-                parent = node.parent
-                parts = arrived.get(parent.sequence)
-                if parts is None:
-                    parts = arrived[parent.sequence] = [None] * parent.outputs
-                    nodes[parent.sequence] = parent
-                    heappush(heap, -parent.sequence)
-                parts[node.index] = g
-                continue
-            if node._prehooks is not None:
-                g = hooks.before_node(node, g)
-            try:
-                parts = node.backward(g, create_graph)
-            except Exception as error:
-                hooks.explain(node, error)
-                raise
-            if hooks.anomaly:
-                hooks.check_nan(node, parts)
-            if node._hooks is not None:
-                parts = hooks.after_node(node, parts, g)
-            specs = node.info.input_specs
-            if not keep_graph:
-                node.release()
-            for i, edge in enumerate(node.next):
-                if edge is None or (needed is not None and edge not in needed):
-                    continue
-                part = parts[i]
-                if part is None:
-                    continue
-                spec = specs[i]
-                if part._spec is not spec and spec is not None:
-                    part = _fit(part, spec, node.info)
-                # _send, written out: this loop is the whole cost of a chain of small operators
-                if edge.accumulates:
-                    old = leaves.get(edge)
-                    leaves[edge] = part if old is None else old + part
-                    continue
-                sequence = edge.sequence
-                old = arrived.get(sequence)
-                if old is None:
-                    arrived[sequence] = part
-                    nodes[sequence] = edge
-                    heappush(heap, -sequence)
-                else:
-                    arrived[sequence] = old + part
-        part = parts = old = g = None  # so that a gradient nobody else holds counts as unshared
+            while True:  # while only one node waits, it needs no heap
+                if node.is_special:
+                    g = hooks.on_arrival(node, g)
+                if capture is not None:
+                    if node in capture:
+                        capture[node] = g
+                    if not any(n in needed for n in node.next):  # type: ignore[operator]
+                        break
+                if type(node) is OutputNode:
+                    work.send_part(node, g)
+                    break
+                try:
+                    parts = node.backward(g, create_graph)
+                except Exception as error:
+                    hooks.explain(node, error)
+                    raise
+                if anomaly:
+                    hooks.check_nan(node, parts)
+                if node.is_special:
+                    parts = hooks.after_node(node, parts, g)
+                specs = node.info.input_specs
+                if not keep_graph and node.saved:
+                    node.saved = None
+                following = None
+                i = -1
+                for edge in node.next:
+                    i += 1
+                    if edge is None or (needed is not None and edge not in needed):
+                        continue
+                    part = parts[i]
+                    if part is None:
+                        continue
+                    spec = specs[i]
+                    if part._spec is not spec and spec is not None:
+                        part = _fit(part, spec, node.info)
+                    if edge.accumulates:
+                        if edge in leaves:
+                            work.add(leaves, edge, part)
+                        else:
+                            leaves[edge] = part
+                    elif following is None and not heap:
+                        following, g = edge, part
+                    else:
+                        if following is not None:
+                            work.send(following, g)
+                            following = None
+                        work.send(edge, part)
+                if following is None:
+                    break
+                node = following
+        part = parts = g = work = None  # so that a gradient nobody else holds counts as unshared
         while leaves:
             leaf, g = leaves.popitem()
-            if leaf._tensor_hooks is not None:
+            if leaf.is_special:
                 g = hooks.on_arrival(leaf, g)
-            if leaf._prehooks is not None:
-                g = hooks.before_node(leaf, g)
             if capture is not None and leaf in capture:
                 capture[leaf] = g
             if accumulate and (needed is None or leaf in needed):
@@ -150,20 +154,57 @@ def run(
         mode.grad = outer
 
 
-def _send(
-    node: Node,
-    g: Any,
-    arrived: dict[int, Any],
-    nodes: dict[int, Node],
-    heap: list[int],
-    leaves: dict[Node, Any],
-) -> None:
-    store, key = (leaves, node) if node.accumulates else (arrived, node.sequence)
-    old = store.get(key)  # type: ignore[attr-defined]
-    store[key] = g if old is None else old + g  # type: ignore[index]
-    if old is None and not node.accumulates:
-        nodes[node.sequence] = node
-        heappush(heap, -node.sequence)
+class _Work:
+    """Gradients on their way: what has arrived where, and which node comes next."""
+
+    def __init__(self, create_graph: bool) -> None:
+        self.arrived: dict[int, Any] = {}
+        self.nodes: dict[int, Node] = {}
+        self.heap: list[int] = []
+        self.leaves: dict[Any, Any] = {}
+        self._create_graph = create_graph
+        self._sums: set[Any] = set()  # where the gradient is a sum made here, so nobody else's
+        self._writes = REGISTRY["add"].writes
+
+    def send(self, node: Node, g: Any) -> None:
+        """A gradient arrives at ``node``."""
+        if node.accumulates:
+            if node in self.leaves:
+                self.add(self.leaves, node, g)
+            else:
+                self.leaves[node] = g
+            return
+        sequence = node.sequence
+        if sequence in self.arrived:
+            self.add(self.arrived, sequence, g)
+            return
+        self.arrived[sequence] = g
+        self.nodes[sequence] = node
+        heappush(self.heap, -sequence)
+
+    def send_part(self, node: OutputNode, g: Any) -> None:
+        """The gradient of one of several outputs arrives."""
+        parent = node.parent
+        parts = self.arrived.get(parent.sequence)
+        if parts is None:
+            parts = self.arrived[parent.sequence] = [None] * parent.outputs
+            self.nodes[parent.sequence] = parent
+            heappush(self.heap, -parent.sequence)
+        parts[node.index] = g
+
+    def add(self, table: dict[Any, Any], key: Any, g: Any) -> None:
+        """Add to a gradient that has arrived; into it where it is a sum already."""
+        old = table[key]
+        if key in self._sums and old._spec is g._spec:
+            write = self._writes.get((old._spec, g._spec))
+            if write:
+                write(old, g)
+                return
+            if write is None:
+                self._writes[old._spec, g._spec] = writer(REGISTRY["add"], old, (g,)) or False
+        table[key] = old + g
+        if not self._create_graph:
+            self._sums.add(key)
 
 
 def _owns_memory(g: Any) -> bool:

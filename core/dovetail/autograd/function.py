@@ -1,7 +1,7 @@
 """Operators defined by users: ``Function`` with ``forward`` and ``backward``.
 
-Source: PyTorch's ``torch.autograd.Function``; both forms, ``forward(ctx, …)`` and ``forward(…)`` with
-``setup_context(ctx, inputs, output)``.
+Source: PyTorch's ``torch.autograd.Function``; both forms, ``forward(ctx, …)``, and ``forward(…)``
+with ``setup_context(ctx, inputs, output)``.
 """
 
 from __future__ import annotations
@@ -96,8 +96,11 @@ class FunctionCtx(Node):
             value._node = self if self.outputs == 1 else OutputNode(self, output)
         return value
 
+    def adopt(self, tensor: Any, storage: Any) -> None:
+        """Nothing: what is saved here has its Storage already."""
+
     def _keep(self, outs: tuple[Any, ...]) -> None:
-        entries = []
+        entries: list[tuple[Any, Any, int | None]] = []
         for x in self._to_save:
             output = next((i for i, o in enumerate(outs) if o is x), None)
             if x is not None and output is not None and not any(x is t for t in self._dirty):
@@ -129,8 +132,8 @@ class FunctionCtx(Node):
                 f"function {self.name()} returned an incorrect number of gradients (expected "
                 f"{wanted}, got {len(parts)})"
             )
-        for i, (part, spec) in enumerate(zip(parts, self.info.input_specs, strict=True)):
-            self._check(i, part, spec)
+        for i, (part, wants) in enumerate(zip(parts, self.info.input_specs, strict=True)):
+            self._check(i, part, wants)
         return parts
 
     def _check(self, i: int, part: Any, spec: Any) -> None:
@@ -283,9 +286,8 @@ def once_differentiable(function: Callable[..., Any]) -> Callable[..., Any]:
             made = function(ctx, *grads)
         finally:
             mode.grad = outer
-        if not outer or not any(isinstance(g, Tensor) and g._node is not None for g in grads):
-            if not outer or not any(ctx.needs_input_grad):
-                return made
+        if not outer or not any(ctx.needs_input_grad):
+            return made
         many = isinstance(made, (tuple, list))
         parts = tuple(
             _Refuse.apply(p.detach().requires_grad_()) if isinstance(p, Tensor) else p

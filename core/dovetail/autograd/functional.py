@@ -1,7 +1,7 @@
 """Derivatives of functions: vjp, jvp, jacobian, hessian, vhp, hvp.
 
-Source: PyTorch's ``torch.autograd.functional``. Shapes: for ``func: x -> y``, the Jacobian has shape
-``y.shape + x.shape``, the Hessian of a scalar ``x.shape + x.shape``.
+Source: PyTorch's ``torch.autograd.functional``. For ``func: x -> y`` the Jacobian has shape
+``y.shape + x.shape``; the Hessian of a scalar has ``x.shape + x.shape``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def _inputs(given: Any, name: str, create_graph: bool) -> tuple[tuple[Tensor, ..
                 f"value at index {i} has type {type(x).__name__}"
             )
     if create_graph:
-        ready = tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in tensors)  # type: ignore[attr-defined]
+        ready = tuple(
+            x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in tensors
+        )  # type: ignore[attr-defined]
     else:
         ready = tuple(x.detach().requires_grad_() for x in tensors)
     return ready, many
@@ -65,16 +67,16 @@ def _vectors(v: Any, like: tuple[Tensor, ...], name: str, what: str) -> tuple[Te
     return vectors
 
 
-def _finish(found: Any, like: tuple[Tensor, ...], strict: bool, create_graph: bool, name: str) -> Any:
+def _finish(
+    found: Any, like: tuple[Tensor, ...], strict: bool, create_graph: bool, name: str
+) -> Any:
     from dovetail.factories import zeros_like
 
     made = []
     for i, (g, x) in enumerate(zip(found, like, strict=True)):
         if g is None:
             if strict:
-                raise RuntimeError(
-                    f"{name}: input {i} does not influence the output (strict=True)"
-                )
+                raise RuntimeError(f"{name}: input {i} does not influence the output (strict=True)")
             g = zeros_like(x)
         made.append(g if create_graph else g.detach())
     return tuple(made)
@@ -131,7 +133,11 @@ def jvp(
                 create_graph=True,
                 allow_unused=True,
             )
-            pairs = [(g, w) for g, w in zip(backward, vectors, strict=True) if g is not None and g.requires_grad]
+            pairs = [
+                (g, w)
+                for g, w in zip(backward, vectors, strict=True)
+                if g is not None and g.requires_grad
+            ]
             if pairs:
                 found = grad(
                     [g for g, _ in pairs],
@@ -232,7 +238,9 @@ def vhp(
         vectors = _vectors(v, xs, "vhp", "the input to func")
         outs, many_out = _outputs(func(*xs), "vhp")
         first = grad(outs[0].reshape(()), xs, create_graph=True, allow_unused=True)  # type: ignore[attr-defined]
-        pairs = [(g, w) for g, w in zip(first, vectors, strict=True) if g is not None and g.requires_grad]
+        pairs = [
+            (g, w) for g, w in zip(first, vectors, strict=True) if g is not None and g.requires_grad
+        ]
         found: Any = (None,) * len(xs)
         if pairs:
             found = grad(

@@ -1,4 +1,4 @@
-"""Which operations are recorded: ``no_grad``, ``enable_grad``, ``set_grad_enabled``, ``inference_mode``.
+"""Which operations are recorded: ``no_grad``, ``enable_grad``, ``inference_mode`` and the like.
 
 The mode belongs to the thread. Each works as a context and as a decorator, as in PyTorch.
 """
@@ -166,7 +166,10 @@ class inference_mode(_ModeContext):
 
     def __enter__(self) -> None:
         from dovetail import observe
+        from dovetail.autograd.graph import special
 
+        if inference_mode not in special:
+            special.append(inference_mode)  # from now on, saving must look for inference tensors
         keep = mode.grad
         super().__enter__()
         if not self._on:

@@ -1,7 +1,7 @@
 """``gradcheck`` and ``gradgradcheck``: analytic gradients against central differences.
 
-The numerical derivative is ``(f(x + eps) - f(x - eps)) / (2 eps)``, element by element. Source: PyTorch's
-``torch.autograd.gradcheck``.
+The numerical derivative is ``(f(x + eps) - f(x - eps)) / (2 eps)``, element by element. Source:
+PyTorch's ``torch.autograd.gradcheck``.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def _check_inputs(inputs: tuple[Any, ...], eps: float) -> list[int]:
     positions = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not positions:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of them have "
-            "requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of them "
+            "have requires_grad=True."
         )
     for i in positions:
         x = inputs[i]
@@ -109,7 +109,7 @@ def _numerical(
 
 
 def _analytic(output: Tensor, inputs: list[Tensor], seed: complex) -> list[np.ndarray]:
-    """Per input, the gradient of ``Re(conj(seed) * output)``, as (input elements, output elements)."""
+    """Per input, the gradient of ``Re(conj(seed) * output)``, (input elements, output elements)."""
     from dovetail.factories import zeros_like
 
     columns: list[list[np.ndarray]] = [[] for _ in inputs]
@@ -238,7 +238,9 @@ def _check(
                 if wrong.any():
                     raise GradcheckError(_mismatch(k, i, expected, found, wrong))
     if check_dtypes:
-        for x, g in zip(wanted, grad([o.sum() for o in made], wanted, allow_unused=True), strict=True):  # type: ignore[attr-defined]
+        for x, g in zip(
+            wanted, grad([o.sum() for o in made], wanted, allow_unused=True), strict=True
+        ):  # type: ignore[attr-defined]
             if g is not None and g.dtype is not x.dtype:
                 raise GradcheckError(f"gradient has dtype {g.dtype}, its input {x.dtype}")
     return True

@@ -7,6 +7,7 @@ so a node always has a higher one than every node it leads to.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import weakref
@@ -44,7 +45,16 @@ class BackwardInfo:
         joint: the single function that returns all gradients, instead of ``calls``.
     """
 
-    __slots__ = ("calls", "input_count", "input_specs", "joint", "name", "output_specs", "saves")
+    __slots__ = (
+        "calls",
+        "input_count",
+        "input_specs",
+        "joint",
+        "keep",
+        "name",
+        "output_specs",
+        "saves",
+    )
 
     def __init__(
         self,
@@ -62,6 +72,66 @@ class BackwardInfo:
         self.input_count = len(input_specs)
         self.joint = joint
         self.output_specs = output_specs
+        self.keep = None
+        if saves:
+            count = len(input_specs) + len(output_specs)
+            self.keep = keeper(tuple(_kind_of(i, self) for i in saves), count)
+
+
+def _kind_of(position: int, info: BackwardInfo) -> tuple[int, str]:
+    if position >= info.input_count:
+        return position, "output"
+    return position, "tensor" if info.input_specs[position] is not None else "other"
+
+
+@functools.cache
+def keeper(saves: tuple[tuple[int, str], ...], count: int) -> Callable[..., tuple[Any, ...]]:
+    """A function ``keep(info, *inputs_and_outputs)`` that returns what a node saves.
+
+    It does what :func:`save` does for these positions, without a loop; the pattern of positions
+    (and the count of inputs and outputs) is all that differs between operators.
+    """
+    parts, lines = [], []
+    for position, kind in saves:
+        name = f"x{position}"
+        if kind == "other":
+            parts += [name, "None"]
+            continue
+        if kind == "output":
+            lines.append(f"    o{position} = alias({name})")
+            name = f"o{position}"
+        lines.append(f"    s{position} = {name}._storage")
+        parts += [name, f"0 if s{position} is None else s{position}.version"]
+    names = ", ".join(f"x{i}" for i in range(count))
+    source = (
+        f"def keep(info, {names}):\n"
+        "    if special:\n"
+        f"        return save(info, ({names},))\n"
+        + "".join(line + "\n" for line in lines)
+        + f"    return ({', '.join(parts)})\n"
+    )
+    space: dict[str, Any] = {"special": special, "save": save, "alias": output_alias}
+    exec(compile(source, "<dovetail keeper>", "exec"), space)
+    made: Callable[..., tuple[Any, ...]] = space["keep"]
+    return made
+
+
+special: list[Any] = []
+"""Not empty once saving needs more than a glance: pack hooks, or inference tensors may exist."""
+
+
+def output_alias(tensor: Tensor) -> Tensor:
+    """A saved output: the same memory without history, or node and output would hold each other.
+
+    Where the output has no Storage yet neither has the alias; :meth:`Node.adopt` gives it one.
+    """
+    made: Tensor = new(tensor.__class__)
+    made._spec = tensor._spec
+    made._array = tensor._array
+    storage = made._storage = tensor._storage
+    made._offset = 0 if storage is None else tensor._offset
+    made._node = made._base = None
+    return made
 
 
 class Node:
@@ -88,6 +158,7 @@ class Node:
     _retain: Any = None  # weak reference to the tensor whose grad is to be kept
     line: str | None = None  # where the forward call was, under detect_anomaly
     outputs = 1
+    is_special = False  # has hooks, or keeps its gradient: the engine must look closer
 
     def name(self) -> str:
         """The node's name, as in ``AddBackward0``."""
@@ -119,19 +190,18 @@ class Node:
 
         return add_hook(self, "_prehooks", hook)
 
-    def values(self, create_graph: bool) -> list[Any]:
-        """The saved values, each checked to be what it was when it was saved.
+    def values(self, g: Any, create_graph: bool) -> list[Any]:
+        """``[g, *saved values]``, each value checked to be what it was when it was saved.
 
         Raises:
             RuntimeError: freed already, or written to in place since.
         """
         saved = self.saved
-        if not saved:
-            if saved is None:
-                raise freed_error()
-            return []
-        out = []
-        for value, version in zip(saved[::2], saved[1::2], strict=True):
+        if saved is None:
+            raise freed_error()
+        out = [g]
+        for i in range(0, len(saved), 2):
+            value, version = saved[i], saved[i + 1]
             if version is None:  # a Python number, None, or something packed by a hook
                 out.append(value() if type(value) is _Packed else value)
                 continue
@@ -145,30 +215,44 @@ class Node:
             self._attach_outputs(out)
         return out
 
+    def adopt(self, tensor: Tensor, storage: Any) -> None:
+        """Let saved aliases of an output share the Storage that was just made for it."""
+        array = tensor._array
+        for value in (self.saved or ())[::2]:
+            if getattr(value, "_array", None) is array and value is not tensor:
+                value._storage, value._offset = storage, 0
+
     def _attach_outputs(self, values: list[Any]) -> None:
         # A saved output was kept without its node, to avoid a cycle; give it back for second order.
-        for i, position in enumerate(self.info.saves):
-            if position >= self.info.input_count:
+        # Of several outputs each has a node of its own; an output of whole numbers has none.
+        count = self.info.input_count
+        for i, position in enumerate(self.info.saves, 1):
+            if position >= count and values[i]._spec.dtype.category >= 2:
                 values[i] = values[i]._alias()
-                values[i]._node = self
+                values[i]._node = self if self.outputs == 1 else OutputNode(self, position - count)
 
     def backward(self, g: Any, create_graph: bool) -> Any:
         """The gradients of the inputs, given that of the output; None where none is needed."""
         info = self.info
-        values = (g, *self.values(create_graph)) if self.saved != () else (g,)
+        values = (g,) if self.saved == () else self.values(g, create_graph)
         if info.joint is not None:
             function, positions = info.joint
             needs = tuple(n is not None for n in self.next)
             return function(*[values[i] if i >= 0 else needs for i in positions])
-        return [
-            call[0](*[values[i] for i in call[1]]) if call is not None and edge is not None else None
-            for call, edge in zip(info.calls, self.next, strict=True)
-        ]
-
-    def release(self) -> None:
-        """Let go of the saved values."""
-        if self.saved != ():
-            self.saved = None
+        parts: list[Any] = []
+        for call in info.calls:
+            if call is None:  # this input needs no gradient
+                parts.append(None)
+                continue
+            function, positions = call
+            count = len(positions)
+            if count == 2:
+                parts.append(function(values[positions[0]], values[positions[1]]))
+            elif count == 1:
+                parts.append(function(values[positions[0]]))
+            else:
+                parts.append(function(*[values[i] for i in positions]))
+        return parts
 
 
 def freed_error() -> RuntimeError:
@@ -236,8 +320,7 @@ class _Packed:
         value = self.unpack(self.item)
         if not hasattr(value, "_spec"):
             raise TypeError(
-                "saved_tensors_hooks: unpack_hook must return a Tensor, got "
-                f"{type(value).__name__}"
+                f"saved_tensors_hooks: unpack_hook must return a Tensor, got {type(value).__name__}"
             )
         if value._node is not self.node:
             value = value._alias()
@@ -268,8 +351,13 @@ def save(info: BackwardInfo, things: tuple[Any, ...]) -> tuple[Any, ...]:
         if value is None or not hasattr(value, "_spec"):
             flat += (value, None)
             continue
+        if value._inference:
+            raise RuntimeError(
+                "Inference tensors cannot be saved for backward. To work around you can make a "
+                f"clone to get a normal tensor and use it in autograd. ({info.name})"
+            )
         if position >= info.input_count:
-            value = value._alias()
+            value = output_alias(value)
         if unpack_hooks:
             packed = pack_value(value)
             if packed is not None:

@@ -13,7 +13,6 @@ __all__ = [
     "after_accumulate",
     "after_node",
     "anomaly",
-    "before_node",
     "check_nan",
     "explain",
     "leaf_lock",
@@ -50,13 +49,14 @@ def add_hook(node: Any, kind: str, hook: Callable[..., Any]) -> RemovableHandle:
     if table is None:
         table = {}
         setattr(node, kind, table)
+        node.is_special = True
     handle = RemovableHandle(table)
     table[handle.id] = hook
     return handle
 
 
 def on_arrival(node: Any, g: Any) -> Any:
-    """Run tensor hooks on an arriving gradient, then keep it where ``retain_grad`` asked."""
+    """What a special node does with an arriving gradient: tensor hooks, retain_grad, pre-hooks."""
     for hook in tuple((node._tensor_hooks or {}).values()):
         changed = hook(g)
         if changed is not None:
@@ -67,6 +67,11 @@ def on_arrival(node: Any, g: Any) -> Any:
         tensor = node._retain()
         if tensor is not None:
             tensor.grad = g if tensor.grad is None else tensor.grad + g
+    many = isinstance(g, list)
+    for hook in tuple((node._prehooks or {}).values()):
+        changed = hook(_tuple(g))
+        if changed is not None:
+            g = list(changed) if many else _tuple(changed)[0]
     return g
 
 
@@ -74,19 +79,9 @@ def _tuple(x: Any) -> tuple[Any, ...]:
     return x if isinstance(x, tuple) else tuple(x) if isinstance(x, list) else (x,)
 
 
-def before_node(node: Any, g: Any) -> Any:
-    """Run a node's pre-hooks on the gradients of its outputs."""
-    many = isinstance(g, list)
-    for hook in tuple(node._prehooks.values()):
-        changed = hook(_tuple(g))
-        if changed is not None:
-            g = list(changed) if many else _tuple(changed)[0]
-    return g
-
-
 def after_node(node: Any, parts: Any, g: Any) -> Any:
     """Run a node's hooks on the gradients of its inputs."""
-    for hook in tuple(node._hooks.values()):
+    for hook in tuple((node._hooks or {}).values()):
         changed = hook(tuple(parts), _tuple(g))
         if changed is not None:
             parts = _tuple(changed)

@@ -72,8 +72,11 @@ def modified_error(node: Node, value: Any, version: int) -> RuntimeError:
     )
 
 
-def check_writable(tensor: Any, operator: str) -> None:
+def check_writable(tensor: Any, operator: str, *, each_once: bool = True) -> None:
     """Raise PyTorch's error when an in-place write may not be recorded on ``tensor``.
+
+    Args:
+        each_once: refuse expanded tensors, whose elements would be written more than once.
 
     Raises:
         RuntimeError: a leaf that requires grad (or a view of one), an expanded tensor, or an
@@ -93,8 +96,11 @@ def check_writable(tensor: Any, operator: str) -> None:
                 f"operation. ({operator}: work under no_grad(), or on a clone())"
             )
     spec = tensor._spec
-    if 0 in spec.strides and any(
-        s == 0 and n > 1 for n, s in zip(spec.shape, spec.strides, strict=True)
+    if (
+        each_once
+        and spec.numel
+        and 0 in spec.strides
+        and any(s == 0 and n > 1 for n, s in zip(spec.shape, spec.strides, strict=True))
     ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "

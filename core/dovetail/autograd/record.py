@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence, save
+from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
@@ -60,14 +60,19 @@ class Recorder:
         specs = tuple(None if f is None or isinstance(f, type) else f for f in self.facts)
         saves: list[int] = []
         gradient = op.gradient
+        if op.complex_gradient is not None and any(s and s.dtype.is_complex for s in specs):
+            gradient = op.complex_gradient
+        name = op.name
+        if op.node_name is not None:
+            name = op.node_name(*self.facts, **self.attributes)
         if callable(gradient):
             joint = self._bind(gradient, saves)
-            return BackwardInfo(op.name, (), tuple(saves), specs, joint, self.outputs)
+            return BackwardInfo(name, (), tuple(saves), specs, joint, self.outputs)
         calls = tuple(
             self._bind(gradient[name], saves) if need and gradient.get(name) is not None else None
             for name, need in zip(op.inputs, needs, strict=False)
         )
-        return BackwardInfo(op.name, calls, tuple(saves), specs, None, self.outputs)
+        return BackwardInfo(name, calls, tuple(saves), specs, None, self.outputs)
 
     def _bind(
         self, function: Callable[..., Any], saves: list[int]
@@ -129,7 +134,7 @@ class Recorder:
         node.info = info
         node.sequence = next_sequence()
         node.next = edges
-        node.saved = save(info, (*inputs, *outs)) if info.saves else ()
+        node.saved = () if info.keep is None else info.keep(info, *inputs, *outs)
         if len(positions) == 1 and len(self.op.differentiable) == 1:
             outs[positions[0]]._node = node
             return

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.autograd.graph import unpack_hooks
+from dovetail.autograd.graph import special, unpack_hooks
 
 __all__ = ["save_on_cpu", "saved_tensors_hooks"]
 
@@ -22,9 +22,7 @@ class saved_tensors_hooks:
     Source: PyTorch's ``torch.autograd.graph.saved_tensors_hooks``.
     """
 
-    def __init__(
-        self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]
-    ) -> None:
+    def __init__(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
         self.pack_hook = pack_hook
         self.unpack_hook = unpack_hook
         self._entries: list[tuple[int, Any, Any]] = []
@@ -33,13 +31,15 @@ class saved_tensors_hooks:
         entry = (threading.get_ident(), self.pack_hook, self.unpack_hook)
         self._entries.append(entry)
         unpack_hooks.append(entry)
+        special.append(entry)
 
     def __exit__(self, *exc: object) -> None:
         entry = self._entries.pop()
-        for i in range(len(unpack_hooks) - 1, -1, -1):
-            if unpack_hooks[i] is entry:
-                del unpack_hooks[i]
-                break
+        for entries in (unpack_hooks, special):
+            for i in range(len(entries) - 1, -1, -1):
+                if entries[i] is entry:
+                    del entries[i]
+                    break
 
 
 class save_on_cpu(saved_tensors_hooks):

@@ -1,4 +1,4 @@
-"""DeviceState: one device in use, its runtime, kernels, memory pool, and how tensors come to be on it.
+"""DeviceState: one device in use, its runtime, kernels and memory, and how tensors come to be there.
 
 Two kinds of device. Where the runtime says ``host_arrays`` an output is one NumPy allocation and
 its Storage is made only when somebody needs it (a view, an in-place write). Elsewhere the core
@@ -7,18 +7,19 @@ takes a block from the pool and asks the runtime for the array over it.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from dovetail.backend.allocator import Pool
+from dovetail.backend.allocator import Pool, rounded
 from dovetail.device import device as Device
 from dovetail.device import resolve
 from dovetail.dtypes import dtype as DType
 from dovetail.errors import Unsupported
-from dovetail.spec import Spec
+from dovetail.spec import Spec, spec_of
 from dovetail.storage import Storage
 from dovetail.tensor import Tensor, new_tensor
 
@@ -28,15 +29,21 @@ POOLED = 1 << 15
 """Host arrays of at least this many bytes come from the pool; smaller ones straight from NumPy."""
 
 
-class _Block(np.ndarray):
-    """Bytes lent by a pool; they go back when the last array over them is gone."""
+def _lender(pool: Pool, nbytes: int, size: int) -> Any:
+    """A type of buffers lent by a pool; one goes back when the last array over it is gone.
 
-    pool: Pool | None = None
-    size = 0
+    Not an array type: NumPy lets a view refer past its base array to that one's memory, and the
+    base would be gone while the view lives.
+    """
 
-    def __del__(self) -> None:
-        if self.pool is not None and self.base is not None:
-            self.pool.give(self.base, self.size)
+    class Lent(ctypes.c_char * nbytes):  # type: ignore[misc]
+        block = None
+
+        def __del__(self) -> None:
+            if self.block is not None:
+                pool.give(self.block, size)
+
+    return Lent
 
 
 class DeviceState:
@@ -111,18 +118,21 @@ class DeviceState:
         if nbytes < POOLED:
             return lambda: np.ndarray(shape, kind, np.empty(nbytes, np.uint8), 0, strides)
         pool = self.pool
+        lent = _lender(pool, nbytes, rounded(nbytes)).from_buffer
 
         def pooled() -> Any:
-            block, size = pool.take(nbytes)
-            bytes_ = block[:nbytes].view(_Block)
-            bytes_.pool, bytes_.size = pool, size
-            return np.ndarray(shape, kind, bytes_, 0, strides)
+            block, _ = pool.take(nbytes)
+            buffer = lent(block)
+            buffer.block = block
+            return np.ndarray(shape, kind, buffer, 0, strides)
 
         return pooled
 
     def view(self, storage: Storage, spec: Spec, offset: int) -> Any:
         """The array over ``storage`` that kernels take; ``offset`` in elements."""
         size = spec.dtype.itemsize
+        if not spec.numel:  # no memory is reached, so the strides do not matter
+            spec, offset = spec_of(tuple(spec.shape), spec.dtype, spec.device), 0
         strides = tuple(s * size for s in spec.strides)
         return self.runtime.view(
             storage.buffer, offset * size, tuple(spec.shape), strides, spec.dtype
@@ -191,7 +201,7 @@ def small_bytes(device: Any) -> int:
         return 0
     seen: dict[int, int] = {}
     for thing in gc.get_objects():
-        if isinstance(thing, Tensor) and thing._spec.device == wanted:
+        if issubclass(type(thing), Tensor) and thing._spec.device == wanted:
             storage, array = thing._storage, thing._array
             if storage is not None:
                 seen[storage.data_ptr()] = storage.nbytes

@@ -1,4 +1,4 @@
-"""Activation layers: elementwise nonlinearities, gates and the softmax family.
+"""Activation layers: elementwise nonlinearities and gates.
 
 Each calls the function of the same name in ``nn.functional``. Meanings follow PyTorch's pages.
 """
@@ -27,7 +27,6 @@ __all__ = [
     "Hardtanh",
     "LeakyReLU",
     "LogSigmoid",
-    "LogSoftmax",
     "Mish",
     "PReLU",
     "RReLU",
@@ -35,9 +34,6 @@ __all__ = [
     "ReLU6",
     "SiLU",
     "Sigmoid",
-    "Softmax",
-    "Softmax2d",
-    "Softmin",
     "Softplus",
     "Softshrink",
     "Softsign",
@@ -115,10 +111,7 @@ class Hardtanh(Module):
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         if max_val <= min_val:
-            raise AssertionError(
-                f"max_val must be larger than min_val, but got min_val={min_val} "
-                f"and max_val={max_val}"
-            )
+            raise AssertionError(f"max_val ({max_val}) must be greater than min_val ({min_val})")
         self.min_val = min_val
         self.max_val = max_val
         self.inplace = inplace
@@ -375,48 +368,3 @@ class PReLU(Module):
 
     def extra_repr(self) -> str:
         return f"num_parameters={self.num_parameters}"
-
-
-class _Softmax(Module):
-    _function: str
-
-    def __init__(self, dim: int | None = None) -> None:
-        super().__init__()
-        self.dim = dim
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The input's shape."""
-        return getattr(F, self._function)(input, self.dim, _stacklevel=5)  # type: ignore[no-any-return]
-
-    def extra_repr(self) -> str:
-        return f"dim={self.dim}"
-
-
-class Softmax(_Softmax):
-    """exp(x) divided by its sum over ``dim``."""
-
-    _function = "softmax"
-
-
-class LogSoftmax(_Softmax):
-    """The logarithm of softmax over ``dim``."""
-
-    _function = "log_softmax"
-
-
-class Softmin(_Softmax):
-    """Softmax of -x over ``dim``."""
-
-    _function = "softmin"
-
-
-class Softmax2d(Module):
-    """Softmax over the channels of (N, C, H, W) or (C, H, W)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The input's shape."""
-        if input.dim() not in (3, 4):
-            raise ValueError(
-                f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead"
-            )
-        return F.softmax(input, -3)

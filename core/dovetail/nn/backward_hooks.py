@@ -30,8 +30,10 @@ def _identity_function() -> Any:
         class BackwardHookFunction(Function):
             @staticmethod
             def forward(ctx: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
-                ctx.mark_non_differentiable(*(t for t in tensors if not t.requires_grad))
-                return tuple(t.view_as(t) for t in tensors)
+                views = tuple(t.view(t.shape) for t in tensors)
+                fixed = (v for v, t in zip(views, tensors, strict=True) if not t.requires_grad)
+                ctx.mark_non_differentiable(*fixed)
+                return views
 
             @staticmethod
             def backward(ctx: Any, *gradients: Any) -> Any:

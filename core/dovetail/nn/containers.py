@@ -10,7 +10,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dovetail.nn.module import Module, indent
+from dovetail.nn.module import Module
+from dovetail.nn.text import indent
 
 if TYPE_CHECKING:
     from collections.abc import ItemsView, Iterator, KeysView, ValuesView
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound="Sequential")
     L = TypeVar("L", bound="ModuleList")
 
-__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Sequential", "pairs"]
 
 
 class _Listed(Module):
@@ -296,6 +297,7 @@ class ModuleDict(Module):
                 "ModuleDict.update should be called with an iterable of key/value pairs, "
                 f"but got {type(modules).__name__}"
             )
-        is_mapping = isinstance(modules, (Mapping, ModuleDict))
-        for key, module in modules.items() if is_mapping else pairs("ModuleDict", modules):
+        if isinstance(modules, (Mapping, ModuleDict)):
+            modules = modules.items()
+        for key, module in pairs("ModuleDict", modules):
             self[key] = module

@@ -108,7 +108,7 @@ class _ConvNd(Module):
             elif self.padding == "valid":
                 sides += [0, 0]
             else:
-                sides += [self.padding[i], self.padding[i]]
+                sides += [int(self.padding[i])] * 2
         return sides
 
     def extra_repr(self) -> str:
@@ -189,7 +189,7 @@ class _Conv(_ConvNd):
         return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        padding = self.padding
+        padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._edge_padding(), mode=self.padding_mode)
             padding = 0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dovetail.nn.module import Module
 
 __all__ = [
+    "HookedCall",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
@@ -26,6 +27,7 @@ __all__ = [
     "register_module_full_backward_pre_hook",
     "register_module_module_registration_hook",
     "register_module_parameter_registration_hook",
+    "registered",
 ]
 
 Table = OrderedDict  # id of the hook -> the hook; an OrderedDict because handles hold it weakly

@@ -11,7 +11,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from dovetail.nn import conversion, hooks, state, traversal
-from dovetail.nn.parameter import Buffer, Parameter
+from dovetail.nn.parameter import Buffer, Parameter, clear_gradient
+from dovetail.nn.text import indent, typename
 from dovetail.tensor import Tensor
 from dovetail.utils.hooks import RemovableHandle, add_hook
 
@@ -36,21 +37,6 @@ _HOOK_TABLES = (
     "_load_state_dict_pre_hooks",
     "_load_state_dict_post_hooks",
 )
-
-
-def typename(value: Any) -> str:
-    """The name of a value's type as PyTorch prints it (``torch.FloatTensor``, ``int``, …)."""
-    if isinstance(value, Tensor):
-        return str(value.type())
-    cls = value if isinstance(value, type) else type(value)
-    owner = cls.__module__
-    return cls.__qualname__ if owner in ("builtins", None) else f"{owner}.{cls.__qualname__}"
-
-
-def indent(text: str, spaces: int) -> str:
-    """``text`` with every line but the first moved right; blank lines stay empty."""
-    first, *rest = text.split("\n")
-    return "\n".join([first, *(" " * spaces + line if line.strip() else "" for line in rest)])
 
 
 class Module:
@@ -410,15 +396,3 @@ class Module:
     bfloat16 = conversion.to_bfloat16
     type = conversion.to_type
     _apply = conversion.apply_to_tensors
-
-
-def clear_gradient(tensor: Tensor, set_to_none: bool) -> None:
-    """Drop a tensor's gradient, or fill it with zeros, cut off from any graph."""
-    if tensor.grad is None:
-        return
-    if set_to_none:
-        tensor.grad = None
-    elif tensor.grad.grad_fn is not None:
-        tensor.grad.detach_().zero_()
-    else:
-        tensor.grad.requires_grad_(False).zero_()

@@ -12,7 +12,7 @@ from dovetail.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Buffer", "Parameter"]
+__all__ = ["Buffer", "Parameter", "clear_gradient"]
 
 
 def _empty() -> Tensor:
@@ -93,3 +93,15 @@ class Buffer(metaclass=_BufferType):
         buffer.persistent = persistent  # type: ignore[attr-defined]
         buffer._is_buffer = True  # type: ignore[attr-defined]
         return buffer
+
+
+def clear_gradient(tensor: Tensor, set_to_none: bool) -> None:
+    """Drop a tensor's gradient, or fill it with zeros, cut off from any graph."""
+    if tensor.grad is None:
+        return
+    if set_to_none:
+        tensor.grad = None
+    elif tensor.grad.grad_fn is not None:
+        tensor.grad.detach_().zero_()
+    else:
+        tensor.grad.requires_grad_(False).zero_()

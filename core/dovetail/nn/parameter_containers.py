@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.nn.containers import pairs
-from dovetail.nn.module import Module, typename
+from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
+from dovetail.nn.text import typename
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 
     from dovetail.nn.module import Module
 
-__all__ = ["IncompatibleKeys", "load_state_dict", "state_dict"]
+__all__ = [
+    "IncompatibleKeys",
+    "get_extra_state",
+    "load_from_state_dict",
+    "load_state_dict",
+    "register_load_pre_hook",
+    "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook",
+    "register_state_dict_hook",
+    "register_state_dict_post_hook",
+    "register_state_dict_pre_hook",
+    "save_to_state_dict",
+    "set_extra_state",
+    "state_dict",
+]
 
 _EXTRA_STATE = "_extra_state"
 
@@ -39,7 +53,7 @@ class IncompatibleKeys(_Keys):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys!r}, "
+            f"_IncompatibleKeys(missing_keys={self.missing_keys!r}, "
             f"unexpected_keys={self.unexpected_keys!r})"
         )
 

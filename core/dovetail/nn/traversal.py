@@ -25,6 +25,7 @@ __all__ = [
     "modules",
     "named_buffers",
     "named_children",
+    "named_members",
     "named_modules",
     "named_parameters",
     "parameters",

@@ -11,11 +11,17 @@ from dovetail.ops.schema import REGISTRY
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
 FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "activation",
+    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "reduce", "contract", "products", "einsum", "joining",
+    "shape", "triangle", "padding", "index", "rows", "indexing", "activation",
+    "softmax", "loss", "classification", "norm", "conv", "pool", "adaptive_pool",
 )  # fmt: skip
 
 for _family in FAMILIES:
     importlib.import_module(f"dovetail.ops.{_family}")
+
+# Operators are plain attributes: found in 40 ns, and ``ops.softmax`` is the operator, not its file.
+globals().update({name: op.function for name, op in REGISTRY.items() if op.function is not None})
+globals().update(FUNCTIONS)
 
 
 def __getattr__(name: str) -> Any:

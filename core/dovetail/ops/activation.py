@@ -200,7 +200,8 @@ def _elu_reference(x: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: 
 @_backward("elu_backward")
 def elu_backward(grad: Any, input: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
     """The gradient of ``elu`` at ``input``."""
-    low = grad * (input.minimum(0) * input_scale).exp() * (alpha * scale * input_scale)
+    low = ops.where(input < 0, input, 0.0)  # the other half could overflow
+    low = grad * (low * input_scale).exp() * (alpha * scale * input_scale)
     return ops.where(input <= 0, low, grad * scale)
 
 
@@ -277,9 +278,7 @@ elementwise(
     rule=to_float,
     accepts=(*NUMBER, d.bool_, *d.COMPLEX),
     gradient=lambda g, out: (
-        g * ((1 - out) * out).conj()
-        if out.dtype.is_complex
-        else ops.sigmoid_backward(g, out)
+        g * ((1 - out) * out).conj() if out.dtype.is_complex else ops.sigmoid_backward(g, out)
     ),
     decompose=lambda input: 1 / ((-input).exp() + 1),
     compute=d.float32,
@@ -566,16 +565,14 @@ def softsign(input: Any) -> Any:
 
 def _prelu_prepare(input: Any, weight: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if not hasattr(weight, "_spec"):
-        raise TypeError(
-            f"prelu(): argument 'weight' must be Tensor, not {type(weight).__name__}"
-        )
+        raise TypeError(f"prelu(): argument 'weight' must be Tensor, not {type(weight).__name__}")
     if input.dtype is not weight.dtype:
-        raise RuntimeError("prelu: Type promoting not supported. Got "
-                           f"{input.dtype} and {weight.dtype}")
+        raise RuntimeError(
+            f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}"
+        )
     if weight.ndim > 1:
         raise RuntimeError(
-            "prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = "
-            f"{weight.ndim}"
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}"
         )
     if weight.numel() != 1:
         if input.ndim == 0:
@@ -603,7 +600,13 @@ def _prelu_reference(x: Any, weight: Any) -> Any:
     reference=_prelu_reference,
     samples=lambda rng, dtype: [
         Sample((draw(rng, shape, dtype, -4, 4), draw(rng, weight, dtype, 0, 1)))
-        for shape, weight in (((3, 5), (5,)), ((2, 3, 4), (3,)), ((7,), (1,)), ((), ()), ((0, 3), (3,)))
+        for shape, weight in (
+            ((3, 5), (5,)),
+            ((2, 3, 4), (3,)),
+            ((7,), (1,)),
+            ((), ()),
+            ((0, 3), (3,)),
+        )
     ],
 )
 def prelu(input: Any, weight: Any) -> Any:

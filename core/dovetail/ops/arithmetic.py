@@ -10,8 +10,12 @@ import dovetail.dtypes as d
 from dovetail.ops import expose
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
 from dovetail.ops.schema import Facts
+from dovetail.tensor import Tensor
 
-__all__: list[str] = []
+__all__ = ["PLAIN"]
+
+PLAIN: dict[str, tuple[Any, Any]] = {}
+"""The two-operand function and in-place method of operators that also take ``alpha``."""
 
 inf, nan = float("inf"), float("nan")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
@@ -33,6 +37,8 @@ add = elementwise(
     required=True,
     doc="Sum of two tensors, broadcast: ``input + alpha * other``.",
 )
+
+
 def _sub_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
     kinds = [f if isinstance(f, type) else f.dtype for f in operands if f is not None]
     if kinds.count(d.bool_) + kinds.count(bool) == 2:
@@ -61,10 +67,11 @@ sub = elementwise(
     required=True,
     doc="Difference of two tensors, broadcast: ``input - alpha * other``.",
 )
-mul = elementwise(
+elementwise(
     "mul",
     inputs=TWO,
-    gradient={
+    gradient={"input": lambda g, other: g * other, "other": lambda g, input: g * input},
+    complex_gradient={
         "input": lambda g, other: g * _conj(other),
         "other": lambda g, input: g * _conj(input),
     },
@@ -76,7 +83,7 @@ mul = elementwise(
     doc="Product of two tensors, elementwise, broadcast.",
     aliases=("multiply",),
 )
-div = elementwise(
+elementwise(
     "div",
     inputs=TWO,
     rule=to_float,
@@ -91,7 +98,7 @@ div = elementwise(
     required=True,
     doc="True quotient of two tensors, broadcast; integers become the default float.",
 )
-floor_divide = elementwise(
+elementwise(
     "floor_divide",
     inputs=TWO,
     gradient=None,
@@ -101,7 +108,7 @@ floor_divide = elementwise(
     required=True,
     doc="Quotient rounded towards minus infinity.",
 )
-remainder = elementwise(
+elementwise(
     "remainder",
     inputs=TWO,
     gradient={
@@ -142,14 +149,9 @@ def _pow_exponent_gradient(g: Any, input: Any, other: Any, out: Any) -> Any:
     return g * ops.where(((input == 0) & (other >= 0)), 0.0, slope)
 
 
-def _pow_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
-    return same(operands)
-
-
-pow = elementwise(
+elementwise(
     "pow",
     inputs=TWO,
-    rule=_pow_rule,
     gradient={"input": _pow_base_gradient, "other": _pow_exponent_gradient},
     accepts=d.NUMBER,
     reference=np.power,
@@ -158,7 +160,7 @@ pow = elementwise(
     required=True,
     doc="``input`` to the power of ``other``.",
 )
-neg = elementwise(
+elementwise(
     "neg",
     accepts=d.NUMBER,
     gradient=lambda g: -g,
@@ -170,7 +172,7 @@ neg = elementwise(
     doc="``-input``.",
     aliases=("negative",),
 )
-atan2 = elementwise(
+elementwise(
     "atan2",
     inputs=TWO,
     rule=to_float,
@@ -193,7 +195,7 @@ def _abs_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
     return kind, kind.to_real()
 
 
-abs = elementwise(
+elementwise(
     "abs",
     rule=_abs_rule,
     accepts=d.NUMBER,
@@ -206,30 +208,40 @@ abs = elementwise(
     doc="Absolute value; its gradient at 0 is 0.",
     aliases=("absolute",),
 )
-sign = elementwise(
+elementwise(
     "sign",
     accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
     gradient=lambda g: g * 0,
     decompose=lambda input: (
-        input if input.dtype is d.bool_ else (input > 0).to(input.dtype) - (input < 0).to(input.dtype)
+        input
+        if input.dtype is d.bool_
+        else (input > 0).to(input.dtype) - (input < 0).to(input.dtype)
     ),
-    reference=np.sign,
+    reference=lambda x: x if x.dtype == np.bool_ else np.sign(x),
     samples=uniform(-5, 5),
     special=(0.0, 1.0, -1.0, inf, -inf),
     doc="-1, 0 or 1; 0 for NaN.",
 )
-sgn = elementwise(
+elementwise(
     "sgn",
     gradient=None,
     decompose=lambda input: (
         (input / input.abs()).masked_fill(input == 0, 0) if input.dtype.is_complex else input.sign()
     ),
-    reference=np.sign,
+    reference=lambda x: x if x.dtype == np.bool_ else np.sign(x),
     samples=uniform(-5, 5),
     doc="As ``sign``; for complex numbers, the unit number of the same angle.",
 )
-square = elementwise(
+
+
+def _whole_if_bool(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
+    kind, _ = same(operands)
+    return (d.int64, d.int64) if kind is d.bool_ else (kind, kind)
+
+
+elementwise(
     "square",
+    rule=_whole_if_bool,
     gradient=lambda g, input: g * (_conj(input) * 2),
     decompose=lambda input: input * input,
     reference=np.square,
@@ -237,7 +249,7 @@ square = elementwise(
     special=SPECIAL,
     doc="``input * input``.",
 )
-reciprocal = elementwise(
+elementwise(
     "reciprocal",
     rule=to_float,
     gradient=lambda g, out: -g * _conj(out * out),
@@ -255,23 +267,23 @@ def _with_alpha(op: Any) -> None:
 
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
         if alpha != 1:
-            other = mul.function(other, alpha) if hasattr(other, "_spec") else other * alpha
+            other = other * alpha
         return plain(input, other, out=out)
 
-    function.__doc__ = op.function.__doc__
+    function.__doc__ = op.function.__doc__ if op.function else None
     in_place = expose.inplace_elementwise(op, plain)
 
     def method(self: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha != 1:
-            other = mul.function(other, alpha) if hasattr(other, "_spec") else other * alpha
+            other = other * alpha
         return in_place(self, other)
 
     method.__doc__ = in_place.__doc__
     extra = {"add": (), "sub": ("subtract",)}[op.name]
     expose.attach(op, function, aliases=extra)
     for name in (op.name, *extra):
-        setattr(expose.Tensor, name + "_", method)
-    expose.Tensor._plain = {**getattr(expose.Tensor, "_plain", {}), op.name: (plain, in_place)}  # type: ignore[attr-defined]
+        setattr(Tensor, name + "_", method)
+    PLAIN[op.name] = (plain, in_place)
 
 
 _with_alpha(add)

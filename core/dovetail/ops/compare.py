@@ -36,7 +36,9 @@ def _compare(name: str, reference: Any, doc: str, **fields: Any) -> None:
 
 
 _compare("eq", np.equal, "Whether ``input == other``, elementwise.", required=True)
-_compare("lt", np.less, "Whether ``input < other``.", required=True, accepts=REAL, aliases=("less",))
+_compare(
+    "lt", np.less, "Whether ``input < other``.", required=True, accepts=REAL, aliases=("less",)
+)
 _compare(
     "le", np.less_equal, "Whether ``input <= other``.",
     required=True, accepts=REAL, aliases=("less_equal",),
@@ -255,8 +257,19 @@ def _clamp_gradient(g: Any, input: Any, min: Any, max: Any, needs: Any) -> tuple
     from dovetail import ops
 
     # where min > max everything is max, so min's share goes to max
-    low = below if above is None or below is None else below & (min <= max if hasattr(min, "_spec") or hasattr(max, "_spec") else bool(min <= max))
-    high = above if below is None else above | (below & above.logical_not() & (low.logical_not())) if above is not None else None
+    low = (
+        below
+        if above is None or below is None
+        else below
+        & (min <= max if hasattr(min, "_spec") or hasattr(max, "_spec") else bool(min <= max))
+    )
+    high = (
+        above
+        if below is None
+        else above | (below & above.logical_not() & (low.logical_not()))
+        if above is not None
+        else None
+    )
     return (
         ops.where(inside, g, 0.0) if needs[0] else None,
         ops.where(low, g, 0.0) if needs[1] else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 import dovetail.dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
@@ -155,9 +154,7 @@ def is_contiguous(input: Tensor, memory_format: memory_format = contiguous_forma
         return spec.is_contiguous
     strides = format_strides(tuple(spec.shape), memory_format)
     assert strides is not None
-    return all(
-        n == 1 or a == b for n, a, b in zip(spec.shape, spec.strides, strides, strict=True)
-    )
+    return all(n == 1 or a == b for n, a, b in zip(spec.shape, spec.strides, strides, strict=True))
 
 
 def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool, bool, Any]:
@@ -202,9 +199,9 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     device, dtype, _, copy, form = _parse_to(args, kwargs)
     target = spec.device if device is None else resolve(device)
     dtype = dtype or spec.dtype
-    if dtype is spec.dtype and target is spec.device and not copy:
-        if form is None or form is preserve_format or is_contiguous(input, form):
-            return input
+    stays = form is None or form is preserve_format or is_contiguous(input, form)
+    if dtype is spec.dtype and target is spec.device and stays and not copy:
+        return input
     return copied(input, target_spec(spec, form, dtype, target))
 
 
@@ -216,9 +213,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
         return input
     lead = len(have) - len(shape)
     if lead < 0 or any(m not in (1, n) for n, m in zip(have[lead:], shape, strict=True)):
-        raise RuntimeError(
-            f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}."
-        )
+        raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
     dims = (
         *range(lead),
         *[lead + i for i, n in enumerate(shape) if n == 1 and have[lead + i] != 1],
@@ -275,7 +270,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
                 f"{value.ndim} dimensions."
             )
         return copy_(self, value)
-    check_writable(self, "fill_")
+    check_writable(self, "fill_", each_once=False)
     from dovetail.factories import fill_raw
 
     storage = storage_of(self)
@@ -419,4 +414,3 @@ for _name, _kind in (
     _convert.__doc__ = f"As {_kind.name}."
     _convert.__name__ = _name
     setattr(Tensor, _name, _convert)
-

@@ -14,12 +14,15 @@ from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable, note_write, rebase
 from dovetail.dispatch import NUMBERS, call, type_name
-from dovetail.ops.schema import OpDef
+from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.promotion import can_cast
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["FUNCTIONS", "attach", "binary_function", "inplace_method", "unary_function", "with_out"]
+__all__ = [
+    "FUNCTIONS", "attach", "binary_function", "inplace_method", "operator", "publish",
+    "unary_function", "with_out",
+]  # fmt: skip
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """Public functions by name; ``dovetail`` takes its namespace from here."""
@@ -105,9 +108,7 @@ def finish(name: str, result: Any, out: Any) -> Any:
             f"{type_name(out._spec.dtype)}"
         )
     if out._spec.device is not result._spec.device:
-        raise RuntimeError(
-            f"{name}: out must be on {result._spec.device}, got {out._spec.device}"
-        )
+        raise RuntimeError(f"{name}: out must be on {result._spec.device}, got {out._spec.device}")
     if out._spec.shape != result._spec.shape:
         resize(name, out, tuple(result._spec.shape))
     raw.copy(result, out)
@@ -146,6 +147,8 @@ def with_out(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """``x.name_(…)``: the function's result written into ``x``."""
     label = name + "_"
+    op = REGISTRY.get(name)
+    saves_input = op is None or _saves_first(op)
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         check_writable(self, label)
@@ -156,7 +159,8 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
         )
         source = self
         if recording:
-            source = self._alias()
+            # What backward needs of the old values must not be overwritten.
+            source = raw.cast(self, self._spec.dense()) if saves_input else self._alias()
             source._node = self._node
         result = function(source, *args, **kwargs)
         write_back(self, result, label, recording)
@@ -166,6 +170,15 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
     method.__qualname__ = f"Tensor.{label}"
     method.__doc__ = f"In-place version of :func:`dovetail.{name}`."
     return method
+
+
+def _saves_first(op: OpDef) -> bool:
+    """Whether the recorded graph may hold the first input: a gradient asks for it, or none is given."""
+    gradient = op.gradient
+    if gradient is None:
+        return op.decompose is not None
+    functions = gradient.values() if isinstance(gradient, dict) else (gradient,)
+    return any(op.inputs[0] in op.parameter_names(f) for f in functions if f is not None)
 
 
 def write_back(target: Tensor, result: Tensor, label: str, recording: bool) -> None:
@@ -214,7 +227,7 @@ def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[...
             if write is None:
                 write = op.writes[key] = writer(op, self, args) or False
             if write and not any(
-                a._node is not None and mode.grad or _overlaps(self, a)
+                (a._node is not None and mode.grad) or _overlaps(self, a)
                 for a in args
                 if isinstance(a, Tensor)
             ):
@@ -279,18 +292,35 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     ]
     kernel = bind_kernel(entry, call_facts)
     host = state.host_arrays
+    if host and isinstance(kernel, np.ufunc) and len(args) == 1 and prepared[0] is None:
+        return _ufunc_writer(kernel)
 
     def write(x: Tensor, *args: Any) -> None:
         target = x._materialize()
-        rest = [
-            (a._materialize() if isinstance(a, Tensor) else a) if p is None else p(a)
-            for p, a in zip(prepared, args, strict=True)
-        ]
+        held = [a if p is None else p(a) for p, a in zip(prepared, args, strict=True)]
+        rest = [a._materialize() if isinstance(a, Tensor) else a for a in held]
         if host:
             with np.errstate(all="ignore"):
                 kernel(target, *rest, target)
         else:
             kernel(target, *rest, target)
+
+    return write
+
+
+def _ufunc_writer(kernel: Any) -> Callable[..., Any]:
+    def write(x: Tensor, a: Tensor) -> None:
+        target = x._array
+        if target is None:
+            target = x._materialize()
+        other = a._array
+        if other is None:
+            other = a._materialize()
+        # A ufunc reports overflow and the like after it has written everything.
+        try:
+            kernel(target, other, target)
+        except (RuntimeWarning, FloatingPointError):  # noqa: SIM105 (costs nothing when unused)
+            pass
 
     return write
 
@@ -321,3 +351,30 @@ def attach(
             setattr(Tensor, name + "_", method)
             FUNCTIONS.setdefault(name + "_", method)
     return public
+
+
+def operator(
+    op: OpDef, *, out: bool = False, aliases: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator form of :func:`attach`: the function below is the operator's public one."""
+    return lambda function: attach(op, function, out=out, aliases=aliases)
+
+
+def publish(
+    *aliases: str, method: bool = True, inplace: bool = False, out: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Publish a function that only puts operators together, so that it needs no record."""
+
+    def define(function: Callable[..., Any]) -> Callable[..., Any]:
+        public = with_out(function.__name__, function) if out else function
+        for name in (function.__name__, *aliases):
+            FUNCTIONS[name] = public
+            if method:
+                setattr(Tensor, name, function)
+            if inplace:
+                written = inplace_method(name, function)
+                setattr(Tensor, name + "_", written)
+                FUNCTIONS.setdefault(name + "_", written)
+        return function
+
+    return define

@@ -87,7 +87,9 @@ def logical(operands: tuple[Facts, ...]) -> tuple[DType, DType]:
     return same(operands)
 
 
-def elementwise_infer(name: str, rule: Callable[..., tuple[DType, DType]]) -> Callable[..., Inferred]:
+def elementwise_infer(
+    name: str, rule: Callable[..., tuple[DType, DType]]
+) -> Callable[..., Inferred]:
     """The shape and dtype rule of an operator that broadcasts."""
 
     def infer(*facts: Facts, **attributes: Any) -> Inferred:
@@ -131,8 +133,7 @@ def pairs(
 
     def samples(rng: np.random.Generator, dtype: DType) -> list[Sample]:
         return [
-            Sample((draw(rng, a, dtype, low, high), draw(rng, b, dtype, *second)))
-            for a, b in PAIRS
+            Sample((draw(rng, a, dtype, low, high), draw(rng, b, dtype, *second))) for a, b in PAIRS
         ]
 
     return samples
@@ -159,13 +160,12 @@ def draw(
 ) -> np.ndarray:
     """Random values of a dtype in an interval."""
     if dtype is d.bool_:
-        return rng.random(shape) < 0.5
+        return np.asarray(rng.random(shape) < 0.5)
     if dtype.category == 1:
         low = max(low, 0) if not dtype.is_signed else low
         bounds = np.ceil(low), np.floor(high) + 1
-        return rng.integers(int(bounds[0]), int(max(bounds[1], bounds[0] + 1)), shape).astype(
-            dtype.numpy
-        )
+        whole = rng.integers(int(bounds[0]), int(max(bounds[1], bounds[0] + 1)), shape)
+        return np.asarray(whole).astype(dtype.numpy)
     values = rng.uniform(low, high, shape)
     if dtype.is_complex:
         values = values + 1j * rng.uniform(low, high, shape)
@@ -183,6 +183,7 @@ def elementwise(
     rule: Callable[..., tuple[DType, DType]] = same,
     accepts: tuple[DType, ...] = d.ALL,
     gradient: Any = None,
+    complex_gradient: Any = None,
     decompose: Callable[..., Any] | None = None,
     compute: DType | None = None,
     reference: Callable[..., Any] | None = None,
@@ -208,6 +209,7 @@ def elementwise(
         inputs=inputs,
         infer=elementwise_infer(name, rule),
         gradient=gradient,
+        complex_gradient=complex_gradient,
         decompose=decompose,
         compute=compute,
         accepts=accepts,

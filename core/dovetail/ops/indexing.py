@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail.dispatch import call
 from dovetail.ops.families import broadcast_shapes, composite, draw
 from dovetail.ops.schema import REGISTRY, Facts, Inferred, Sample
 from dovetail.spec import Spec
@@ -53,7 +54,7 @@ def _rows(x: Any, dim: int, count: int) -> Any:
 
 
 def _spread(index: Any, rows: Any) -> Any:
-    """A flat index as long as its rows are wide, as ``gather`` and ``scatter`` want it."""
+    """A flat index repeated over whole rows, as ``scatter`` wants it."""
     return index.reshape(1, index.numel(), 1).expand(rows.shape[0], index.numel(), rows.shape[2])
 
 
@@ -139,7 +140,7 @@ def index(input: Any, index: Any, dim: int, count: int) -> Any:
     """
     rows = _rows(input, dim, count)
     shape = _selected_shape(input._spec, index._spec, dim, count)
-    return rows.gather(1, _spread(index, rows)).reshape(shape)
+    return call(REGISTRY["index_select"], (rows, index.reshape(-1)), (1,)).reshape(shape)
 
 
 @composite(
@@ -175,9 +176,9 @@ def index_put(input: Any, index: Any, values: Any, dim: int, count: int, accumul
     rows = _rows(input, dim, count)
     shape = _selected_shape(input._spec, index._spec, dim, count)
     wide = values.expand(shape).reshape(rows.shape[0], index.numel(), rows.shape[2])
-    write = rows.scatter_add if accumulate else rows.scatter
-    return write(1, _spread(index, rows), wide).reshape(input.shape)
+    write = REGISTRY["scatter_add" if accumulate else "scatter"]
+    return call(write, (rows, _spread(index, rows), wide), (1,)).reshape(input.shape)
 
 
-_index = index  # the gradients above have a parameter of that name
+_index: Any = index  # the gradients above have a parameter of that name
 INDEX, INDEX_PUT = REGISTRY["index"], REGISTRY["index_put"]

@@ -108,6 +108,7 @@ class OpDef:
         gradient: per input name, a function whose parameter names say what it needs: ``g`` (the
             output's gradient), input names, ``out``/``outs``, attribute names. Or one function of
             that kind that returns a tuple for all inputs, and may ask for ``needs``.
+        complex_gradient: the same for calls with complex inputs, where it differs.
         differentiable: outputs that a gradient flows through (by position).
         decompose: the operator in terms of others, ``decompose(*inputs, **attributes)``.
         compute: the dtype that half and bfloat16 inputs are decomposed in (None: their own).
@@ -123,6 +124,8 @@ class OpDef:
         method: ``x.name()`` exists.
         public: ``dovetail.name`` exists.
         function: the public function, once made.
+        node_name: ``node_name(*facts, **attributes)``: what its node is called, where that is not
+            the operator's name (``linear`` prints as ``AddmmBackward0``).
     """
 
     name: str
@@ -133,6 +136,7 @@ class OpDef:
     outputs: int = 1
     infer: Callable[..., Inferred] | None = None
     gradient: Any = None
+    complex_gradient: Any = None
     differentiable: tuple[int, ...] = (0,)
     decompose: Callable[..., Any] | None = None
     compute: dtype | None = None
@@ -148,6 +152,7 @@ class OpDef:
     method: bool = True
     public: bool = True
     function: Callable[..., Any] | None = None
+    node_name: Callable[..., str] | None = None
     plans: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     writes: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
 

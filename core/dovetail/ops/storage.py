@@ -1,4 +1,4 @@
-"""The four storage primitives: fill, copy, arange, random_bits. Kernels only; factories use them."""
+"""The four storage primitives: fill, copy, arange, random_bits; factories use them."""
 
 from __future__ import annotations
 

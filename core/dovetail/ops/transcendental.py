@@ -121,6 +121,24 @@ _float(
 
 # trigonometry
 
+tanh_backward: Any = elementwise(
+    "tanh_backward",
+    inputs=("grad_output", "output"),
+    gradient={
+        "grad_output": lambda g, output: tanh_backward(g, output),
+        "output": lambda g, grad_output, output: g * (grad_output * output * -2),
+    },
+    complex_gradient={
+        "grad_output": lambda g, output: g * (1 - output * output),
+        "output": lambda g, grad_output, output: g * _conj(grad_output) * output.conj() * -2,
+    },
+    decompose=lambda grad_output, output: grad_output * _conj(1 - output * output),
+    method=False,
+    public=False,
+    inplace=False,
+    doc="The gradient of tanh, from its output.",
+).function
+
 _float(
     "sin",
     gradient=lambda g, input: g * _conj(input.cos()),
@@ -139,7 +157,7 @@ _float(
 )
 _float(
     "tanh",
-    gradient=lambda g, out: g * _conj(1 - out * out),
+    gradient=lambda g, out: tanh_backward(g, out),
     reference=np.tanh,
     samples=uniform(-4, 4),
     required=True,

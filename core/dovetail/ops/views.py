@@ -1,7 +1,7 @@
 """Views: other shapes and strides over the same memory. No kernel runs; aliasing is the core's.
 
-A view operator is a rule from a Spec to (shape, strides, offset). Its gradient is the same view of a
-zero tensor, written with the incoming gradient, unless the record gives a cheaper one.
+A view operator is a rule from a Spec to (shape, strides, offset). Its gradient is the same view of
+a zero tensor, written with the incoming gradient, unless the record gives a cheaper one.
 """
 
 from __future__ import annotations
@@ -227,9 +227,7 @@ def _view_backward(g: Tensor, *, op: str, arguments: tuple[Any, ...], shape: Any
 
 
 VIEW_BACKWARD.decompose = _view_backward
-VIEW_BACKWARD.infer = lambda spec, op, arguments, shape: Inferred(
-    (None,), ((shape, spec.dtype),)
-)
+VIEW_BACKWARD.infer = lambda spec, op, arguments, shape: Inferred((None,), ((shape, spec.dtype),))
 VIEW_BACKWARD.gradient = {
     "input": lambda g, op, arguments: apply_view(register_view(op), g, arguments)
 }
@@ -296,9 +294,7 @@ def viewed_strides(spec: Spec, shape: tuple[int, ...]) -> tuple[int, ...] | None
     chunk, step, numel = 1, spec.strides[-1], 1
     for i in range(spec.ndim - 1, -1, -1):
         numel *= spec.shape[i]
-        joins = i > 0 and (
-            spec.shape[i - 1] == 1 or spec.strides[i - 1] == numel * step
-        )
+        joins = i > 0 and (spec.shape[i - 1] == 1 or spec.strides[i - 1] == numel * step)
         if joins:
             continue
         chunk = 1
@@ -391,9 +387,7 @@ def t(spec: Spec) -> Any:
         RuntimeError: more than two dims.
     """
     if spec.ndim > 2:
-        raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {spec.ndim}D"
-        )
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {spec.ndim}D")
     return tuple(spec.shape[::-1]), spec.strides[::-1], 0
 
 
@@ -438,8 +432,7 @@ def expand(spec: Spec, shape: tuple[int, ...]) -> Any:
     """Dims of size 1 (and new leading dims) repeated without copying; -1 keeps a size."""
     lead = len(shape) - spec.ndim
     strides = (0,) * lead + tuple(
-        s if n == m else 0
-        for n, s, m in zip(spec.shape, spec.strides, shape[lead:], strict=True)
+        s if n == m else 0 for n, s, m in zip(spec.shape, spec.strides, shape[lead:], strict=True)
     )
     return shape, strides, 0
 
@@ -508,9 +501,7 @@ def _narrow_prepare(spec: Spec, dim: int, start: Any, length: int) -> tuple[Any,
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if start + length > n:
-        raise RuntimeError(
-            f"start ({start}) + length ({length}) exceeds dimension size ({n})."
-        )
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
     return dim, start, length
 
 
@@ -626,9 +617,7 @@ def _strided(
     return size, stride, offset
 
 
-def as_strided(
-    input: Tensor, size: Any, stride: Any, storage_offset: int | None = None
-) -> Tensor:
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """Any shape and strides over the input's storage; ``storage_offset`` counts from its start.
 
     Raises:

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import dovetail
-from dovetail.nn.module import clear_gradient, typename
+from dovetail.nn.parameter import clear_gradient
+from dovetail.nn.text import typename
 from dovetail.tensor import Tensor
 from dovetail.utils.hooks import RemovableHandle, add_hook
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Optimizer",
+    "check_flags",
+    "check_lr",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
     "required",
@@ -330,11 +333,11 @@ class Optimizer:
         return add_hook(getattr(self, f"_optimizer_{event}_hooks"), hook, prepend=prepend)
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        text = f"{type(self).__name__} ("
         for i, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {i}")
-            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
-        return "\n".join([*lines, ")"])
+            options = (f"    {name}: {group[name]}\n" for name in sorted(group) if name != "params")
+            text += f"\nParameter Group {i}\n" + "".join(options)
+        return text + ")"
 
 
 def _matched(value: Any, parameter: Tensor, group: dict[str, Any], key: Any = None) -> Any:

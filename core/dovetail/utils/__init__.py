@@ -1,5 +1,5 @@
-"""Tools around training: ``utils.data`` loads data, ``utils.hooks`` holds hook handles."""
+"""Tools around training: ``data`` loads it, ``checkpoint`` saves memory, ``hooks`` has handles."""
 
-from dovetail.utils import data, hooks
+from dovetail.utils import checkpoint, data, hooks
 
-__all__ = ["data", "hooks"]
+__all__ = ["checkpoint", "data", "hooks"]

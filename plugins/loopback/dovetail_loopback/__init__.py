@@ -11,10 +11,13 @@ __version__ = "0.1.0"
 
 
 def backend(
-    layout: Layout | None = None, memory: int | None = None, devices: int | None = None
+    layout: Layout | None = None,
+    memory: int | None = None,
+    devices: int | None = None,
+    caching: bool | None = None,
 ) -> Backend:
     """A loopback backend; what is not given comes from the environment (see the README)."""
-    runtime = LoopbackRuntime(layout=layout, memory=memory, devices=devices)
+    runtime = LoopbackRuntime(layout, memory, devices, caching)
     return Backend(runtime, version=__version__, contract=(1, 0))
 
 

@@ -22,6 +22,9 @@ from dovetail_loopback.kernels import forwarding_table
 
 __all__ = ["LoopbackRuntime"]
 
+FRESH, FREED = 0xA5, 0xDD
+"""What unwritten and freed bytes hold."""
+
 LAYOUTS = ("strided", "broadcast", "contiguous")
 
 
@@ -32,6 +35,8 @@ class LoopbackRuntime(Runtime):
         layout: what the kernels accept (DOVETAIL_LOOPBACK_LAYOUT).
         memory: bytes of each device, None for no limit (DOVETAIL_LOOPBACK_MEMORY).
         devices: how many there are (DOVETAIL_LOOPBACK_DEVICES).
+        caching: let the core keep freed blocks; without, a freed block is overwritten at once, so
+            that using it afterwards shows (DOVETAIL_LOOPBACK_CACHING=0|1).
 
     Raises:
         ValueError: a setting has no meaning.
@@ -42,6 +47,7 @@ class LoopbackRuntime(Runtime):
         layout: Layout | None = None,
         memory: int | None = None,
         devices: int | None = None,
+        caching: bool | None = None,
     ) -> None:
         chosen = layout or os.environ.get("DOVETAIL_LOOPBACK_LAYOUT") or "strided"
         if chosen not in LAYOUTS:
@@ -51,6 +57,7 @@ class LoopbackRuntime(Runtime):
         self.layout: Layout = chosen  # type: ignore[assignment]
         self.memory = _number("DOVETAIL_LOOPBACK_MEMORY", memory, None)
         self.devices = _number("DOVETAIL_LOOPBACK_DEVICES", devices, 2)
+        self.caching = bool(_number("DOVETAIL_LOOPBACK_CACHING", caching, 1))
         self._blocks: dict[int, tuple[np.ndarray, int]] = {}
         self._handles = itertools.count(0x1000)
         self._used: dict[int, int] = {}
@@ -85,7 +92,7 @@ class LoopbackRuntime(Runtime):
                 )
             handle = next(self._handles)
             self._used[index] = used + nbytes
-            self._blocks[handle] = (np.full(nbytes, 0xA5, np.uint8), index)
+            self._blocks[handle] = (np.full(nbytes, FRESH, np.uint8), index)
         return handle
 
     def free(self, buffer: int) -> None:
@@ -95,6 +102,7 @@ class LoopbackRuntime(Runtime):
                 return
             block, index = self._blocks.pop(buffer)
             self._used[index] -= block.nbytes
+            block.fill(FREED)
 
     def _bytes(self, buffer: int) -> tuple[np.ndarray, int]:
         assert type(buffer) is int, f"not a handle: {buffer!r}"

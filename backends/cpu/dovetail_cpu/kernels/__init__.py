@@ -8,7 +8,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("storage", "elementwise", "reduce", "scan", "order", "index", "random", "contract",
+FAMILIES = ("storage", "elementwise", "reduce", "scan", "order", "index", "random", "contract", "shape",
             "conv_pool", "fused")  # fmt: skip
 
 

@@ -10,7 +10,7 @@ with any strides. stride, padding and dilation: one number per spatial axis.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_dtypes import bfloat16
@@ -41,7 +41,7 @@ def conv(
     groups: int,
 ) -> None:
     """Cross-correlation of ``x`` with ``weight``, as PyTorch's conv1d, conv2d and conv3d."""
-    geometry = Geometry(tuple(stride), tuple(padding), tuple(dilation), groups)
+    geometry = (stride, padding, dilation, groups)
     _compute(_FORWARD, (x, weight, None), out, geometry)
 
 
@@ -57,7 +57,7 @@ def conv_bias(
     groups: int,
 ) -> None:
     """:func:`conv` plus ``bias``: (O,), in one pass."""
-    geometry = Geometry(tuple(stride), tuple(padding), tuple(dilation), groups)
+    geometry = (stride, padding, dilation, groups)
     _compute(_FORWARD, (x, weight, bias), out, geometry)
 
 
@@ -72,7 +72,7 @@ def conv_grad_input(
     groups: int,
 ) -> None:
     """The gradient of :func:`conv` for ``x``, into ``out``: (N, C, *S)."""
-    geometry = Geometry(tuple(stride), tuple(padding), tuple(dilation), groups)
+    geometry = (stride, padding, dilation, groups)
     _compute(_GRAD_INPUT, (grad_out, weight), out, geometry)
 
 
@@ -87,7 +87,7 @@ def conv_grad_weight(
     groups: int,
 ) -> None:
     """The gradient of :func:`conv` for ``weight``, into ``out``: (O, C / groups, *K)."""
-    geometry = Geometry(tuple(stride), tuple(padding), tuple(dilation), groups)
+    geometry = (stride, padding, dilation, groups)
     _compute(_GRAD_WEIGHT, (grad_out, x), out, geometry)
 
 
@@ -98,14 +98,15 @@ class _Task(NamedTuple):
     numpy: Callable[..., None]
 
 
-_Inputs = tuple["np.ndarray | None", ...]
+_Inputs = tuple[Any, ...]  # arrays; None where there is no bias
+_Attributes = tuple[Sizes, Sizes, Sizes, int]
 
 
-def _compute(task: _Task, inputs: _Inputs, out: np.ndarray, geometry: Geometry) -> None:
-    if out.size == 0:
+def _compute(task: _Task, inputs: _Inputs, out: np.ndarray, geometry: _Attributes) -> None:
+    if 0 in out.shape:
         return
     bias = inputs[2] if len(inputs) > 2 else None
-    if any(array is not None and array.size == 0 for array in inputs):  # a sum of nothing
+    if 0 in inputs[0].shape or 0 in inputs[1].shape:  # a sum of nothing
         out[...] = 0 if bias is None else _per_channel(bias, out.ndim)
         return
     session = _session_for(out.dtype)
@@ -124,7 +125,7 @@ def _compute(task: _Task, inputs: _Inputs, out: np.ndarray, geometry: Geometry) 
         _compute(task, tuple(widened), wide, geometry)
         out[...] = wide
         return
-    task.numpy(*inputs, out, geometry)
+    task.numpy(*inputs, out, Geometry(*geometry))
 
 
 def _session_for(dtype: np.dtype) -> Session | None:
@@ -176,16 +177,13 @@ class _Windows:
 
     def inner(self, padded: np.ndarray) -> np.ndarray:
         """The part of a padded array that is not padding."""
-        cut = (
-            slice(p, p + n) for p, n in zip(self.geometry.padding, self.size, strict=True)
-        )
-        return padded[(..., *cut)]
+        starts = zip(self.geometry.padding, self.size, strict=True)
+        cut = (slice(None), slice(None), *(slice(p, p + n) for p, n in starts))
+        return padded[cut]
 
     def gather(self, x: np.ndarray) -> np.ndarray:
         """x: (n, C, *S) -> (n, G, rows, columns)."""
-        if any(p + n < m for p, n, m in zip(self.geometry.padding, self.size, self.padded)) or any(
-            self.geometry.padding
-        ):
+        if x.shape[2:] != self.padded:
             padded = np.zeros((*x.shape[:2], *self.padded), x.dtype)
             self.inner(padded)[...] = x
             x = padded
@@ -210,13 +208,14 @@ class _Windows:
         padded = np.zeros((count, out.shape[1], *self.padded), out.dtype)
         parts = columns.reshape(count, out.shape[1], *self.kernel, *self.out_size)
         for offset in np.ndindex(*self.kernel):
-            where = tuple(
+            reached = tuple(
                 slice(k * d, k * d + (o - 1) * s + 1, s)
                 for k, o, s, d in zip(
                     offset, self.out_size, self.geometry.stride, self.geometry.dilation, strict=True
                 )
             )
-            padded[(..., *where)] += parts[(slice(None), slice(None), *offset)]
+            every = (slice(None), slice(None))  # samples and channels
+            padded[every + reached] += parts[every + offset]
         out[...] = self.inner(padded)
 
 
@@ -239,16 +238,30 @@ def _forward(
 def _grad_input(
     grad_out: np.ndarray, weight: np.ndarray, out: np.ndarray, geometry: Geometry
 ) -> None:
-    windows = _Windows(out.shape, weight.shape[2:], grad_out.shape[2:], geometry, out.itemsize)
+    kernel = weight.shape[2:]
+    reach = tuple((k - 1) * d for k, d in zip(kernel, geometry.dilation, strict=True))
+    rest = tuple(r - p for r, p in zip(reach, geometry.padding, strict=True))
+    if max(geometry.stride) == 1 and min(rest) >= 0 and len(weight) <= 2 * out.shape[1]:
+        # With stride 1 it is a convolution too, and gathering is quicker than scattering.
+        mirrored = _transpose(weight, geometry.groups)
+        _forward(grad_out, mirrored, None, out, geometry._replace(padding=rest))
+        return
+    windows = _Windows(out.shape, kernel, grad_out.shape[2:], geometry, out.itemsize)
     matrix = weight.reshape(windows.groups, -1, windows.rows).swapaxes(-1, -2)
     for part in windows.batches():
         outputs = _as_columns(grad_out[part], windows)
         windows.scatter(np.matmul(matrix, outputs), out[part])
 
 
-def _grad_weight(
-    grad_out: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry
-) -> None:
+def _transpose(weight: np.ndarray, groups: int) -> np.ndarray:
+    """Inputs and outputs exchanged, the kernel mirrored: (C, O / groups, *K)."""
+    outputs, depth, *kernel = weight.shape
+    mirrored = np.flip(weight, axis=tuple(range(2, weight.ndim)))
+    grouped = mirrored.reshape(groups, outputs // groups, depth, *kernel)
+    return grouped.swapaxes(1, 2).reshape(groups * depth, outputs // groups, *kernel)
+
+
+def _grad_weight(grad_out: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> None:
     windows = _Windows(x.shape, out.shape[2:], grad_out.shape[2:], geometry, x.itemsize)
     total = np.zeros((windows.groups, out.shape[0] // windows.groups, windows.rows), out.dtype)
     for part in windows.batches():
@@ -258,10 +271,10 @@ def _grad_weight(
 
 
 def _as_columns(grad_out: np.ndarray, windows: _Windows) -> np.ndarray:
-    return grad_out.reshape(len(grad_out), windows.groups, -1, windows.columns)
+    depth = grad_out.shape[1] // windows.groups
+    return grad_out.reshape(len(grad_out), windows.groups, depth, windows.columns)
 
 
 _FORWARD = _Task(onednn.forward, _forward)
 _GRAD_INPUT = _Task(onednn.backward_input, _grad_input)
 _GRAD_WEIGHT = _Task(onednn.backward_weight, _grad_weight)
-

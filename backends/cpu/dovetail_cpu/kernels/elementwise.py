@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, bool_, float16
+from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, bool_, float16, float32, float64
 
 __all__ = ["enter"]
 
@@ -17,16 +17,25 @@ UFUNCS = {
     "round": np.rint, "exp": np.exp, "expm1": np.expm1, "exp2": np.exp2, "log": np.log,
     "log1p": np.log1p, "log2": np.log2, "log10": np.log10, "sqrt": np.sqrt, "sin": np.sin,
     "cos": np.cos, "tan": np.tan, "tanh": np.tanh, "sinh": np.sinh, "cosh": np.cosh,
-    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "square": np.square,
+    "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan,
     "bitwise_not": np.invert, "logical_not": np.logical_not, "isnan": np.isnan,
     "isinf": np.isinf, "isfinite": np.isfinite, "add": np.add, "sub": np.subtract,
-    "mul": np.multiply, "div": np.true_divide, "pow": np.power, "maximum": np.maximum,
-    "minimum": np.minimum, "atan2": np.arctan2, "bitwise_and": np.bitwise_and,
+    "mul": np.multiply, "div": np.true_divide, "pow": np.power, "atan2": np.arctan2, "bitwise_and": np.bitwise_and,
     "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "shift_left": np.left_shift,
     "shift_right": np.right_shift, "eq": np.equal, "ne": np.not_equal, "lt": np.less,
     "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "logical_and": np.logical_and,
     "logical_or": np.logical_or, "logical_xor": np.logical_xor,
 }  # fmt: skip
+
+
+def maximum(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+    """The larger value; NaN if either is. (NumPy takes this ufunc's output by keyword only.)"""
+    np.maximum(input, other, out=out)
+
+
+def minimum(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+    """The smaller value; NaN if either is."""
+    np.minimum(input, other, out=out)
 
 
 def _whole(input: np.ndarray, out: np.ndarray) -> None:
@@ -121,6 +130,16 @@ def rsqrt(input: np.ndarray, out: np.ndarray) -> None:
     np.true_divide(1, out, out)
 
 
+def tanh_backward(grad_output: np.ndarray, output: np.ndarray, out: np.ndarray) -> None:
+    """``grad_output * (1 - output ** 2)``."""
+    np.multiply(output, output, out)
+    np.subtract(_ONE, out, out)
+    np.multiply(grad_output, out, out)
+
+
+_ONE = np.array(1, np.int8)  # casts to any dtype without a rounding of its own
+
+
 def _through_float32(ufunc: Any) -> Any:
     def kernel(*arrays: np.ndarray) -> None:
         *inputs, out = arrays
@@ -133,10 +152,13 @@ def _through_float32(ufunc: Any) -> Any:
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     table.update(UFUNCS)
+    table.update({"maximum": maximum, "minimum": minimum})
     for name in ("floor", "ceil", "trunc", "round"):
         table.add(name, _whole, dtypes=(*INTEGRAL, bool_))
     table.add("reciprocal", lambda x, out: np.true_divide(1, x, out))
+    table.add("square", np.square)
     table.add("rsqrt", rsqrt)
+    table.add("tanh_backward", tanh_backward, dtypes=(float32, float64))
     table.add("where", where)
     table.add("erf", erf)
     table.add("floor_divide", np.floor_divide)

@@ -136,7 +136,7 @@ def _through_float32(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
 def _bfloat16(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     session = current()
     native = session is not None and session.library.has_isa("avx512_core_bf16")
-    if not native or not onednn.matmul(session, a, b, out):
+    if session is None or not native or not onednn.matmul(session, a, b, out):
         _through_float32(a, b, out)
 
 

@@ -134,7 +134,7 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
 }
 
 # name -> (result type, argument types); called without a check.
-_PLAIN: dict[str, tuple[Any, tuple[Any, ...]]] = {
+_PLAIN: dict[str, tuple[Any, tuple[Any, ...] | None]] = {
     "version": (POINTER(Version), ()),
     "get_effective_cpu_isa": (c_int, ()),
     "set_primitive_cache_capacity": (c_int, (c_int,)),
@@ -146,7 +146,7 @@ _PLAIN: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "primitive_desc_destroy": (c_int, (_P,)),
     "primitive_destroy": (c_int, (_P,)),
     "stream_destroy": (c_int, (_P,)),
-    "primitive_execute": (c_int, (_P, _P, c_int, _P)),
+    "primitive_execute": (c_int, None),  # see Assembly.step
     "memory_set_data_handle": (c_int, (_P, _P)),
 }
 
@@ -181,10 +181,11 @@ class Api:
             function.restype = c_int
             function.errcheck = _raise_on_failure
             setattr(self, name, function)
-        for name, (result, arguments) in _PLAIN.items():
+        for name, (result, accepted) in _PLAIN.items():
             source = holder if name in _KEEPS_LOCK else self.library
             function = source["dnnl_" + name]
-            function.argtypes = arguments
+            if accepted is not None:
+                function.argtypes = accepted
             function.restype = result
             setattr(self, name, function)
 
@@ -198,7 +199,7 @@ class Api:
         return handle.value or 0
 
 
-def _raise_on_failure(status: int, function: Any, arguments: Any) -> int:
+def _raise_on_failure(status: Any, function: Any, arguments: Any) -> Any:
     if status:
         name = STATUS_NAMES.get(status, f"status {status}")
         raise OneDnnError(f"{function.__name__}: {name}")

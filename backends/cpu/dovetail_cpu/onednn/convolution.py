@@ -24,7 +24,6 @@ from dovetail_cpu.onednn.program import (
 )
 
 if TYPE_CHECKING:
-    from dovetail_cpu.onednn.library import Library
     from dovetail_cpu.onednn.session import Session
 
 __all__ = ["backward_input", "backward_weight", "forward"]
@@ -32,14 +31,14 @@ __all__ = ["backward_input", "backward_weight", "forward"]
 _CHUNK_PER_CORE = 4 << 20
 """Bytes of blocked activations per core at a time: about what its caches hold."""
 
-_FEW_CHANNELS = 8
-"""A gradient for so few input channels pads them to 16 in a blocked layout; plain is faster."""
-
 Sizes = tuple[int, ...]
 
 
 class Geometry(NamedTuple):
-    """The attributes of a convolution, one number per spatial axis (but ``groups``)."""
+    """The attributes of a convolution, one number per spatial axis (but ``groups``).
+
+    The functions here take it as a plain tuple as well, which is quicker to make.
+    """
 
     stride: Sizes
     padding: Sizes
@@ -48,9 +47,10 @@ class Geometry(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """Steps before all chunks, for each chunk, and after them; bytes from chunk to chunk."""
+    """All steps; those before all chunks, for each, after all; bytes from chunk to chunk."""
 
     program: Program
+    whole: tuple[Step, ...]
     before: tuple[Step, ...]
     each: tuple[Step, ...]
     after: tuple[Step, ...]
@@ -103,30 +103,38 @@ def _call(
 ) -> bool:
     key = (
         kind, x.dtype, x.shape, x.strides, weight.shape, weight.strides, y.shape, y.strides,
-        geometry, None if bias is None else bias.strides,
+        geometry, bias is None,
     )  # fmt: skip
-    plan = session.plan(key, _make, kind, x, weight, y, geometry, bias)
+    plans = session.plans
+    plan = (
+        plans[key] if key in plans else session.add(key, _make, kind, x, weight, y, geometry, bias)
+    )
     if plan is None:
         return False
     where = [address(x), address(weight), address(y)]
     misaligned = where[0] | where[1] | where[2]
     if bias is not None:
+        if not bias.flags.c_contiguous:  # the kernels ignore the strides of a bias
+            return False
         where.append(address(bias))
         misaligned |= where[3]
     if misaligned & (x.itemsize - 1):
         return False
-    program, before, each, after, chunks, x_bytes, y_bytes, total, part = plan
+    program, whole, before, each, after, chunks, x_bytes, y_bytes, total, part = plan
     program.point(where, session)
-    program.run(before, session)
+    if chunks == 1:
+        program.run(whole)
+        return True
+    program.run(before)
     for index in range(chunks):
         if index:
             where[0] += x_bytes
             where[2] += y_bytes
             program.point(where, session)
-        program.run(each, session)
+        program.run(each)
         if part is not None:
             _accumulate(session.arena, total, part, index == 0)
-    program.run(after, session)
+    program.run(after)
     return True
 
 
@@ -139,15 +147,16 @@ def _accumulate(arena: np.ndarray, total: Any, part: slice, is_first: bool) -> N
 
 
 def _make(
-    library: Library,
+    session: Session,
     kind: str,
     x: np.ndarray,
     weight: np.ndarray,
     y: np.ndarray,
-    geometry: Geometry,
+    geometry: tuple[Any, ...],
     bias: np.ndarray | None,
 ) -> _Plan:
-    with Assembly(library) as assembly:
+    geometry = Geometry(*geometry)
+    with Assembly(session) as assembly:
         maker = _Maker(assembly, kind, x, weight, y, geometry, bias)
         return maker.weight_gradient() if kind == "backward_weights" else maker.activations()
 
@@ -198,13 +207,18 @@ class _Maker:
     def _asked(self) -> dict[str, int]:
         if _is_channels_last(self.x) and _is_channels_last(self.y):
             return {"x": self.given["x"], "y": self.given["y"]}
-        channels = self.x.shape[1] // self.geometry.groups
-        few = self.kind == "backward_data" and channels < _FEW_CHANNELS
-        asked = {}
-        for name, array in (("x", self.x), ("y", self.y)):
-            plain = dense_strides(array.shape) if few else None
-            asked[name] = self.assembly.layout(array.shape, self.dtype, plain)
-        return asked
+        plain = self.kind == "backward_data" and self._pads_mostly()
+        return {
+            name: self.assembly.layout(
+                array.shape, self.dtype, dense_strides(array.shape) if plain else None
+            )
+            for name, array in (("x", self.x), ("y", self.y))
+        }
+
+    def _pads_mostly(self) -> bool:
+        """A gradient for few input channels: blocks of 16 would be mostly padding."""
+        outputs, channels = self.y.shape[1], self.x.shape[1]
+        return self.geometry.groups == 1 and channels <= min(outputs // 8, 8)
 
     def _describe(self, bias: int | None = None) -> int:
         """The primitive's descriptor."""
@@ -223,21 +237,19 @@ class _Maker:
             dims(after),
         ]
         engine = self.assembly.library.engine
-        head = (engine, FORWARD_TRAINING, CONVOLUTION_DIRECT)
         describe = self.assembly.describe
         free = self.assembly.layout(self.weight_shape, self.dtype)
-        tensors = (asked["x"], free, bias, asked["y"])
-        forward = describe("convolution_forward", *head, *tensors, *shape)
+        x, y = asked["x"], asked["y"]
+        kinds = (FORWARD_TRAINING, CONVOLUTION_DIRECT)
+        forward = describe("convolution_forward", engine, *kinds, x, free, bias, y, *shape)
         if self.kind == "forward":
             return forward
-        # The gradients take it as a hint.
-        head = (engine, CONVOLUTION_DIRECT)
+        # The gradients take it as a hint; that of the weight is summed in float32.
+        name, head = f"convolution_{self.kind}", (engine, CONVOLUTION_DIRECT)
         if self.kind == "backward_data":
-            tensors = (asked["x"], free, asked["y"])
-        else:  # summed in float32
-            free = self.assembly.layout(self.weight_shape, np.dtype(np.float32))
-            tensors = (asked["x"], free, None, asked["y"])
-        return describe(f"convolution_{self.kind}", *head, *tensors, *shape, forward)
+            return describe(name, *head, x, free, y, *shape, forward)
+        wide = self.assembly.layout(self.weight_shape, np.dtype(np.float32))
+        return describe(name, *head, x, wide, None, y, *shape, forward)
 
     def _place(self, handle: int, roles: dict[str, str]) -> tuple[dict[str, Memory], ...]:
         """Memories by operand: the caller's, and the primitive's own where layouts differ."""
@@ -252,10 +264,20 @@ class _Maker:
     def _reorder(self, source: Memory, target: Memory) -> tuple[Step, ...]:
         return () if source is target else (self.assembly.reorder(source, target),)
 
-    def _plan(self, caller: dict[str, Memory], externals: list[Memory], **steps: Any) -> _Plan:
+    def _plan(
+        self,
+        caller: dict[str, Memory],
+        externals: list[Memory],
+        *groups: tuple[Step, ...],
+        total: slice | None = None,
+        part: slice | None = None,
+    ) -> _Plan:
         program = self.assembly.finish([caller["x"], caller["weight"], caller["y"], *externals])
         x_bytes, y_bytes = (len(a) * a.strides[0] for a in (self.x, self.y))
-        return _Plan(program, chunks=self.chunks, x_bytes=x_bytes, y_bytes=y_bytes, **steps)
+        before, each, after = groups
+        whole = before + each + after
+        numbers = (self.chunks, x_bytes, y_bytes)
+        return _Plan(program, whole, before, each, after, *numbers, total, part)
 
     def activations(self) -> _Plan:
         """Forward, or the gradient for the input: the weight is read once, before all chunks."""
@@ -263,8 +285,6 @@ class _Maker:
         externals, used = [], {}
         layout = None
         if self.bias is not None:
-            if not self.bias.flags.c_contiguous:  # the kernels ignore the strides of a bias
-                raise OneDnnError("convolution: the bias has strides")
             layout = assembly.layout(self.bias.shape, self.dtype, (1,))
             externals.append(assembly.external(layout))
             used["bias"] = externals[0]
@@ -273,17 +293,13 @@ class _Maker:
         caller, inner = self._place(handle, roles)
         source, target = ("x", "y") if self.kind == "forward" else ("y", "x")
         used |= {roles[operand]: inner[operand] for operand in roles}
-        return self._plan(
-            caller,
-            externals,
-            before=self._reorder(caller["weight"], inner["weight"]),
-            each=(
-                *self._reorder(caller[source], inner[source]),
-                assembly.step(handle, used),
-                *self._reorder(inner[target], caller[target]),
-            ),
-            after=(),
+        before = self._reorder(caller["weight"], inner["weight"])
+        each = (
+            *self._reorder(caller[source], inner[source]),
+            assembly.step(handle, used),
+            *self._reorder(inner[target], caller[target]),
         )
+        return self._plan(caller, externals, before, each, ())
 
     def weight_gradient(self) -> _Plan:
         """The gradient for the weight: each chunk's is added up, in float32."""
@@ -291,7 +307,8 @@ class _Maker:
         handle = self._describe()
         roles = _ROLES[self.kind]
         caller, inner = self._place(handle, roles)
-        total, spans = inner["weight"], {}
+        total = inner["weight"]
+        spans: dict[str, slice] = {}
         if self.chunks > 1:
             part = assembly.scratch(total.descriptor)
             if total.offset < 0:
@@ -299,18 +316,13 @@ class _Maker:
             inner["weight"] = part
             spans = {"total": _span(total), "part": _span(part)}
         used = {roles[operand]: inner[operand] for operand in roles}
-        return self._plan(
-            caller,
-            [],
-            before=(),
-            each=(
-                *self._reorder(caller["x"], inner["x"]),
-                *self._reorder(caller["y"], inner["y"]),
-                assembly.step(handle, used),
-            ),
-            after=self._reorder(total, caller["weight"]),
-            **spans,
+        each = (
+            *self._reorder(caller["x"], inner["x"]),
+            *self._reorder(caller["y"], inner["y"]),
+            assembly.step(handle, used),
         )
+        after = self._reorder(total, caller["weight"])
+        return self._plan(caller, [], (), each, after, **spans)
 
 
 # Operand -> the role that it has in the primitive (the names of api.ARG and api.QUERY).
@@ -319,6 +331,7 @@ _ROLES = {
     "backward_data": {"x": "diff_src", "weight": "weights", "y": "diff_dst"},
     "backward_weights": {"x": "src", "weight": "diff_weights", "y": "diff_dst"},
 }
+
 
 def _span(memory: Memory) -> slice:
     return slice(memory.offset, memory.offset + memory.nbytes)

@@ -13,7 +13,7 @@ import ctypes
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -63,10 +63,15 @@ class Status(NamedTuple):
 
 
 class Library:
-    """One loaded oneDNN: its functions, the cpu engine, and what this processor has."""
+    """One loaded oneDNN: its functions, the cpu engine, and what this processor has.
+
+    Attributes:
+        is_usable: false in a process that was forked after loading; nothing may be called then.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.is_usable = True
         self.api = api = Api(path)
         version = api.version().contents
         self.version = (version.major, version.minor, version.patch)
@@ -183,6 +188,7 @@ def _leave_to_numpy_in_child() -> None:
     previous, _state = _state, _State()  # another thread may have held the old lock
     _state.reason = previous.reason
     if previous.library is not None:
+        previous.library.is_usable = False
         _state.reason = (
             "this process was forked from one that had loaded it, and its threads do not survive "
             "that; start the process with the 'spawn' method to use oneDNN in it"
@@ -197,7 +203,7 @@ def _address_by_numpy(array: np.ndarray) -> int:
     return int(array.ctypes.data)
 
 
-def _make_address() -> object:
+def _make_address() -> Callable[[np.ndarray], int]:
     """NumPy's C ABI puts the data pointer first after the object's header.
 
     ``array.ctypes.data`` costs 1 us, reading the field 0.15 us; a kernel needs three of them.

@@ -11,7 +11,6 @@ from dovetail_cpu.onednn.library import address
 from dovetail_cpu.onednn.program import Assembly, Memory, Program, Step, element_strides
 
 if TYPE_CHECKING:
-    from dovetail_cpu.onednn.library import Library
     from dovetail_cpu.onednn.session import Session
 
 __all__ = ["matmul"]
@@ -39,7 +38,8 @@ def matmul(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> b
     of ``a`` and ``b`` broadcast to those of ``out``.
     """
     key = ("matmul", a.dtype, a.shape, a.strides, b.shape, b.strides, out.shape, out.strides)
-    plan = session.plan(key, _make, a, b, out)
+    plans = session.plans
+    plan = plans[key] if key in plans else session.add(key, _make, a, b, out)
     if plan is None:
         return False
     program, steps, swap = plan
@@ -48,11 +48,11 @@ def matmul(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> b
     if (where[0] | where[1] | where[2]) & mask:
         return False
     program.point((where[1], where[0], where[2]) if swap else where, session)
-    program.run(steps, session)
+    program.run(steps)
     return True
 
 
-def _make(library: Library, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> _Plan:
+def _make(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> _Plan:
     swap = out.strides[-1] != out.itemsize and out.shape[-1] > 1
     if swap:
         a, b, out = b.swapaxes(-1, -2), a.swapaxes(-1, -2), out.swapaxes(-1, -2)
@@ -60,12 +60,12 @@ def _make(library: Library, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> _P
     if not all(map(_has_unit_stride, operands[:2])) or operands[2].strides[-1] != 1:
         raise OneDnnError("matmul: an operand is dense along neither axis")
     work = out.size * a.shape[-1]
-    with Assembly(library) as assembly:
+    with Assembly(session) as assembly:
         given = [assembly.layout(o.shape, out.dtype, o.strides) for o in operands]
         wanted = list(given)
         if work >= _BLOCKED and min(operands[2].shape[-2:]) >= 256:
             wanted[:2] = [assembly.layout(o.shape, out.dtype) for o in operands[:2]]
-        handle = assembly.describe("matmul", library.engine, *wanted[:2], None, wanted[2])
+        handle = assembly.describe("matmul", session.library.engine, *wanted[:2], None, wanted[2])
         steps: list[Step] = []
         externals = [assembly.external(layout) for layout in given]
         used: list[Memory] = list(externals)

@@ -8,7 +8,8 @@ primitives lie in the arena of the thread that runs it (see ``session.py``).
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -70,12 +71,8 @@ class Memory(NamedTuple):
     nbytes: int
 
 
-class Step(NamedTuple):
-    """One primitive with its arguments, as ``dnnl_primitive_execute`` takes them."""
-
-    primitive: int
-    count: int
-    arguments: ctypes.Array[Argument]
+Step = Callable[[], int]
+"""Executes one primitive on the memories that it was made with; the library's status."""
 
 
 class Assembly:
@@ -85,9 +82,10 @@ class Assembly:
     everything is when it ends before :meth:`finish`.
     """
 
-    def __init__(self, library: Library) -> None:
-        self.library = library
-        self.api = library.api
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.library = session.library
+        self.api = session.library.api
         self._descriptors: list[int] = []
         self._primitive_descriptors: list[int] = []
         self._memories: list[Memory] = []
@@ -154,7 +152,7 @@ class Assembly:
 
     def wants(self, primitive_descriptor: int, role: str) -> int:
         """The layout that a primitive wants for ``role`` (see ``api.QUERY``)."""
-        return self.api.primitive_desc_query_md(primitive_descriptor, QUERY[role], 0)
+        return self.api.primitive_desc_query_md(primitive_descriptor, QUERY[role], 0) or 0
 
     def same(self, first: int, second: int) -> bool:
         """Whether two descriptors are of the same layout."""
@@ -172,7 +170,10 @@ class Assembly:
             used[ARG["scratchpad"]] = scratchpad.handle
             self._scratchpads.append((size, scratchpad))
         arguments = (Argument * len(used))(*(Argument(*pair) for pair in used.items()))
-        return Step(primitive, len(used), arguments)
+        # Converted to C here once: a conversion per call costs as much as a small primitive.
+        stream = ctypes.c_void_p(self.session.stream)
+        execute = self.api.primitive_execute
+        return partial(execute, ctypes.c_void_p(primitive), stream, len(used), arguments)
 
     def reorder(self, source: Memory, target: Memory) -> Step:
         """A copy from one layout (and dtype) to another."""
@@ -215,7 +216,6 @@ class Program:
         self._memories = memories
         self._primitives = primitives
         self._base = 0
-        self._execute = library.api.primitive_execute
         self._set_handle = library.api.memory_set_data_handle
 
     def __del__(self) -> None:
@@ -232,16 +232,17 @@ class Program:
         for handle, address in zip(self.externals, addresses):  # noqa: B905 (hot; equal lengths)
             set_handle(handle, address)
 
-    def run(self, steps: Sequence[Step], session: Session) -> None:
+    def run(self, steps: Sequence[Step]) -> None:
         """Execute ``steps`` in order; they are done when this returns."""
-        execute, stream = self._execute, session.stream
-        for primitive, count, arguments in steps:
-            failure = execute(primitive, stream, count, arguments)
-            if failure:
-                raise OneDnnError(f"primitive_execute: status {failure}")
+        for step in steps:
+            status = step()
+            if status:
+                raise OneDnnError(f"primitive_execute: status {status}")
 
 
 def _destroy(library: Library, memories: Sequence[Memory], primitives: Sequence[int]) -> None:
+    if not library.is_usable:
+        return
     for handle in primitives:
         library.api.primitive_destroy(handle)
     for memory in memories:

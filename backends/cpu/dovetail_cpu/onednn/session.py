@@ -28,6 +28,7 @@ class Session:
     Attributes:
         stream: the ``dnnl_stream_t`` handle.
         arena: the buffer that programs of this thread share; it only grows.
+        plans: what was made for each combination of shapes, layouts and attributes.
     """
 
     def __init__(self, library: Library) -> None:
@@ -35,11 +36,11 @@ class Session:
         self.stream = library.api.new("stream_create", library.engine, IN_ORDER)
         self.arena = np.empty(0, np.uint8)
         self._base = 0
-        self._plans: dict[Hashable, Any] = {}
+        self.plans: dict[Hashable, Any] = {}
 
     def __del__(self) -> None:
         stream = getattr(self, "stream", None)
-        if stream:
+        if stream and self.library.is_usable:
             self.library.api.stream_destroy(stream)
 
     def reserve(self, nbytes: int) -> int:
@@ -56,18 +57,16 @@ class Session:
         if self.arena.size > _KEPT_ARENA:
             self.arena, self._base = np.empty(0, np.uint8), 0
 
-    def plan(self, key: Hashable, make: Callable[..., Any], *arguments: Any) -> Any:
-        """The plan kept under ``key``, made by ``make(library, *arguments)`` where there is none.
+    def add(self, key: Hashable, make: Callable[..., Any], *arguments: Any) -> Any:
+        """Make a plan, ``make(session, *arguments)``, and keep it in ``plans``.
 
         None where the library cannot do it (:class:`OneDnnError`), and that is kept as well.
         """
-        plans = self._plans
-        if key in plans:
-            return plans[key]
+        plans = self.plans
         if len(plans) >= CAPACITY:
             del plans[next(iter(plans))]
         try:
-            plan = make(self.library, *arguments)
+            plan = make(self, *arguments)
         except OneDnnError:
             plan = None
         plans[key] = plan

@@ -57,15 +57,6 @@ from dovetail.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
-from dovetail.nn.functional.embedding_loss import (
-    cosine_embedding_loss,
-    gaussian_nll_loss,
-    hinge_embedding_loss,
-    margin_ranking_loss,
-    poisson_nll_loss,
-    soft_margin_loss,
-    triplet_margin_loss,
-)
 from dovetail.nn.functional.linear import (
     bilinear,
     cosine_similarity,
@@ -84,6 +75,15 @@ from dovetail.nn.functional.loss import (
     mse_loss,
     nll_loss,
     smooth_l1_loss,
+)
+from dovetail.nn.functional.margin_loss import (
+    cosine_embedding_loss,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    poisson_nll_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
 )
 from dovetail.nn.functional.normalization import (
     batch_norm,

@@ -275,7 +275,7 @@ def softmax(
     """
     if dim is None:
         dim = _softmax_dim("softmax", input.dim(), _stacklevel)
-    return ops.softmax(input, dim, dtype=dtype)
+    return dovetail.softmax(input, dim, dtype=dtype)
 
 
 def softmin(
@@ -284,7 +284,7 @@ def softmin(
     """Softmax of -x over ``dim``."""
     if dim is None:
         dim = _softmax_dim("softmin", input.dim(), _stacklevel)
-    return ops.softmax(-input, dim, dtype=dtype)
+    return dovetail.softmax(-input, dim, dtype=dtype)
 
 
 def log_softmax(
@@ -293,7 +293,7 @@ def log_softmax(
     """The logarithm of softmax over ``dim``."""
     if dim is None:
         dim = _softmax_dim("log_softmax", input.dim(), _stacklevel)
-    return ops.log_softmax(input, dim, dtype=dtype)
+    return dovetail.log_softmax(input, dim, dtype=dtype)
 
 
 def gumbel_softmax(

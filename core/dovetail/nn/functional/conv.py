@@ -23,6 +23,8 @@ __all__ = [
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
+    "convolution_of",
+    "transposed_convolution_of",
 ]
 
 _PLACES = {1: "kW", 2: "kH, kW", 3: "kD, kH, kW"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import dovetail
 from dovetail import ops
 
@@ -87,36 +89,25 @@ def embedding(
         AssertionError: ``padding_idx`` outside the table.
         NotImplementedError: ``sparse=True``.
     """
-    if sparse:
-        raise NotImplementedError("embedding: sparse must be False, gradients are dense")
-    if input.dtype not in (dovetail.int64, dovetail.int32):
-        raise RuntimeError(
-            f"embedding: indices must be int64 or int32, got {input.dtype}; convert with .long()"
-        )
-    if weight.dim() != 2:
-        raise RuntimeError("'weight' must be 2-D")
-    rows = weight.shape[0]
     if padding_idx is not None:
+        rows = weight.shape[0]
         if not -rows <= padding_idx < rows:
             raise AssertionError("Padding_idx must be within num_embeddings")
         padding_idx %= rows
     if max_norm is not None:
         _shorten_rows(weight, input, max_norm, norm_type)
-    return ops.embedding(
-        input,
-        weight,
-        padding_idx=-1 if padding_idx is None else padding_idx,
-        scale_grad_by_freq=bool(scale_grad_by_freq),
-    )
+    padding = -1 if padding_idx is None else padding_idx
+    return ops.embedding(weight, input, padding, scale_grad_by_freq, sparse)  # type: ignore[no-any-return]
 
 
 def _shorten_rows(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
     with dovetail.no_grad():
-        used = input.reshape(-1).unique()
+        # The rows are found on the host: a row may be scaled once only, however often it is used.
+        used = dovetail.from_numpy(np.unique(input.cpu().numpy())).to(weight.device)
         rows = weight.index_select(0, used)
         norms = rows.norm(norm_type, 1, keepdim=True)
         scale = dovetail.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
-        weight.index_copy_(0, used, rows * scale.to(rows.dtype))
+        weight[used] = rows * scale.to(rows.dtype)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -129,23 +120,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     Raises:
         RuntimeError: another dtype, or classes outside the range.
     """
-    if tensor.dtype is not dovetail.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    if tensor.numel() == 0:
-        if num_classes <= 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return tensor.new_zeros((*tensor.shape, num_classes))
-    if num_classes == 0:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    largest = int(tensor.max().item())
-    if int(tensor.min().item()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    if num_classes == -1:
-        num_classes = largest + 1
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    classes = dovetail.arange(num_classes, device=tensor.device)
-    return (tensor.unsqueeze(-1) == classes).to(dovetail.int64)
+    return ops.one_hot(tensor, num_classes)  # type: ignore[no-any-return]
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +30,6 @@ __all__ = [
     "nll_loss",
     "smooth_l1_loss",
 ]
-
-
-def reduced(loss: Tensor, reduction: str) -> Tensor:
-    """Mean or sum of an elementwise loss, or the loss itself."""
-    if reduction == "none":
-        return loss
-    return loss.mean() if reduction == "mean" else loss.sum()
 
 
 def _regression(
@@ -60,9 +54,10 @@ def _regression(
     if weight.size() != input.size():
         raise ValueError("Weights and input must have the same size.")
     weighted = function(input, target, reduction="none", **options) * weight
-    if reduction == "mean":
+    # The mean is over the weights, but for huber_loss over the elements, as PyTorch has it.
+    if reduction == "mean" and "delta" not in options:
         return weighted.sum() / weight.sum()
-    return reduced(weighted, reduction)
+    return reduced(weighted, reduction)  # type: ignore[no-any-return]
 
 
 def l1_loss(
@@ -253,7 +248,7 @@ def _probability_cross_entropy(
     classes = input.shape[dim]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
-    product = ops.log_softmax(input, dim) * target
+    product = dovetail.log_softmax(input, dim) * target
     if weight is not None:
         if tuple(weight.shape) != (classes,):
             raise RuntimeError(

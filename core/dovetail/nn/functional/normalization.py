@@ -79,16 +79,7 @@ def batch_norm(
         weight=weight,
         bias=bias,
     )
-    return ops.batch_norm(
-        input,
-        running_mean,
-        running_var,
-        weight,
-        bias,
-        training=training,
-        momentum=momentum,
-        eps=eps,
-    )
+    return ops.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
 def instance_norm(

@@ -25,7 +25,9 @@ __all__ = [
     "StackDataset",
     "Subset",
     "TensorDataset",
+    "collated",
     "random_split",
+    "samples_of",
 ]
 
 T = TypeVar("T", covariant=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
-from dovetail.nn.functional.loss import reduced
+from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor

@@ -1,0 +1,244 @@
+"""From Philox words to random numbers: the specification that every device follows.
+
+A draw is a pure function of (seed, offset), the shape and the dtype. Elements count row-major,
+whatever the strides, and element e has its own words: the words of the draw come from the primitive
+``random_bits`` in order, so that a shorter draw is the beginning of a longer one.
+
+==================  =================================================================================
+what                how
+==================  =================================================================================
+uniform [0, 1)      float32: ``(w >> 8) * 2**-24`` of one word w; float16 and bfloat16: the same with the
+                    11 and 8 bits that they hold, so never 1; float64: two words a, b,
+                    ``((a >> 5) * 2**26 + (b >> 6)) * 2**-53``. Exact, the same on every device.
+normal              Box and Muller: with the uniforms u, v at 2i and 2i + 1, elements 2i and 2i + 1 are
+                    ``r cos t`` and ``r sin t``, ``r = sqrt(-2 log(1 - u))``, ``t = 2 pi v``; in float32
+                    (float64 for float64). As exact as the device's log, cos and sin.
+noise               ``scale`` where a float32 uniform is below ``p`` (rounded to float32), else 0. Exact.
+integers            range r = high - low up to 2**31: ``low + (w * r >> 32)`` of one word (a value's
+                    chance is off by at most r / 2**32 of itself); above: two words a, b,
+                    ``low + ((b & 0x7fffffff) << 32 | a) % r``. Exact.
+permutation         the stable order of the keys ``(b << 32) | a`` (int64) of two words each. Exact.
+==================  =================================================================================
+
+A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise`` and
+``random_integers`` of the form ``kernel(out, *, seed, offset, …)``; without them a draw is made of
+``random_bits`` and elementwise primitives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from dovetail import dtypes as d
+from dovetail import observe, raw
+from dovetail.autograd.grad_mode import mode
+from dovetail.backend.state import state_of
+from dovetail.dispatch import select_kernel
+from dovetail.errors import Unsupported
+from dovetail.factories import run_storage
+from dovetail.generator import Generator, default_generator
+from dovetail.ops.schema import CallFacts, OpDef
+from dovetail.plans import bind_kernel
+from dovetail.spec import Spec, spec_of
+from dovetail.tensor import Tensor
+
+__all__ = ["draw_integers", "draw_noise", "draw_normal", "draw_permutation", "draw_uniform"]
+
+_BITS = {d.float32: 24, d.float16: 11, d.bfloat16: 8}
+
+
+def words(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Tensor:
+    """Philox words as int32 (the same 32 bits)."""
+    made = raw.empty(spec_of(shape, d.int32, device))
+    return run_storage("random_bits", made, {"seed": seed, "offset": offset})
+
+
+def _uniform(spec: Spec, *, seed: int, offset: int) -> Tensor:
+    shape, kind = tuple(spec.shape), spec.dtype
+    if kind is d.float64:
+        pair = words((*shape, 2), spec.device, seed, offset)
+        high = (pair.select(-1, 0) >> 5) & 0x7FFFFFF
+        low = (pair.select(-1, 1) >> 6) & 0x3FFFFFF
+        return (high.to(kind) * 2.0**26 + low.to(kind)) * 2.0**-53
+    bits = _BITS[kind]
+    # int32 shifts keep the sign, so the bits are masked; a whole number of so few bits is exact.
+    whole = (words(shape, spec.device, seed, offset) >> (32 - bits)) & ((1 << bits) - 1)
+    return whole.to(kind) * 2.0**-bits
+
+
+def _normal(spec: Spec, *, seed: int, offset: int) -> Tensor:
+    from dovetail.factories import arange
+    from dovetail.ops import where
+
+    kind = d.float64 if spec.dtype is d.float64 else d.float32
+    pairs = spec_of(((spec.numel + 1) // 2, 2), kind, spec.device)
+    u = draw(UNIFORM, pairs, seed, offset)
+    radius = ((1.0 - u.narrow(1, 0, 1)).log() * -2.0).sqrt()
+    angle = u.narrow(1, 1, 1) * (2 * math.pi)
+    first = arange(2, device=spec.device).eq(0)
+    value = radius * where(first, angle.cos(), angle.sin())
+    value = value.reshape(-1).narrow(0, 0, spec.numel).reshape(tuple(spec.shape))
+    return value.to(spec.dtype)
+
+
+def _noise(spec: Spec, *, seed: int, offset: int, p: float, scale: float) -> Tensor:
+    u = draw(UNIFORM, spec_of(tuple(spec.shape), d.float32, spec.device), seed, offset)
+    value = u.lt(p).to(spec.dtype)
+    return value if scale == 1 else value * scale
+
+
+def _integers(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Tensor:
+    shape, device = tuple(spec.shape), spec.device
+    if range <= 1 << 31:
+        word = words(shape, device, seed, offset).to(d.int64) & 0xFFFFFFFF
+        value = (word * range) >> 32
+    else:
+        whole = _pairs(shape, device, seed, offset)
+        if range >= 1 << 63:
+            return _wide_integers(whole, low, range)
+        value = (whole & 0x7FFFFFFFFFFFFFFF) % range
+    return value + low if low else value
+
+
+def _wide_integers(whole: Tensor, low: int, range: int) -> Tensor:
+    """All 64 bits of ``whole``; the few values outside [low, low + range) are moved inside."""
+    from dovetail.ops import where
+
+    high = low + range
+    if high < 1 << 63:
+        whole = where(whole.ge(high), whole - high + low, whole)
+    if low > -(1 << 63):
+        whole = where(whole.lt(low), whole + (1 << 62) + ((1 << 62) + low), whole)
+    return whole
+
+
+def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Tensor:
+    """int64 numbers of two words each, the first word low."""
+    pair = words((*shape, 2), device, seed, offset).to(d.int64)
+    return (pair.select(-1, 1) << 32) | (pair.select(-1, 0) & 0xFFFFFFFF)
+
+
+def _record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> OpDef:
+    return OpDef(
+        name,
+        kind="random",
+        inputs=(),
+        attributes=("seed", "offset", *attributes),
+        decompose=decompose,
+        method=False,
+        public=False,
+    )
+
+
+UNIFORM = _record("random_uniform", _uniform)
+NORMAL = _record("random_normal", _normal)
+NOISE = _record("random_noise", _noise, "p", "scale")
+INTEGERS = _record("random_integers", _integers, "low", "range")
+
+
+def draw(op: OpDef, spec: Spec, seed: int, offset: int, **attributes: Any) -> Tensor:
+    """A new tensor of a dense row-major ``spec``, from one kernel where the device has it."""
+    attributes = {"seed": seed, "offset": offset, **attributes}
+    state = state_of(spec.device)
+    facts = CallFacts(op, (), (spec,), attributes)
+    state.check_dtype(op.name, spec.dtype)
+    entry = select_kernel(op, facts, (spec.dtype,), state)
+    if entry is not None:
+        made = raw.empty(spec)
+        kernel = bind_kernel(entry, facts)
+
+        def run() -> Tensor:
+            if spec.numel:
+                kernel(made._materialize())
+            return made
+
+        run.served_by = "fused"  # type: ignore[attr-defined]
+    else:
+        assert op.decompose is not None
+        decompose = op.decompose
+
+        def run() -> Tensor:
+            with_grad, mode.grad = mode.grad, False
+            try:
+                value = decompose(spec, **attributes)
+            finally:
+                mode.grad = with_grad
+            # A view of what was drawn would tie the result to a base that nobody has.
+            return raw.cast(value, spec) if value._base is not None else value
+
+        run.served_by = "decomposed"  # type: ignore[attr-defined]
+    if observe.active:
+        result: Tensor = observe.run(op, run, ())
+        return result
+    return run()
+
+
+def _stream(spec: Spec, generator: Any, each: int) -> tuple[int, int]:
+    """(seed, offset) for a draw of ``each`` words per element.
+
+    Raises:
+        TypeError: ``generator`` is not a Generator.
+        RuntimeError: it belongs to another type of device.
+    """
+    if generator is None:
+        generator = default_generator(spec.device)
+    elif not isinstance(generator, Generator):
+        raise TypeError(
+            f"argument 'generator' must be torch.Generator, not {type(generator).__name__}"
+        )
+    elif generator.device.type != spec.device.type and spec.device.type != "meta":
+        raise RuntimeError(
+            f"Expected a '{spec.device.type}' device type for generator but found "
+            f"'{generator.device.type}'"
+        )
+    return generator.take(each * spec.numel)
+
+
+def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:
+    kind = spec.dtype
+    if kind.is_complex:
+        shape = (*spec.shape, 2)
+        parts = _floating(op, spec_of(shape, kind.to_real(), spec.device), generator, count * 2)
+        joined: Tensor = raw.view(parts, spec, 0)
+        return joined
+    if not kind.is_floating_point:
+        raise Unsupported(f"{op.name}: the dtype must be a floating-point one, got {kind}")
+    each = 2 if kind is d.float64 else 1
+    seed, offset = _stream(spec_of((count,), kind, spec.device), generator, each)
+    return draw(op, spec, seed, offset)
+
+
+def draw_uniform(spec: Spec, generator: Any = None) -> Tensor:
+    """Numbers in [0, 1); for complex dtypes both parts are."""
+    return _floating(UNIFORM, spec, generator, spec.numel)
+
+
+def draw_normal(spec: Spec, generator: Any = None) -> Tensor:
+    """Numbers of mean 0 and variance 1; a complex number's parts have variance 1/2 each."""
+    even = spec.numel + (spec.numel & 1 and not spec.dtype.is_complex)
+    value = _floating(NORMAL, spec, generator, even)
+    return value * math.sqrt(0.5) if spec.dtype.is_complex else value
+
+
+def draw_noise(spec: Spec, p: float, scale: float = 1, generator: Any = None) -> Tensor:
+    """``scale`` with chance ``p``, else 0."""
+    seed, offset = _stream(spec, generator, 1)
+    return draw(NOISE, spec, seed, offset, p=float(p), scale=scale)
+
+
+def draw_integers(spec: Spec, low: int, high: int, generator: Any = None) -> Tensor:
+    """Whole numbers in [low, high), as int64; ``spec`` says shape and device."""
+    spec = spec_of(tuple(spec.shape), d.int64, spec.device)
+    span = high - low
+    seed, offset = _stream(spec, generator, 1 if span <= 1 << 31 else 2)
+    return draw(INTEGERS, spec, seed, offset, low=low, range=span)
+
+
+def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
+    """The numbers 0 … n - 1 in random order, as int64."""
+    spec = spec_of((n,), d.int64, device)
+    seed, offset = _stream(spec, generator, 2)
+    order: Tensor = _pairs((n,), device, seed, offset).sort(0, stable=True)[1]
+    return order

@@ -1,0 +1,197 @@
+"""``pad``: more (or fewer) places at the ends of the last dims, filled in four ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail import raw
+from dovetail.backend.state import state_of
+from dovetail.dispatch import call
+from dovetail.ops.expose import operator
+from dovetail.ops.families import draw
+from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.spec import Spec, spec_of
+from dovetail.tensor import Tensor
+
+__all__ = ["pad"]
+
+Sides = tuple[tuple[int, int], ...]
+"""(before, after) of each of the last dims, in the order of the dims; negative: cut off."""
+
+
+def _padded_infer(spec: Spec, sides: Sides, value: Any) -> Inferred:
+    shape = list(spec.shape)
+    first = spec.ndim - len(sides)
+    for i, (before, after) in enumerate(sides, first):
+        shape[i] += before + after
+        if shape[i] < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
+    strides = None
+    if not spec.is_contiguous and spec.is_dense and spec.ndim > 3:
+        # Channels-last stays channels-last.
+        strides = _strides_in_order(tuple(shape), spec)
+    return Inferred((None,), ((tuple(shape), spec.dtype, strides),))
+
+
+def _strides_in_order(shape: tuple[int, ...], spec: Spec) -> tuple[int, ...]:
+    strides, step = [0] * len(shape), 1
+    for i in sorted(range(len(shape)), key=lambda i: (spec.strides[i], -i)):
+        strides[i] = step
+        step *= max(shape[i], 1)
+    return tuple(strides)
+
+
+def _constant(input: Tensor, sides: Sides, value: Any) -> Tensor:
+    from dovetail.factories import fill_raw
+
+    spec = input._spec
+    shape, kind, strides = _padded_infer(spec, sides, value).outs[0]
+    made = raw.empty(spec_of(shape, kind, spec.device, strides))
+    fill_raw(made, value)
+    inner, source, target = list(spec.shape), 0, 0
+    for i, (before, after) in enumerate(sides, spec.ndim - len(sides)):
+        inner[i] += min(before, 0) + min(after, 0)
+        source += max(-before, 0) * spec.strides[i]
+        target += max(before, 0) * made._spec.strides[i]
+    if min(inner, default=1) > 0:
+        part = tuple(inner)
+        raw.copy(
+            raw.view(input, spec_of(part, kind, spec.device, spec.strides), source),
+            raw.view(made, spec_of(part, kind, spec.device, made._spec.strides), target),
+        )
+    return made
+
+
+def _constant_gradient(g: Any, specs: Any, sides: Sides) -> Any:
+    if any(n < 0 for side in sides for n in side):
+        return call(PAD, (g,), (tuple((-a, -b) for a, b in sides), 0))
+    spec = specs[0]
+    for i, (before, _) in enumerate(sides, spec.ndim - len(sides)):
+        g = g.narrow(i, before, spec.shape[i])
+    return g
+
+
+def _reference(x: np.ndarray, pad: Sequence[int], mode: str = "constant", value: Any = 0) -> Any:
+    sides = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    cut = [slice(None)] * (x.ndim - len(sides)) + [
+        slice(max(-a, 0), n - max(-b, 0))
+        for (a, b), n in zip(sides, x.shape[x.ndim - len(sides) :], strict=True)
+    ]
+    grow = [(0, 0)] * (x.ndim - len(sides)) + [(max(a, 0), max(b, 0)) for a, b in sides]
+    names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+    extra = {"constant_values": value or 0} if mode == "constant" else {}
+    return np.pad(x[tuple(cut)], grow, names[mode], **extra)  # type: ignore[call-overload]
+
+
+def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    cases: tuple[tuple[tuple[int, ...], tuple[Any, ...]], ...] = (
+        ((4,), ((1, 2),)),
+        ((2, 3), ((1, 0, 2, 1), "constant", 3)),
+        ((2, 4), ((-1, 2),)),
+        ((2, 3, 4), ((0, 0, 1, 1),)),
+        ((0, 3), ((1, 1, 1, 1),)),
+        ((2, 4), ((2, 1), "reflect")),
+        ((1, 2, 3, 3), ((1, 2, 2, 1), "reflect")),
+        ((2, 3), ((2, 4), "replicate")),
+        ((1, 2, 3, 3), ((3, 1, 2, 1), "circular")),
+    )
+    return [Sample((draw(rng, shape, dtype, -5, 5), *rest)) for shape, rest in cases]
+
+
+PAD = OpDef(
+    "pad",
+    attributes=("sides", "value"),
+    infer=_padded_infer,
+    decompose=_constant,
+    gradient={"input": _constant_gradient},
+    reference=_reference,
+    samples=_samples,
+    method=False,
+    public=False,
+    node_name=lambda *_, **__: "constant_pad_nd",
+)
+"""Padding with one value; the other modes are ``index_select`` with computed places."""
+
+
+@operator(PAD)
+def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Tensor:
+    """The last dims made longer at both ends; a negative number cuts off.
+
+    Args:
+        pad: (left, right, top, bottom, …), the last dim first.
+        mode: ``constant``, ``reflect``, ``replicate`` or ``circular``; all but the first pad the
+            last one to three dims, with one or two dims before them.
+        value: what ``constant`` fills in, 0 if None.
+
+    Raises:
+        RuntimeError: the pads do not fit the input.
+        NotImplementedError: an unknown mode, or a number of dims that it does not pad.
+    """
+    amounts = [n.__index__() for n in pad]
+    ndim = input._spec.ndim
+    if len(amounts) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(amounts) > 2 * ndim:
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got "
+            f"padding length {len(amounts)} and input of dimension {ndim}"
+        )
+    sides = tuple(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
+    if mode == "constant":
+        return call(PAD, (input,), (sides, 0 if value is None else value))  # type: ignore[no-any-return]
+    if value not in (None, 0):
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in _PLACES:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if len(sides) > 3 or ndim not in (len(sides) + 1, len(sides) + 2):
+        raise NotImplementedError(
+            f"Padding size {len(amounts)} is not supported for {ndim}D input tensor.\n"
+            "Supported combinations for non-constant padding:\n"
+            "  - 2D or 3D input: padding size = 2 (pads last dimension)\n"
+            "  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n"
+            "  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"
+        )
+    for dim, (before, after) in enumerate(sides, ndim - len(sides)):
+        if before or after:
+            places = _PLACES[mode](input, dim, before, after)
+            index = raw.from_host(places, d.int64, state_of(input._spec.device))
+            input = input.index_select(dim, index)  # type: ignore[attr-defined]
+    return input
+
+
+# Which element stands at each place of a padded dim.
+
+
+def _reflected(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
+    n = x._spec.shape[dim]
+    if max(before, after) >= n:
+        raise RuntimeError(
+            "Argument #4: Padding size should be less than the corresponding input dimension, but "
+            f"got: padding ({before}, {after}) at dimension {dim} of input {list(x._spec.shape)}"
+        )
+    at = np.abs(np.arange(-before, n + after))
+    return np.where(at < n, at, 2 * (n - 1) - at)
+
+
+def _replicated(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
+    n = x._spec.shape[dim]
+    if not n:
+        raise RuntimeError(
+            "Expected at least one element to repeat in every padded dimension, but got input of "
+            f"shape {list(x._spec.shape)}"
+        )
+    return np.clip(np.arange(-before, n + after), 0, n - 1)
+
+
+def _wrapped(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
+    n = x._spec.shape[dim]
+    if max(before, after) > n:
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    return np.arange(-before, n + after) % max(n, 1)
+
+
+_PLACES = {"reflect": _reflected, "replicate": _replicated, "circular": _wrapped}

@@ -1,0 +1,586 @@
+"""Whole rows by index: index_select, index_add, index_copy, index_fill, embedding, one_hot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.dispatch import call, type_name
+from dovetail.ops.direct import in_place
+from dovetail.ops.expose import operator, publish
+from dovetail.ops.families import draw
+from dovetail.ops.index import INDICES, SCATTER, SCATTER_ADD, _tensor, check_bounds
+from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor, check_dim
+
+__all__ = [
+    "embedding", "index_add", "index_copy", "index_fill", "index_select", "one_hot",
+]  # fmt: skip
+
+
+def _along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
+    """A vector of indices as wide as the rows it names, as ``scatter`` wants it."""
+    if not shape:
+        return index.reshape(())
+    n = index._spec.numel
+    place = [1] * len(shape)
+    place[dim] = n
+    return index.reshape(place).expand(*shape[:dim], n, *shape[dim + 1 :])
+
+
+def _rows_shape(input: Spec, index: Spec, dim: int) -> tuple[int, ...]:
+    if not input.ndim:
+        return ()
+    return (*input.shape[:dim], index.numel, *input.shape[dim + 1 :])
+
+
+_CASES: tuple[tuple[tuple[int, ...], int, int], ...] = (
+    ((5,), 0, 3), ((4, 3), 0, 2), ((3, 4), 1, 3), ((2, 5, 3), 1, 4), ((2, 3, 4), -1, 2),
+    ((3, 4), 0, 0), ((0, 3), 1, 2),
+)  # fmt: skip
+
+
+def _index_samples(
+    *, values: bool, unique: bool = False
+) -> Callable[[np.random.Generator, d.dtype], list[Sample]]:
+    def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        found = []
+        for shape, dim, n in _CASES:
+            index = rng.permutation(shape[dim])[:n] if unique else rng.integers(0, shape[dim], n)
+            rest: tuple[Any, ...] = ()
+            if values:
+                wide = list(shape)
+                wide[dim] = n
+                rest = (draw(rng, tuple(wide), dtype, -5, 5),)
+            found.append(Sample((draw(rng, shape, dtype, -5, 5), dim, index, *rest)))
+        return found
+
+    return samples
+
+
+# ------------------------------------------------------------- index_select
+
+
+INDEX_SELECT = OpDef(
+    "index_select",
+    kind="index",
+    inputs=("input", "index"),
+    attributes=("dim",),
+    infer=lambda input, index, dim: Inferred(
+        (None, d.int64), ((_rows_shape(input, index, dim), input.dtype),)
+    ),
+    decompose=lambda input, index, dim: _select(input, index, dim),
+    gradient={
+        "input": lambda g, index, specs, dim: call(
+            INDEX_SELECT_BACKWARD, (g, index), (dim, tuple(specs[0].shape))
+        )
+    },
+    reference=lambda x, dim, index: np.take(x, index, dim),
+    samples=_index_samples(values=False),
+)
+
+
+def _select(input: Any, index: Any, dim: int) -> Any:
+    from dovetail.ops.index import GATHER
+
+    return call(GATHER, (input, _along(index, tuple(input._spec.shape), dim)), (dim,))
+
+
+@operator(INDEX_SELECT, out=True)
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The rows of ``input`` along ``dim`` that ``index`` names, in its order.
+
+    Args:
+        index: a vector of int64 or int32.
+
+    Raises:
+        IndexError: an index out of range, or not a vector.
+        RuntimeError: an index of another dtype.
+    """
+    _tensor("index_select", "index", 3, index)
+    spec = index._spec
+    dim = check_dim(dim, input._spec.ndim)
+    if spec.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+    if spec.dtype not in INDICES:
+        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if not input._spec.ndim and spec.numel != 1:
+        raise RuntimeError(
+            f"index_select(): Index to scalar can have only 1 value, got {spec.numel} value(s)"
+        )
+    size = input._spec.shape[dim] if input._spec.ndim else 1
+    check_bounds(index, size, lambda _: IndexError("index out of range in self"))
+    return call(INDEX_SELECT, (input, index), (dim,))  # type: ignore[no-any-return]
+
+
+INDEX_SELECT_BACKWARD = OpDef(
+    "index_select_backward",
+    kind="index",
+    inputs=("g", "index"),
+    attributes=("dim", "shape"),
+    infer=lambda g, index, dim, shape: Inferred((None, d.int64), ((shape, g.dtype),)),
+    decompose=lambda g, index, dim, shape: call(
+        SCATTER_ADD, (g.new_zeros(shape), _along(index, shape, dim), g), (dim,)
+    ),
+    gradient=lambda g, index, dim: (call(INDEX_SELECT, (g, index), (dim,)), None),
+    method=False,
+    public=False,
+)
+"""Zeros of ``shape`` with the rows of ``g`` added where ``index_select`` read."""
+
+
+# ------------------------------------------- index_add, index_copy, index_fill
+
+
+def _same_as_input(input: Spec, index: Spec, source: Facts, **_: Any) -> Inferred:
+    return Inferred((None, d.int64, input.dtype), ((tuple(input.shape), input.dtype),))
+
+
+def _index_add_reference(
+    x: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray, *, alpha: Any = 1
+) -> np.ndarray:
+    out = np.array(x)
+    np.add.at(np.moveaxis(out, dim, 0), index, alpha * np.moveaxis(source, dim, 0))
+    return out
+
+
+INDEX_ADD = OpDef(
+    "index_add",
+    kind="index",
+    inputs=("input", "index", "source"),
+    attributes=("dim", "alpha"),
+    infer=_same_as_input,
+    decompose=lambda input, index, source, dim, alpha: call(
+        SCATTER_ADD,
+        (
+            input,
+            _along(index, tuple(source._spec.shape), dim),
+            source if alpha == 1 else source * alpha,
+        ),
+        (dim,),
+    ),
+    gradient={
+        "input": lambda g: g,
+        "source": lambda g, index, dim, alpha: _scaled(
+            call(INDEX_SELECT, (g, index), (dim,)), alpha
+        ),
+    },
+    reference=_index_add_reference,
+    samples=_index_samples(values=True),
+)
+
+
+def _scaled(x: Any, factor: Any) -> Any:
+    return x if factor == 1 else x * factor
+
+
+def _index_add_inputs(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    _tensor("index_add", "index", 3, index)
+    _tensor("index_add", "source", 4, source)
+    spec, at, rows = input._spec, index._spec, source._spec
+    dim = check_dim(dim, spec.ndim)
+    if at.ndim > 1:
+        raise IndexError(
+            f"index_add_(): Index is supposed to be a vector, but got dim: {at.ndim} with type: "
+            f"{type_name(at.dtype)} and size: {list(at.shape)}"
+        )
+    if at.dtype not in INDICES:
+        raise RuntimeError(
+            f"index_add_(): Expected dtype int32/int64 for index but got: {type_name(at.dtype)}"
+        )
+    if spec.dtype is not rows.dtype:
+        raise RuntimeError(
+            f"index_add_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
+            "must have the same scalar type"
+        )
+    count = rows.shape[dim] if rows.ndim else 1
+    if at.numel != count:
+        raise RuntimeError(
+            f"index_add_(): Number of indices ({at.numel}) should be equal to source.size(dim): "
+            f"({count}), for dim: {dim}"
+        )
+    if spec.ndim != rows.ndim or any(
+        n != m for i, (n, m) in enumerate(zip(spec.shape, rows.shape, strict=True)) if i != dim
+    ):
+        raise RuntimeError(
+            "source tensor shape must match self tensor shape, excluding the specified dimension. "
+            f"Got self.shape = {list(spec.shape)} source.shape = {list(rows.shape)}"
+        )
+    size = spec.shape[dim] if spec.ndim else 1
+    check_bounds(
+        index,
+        size,
+        lambda i: RuntimeError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
+    )
+    return (input, index, source), (dim, alpha)
+
+
+@operator(INDEX_ADD, out=True)
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+    """``input`` with ``alpha`` times the rows of ``source`` added to the rows that ``index`` names.
+
+    Args:
+        index: a vector of int64 or int32, one per row of ``source`` along ``dim``.
+
+    Raises:
+        RuntimeError: shapes or dtypes that do not fit, or an index out of bounds.
+    """
+    return call(INDEX_ADD, *_index_add_inputs(input, dim, index, source, alpha=alpha))  # type: ignore[no-any-return]
+
+
+in_place(INDEX_ADD, _index_add_inputs)
+
+
+def _rows_written(x: np.ndarray, dim: int, index: np.ndarray, source: Any) -> np.ndarray:
+    out = np.array(x)
+    rows = np.moveaxis(out, dim, 0)
+    rows[index] = np.moveaxis(source, dim, 0) if np.ndim(source) else source
+    return out
+
+
+INDEX_COPY = OpDef(
+    "index_copy",
+    kind="index",
+    inputs=("input", "index", "source"),
+    attributes=("dim",),
+    infer=_same_as_input,
+    decompose=lambda input, index, source, dim: call(
+        SCATTER, (input, _along(index, tuple(source._spec.shape), dim), source), (dim,)
+    ),
+    gradient={
+        "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
+        "source": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)),
+    },
+    reference=_rows_written,
+    samples=_index_samples(values=True, unique=True),
+)
+
+
+def _index_copy_inputs(
+    input: Tensor, dim: int, index: Tensor, source: Tensor
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    _tensor("index_copy", "index", 3, index)
+    _tensor("index_copy", "source", 4, source)
+    spec, at, rows = input._spec, index._spec, source._spec
+    dim = check_dim(dim, spec.ndim)
+    if at.ndim > 1:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {at.ndim})")
+    if at.dtype is not d.int64:
+        raise RuntimeError(
+            f"index_copy_(): Expected a long tensor for index, but got {type_name(at.dtype)}"
+        )
+    if spec.dtype is not rows.dtype:
+        raise RuntimeError(
+            "index_copy_(): self and source expected to have the same dtype, but got (self) "
+            f"{type_name(spec.dtype)} and (source) {type_name(rows.dtype)}"
+        )
+    count = rows.shape[dim] if rows.ndim else 1
+    mine = [*spec.shape[:dim], *spec.shape[dim + 1 :]]
+    theirs = [*rows.shape[:dim], *rows.shape[dim + 1 :]]
+    if mine != theirs:
+        raise RuntimeError(
+            "index_copy_(): Source/destination tensor must have same slice shapes. Destination "
+            f"slice shape: {' '.join(map(str, mine))} at dimension {dim} and source slice shape: "
+            f"{' '.join(map(str, theirs))} at dimension {dim}."
+        )
+    if at.numel != count:
+        raise IndexError(
+            f"index_copy_(): Number of indices ({at.numel}) should be equal to source.size(dim) "
+            f"({count})"
+        )
+    size = spec.shape[dim] if spec.ndim else 1
+    check_bounds(
+        index,
+        size,
+        lambda i: IndexError(
+            f"index_copy_(): index {i} is out of bounds for dimension {dim} with size {size}"
+        ),
+    )
+    return (input, index, source), (dim,)
+
+
+@operator(INDEX_COPY, out=True)
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the rows of ``source`` written over the rows that ``index`` names.
+
+    Args:
+        index: a vector of int64, one per row of ``source`` along ``dim``.
+
+    Raises:
+        RuntimeError, IndexError: shapes or dtypes that do not fit, or an index out of bounds.
+    """
+    return call(INDEX_COPY, *_index_copy_inputs(input, dim, index, source))  # type: ignore[no-any-return]
+
+
+in_place(INDEX_COPY, _index_copy_inputs)
+
+
+INDEX_FILL = OpDef(
+    "index_fill",
+    kind="index",
+    inputs=("input", "index", "value"),
+    attributes=("dim",),
+    infer=_same_as_input,
+    decompose=lambda input, index, value, dim: call(
+        SCATTER, (input, *_filled(input, index, value, dim)), (dim,)
+    ),
+    gradient={
+        "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
+        "value": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)).sum(),
+    },
+    reference=_rows_written,
+    samples=lambda rng, dtype: [
+        Sample((*s.args, 1)) for s in _index_samples(values=False)(rng, dtype)
+    ],
+)
+
+
+def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
+    wide = _along(index, tuple(input._spec.shape), dim)
+    if isinstance(value, Tensor):
+        value = value.to(input._spec.dtype).expand(wide._spec.shape)  # type: ignore[attr-defined]
+    return wide, value
+
+
+def _index_fill_inputs(
+    input: Tensor, dim: int, index: Tensor, value: Any
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    _tensor("index_fill", "index", 3, index)
+    spec, at = input._spec, index._spec
+    dim = check_dim(dim, spec.ndim)
+    if isinstance(value, Tensor) and value._spec.ndim:
+        raise RuntimeError(
+            "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value._spec.ndim} dimension(s)."
+        )
+    if at.dtype is not d.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if at.ndim > 1:
+        raise RuntimeError("Index has to be a vector/scalar")
+    size = spec.shape[dim] if spec.ndim else 1
+    check_bounds(
+        index,
+        size,
+        lambda i: IndexError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
+        wraps=True,
+    )
+    if isinstance(value, (float, complex)) and spec.dtype.category < 2:
+        value = int(value.real)
+    # Negative indices count from the end; kernels want them in range.
+    return (input, index.remainder(size) if size else index, value), (dim,)  # type: ignore[attr-defined]
+
+
+@operator(INDEX_FILL)
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """``input`` with ``value`` (a number or a 0-d tensor) in the rows that ``index`` names.
+
+    Args:
+        index: a vector of int64; negative ones count from the end.
+
+    Raises:
+        IndexError: an index out of bounds or of another dtype.
+        RuntimeError: the value has dims.
+    """
+    return call(INDEX_FILL, *_index_fill_inputs(input, dim, index, value))  # type: ignore[no-any-return]
+
+
+in_place(INDEX_FILL, _index_fill_inputs)
+
+
+# ---------------------------------------------------------------- embedding
+
+
+def _embedding_infer(
+    weight: Spec, indices: Spec, padding_idx: int, scale_grad_by_freq: bool
+) -> Inferred:
+    return Inferred((None, d.int64), (((*indices.shape, *weight.shape[1:]), weight.dtype),))
+
+
+def _embedding(weight: Any, indices: Any, **_: Any) -> Any:
+    rows = call(INDEX_SELECT, (weight, indices.reshape(-1)), (0,))
+    return rows.reshape(*indices._spec.shape, *weight._spec.shape[1:])
+
+
+EMBEDDING = OpDef(
+    "embedding",
+    kind="index",
+    inputs=("weight", "indices"),
+    attributes=("padding_idx", "scale_grad_by_freq"),
+    infer=_embedding_infer,
+    decompose=_embedding,
+    gradient={
+        "weight": lambda g, indices, specs, padding_idx, scale_grad_by_freq: call(
+            EMBEDDING_BACKWARD,
+            (g, indices),
+            (specs[0].shape[0], padding_idx, scale_grad_by_freq),
+        )
+    },
+    reference=lambda weight, indices, *_: weight[indices],
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, (5, 3), dtype, -5, 5), np.asarray(rng.integers(0, 5, shape)), *rest))
+        for shape, rest in (((4,), ()), ((2, 3), (2,)), ((), ()), ((0,), ()))
+    ],
+    method=False,
+)
+
+
+@operator(EMBEDDING)
+def embedding(
+    weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:  # fmt: skip
+    """Rows of a table by index: ``weight`` (V, D), ``indices`` (*) -> (*, D).
+
+    Args:
+        indices: int64 or int32.
+        padding_idx: a row that gets no gradient; -1 for none.
+        scale_grad_by_freq: divide the gradient of a row by how often it was named.
+        sparse: must be False; gradients are dense.
+
+    Raises:
+        IndexError: an index out of range.
+        RuntimeError: indices of another dtype, or a table that is not 2-D.
+    """
+    _tensor("embedding", "indices", 2, indices)
+    if sparse:
+        raise NotImplementedError("embedding: sparse must be False, gradients are dense")
+    if weight._spec.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    if indices._spec.dtype not in INDICES:
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+            f"Long, Int; but got torch.{type_name(indices._spec.dtype)}Tensor instead (while "
+            "checking arguments for embedding)"
+        )
+    check_bounds(indices, weight._spec.shape[0], lambda _: IndexError("index out of range in self"))
+    return call(EMBEDDING, (weight, indices), (padding_idx, scale_grad_by_freq))  # type: ignore[no-any-return]
+
+
+def _shares(indices: Any, like: Any, rows: int, padding_idx: int, scale: bool) -> Any:
+    """What each index's row of the gradient counts for; None where all count for one."""
+    if padding_idx < 0 and not scale:
+        return None
+    flat = indices.reshape(-1).to(d.int64)
+    share = flat.ne(padding_idx).to(like._spec.dtype)
+    if scale:
+        counts = call(
+            SCATTER_ADD, (like.new_zeros((rows,)), flat, share.new_ones((flat.numel(),))), (0,)
+        )
+        share = share / call(INDEX_SELECT, (counts, flat), (0,))
+    return share.unsqueeze(-1)
+
+
+def _embedding_backward(
+    g: Any, indices: Any, rows: int, padding_idx: int, scale_grad_by_freq: bool
+) -> Any:
+    width = g._spec.shape[-1]
+    flat = g.reshape(indices._spec.numel, width)
+    share = _shares(indices, g, rows, padding_idx, scale_grad_by_freq)
+    if share is not None:
+        flat = flat * share
+    return call(INDEX_SELECT_BACKWARD, (flat, indices.reshape(-1)), (0, (rows, width)))
+
+
+def _embedding_second(
+    g: Any, indices: Any, rows: int, padding_idx: int, scale_grad_by_freq: bool
+) -> tuple[Any, None]:
+    found = call(EMBEDDING, (g, indices), (padding_idx, scale_grad_by_freq))
+    share = _shares(indices, g, rows, padding_idx, scale_grad_by_freq)
+    if share is not None:
+        found = found * share.reshape(*indices._spec.shape, 1)
+    return found, None
+
+
+EMBEDDING_BACKWARD = OpDef(
+    "embedding_backward",
+    kind="index",
+    inputs=("g", "indices"),
+    attributes=("rows", "padding_idx", "scale_grad_by_freq"),
+    infer=lambda g, indices, rows, padding_idx, scale_grad_by_freq: Inferred(
+        (None, d.int64), (((rows, g.shape[-1]), g.dtype),)
+    ),
+    decompose=_embedding_backward,
+    gradient=_embedding_second,
+    compute=d.float32,
+    method=False,
+    public=False,
+)
+"""The gradient of a table of ``rows`` rows, given that of what ``embedding`` read from it."""
+
+
+@publish(method=False)
+def embedding_renorm_(
+    weight: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0
+) -> Tensor:
+    """Scale down, in place, the rows that ``indices`` names and whose norm is above ``max_norm``."""
+    from dovetail import ops
+    from dovetail.autograd.grad_mode import no_grad
+
+    with no_grad():
+        used = indices.reshape(-1).to(d.int64)  # type: ignore[attr-defined]
+        rows = index_select(weight, 0, used)
+        norms = rows.norm(norm_type, 1, keepdim=True)  # type: ignore[attr-defined]
+        scale = ops.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
+        weight.index_copy_(0, used, rows * scale.to(rows.dtype))  # type: ignore[attr-defined, operator]
+    return weight
+
+
+# ------------------------------------------------------------------ one_hot
+
+
+def _one_hot(input: Any, num_classes: int) -> Any:
+    shape = (*input._spec.shape, num_classes)
+    nothing = input.new_zeros(shape, dtype=d.int64)
+    return call(SCATTER, (nothing, input.unsqueeze(-1), 1), (len(shape) - 1,))
+
+
+ONE_HOT = OpDef(
+    "one_hot",
+    kind="index",
+    attributes=("num_classes",),
+    infer=lambda spec, num_classes: Inferred((None,), (((*spec.shape, num_classes), d.int64),)),
+    decompose=_one_hot,
+    accepts=(d.int64,),
+    reference=lambda x, n=-1: np.eye(n if n >= 0 else x.max() + 1, dtype=np.int64)[x],
+    samples=lambda rng, dtype: [
+        Sample((np.asarray(rng.integers(0, 4, shape)), *rest))
+        for shape, rest in (((5,), ()), ((2, 3), (4,)), ((), (6,)), ((0,), (3,)))
+    ],
+    method=False,
+    public=False,
+)
+
+
+@operator(ONE_HOT)
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """Classes as vectors that are 1 at the class: (*) -> (*, num_classes) of int64.
+
+    Args:
+        input: int64.
+        num_classes: one more than the largest class if -1.
+
+    Raises:
+        RuntimeError: another dtype, or classes outside the range.
+    """
+    if input._spec.dtype is not d.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if not input._spec.numel:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return call(ONE_HOT, (input,), (num_classes,))  # type: ignore[no-any-return]
+    if not num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    largest = int(input.max())  # type: ignore[attr-defined]
+    if int(input.min()) < 0:  # type: ignore[attr-defined]
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = largest + 1
+    elif largest >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return call(ONE_HOT, (input,), (num_classes,))  # type: ignore[no-any-return]

@@ -1,0 +1,270 @@
+"""Scans along one dim: the primitives cumsum and cumprod; cummax, cummin, logcumsumexp on top."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dovetail import dtypes as d
+from dovetail import return_types
+from dovetail.dispatch import call, type_name
+from dovetail.errors import Unsupported
+from dovetail.ops.expose import attach, finish
+from dovetail.ops.families import draw
+from dovetail.ops.reduce import REAL, kept_shape, numpy_names, one_dim, spec_of_input
+from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.promotion import promote_types
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor
+
+__all__: list[str] = []
+
+
+def samples(low: float, high: float) -> Any:
+    """Shapes and dims."""
+
+    def make(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        cases = (((7,), 0), ((3, 5), 1), ((3, 5), 0), ((2, 3, 4), -2), ((), 0), ((0, 3), 0))
+        return [Sample((draw(rng, shape, dtype, low, high), dim)) for shape, dim in cases]
+
+    return make
+
+
+def _by_numpy(function: Any) -> Callable[..., Any]:
+    def reference(x: np.ndarray, dim: int, **_: Any) -> Any:
+        if not x.ndim:
+            return x.astype(np.int64) if x.dtype.kind in "biu" else x
+        return function(x, axis=dim, **({"dtype": np.int64} if x.dtype.kind in "biu" else {}))
+
+    return reference
+
+
+def _infer(spec: Spec, dim: int, dtype: d.dtype) -> Inferred:
+    fits = promote_types(spec.dtype, dtype) is dtype
+    return Inferred((None if fits else dtype,), ((tuple(spec.shape), dtype),))
+
+
+def reverse_cumsum(x: Any, dim: int) -> Any:
+    """The sum of each element and all after it."""
+    return x.flip(dim).cumsum(dim).flip(dim) if x.ndim else x
+
+
+def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
+    """What each factor contributes to its own product and all later ones.
+
+    Without zeros that is a sum of ``g * out`` over the later ones, divided by the factor. With zeros the
+    products are taken apart: everything before the factor, and each stretch after it (memory in
+    n squared), which can be differentiated again.
+    """
+    from dovetail.ops import cat
+
+    x = input.to(g.dtype)
+    if not x.ndim or not x.numel():
+        return g
+    conj = x.conj() if g.dtype.is_complex else x
+    if x.device.type == "meta" or not bool(x.eq(0).any()):
+        products = out.conj() if g.dtype.is_complex else out
+        return reverse_cumsum(g * products, dim) / conj
+    from dovetail.factories import arange
+
+    n = x.shape[dim]
+    one = conj.new_ones(kept_shape(conj.shape, (dim,)))
+    before = cat([one, conj.narrow(dim, 0, n - 1)], dim).cumprod(dim)
+    rows = conj.movedim(dim, -1).unsqueeze(-2).expand(*conj.movedim(dim, -1).shape[:-1], n, n)
+    place = arange(n, device=x.device)
+    after = place.unsqueeze(0) > place.unsqueeze(1)  # (factor, product): the later products
+    stretches = rows.masked_fill(after.logical_not(), 1).cumprod(-1)
+    reached = (place.unsqueeze(0) >= place.unsqueeze(1)).to(g.dtype)
+    later = (stretches * reached * g.movedim(dim, -1).unsqueeze(-2)).sum(-1)
+    return before * later.movedim(-1, dim)
+
+
+def _scan(name: str, gradient: Any, reference: Any, doc: str) -> OpDef:
+    op = OpDef(
+        name,
+        kind="scan",
+        attributes=("dim", "dtype"),
+        infer=_infer,
+        gradient={"input": gradient},
+        reference=_by_numpy(reference),
+        samples=samples(-3, 3),
+        required=True,
+        inplace=True,
+    )
+
+    @numpy_names
+    def function(
+        input: Tensor, dim: int, *, dtype: d.dtype | None = None, out: Tensor | None = None
+    ) -> Any:
+        spec = spec_of_input(name, input)
+        where = one_dim(name, dim, spec.ndim)
+        kind = dtype or (d.int64 if spec.dtype.category < 2 else spec.dtype)
+        return finish(name, call(op, (input,), (where, kind)), out)
+
+    attach(op, function, doc=doc)
+    plain = getattr(Tensor, name + "_")
+
+    def in_place(self: Tensor, dim: int, *, dtype: d.dtype | None = None) -> Any:
+        # The result must fit the target, so integers are not widened here.
+        return plain(self, dim, dtype=dtype or self._spec.dtype)
+
+    in_place.__name__, in_place.__qualname__ = name + "_", f"Tensor.{name}_"
+    in_place.__doc__ = plain.__doc__
+    setattr(Tensor, name + "_", in_place)
+    return op
+
+
+_DOC = """ along one dim; integers and bool as int64 unless ``dtype`` is given.
+
+    Raises:
+        IndexError: the dim is out of range.
+    """
+CUMSUM = _scan(
+    "cumsum", lambda g, dim: reverse_cumsum(g, dim), np.cumsum, "The sum of each element and all before it" + _DOC
+)  # fmt: skip
+"""``cumsum(input, out, *, dim, dtype)``: accumulate in ``dtype``, float32 for half and bfloat16."""
+CUMPROD = _scan(
+    "cumprod", _cumprod_gradient, np.cumprod, "The product of each element and all before it" + _DOC
+)  # fmt: skip
+
+
+# Scans of other operators, by doubling: after step k each element covers 2**k before it.
+
+
+def _doubling(x: Any, dim: int, combine: Callable[[Any, Any], Any]) -> Any:
+    from dovetail.ops import cat
+
+    n = x.shape[dim] if x.ndim else 1
+    step = 1
+    while step < n:
+        later = combine(x.narrow(dim, step, n - step), x.narrow(dim, 0, n - step))
+        x = cat([x.narrow(dim, 0, step), later], dim)
+        step *= 2
+    return x
+
+
+def _pair_infer(spec: Spec, dim: int) -> Inferred:
+    shape = tuple(spec.shape)
+    return Inferred((None,), ((shape, spec.dtype), (shape, d.int64)))
+
+
+def _running(best: str) -> Callable[..., Any]:
+    def decompose(input: Any, dim: int) -> Any:
+        from dovetail.factories import arange
+
+        if not input.ndim:
+            return input.clone(), input.new_zeros((), dtype=d.int64)
+        ordered = input.to(d.uint8) if input.dtype is d.bool_ else input
+        values = _doubling(ordered, dim, lambda a, b: getattr(a, best)(b))
+        shape = [1] * input.ndim
+        shape[dim] = -1
+        place = arange(input.shape[dim], device=input.device).reshape(shape)
+        at = (ordered.eq(values) | ordered.ne(ordered)).to(d.int64) * place
+        return values.to(input.dtype), _doubling(at, dim, lambda a, b: a.maximum(b))
+
+    return decompose
+
+
+def _add_back(g: Any, out1: Any, specs: Any, dim: int) -> Any:
+    if not specs[0].ndim:
+        return g
+    return g.new_zeros(tuple(specs[0].shape)).scatter_add(dim, out1, g)
+
+
+def _running_reference(accumulate: Any) -> Callable[..., Any]:
+    def reference(x: np.ndarray, dim: int) -> Any:
+        if not x.ndim:
+            return x, np.zeros((), np.int64)
+        values = accumulate(x, axis=dim)
+        shape = [1] * x.ndim
+        shape[dim] = -1
+        at = np.where((x == values) | (x != x), np.arange(x.shape[dim]).reshape(shape), 0)
+        return values, np.maximum.accumulate(at, axis=dim)
+
+    return reference
+
+
+def _extreme(name: str, best: str, accumulate: Any, word: str) -> None:
+    op = OpDef(
+        name,
+        attributes=("dim",),
+        outputs=2,
+        infer=_pair_infer,
+        accepts=REAL,
+        gradient={"input": _add_back},
+        decompose=_running(best),
+        reference=_running_reference(accumulate),
+        samples=samples(-5, 5),
+    )
+    made = getattr(return_types, name)
+
+    @numpy_names
+    def function(input: Tensor, dim: int, *, out: Any = None) -> Any:
+        spec = spec_of_input(name, input)
+        where = one_dim(name, dim, spec.ndim)
+        return finish(name, made(*call(op, (input,), (where,))), out)
+
+    attach(
+        op,
+        function,
+        doc=f"The {word} element so far along a dim, as a named tuple (values, indices).\n\n"
+        "    Of equal elements the index names the last; NaN stays.\n\n"
+        "    Raises:\n        IndexError: the dim is out of range.\n    ",
+    )
+
+
+_extreme("cummax", "maximum", np.maximum.accumulate, "largest")
+_extreme("cummin", "minimum", np.minimum.accumulate, "smallest")
+
+
+def _log_add(a: Any, b: Any) -> Any:
+    """``log(exp(a) + exp(b))``; minus infinity of both stays, with gradient 0."""
+    top = a.maximum(b)
+    safe = top.masked_fill(top.abs().eq(math.inf), 0)
+    return ((a - safe).exp() + (b - safe).exp()).log() + safe
+
+
+def _logcumsumexp_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
+    """``exp(x_j) * sum of g_i exp(-out_i)`` over i from j on, in logarithms by the sign of g."""
+    if not input.ndim or not input.numel():
+        return g
+    total: Any = 0
+    for sign in (1, -1):
+        part = (g * sign).clamp_min(0).log() - out
+        later = _doubling(part.flip(dim), dim, _log_add).flip(dim)
+        total = total + sign * (later + input).exp()
+    return total
+
+
+LOGCUMSUMEXP = OpDef(
+    "logcumsumexp",
+    attributes=("dim",),
+    infer=lambda spec, dim: Inferred((None,), ((tuple(spec.shape), spec.dtype),)),
+    accepts=d.FLOATING,
+    compute=d.float32,
+    gradient={"input": _logcumsumexp_gradient},
+    decompose=lambda input, dim: _doubling(input, dim, _log_add),
+    reference=lambda x, dim: np.logaddexp.accumulate(x, axis=dim) if x.ndim else x,
+    samples=samples(-5, 5),
+)
+
+
+@numpy_names
+def _logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Any:
+    """``log(cumsum(exp(x)))`` along a dim, without overflow.
+
+    Raises:
+        RuntimeError: the input is not of a floating-point dtype.
+        IndexError: the dim is out of range.
+    """
+    spec = spec_of_input("logcumsumexp", input)
+    if not spec.dtype.is_floating_point:
+        raise Unsupported(f"\"logcumsumexp\" not implemented for '{type_name(spec.dtype)}'")
+    where = one_dim("logcumsumexp", dim, spec.ndim)
+    return finish("logcumsumexp", call(LOGCUMSUMEXP, (input,), (where,)), out)
+
+
+attach(LOGCUMSUMEXP, _logcumsumexp)

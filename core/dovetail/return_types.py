@@ -1,0 +1,67 @@
+"""Named results of operators that return more than one tensor, as ``torch.return_types`` has them.
+
+They are tuples whose items also have names, and they print one item per line.
+"""
+
+from __future__ import annotations
+
+from operator import itemgetter
+from typing import Any
+
+__all__ = [
+    "aminmax",
+    "cummax",
+    "cummin",
+    "kthvalue",
+    "max",
+    "median",
+    "min",
+    "mode",
+    "nanmedian",
+    "sort",
+    "topk",
+]
+
+
+class _Result(tuple[Any, ...]):
+    """A tuple with named items; made from its items one by one, or from one sequence of them."""
+
+    __slots__ = ()
+    _fields: tuple[str, ...] = ()
+
+    def __new__(cls, *items: Any) -> Any:
+        if len(items) == 1 and len(cls._fields) != 1:
+            items = tuple(items[0])
+        if len(items) != len(cls._fields):
+            raise TypeError(f"{cls.__name__}: must have {len(cls._fields)} items, got {len(items)}")
+        return tuple.__new__(cls, items)
+
+    def __repr__(self) -> str:
+        items = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self, strict=True))
+        return f"torch.return_types.{type(self).__name__}(\n{items})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(self)
+
+
+def _make(name: str, *fields: str) -> Any:
+    space: dict[str, Any] = {"__slots__": (), "_fields": fields, "__module__": __name__}
+    space["__doc__"] = f"Result of ``{name}``: ({', '.join(fields)})."
+    space["__match_args__"] = fields
+    for i, field in enumerate(fields):
+        space[field] = property(itemgetter(i))
+    return type(name, (_Result,), space)
+
+
+_PAIR = ("values", "indices")
+max = _make("max", *_PAIR)
+min = _make("min", *_PAIR)
+median = _make("median", *_PAIR)
+nanmedian = _make("nanmedian", *_PAIR)
+mode = _make("mode", *_PAIR)
+kthvalue = _make("kthvalue", *_PAIR)
+cummax = _make("cummax", *_PAIR)
+cummin = _make("cummin", *_PAIR)
+sort = _make("sort", *_PAIR)
+topk = _make("topk", *_PAIR)
+aminmax = _make("aminmax", "min", "max")

@@ -1,0 +1,176 @@
+"""What the parity tests share: PyTorch's counterpart of an operator, inputs, comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dovetail
+from dovetail import dtypes as d
+from dovetail.ops.schema import REGISTRY, OpDef, Sample
+
+torch = pytest.importorskip("torch", reason="parity needs the extra: pip install dovetail[parity]")
+
+__all__ = [
+    "DTYPES",
+    "compare",
+    "cotangents",
+    "counterpart",
+    "operators",
+    "samples",
+    "to_ours",
+    "to_torch",
+]
+
+DTYPES = (d.float64, d.float32, d.bfloat16, d.int64, d.bool_)
+
+# (rtol, atol), as tight as PyTorch's own suite
+TOLERANCE = {
+    "float64": (1e-7, 1e-9),
+    "float32": (1.3e-6, 1e-5),
+    "bfloat16": (1.6e-2, 1e-2),
+    "float16": (1e-3, 1e-3),
+    "complex64": (1.3e-6, 1e-5),
+    "complex128": (1e-7, 1e-9),
+}
+
+# operators that PyTorch keeps under another name or in another place
+ELSEWHERE: dict[str, str] = {
+    "shift_left": "bitwise_left_shift",
+    "shift_right": "bitwise_right_shift",
+}
+
+
+def operators() -> list[OpDef]:
+    """Every public record that has samples, by name."""
+    return [
+        op
+        for name, op in sorted(REGISTRY.items())
+        if op.samples is not None and op.function is not None and counterpart(op) is not None
+    ]
+
+
+def counterpart(op: OpDef) -> Callable[..., Any] | None:
+    """PyTorch's function of the same meaning, or None for what is dovetail's own."""
+    name = ELSEWHERE.get(op.name, op.name)
+    for home in (torch, torch.nn.functional, torch.special, torch.linalg):
+        found = getattr(home, name, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+    method = getattr(torch.Tensor, name, None)
+    return method if callable(method) else None
+
+
+def samples(op: OpDef, dtype: d.dtype, seed: int = 0) -> list[Sample]:
+    """The record's samples for a dtype."""
+    assert op.samples is not None
+    return op.samples(np.random.default_rng(seed), dtype)
+
+
+def scattered(array: np.ndarray) -> np.ndarray:
+    """The same values in memory with gaps, transposed where there are dims to transpose."""
+    if not array.ndim or not array.size:
+        return array
+    wide = np.zeros((*array.shape[::-1][:-1], array.shape[0] * 2), array.dtype)
+    view = wide[..., ::2].transpose()
+    view[...] = array
+    return view
+
+
+def _map(value: Any, make: Callable[[np.ndarray], Any]) -> Any:
+    if isinstance(value, np.ndarray):
+        return make(value)
+    if isinstance(value, list):
+        return [_map(v, make) for v in value]
+    if isinstance(value, tuple):
+        return tuple(_map(v, make) for v in value)
+    return value
+
+
+def to_ours(value: Any, device: Any, requires_grad: bool = False, layout: bool = True) -> Any:
+    """Arrays in ``value`` as dovetail tensors; not contiguous unless ``layout`` is False."""
+
+    def make(array: np.ndarray) -> Any:
+        kind = d.from_numpy_dtype(array.dtype)
+        source = scattered(array) if layout else array
+        strides = tuple(s // array.itemsize for s in source.strides)
+        if array.size:
+            x = dovetail.empty_strided(array.shape, strides, dtype=kind, device=device)
+        else:
+            x = dovetail.empty(array.shape, dtype=kind, device=device)
+        x.copy_(dovetail.tensor(array, dtype=kind))
+        return x.requires_grad_() if requires_grad and kind.category >= 2 else x
+
+    return _map(value, make)
+
+
+def torch_tensor(array: np.ndarray) -> Any:
+    """A PyTorch tensor with the values of an array, bfloat16 included."""
+    kind = d.from_numpy_dtype(array.dtype)
+    if kind is d.bfloat16:
+        return torch.from_numpy(np.array(array.astype(np.float32))).to(torch.bfloat16)
+    return torch.from_numpy(np.array(array))
+
+
+def to_torch(value: Any, requires_grad: bool = False) -> Any:
+    """Arrays in ``value`` as PyTorch tensors."""
+
+    def make(array: np.ndarray) -> Any:
+        x = torch_tensor(array)
+        floats = x.dtype.is_floating_point or x.dtype.is_complex
+        return x.requires_grad_() if requires_grad and floats else x
+
+    return _map(value, make)
+
+
+def tensors_in(value: Any) -> list[Any]:
+    """Every tensor (of either library) in nested arguments, in order."""
+    if isinstance(value, (list, tuple)):
+        return [t for v in value for t in tensors_in(v)]
+    return [value] if isinstance(value, (dovetail.Tensor, torch.Tensor)) else []
+
+
+def as_numpy(x: Any) -> np.ndarray:
+    """Values of a tensor of either library; bfloat16 as float32."""
+    x = x.detach()
+    if isinstance(x, dovetail.Tensor):
+        x = x.cpu()
+        return (x.float() if x.dtype is d.bfloat16 else x).numpy()
+    x = x.float() if x.dtype is torch.bfloat16 else x
+    return x.numpy(force=True)  # type: ignore[no-any-return]
+
+
+def compare(ours: Any, theirs: Any, what: str, *, dtype: str = "", loosen: float = 1.0) -> None:
+    """Same structure, dtype, shape and (within the dtype's tolerance) values."""
+    if isinstance(theirs, (tuple, list)):
+        assert len(ours) == len(theirs), what
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+            compare(a, b, f"{what}[{i}]", dtype=dtype, loosen=loosen)
+        return
+    if not isinstance(theirs, torch.Tensor):
+        assert ours == theirs or (ours != ours and theirs != theirs), f"{what}: {ours} != {theirs}"
+        return
+    assert repr(ours.dtype) == repr(theirs.dtype), f"{what}: {ours.dtype} != {theirs.dtype}"
+    assert tuple(ours.shape) == tuple(theirs.shape), f"{what}: {ours.shape} != {theirs.shape}"
+    a, b = as_numpy(ours), as_numpy(theirs)
+    name = dtype or ours.dtype.name
+    if name in TOLERANCE and a.dtype.kind in "fc":
+        rtol, atol = TOLERANCE[name]
+        np.testing.assert_allclose(a, b, rtol * loosen, atol * loosen, err_msg=what)
+    else:
+        np.testing.assert_array_equal(a, b, err_msg=what)
+
+
+def cotangents(outputs: list[Any], seed: int) -> list[np.ndarray]:
+    """Random gradients for outputs of either library."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for o in outputs:
+        v = rng.standard_normal(tuple(o.shape))
+        if "complex" in str(o.dtype):
+            v = v + 1j * rng.standard_normal(tuple(o.shape))
+        made.append(v)
+    return made

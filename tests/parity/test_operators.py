@@ -1,0 +1,173 @@
+"""Every operator against PyTorch: values, dtypes, shapes, gradients, second gradients, errors.
+
+Generated from the records; inputs are not contiguous.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dovetail
+from dovetail import dtypes as d
+from dovetail.ops.schema import OpDef
+from tests.parity.harness import (
+    DTYPES,
+    compare,
+    cotangents,
+    counterpart,
+    operators,
+    samples,
+    tensors_in,
+    to_ours,
+    to_torch,
+    torch,
+)
+
+OPERATORS = operators()
+NAMES = [op.name for op in OPERATORS]
+
+
+def torch_call(op: OpDef, sample: Any, arguments: Any) -> Any:
+    """PyTorch's result, or the exception it raises."""
+    kwargs = {
+        k: getattr(torch, v.name) if isinstance(v, d.dtype) else to_torch(v)
+        for k, v in sample.kwargs.items()
+    }
+    function = counterpart(op)
+    assert function is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return function(*arguments, **kwargs)
+        except Exception as error:
+            return error
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=lambda t: t.name)
+@pytest.mark.parametrize("op", OPERATORS, ids=NAMES)
+def test_forward(op: OpDef, dtype: d.dtype, device: Any) -> None:
+    executed = 0
+    for i, sample in enumerate(samples(op, dtype)):
+        expected = torch_call(op, sample, to_torch(sample.args))
+        arguments = to_ours(sample.args, device)
+        kwargs = {k: to_ours(v, device) for k, v in sample.kwargs.items()}
+        what = f"{op.name}, {dtype.name}, sample {i} {sample.name}"
+        if isinstance(expected, Exception):
+            if isinstance(expected, NotImplementedError):
+                continue  # PyTorch has no kernel there; ours may
+            with pytest.raises(type(expected)):
+                op.function(*arguments, **kwargs)
+            executed += 1
+            continue
+        if dtype not in op.accepts:
+            continue
+        before = [np.array(dovetail.raw.to_host(t)) for t in tensors_in(arguments)]
+        compare(op.function(*arguments, **kwargs), expected, what)
+        for t, old in zip(tensors_in(arguments), before, strict=True):
+            np.testing.assert_array_equal(dovetail.raw.to_host(t), old, f"{what}: input changed")
+        executed += 1
+    if not executed:
+        assert dtype not in op.accepts or dtype.category < 2, f"{op.name}: no sample ran"
+
+
+def differentiable() -> list[OpDef]:
+    return [
+        op
+        for op in OPERATORS
+        if d.float64 in op.accepts and (op.gradient is not None or op.kind == "composite")
+    ]
+
+
+@pytest.mark.parametrize("op", differentiable(), ids=lambda op: op.name)
+def test_gradients(op: OpDef, device: Any) -> None:
+    for i, sample in enumerate(samples(op, d.float64)):
+        theirs_in = to_torch(sample.args, requires_grad=True)
+        expected = torch_call(op, sample, theirs_in)
+        if isinstance(expected, Exception):
+            continue
+        theirs_out = [t for t in tensors_in(expected) if t.requires_grad]
+        theirs_wrt = [t for t in tensors_in(theirs_in) if t.requires_grad]
+        if not theirs_out or not theirs_wrt:
+            continue
+        ours_in = to_ours(sample.args, device, requires_grad=True)
+        kwargs = {k: to_ours(v, device) for k, v in sample.kwargs.items()}
+        result = op.function(*ours_in, **kwargs)
+        ours_out = [t for t in tensors_in(result) if t.requires_grad]
+        ours_wrt = [t for t in tensors_in(ours_in) if t.requires_grad]
+        what = f"{op.name}, sample {i} {sample.name}"
+        assert len(ours_out) == len(theirs_out), f"{what}: outputs that require grad"
+        seeds = cotangents(theirs_out, i)
+        both = []
+        for library, outs, wrt in (
+            (dovetail, ours_out, ours_wrt),
+            (torch, theirs_out, theirs_wrt),
+        ):
+            vectors = [(to_ours(s, device) if library is dovetail else to_torch(s)) for s in seeds]
+            vectors = [v.requires_grad_() for v in vectors]
+            first = library.autograd.grad(outs, wrt, vectors, create_graph=True, allow_unused=True)
+            both.append((first, vectors, wrt))
+        (mine, my_vectors, my_wrt), (yours, your_vectors, your_wrt) = both
+        for j, (a, b) in enumerate(zip(mine, yours, strict=True)):
+            if b is None or a is None:
+                rest = a if b is None else b
+                assert rest is None or not rest.detach().abs().sum(), f"{what}: gradient {j}"
+                continue
+            compare(a, b, f"{what}: gradient {j}")
+        second_order(what, device, mine, my_vectors, my_wrt, yours, your_vectors, your_wrt, i)
+
+
+def second_order(
+    what: str, device: Any, mine: Any, my_vectors: Any, my_wrt: Any, yours: Any,
+    your_vectors: Any, your_wrt: Any, seed: int,
+) -> None:  # fmt: skip
+    """Gradients of the gradients, with respect to inputs and incoming gradients."""
+    pairs = [
+        (a, b)
+        for a, b in zip(mine, yours, strict=True)
+        if a is not None and b is not None and b.requires_grad
+    ]
+    if not pairs:
+        return
+    assert all(a.requires_grad for a, _ in pairs), f"{what}: no second gradient"
+    seeds = cotangents([b for _, b in pairs], seed + 1000)
+    try:
+        theirs = torch.autograd.grad(
+            [b for _, b in pairs],
+            [*your_wrt, *your_vectors],
+            [to_torch(s) for s in seeds],
+            allow_unused=True,
+        )
+    except RuntimeError as error:
+        assert "not implemented" in str(error), what
+        return
+    ours = dovetail.autograd.grad(
+        [a for a, _ in pairs],
+        [*my_wrt, *my_vectors],
+        [to_ours(s, device) for s in seeds],
+        allow_unused=True,
+    )
+    for j, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        if a is None or b is None:
+            rest = a if b is None else b
+            assert rest is None or not rest.detach().abs().sum(), f"{what}: second gradient {j}"
+            continue
+        compare(a, b, f"{what}: second gradient {j}", loosen=10)
+
+
+@pytest.mark.parametrize(
+    "op", [op for op in OPERATORS if op.errors is not None], ids=lambda op: op.name
+)
+def test_errors(op: OpDef, device: Any) -> None:
+    assert op.errors is not None
+    for case in op.errors():
+        arguments = to_ours(case.args, device)
+        kwargs = {k: to_ours(v, device) for k, v in case.kwargs.items()}
+        with pytest.raises(case.error, match=case.match):
+            op.function(*arguments, **kwargs)
+        theirs = torch_call(op, case, to_torch(case.args))
+        assert isinstance(theirs, Exception), f"{op.name}: PyTorch accepts {case.args}"
+        assert isinstance(theirs, case.error), f"{op.name}: PyTorch raises {type(theirs)}"

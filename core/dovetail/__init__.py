@@ -67,6 +67,14 @@ from dovetail.factories import (
     zeros,
     zeros_like,
 )
+from dovetail.generator import (
+    Generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from dovetail.observe import trace
 from dovetail.ops.convert import (
     channels_last,
@@ -81,6 +89,7 @@ from dovetail.spec import Size
 from dovetail.tensor import Tensor, is_tensor, strided
 
 __all__ = [
+    "Generator",
     "Size",
     "Tensor",
     "accelerator",
@@ -116,10 +125,12 @@ __all__ = [
     "full_like",
     "get_default_device",
     "get_default_dtype",
+    "get_rng_state",
     "half",
     "iinfo",
     "inf",
     "inference_mode",
+    "initial_seed",
     "int",
     "int8",
     "int16",
@@ -131,6 +142,7 @@ __all__ = [
     "linspace",
     "logspace",
     "long",
+    "manual_seed",
     "memory_format",
     "nan",
     "newaxis",
@@ -143,10 +155,12 @@ __all__ = [
     "promote_types",
     "result_type",
     "scalar_tensor",
+    "seed",
     "set_default_device",
     "set_default_dtype",
     "set_grad_enabled",
     "set_printoptions",
+    "set_rng_state",
     "short",
     "strided",
     "tensor",
@@ -186,7 +200,7 @@ def _forget_devices() -> None:
 _start()
 
 
-_MODULES = ("autograd", "nn", "optim", "utils", "backend", "linalg", "random")
+_MODULES = ("autograd", "nn", "optim", "utils", "backend", "linalg", "random", "return_types")
 
 
 def __getattr__(name: str) -> Any:
@@ -195,6 +209,10 @@ def __getattr__(name: str) -> Any:
         found = importlib.import_module(f"dovetail.{name}")
     if found is None and name == "accelerator":
         from dovetail.device_modules import accelerator as found
+    if found is None and name == "default_generator":
+        from dovetail import generator
+
+        return generator.default_generator()
     if found is None:
         from dovetail.device_modules import module_for
 

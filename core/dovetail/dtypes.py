@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 __all__ = [
-    "ALL", "COMPLEX", "FLOATING", "INTEGRAL", "NUMBER", "SIGNED",
+    "ALL", "COMPLEX", "FLOATING", "INTEGRAL", "NUMBER", "SIGNED", "as_dtype",
     "bfloat16", "bool_", "cdouble", "cfloat", "complex64", "complex128", "double", "dtype",
     "finfo", "float16", "float32", "float64", "float_", "from_numpy_dtype",
     "get_default_dtype", "half", "iinfo", "int8", "int16", "int32", "int64", "int_", "long",
@@ -101,6 +101,23 @@ _FROM_NUMPY = {d.numpy: d for d in ALL}
 
 def _by_name(name: str) -> dtype:
     return _NAMES[name]
+
+
+_FROM_PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}
+
+
+def as_dtype(kind: object) -> dtype:
+    """A dtype from what ``dtype=`` was given: one of ours, or Python's float, int, bool, complex.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if isinstance(kind, dtype):
+        return kind
+    found = _FROM_PYTHON.get(kind) if isinstance(kind, type) else None
+    if found is None:
+        raise TypeError(f"dtype must be a torch.dtype, got {kind!r}")
+    return found
 
 
 def from_numpy_dtype(numpy_dtype: object) -> dtype:

@@ -1,41 +1,47 @@
-"""Making tensors: from data, filled, ranges, like another."""
+"""Making tensors: filled, ranges, like another; those from data are in ``from_data``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import observe, raw
-from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import DeviceState, state_of
 from dovetail.device import _thread, resolve
 from dovetail.device import device as Device
-from dovetail.dispatch import select_kernel
+from dovetail.dispatch import select_kernel, type_name
 from dovetail.errors import Unsupported
+from dovetail.factory_arguments import deliver as _deliver
+from dovetail.factory_arguments import finish as _finish
+from dovetail.factory_arguments import number_for
+from dovetail.factory_arguments import place as _place
+from dovetail.factory_arguments import shape_of as _shape
+from dovetail.from_data import (
+    as_tensor,
+    asarray,
+    elements,
+    from_numpy,
+    frombuffer,
+    scalar_tensor,
+    tensor,
+)
 from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
 from dovetail.ops.schema import REGISTRY, CallFacts
-from dovetail.ops.views import _ints
 from dovetail.plans import bind_kernel
-from dovetail.spec import Size, Spec, spec_of
-from dovetail.tensor import Tensor, new_tensor
+from dovetail.promotion import number_dtype
+from dovetail.spec import Spec, spec_of
+from dovetail.tensor import Tensor
 
 new = object.__new__
 
 __all__ = [
     "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_numpy",
-    "full", "full_like", "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor",
+    "frombuffer", "full", "full_like", "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor",
     "zeros", "zeros_like",
 ]  # fmt: skip
-
-
-def _finish(made: Tensor, requires_grad: bool) -> Tensor:
-    if mode.inference:
-        made._inference = True
-    return made.requires_grad_() if requires_grad else made
 
 
 def _storage_kernel(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:
@@ -63,16 +69,13 @@ def run_storage(name: str, made: Tensor, attributes: dict[str, Any]) -> Tensor:
 
 
 def fill_raw(made: Tensor, value: Any) -> Tensor:
-    """Fill without recording; the value is brought to the dtype first."""
+    """Fill without recording; the value is brought to the dtype first.
+
+    Raises:
+        RuntimeError: the dtype cannot hold the value.
+    """
     kind = made._spec.dtype
-    if kind.category == 0:
-        value = bool(value)
-    elif kind.category == 1:
-        value = int(np.array(int(value)).astype(kind.numpy))
-    elif kind.category == 2:
-        if isinstance(value, complex):
-            raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
-        value = float(value)
+    value = number_for(kind, value)
     spec = made._spec
     if not spec.is_contiguous and not _fills_strided(spec, value):
         one = run_storage("fill", raw.empty(spec_of((), kind, spec.device)), {"value": value})
@@ -87,26 +90,9 @@ def _fills_strided(spec: Spec, value: Any) -> bool:
     return entry is None or entry.layout == "strided"
 
 
-def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
-    shape = _ints(size) if size else ()
-    if any(n < 0 for n in shape):
-        raise RuntimeError(
-            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
-        )
-    return shape
-
-
-def _place(dtype: Any, device: Any) -> tuple[d.dtype, Device]:
-    if dtype is not None and not isinstance(dtype, d.dtype):
-        names = {float: d.get_default_dtype(), int: d.int64, bool: d.bool_}
-        if dtype not in names:
-            raise TypeError(f"dtype must be a torch.dtype, got {dtype!r}")
-        dtype = names[dtype]
-    return dtype or d.get_default_dtype(), resolve(device)
-
-
 def empty(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     out: Tensor | None = None,
     dtype: d.dtype | None = None,
     layout: Any = None,
@@ -116,18 +102,9 @@ def empty(
     memory_format: Any = contiguous_format,
 ) -> Tensor:
     """Uninitialised memory of a shape."""
-    kind, place = _place(dtype, device)
-    spec = target_spec(spec_of(_shape(size), kind, place), memory_format)
+    kind, place = _place(dtype, device, out)
+    spec = target_spec(spec_of(_shape(sizes, size), kind, place), memory_format)
     return _finish(_deliver(raw.empty(spec), out), requires_grad)
-
-
-def _deliver(made: Tensor, out: Tensor | None) -> Tensor:
-    if out is None:
-        return made
-    from dovetail.ops.expose import finish
-
-    result: Tensor = finish("factory", made, out)
-    return result
 
 
 def empty_strided(
@@ -140,9 +117,21 @@ def empty_strided(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Uninitialised memory with given strides."""
+    """Uninitialised memory with given strides.
+
+    Raises:
+        RuntimeError: not one stride per dim, or a negative one.
+    """
     kind, place = _place(dtype, device)
-    return _finish(raw.empty(spec_of(tuple(size), kind, place, tuple(stride))), requires_grad)
+    shape, strides = _shape((tuple(size),)), tuple(n.__index__() for n in stride)
+    if len(shape) != len(strides):
+        raise RuntimeError(
+            f"empty_strided: dimensionality of sizes ({len(shape)}) must match dimensionality of "
+            f"strides ({len(strides)})"
+        )
+    if any(n < 0 for n in strides):
+        raise RuntimeError(f"empty_strided: strides must not be negative, got {list(strides)}")
+    return _finish(raw.empty(spec_of(shape, kind, place, strides)), requires_grad)
 
 
 def full(
@@ -156,18 +145,34 @@ def full(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """Every element ``fill_value``; the dtype follows the value unless given."""
-    if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()
-    if dtype is None:
-        default = d.get_default_dtype()
-        dtype = {bool: d.bool_, int: d.int64, complex: default.to_complex()}.get(
-            type(fill_value), default
+    """Every element ``fill_value``; the dtype follows the value unless given.
+
+    Raises:
+        TypeError: ``size`` is no sequence, or ``fill_value`` no number.
+        RuntimeError: the dtype cannot hold the value.
+    """
+    if hasattr(size, "__index__") and not hasattr(size, "__len__"):
+        raise TypeError(
+            f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}"
         )
-    size = (size,) if isinstance(size, int) else size
-    kind, place = _place(dtype, device)
+    fill_value = _number("full", 2, fill_value)
+    if dtype is None and out is None:
+        dtype = number_dtype(type(fill_value))
+    kind, place = _place(dtype, device, out)
     made = fill_raw(raw.empty(spec_of(_shape((tuple(size),)), kind, place)), fill_value)
     return _finish(_deliver(made, out), requires_grad)
+
+
+def _number(function: str, position: int, value: Any) -> Any:
+    """A Python number from a number, a NumPy scalar or a tensor of one element."""
+    if isinstance(value, (Tensor, np.generic)):
+        value = value.item()  # type: ignore[union-attr]
+    if not isinstance(value, (bool, int, float, complex)):
+        raise TypeError(
+            f"{function}(): argument 'fill_value' (position {position}) must be Number, not "
+            f"{type(value).__name__}"
+        )
+    return value
 
 
 _fill_plans: dict[str, dict[Any, Any]] = {}
@@ -178,7 +183,8 @@ def _filled(name: str, value: int) -> Any:
     thread = _thread
 
     def function(
-        *size: Any,
+        *sizes: Any,
+        size: Any = None,
         out: Tensor | None = None,
         dtype: d.dtype | None = None,
         layout: Any = None,
@@ -186,20 +192,26 @@ def _filled(name: str, value: int) -> Any:
         requires_grad: bool = False,
         pin_memory: bool = False,
     ) -> Tensor:
-        if device is None and out is None and not requires_grad and not observe.active:
+        if (
+            device is None
+            and out is None
+            and size is None
+            and not requires_grad
+            and not observe.active
+        ):
             try:
-                plan = plans[size, dtype, thread.chosen]
+                plan = plans[sizes, dtype, thread.chosen]
             except (KeyError, TypeError):
                 plan = None
             if plan is not None and (dtype is not None or plan.dtype is d._default):
                 return plan()
-        kind, place = _place(dtype, device)
-        spec = spec_of(_shape(size), kind, place)
+        kind, place = _place(dtype, device, out)
+        spec = spec_of(_shape(sizes, size), kind, place)
         made = _finish(_deliver(fill_raw(raw.empty(spec), value), out), requires_grad)
-        if device is None and all(n.__class__ is int for n in size):
+        if device is None and out is None and all(n.__class__ is int for n in sizes) and sizes:
             if len(plans) > 1024:
                 plans.clear()
-            plans[size, dtype, thread.chosen] = _FillPlan(spec, value)
+            plans[sizes, dtype, thread.chosen] = _FillPlan(spec, value)
         return made
 
     function.__name__ = function.__qualname__ = name
@@ -266,9 +278,15 @@ def _like(function: str, value: Any) -> Any:
         memory_format: Any = preserve_format,
         pin_memory: bool = False,
     ) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(
+                f"{function}_like(): argument 'input' (position 1) must be Tensor, not "
+                f"{type(input).__name__}"
+            )
         spec = input._spec
         place = spec.device if device is None else resolve(device)
-        made = raw.empty(target_spec(spec, memory_format, dtype or spec.dtype, place))
+        kind = spec.dtype if dtype is None else d.as_dtype(dtype)
+        made = raw.empty(target_spec(spec, memory_format, kind, place))
         if value is not None:
             fill_raw(made, value)
         return _finish(made, requires_grad)
@@ -287,7 +305,7 @@ def full_like(input: Tensor, fill_value: Any, **options: Any) -> Tensor:
     """As :func:`full`, with the shape, dtype and device of ``input``."""
     requires_grad = options.pop("requires_grad", False)
     made: Tensor = empty_like(input, **options)
-    return _finish(fill_raw(made, fill_value), requires_grad)
+    return _finish(fill_raw(made, _number("full_like", 2, fill_value)), requires_grad)
 
 
 def arange(
@@ -305,25 +323,39 @@ def arange(
     """Numbers from ``start`` (0) up to but not including ``end``, ``step`` (1) apart.
 
     Raises:
-        RuntimeError: step is 0, or points away from end.
+        RuntimeError: step is 0, or points away from end, or the range has no end.
+        Unsupported: a bool or complex dtype.
     """
-    values = [b.item() if isinstance(b, Tensor) else b for b in bounds]
-    if len(values) == 1:
+    values = [b.item() if isinstance(b, (Tensor, np.generic)) else b for b in bounds]  # type: ignore[union-attr]
+    if len(values) == 1 and end is None:
         end = values[0]
-    elif values:
-        start, end = values[:2]
-        step = values[2] if len(values) > 2 else step
+    else:
+        for value, name in zip(values, ("start", "end", "step"), strict=False):
+            if name == "start":
+                start = value
+            elif name == "end":
+                end = value
+            else:
+                step = value
     start, step = 0 if start is None else start, 1 if step is None else step
     if end is None:
         raise TypeError("arange(): end is missing")
+    if not all(math.isfinite(v) for v in (start, end, step)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if dtype is None:
+    if dtype is None and out is None:
         floats = any(isinstance(v, float) for v in (start, end, step))
         dtype = d.get_default_dtype() if floats else d.int64
-    kind, place = _place(dtype, device)
+    kind, place = _place(dtype, device, out)
+    if kind not in (*d.INTEGRAL, *d.FLOATING):
+        raise Unsupported(f"\"arange\" not implemented for '{type_name(kind)}'")
+    if kind is d.int64:  # PyTorch counts in the dtype itself here, and in float64 for all others
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise RuntimeError("step must be nonzero")
     count = max(0, math.ceil((end - start) / step))
     if kind.category == 1:
         start, step = int(start), int(step)
@@ -348,11 +380,13 @@ def linspace(
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    kind, place = _place(dtype, device)
+    if dtype is None and out is None and any(isinstance(v, complex) for v in (start, end)):
+        dtype = d.get_default_dtype().to_complex()
+    kind, place = _place(dtype, device, out)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     i = np.arange(steps)
     values = np.where(i < steps / 2, start + step * i, end - step * (steps - 1 - i))
-    made = raw.from_host(_as_dtype(values, kind), kind, state_of(place))
+    made = raw.from_host(elements(values, kind), kind, state_of(place))
     return _finish(_deliver(made, out), requires_grad)
 
 
@@ -361,7 +395,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: An
     dtype, requires_grad = options.pop("dtype", None), options.pop("requires_grad", False)
     exponents = linspace(start, end, steps, dtype=d.float64, device="cpu").numpy()
     kind, place = _place(dtype, options.pop("device", None))
-    made = raw.from_host(_as_dtype(np.power(base, exponents), kind), kind, state_of(place))
+    made = raw.from_host(elements(np.power(base, exponents), kind), kind, state_of(place))
     return _finish(made, requires_grad)
 
 
@@ -377,179 +411,10 @@ def eye(
     pin_memory: bool = False,
 ) -> Tensor:
     """The n by m matrix with ones on the diagonal."""
-    made = zeros(n, n if m is None else m, dtype=dtype, device=device)
+    kind, place = _place(dtype, device, out)
+    made = zeros(n, n if m is None else m, dtype=kind, device=place)
     fill_raw(made.diagonal(), 1)
     return _finish(_deliver(made, out), requires_grad)
-
-
-def _as_dtype(array: np.ndarray, kind: d.dtype) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        if array.dtype.kind == "c" and not kind.is_complex:
-            array = array.real
-        return np.asarray(array).astype(kind.numpy)
-
-
-def _nested(data: Any) -> tuple[np.ndarray, d.dtype]:
-    """A Python sequence as an array, with the dtype PyTorch would give it."""
-    tensors = _contains_tensor(data)
-    if tensors:
-        data = _plain(data)
-    try:
-        array = np.array(data)
-    except ValueError as error:
-        raise ValueError(
-            f"expected sequences of equal length at every depth, got ragged data ({error})"
-        ) from None
-    if array.dtype.kind in "OUSMm":
-        if array.dtype.kind == "O" and _all_ints(array):
-            raise RuntimeError("Overflow when unpacking long: values must fit into int64")
-        raise TypeError(
-            f"tensor(): could not infer dtype of {_odd_one(data)}; expected numbers or bools"
-        )
-    kind = array.dtype.kind
-    if isinstance(data, np.generic) or _contains_numpy(data):
-        return array, d.from_numpy_dtype(array.dtype)
-    default = d.get_default_dtype()
-    if array.size == 0 and not isinstance(data, np.ndarray):
-        return array, default
-    chosen = {"b": d.bool_, "i": d.int64, "u": d.int64, "f": default}
-    return array, chosen.get(kind, default.to_complex())
-
-
-def _all_ints(array: np.ndarray) -> bool:
-    return all(isinstance(v, int) for v in array.flat)
-
-
-def _contains_tensor(data: Any) -> bool:
-    return isinstance(data, Tensor) or (
-        isinstance(data, (list, tuple)) and any(_contains_tensor(x) for x in data)
-    )
-
-
-def _contains_numpy(data: Any) -> bool:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (np.ndarray, np.generic))
-
-
-def _plain(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        return data.tolist()
-    return [_plain(x) for x in data] if isinstance(data, (list, tuple)) else data
-
-
-def _odd_one(data: Any) -> str:
-    while isinstance(data, (list, tuple)) and data:
-        data = next((x for x in data if not isinstance(x, (int, float, bool, complex))), data[0])
-    return type(data).__name__
-
-
-def tensor(
-    data: Any,
-    *,
-    dtype: d.dtype | None = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-) -> Tensor:
-    """A new tensor holding a copy of ``data``: numbers, nested sequences, an array or a tensor.
-
-    Raises:
-        TypeError: something in it is not a number.
-        ValueError: sequences of unequal length.
-    """
-    if isinstance(data, Tensor):
-        import warnings
-
-        warnings.warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
-            "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
-            "tensor(sourceTensor).",
-            UserWarning,
-            stacklevel=2,
-        )
-        place = data.device if device is None else resolve(device)
-        made = data.detach().to(place, dtype or data.dtype, copy=True)
-        return _finish(made, requires_grad)
-    return _finish(_from_data(data, dtype, device), requires_grad)
-
-
-def _from_data(data: Any, dtype: d.dtype | None, device: Any) -> Tensor:
-    if isinstance(data, np.ndarray):
-        array, kind = data, d.from_numpy_dtype(data.dtype)
-    else:
-        array, kind = _nested(data)
-    kind = dtype or kind
-    _, place = _place(kind, device)
-    return raw.from_host(_as_dtype(array, kind), kind, state_of(place))
-
-
-def from_numpy(array: np.ndarray) -> Tensor:
-    """A cpu tensor that shares the array's memory, in both directions.
-
-    Raises:
-        TypeError: not an array, or of a dtype that has no counterpart.
-        ValueError: negative strides.
-    """
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
-    kind = d.from_numpy_dtype(array.dtype)
-    size = kind.itemsize
-    if any(s < 0 for s in array.strides) and array.size:
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not currently supported. (You can probably work around this by making a "
-            "copy of your array  with array.copy().) "
-        )
-    if any(s % size for s in array.strides):
-        raise ValueError(
-            "given numpy array strides not a multiple of the element byte size. Copy the numpy "
-            "array to reallocate the memory."
-        )
-    if not array.flags.writeable:
-        import warnings
-
-        warnings.warn(
-            "The given NumPy array is not writable, and PyTorch does not support non-writable "
-            "tensors. Copy the array first: from_numpy(array.copy()).",
-            UserWarning,
-            stacklevel=2,
-        )
-        array = array.copy()
-    if array.__class__ is not np.ndarray:
-        array = array.view(np.ndarray)
-    strides = tuple(s // size for s in array.strides) if array.size else None
-    return new_tensor(spec_of(array.shape, kind, Device("cpu"), strides), array)
-
-
-def as_tensor(data: Any, dtype: d.dtype | None = None, device: Any = None) -> Tensor:
-    """``data`` as a tensor, sharing memory where that is possible."""
-    if isinstance(data, Tensor):
-        place = data.device if device is None else resolve(device)
-        return data.to(place, dtype or data.dtype)  # type: ignore[no-any-return,attr-defined]
-    if isinstance(data, np.ndarray) and data.flags.writeable:
-        kind = dtype or d.from_numpy_dtype(data.dtype)
-        _, place = _place(kind, device)
-        return from_numpy(data).to(place, kind)  # type: ignore[no-any-return,attr-defined]
-    return _from_data(data, dtype, device)
-
-
-def asarray(
-    obj: Any,
-    *,
-    dtype: d.dtype | None = None,
-    device: Any = None,
-    copy: bool | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """As :func:`as_tensor`; ``copy=True`` always copies."""
-    made = as_tensor(obj, dtype, device)
-    return _finish(made.clone() if copy else made, requires_grad)  # type: ignore[attr-defined]
-
-
-def scalar_tensor(s: Any, *, dtype: d.dtype | None = None, device: Any = None) -> Tensor:
-    """A 0-d tensor of the default dtype unless given."""
-    return _from_data(s, dtype or d.get_default_dtype(), device)
 
 
 def on_meta(spec: Spec) -> Tensor:
@@ -557,51 +422,32 @@ def on_meta(spec: Spec) -> Tensor:
     return raw.empty(spec.to(device=Device("meta")))
 
 
-def legacy_tensor(*args: Any, device: Any = None) -> Tensor:
-    """``Tensor(2, 3)`` or ``Tensor([1, 2])``: the old constructor, in the default dtype."""
-    if not args:
-        return empty(0, device=device)
-    if len(args) == 1 and isinstance(args[0], Size):
-        return empty(args[0], device=device)
-    if len(args) == 1 and isinstance(args[0], (list, tuple, np.ndarray)):
-        return _from_data(args[0], d.get_default_dtype(), device)
-    if len(args) == 1 and isinstance(args[0], Tensor):
-        return args[0].detach()
-    return empty(*args, device=device)
-
-
 def _new(name: str) -> Any:
-    functions = {"empty": empty, "zeros": zeros, "ones": ones}
+    functions = {"empty": empty, "zeros": zeros, "ones": ones, "empty_strided": empty_strided,
+                 "full": full}  # fmt: skip
 
-    def method(self: Tensor, *size: Any, **options: Any) -> Tensor:
-        options.setdefault("dtype", self.dtype)
-        if options.get("device") is None:
-            options["device"] = self.device
-        options["dtype"] = options["dtype"] or self.dtype
-        return functions[name](*size, **options)  # type: ignore[no-any-return]
+    def method(self: Tensor, *arguments: Any, **options: Any) -> Tensor:
+        for option in ("dtype", "device"):
+            if options.get(option) is None:
+                options[option] = getattr(self, option)
+        return functions[name](*arguments, **options)  # type: ignore[no-any-return]
 
     method.__doc__ = f"``{name}`` with this tensor's dtype and device."
     method.__name__ = f"new_{name}"
     return method
 
 
-def _new_full(self: Tensor, size: Sequence[int], fill_value: Any, **options: Any) -> Tensor:
-    """``full`` with this tensor's dtype and device."""
-    options["dtype"] = options.get("dtype") or self.dtype
-    options["device"] = options.get("device") or self.device
-    return full(size, fill_value, **options)
-
-
 def _new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
-    """``tensor`` with this tensor's dtype and device."""
-    options["dtype"] = options.get("dtype") or self.dtype
-    options["device"] = options.get("device") or self.device
+    """``tensor`` with this tensor's device; the dtype is inferred from the data, as in PyTorch."""
+    if options.get("device") is None:
+        options["device"] = self.device
     if isinstance(data, Tensor):
-        data = data.detach().cpu().numpy()  # type: ignore[attr-defined]
+        kind = options.get("dtype") or data.dtype
+        made = data.detach().to(resolve(options["device"]), kind, copy=True)  # type: ignore[attr-defined]
+        return _finish(made, options.get("requires_grad", False))
     return tensor(data, **options)
 
 
-for _name in ("empty", "zeros", "ones"):
+for _name in ("empty", "zeros", "ones", "empty_strided", "full"):
     setattr(Tensor, f"new_{_name}", _new(_name))
-Tensor.new_full = _new_full  # type: ignore[attr-defined]
 Tensor.new_tensor = _new_tensor  # type: ignore[attr-defined]

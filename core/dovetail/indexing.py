@@ -146,7 +146,8 @@ def _as_value(value: Any, kind: d.dtype) -> Any:
 
 
 def _plain_number(value: Any, kind: d.dtype) -> Any:
-    for base in (int, float, complex):
+    bases: tuple[Any, ...] = (int, float, complex)
+    for base in bases:
         if isinstance(value, base):
             return base(value)
     if hasattr(value, "__index__") and not isinstance(value, (np.ndarray, np.bool_)):

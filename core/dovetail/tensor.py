@@ -73,7 +73,7 @@ class Tensor:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor:
-            from dovetail.factories import legacy_tensor
+            from dovetail.legacy import legacy_tensor
 
             return legacy_tensor(*args, **kwargs)
         return new(cls)

@@ -44,13 +44,13 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
     [backend] = [block for block in blocks("python") if "class Memory(Runtime)" in block]
     [usage] = [block for block in blocks("python") if '.to("ram")' in block]
     [project] = blocks("toml")
-    [point] = re.findall(r"^ram = .*$", project, re.MULTILINE)
+    [module] = re.findall(r'^ram = "(.*)"$', project, re.MULTILINE)
     (tmp_path / "dovetail_ram.py").write_text(backend)
     # What an installer would leave behind.
     metadata = tmp_path / "dovetail_ram-0.1.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: dovetail-ram\nVersion: 0.1\n")
-    (metadata / "entry_points.txt").write_text(f"[dovetail.backends]\n{point}\n")
+    (metadata / "entry_points.txt").write_text(f"[dovetail.backends]\nram = {module}\n")
 
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DOVETAIL_")}
     environment["PYTHONPATH"] = os.pathsep.join(

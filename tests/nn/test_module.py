@@ -170,6 +170,24 @@ def test_to_device_and_back(device):
     assert {name: value.tolist() for name, value in model.state_dict().items()} == expected
 
 
+def test_device_name_is_a_method(device):
+    module = dt.nn.Linear(2, 2)
+    assert getattr(module, device.type)() is module
+    assert module.weight.device.type == device.type
+    index = device.index or 0
+    assert getattr(module, device.type)(*((index,) if device.type != "cpu" else ())) is module
+    with pytest.raises(AttributeError, match="no attribute 'warp'"):
+        module.warp()
+
+
+def test_names_of_devices_are_free_for_attributes():
+    module = dt.nn.Module()
+    module.register_buffer("meta", dt.zeros(1))
+    assert module.meta.tolist() == [0.0]
+    other = dt.nn.Module()
+    assert other.meta() is other
+
+
 def test_meta_model_is_filled_by_to_empty_and_loading(device):
     plan = dt.nn.Linear(3, 2, device="meta")
     assert plan(dt.ones(4, 3, device="meta")).shape == (4, 2)

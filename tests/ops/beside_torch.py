@@ -38,7 +38,7 @@ def values(x: Any) -> np.ndarray:
     """A tensor of either kind as a NumPy array; floats as float64."""
     if isinstance(x, torch.Tensor):
         x = x.detach()
-        return x.double().numpy() if x.is_floating_point() else x.numpy()
+        return x.double().numpy() if x.is_floating_point() else x.resolve_conj().numpy()
     x = x.detach().cpu()
     return x.double().numpy() if x.is_floating_point() else x.numpy()
 
@@ -52,7 +52,7 @@ def same(mine: Any, other: Any, tolerance: float, what: str) -> None:
     assert tuple(mine.shape) == tuple(other.shape), what
     assert str(mine.dtype) == str(other.dtype), what
     a, b = values(mine), values(other)
-    if tolerance == 0 or a.dtype.kind != "f":
+    if tolerance == 0 or a.dtype.kind not in "fc":
         np.testing.assert_array_equal(a, b, err_msg=what)
         return
     scale = np.max(np.abs(b[np.isfinite(b)]), initial=0.0)
@@ -67,7 +67,14 @@ def tuple_of(x: Any) -> tuple[Any, ...]:
 
 
 def _differentiable(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and x.dtype.kind == "f"
+    return isinstance(x, np.ndarray) and x.dtype.kind in "fc"
+
+
+def _seed(rng: np.random.Generator, like: Any) -> np.ndarray:
+    """A gradient to push back, of the kind of a PyTorch tensor."""
+    shape = tuple(like.shape)
+    real = np.asarray(rng.standard_normal(shape))
+    return np.asarray(real + 1j * rng.standard_normal(shape)) if like.is_complex() else real
 
 
 def beside_torch(
@@ -102,7 +109,7 @@ def beside_torch(
     if not order or not pairs:
         return
     rng = np.random.default_rng(7)
-    seeds = [rng.standard_normal(tuple(y.shape)) for _, y in pairs]
+    seeds = [_seed(rng, y) for _, y in pairs]
     ga = [ours(s, dtype, device) for s in seeds]
     gb = [theirs(s, dtype) for s in seeds]
     if order > 1:
@@ -122,7 +129,7 @@ def beside_torch(
     ]
     if order < 2 or not second:
         return
-    seeds = [rng.standard_normal(tuple(y.shape)) for _, y in second]
+    seeds = [_seed(rng, y) for _, y in second]
     more_a = dt.autograd.grad(
         [x for x, _ in second],
         [*ins_a, *ga],
@@ -137,3 +144,13 @@ def beside_torch(
     )
     for i, (x, y) in enumerate(zip(more_a, more_b, strict=True)):
         same(x, y, 16 * allowed, f"second gradient {i}")
+
+
+def both_raise(function: Function, *arguments: Any, device: Any = "cpu", text: bool = True) -> None:
+    """``function(library, *arguments)`` raises in both; ours the same class, and the same first line."""
+    with pytest.raises(Exception) as other:  # noqa: PT011 (whatever PyTorch raises)
+        function(torch, *[theirs(x, "float32") for x in arguments])
+    with pytest.raises(other.type) as mine:
+        function(dt, *[ours(x, "float32", device) for x in arguments])
+    if text:
+        assert str(other.value).splitlines()[0] in str(mine.value)

@@ -157,7 +157,8 @@ def test_differentiable_step(name):
         (p * p).sum().backward()
         return w.grad.numpy()
 
-    np.testing.assert_allclose(run(dt), run(torch), rtol=1e-9)
+    # PyTorch's differentiable Adam corrects its bias with powers taken in float32.
+    np.testing.assert_allclose(run(dt), run(torch), rtol=1e-5 if name == "Adam" else 1e-9)
 
 
 def parameter(lib):

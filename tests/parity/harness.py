@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,12 @@ __all__ = [
     "DTYPES",
     "compare",
     "cotangents",
-    "counterpart",
+    "counterparts",
     "operators",
     "samples",
     "to_ours",
     "to_torch",
+    "torch_call",
 ]
 
 DTYPES = (d.float64, d.float32, d.bfloat16, d.int64, d.bool_)
@@ -49,19 +51,60 @@ def operators() -> list[OpDef]:
     return [
         op
         for name, op in sorted(REGISTRY.items())
-        if op.samples is not None and op.function is not None and counterpart(op) is not None
+        if op.samples is not None and op.function is not None and counterparts(op)
     ]
 
 
-def counterpart(op: OpDef) -> Callable[..., Any] | None:
-    """PyTorch's function of the same meaning, or None for what is dovetail's own."""
+# Operators whose arguments are dovetail's own; other tests compare them through what calls them.
+OWN = {"index", "index_put"}
+
+
+# Operators that take their tensors first, where PyTorch has other arguments between them.
+ADAPTED: dict[str, Callable[..., Any]] = {
+    "layer_norm": lambda x, w, b, normalized_shape, eps: torch.nn.functional.layer_norm(
+        x, normalized_shape, w, b, eps
+    ),
+    "rms_norm": lambda x, w, normalized_shape, eps: torch.nn.functional.rms_norm(
+        x, normalized_shape, w, eps
+    ),
+    "group_norm": lambda x, w, b, num_groups, eps: torch.nn.functional.group_norm(
+        x, num_groups, w, b, eps
+    ),
+    "elu": lambda x, alpha=1.0, scale=1.0, input_scale=1.0: torch._C._nn.elu(
+        x, alpha, scale, input_scale
+    ),
+}
+
+
+def counterparts(op: OpDef) -> list[Callable[..., Any]]:
+    """PyTorch's functions of the same name; they may differ in their arguments."""
+    if op.name in OWN:
+        return []
+    if op.name in ADAPTED:
+        return [ADAPTED[op.name]]
     name = ELSEWHERE.get(op.name, op.name)
-    for home in (torch, torch.nn.functional, torch.special, torch.linalg):
-        found = getattr(home, name, None)
-        if callable(found):
-            return found  # type: ignore[no-any-return]
-    method = getattr(torch.Tensor, name, None)
-    return method if callable(method) else None
+    homes = (torch, torch.nn.functional, torch.special, torch.linalg, torch.Tensor)
+    found = [getattr(home, name, None) for home in homes]
+    return [f for f in found if callable(f)]
+
+
+def torch_call(op: OpDef, sample: Any, arguments: Any) -> Any:
+    """PyTorch's result, or the exception it raises."""
+    kwargs = {
+        k: getattr(torch, v.name) if isinstance(v, d.dtype) else to_torch(v)
+        for k, v in sample.kwargs.items()
+    }
+    outcome: Any = None
+    for function in counterparts(op):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return function(*arguments, **kwargs)
+            except TypeError as error:  # another function of the name may take these arguments
+                outcome = outcome or error
+            except Exception as error:
+                return error
+    return outcome
 
 
 def samples(op: OpDef, dtype: d.dtype, seed: int = 0) -> list[Sample]:
@@ -172,5 +215,5 @@ def cotangents(outputs: list[Any], seed: int) -> list[np.ndarray]:
         v = rng.standard_normal(tuple(o.shape))
         if "complex" in str(o.dtype):
             v = v + 1j * rng.standard_normal(tuple(o.shape))
-        made.append(v)
+        made.append(np.asarray(v))
     return made

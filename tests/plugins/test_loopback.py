@@ -165,7 +165,8 @@ def test_small_memory(loopback: Loopback) -> None:
     assert "reserved" in text
     del kept
     gc.collect()
-    assert dt.zeros(1 << 20, dtype=dt.uint8, device=name).sum().item() == 0  # the cache gave way
+    almost = (1 << 20) - 4096  # more than the kept block: the cache must give way
+    assert dt.zeros(almost, dtype=dt.uint8, device=name).sum().item() == 0
 
 
 @pytest.mark.parametrize("caching", [True, False])

@@ -453,3 +453,35 @@ def test_the_device_path_wraps_negative_indices(
         warnings.simplefilter("error")
         for index, result in zip(ADVANCED, expected, strict=True):
             assert x[ours.index(index)].tolist() == result, name(index)
+
+
+def test_host_indices_serve_any_device_but_not_the_other_way(
+    need_device: Callable[[str], dt.device],
+) -> None:
+    x = dt.tensor(values())
+    far = x.to(need_device("loop:0"))
+    index, mask = dt.tensor([0, -1]), dt.tensor(MASK)
+    assert far[index].tolist() == x[index].tolist()
+    assert far[mask].tolist() == x[mask].tolist()
+    far[index] = 5.0
+    far[mask] = 6.0
+    x[index] = 5.0
+    x[mask] = 6.0
+    assert far.tolist() == x.tolist()
+    with pytest.raises(RuntimeError, match="should be either on cpu or on the same device"):
+        x[index.to(far.device)]
+
+
+def test_second_gradients_of_writing(ours: Ours) -> None:
+    where = (slice(None), ours([2, 0]))
+
+    def written(x: dt.Tensor, v: dt.Tensor) -> dt.Tensor:
+        h = x * x
+        h[where] = v * v
+        h[0] = h[1] * 3
+        return h * h
+
+    x = ours(np.random.default_rng(0).random((3, 4)), requires_grad=True)
+    v = ours(np.random.default_rng(1).random((3, 2)), requires_grad=True)
+    assert dt.autograd.gradcheck(written, (x, v))
+    assert dt.autograd.gradgradcheck(written, (x, v))

@@ -190,6 +190,10 @@ def test_tensors() -> None:
     x = dt.tensor([1.0, 2.0], requires_grad=True)
     assert repr(x) == str(x) == "tensor([1., 2.], requires_grad=True)"
     assert repr(x + 1) == "tensor([2., 3.], grad_fn=<AddBackward0>)"
+    h = x * 1
+    h[0] = 5
+    assert repr(h) == "tensor([5., 2.], grad_fn=<CopySlices>)"
+    assert repr(x[:1]) == "tensor([1.], grad_fn=<SliceBackward0>)"
     assert repr(dt.zeros(2, 3, device="meta")) == "tensor(..., device='meta', size=(2, 3))"
     assert repr(dt.tensor([0.5], dtype=dt.bfloat16)) == "tensor([0.5000], dtype=torch.bfloat16)"
     assert repr(dt.arange(6).reshape(2, 3).t()) == (

@@ -163,7 +163,8 @@ class Node:
     def name(self) -> str:
         """The node's name, as in ``AddBackward0``."""
         parts = self.info.name.strip("_").split("_")
-        return "".join(p[:1].upper() + p[1:] for p in parts) + "Backward0"
+        name = "".join(p[:1].upper() + p[1:] for p in parts)
+        return name if name == "CopySlices" else name + "Backward0"
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {id(self):#x}>"

@@ -123,7 +123,7 @@ class KernelTable:
         specialize: bool = False,
     ) -> None:
         """Enter ``function`` as a kernel of operator ``name``; the latest that fits is used."""
-        given = {"layout": layout, "broadcasts": broadcasts, "scalars": scalars}
+        given: dict[str, Any] = {"layout": layout, "broadcasts": broadcasts, "scalars": scalars}
         options = {k: self._defaults[k] if v is None else v for k, v in given.items()}
         kinds = None if dtypes is None else frozenset(dtypes)
         entry = Kernel(function, kinds, when=when, specialize=specialize, **options)

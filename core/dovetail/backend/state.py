@@ -155,13 +155,13 @@ class DeviceState:
     def write(self, storage: Storage, offset: int, data: np.ndarray) -> None:
         """Copy a contiguous NumPy array's bytes into ``storage`` at byte ``offset``."""
         if data.nbytes:
-            source = memoryview(data.reshape(-1).view(np.uint8)).cast("B")
+            source = data.reshape(-1).view(np.uint8).data.cast("B")
             self.runtime.h2d(storage.buffer, offset, source)
 
     def read(self, storage: Storage, offset: int, out: np.ndarray) -> None:
         """Fill a contiguous NumPy array with the bytes of ``storage`` from byte ``offset``."""
         if out.nbytes:
-            target = memoryview(out.reshape(-1).view(np.uint8)).cast("B")
+            target = out.reshape(-1).view(np.uint8).data.cast("B")
             self.runtime.d2h(target, storage.buffer, offset)
 
 

@@ -37,7 +37,8 @@ def draw(
     figure = Figure(figsize=(13, 4.2), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
-    curve, matrix, gallery = figure.subfigures(1, 3, width_ratios=(1.15, 1, 1.25))
+    parts: Any = figure.subfigures(1, 3, width_ratios=(1.15, 1, 1.25))
+    curve, matrix, gallery = parts
     _draw_curve(curve.subplots(), history)
     _draw_matrix(matrix.subplots(), confusion_matrix(digits.test_labels, predictions))
     _draw_gallery(gallery, digits, predictions)

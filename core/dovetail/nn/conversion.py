@@ -31,6 +31,7 @@ __all__ = [
     "to_empty",
     "to_float",
     "to_half",
+    "to_named",
     "to_type",
 ]
 
@@ -171,9 +172,18 @@ def cpu(self: M) -> M:
     return self._apply(lambda t: t.cpu())
 
 
+def to_named(self: M, name: str, device: Any = None) -> M:
+    """Move to a device of type ``name``: the current one, or the one of that index."""
+    if device is None:
+        device = name
+    elif isinstance(device, int):
+        device = f"{name}:{device}"
+    return self._apply(lambda t: t.to(device))
+
+
 def cuda(self: M, device: Any = None) -> M:
     """Move all parameters and buffers to an NVIDIA GPU (the current one if None)."""
-    return self._apply(lambda t: t.cuda(device))
+    return to_named(self, "cuda", device)
 
 
 def to_empty(self: M, *, device: Any, recurse: bool = True) -> M:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HookedCall",
+    "register_forward_hook",
+    "register_forward_pre_hook",
+    "register_full_backward_hook",
+    "register_full_backward_pre_hook",
     "register_module_buffer_registration_hook",
     "register_module_forward_hook",
     "register_module_forward_pre_hook",
@@ -103,6 +107,63 @@ def registered(kind: str, module: Module, name: str, value: Any) -> Any:
         if replacement is not None:
             value = replacement
     return value
+
+
+# Methods of Module (bound in nn/module.py)
+
+
+def register_forward_pre_hook(
+    self: Module, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+) -> RemovableHandle:
+    """Run ``hook(module, args)`` before ``forward``; it may return new arguments.
+
+    Args:
+        hook: with ``with_kwargs`` it is called as ``hook(module, args, kwargs)`` and returns
+            None or ``(new_args, new_kwargs)``.
+        prepend: run it before the hooks already registered.
+        with_kwargs: pass the keyword arguments of the call too.
+    """
+    flags = [self._forward_pre_hooks_with_kwargs] if with_kwargs else []
+    return add_hook(self._forward_pre_hooks, hook, prepend=prepend, flags=flags)
+
+
+def register_forward_hook(
+    self: Module,
+    hook: Callable[..., Any],
+    *,
+    prepend: bool = False,
+    with_kwargs: bool = False,
+    always_call: bool = False,
+) -> RemovableHandle:
+    """Run ``hook(module, args, output)`` after ``forward``; it may return a new output.
+
+    Args:
+        hook: with ``with_kwargs`` it is called as ``hook(module, args, kwargs, output)``.
+        prepend: run it before the hooks already registered.
+        with_kwargs: pass the keyword arguments of the call too.
+        always_call: run it although ``forward`` raised.
+    """
+    flags = [self._forward_hooks_with_kwargs] if with_kwargs else []
+    if always_call:
+        flags.append(self._forward_hooks_always_called)
+    return add_hook(self._forward_hooks, hook, prepend=prepend, flags=flags)
+
+
+def register_full_backward_pre_hook(
+    self: Module, hook: Callable[..., Any], prepend: bool = False
+) -> RemovableHandle:
+    """Run ``hook(module, grad_output)`` on the outputs' gradients; it may return others."""
+    return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
+
+
+def register_full_backward_hook(
+    self: Module, hook: Callable[..., Any], prepend: bool = False
+) -> RemovableHandle:
+    """Run ``hook(module, grad_input, grad_output)`` when both are known.
+
+    It may return a new ``grad_input``. Entries for arguments that are no tensors are None.
+    """
+    return add_hook(self._backward_hooks, hook, prepend=prepend)
 
 
 class HookedCall:

@@ -184,7 +184,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     centre = tuple(size // 2 for size in tensor.shape[2:])
     for group in range(groups):
         for channel in range(min(per_group, tensor.shape[1])):
-            values[(group * per_group + channel, channel, *centre)] = 1
+            place = (group * per_group + channel, channel, *centre)
+            values[place] = 1
     return _fill_from_host(tensor, values)
 
 

@@ -8,13 +8,14 @@ that each have their own file: ``hooks`` (calls with hooks), ``state`` (state di
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dovetail.backend.loader import registry
 from dovetail.nn import conversion, hooks, state, traversal
 from dovetail.nn.parameter import Buffer, Parameter, clear_gradient
 from dovetail.nn.text import indent, typename
 from dovetail.tensor import Tensor
-from dovetail.utils.hooks import RemovableHandle, add_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,16 +181,21 @@ class Module:
             raise KeyError(f'{kind} name can\'t contain "."{got}')
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if name not in table and hasattr(self, name):
+        taken = name in self.__dict__ or hasattr(type(self), name)
+        taken = taken or any(name in t for t in (self._parameters, self._buffers, self._modules))
+        if taken and name not in table:
             raise KeyError(f"attribute '{name}' already exists")
 
-    # Attributes: parameters, buffers and children live in tables, everything else in __dict__
+    # Attributes: parameters, buffers and children live in tables, everything else in __dict__.
+    # The name of a registered device is a method that moves the module there.
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
         for table in ("_parameters", "_buffers", "_modules"):
             if table in own and name in own[table]:
                 return own[table][name]
+        if name in registry:
+            return partial(conversion.to_named, self, name)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -251,58 +257,6 @@ class Module:
         names.update(self._parameters, self._buffers, self._modules)
         return sorted(name for name in names if not name[0].isdigit())
 
-    # Hooks of calls
-
-    def register_forward_pre_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """Run ``hook(module, args)`` before ``forward``; it may return new arguments.
-
-        Args:
-            hook: with ``with_kwargs`` it is called as ``hook(module, args, kwargs)`` and returns
-                None or ``(new_args, new_kwargs)``.
-            prepend: run it before the hooks already registered.
-            with_kwargs: pass the keyword arguments of the call too.
-        """
-        flags = [self._forward_pre_hooks_with_kwargs] if with_kwargs else []
-        return add_hook(self._forward_pre_hooks, hook, prepend=prepend, flags=flags)
-
-    def register_forward_hook(
-        self,
-        hook: Callable[..., Any],
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """Run ``hook(module, args, output)`` after ``forward``; it may return a new output.
-
-        Args:
-            hook: with ``with_kwargs`` it is called as ``hook(module, args, kwargs, output)``.
-            prepend: run it before the hooks already registered.
-            with_kwargs: pass the keyword arguments of the call too.
-            always_call: run it although ``forward`` raised.
-        """
-        flags = [self._forward_hooks_with_kwargs] if with_kwargs else []
-        if always_call:
-            flags.append(self._forward_hooks_always_called)
-        return add_hook(self._forward_hooks, hook, prepend=prepend, flags=flags)
-
-    def register_full_backward_pre_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Run ``hook(module, grad_output)`` on the outputs' gradients; it may return others."""
-        return add_hook(self._backward_pre_hooks, hook, prepend=prepend)
-
-    def register_full_backward_hook(
-        self, hook: Callable[..., Any], prepend: bool = False
-    ) -> RemovableHandle:
-        """Run ``hook(module, grad_input, grad_output)`` when both are known.
-
-        It may return a new ``grad_input``. Entries for arguments that are no tensors are None.
-        """
-        return add_hook(self._backward_hooks, hook, prepend=prepend)
-
     # Modes and gradients
 
     def apply(self: Self, fn: Callable[[Module], None]) -> Self:
@@ -358,6 +312,11 @@ class Module:
         return f"{self._get_name()}({body})"
 
     # Methods that have their own files
+
+    register_forward_pre_hook = hooks.register_forward_pre_hook
+    register_forward_hook = hooks.register_forward_hook
+    register_full_backward_pre_hook = hooks.register_full_backward_pre_hook
+    register_full_backward_hook = hooks.register_full_backward_hook
 
     named_modules = traversal.named_modules
     modules = traversal.modules

@@ -5,12 +5,9 @@ Meanings follow PyTorch's ``torch.nn.parameter.Parameter`` and ``Buffer`` pages.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dovetail.tensor import Tensor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["Buffer", "Parameter", "clear_gradient"]
 
@@ -61,13 +58,6 @@ class Parameter(Tensor):
 
     def __repr__(self, **options: Any) -> str:
         return "Parameter containing:\n" + super().__repr__(**options)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Callable[..., Parameter], tuple[Any, ...]]:
-        return _rebuild_parameter, (type(self), self.data, self.requires_grad)
-
-
-def _rebuild_parameter(cls: type[Parameter], data: Tensor, requires_grad: bool) -> Parameter:
-    return cls(data, requires_grad)
 
 
 class _BufferType(type):

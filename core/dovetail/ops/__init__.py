@@ -11,9 +11,11 @@ from dovetail.ops.schema import REGISTRY
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
 FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "reduce", "contract", "products", "einsum", "joining",
-    "shape", "triangle", "padding", "index", "rows", "indexing", "activation",
-    "softmax", "loss", "classification", "norm", "conv", "pool", "adaptive_pool",
+    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "reduce", "statistics", "scan", "order", "contract", "products", "einsum", "joining",
+    "shape", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "indexing", "elementwise_more",
+    "closeness", "search", "activation",
+    "softmax", "loss", "classification", "norm", "conv", "pool", "adaptive_pool", "attention",
+    "unique", "draws", "random", "random_inplace", "dropout",
 )  # fmt: skip
 
 for _family in FAMILIES:

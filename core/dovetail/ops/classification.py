@@ -83,10 +83,10 @@ def nll_loss_backward(
     """The gradient of ``nll_loss`` for its input, which has this ``shape``."""
     from dovetail.factories import zeros
 
-    safe, _, factor = _weights(target, weight, ignore_index, grad.dtype)
+    safe, ignored, factor = _weights(target, weight, ignore_index, grad.dtype)
     share = -grad * factor
     if reduction == "mean":
-        share = share / factor.sum()
+        share = (share / factor.sum()).masked_fill(ignored, 0)  # 0 / 0 where all are ignored
     whole = zeros(shape, dtype=grad.dtype, device=grad.device)
     dim = _class_dim(whole)
     return whole.scatter(dim, safe.unsqueeze(dim), share.unsqueeze(dim))
@@ -216,7 +216,7 @@ def cross_entropy_backward(
     dim = _class_dim(probabilities)
     safe, ignored, factor = _weights(target, weight, ignore_index, probabilities.dtype)
     if reduction == "mean":
-        grad = grad / factor.sum()
+        grad = (grad / factor.sum()).expand(ignored.shape).masked_fill(ignored, 0)
     hard = (grad * (1 - label_smoothing) * factor).unsqueeze(dim)
     whole = hard
     if label_smoothing:

@@ -46,13 +46,16 @@ channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")
 
 
+_RANKS = {channels_last: 4, channels_last_3d: 5}
+
+
 def format_strides(shape: tuple[int, ...], form: memory_format) -> tuple[int, ...] | None:
     """Strides of ``shape`` in a memory format; None for row-major.
 
     Raises:
         RuntimeError: a channels-last format of the wrong number of dims.
     """
-    wanted = {channels_last: 4, channels_last_3d: 5}.get(form)
+    wanted = _RANKS.get(form)
     if wanted is None:
         return None
     if len(shape) != wanted:
@@ -152,6 +155,8 @@ def is_contiguous(input: Tensor, memory_format: memory_format = contiguous_forma
     spec = input._spec
     if memory_format in (contiguous_format, preserve_format):
         return spec.is_contiguous
+    if spec.ndim != _RANKS[memory_format]:
+        return False
     strides = format_strides(tuple(spec.shape), memory_format)
     assert strides is not None
     return all(n == 1 or a == b for n, a, b in zip(spec.shape, spec.strides, strides, strict=True))
@@ -162,7 +167,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, 
     non_blocking = kwargs.pop("non_blocking", False)
     copy = kwargs.pop("copy", False)
     form = kwargs.pop("memory_format", None)
-    other = kwargs.pop("other", None)
+    other = kwargs.pop("tensor", None)
     if kwargs:
         raise TypeError(f"to() got an unexpected keyword argument {next(iter(kwargs))!r}")
     rest = list(args)
@@ -172,7 +177,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, 
         device, dtype = other._spec.device, other._spec.dtype
     if rest and (isinstance(rest[0], (str, Device, int)) or rest[0] is None):
         device = rest.pop(0)
-    if rest and (isinstance(rest[0], d.dtype) or rest[0] is None):
+    if rest and (isinstance(rest[0], (d.dtype, type)) or rest[0] is None):
         dtype = rest.pop(0) or dtype
     if rest:
         non_blocking = rest.pop(0)
@@ -198,7 +203,7 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return copied(input, spec.dense(args[0]))
     device, dtype, _, copy, form = _parse_to(args, kwargs)
     target = spec.device if device is None else resolve(device)
-    dtype = dtype or spec.dtype
+    dtype = spec.dtype if dtype is None else d.as_dtype(dtype)
     stays = form is None or form is preserve_format or is_contiguous(input, form)
     if dtype is spec.dtype and target is spec.device and stays and not copy:
         return input
@@ -222,9 +227,9 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     return result.reshape(shape) if lead else result
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements under another shape: a view where possible, else a copy."""
-    target = fill_in(_ints(shape), input._spec.numel)
+    target = fill_in(_ints(sizes if shape is None else (shape,)), input._spec.numel)
     if viewed_strides(input._spec, target) is None:
         input = copied(input, raw.packed(input._spec), "clone")
     return apply_view(register_view("view"), input, (target,))
@@ -234,7 +239,11 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Write ``src`` (broadcast, cast, from any device) into this tensor."""
     check_writable(self, "copy_")
     if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+        if not isinstance(src, (bool, int, float, complex)):
+            raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+        from dovetail.from_data import tensor
+
+        src = tensor(src, device=self.device)
     spec = self._spec
     recording = mode.grad and (self._node is not None or src._node is not None)
     value = src
@@ -349,17 +358,28 @@ def _strided_of(g: Tensor, shape: Any, rule: Any) -> Tensor:
     return apply_view(register_view("strided"), g._laid_out_as(spec), (size, stride, offset))  # type: ignore[attr-defined]
 
 
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like ``input`` whose every element is ``value`` (a number or a 0-d tensor)."""
+    return fill_(clone(input), value)
+
+
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: conjugation is never lazy here."""
     return input
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
-    """The same elements under another shape, or another dtype of the same item size."""
+def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
+    """The same elements under another shape, or the same bytes as another dtype.
+
+    Raises:
+        RuntimeError: the elements cannot be seen so without moving them.
+    """
+    if size is not None or dtype is not None:
+        shape = (size if dtype is None else d.as_dtype(dtype),)
     if len(shape) == 1 and isinstance(shape[0], d.dtype):
         return _view_dtype(input, shape[0])
     spec = input._spec
-    if shape.__class__ is tuple:
+    if shape and shape[0].__class__ is int:
         plan = spec.memo.get(shape)
         if plan is not None and not observe.active:
             return plan(input)  # type: ignore[no-any-return]
@@ -395,11 +415,11 @@ _METHODS = {
     "clone": clone, "contiguous": contiguous, "is_contiguous": is_contiguous, "to": to,
     "sum_to_size": sum_to_size, "reshape": reshape, "copy_": copy_, "fill_": fill_, "zero_": zero_,
     "view": view, "_laid_out_as": _laid_out_as, "_embed": _embed,
-    "resolve_conj": resolve_conj, "resolve_neg": resolve_conj,
+    "resolve_conj": resolve_conj, "resolve_neg": resolve_conj, "fill": fill,
 }  # fmt: skip
 for _name, _function in _METHODS.items():
     setattr(Tensor, _name, _function)
-for _name in ("clone", "reshape", "resolve_conj", "resolve_neg"):
+for _name in ("clone", "reshape", "resolve_conj", "resolve_neg", "fill", "fill_", "zero_"):
     expose.FUNCTIONS[_name] = _METHODS[_name]
 
 for _name, _kind in (

@@ -469,6 +469,7 @@ def _group_norm_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample
     ("input", "weight", "bias"),
     1,
     infer=lambda input, weight, bias, **_: Inferred((None,) * 3, ((input.shape, input.dtype),)),
+    compute=d.float32,
     reference=_group_norm_reference,
     samples=_group_norm_samples,
 )

@@ -221,7 +221,13 @@ def _at(input: Any, place: Any, dim: int, keepdim: bool) -> Any:
 
 
 def _picks(
-    name: str, attributes: tuple[str, ...], decompose: Any, reference: Any, samples: Any
+    name: str,
+    attributes: tuple[str, ...],
+    decompose: Any,
+    reference: Any,
+    samples: Any,
+    public: bool = True,
+    accepts: tuple[d.dtype, ...] = ORDERED,
 ) -> OpDef:
     """A composite that picks one element along a dim: (values, indices)."""
 
@@ -233,15 +239,15 @@ def _picks(
         attributes=(*attributes, "dim", "keepdim"),
         outputs=2,
         infer=infer,
-        accepts=REAL,
+        accepts=accepts,
         gradient={
             "input": lambda g, out1, specs, dim, keepdim: scattered(g, out1, specs, dim, keepdim)
         },
         decompose=decompose,
         reference=reference,
         samples=samples,
-        public=False,
-        method=False,
+        public=public,
+        method=public,
     )
 
 
@@ -346,7 +352,7 @@ def _medians(name: str, along: Callable[..., Any]) -> None:
         reference=lambda x: _median_reference(x.reshape(-1), 0)[0],
         samples=lambda rng, dtype: [Sample((_unique(rng, s, dtype),)) for s in ((), (7,), (3, 4))],
     )
-    dimmed = _picks(name + "_dim", (), along, _median_reference, _median_samples)
+    dimmed = _picks(name + "_dim", (), along, _median_reference, _median_samples, False)
     made = getattr(return_types, name)
 
     @numpy_names
@@ -418,6 +424,7 @@ MODE = _picks(
         for shape, dim in (((9,), 0), ((3, 8), 1), ((2, 7, 3), -2), ((), 0))
         for keepdim in (False, True)
     ],
+    accepts=REAL,
 )  # fmt: skip
 
 
@@ -434,10 +441,9 @@ def _mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = Non
     return finish("mode", return_types.mode(*call(MODE, (input,), (where, keepdim))), out)
 
 
-KTHVALUE.function, MODE.function = _kthvalue, _mode
-for _name, _function in (
-    ("argsort", _argsort), ("msort", _msort), ("kthvalue", _kthvalue), ("mode", _mode),
-):  # fmt: skip
+attach(KTHVALUE, _kthvalue)
+attach(MODE, _mode)
+for _name, _function in (("argsort", _argsort), ("msort", _msort)):
     _function.__name__ = _function.__qualname__ = _name
     FUNCTIONS[_name] = _function
     setattr(Tensor, _name, _function)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dovetail
+from dovetail.ops.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer, check_flags, check_lr
 from dovetail.tensor import Tensor
 
@@ -157,6 +158,18 @@ def adam_step(
             penalty to the gradients (Adam).
         differentiable: save copies of what later steps overwrite.
     """
+    numbers = {
+        "steps": steps,
+        "lr": lr,
+        "beta1": beta1,
+        "beta2": beta2,
+        "eps": eps,
+        "weight_decay": weight_decay,
+        "maximize": maximize,
+        "decoupled": decoupled,
+    }
+    if fused_step("adam_step", (params, grads, means, squares, largest), numbers):
+        return
     for i, (param, gradient) in enumerate(zip(params, grads, strict=True)):
         mean, square = means[i], squares[i]
         update = gradient.neg() if maximize else gradient

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dovetail.ops.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer, check_flags, check_lr
 
 if TYPE_CHECKING:
@@ -125,6 +126,17 @@ def sgd_step(
         maximize: negate the gradients.
         first: the buffers are to be filled, whatever they hold.
     """
+    numbers = {
+        "lr": lr,
+        "momentum": momentum,
+        "dampening": dampening,
+        "weight_decay": weight_decay,
+        "nesterov": nesterov,
+        "maximize": maximize,
+        "first": first,
+    }
+    if fused_step("sgd_step", (params, grads, buffers), numbers):
+        return
     for i, (param, gradient) in enumerate(zip(params, grads, strict=True)):
         update = gradient.neg() if maximize else gradient
         if weight_decay != 0:

@@ -56,23 +56,9 @@ def _forward_specialized(
 
 def _forward(name: str, function: Callable[..., Any], accepts: Layout) -> Callable[..., None]:
     def kernel(*arrays: Any, **attributes: Any) -> None:
-        devices = set()
-        opened: list[np.ndarray | None] = []
-        for array in arrays:
-            if array is None:  # an optional input that was not given
-                opened.append(None)
-                continue
-            assert isinstance(array, Array), f"{name}: got {type(array).__name__}, not an Array"
-            devices.add(array.index)
-            opened.append(array.open())
+        devices: set[int] = set()
+        opened = [_open(name, array, accepts, devices) for array in arrays]
         assert len(devices) <= 1, f"{name}: arrays of devices {sorted(devices)} in one call"
-        for position, array in enumerate(opened):
-            if array is not None:
-                came = layout_of(array)
-                assert STRICTNESS.index(came) <= STRICTNESS.index(accepts), (
-                    f"{name}: argument {position} is {came} (shape {array.shape}, strides "
-                    f"{array.strides}), the table accepts {accepts}"
-                )
         if name in ELEMENTWISE:
             shapes = {array.shape for array in opened}
             assert len(shapes) == 1, f"{name}: inputs were not expanded, got shapes {shapes}"
@@ -80,6 +66,23 @@ def _forward(name: str, function: Callable[..., Any], accepts: Layout) -> Callab
         function(*opened, **attributes)
 
     return kernel
+
+
+def _open(name: str, given: Any, accepts: Layout, devices: set[int]) -> Any:
+    """What the cpu's kernel takes for ``given``: an array, a list of them, or None."""
+    if given is None:  # an optional input that was not given
+        return None
+    if isinstance(given, (list, tuple)):  # kernels over many tensors at once
+        return [_open(name, one, accepts, devices) for one in given]
+    assert isinstance(given, Array), f"{name}: got {type(given).__name__}, not an Array"
+    devices.add(given.index)
+    array = given.open()
+    came = layout_of(array)
+    assert STRICTNESS.index(came) <= STRICTNESS.index(accepts), (
+        f"{name}: an argument is {came} (shape {array.shape}, strides {array.strides}), the "
+        f"table accepts {accepts}"
+    )
+    return array
 
 
 def is_dense(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> bool:

@@ -8,8 +8,8 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("storage", "elementwise", "reduce", "scan", "order", "index", "random", "contract", "shape",
-            "conv_pool", "fused")  # fmt: skip
+FAMILIES = ("storage", "elementwise", "reduce", "scan", "order", "index", "random", "contract", "shape", "complex", "elementwise_more",
+            "conv_pool", "activation", "softmax", "norm", "steps")  # fmt: skip
 
 
 def table() -> KernelTable:

@@ -201,6 +201,38 @@ def _add_flat(out: np.ndarray, places: np.ndarray, src: np.ndarray) -> None:
         np.add.at(out, flat, values)
 
 
+_EXTREMES = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
+
+
+def scatter_reduce(facts: Any) -> Kernel:
+    """Products, largest or smallest values of what is scattered to one place."""
+    target, index = facts.outputs[0], facts.inputs[1]
+    dim, include_self = facts.attributes["dim"], facts.attributes["include_self"]
+    ufunc = _EXTREMES[facts.attributes["reduce"]]
+    kind = target.dtype.numpy
+    if ufunc is np.multiply:
+        start: Any = 1
+    elif target.dtype.category < 2:
+        low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+        start = low if ufunc is np.maximum else high
+    else:
+        start = -np.inf if ufunc is np.maximum else np.inf
+
+    def at(out: np.ndarray, places: Any, src: np.ndarray) -> None:
+        if not include_self:
+            out[places] = start
+        ufunc.at(out, places, src)
+
+    def run(input: np.ndarray, index: np.ndarray, src: np.ndarray, out: np.ndarray) -> None:
+        np.copyto(out, input)
+        if not index.size:
+            return
+        flat, places = np.atleast_1d(out), np.atleast_1d(index)
+        at(flat, _fancy(places, dim), _cut(np.atleast_1d(src), places.shape))
+
+    return run
+
+
 # ---------------------------------------------------------------------- rows
 
 
@@ -386,7 +418,7 @@ def enter(table: KernelTable) -> None:
         {
             "gather": gather, "scatter": scatter, "scatter_add": scatter_add,
             "gather_backward": gather_backward, "index": index, "index_put": index_put,
-            "index_select": index_select,
+            "index_select": index_select, "scatter_reduce": scatter_reduce,
         },
         specialize=True,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from dovetail_cpu.blas import one_blas_thread
 from dovetail_cpu.onednn import matmul as onednn
 from dovetail_cpu.onednn.session import Session, current
 
-__all__ = ["matmul"]
+__all__ = ["is_small", "matmul"]
 
 _Product = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 
@@ -28,6 +28,13 @@ _WORTH = 1 << 20
 
 _NARROW = 8
 """With fewer rows or columns BLAS is ahead at every size."""
+
+
+def is_small(rows: int, depth: int, columns: int) -> bool:
+    """Whether ``np.matmul`` is the best for a product of this size: BLAS wakes no thread for it."""
+    if rows == 1 or columns == 1:
+        return max(rows, columns) * depth < _ONE_THREAD_VECTOR
+    return rows * depth * columns <= _ONE_THREAD
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -102,11 +109,7 @@ def _float32(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         if session is not None:
             _onednn(session, a, b, out)
             return
-    elif rows == 1 or columns == 1:
-        if max(rows, columns) * depth < _ONE_THREAD_VECTOR:
-            np.matmul(a, b, out)
-            return
-    elif rows * columns * depth <= _ONE_THREAD:
+    elif is_small(rows, depth, columns):
         np.matmul(a, b, out)
         return
     if current() is None:

@@ -124,17 +124,18 @@ def _call(
     program.point(where, session)
     if chunks == 1:
         program.run(whole)
-        return True
-    program.run(before)
-    for index in range(chunks):
-        if index:
-            where[0] += x_bytes
-            where[2] += y_bytes
-            program.point(where, session)
-        program.run(each)
-        if part is not None:
-            _accumulate(session.arena, total, part, index == 0)
-    program.run(after)
+    else:
+        program.run(before)
+        for index in range(chunks):
+            if index:
+                where[0] += x_bytes
+                where[2] += y_bytes
+                program.point(where, session)
+            program.run(each)
+            if part is not None:
+                _accumulate(session.arena, total, part, index == 0)
+        program.run(after)
+    session.trim()
     return True
 
 

@@ -49,6 +49,7 @@ def matmul(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> b
         return False
     program.point((where[1], where[0], where[2]) if swap else where, session)
     program.run(steps)
+    session.trim()
     return True
 
 

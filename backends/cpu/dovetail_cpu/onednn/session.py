@@ -14,12 +14,13 @@ import numpy as np
 from dovetail_cpu.onednn.api import IN_ORDER, OneDnnError
 from dovetail_cpu.onednn.library import Library, load
 
-__all__ = ["CAPACITY", "Session", "current"]
+__all__ = ["CAPACITY", "KEPT_ARENA", "Session", "current"]
 
 CAPACITY = 256
 """Programs kept per thread; the least recently made ones go first."""
 
-_KEPT_ARENA = 1 << 28  # a larger arena serves one call and is given back
+KEPT_ARENA = 1 << 28
+"""Bytes; a larger arena serves one call and is given back."""
 
 
 class Session:
@@ -53,8 +54,8 @@ class Session:
         return self._base
 
     def trim(self) -> None:
-        """Give back an arena that is too large to keep."""
-        if self.arena.size > _KEPT_ARENA:
+        """Give back an arena that is too large to keep; called after each run."""
+        if self.arena.size > KEPT_ARENA:
             self.arena, self._base = np.empty(0, np.uint8), 0
 
     def add(self, key: Hashable, make: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,0 +1,211 @@
+"""Activations and their gradients on NumPy arrays: few passes, a block at a time, no branches.
+
+float32 and float64; the decompositions serve the other dtypes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+from dovetail.dtypes import float32, float64
+from dovetail_cpu.kernels.blocks import BLOCK, in_blocks, scratch, select
+
+__all__ = ["enter", "erf32"]
+
+Array = np.ndarray
+
+_ROOT = math.sqrt(2 / math.pi)
+_CUBIC = 0.044715
+
+
+def _like(out: Array, number: int = 0) -> Array:
+    return scratch(out.dtype, out.size, number).reshape(out.shape)
+
+
+def relu(facts: Any) -> Any:
+    """max(x, 0). NumPy compares with a scalar slowly, and clips fast."""
+    zero, most = (facts.outputs[0].dtype.numpy.type(v) for v in (0, np.inf))
+    if facts.outputs[0].numel <= BLOCK >> 3:
+        return lambda input, out: np.maximum(input, zero, out=out)
+    return lambda input, out: np.clip(input, zero, most, out=out)
+
+
+def threshold_backward(grad: Array, input: Array, out: Array, *, threshold: float) -> None:
+    """grad where input > threshold (or NaN), else 0."""
+    kind = np.int32 if out.itemsize == 4 else np.int64
+    mask = scratch(kind, out.size).reshape(out.shape)
+    np.copyto(mask, np.less_equal(input, threshold).view(np.int8))
+    np.subtract(mask, 1, out=mask)  # no bits where the gradient stops, all elsewhere
+    np.bitwise_and(grad.view(kind), mask, out=out.view(kind))
+
+
+def leaky_relu(input: Array, out: Array, *, negative_slope: float) -> None:
+    """x above 0, slope · x below; for slopes in (0, 1] the larger of the two."""
+    np.multiply(input, negative_slope, out=out)
+    np.maximum(input, out, out=out)
+
+
+def leaky_relu_backward(grad: Array, input: Array, out: Array, *, negative_slope: float) -> None:
+    """grad above 0, slope · grad below."""
+    low = np.multiply(grad, negative_slope, out=_like(out))
+    select(np.greater(input, 0), grad, low, out)
+
+
+def _gate(input: Array, out: Array) -> None:
+    """1 + exp(-x)."""
+    np.negative(input, out=out)
+    np.exp(out, out=out)
+    np.add(out, 1, out=out)
+
+
+def sigmoid(input: Array, out: Array) -> None:
+    """1 / (1 + exp(-x))."""
+    _gate(input, out)
+    np.reciprocal(out, out=out)
+
+
+def sigmoid_backward(grad: Array, output: Array, out: Array) -> None:
+    """grad · (1 - y) · y."""
+    np.subtract(1, output, out=out)
+    np.multiply(out, output, out=out)
+    np.multiply(out, grad, out=out)
+
+
+def silu(input: Array, out: Array) -> None:
+    """x / (1 + exp(-x))."""
+    _gate(input, out)
+    np.divide(input, out, out=out)
+
+
+def silu_backward(grad: Array, input: Array, out: Array) -> None:
+    """grad · σ(x) · (1 + x · (1 - σ(x)))."""
+    gate = _like(out)
+    sigmoid(input, gate)
+    np.subtract(1, gate, out=out)
+    np.multiply(out, input, out=out)
+    np.add(out, 1, out=out)
+    np.multiply(out, gate, out=out)
+    np.multiply(out, grad, out=out)
+
+
+def elu(input: Array, out: Array, *, alpha: float, scale: float, input_scale: float) -> None:
+    """scale · x above 0, scale · alpha · (exp(input_scale · x) - 1) below."""
+    low = _like(out)
+    np.multiply(input, input_scale, out=low)
+    np.expm1(low, out=low)
+    np.multiply(low, alpha * scale, out=low)
+    select(np.less_equal(input, 0), low, np.multiply(input, scale, out=_like(out, 1)), out)
+
+
+# erf(x) as x · P(x²) / Q(x²) on [-4, 4], beyond which float32 has only ±1: a minimax fit to the
+# error function, relative error below 2e-7.
+_ERF_P = (
+    -2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05,
+    -7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02,
+)  # fmt: skip
+_ERF_Q = (
+    -1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03,
+    -1.42647390514189e-02,
+)  # fmt: skip
+
+
+def erf32(input: Array, out: Array) -> None:
+    """The error function in float32. ``out`` is not ``input``."""
+    x, square, bottom = _like(out, 1), _like(out, 2), _like(out, 3)
+    np.clip(input, np.float32(-4), np.float32(4), out=x)
+    np.multiply(x, x, out=square)
+    _polynomial(_ERF_P, square, out)
+    np.multiply(out, x, out=out)
+    _polynomial(_ERF_Q, square, bottom)
+    np.divide(out, bottom, out=out)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array, out: Array) -> None:
+    np.multiply(x, coefficients[0], out=out)
+    for c in coefficients[1:-1]:
+        np.add(out, c, out=out)
+        np.multiply(out, x, out=out)
+    np.add(out, coefficients[-1], out=out)
+
+
+def gelu(input: Array, out: Array, *, approximate: str) -> None:
+    """x · Φ(x), or its approximation by tanh."""
+    inner = _like(out)
+    if approximate == "none":
+        np.multiply(input, math.sqrt(0.5), out=inner)
+        erf32(inner, out)
+    else:
+        np.multiply(input, input, out=inner)
+        np.multiply(inner, _CUBIC * _ROOT, out=inner)
+        np.add(inner, _ROOT, out=inner)
+        np.multiply(inner, input, out=inner)
+        np.tanh(inner, out=out)
+    np.multiply(out, 0.5, out=out)
+    np.add(out, 0.5, out=out)
+    np.multiply(out, input, out=out)
+
+
+def gelu_backward(grad: Array, input: Array, out: Array, *, approximate: str) -> None:
+    """grad · (Φ(x) + x · φ(x)), or the derivative of the approximation."""
+    work = _like(out)
+    if approximate == "none":
+        np.multiply(input, math.sqrt(0.5), out=work)
+        erf32(work, out)
+        np.multiply(work, work, out=work)
+        np.negative(work, out=work)
+        np.exp(work, out=work)
+        np.multiply(work, input, out=work)
+        np.multiply(work, _ROOT, out=work)
+    else:
+        slope = _like(out, 1)
+        np.multiply(input, input, out=slope)
+        np.multiply(slope, _CUBIC * _ROOT, out=work)
+        np.add(work, _ROOT, out=work)
+        np.multiply(work, input, out=work)
+        np.tanh(work, out=out)
+        np.multiply(slope, 3 * _CUBIC * _ROOT, out=slope)
+        np.add(slope, _ROOT, out=slope)
+        np.multiply(slope, input, out=slope)
+        np.multiply(out, out, out=work)
+        np.subtract(1, work, out=work)
+        np.multiply(work, slope, out=work)
+    # 0.5 · (1 + out + work)
+    np.add(out, 1, out=out)
+    np.add(out, work, out=out)
+    np.multiply(out, 0.5, out=out)
+    np.multiply(out, grad, out=out)
+
+
+def where(condition: Array, input: Array, other: Array, out: Array) -> None:
+    """``input`` where ``condition`` holds, else ``other``."""
+    select(condition, input, other, out)
+
+
+def enter(table: KernelTable) -> None:
+    """Put these kernels into a table."""
+    floats = (float32, float64)
+    table.add("relu", relu, dtypes=floats, specialize=True)
+    for name, kernel in {
+        "threshold_backward": threshold_backward,
+        "leaky_relu_backward": leaky_relu_backward,
+        "sigmoid": sigmoid,
+        "sigmoid_backward": sigmoid_backward,
+        "silu": silu,
+        "silu_backward": silu_backward,
+        "elu": elu,
+    }.items():
+        table.add(name, in_blocks(kernel), dtypes=floats, specialize=True)
+    table.add(
+        "leaky_relu",
+        in_blocks(leaky_relu),
+        dtypes=floats,
+        specialize=True,
+        when=lambda f: 0 < f.negative_slope <= 1,
+    )
+    table.add("erf", in_blocks(erf32), dtypes=(float32,), specialize=True)
+    for name, kernel in {"gelu": gelu, "gelu_backward": gelu_backward}.items():
+        table.add(name, in_blocks(kernel), dtypes=(float32,), specialize=True)

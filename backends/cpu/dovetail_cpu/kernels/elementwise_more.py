@@ -1,0 +1,78 @@
+"""lerp, addcmul, fmod, hypot and their like, and sorted search; half precision is decomposed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+from dovetail.dtypes import COMPLEX, INTEGRAL, float32, float64
+
+__all__ = ["enter"]
+
+UFUNCS = {
+    "fmod": np.fmod, "hypot": np.hypot, "copysign": np.copysign, "logaddexp": np.logaddexp,
+    "logaddexp2": np.logaddexp2, "signbit": np.signbit,
+}  # fmt: skip
+
+
+def addcmul(
+    input: np.ndarray, tensor1: np.ndarray, tensor2: np.ndarray, out: np.ndarray, *, value: Any
+) -> None:
+    """``input + value * tensor1 * tensor2``."""
+    np.multiply(tensor1, tensor2, out)
+    if value != 1:
+        np.multiply(out, value, out)
+    np.add(out, input, out)
+
+
+def addcdiv(
+    input: np.ndarray, tensor1: np.ndarray, tensor2: np.ndarray, out: np.ndarray, *, value: Any
+) -> None:
+    """``input + value * tensor1 / tensor2``."""
+    np.true_divide(tensor1, tensor2, out)
+    if value != 1:
+        np.multiply(out, value, out)
+    np.add(out, input, out)
+
+
+def lerp(input: np.ndarray, end: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
+    """``input + weight * (end - input)``; ``out`` may be ``input`` itself."""
+    if out is input:
+        input = input.copy()
+    np.subtract(end, input, out)
+    np.multiply(out, weight, out)
+    np.add(out, input, out)
+
+
+def fmod_integers(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+    """Remainder of integers; dividing by zero is an error, as in PyTorch."""
+    if np.any(other == 0):
+        raise RuntimeError("ZeroDivisionError")
+    np.fmod(input, other, out)
+
+
+def searchsorted(facts: Any) -> Any:
+    """The place of each value in one sequence for all, or in one for each row."""
+    side: Any = "right" if facts.attributes["right"] else "left"
+    if facts.inputs[0].ndim == 1:
+        return lambda sequence, values, out: np.copyto(
+            out, np.searchsorted(sequence, values, side)
+        )
+
+    def rows(sequence: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
+        for place in np.ndindex(sequence.shape[:-1]):
+            out[place] = np.searchsorted(sequence[place], values[place], side)
+
+    return rows
+
+
+def enter(table: KernelTable) -> None:
+    """Put these kernels into a table."""
+    real = (float32, float64)
+    table.update(UFUNCS, dtypes=real)
+    table.add("fmod", fmod_integers, dtypes=INTEGRAL)
+    table.update({"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp}, dtypes=(*real, *COMPLEX))
+    table.add("addcmul", addcmul, dtypes=INTEGRAL)
+    table.add("searchsorted", searchsorted, dtypes=(*real, *INTEGRAL), specialize=True)

@@ -1,0 +1,110 @@
+"""What every factory function does with its arguments: sizes, dtype, device, ``out=``, numbers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dovetail import dtypes as d
+from dovetail.autograd.grad_mode import mode
+from dovetail.device import device as Device
+from dovetail.device import resolve
+from dovetail.dispatch import type_name
+from dovetail.ops.views import _ints
+from dovetail.tensor import Tensor
+
+__all__ = ["deliver", "finish", "number_for", "place", "shape_of"]
+
+
+def finish(made: Tensor, requires_grad: bool) -> Tensor:
+    """The last step of a factory: the mark of inference mode, and whether gradients are wanted."""
+    if mode.inference:
+        made._inference = True
+    return made.requires_grad_() if requires_grad else made
+
+
+def shape_of(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
+    """The shape from ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))``.
+
+    Raises:
+        TypeError: something is not an integer, or the shape is given twice.
+        RuntimeError: a size is negative.
+    """
+    if size is not None:
+        if sizes:
+            raise TypeError(f"size: given both by position {sizes} and by name {size}")
+        sizes = (size,)
+    shape = _ints(sizes) if sizes else ()
+    if any(n < 0 for n in shape):
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
+        )
+    return shape
+
+
+def place(dtype: Any, device: Any, out: Tensor | None = None) -> tuple[d.dtype, Device]:
+    """The dtype (the default unless given) and the concrete device; those of ``out`` if there is one.
+
+    Raises:
+        TypeError: ``dtype`` is none.
+        RuntimeError: it is not that of ``out``.
+    """
+    kind = None if dtype is None else d.as_dtype(dtype)
+    if out is None:
+        return kind or d.get_default_dtype(), resolve(device)
+    have = out.dtype
+    if kind is not None and kind is not have:
+        raise RuntimeError(
+            f"dtype {type_name(kind)} does not match dtype of out parameter ({type_name(have)})"
+        )
+    where = out.device if device is None else resolve(device)
+    if where is not out.device:
+        raise RuntimeError(f"device {where} does not match device of out parameter ({out.device})")
+    return have, where
+
+
+def deliver(made: Tensor, out: Tensor | None) -> Tensor:
+    """``made``, or ``out`` with its values."""
+    if out is None:
+        return made
+    from dovetail.ops.expose import finish as into
+
+    result: Tensor = into("factory", made, out)
+    return result
+
+
+_C_NAMES = {
+    "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
+    "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
+
+
+def number_for(kind: d.dtype, value: Any) -> Any:
+    """A Python number as an element of ``kind``: truncated for integers, as it is for the others.
+
+    Raises:
+        RuntimeError: ``kind`` cannot hold it.
+    """
+    if kind.category == 3:
+        return value
+    if kind.category == 0:
+        return bool(value)
+    fits = not isinstance(value, complex)
+    if fits and kind.category == 1:
+        info = d.iinfo(kind)
+        # PyTorch lets negative integers, but not negative floats, wrap around in unsigned types.
+        least = -info.max if not kind.is_signed and not isinstance(value, float) else info.min
+        fits = least <= value <= info.max and not (
+            isinstance(value, float) and value >= 2.0**63  # a float above int64's maximum
+        )
+    elif fits and isinstance(value, float):
+        fits = not math.isfinite(value) or abs(value) <= d.finfo(kind).max
+    if not fits:
+        raise RuntimeError(
+            f"value cannot be converted to type {_C_NAMES[kind.name]} without overflow "
+            f"(got {value}, for {kind})"
+        )
+    if kind.category == 2:
+        return float(value)
+    whole = int(value)
+    return whole + (1 << 8 * kind.itemsize) if whole < 0 and not kind.is_signed else whole

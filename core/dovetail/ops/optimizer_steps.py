@@ -1,0 +1,75 @@
+"""The step of an optimizer as one kernel over many tensors, where a device has such a kernel.
+
+``optim`` states what a step does, in tensor operations; this is its override point. The kernels are
+
+    sgd_step(params, grads, buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize,
+             first)
+    adam_step(params, grads, means, squares, largest, *, steps, lr, beta1, beta2, eps,
+              weight_decay, maximize, decoupled)
+
+Each list holds arrays, the i-th of every list with the same shape and the same dense strides; an
+empty list is state that this optimizer does not keep. Everything but ``grads`` is written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.inplace import note_write
+from dovetail.backend.api import Kernel
+from dovetail.backend.state import state_of
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor, storage_of
+
+__all__ = ["fused_step"]
+
+
+def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:
+    """Run the device's kernel ``name`` in place; False, with nothing done, where there is none.
+
+    Args:
+        lists: parameters, gradients, then the optimizer's state.
+        attributes: numbers; a learning rate that is a tensor is read if it is in host memory.
+    """
+    if mode.grad or not lists[0]:
+        return False
+    numbers = {key: _number(value) for key, value in attributes.items()}
+    entry = None if None in numbers.values() else _kernel(name, lists[0][0]._spec)
+    if entry is None or not _alike(lists, entry):
+        return False
+    entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
+    for i, tensors in enumerate(lists):
+        if i != 1:
+            for t in tensors:
+                note_write(storage_of(t), name)
+    return True
+
+
+def _number(value: Any) -> Any:
+    """``value``, read if it is a tensor; None where that would wait for a device."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.item() if state_of(value._spec.device).host_arrays else None
+
+
+def _kernel(name: str, spec: Spec) -> Kernel | None:
+    for entry in state_of(spec.device).table.entries(name):
+        if entry.dtypes is None or spec.dtype in entry.dtypes:
+            return entry
+    return None
+
+
+def _alike(lists: Sequence[list[Tensor]], entry: Kernel) -> bool:
+    """Whether all tensors have one dtype and device, and fit each other and the kernel."""
+    first = lists[0][0]._spec
+    for i, param in enumerate(lists[0]):
+        spec = param._spec
+        if spec.dtype is not first.dtype or spec.device is not first.device:
+            return False
+        if not (spec.is_contiguous if entry.layout == "contiguous" else spec.is_dense):
+            return False
+        if any(tensors and tensors[i]._spec is not spec for tensors in lists[1:]):
+            return False
+    return True

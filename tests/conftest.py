@@ -24,6 +24,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--device {name}: {reason}")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On another device than the cpu, run what takes the device: the rest cannot differ there."""
+    if config.getoption("--device") == "cpu":
+        return
+    takes_device = [("device" in getattr(item, "fixturenames", ()), item) for item in items]
+    config.hook.pytest_deselected(items=[item for takes, item in takes_device if not takes])
+    items[:] = [item for takes, item in takes_device if takes]
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     return f"device: {config.getoption('--device')}"
 

@@ -56,6 +56,7 @@ from dovetail.factories import (
     empty_strided,
     eye,
     from_numpy,
+    frombuffer,
     full,
     full_like,
     linspace,
@@ -121,6 +122,7 @@ __all__ = [
     "float32",
     "float64",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
     "get_default_device",
@@ -177,6 +179,7 @@ newaxis = None
 
 def _start() -> None:
     """Everything that must happen once, in this order: the core's own device, methods, watchers."""
+    import dovetail.facts
     import dovetail.interop
     import dovetail.operators  # noqa: F401
     from dovetail.backend.loader import registry
@@ -189,12 +192,14 @@ def _start() -> None:
 def _forget_devices() -> None:
     """A backend came or went: nothing resolved for it may be used again."""
     from dovetail.backend import state
+    from dovetail.device_methods import attach
     from dovetail.dispatch import clear_plans
     from dovetail.factories import clear_factory_plans
 
     state.clear_states()
     clear_plans()
     clear_factory_plans()
+    attach()
 
 
 _start()
@@ -202,11 +207,23 @@ _start()
 
 _MODULES = ("autograd", "nn", "optim", "utils", "backend", "linalg", "random", "return_types")
 
+_ELSEWHERE = {
+    "get_num_interop_threads": "threads", "get_num_threads": "threads",
+    "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
+}  # fmt: skip
+"""Names that few programs need, and the modules that have them."""
+
 
 def __getattr__(name: str) -> Any:
     found = ops.FUNCTIONS.get(name)
     if found is None and name in _MODULES:
         found = importlib.import_module(f"dovetail.{name}")
+    if found is None and name in _ELSEWHERE:
+        found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
+    if found is None and name.endswith("Tensor"):
+        from dovetail.legacy import TYPES
+
+        found = TYPES.get(name)
     if found is None and name == "accelerator":
         from dovetail.device_modules import accelerator as found
     if found is None and name == "default_generator":

@@ -168,6 +168,10 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         c if c is not None else f.dtype if isinstance(f, Spec) else None
         for c, f in zip(inferred.compute, facts, strict=True)
     )
+    if op.kind == "elementwise":
+        for kind in dtypes:
+            if kind is not None and kind not in op.accepts:
+                raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
     for kind in (*dtypes, *(o.dtype for o in outs)):
         if kind is not None:
             state.check_dtype(op.name, kind)

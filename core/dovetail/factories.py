@@ -438,12 +438,13 @@ def _new(name: str) -> Any:
 
 
 def _new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
-    """``tensor`` with this tensor's device; the dtype is inferred from the data, as in PyTorch."""
-    if options.get("device") is None:
-        options["device"] = self.device
+    """``tensor`` with this tensor's dtype and device."""
+    for option in ("dtype", "device"):
+        if options.get(option) is None:
+            options[option] = getattr(self, option)
     if isinstance(data, Tensor):
-        kind = options.get("dtype") or data.dtype
-        made = data.detach().to(resolve(options["device"]), kind, copy=True)  # type: ignore[attr-defined]
+        where, kind = resolve(options["device"]), options["dtype"]
+        made = data.detach().to(where, kind, copy=True)  # type: ignore[attr-defined]
         return _finish(made, options.get("requires_grad", False))
     return tensor(data, **options)
 

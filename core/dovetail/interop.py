@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from dovetail import raw
 from dovetail.device import device as Device
-from dovetail.dtypes import bfloat16
+from dovetail.dtypes import bfloat16, uint8
+from dovetail.from_data import from_numpy
 from dovetail.indexing import getitem, setitem
 from dovetail.ops.views import row
 from dovetail.spec import spec_of
@@ -66,6 +68,8 @@ def _array(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndar
     array = numpy(self)
     if dtype is None:
         return array.copy() if copy else array
+    if copy is False and array.dtype != dtype:
+        raise ValueError(f"a tensor of {self.dtype} must be copied to make an array of {dtype}")
     return array.astype(dtype, copy=bool(copy))
 
 
@@ -75,6 +79,30 @@ def _bool(self: Tensor) -> bool:
         what = "no values" if numel == 0 else "more than one value"
         raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
     return bool(item(self))
+
+
+def _wrap(self: Tensor, array: np.ndarray, context: Any = None, return_scalar: Any = None) -> Tensor:
+    """What a NumPy function of a tensor returns: a tensor again."""
+    return from_numpy(np.asarray(array))
+
+
+def _number(kind: type) -> Any:
+    def convert(self: Tensor) -> Any:
+        if self._spec.numel != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, got shape "
+                f"{tuple(self._spec.shape)}"
+            )
+        value = item(self)
+        if isinstance(value, complex) and kind is not complex:
+            if value.imag:
+                name = {int: "int64_t", float: "double"}[kind]
+                raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+            value = value.real
+        return kind(value)
+
+    convert.__name__ = f"__{kind.__name__}__"
+    return convert
 
 
 def _index(self: Tensor) -> int:
@@ -98,7 +126,7 @@ def _contains(self: Tensor, element: Any) -> bool:
 
 
 def _format(self: Tensor, form: str) -> str:
-    if not self._spec.ndim and self.device.type != "meta" and form:
+    if not self._spec.ndim and not self.is_meta and type(self) is Tensor:
         return format(item(self), form)
     return object.__format__(self, form)
 
@@ -113,12 +141,41 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         )
     if id(self) in memo:
         return memo[id(self)]  # type: ignore[no-any-return]
-    made = _same_class(self, raw.cast(self, self._spec.dense()))
+    made = _same_class(self, _copied_storage(self, memo))
     memo[id(self)] = made
     if self._node is not None:
         made.requires_grad_()
     if self.grad is not None:
         made.grad = _deepcopy(self.grad, memo)
+    for name, value in _attributes(self).items():
+        setattr(made, name, copy.deepcopy(value, memo))
+    return made
+
+
+def _attributes(self: Tensor) -> dict[str, Any]:
+    """What the user has hung on a tensor."""
+    return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
+
+
+def _copied_storage(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """A copy of the tensor; tensors that share memory share it again in one deep copy."""
+    storage = self._storage
+    if storage is None or storage.buffer is None or not storage.nbytes:
+        return raw.cast(self, self._spec.dense() if storage is None else self._spec)
+    twin = memo.get(id(storage))
+    if twin is None:
+        spec = spec_of((storage.nbytes,), uint8, self.device)
+        twin = storage_of(raw.cast(new_tensor(spec, None, storage), spec))
+        memo[id(storage)] = twin
+    return new_tensor(self._spec, None, twin, self._offset)
+
+
+def _copy(self: Tensor) -> Tensor:
+    """A second tensor over the same memory, without history; a leaf stays one that requires grad."""
+    made = _same_class(self, self.detach())
+    if self._node is not None:
+        made.requires_grad_()
+    made.__dict__.update(_attributes(self))
     return made
 
 
@@ -137,54 +194,66 @@ def _rebuild(
 ) -> Tensor:
     from dovetail.backend.state import state_of
 
-    flat = np.frombuffer(bytearray(data), np.uint8)
-    size = dtype.itemsize
-    host = np.ndarray(shape, dtype.numpy, flat, 0, tuple(s * size for s in strides))
     place = Device(device)
-    here = Device("cpu")
-    made = raw.cast(
-        new_tensor(spec_of(shape, dtype, here, strides), host), spec_of(shape, dtype, here, strides)
-    )
-    if place != here:
-        state_of(place)
-        made = raw.move(made, place)
+    spec = spec_of(shape, dtype, place, strides)
+    if place.type == "meta":
+        made = raw.empty(spec)
+    else:
+        flat = np.frombuffer(bytearray(data), np.uint8)
+        steps = tuple(s * dtype.itemsize for s in strides)
+        host = np.ndarray(shape, dtype.numpy, flat, 0, steps)
+        here = spec.to(device=Device("cpu"))
+        made = raw.cast(new_tensor(here, host), here)
+        if place is not here.device:
+            state_of(place)
+            made = raw.move(made, place)
     made = _same_class(object.__new__(kind), made) if kind is not Tensor else made
     return made.requires_grad_() if grad else made
 
 
 def _reduce(self: Tensor, protocol: Any) -> Any:
-    if not self.is_leaf:
-        raise RuntimeError("cannot pickle a tensor that autograd made; call .detach() on it first")
     spec = self._spec.dense()
-    dense = raw.to_host(self if self._spec is spec else raw.cast(self, spec))
-    strides = tuple(s // spec.dtype.itemsize for s in dense.strides)
-    flat = np.lib.stride_tricks.as_strided(dense, (spec.numel,), (spec.dtype.itemsize,))
-    data = np.ascontiguousarray(flat).tobytes()
-    where = (tuple(spec.shape), strides, spec.dtype, str(spec.device), self._node is not None)
-    state = {k: v for k, v in self.__dict__.items() if not k.startswith("_") and k != "grad"}
-    return _rebuild, (type(self), data, *where), state or None
+    data = b""
+    if not self.is_meta:
+        dense = raw.to_host(self if self._spec is spec else raw.cast(self, spec))
+        flat = np.lib.stride_tricks.as_strided(dense, (spec.numel,), (spec.dtype.itemsize,))
+        data = np.ascontiguousarray(flat).tobytes()
+    where = (tuple(spec.shape), spec.strides, spec.dtype, str(spec.device), self._node is not None)
+    return _rebuild, (type(self), data, *where), _attributes(self) or None
 
 
 def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     """This tensor in host memory."""
-    return self.to("cpu")  # type: ignore[attr-defined, no-any-return]
+    return self.to("cpu", memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
 
 
-def _cuda(self: Tensor, device: Any = None, non_blocking: bool = False) -> Tensor:
-    """This tensor on an NVIDIA GPU: the current one, or that of the given index."""
+def _cuda(
+    self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
+    """This tensor on an NVIDIA GPU: the current one, or that of the given index.
+
+    Raises:
+        BackendUnavailable: there is no such device here; the message says why.
+    """
+    from dovetail.backend.loader import registry
+
+    registry.load("cuda")
     target = "cuda" if device is None else device
     if isinstance(target, int):
         target = Device("cuda", target)
-    return self.to(target)  # type: ignore[attr-defined, no-any-return]
+    return self.to(target, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
+
+
+def _is_cuda(self: Tensor) -> bool:
+    """Whether the data is on an NVIDIA GPU."""
+    return self._spec.device.type == "cuda"
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The old type string (``torch.FloatTensor``), or a conversion to a dtype."""
-    from dovetail.dispatch import type_name
+    from dovetail.legacy import dtype_of, type_string
 
-    if dtype is None:
-        return f"torch.{type_name(self.dtype)}Tensor"
-    return self.to(dtype)  # type: ignore[attr-defined]
+    return type_string(self) if dtype is None else self.to(dtype_of(dtype))  # type: ignore[attr-defined]
 
 
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:
@@ -206,10 +275,11 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
 _METHODS = {
     "__repr__": _repr, "__getitem__": _getitem, "__setitem__": _setitem,
     "item": item, "tolist": tolist, "numpy": numpy, "__array__": _array, "__bool__": _bool,
-    "__index__": _index, "__int__": lambda self: int(item(self)),
-    "__float__": lambda self: float(item(self)), "__complex__": lambda self: complex(item(self)),
+    "__index__": _index, "__int__": _number(int), "__float__": _number(float),
+    "__complex__": _number(complex), "__array_wrap__": _wrap, "__copy__": _copy,
     "__iter__": _iterate, "__contains__": _contains, "__format__": _format,
     "__deepcopy__": _deepcopy, "__reduce_ex__": _reduce, "cpu": _cpu, "cuda": _cuda, "type": _type,
+    "is_cuda": property(_is_cuda),
 }  # fmt: skip
 for _name, _function in _METHODS.items():
     setattr(Tensor, _name, _function)

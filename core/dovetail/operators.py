@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import observe
-from dovetail.dispatch import NUMBERS, call
+from dovetail.dispatch import NUMBERS, call, lift
 from dovetail.ops import expose
 from dovetail.ops.arithmetic import PLAIN
 from dovetail.ops.schema import REGISTRY, OpDef
@@ -78,6 +78,8 @@ def _install() -> None:
             setattr(Tensor, f"__r{suffix}__", _reflected(op))
             in_place = plain[1] if plain else getattr(Tensor, name + "_")
             setattr(Tensor, f"__i{suffix}__", _inplace(name, in_place))
+    for form in ("", "r", "i"):  # PyTorch has kept these names of Python 2
+        setattr(Tensor, f"__{form}div__", getattr(Tensor, f"__{form}truediv__"))
 
 
 def _invert(self: Tensor) -> Tensor:
@@ -92,22 +94,32 @@ def _neg(self: Tensor) -> Tensor:
     return call(REGISTRY["neg"], (self,))  # type: ignore[no-any-return]
 
 
+def _positive(self: Tensor) -> Tensor:
+    if self._spec.dtype.category == 0:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return self
+
+
 def _matmul(self: Tensor, other: Any) -> Any:
     if not isinstance(other, Tensor):
-        return NotImplemented
+        if not isinstance(other, np.ndarray):
+            return NotImplemented
+        other = lift(REGISTRY["matmul"], other)
     return expose.FUNCTIONS["matmul"](self, other)
 
 
 def _rmatmul(self: Tensor, other: Any) -> Any:
     if not isinstance(other, Tensor):
-        return NotImplemented
+        if not isinstance(other, np.ndarray):
+            return NotImplemented
+        other = lift(REGISTRY["matmul"], other)
     return expose.FUNCTIONS["matmul"](other, self)
 
 
 _install()
 Tensor.__invert__ = _invert  # type: ignore[attr-defined]
 Tensor.__neg__ = REGISTRY["neg"].function  # type: ignore[attr-defined, assignment]
-Tensor.__pos__ = lambda self: self  # type: ignore[attr-defined]
+Tensor.__pos__ = _positive  # type: ignore[attr-defined]
 Tensor.__abs__ = REGISTRY["abs"].function  # type: ignore[attr-defined, assignment]
 Tensor.__matmul__ = _matmul  # type: ignore[attr-defined]
 Tensor.__rmatmul__ = _rmatmul  # type: ignore[attr-defined]

@@ -135,7 +135,7 @@ def kernel_plan(
     """The plan that calls a kernel of the device's table."""
     outs = facts.outputs
     elementwise = op.kind in ("elementwise", "compare", "select")
-    if elementwise and entry.layout != "strided":
+    if entry.layout != "strided":
         facts = CallFacts(op, facts.inputs, tuple(raw.packed(o) for o in outs), facts.attributes)
         outs = facts.outputs
     out = outs[0] if outs else None

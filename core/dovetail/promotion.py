@@ -87,17 +87,35 @@ def promote_specs(operands: Iterable[Spec | type | None]) -> DType:
     return result
 
 
-def result_type(tensor1: Any, tensor2: Any) -> DType:
+def result_type(tensor: Any, other: Any) -> DType:
     """The dtype that an operation on these two (tensors or Python numbers) gives.
+
+    Raises:
+        TypeError: something else was given.
 
     Example:
         >>> import dovetail as dt
         >>> dt.result_type(dt.tensor([1, 2], dtype=dt.int32), 1.0)
         torch.float32
     """
-    return promote_specs([getattr(x, "_spec", type(x)) for x in (tensor1, tensor2)])
+    for x in (tensor, other):
+        if not hasattr(x, "_spec") and type(x) not in (bool, int, float, complex):
+            raise TypeError(
+                f"result_type() takes tensors and numbers, got {type(tensor).__name__} and "
+                f"{type(other).__name__}"
+            )
+    return promote_specs([getattr(x, "_spec", type(x)) for x in (tensor, other)])
 
 
 def can_cast(from_: DType, to: DType) -> bool:
-    """Whether promotion rules let ``from_`` be written into ``to`` (no category is lost)."""
+    """Whether promotion rules let ``from_`` be written into ``to`` (no category is lost).
+
+    Raises:
+        TypeError: one is no dtype.
+    """
+    for name, kind in (("from_", from_), ("to", to)):
+        if not isinstance(kind, DType):
+            raise TypeError(
+                f"can_cast(): argument '{name}' must be torch.dtype, not {type(kind).__name__}"
+            )
     return from_.category <= to.category

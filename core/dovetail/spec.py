@@ -19,10 +19,30 @@ if TYPE_CHECKING:
 __all__ = ["Size", "Spec", "contiguous_strides", "spec_of"]
 
 
+def _size(position: int, value: Any) -> int:
+    if not hasattr(value, "__index__") or hasattr(value, "is_floating_point") and value.ndim:
+        raise TypeError(
+            f"torch.Size() takes an iterable of 'int' (item {position} is "
+            f"'{type(value).__name__}')"
+        )
+    return int(value.__index__())
+
+
 class Size(tuple[int, ...]):
-    """A tensor's shape: a tuple of ints that prints as ``torch.Size([2, 3])``."""
+    """A tensor's shape: a tuple of ints that prints as ``torch.Size([2, 3])``.
+
+    Raises:
+        TypeError: something is not an integer.
+    """
 
     __slots__ = ()
+
+    def __new__(cls, sizes: Any = ()) -> Size:
+        made: Size = tuple.__new__(cls, sizes)
+        for n in made:
+            if n.__class__ is not int:
+                return tuple.__new__(cls, [_size(i, n) for i, n in enumerate(made)])
+        return made
 
     def numel(self) -> int:
         """The number of elements of a tensor of this shape."""
@@ -37,6 +57,9 @@ class Size(tuple[int, ...]):
 
     def __add__(self, other: Any) -> Size:
         return Size(tuple.__add__(self, other))
+
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple.__add__(tuple(other), self))
 
     def __mul__(self, times: Any) -> Size:
         return Size(tuple.__mul__(self, times))

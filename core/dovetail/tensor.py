@@ -60,7 +60,7 @@ class Tensor:
     _offset: int
     _base: Tensor | None
 
-    grad: Any = None
+    _grad: Any = None
     _views: list[Any] | None = None
     _inference = False
     _is_parameter = False
@@ -149,14 +149,10 @@ class Tensor:
 
     def data_ptr(self) -> int:
         """The address of the first element (a handle on devices without addresses)."""
-        if not self._spec.numel:
-            return 0
         storage = storage_of(self)
+        if not self._spec.numel or storage.buffer is None:
+            return 0
         return storage.data_ptr() + self._offset * self._spec.dtype.itemsize
-
-    def untyped_storage(self) -> Storage:
-        """The memory that this tensor shares with its views."""
-        return storage_of(self)
 
     @property
     def _version(self) -> int:
@@ -335,6 +331,11 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._node is not None and value._spec.dtype.category < 2:
+            raise RuntimeError(
+                "data set to a tensor that requires gradients must be floating point or complex "
+                f"dtype, got {value._spec.dtype}"
+            )
         # One version on, so that a graph which saved the old memory notices.
         self._storage = storage_of(value).shadow(self._version + 1)
         self._spec, self._array, self._offset = value._spec, value._array, value._offset
@@ -377,13 +378,41 @@ class Tensor:
             raise TypeError("len() of a 0-d tensor")
         return self._spec.shape[0]
 
+    @property
+    def grad(self) -> Any:
+        """The gradient that backward added up here, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value is not None and getattr(value, "_spec", None) is not self._spec:
+            _check_grad(self, value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))
 
-    @property
-    def names(self) -> tuple[None, ...]:
-        """Named dims are not supported; always None per dim."""
-        return (None,) * self._spec.ndim
+
+def _check_grad(tensor: Tensor, value: Any) -> None:
+    """Refuse what is no gradient for ``tensor``, in PyTorch's words."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"assigned grad expected to be a Tensor or None but got grad of type {type(value)}"
+        )
+    want, have = tensor._spec, value._spec
+    for what, a, b in (
+        ("data of a different type", want.dtype, have.dtype),
+        ("data located on a different device", want.device, have.device),
+        ("data of a different size", want.shape, have.shape),
+    ):
+        if a != b:
+            raise RuntimeError(f"assigned grad has {what}: expected {a}, got {b}")
 
 
 def new_tensor(

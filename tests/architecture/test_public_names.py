@@ -35,12 +35,38 @@ def test_public_names_are_listed_and_documented(name: str) -> None:
 
 
 def defined_in(module: ModuleType) -> set[str]:
-    """Public classes and functions that the module's own text defines."""
+    """Public classes and functions that the module's own text defines.
+
+    Not those under a decorator that enters them in a table (an operator's record, a kernel): they
+    are reached through the table.
+    """
     path = inspect.getsourcefile(module)
     assert path is not None
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     body = tree_of(Path(path)).body
-    return {n.name for n in body if isinstance(n, kinds) and not n.name.startswith("_")}
+    return {
+        node.name
+        for node in body
+        if isinstance(node, kinds)
+        and not node.name.startswith("_")
+        and all(_is_transparent(decorator) for decorator in node.decorator_list)
+    }
+
+
+def _is_transparent(decorator: ast.expr) -> bool:
+    """A decorator of the standard library, which leaves the name what it was."""
+    word = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return ast.unparse(word).split(".")[-1] in {
+        "cache",
+        "contextmanager",
+        "dataclass",
+        "final",
+        "lru_cache",
+        "overload",
+        "runtime_checkable",
+        "total_ordering",
+        "wraps",
+    }
 
 
 def undocumented(module: ModuleType) -> list[str]:

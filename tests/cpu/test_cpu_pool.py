@@ -146,3 +146,17 @@ def test_a_large_window_counts_its_positions_right() -> None:
     max_pool(x, out, indices, dilation=(1, 1), ceil_mode=False, **options)
     assert indices[0, 0].tolist() == [[779, 799], [1579, 1599]]
     assert out[0, 1].tolist() == [[2379, 2399], [3179, 3199]]
+
+
+def test_a_window_of_nothing_but_padding() -> None:
+    """Dilation can carry a window past both ends: minus infinity, and a gradient for nothing."""
+    x = np.ones((1, 2, 1, 1), np.float32)
+    options: dict[str, Any] = {"kernel_size": (1, 2), "stride": (1, 1), "padding": (0, 1)}
+    want, index = F.max_pool2d(wide(x), (1, 2), 1, (0, 1), (1, 2), return_indices=True)
+    out, indices = np.empty_like(x), np.empty(x.shape, np.int64)
+    max_pool(x, out, indices, dilation=(1, 2), ceil_mode=False, **options)
+    assert out.tolist() == want.tolist() == [[[[-np.inf]], [[-np.inf]]]]
+    assert indices.tolist() == index.tolist() == [[[[1]], [[1]]]]
+    grad = np.full_like(x, 7)
+    max_pool_grad(np.ones_like(x), indices, grad)
+    assert not grad.any()

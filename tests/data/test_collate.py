@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, UserDict, namedtuple
+from collections import OrderedDict, UserDict, UserList, namedtuple
 from types import MappingProxyType
 
 import numpy as np
@@ -29,6 +29,7 @@ BATCHES = {
     "array ints": lambda lib: [np.int16(1), np.int16(2)],
     "tuples": lambda lib: [(1, 2.0), (3, 4.0)],
     "lists": lambda lib: [[1, "a"], [3, "b"]],
+    "user lists": lambda lib: [UserList([1, "a"]), UserList([3, "b"])],
     "dicts": lambda lib: [{"a": 1, "b": [1, 2]}, {"a": 3, "b": [4, 5]}],
     "ordered dicts": lambda lib: [OrderedDict(z=1, a=2), OrderedDict(z=3, a=4)],
     "user dicts": lambda lib: [UserDict(a=1), UserDict(a=2)],
@@ -51,7 +52,7 @@ def described(value):
         return ("tensor", str(value.dtype), tuple(value.shape), value.tolist())
     if hasattr(value, "items"):
         return (type(value).__name__, [(k, described(v)) for k, v in value.items()])
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, UserList)):
         return (type(value).__name__, [described(v) for v in value])
     return (type(value).__name__, value)
 

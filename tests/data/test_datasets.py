@@ -125,7 +125,12 @@ def test_subset():
 
 @pytest.mark.parametrize(
     ("lengths", "sizes"),
-    [([7, 3], [7, 3]), ([0.5, 0.5], [5, 5]), ([0.34, 0.33, 0.33], [4, 3, 3])],
+    [
+        ([7, 3], [7, 3]),
+        ([0.5, 0.5], [5, 5]),
+        ([0.34, 0.33, 0.33], [4, 3, 3]),
+        ([0.25] * 4, [3, 3, 2, 2]),
+    ],
 )
 def test_random_split(lengths, sizes):
     parts = random_split(Squares(10), lengths, generator=generator())

@@ -148,6 +148,17 @@ def test_orthogonal(shape, device):
     np.testing.assert_allclose(values @ values.T, 4 * np.eye(len(values)), atol=1e-12)
 
 
+def test_orthogonal_prefers_no_direction(device):
+    """Every element of a matrix drawn uniformly has mean 0 and variance 1 / n."""
+    random = generator(device)
+    drawings = np.array(
+        [init.orthogonal_(dt.empty(3, 3, device=device), generator=random).cpu().numpy()
+         for _ in range(500)]
+    )  # fmt: skip
+    assert np.abs(drawings.mean(0)).max() < 4 / math.sqrt(3 * 500)
+    assert np.abs(drawings.var(0) - 1 / 3).max() < 0.08
+
+
 def test_orthogonal_refuses_vectors():
     with pytest.raises(ValueError, match="2 or more dimensions"):
         init.orthogonal_(dt.empty(3))

@@ -115,6 +115,7 @@ def test_conversion_keeps_the_parameters_themselves(device):
     assert all(a is b for a, b in zip(before, model.parameters(), strict=True))
     assert {p.dtype for p in model.parameters()} == {dt.float64}
     assert {p.grad.dtype for p in model.parameters()} == {dt.float64}
+    assert not any(p.grad.requires_grad for p in model.parameters())
     assert model[1].running_mean.dtype is dt.float64
     assert model[1].num_batches_tracked.dtype is dt.int64
     assert all(p.requires_grad and p.is_leaf for p in model.parameters())

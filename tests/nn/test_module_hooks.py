@@ -208,6 +208,21 @@ def test_backward_hook_without_input_gradients():
     assert seen == [((None,), 1.0)]
 
 
+def test_backward_hook_is_not_run_by_second_order_gradients():
+    class Cube(dt.nn.Module):
+        def forward(self, x):
+            return x * x * x
+
+    module = Cube()
+    seen = []
+    module.register_full_backward_hook(lambda m, gin, gout: seen.append(gin[0].item()))
+    x = x_of(2.0, requires_grad=True)
+    (first,) = dt.autograd.grad(module(x).sum(), x, create_graph=True)
+    first.sum().backward()
+    assert x.grad.item() == 12.0
+    assert seen == [12.0]  # the first order's 3x²; the second's 6x does not pass the output
+
+
 def test_backward_hooks_do_nothing_without_gradients():
     module = Twice()
     module.register_full_backward_hook(lambda m, gin, gout: pytest.fail("no gradient here"))
@@ -289,6 +304,14 @@ def test_load_state_dict_hooks_rename_and_forgive():
     model.register_load_state_dict_post_hook(lambda m, keys: keys.unexpected_keys.clear())
     model.load_state_dict({"0.slope": dt.tensor([8.0]), "1.more": dt.zeros(1)})
     assert model[0].weight.item() == 8.0
+
+
+def test_hooks_change_a_copy_of_the_given_dict():
+    layer = dt.nn.PReLU()
+    layer.register_load_state_dict_pre_hook(lambda m, state, *rest: state.pop("more"))
+    given = {"weight": dt.tensor([7.0]), "more": 1}
+    layer.load_state_dict(given)
+    assert list(given) == ["weight", "more"]
 
 
 def test_load_state_dict_post_hook_must_return_nothing():

@@ -135,6 +135,8 @@ def names(lib, model):
     shared = lib.nn.Linear(2, 2)
     model.add_module("first", shared)
     model.add_module("second", shared)
+    model.add_module("tied", lib.nn.Linear(2, 2))
+    model.tied.weight = shared.weight
     model.add_module("absent", None)
     return {
         "modules": [n for n, _ in model.named_modules()],

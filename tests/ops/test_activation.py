@@ -11,6 +11,8 @@ from beside_torch import beside_torch, torch, values
 import dovetail as dt
 from dovetail import ops
 
+pytestmark = pytest.mark.usefixtures("served")  # by our kernels, and by decompositions
+
 F = torch.nn.functional
 RNG = np.random.default_rng(0)
 KINKS = np.array([-3.0, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 6.0])

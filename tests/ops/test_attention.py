@@ -11,6 +11,8 @@ from beside_torch import beside_torch, torch
 import dovetail as dt
 from dovetail import ops
 
+pytestmark = pytest.mark.usefixtures("served")  # by our kernels, and by decompositions
+
 mine = ops.scaled_dot_product_attention
 other = torch.nn.functional.scaled_dot_product_attention
 RNG = np.random.default_rng(4)

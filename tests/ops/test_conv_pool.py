@@ -11,6 +11,8 @@ from beside_torch import beside_torch, same, torch
 
 import dovetail as dt
 
+pytestmark = pytest.mark.usefixtures("served")  # by our kernels, and by decompositions
+
 G = dt.nn.functional
 F = torch.nn.functional
 
@@ -90,7 +92,7 @@ def test_transposed_convolution(case: Any, device: Any) -> None:
 
 
 def test_sweep_of_small_convolutions(device: Any) -> None:
-    sweep = itertools.product((1, 2, 3), (1, 2, 3), (0, 1, 2), (1, 2), (1, 2))
+    sweep = itertools.product((1, 3), (1, 2, 3), (0, 2), (1, 2), (1, 2))
     for kernel, stride, padding, dilation, groups in sweep:
         if dilation * (kernel - 1) + 1 > 6 + 2 * padding:
             continue

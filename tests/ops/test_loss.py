@@ -12,6 +12,8 @@ from beside_torch import beside_torch, torch
 import dovetail as dt
 from dovetail import ops
 
+pytestmark = pytest.mark.usefixtures("served")  # by our kernels, and by decompositions
+
 G = dt.nn.functional
 F = torch.nn.functional
 RNG = np.random.default_rng(1)
@@ -109,13 +111,12 @@ def test_binary_losses_with_weights(device: Any) -> None:
             device=device,
             fixed=(2,),
         )
-        call = "binary_cross_entropy_with_logits"
         for pair in ((weight, positive), (weight, None), (None, positive)):
             beside_torch(
-                lambda x, y, w, p, r=reduction: getattr(G, call)(
+                lambda x, y, w, p, r=reduction: G.binary_cross_entropy_with_logits(
                     x, y, w, pos_weight=p, reduction=r
                 ),
-                lambda x, y, w, p, r=reduction: getattr(F, call)(
+                lambda x, y, w, p, r=reduction: F.binary_cross_entropy_with_logits(
                     x, y, w, pos_weight=p, reduction=r
                 ),
                 4 * x - 2,
@@ -152,9 +153,10 @@ def test_classes(shape: Any, places: Any, reduction: str, dtype: str, device: An
         if ignore == 2:
             target = np.where(target < 0, 2, target)
         options = {"reduction": reduction, "ignore_index": ignore}
+        smoothed = {**options, "label_smoothing": smoothing}
         beside_torch(
-            lambda x, t, w, s=smoothing, o=options: G.cross_entropy(x, t, w, label_smoothing=s, **o),
-            lambda x, t, w, s=smoothing, o=options: F.cross_entropy(x, t, w, label_smoothing=s, **o),
+            lambda x, t, w, o=smoothed: G.cross_entropy(x, t, w, **o),
+            lambda x, t, w, o=smoothed: F.cross_entropy(x, t, w, **o),
             x,
             target,
             w,

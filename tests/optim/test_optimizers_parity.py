@@ -56,8 +56,16 @@ def walk(lib, name, options, steps=20, device="cpu"):
     return np.array(path), optimizer, params
 
 
+@pytest.fixture(params=["as the backend has it", "in tensor operations"])
+def update(request, monkeypatch):
+    """The update by a backend's kernel over many tensors where there is one, and without it."""
+    if request.param == "in tensor operations":
+        for module in ("sgd", "adam"):
+            monkeypatch.setattr(f"dovetail.optim.{module}.fused_step", lambda *args: False)
+
+
 @pytest.mark.parametrize(("name", "options"), CASES, ids=IDS)
-def test_trajectory(name, options, device):
+def test_trajectory(name, options, device, update):
     expected, reference, _ = walk(torch, name, options)
     path, optimizer, _ = walk(dt, name, options, device=device)
     np.testing.assert_allclose(path, expected, rtol=1e-9, atol=1e-9)

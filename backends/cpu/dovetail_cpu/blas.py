@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["one_blas_thread"]
+__all__ = ["blas_threads", "one_blas_thread"]
 
 # As NumPy's wheels, distributions with 64-bit indices, and all others name it.
 _NAMES = (
@@ -25,7 +25,7 @@ _NAMES = (
 
 
 @functools.cache
-def _thread_count() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
+def blas_threads() -> tuple[Callable[[], int], Callable[[int], Any]] | None:
     """OpenBLAS's ``get_num_threads`` and ``set_num_threads``; None for another BLAS."""
     from numpy.linalg import _umath_linalg  # linked against it, so its symbols resolve here
 
@@ -54,13 +54,13 @@ class one_blas_thread:
     __slots__ = ("_restore",)
 
     def __enter__(self) -> None:
-        control = _thread_count()
+        control = blas_threads()
         threads = 1 if control is None else control[0]()
         self._restore = threads
         if threads > 1 and control is not None:
             control[1](1)
 
     def __exit__(self, *_: object) -> None:
-        control = _thread_count()
+        control = blas_threads()
         if self._restore > 1 and control is not None:
             control[1](self._restore)

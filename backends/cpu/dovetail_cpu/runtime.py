@@ -59,6 +59,16 @@ class CpuRuntime(Runtime):
     def empty_maker(self, shape: Shape, dtype: dtype, index: int) -> Callable[[], Any]:
         return partial(np.empty, shape, dtype.numpy)
 
+    def threads(self) -> int:
+        from dovetail_cpu.threads import threads
+
+        return threads()
+
+    def set_threads(self, count: int) -> None:
+        from dovetail_cpu.threads import set_threads
+
+        set_threads(count)
+
     def memory_free(self, index: int) -> int | None:
         return _memory("MemAvailable")
 

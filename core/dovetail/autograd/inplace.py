@@ -114,6 +114,24 @@ def check_writable(tensor: Any, operator: str, *, each_once: bool = True) -> Non
         )
 
 
+def _itself(x: Any) -> Any:
+    return x
+
+
+def _in_reals(x: Any, other: Any) -> tuple[tuple[Any, int], Any, Any]:
+    """Where ``x`` lies, ``(spec, offset)``, in the same unit as ``other`` over the same memory.
+
+    Where one of them is complex and the other real, both count in real numbers; the two functions
+    bring a gradient of ``x`` into that form and back.
+    """
+    spec, offset = x._spec, x._offset
+    if spec.dtype.is_complex == other._spec.dtype.is_complex or not spec.dtype.is_complex:
+        return (spec, offset), _itself, _itself
+    from dovetail.ops.complex import real_layout, view_as_complex, view_as_real
+
+    return (real_layout(spec), offset * 2), view_as_real, view_as_complex
+
+
 def _strided_part(g: Any, base: Any, part: Any) -> Any:
     """The elements of ``g`` (shaped as ``base``) that ``part``, a view of base, covers."""
     laid_out = g._laid_out_as(base[0])
@@ -135,19 +153,19 @@ def rebase(tensor: Any, node: Node | None) -> None:
         return
     if node is None and base._node is None:
         return
-    where = (base._spec, base._offset)
-    part = (tensor._spec, tensor._offset)
+    where, enter, leave = _in_reals(base, tensor)
+    part, _, deliver = _in_reals(tensor, base)
 
     def rest(g: Any) -> Any:
-        whole = g._laid_out_as(where[0]).clone()
+        whole = enter(g)._laid_out_as(where[0]).clone()
         whole = whole._laid_out_as(where[0])
         view = whole.as_strided(part[0].shape, part[0].strides, part[1] - where[1])
         view.zero_()
-        return whole
+        return leave(whole)
 
-    calls = ((rest, (0,)), (lambda g: _strided_part(g, where, part), (0,)))
+    calls = ((rest, (0,)), (lambda g: deliver(_strided_part(enter(g), where, part)), (0,)))
     made = Node()
-    made.info = BackwardInfo("copy_slices", calls, (), (where[0], part[0]))
+    made.info = BackwardInfo("copy_slices", calls, (), (base._spec, tensor._spec))
     made.sequence = next_sequence()
     made.next = (base._node, node)
     made.saved = ()
@@ -156,7 +174,6 @@ def rebase(tensor: Any, node: Node | None) -> None:
 
 
 def _renew_views(base: Any, skip: Any) -> None:
-    where = (base._spec, base._offset)
     for reference in base._views or ():
         view = reference()
         if view is None or view is skip:
@@ -164,13 +181,16 @@ def _renew_views(base: Any, skip: Any) -> None:
         if base._node is None:
             view._node = None
             continue
-        part = (view._spec, view._offset)
+        where, _, leave = _in_reals(base, view)
+        part, enter, _ = _in_reals(view, base)
 
-        def whole(g: Any, part: Any = part) -> Any:
-            return g._embed(where, part)
+        def whole(
+            g: Any, where: Any = where, part: Any = part, enter: Any = enter, leave: Any = leave
+        ) -> Any:
+            return leave(enter(g)._embed(where, part))
 
         made = Node()
-        made.info = BackwardInfo("as_strided", ((whole, (0,)),), (), (where[0],))
+        made.info = BackwardInfo("as_strided", ((whole, (0,)),), (), (base._spec,))
         made.sequence = next_sequence()
         made.next = (base._node,)
         made.saved = ()

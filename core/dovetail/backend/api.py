@@ -235,6 +235,13 @@ class Runtime(abc.ABC):
         """Free bytes on the device, or None where unknown."""
         return None
 
+    def threads(self) -> int:
+        """How many host threads one kernel may use."""
+        return 1
+
+    def set_threads(self, count: int) -> None:  # noqa: B027 (a device may have none to choose)
+        """Choose how many host threads one kernel may use."""
+
     def copy_peer(
         self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
     ) -> bool:

@@ -108,6 +108,10 @@ class Registry:
         """The names that exist, loaded or not: the core's own first, then alphabetically."""
         return list(self._checked())
 
+    def known(self) -> list[str]:
+        """The names found so far; unlike :meth:`names` it reads nothing."""
+        return list(self._builtin if self._entries is None else self._entries)
+
     def __contains__(self, name: object) -> bool:
         return name == HOST or name in self._builtin or name in self._checked()
 

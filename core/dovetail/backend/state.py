@@ -185,6 +185,9 @@ def state_of(device: Device) -> DeviceState:
     """
     found = _states.get(device)
     if found is None:
+        from dovetail.device_methods import attach
+
+        attach()
         found = _states.setdefault(device, DeviceState(device))
     return found
 

@@ -9,6 +9,7 @@ import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -146,11 +147,14 @@ def shifted(images: dt.Tensor, generator: dt.Generator) -> dt.Tensor:
     """
     count, _, height, width = images.shape
     padded = dt.nn.functional.pad(images, (1, 1, 1, 1))
-    move = dt.randint(0, 3, (2, count, 1), generator=generator)
+    move: Any = dt.randint(0, 3, (2, count, 1), generator=generator)
     rows = dt.arange(height) + move[0]
     columns = dt.arange(width) + move[1]
-    which = dt.arange(count)[:, None, None]
-    return padded[which, 0, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+    which: Any = dt.arange(count)
+    moved: dt.Tensor = padded[
+        which[:, None, None], 0, rows[:, :, None], columns[:, None, :]
+    ].unsqueeze(1)
+    return moved
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -207,7 +207,7 @@ def _write_results(
     )
     save_tensors(out / "weights.safetensors", dict(run.model.state_dict()))
     _write_log(out / "log.jsonl", history)
-    draw(out / "picture.png", history, run.digits, result.predictions, headline)
+    draw(out / "picture.png", history, run.digits, result, headline)
     say("")
     say(f"{headline} ({wrong} wrong)")
     say(f"{summary['seconds']:.1f} s, {summary['samples_per_second']:,.0f} images/s in training")

@@ -52,4 +52,5 @@ class Standardise(nn.Module):
 
     def forward(self, images: dt.Tensor) -> dt.Tensor:
         """Standardise ``images``, of any shape and dtype."""
-        return (images.to(dt.float32) - self.mean) / self.std
+        standard: dt.Tensor = (images.to(dt.float32) - self.mean) / self.std
+        return standard

@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.demo.checkpoint import replacing
 from dovetail.demo.data import CLASSES, Digits
+from dovetail.demo.training import Evaluation
 
 __all__ = ["confusion_matrix", "draw"]
 
@@ -27,7 +28,7 @@ def draw(
     path: Path,
     history: list[dict[str, Any]],
     digits: Digits,
-    predictions: np.ndarray,
+    result: Evaluation,
     title: str,
 ) -> None:
     """Write the loss curve, the confusion matrix and some predictions to a PNG file."""
@@ -40,8 +41,8 @@ def draw(
     parts: Any = figure.subfigures(1, 3, width_ratios=(1.15, 1, 1.25))
     curve, matrix, gallery = parts
     _draw_curve(curve.subplots(), history)
-    _draw_matrix(matrix.subplots(), confusion_matrix(digits.test_labels, predictions))
-    _draw_gallery(gallery, digits, predictions)
+    _draw_matrix(matrix.subplots(), confusion_matrix(digits.test_labels, result.predictions))
+    _draw_gallery(gallery, digits, result)
     with replacing(path) as partial:
         figure.savefig(partial, format="png")
 
@@ -64,19 +65,21 @@ def _draw_curve(axes: Any, history: list[dict[str, Any]]) -> None:
 def _draw_matrix(axes: Any, counts: np.ndarray) -> None:
     axes.imshow(np.log1p(counts), cmap="Blues")
     ticks = range(CLASSES)
-    axes.set(xticks=ticks, yticks=ticks, xlabel="predicted", ylabel="true", title="held-out images")
+    axes.set(xticks=ticks, yticks=ticks, xlabel="predicted", ylabel="true")
     for row, column in zip(*np.nonzero(counts), strict=True):
         color = "white" if row == column else WRONG
         axes.text(column, row, str(counts[row, column]), ha="center", va="center", size=8, c=color)
 
 
-def _draw_gallery(figure: Any, digits: Digits, predictions: np.ndarray) -> None:
-    labels = digits.test_labels
-    wrong = np.flatnonzero(predictions != labels)
-    right = np.flatnonzero(predictions == labels)
-    # The mistakes first, at most two rows of them; the rest of the room is for what went well.
+def _draw_gallery(figure: Any, digits: Digits, result: Evaluation) -> None:
+    labels, predictions = digits.test_labels, result.predictions
+    least_certain = np.argsort(result.confidences, kind="stable")
+    is_wrong = (predictions != labels)[least_certain]
+    wrong, right = least_certain[is_wrong], least_certain[~is_wrong]
+    # At most two rows of mistakes; the rest of the room is for what it was nearly wrong about.
     shown = np.concatenate([wrong[: (ROWS - 1) * COLUMNS], right])[: ROWS * COLUMNS]
-    figure.suptitle(f"predictions: the {len(wrong)} wrong of {len(labels)} first", fontsize=10)
+    mistakes = f"the mistakes ({len(wrong)}), then " if len(wrong) else ""
+    figure.suptitle(f"{mistakes}the least certain predictions", fontsize=10)
     for axes, index in zip(figure.subplots(ROWS, COLUMNS).flat, shown, strict=False):
         axes.imshow(digits.test_images[index], cmap="gray_r")
         predicted, label = predictions[index], labels[index]

@@ -30,13 +30,15 @@ class Evaluation:
     Attributes:
         loss: mean cross entropy.
         predictions: int64, (N,).
+        confidences: float32, (N,), the probability given to each prediction.
         accuracy: the share of right predictions, 0 to 1.
     """
 
-    def __init__(self, loss: float, predictions: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, loss: float, probabilities: np.ndarray, labels: np.ndarray) -> None:
         self.loss = loss
-        self.predictions = predictions
-        self.accuracy = float((predictions == labels).mean())
+        self.predictions = probabilities.argmax(axis=1)
+        self.confidences = probabilities.max(axis=1)
+        self.accuracy = float((self.predictions == labels).mean())
 
 
 class Run:
@@ -129,15 +131,15 @@ class Run:
         """Try the network, in evaluation mode, on the held-out images."""
         self.model.eval()
         total = 0.0
-        predictions = []
+        probabilities = []
         with dt.no_grad():
             for images, labels in self._test:
                 logits = self.model(images.to(self.device))
                 loss = self.loss(logits, labels.to(self.device))
                 total += loss.item() * len(labels)
-                predictions.append(logits.argmax(dim=1).cpu().numpy())
+                probabilities.append(logits.softmax(dim=1).cpu().numpy())
         labels = self.digits.test_labels
-        return Evaluation(total / len(labels), np.concatenate(predictions), labels)
+        return Evaluation(total / len(labels), np.concatenate(probabilities), labels)
 
 
 @contextlib.contextmanager

@@ -11,9 +11,9 @@ from dovetail.ops.schema import REGISTRY
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
 FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "reduce", "statistics", "scan", "order", "contract", "products", "einsum", "joining",
+    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "inplace_views", "reduce", "statistics", "scan", "order", "contract", "products", "einsum", "joining",
     "shape", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "indexing", "elementwise_more",
-    "closeness", "search", "activation",
+    "closeness", "search", "activation", "activation_smooth",
     "softmax", "loss", "classification", "norm", "conv", "pool", "adaptive_pool", "attention",
     "unique", "draws", "random", "random_inplace", "dropout",
 )  # fmt: skip

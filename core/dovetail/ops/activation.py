@@ -1,4 +1,4 @@
-"""Activations: elementwise nonlinearities and gates, each with its gradient.
+"""Activations in pieces (relu, hardtanh, shrinks, …) and gates; smooth ones are elsewhere.
 
 A gradient that is worth a kernel of its own is a ``*_backward`` composite; second order flows
 through that one's decomposition. Values and gradients at kinks are PyTorch's.
@@ -6,7 +6,6 @@ through that one's decomposition. Values and gradients at kinks are PyTorch's.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +20,12 @@ from dovetail.ops.families import (
     elementwise,
     elementwise_infer,
     same,
-    to_float,
     uniform,
 )
 from dovetail.ops.schema import Sample, Tolerance
 from dovetail.tensor import check_dim
 
-__all__: list[str] = []
+__all__ = ["backward_record", "number", "numbers", "with_attributes"]
 
 Record = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -36,13 +34,29 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
 FINITE = (0.0, -0.0, 1.0, -1.0, 3.0, -3.0, nan)
 NUMBER = (*d.FLOATING, *d.INTEGRAL)
 
-# Klambauer et al., "Self-Normalizing Neural Networks", 2017
-SELU_ALPHA = 1.6732632423543772848170429916717
-SELU_SCALE = 1.0507009873554804934193349852946
 
+def backward_record(
+    name: str,
+    reference: Callable[..., Any],
+    *options: dict[str, Any],
+    inputs: tuple[str, ...] = ("grad", "input"),
+    low: float = -4.0,
+) -> Record:
+    """The record of a gradient: elementwise, with an override point, no method of its own.
 
-def _backward(name: str, inputs: tuple[str, ...] = ("grad", "input"), **fields: Any) -> Record:
-    """The record of a gradient: elementwise, with an override point, no method of its own."""
+    Args:
+        reference: the slope, ``reference(input, **options)``; the gradient is that times ``grad``.
+        options: attributes to try.
+        low: the least input to try; the largest is its magnitude.
+    """
+
+    def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        return [
+            Sample((draw(rng, shape, dtype, -2, 2), draw(rng, shape, dtype, low, abs(low))), tried)
+            for shape in SHAPES
+            for tried in options or ({},)
+        ]
+
     return composite(
         name,
         inputs=inputs,
@@ -52,11 +66,13 @@ def _backward(name: str, inputs: tuple[str, ...] = ("grad", "input"), **fields: 
         compute=d.float32,
         method=False,
         public=False,
-        **fields,
+        reference=lambda g, x, **attributes: g * reference(x, **attributes),
+        samples=samples,
+        tolerance=Tolerance(32),
     )
 
 
-def _with_attributes(
+def with_attributes(
     name: str,
     *,
     gradient: Any,
@@ -89,19 +105,24 @@ def _with_attributes(
     )
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
     """An attribute as a Python number (a 0-d tensor or NumPy scalar is read)."""
     return value if isinstance(value, (int, float)) else value.item()
 
 
-def _numbers(input: Any, *values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    return (input,), tuple(_number(v) for v in values)
+def numbers(input: Any, *values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return (input,), tuple(number(v) for v in values)
 
 
 # threshold and relu
 
 
-@_backward("threshold_backward")
+@backward_record(
+    "threshold_backward",
+    lambda x, threshold: x > threshold,
+    {"threshold": 0.0},
+    {"threshold": 0.5},
+)
 def threshold_backward(grad: Any, input: Any, *, threshold: Any) -> Any:
     """``grad`` where ``input`` is above ``threshold`` (or NaN), 0 elsewhere."""
     return ops.where(input <= threshold, 0.0, grad)
@@ -121,12 +142,12 @@ elementwise(
 )
 
 
-@_with_attributes(
+@with_attributes(
     "threshold",
     gradient=lambda g, input, threshold: ops.threshold_backward(g, input, threshold=threshold),
     reference=lambda x, threshold, value: np.where(x <= threshold, value, x),
     tried=((0.5, -2.0), (-1, 3)),
-    prepare=_numbers,
+    prepare=numbers,
     accepts=NUMBER,
 )
 def threshold(input: Any, threshold: Any, value: Any) -> Any:
@@ -134,20 +155,24 @@ def threshold(input: Any, threshold: Any, value: Any) -> Any:
     return input.masked_fill(input <= threshold, value)
 
 
-@_backward("hardtanh_backward")
+@backward_record(
+    "hardtanh_backward",
+    lambda x, min_val, max_val: (x > min_val) & (x < max_val),
+    {"min_val": -1.0, "max_val": 2.0},
+)
 def hardtanh_backward(grad: Any, input: Any, *, min_val: Any, max_val: Any) -> Any:
     """``grad`` where ``input`` is strictly between the bounds (or NaN), 0 elsewhere."""
     return ops.where((input <= min_val) | (input >= max_val), 0.0, grad)
 
 
-@_with_attributes(
+@with_attributes(
     "hardtanh",
     gradient=lambda g, input, min_val, max_val: ops.hardtanh_backward(
         g, input, min_val=min_val, max_val=max_val
     ),
     reference=lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
     tried=((), (-2, 3), (-1.0, 2.0)),
-    prepare=_numbers,
+    prepare=numbers,
     accepts=NUMBER,
 )
 def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0) -> Any:
@@ -170,293 +195,34 @@ def relu6(input: Any) -> Any:
     return ops.hardtanh(input, 0.0, 6.0)
 
 
-@_backward("leaky_relu_backward")
+@backward_record(
+    "leaky_relu_backward",
+    lambda x, negative_slope: np.where(x > 0, 1, negative_slope),
+    {"negative_slope": 0.2},
+)
 def leaky_relu_backward(grad: Any, input: Any, *, negative_slope: float) -> Any:
     """``grad`` where ``input`` is above 0, ``negative_slope * grad`` elsewhere."""
     return ops.where(input > 0, grad, grad * negative_slope)
 
 
-@_with_attributes(
+@with_attributes(
     "leaky_relu",
     gradient=lambda g, input, negative_slope: ops.leaky_relu_backward(
         g, input, negative_slope=negative_slope
     ),
     reference=lambda x, negative_slope=0.01: np.where(x > 0, x, x * negative_slope),
     tried=((), (0.3,)),
-    prepare=_numbers,
+    prepare=numbers,
 )
 def leaky_relu(input: Any, negative_slope: float = 0.01) -> Any:
     """``input`` above 0, ``negative_slope * input`` below."""
     return ops.where(input > 0, input, input * negative_slope)
 
 
-# the exponential family
-
-
-def _elu_reference(x: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
-    return scale * np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) * input_scale))
-
-
-@_backward("elu_backward")
-def elu_backward(grad: Any, input: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
-    """The gradient of ``elu`` at ``input``."""
-    low = ops.where(input < 0, input, 0.0)  # the other half could overflow
-    low = grad * (low * input_scale).exp() * (alpha * scale * input_scale)
-    return ops.where(input <= 0, low, grad * scale)
-
-
-@_with_attributes(
-    "elu",
-    gradient=lambda g, input, alpha, scale, input_scale: ops.elu_backward(
-        g, input, alpha=alpha, scale=scale, input_scale=input_scale
-    ),
-    reference=_elu_reference,
-    tried=((), (0.7,), (1.5, 1.1, 0.6)),
-    prepare=_numbers,
-    compute=d.float32,
-)
-def elu(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Any:
-    """``scale * input`` above 0, ``scale * alpha * (exp(input_scale * input) - 1)`` below.
-
-    Source: Clevert et al., "Fast and Accurate Deep Network Learning by ELUs", 2016.
-    """
-    low = (input.minimum(0) * input_scale).expm1() * (alpha * scale)
-    return ops.where(input <= 0, low, input * scale)
-
-
-@composite(
-    "selu",
-    inplace=True,
-    method=False,
-    accepts=d.FLOATING,
-    reference=lambda x: _elu_reference(x, SELU_ALPHA, SELU_SCALE),
-    samples=uniform(-4, 4),
-)
-def selu(input: Any) -> Any:
-    """Scaled ELU whose constants keep mean 0 and variance 1."""
-    return ops.elu(input, SELU_ALPHA, SELU_SCALE)
-
-
-def _celu_prepare(input: Any, alpha: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    if alpha == 0:
-        raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return (input,), (_number(alpha),)
-
-
-@composite(
-    "celu",
-    inplace=True,
-    method=False,
-    accepts=d.FLOATING,
-    prepare=_celu_prepare,
-    reference=lambda x, alpha=1.0: _elu_reference(x, alpha, 1.0, 1 / alpha),
-    samples=lambda rng, dtype: [
-        Sample((draw(rng, (3, 5), dtype, -4, 4), *alpha)) for alpha in ((), (0.6,))
-    ],
-)
-def celu(input: Any, alpha: float = 1.0) -> Any:
-    """``input`` above 0, ``alpha * (exp(input / alpha) - 1)`` below."""
-    return ops.elu(input, alpha, 1.0, 1.0 / alpha)
-
-
-# sigmoids
-
-
-@_backward("sigmoid_backward", ("grad", "output"))
-def sigmoid_backward(grad: Any, output: Any) -> Any:
-    """The gradient of ``sigmoid`` where its value is ``output``."""
-    return grad * ((1 - output) * output)
-
-
-def _sigmoid_reference(x: Any) -> Any:
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
-
-
-elementwise(
-    "sigmoid",
-    rule=to_float,
-    accepts=(*NUMBER, d.bool_, *d.COMPLEX),
-    gradient=lambda g, out: (
-        g * ((1 - out) * out).conj() if out.dtype.is_complex else ops.sigmoid_backward(g, out)
-    ),
-    decompose=lambda input: 1 / ((-input).exp() + 1),
-    compute=d.float32,
-    reference=_sigmoid_reference,
-    samples=uniform(-6, 6),
-    special=SPECIAL,
-    ulp=8,
-    doc="``1 / (1 + exp(-input))``.",
-)
-
-
-@_backward("silu_backward")
-def silu_backward(grad: Any, input: Any) -> Any:
-    """The gradient of ``silu`` at ``input``."""
-    gate = input.sigmoid()
-    return grad * (gate * (input * (1 - gate) + 1))
-
-
-elementwise(
-    "silu",
-    rule=same,
-    accepts=(*d.FLOATING, *d.COMPLEX),
-    gradient=lambda g, input: ops.silu_backward(g, input),
-    decompose=lambda input: input / ((-input).exp() + 1),
-    compute=d.float32,
-    reference=lambda x: x * _sigmoid_reference(x),
-    samples=uniform(-6, 6),
-    special=FINITE,
-    ulp=8,
-    method=False,
-    doc="``input * sigmoid(input)``.",
-)
-
-
-@_backward("mish_backward")
-def mish_backward(grad: Any, input: Any) -> Any:
-    """The gradient of ``mish`` at ``input``."""
-    gate = ops.softplus(input).tanh()
-    return grad * (gate + input * input.sigmoid() * (1 - gate * gate))
-
-
-elementwise(
-    "mish",
-    rule=same,
-    accepts=d.FLOATING,
-    gradient=lambda g, input: ops.mish_backward(g, input),
-    decompose=lambda input: input * ops.softplus(input).tanh(),
-    compute=d.float32,
-    reference=lambda x: x * np.tanh(np.logaddexp(0, x)),
-    samples=uniform(-6, 6),
-    special=FINITE,
-    ulp=16,
-    method=False,
-    doc="``input * tanh(softplus(input))``.",
-)
-
-
-@_backward("log_sigmoid_backward")
-def log_sigmoid_backward(grad: Any, input: Any) -> Any:
-    """The gradient of ``logsigmoid`` at ``input``."""
-    return grad * (-input).sigmoid()
-
-
-elementwise(
-    "logsigmoid",
-    rule=same,
-    accepts=d.FLOATING,
-    gradient=lambda g, input: ops.log_sigmoid_backward(g, input),
-    decompose=lambda input: input.minimum(0) - (-input.abs()).exp().log1p(),
-    compute=d.float32,
-    reference=lambda x: -np.logaddexp(0, -x),
-    samples=uniform(-6, 6),
-    special=SPECIAL,
-    ulp=16,
-    inplace=False,
-    method=False,
-    public=False,
-    doc="``log(sigmoid(input))``.",
-)
-
-
-def _softplus_reference(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    return np.where(x * beta > threshold, x, np.logaddexp(0, x * beta) / beta)
-
-
-@_backward("softplus_backward")
-def softplus_backward(grad: Any, input: Any, *, beta: float, threshold: float) -> Any:
-    """The gradient of ``softplus`` at ``input``."""
-    scaled = input * beta
-    return ops.where(scaled > threshold, grad, grad * scaled.sigmoid())
-
-
-@_with_attributes(
-    "softplus",
-    gradient=lambda g, input, beta, threshold: ops.softplus_backward(
-        g, input, beta=beta, threshold=threshold
-    ),
-    reference=_softplus_reference,
-    tried=((), (2.0,), (0.5, 1.0)),
-    prepare=_numbers,
-    compute=d.float32,
-    public=False,
-    tolerance=Tolerance(16),
-)
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
-    """``log(1 + exp(beta * input)) / beta``; ``input`` where ``beta * input > threshold``."""
-    scaled = input * beta
-    smooth = (scaled.maximum(0) + (-scaled.abs()).exp().log1p()) * (1 / beta)
-    return ops.where(scaled > threshold, input, smooth)
-
-
-# gelu
-
-_ROOT = math.sqrt(2 / math.pi)
-_CUBIC = 0.044715
-
-
-@_backward("gelu_backward")
-def gelu_backward(grad: Any, input: Any, *, approximate: str) -> Any:
-    """The gradient of ``gelu`` at ``input``."""
-    square = input * input
-    if approximate == "none":
-        cdf = ((input * math.sqrt(0.5)).erf() + 1) * 0.5
-        pdf = (square * -0.5).exp() * (0.5 * _ROOT)
-        return grad * (cdf + input * pdf)
-    t = (input * (square * _CUBIC + 1) * _ROOT).tanh()
-    slope = (square * (3 * _CUBIC) + 1) * _ROOT
-    return grad * ((t + 1 + input * slope * (1 - t * t)) * 0.5)
-
-
-def _gelu_prepare(input: Any, approximate: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    if approximate not in ("none", "tanh"):
-        raise RuntimeError("approximate argument must be either none or tanh.")
-    return (input,), (approximate,)
-
-
-def _gelu_reference(x: Any, approximate: str = "none") -> Any:
-    if approximate == "none":
-        return 0.5 * x * (1 + np.vectorize(math.erf, otypes=[np.float64])(x * math.sqrt(0.5)))
-    return 0.5 * x * (1 + np.tanh(_ROOT * (x + _CUBIC * x**3)))
-
-
-@composite(
-    "gelu",
-    kind="elementwise",
-    infer=elementwise_infer("gelu", same),
-    gradient={
-        "input": lambda g, input, approximate: ops.gelu_backward(g, input, approximate=approximate)
-    },
-    prepare=_gelu_prepare,
-    accepts=d.FLOATING,
-    compute=d.float32,
-    method=False,
-    public=False,
-    inplace=True,
-    reference=_gelu_reference,
-    tolerance=Tolerance(16),
-    samples=lambda rng, dtype: [
-        Sample((draw(rng, shape, dtype, -4, 4),), kwargs)
-        for shape in SHAPES
-        for kwargs in ({}, {"approximate": "tanh"})
-    ],
-)
-def gelu(input: Any, *, approximate: str = "none") -> Any:
-    """``input * Φ(input)``, with Φ the normal distribution; or its approximation by ``tanh``.
-
-    Source: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016.
-    """
-    if approximate == "none":
-        return input * (((input * math.sqrt(0.5)).erf() + 1) * 0.5)
-    inner = input * (input * input * _CUBIC + 1) * _ROOT
-    return input * ((inner.tanh() + 1) * 0.5)
-
-
 # piecewise linear and quadratic
 
 
-@_backward("hardswish_backward")
+@backward_record("hardswish_backward", lambda x: np.where(x < 3, x / 3 + 0.5, 1) * (x > -3))
 def hardswish_backward(grad: Any, input: Any) -> Any:
     """The gradient of ``hardswish`` at ``input``."""
     middle = ops.where(input < 3, grad * (input * (1 / 3) + 0.5), grad)
@@ -479,7 +245,7 @@ elementwise(
 )
 
 
-@_backward("hardsigmoid_backward")
+@backward_record("hardsigmoid_backward", lambda x: (np.abs(x) < 3) / 6)
 def hardsigmoid_backward(grad: Any, input: Any) -> Any:
     """The gradient of ``hardsigmoid`` at ``input``."""
     return ops.where((input > -3) & (input < 3), grad * (1 / 6), 0.0)
@@ -501,7 +267,7 @@ elementwise(
 )
 
 
-@_backward("shrink_backward")
+@backward_record("shrink_backward", lambda x, lambd: np.abs(x) > lambd, {"lambd": 0.5})
 def shrink_backward(grad: Any, input: Any, *, lambd: float) -> Any:
     """``grad`` where ``input`` is outside [-lambd, lambd] (or NaN), 0 inside."""
     return ops.where((input >= -lambd) & (input <= lambd), 0.0, grad)
@@ -511,12 +277,12 @@ def _shrink(g: Any, input: Any, lambd: float) -> Any:
     return ops.shrink_backward(g, input, lambd=lambd)
 
 
-@_with_attributes(
+@with_attributes(
     "hardshrink",
     gradient=_shrink,
     reference=lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, 0, x),
     tried=((), (1.0,)),
-    prepare=_numbers,
+    prepare=numbers,
 )
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """``input`` outside [-lambd, lambd], 0 inside."""
@@ -524,13 +290,13 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Any:
 
 
 def _softshrink_prepare(input: Any, lambd: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    lambd = _number(lambd)
+    lambd = number(lambd)
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
     return (input,), (lambd,)
 
 
-@_with_attributes(
+@with_attributes(
     "softshrink",
     gradient=_shrink,
     reference=lambda x, lambd=0.5: np.sign(x) * np.maximum(np.abs(x) - lambd, 0),
@@ -631,7 +397,7 @@ def _glu_prepare(input: Any, dim: int) -> tuple[tuple[Any, ...], tuple[Any, ...]
 
 def _glu_reference(x: Any, dim: int = -1) -> Any:
     a, b = np.split(x, 2, dim)
-    return a * _sigmoid_reference(b)
+    return a / (1 + np.exp(-b))
 
 
 @composite(

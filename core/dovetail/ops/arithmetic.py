@@ -10,6 +10,7 @@ import dovetail.dtypes as d
 from dovetail.ops import expose
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
 from dovetail.ops.schema import Facts
+from dovetail.promotion import result_type
 from dovetail.tensor import Tensor
 
 __all__ = ["PLAIN"]
@@ -59,7 +60,6 @@ sub = elementwise(
     inputs=TWO,
     rule=_sub_rule,
     gradient={"input": lambda g: g, "other": lambda g: -g},
-    accepts=d.NUMBER,
     reference=np.subtract,
     samples=pairs(-5, 5),
     special=SPECIAL,
@@ -265,9 +265,18 @@ def _with_alpha(op: Any) -> None:
     """``add(input, other, *, alpha=1)`` as PyTorch has it, on top of the two-operand function."""
     plain = expose.binary_function(op)
 
+    def scaled(input: Any, other: Any, alpha: Any) -> Any:
+        """``other * alpha``; an integer result takes no alpha with a fraction."""
+        if isinstance(alpha, (float, complex)) and result_type(input, other).category < 2:
+            raise RuntimeError(
+                f"{op.name}: For integral input tensors, argument alpha must not be a floating "
+                f"point number, got {alpha}"
+            )
+        return other * alpha
+
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
         if alpha != 1:
-            other = other * alpha
+            other = scaled(input, other, alpha)
         return plain(input, other, out=out)
 
     function.__doc__ = op.function.__doc__ if op.function else None
@@ -275,7 +284,7 @@ def _with_alpha(op: Any) -> None:
 
     def method(self: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha != 1:
-            other = other * alpha
+            other = scaled(self, other, alpha)
         return in_place(self, other)
 
     method.__doc__ = in_place.__doc__

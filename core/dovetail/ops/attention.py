@@ -1,8 +1,8 @@
 """Scaled dot-product attention, with a backward that recomputes the weights.
 
-The forward gives the logsumexp of each row of scores as a second output; from it a backward gets the
-weights again without having kept them (Dao et al., "FlashAttention", 2022), so that a fused kernel
-needs memory for no matrix of scores.
+The forward gives the logsumexp of each row of scores as a second output; from it the backward gets
+the weights again without having kept them (Dao et al., "FlashAttention", 2022), so that a fused
+kernel needs memory for no matrix of scores.
 """
 
 from __future__ import annotations

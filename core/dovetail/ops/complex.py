@@ -19,8 +19,8 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "angle", "complex", "conj", "imag", "isreal", "polar", "real", "view_as_complex",
-    "view_as_real",
+    "angle", "complex", "conj", "imag", "isreal", "polar", "real", "real_layout",
+    "view_as_complex", "view_as_real",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ class _OtherUnit(_ViewPlan):
         return made
 
 
-def _real_layout(spec: Spec) -> Spec:
+def real_layout(spec: Spec) -> Spec:
     """A complex spec as pairs of real numbers."""
     strides = (*[s * 2 for s in spec.strides], 1)
     return spec_of((*spec.shape, 2), spec.dtype.to_real(), spec.device, strides)
@@ -86,7 +86,7 @@ def view_as_real(input: Tensor) -> Tensor:
     if not input._spec.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
     back = lambda g: view_as_complex(g.contiguous())
-    return _view(_AS_REAL, input, _real_layout, back, halves=True)
+    return _view(_AS_REAL, input, real_layout, back, halves=True)
 
 
 @publish(method=False)
@@ -172,7 +172,7 @@ def _complex_infer(real: Spec, imag: Spec) -> Inferred:
 def _complex(real: Any, imag: Any) -> Any:
     shape, kind = _complex_infer(real._spec, imag._spec).outs[0]
     made = raw.empty(spec_of(shape, kind, real._spec.device))
-    layout = _real_layout(made._spec)
+    layout = real_layout(made._spec)
     part = spec_of(shape, layout.dtype, layout.device, layout.strides[:-1])
     for i, x in enumerate((real, imag)):
         raw.copy(x, raw.view(made, part, i))

@@ -65,7 +65,7 @@ def format_strides(shape: tuple[int, ...], form: memory_format) -> tuple[int, ..
     step = 1
     for i in reversed(order):
         strides[i] = step
-        step *= max(shape[i], 1)
+        step *= shape[i]
     return tuple(strides)
 
 
@@ -162,6 +162,21 @@ def is_contiguous(input: Tensor, memory_format: memory_format = contiguous_forma
     return all(n == 1 or a == b for n, a, b in zip(spec.shape, spec.strides, strides, strict=True))
 
 
+def _suggests(spec: Spec) -> memory_format:
+    """The memory format that strides speak of, as PyTorch's ``suggest_memory_format`` has it."""
+    for form, rank in _RANKS.items():
+        if spec.ndim == rank and spec.strides[1]:
+            least = 0
+            for dim in (1, *range(rank - 1, 1, -1), 0):
+                n, step = spec.shape[dim], spec.strides[dim]
+                if not n or step < least or (dim == 0 and least == spec.strides[1]):
+                    break
+                least = step * n if n > 1 else step
+            else:
+                return form
+    return contiguous_format
+
+
 def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool, bool, Any]:
     device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
     non_blocking = kwargs.pop("non_blocking", False)
@@ -204,7 +219,7 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     device, dtype, _, copy, form = _parse_to(args, kwargs)
     target = spec.device if device is None else resolve(device)
     dtype = spec.dtype if dtype is None else d.as_dtype(dtype)
-    stays = form is None or form is preserve_format or is_contiguous(input, form)
+    stays = form is None or form is preserve_format or _suggests(spec) is form
     if dtype is spec.dtype and target is spec.device and stays and not copy:
         return input
     return copied(input, target_spec(spec, form, dtype, target))
@@ -415,11 +430,12 @@ _METHODS = {
     "clone": clone, "contiguous": contiguous, "is_contiguous": is_contiguous, "to": to,
     "sum_to_size": sum_to_size, "reshape": reshape, "copy_": copy_, "fill_": fill_, "zero_": zero_,
     "view": view, "_laid_out_as": _laid_out_as, "_embed": _embed,
-    "resolve_conj": resolve_conj, "resolve_neg": resolve_conj, "fill": fill,
+    "resolve_conj": resolve_conj, "resolve_neg": resolve_conj,
 }  # fmt: skip
 for _name, _function in _METHODS.items():
     setattr(Tensor, _name, _function)
-for _name in ("clone", "reshape", "resolve_conj", "resolve_neg", "fill", "fill_", "zero_"):
+expose.FUNCTIONS["fill"] = fill
+for _name in ("clone", "reshape", "resolve_conj", "resolve_neg", "fill_", "zero_"):
     expose.FUNCTIONS[_name] = _METHODS[_name]
 
 for _name, _kind in (

@@ -7,6 +7,7 @@ nobody needs are summed by the product, the rest are its rows and columns.
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 from collections.abc import Sequence
@@ -23,10 +24,11 @@ _ELLIPSIS = "."
 
 
 class _Term(NamedTuple):
-    """An operand and the label of each of its dims, all distinct."""
+    """An operand: where it is kept, and the label and size of each dim; the labels are distinct."""
 
-    tensor: Any
+    slot: int
     labels: tuple[Any, ...]
+    shape: tuple[int, ...]
 
 
 # ------------------------------------------------------------------- parsing
@@ -102,20 +104,19 @@ def _inputs_and_output(equation: str, count: int) -> tuple[list[list[str]], list
 # ---------------------------------------------------------------------- dims
 
 
-def _expand_ellipsis(subscripts: list[str], x: Tensor, operand: int, width: int) -> list[Any]:
+def _expand_ellipsis(subscripts: list[str], ndim: int, operand: int, width: int) -> list[Any]:
     """The label of each dim; dims under the ellipsis are numbered from the right."""
-    ndim = x._spec.ndim
-    named = len(subscripts) - (_ELLIPSIS in subscripts)
-    if _ELLIPSIS not in subscripts and named != ndim or named > ndim:
-        extra = (
-            " and no ellipsis was given"
-            if _ELLIPSIS not in subscripts
-            else (" even with the ellipsis")
+    has_ellipsis = _ELLIPSIS in subscripts
+    named = len(subscripts) - has_ellipsis
+    if named > ndim or (named < ndim and not has_ellipsis):
+        relation, rest = (
+            ("is more than", " even with the ellipsis")
+            if has_ellipsis
+            else ("does not match", " and no ellipsis was given")
         )
         raise RuntimeError(
-            f"einsum(): the number of subscripts in the equation ({named}) "
-            + ("does not match" if _ELLIPSIS not in subscripts else "is more than")
-            + f" the number of dimensions ({ndim}) for operand {operand}{extra}"
+            f"einsum(): the number of subscripts in the equation ({named}) {relation} the number "
+            f"of dimensions ({ndim}) for operand {operand}{rest}"
         )
     labels: list[Any] = []
     for letter in subscripts:
@@ -127,10 +128,12 @@ def _expand_ellipsis(subscripts: list[str], x: Tensor, operand: int, width: int)
     return labels
 
 
-def _note_sizes(sizes: dict[Any, int], labels: list[Any], x: Tensor, operand: int) -> None:
+def _note_sizes(
+    sizes: dict[Any, int], labels: list[Any], shape: tuple[int, ...], operand: int
+) -> None:
     """Remember the size of each label; 1 broadcasts."""
     here: dict[Any, int] = {}
-    for label, n in zip(labels, x._spec.shape, strict=True):
+    for label, n in zip(labels, shape, strict=True):
         if here.setdefault(label, n) != n:
             raise RuntimeError(
                 f"einsum(): subscript {label} is repeated for operand {operand} but the sizes "
@@ -152,67 +155,102 @@ def _note_sizes(sizes: dict[Any, int], labels: list[Any], x: Tensor, operand: in
         sizes[label] = max(n, have) if n and have else 0
 
 
-def _distinct(x: Any, labels: list[Any], sizes: dict[Any, int]) -> _Term:
-    """Repeated labels become the diagonal; dims of size 1 that broadcast are dropped."""
-    labels = list(labels)
-    for label in dict.fromkeys(labels):
-        while labels.count(label) > 1:
-            first = labels.index(label)
-            second = labels.index(label, first + 1)
-            x = x.diagonal(0, first, second)
-            del labels[second], labels[first]
-            labels.append(label)
-    for i in reversed(range(len(labels))):
-        if x._spec.shape[i] == 1 and sizes[labels[i]] != 1:
-            x = x.squeeze(i)
-            del labels[i]
-    return _Term(x, tuple(labels))
+class _Program:
+    """What to do with the operands of one equation, worked out from their shapes alone.
 
+    Attributes:
+        steps: ``(what, slot, argument)``; the result of a step replaces the tensor in its slot.
+        result: the slot of the result.
+    """
 
-# ------------------------------------------------------------------ products
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, Any]] = []
+        self.result = 0
 
+    def run(self, operands: Sequence[Any]) -> Any:
+        slots = list(operands)
+        for what, slot, argument in self.steps:
+            if what == "matmul":
+                slots[slot] = _matmul(slots[slot], slots[argument])
+            elif what == "mul":
+                slots[slot] = slots[slot] * slots[argument]
+            else:
+                slots[slot] = getattr(slots[slot], what)(*argument)
+        return slots[self.result]
 
-def _sum_away(term: _Term, needed: set[Any]) -> _Term:
-    gone = [i for i, label in enumerate(term.labels) if label not in needed]
-    if not gone:
-        return term
-    kept = tuple(label for label in term.labels if label in needed)
-    return _Term(term.tensor.sum(tuple(gone)), kept)
+    def permute(self, term: _Term, labels: Sequence[Any]) -> _Term:
+        """The dims in the order of ``labels``, which may leave out some of size 1."""
+        order = [term.labels.index(label) for label in labels]
+        if order != list(range(len(term.labels))):
+            self.steps.append(("permute", term.slot, (order,)))
+        return _Term(term.slot, tuple(labels), tuple(term.shape[i] for i in order))
 
+    def reshape(self, slot: int, have: Sequence[int], want: Sequence[int]) -> None:
+        if list(have) != list(want):
+            self.steps.append(("reshape", slot, (tuple(want),)))
 
-def _arranged(term: _Term, *groups: list[Any]) -> Any:
-    """The tensor with the dims of each group joined to one."""
-    order = [term.labels.index(label) for group in groups for label in group]
-    x = term.tensor if order == sorted(order) else term.tensor.permute(order)
-    sizes = iter(x._spec.shape)
-    return x.reshape([math.prod(next(sizes) for _ in group) for group in groups])
+    def distinct(self, slot: int, labels: list[Any], shape: tuple[int, ...], sizes: Any) -> _Term:
+        """Repeated labels become the diagonal; dims of size 1 that broadcast are dropped."""
+        labels, dims = list(labels), list(shape)
+        for label in dict.fromkeys(labels):
+            while labels.count(label) > 1:
+                first = labels.index(label)
+                second = labels.index(label, first + 1)
+                self.steps.append(("diagonal", slot, (0, first, second)))
+                dims.append(dims[first])
+                labels.append(label)
+                for i in (second, first):
+                    del labels[i], dims[i]
+        for i in reversed(range(len(labels))):
+            if dims[i] == 1 and sizes[labels[i]] != 1:
+                self.steps.append(("squeeze", slot, (i,)))
+                del labels[i], dims[i]
+        return _Term(slot, tuple(labels), tuple(dims))
 
+    def sum_away(self, term: _Term, needed: set[Any]) -> _Term:
+        gone = [i for i, label in enumerate(term.labels) if label not in needed]
+        if not gone:
+            return term
+        self.steps.append(("sum", term.slot, (tuple(gone),)))
+        kept = [i for i in range(len(term.labels)) if i not in gone]
+        return _Term(
+            term.slot, tuple(term.labels[i] for i in kept), tuple(term.shape[i] for i in kept)
+        )
 
-def _multiply(a: _Term, b: _Term, needed: set[Any]) -> _Term:
-    """The product of two terms, summed over what nobody needs any more."""
-    a = _sum_away(a, needed | set(b.labels))
-    b = _sum_away(b, needed | set(a.labels))
-    shared = [label for label in a.labels if label in b.labels]
-    batch = [label for label in shared if label in needed]
-    inner = [label for label in shared if label not in needed]
-    rows = [label for label in a.labels if label not in shared]
-    columns = [label for label in b.labels if label not in shared]
-    sizes = dict(zip(a.labels, a.tensor._spec.shape, strict=True))
-    sizes.update(zip(b.labels, b.tensor._spec.shape, strict=True))
-    _same_scalar_type(a.tensor._spec, b.tensor._spec)
-    if not inner:
-        left = _arranged(a, *[[label] for label in batch + rows])
-        left = left.reshape([sizes[label] for label in batch + rows] + [1] * len(columns))
-        right = _arranged(b, *[[label] for label in batch + columns])
-        wide = [sizes[label] for label in batch] + [1] * len(rows)
-        right = right.reshape(wide + [sizes[label] for label in columns])
-        return _Term(left * right, (*batch, *rows, *columns))
-    left, right = _arranged(a, batch, rows, inner), _arranged(b, batch, inner, columns)
-    if not batch:
-        left, right = left.squeeze(0), right.squeeze(0)
-    product = _matmul(left, right)
-    labels = (*batch, *rows, *columns)
-    return _Term(product.reshape([sizes[label] for label in labels]), labels)
+    def arrange(self, term: _Term, *groups: list[Any]) -> None:
+        """The dims of each group joined to one; no first group, no first dim."""
+        groups = groups if groups[0] else groups[1:]
+        term = self.permute(term, [label for group in groups for label in group])
+        sizes = dict(zip(term.labels, term.shape, strict=True))
+        joined = [math.prod(sizes[label] for label in group) for group in groups]
+        self.reshape(term.slot, term.shape, joined)
+
+    def multiply(self, a: _Term, b: _Term, needed: set[Any]) -> _Term:
+        """The product of two terms, summed over what nobody needs any more."""
+        a = self.sum_away(a, needed | set(b.labels))
+        b = self.sum_away(b, needed | set(a.labels))
+        shared = [label for label in a.labels if label in b.labels]
+        batch = [label for label in shared if label in needed]
+        inner = [label for label in shared if label not in needed]
+        rows = [label for label in a.labels if label not in shared]
+        columns = [label for label in b.labels if label not in shared]
+        labels = (*batch, *rows, *columns)
+        sizes = dict(zip((*a.labels, *b.labels), (*a.shape, *b.shape), strict=True))
+        shape = tuple(sizes[label] for label in labels)
+        if not inner:
+            for term, mine in ((a, [*batch, *rows]), (b, [*batch, *columns])):
+                term = self.permute(term, mine)
+                wide = [sizes[label] if label in mine else 1 for label in labels]
+                self.reshape(term.slot, term.shape, wide)
+            self.steps.append(("mul", a.slot, b.slot))
+            return _Term(a.slot, labels, shape)
+        self.arrange(a, batch, rows, inner)
+        self.arrange(b, batch, inner, columns)
+        self.steps.append(("matmul", a.slot, b.slot))
+        groups = (batch, rows, columns) if batch else (rows, columns)
+        joined = [math.prod(sizes[label] for label in group) for group in groups]
+        self.reshape(a.slot, joined, shape)
+        return _Term(a.slot, labels, shape)
 
 
 def _cheapest(terms: list[_Term], sizes: dict[Any, int]) -> tuple[int, int]:
@@ -224,6 +262,36 @@ def _cheapest(terms: list[_Term], sizes: dict[Any, int]) -> tuple[int, int]:
             sizes[label] for label in {*terms[p[0]].labels, *terms[p[1]].labels}
         ),
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _compile(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Program:
+    inputs, output = _inputs_and_output(equation, len(shapes))
+    width = 0
+    for subscripts, shape in zip(inputs, shapes, strict=True):
+        if _ELLIPSIS in subscripts:
+            width = max(width, len(shape) - len(subscripts) + 1)
+    sizes: dict[Any, int] = {}
+    labels = []
+    for i, (subscripts, shape) in enumerate(zip(inputs, shapes, strict=True)):
+        labels.append(_expand_ellipsis(subscripts, len(shape), i, width))
+        _note_sizes(sizes, labels[-1], shape, i)
+    wanted = _output_labels(inputs, output, width)
+    program = _Program()
+    terms = [
+        program.distinct(i, names, shape, sizes)
+        for i, (names, shape) in enumerate(zip(labels, shapes, strict=True))
+    ]
+    while len(terms) > 1:
+        i, j = _cheapest(terms, sizes)
+        second, first = terms.pop(j), terms.pop(i)
+        needed = set(wanted).union(*[term.labels for term in terms])
+        terms.insert(i, program.multiply(first, second, needed))
+    last = program.sum_away(terms[0], set(wanted))
+    last = program.permute(last, [label for label in wanted if label in last.labels])
+    program.reshape(last.slot, last.shape, [sizes.get(label, 1) for label in wanted])
+    program.result = last.slot
+    return program
 
 
 @publish(method=False)
@@ -257,29 +325,10 @@ def einsum(*args: Any) -> Tensor:
             operands = list(operands[0])
     else:
         equation, operands = _from_sublists(args)
-    inputs, output = _inputs_and_output(equation, len(operands))
-    width = 0
-    for subscripts, x in zip(inputs, operands, strict=True):
-        if _ELLIPSIS in subscripts:
-            width = max(width, x._spec.ndim - len(subscripts) + 1)
-    sizes: dict[Any, int] = {}
-    labels = []
-    for i, (subscripts, x) in enumerate(zip(inputs, operands, strict=True)):
-        labels.append(_expand_ellipsis(subscripts, x, i, width))
-        _note_sizes(sizes, labels[-1], x, i)
-    wanted = _output_labels(inputs, output, width)
-    terms = [_distinct(x, names, sizes) for x, names in zip(operands, labels, strict=True)]
-    while len(terms) > 1:
-        i, j = _cheapest(terms, sizes)
-        second, first = terms.pop(j), terms.pop(i)
-        needed = set(wanted).union(*[term.labels for term in terms])
-        terms.insert(i, _multiply(first, second, needed))
-    last = _sum_away(terms[0], set(wanted))
-    result = last.tensor.permute([last.labels.index(x) for x in wanted if x in last.labels])
-    if len(last.labels) == len(wanted):
-        return result  # type: ignore[no-any-return]
-    # A label that every operand had with size 1, or none had, as the ellipsis of nothing.
-    return result.reshape([sizes.get(label, 1) for label in wanted])  # type: ignore[no-any-return]
+    program = _compile(equation, tuple([tuple(x._spec.shape) for x in operands]))
+    for x in operands[1:]:
+        _same_scalar_type(operands[0]._spec, x._spec)
+    return program.run(operands)  # type: ignore[no-any-return]
 
 
 def _output_labels(inputs: list[list[str]], output: list[str] | None, width: int) -> list[Any]:

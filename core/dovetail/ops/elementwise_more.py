@@ -478,7 +478,9 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 @publish(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """``input * 2**other``."""
-    return input * (2.0**other)  # type: ignore[operator, no-any-return]
+    power = 2.0**other  # type: ignore[operator]
+    kind = input._spec.dtype
+    return input * (power.to(kind) if kind.category > 1 else power)  # type: ignore[operator, no-any-return]
 
 
 # -------------------------------------------------- division with rounding

@@ -100,17 +100,54 @@ def elementwise_infer(
             if len(specs) == 1
             else broadcast_shapes(*[tuple(s.shape) for s in specs])
         )
-        strides = None
-        for s in specs:
-            if s.ndim == 0 and shape:
-                continue
-            if s.shape != shape or not s.is_dense or (strides not in (None, s.strides)):
-                strides = None
-                break
-            strides = s.strides
+        strides = result_strides(specs, shape)
         return Inferred((compute,) * len(facts), ((shape, result, strides),))
 
     return infer
+
+
+def result_strides(specs: list[Spec], shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Strides of a new result of these operands: dense, the dims ordered as theirs are.
+
+    None for row-major. Source: PyTorch's ``TensorIterator``; where operands disagree, the first
+    that tells two dims apart decides.
+    """
+    real = [s for s in specs if s.ndim]
+    if all(s.is_contiguous for s in real) or 0 in shape:
+        return None
+    first = real[0]
+    if first.is_dense and all(s.shape == shape and s.strides == first.strides for s in real):
+        return first.strides
+    rows = []
+    for s in real:
+        lead = len(shape) - s.ndim
+        pairs = zip(s.shape, s.strides, shape[lead:], strict=True)
+        rows.append((0,) * lead + tuple(0 if n == 1 and m != 1 else step for n, step, m in pairs))
+
+    def is_slower(a: int, b: int) -> int:
+        for row in rows:
+            if row[a] and row[b]:
+                if row[a] != row[b]:
+                    return 1 if row[a] > row[b] else -1
+                if shape[a] > shape[b]:
+                    return 1
+        return 0
+
+    order = list(reversed(range(len(shape))))  # the fastest dim first
+    for i in range(1, len(order)):
+        moving = i
+        for j in range(i - 1, -1, -1):
+            answer = is_slower(order[j], order[moving])
+            if answer < 0:
+                break
+            if answer > 0:
+                order[j], order[moving] = order[moving], order[j]
+                moving = j
+    strides, step = [0] * len(shape), 1
+    for dim in order:
+        strides[dim] = step
+        step *= shape[dim]
+    return tuple(strides)
 
 
 # samples

@@ -28,6 +28,9 @@ __all__ = [
 
 INDICES = (d.int64, d.int32)
 
+_FEW = 64
+"""So many numbers are looked at faster one by one than by NumPy."""
+
 
 # ------------------------------------------------------------------- checks
 
@@ -45,13 +48,17 @@ def check_bounds(
     if not spec.numel or not state_of(spec.device).host_arrays:
         return
     array = index._materialize()
-    if not wraps and array.dtype == np.int64:
-        # Seen as unsigned, a negative index is a huge one.
-        if int(np.maximum.reduce(array.view(np.uint64), axis=None)) < size:
-            return
-    elif int(array.min()) >= (-size if wraps else 0) and int(array.max()) < size:
-        return
     low = -size if wraps else 0
+    if spec.numel <= _FEW:
+        listed = array.reshape(-1).tolist()
+        if min(listed) >= low and max(listed) < size:
+            return
+    elif not wraps and spec.dtype is d.int64:
+        # Seen as unsigned, a negative index is a huge one.
+        if int(array.view(np.uint64).max()) < size:
+            return
+    elif int(array.min()) >= low and int(array.max()) < size:
+        return
     raise error(int(array[(array < low) | (array >= size)].flat[0]))
 
 
@@ -318,7 +325,8 @@ def _scatter_inputs(
         if isinstance(src, (float, complex)) and input._spec.dtype.category < 2:
             src = int(src.real)
         return (input, index, src), (dim,)
-    if 0 < index._spec.numel < src._spec.numel and index._spec.ndim == src._spec.ndim:
+    _scatter_infer(input._spec, index._spec, src._spec, dim)
+    if index._spec.numel:
         for i, n in enumerate(index._spec.shape):
             if n < src._spec.shape[i]:
                 src = src.narrow(i, 0, n)  # type: ignore[attr-defined]

@@ -18,9 +18,11 @@ from dovetail.ops.expose import FUNCTIONS, attach, finish
 from dovetail.ops.families import draw
 from dovetail.ops.reduce import (
     REAL,
+    kept_shape,
     not_empty,
     numpy_names,
     one_dim,
+    one_input,
     picked_infer,
     scattered,
     spec_of_input,
@@ -96,14 +98,9 @@ SORT = OpDef(
 """``sort(input, values, indices, *, dim, descending)``: stable both ways; NaN is the largest."""
 
 
-@numpy_names
+@one_input(SORT, return_types.sort)
 def _sort(
-    input: Tensor,
-    dim: int = -1,
-    descending: bool = False,
-    stable: bool = False,
-    *,
-    out: Any = None,
+    input: Tensor, dim: int = -1, descending: bool = False, stable: bool | None = False
 ) -> Any:
     """The elements along a dim in order, as a named tuple (values, indices).
 
@@ -114,21 +111,16 @@ def _sort(
         IndexError: the dim is out of range.
         RuntimeError: the input is complex.
     """
-    spec = spec_of_input("sort", input)
-    if spec.dtype.is_complex:
+    if input._spec.dtype.is_complex:
         raise RuntimeError("Sort does not support complex dtypes")
-    where = one_dim("sort", dim, spec.ndim)
-    pair = call(SORT, (input,), (where, bool(descending)))
-    return finish("sort", return_types.sort(*pair), out)
+    return input, (one_dim("sort", dim, input._spec.ndim), bool(descending))
 
 
 attach(SORT, _sort)
 
 
 @numpy_names
-def _argsort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
-) -> Any:
+def _argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """The indices that put a dim in order, as int64.
 
     Raises:
@@ -183,15 +175,9 @@ def _unique(rng: np.random.Generator, shape: tuple[int, ...], dtype: d.dtype) ->
     return rng.permutation(int(np.prod(shape))).reshape(shape).astype(dtype.numpy)
 
 
-@numpy_names
+@one_input(TOPK, return_types.topk)
 def _topk(
-    input: Tensor,
-    k: int,
-    dim: int = -1,
-    largest: bool = True,
-    sorted: bool = True,
-    *,
-    out: Any = None,
+    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
 ) -> Any:
     """The k largest (or smallest) elements along a dim, in order, as (values, indices).
 
@@ -199,15 +185,14 @@ def _topk(
         RuntimeError: there are not k elements, or the input is bool or complex.
         IndexError: the dim is out of range.
     """
-    spec = spec_of_input("topk", input)
+    spec = input._spec
     where = one_dim("topk", dim, spec.ndim)
     if not 0 <= k <= (spec.shape[where] if spec.ndim else 1):
         raise RuntimeError("selected index k out of range")
     if spec.dtype not in ORDERED:
         kind = "bool" if spec.dtype is d.bool_ else "complex"
         raise RuntimeError(f"topk does not support {kind} dtypes")
-    pair = call(TOPK, (input,), (int(k), where, bool(largest), bool(sorted)))
-    return finish("topk", return_types.topk(*pair), out)
+    return input, (int(k), where, bool(largest), bool(sorted))
 
 
 attach(TOPK, _topk)
@@ -280,24 +265,19 @@ KTHVALUE = _picks(
 )  # fmt: skip
 
 
-@numpy_names
-def _kthvalue(
-    input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
-) -> Any:
+@one_input(KTHVALUE, return_types.kthvalue)
+def _kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """The k-th smallest element along a dim (k from 1), as (values, indices).
 
     Raises:
         RuntimeError: k is out of range.
         IndexError: the dim is out of range.
     """
-    spec = spec_of_input("kthvalue", input)
+    spec = input._spec
     where = one_dim("kthvalue", dim, spec.ndim)
     if not 1 <= k <= (spec.shape[where] if spec.ndim else 1):
-        raise RuntimeError(
-            f"kthvalue(): selected number k out of range for dimension {where}"
-        )
-    pair = call(KTHVALUE, (input,), (int(k), where, keepdim))
-    return finish("kthvalue", return_types.kthvalue(*pair), out)
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {where}")
+    return input, (int(k), where, keepdim)
 
 
 # median, nanmedian
@@ -397,8 +377,8 @@ def _mode_along(input: Any, dim: int, keepdim: bool) -> Any:
     shape[dim] = -1
     place = arange(n, device=input.device).reshape(shape)
     changed = values.narrow(dim, 1, n - 1).ne(values.narrow(dim, 0, n - 1)).to(d.int64)
-    starts = cat([changed.new_zeros(tuple(changed.narrow(dim, 0, 0).shape[:dim]) + (1,) + tuple(changed.shape[dim + 1 :])), changed], dim) * place  # fmt: skip
-    length = place - starts.cummax(dim)[0]
+    begins = cat([changed.new_zeros(kept_shape(input.shape, (dim,))), changed], dim) * place
+    length = place - begins.cummax(dim)[0]
     best = length.argmax(dim, True)  # the first of equals: the smallest value
     pair = (values.gather(dim, best), index.gather(dim, best))
     return pair if keepdim else tuple(x.squeeze(dim) for x in pair)
@@ -428,17 +408,17 @@ MODE = _picks(
 )  # fmt: skip
 
 
-@numpy_names
-def _mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+@one_input(MODE, return_types.mode)
+def _mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     """The most frequent element along a dim, the smallest of several, as (values, indices).
 
     Raises:
         IndexError: the dim is out of range, or of size 0.
     """
-    spec = spec_of_input("mode", input)
+    spec = input._spec
     where = one_dim("mode", dim, spec.ndim)
     not_empty("mode", spec, (where,) if spec.ndim else (), False)
-    return finish("mode", return_types.mode(*call(MODE, (input,), (where, keepdim))), out)
+    return input, (where, keepdim)
 
 
 attach(KTHVALUE, _kthvalue)

@@ -191,7 +191,9 @@ def _wrapped(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
     n = x._spec.shape[dim]
     if max(before, after) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
-    return np.arange(-before, n + after) % max(n, 1)
+    first, last = max(-before, 0), n - max(-after, 0)
+    places = np.arange(-max(before, 0), last - first + max(after, 0))
+    return first + places % max(last - first, 1)
 
 
 _PLACES = {"reflect": _reflected, "replicate": _replicated, "circular": _wrapped}

@@ -76,7 +76,8 @@ def in_format(made: Tensor, form: Any) -> Tensor:
 
 
 def _rand(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     out: Tensor | None = None,
     dtype: d.dtype | None = None,
@@ -95,12 +96,15 @@ def _rand(
         dtype = out._spec.dtype
     kind, place = _place(dtype, device if out is None else out._spec.device)
     floating_only("check_uniform_bounds", kind)
-    made = in_format(draw_uniform(spec_of(_shape(size), kind, place), generator), memory_format)
+    made = in_format(
+        draw_uniform(spec_of(_shape(sizes, size), kind, place), generator), memory_format
+    )
     return _finish(_deliver(made, out), requires_grad)
 
 
 def _randn(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     generator: Generator | None = None,
     out: Tensor | None = None,
     dtype: d.dtype | None = None,
@@ -119,7 +123,9 @@ def _randn(
         dtype = out._spec.dtype
     kind, place = _place(dtype, device if out is None else out._spec.device)
     floating_only("normal_kernel_cpu", kind)
-    made = in_format(draw_normal(spec_of(_shape(size), kind, place), generator), memory_format)
+    made = in_format(
+        draw_normal(spec_of(_shape(sizes, size), kind, place), generator), memory_format
+    )
     return _finish(_deliver(made, out), requires_grad)
 
 

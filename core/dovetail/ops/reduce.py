@@ -34,15 +34,17 @@ __all__ = [
     "not_empty",
     "numpy_names",
     "one_dim",
+    "one_input",
     "picked_infer",
     "real_float_only",
     "reduced_shape",
-    "remember_whole",
+    "remember",
     "restored",
     "samples",
     "scattered",
     "spec_of_input",
     "spread",
+    "summing_function",
     "whole_gradient",
 ]
 
@@ -75,9 +77,9 @@ def dims_of(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
             f"{name}(): argument 'dim' must be tuple of ints, not {type(dim).__name__}"
         ) from None
     dims = sorted(check_dim(n, ndim) for n in many)
-    for a, b in zip(dims, dims[1:], strict=False):
-        if a == b:
-            raise RuntimeError(f"dim {a} appears multiple times in the list of dims")
+    twice = [n for n in set(dims) if dims.count(n) > 1]
+    if twice:
+        raise RuntimeError(f"dim {min(twice)} appears multiple times in the list of dims")
     return tuple(dims if ndim else ()) if many else tuple(range(ndim))
 
 
@@ -142,18 +144,60 @@ def spread(g: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     return apply_view(_EXPAND, g, (tuple(specs[0].shape),))
 
 
+_NUMPY_NAMES = (("axis", "dim"), ("keepdims", "keepdim"))
+
+
+def _our_names(kwargs: dict[str, Any]) -> dict[str, Any]:
+    for theirs, ours in _NUMPY_NAMES:
+        if theirs in kwargs:
+            kwargs[ours] = kwargs.pop(theirs)
+    return kwargs
+
+
 def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
     """Accept ``axis`` for ``dim`` and ``keepdims`` for ``keepdim``, as PyTorch does."""
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
-                if theirs in kwargs:
-                    kwargs[ours] = kwargs.pop(theirs)
-        return function(*args, **kwargs)
+        return function(*args, **(_our_names(kwargs) if kwargs else kwargs))
 
     return wrapped
+
+
+def one_input(
+    op: OpDef, made: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Turn ``prepare(input, …) -> (input, attributes)`` into a function with ``out=``.
+
+    Calls without keywords find their plan by the spec and the arguments as they are.
+
+    Args:
+        made: what the tuple of several outputs becomes.
+    """
+
+    def decorate(prepare: Callable[..., tuple[Any, tuple[Any, ...]]]) -> Callable[..., Any]:
+        get, name = op.plans.get, op.name.removesuffix("_dim")
+
+        @functools.wraps(prepare)
+        def function(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+            if out is None and not kwargs and not active:
+                try:
+                    run = get((input._spec, *args))
+                except (AttributeError, TypeError):
+                    run = None
+                if run is not None:
+                    result = run(input)
+                    return result if made is None else made(result)
+            spec_of_input(name, input)
+            source, attributes = prepare(input, *args, **_our_names(kwargs))
+            result = call(op, (source,), attributes)
+            if not kwargs and source is input:
+                remember(op, (input._spec, *args), (input._spec, attributes))
+            return finish(name, result if made is None else made(result), out)
+
+        return function
+
+    return decorate
 
 
 def accept_numpy_names(*names: str) -> None:
@@ -275,10 +319,18 @@ PROD = OpDef(
 """``prod(input, out, *, dim, keepdim, dtype)``: one dim, or all of them."""
 
 
-def _sum() -> Callable[..., Any]:
-    get = SUM.plans.get
+def summing_function(
+    op: OpDef, prepare: Callable[[Tensor, Any], tuple[Tensor, tuple[Any, ...]]], doc: str
+) -> Callable[..., Any]:
+    """The function of ``sum`` or ``mean``: calls without options find their plan by spec and dim.
 
-    def sum(
+    Args:
+        prepare: from input and dtype to the input and the attributes after dim and keepdim.
+    """
+    name = op.name
+    get = op.plans.get
+
+    def function(
         input: Tensor,
         dim: Any = None,
         keepdim: bool = False,
@@ -288,41 +340,57 @@ def _sum() -> Callable[..., Any]:
         axis: Any = None,
         keepdims: bool | None = None,
     ) -> Tensor:
+        plain = dtype is None and out is None and not (keepdim or keepdims) and axis is None
+        if plain and not active:
+            try:
+                run = get(input._spec if dim is None else (input._spec, dim))
+            except (AttributeError, TypeError):
+                run = None
+            if run is not None:
+                return run(input)  # type: ignore[no-any-return]
+        spec_of_input(name, input)
+        dim = axis if dim is None else dim
+        source, rest = prepare(input, dtype)
+        spec = source._spec
+        attributes = (dims_of(name, dim, spec.ndim), bool(keepdim or keepdims), *rest)
+        result = call(op, (source,), attributes)
+        if plain:
+            remember(op, spec if dim is None else (spec, dim), (spec, attributes))
+        return finish(name, result, out)  # type: ignore[no-any-return]
+
+    function.__doc__ = doc
+    return function
+
+
+def remember(op: OpDef, short: Any, full: Any) -> None:
+    """Let a call without options find its plan by a shorter key."""
+    run = op.plans.get(full)
+    if run is None:
+        return
+    try:
+        op.plans[short] = run
+    except TypeError:  # a list of dims
+        return
+
+
+attach(
+    SUM,
+    summing_function(
+        SUM,
+        lambda input, dtype: (input, (_sum_dtype(input._spec, dtype),)),
         """The sum of all elements, or over one or more dims.
 
-        Args:
-            input: any shape; integers and bool are summed as int64 unless ``dtype`` is given.
-            dim: an int or a tuple of them (``axis`` in NumPy's words).
-            keepdim: reduced dims stay, with size 1 (``keepdims``).
-            dtype: the dtype to cast to before adding, and of the result.
+    Args:
+        input: any shape; integers and bool are summed as int64 unless ``dtype`` is given.
+        dim: an int or a tuple of them (``axis`` in NumPy's words).
+        keepdim: reduced dims stay, with size 1 (``keepdims``).
+        dtype: the dtype to cast to before adding, and of the result.
 
-        Raises:
-            IndexError: a dim is out of range.
-        """
-        if dim is None and axis is None and dtype is None and out is None and not active:
-            try:
-                run = get(input._spec)
-            except AttributeError:
-                run = None
-            if run is not None and not keepdim and not keepdims:
-                return run(input)  # type: ignore[no-any-return]
-        dim = axis if dim is None else dim
-        keepdim = bool(keepdim or keepdims)
-        spec = spec_of_input("sum", input)
-        attributes = (dims_of("sum", dim, spec.ndim), keepdim, _sum_dtype(spec, dtype))
-        result = call(SUM, (input,), attributes)
-        if dim is None and dtype is None and not keepdim:
-            remember_whole(SUM, spec, attributes)
-        return finish("sum", result, out)  # type: ignore[no-any-return]
-
-    return sum
-
-
-def remember_whole(op: OpDef, spec: Spec, attributes: tuple[Any, ...]) -> None:
-    """Let a call without arguments find its plan by the spec alone."""
-    run = op.plans.get((spec, attributes))
-    if run is not None:
-        op.plans[spec] = run
+    Raises:
+        IndexError: a dim is out of range.
+    """,
+    ),
+)
 
 
 def spec_of_input(name: str, input: Any) -> Spec:
@@ -334,28 +402,23 @@ def spec_of_input(name: str, input: Any) -> Spec:
         ) from None
 
 
-attach(SUM, _sum())
-
-
-@numpy_names
+@one_input(PROD)
 def _prod(
     input: Tensor,
     dim: int | None = None,
     keepdim: bool = False,
     *,
     dtype: d.dtype | None = None,
-    out: Tensor | None = None,
-) -> Tensor:
+) -> Any:
     """The product of all elements, or along one dim; integers and bool as int64.
 
     Raises:
         IndexError: the dim is out of range.
     """
-    spec = spec_of_input("prod", input)
+    spec = input._spec
     if dim is not None:
         dim = one_dim("prod", dim, spec.ndim)
-    dims = dims_of("prod", dim, spec.ndim)
-    return finish("prod", call(PROD, (input,), (dims, keepdim, _sum_dtype(spec, dtype))), out)  # type: ignore[no-any-return]
+    return input, (dims_of("prod", dim, spec.ndim), keepdim, _sum_dtype(spec, dtype))
 
 
 attach(PROD, _prod)
@@ -393,14 +456,11 @@ def _extremum(name: str, reference: Any, doc: str) -> OpDef:
         ],
     )
 
-    @numpy_names
-    def function(
-        input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Tensor | None = None
-    ) -> Tensor:
-        spec = spec_of_input(name, input)
-        dims = dims_of(name, dim, spec.ndim)
-        not_empty(name, spec, dims, dim is None or dim == () or dim == [])
-        return finish(name, call(op, (input,), (dims, keepdim)), out)  # type: ignore[no-any-return]
+    @one_input(op)
+    def function(input: Tensor, dim: Any = (), keepdim: bool = False) -> Any:
+        dims = dims_of(name, dim, input._spec.ndim)
+        not_empty(name, input._spec, dims, dim is None or dim == () or dim == [])
+        return input, (dims, keepdim)
 
     attach(op, function, doc=doc)
     return op
@@ -436,17 +496,15 @@ def _arg(name: str, reference: Any, doc: str) -> OpDef:
         required=True,
     )
 
-    @numpy_names
-    def function(
-        input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Tensor | None = None
-    ) -> Tensor:
-        spec = spec_of_input(name, input)
+    @one_input(op)
+    def function(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+        spec = input._spec
         if spec.dtype is d.bool_ or spec.dtype.is_complex:
             kind = "bool" if spec.dtype is d.bool_ else "complex"
             raise RuntimeError(f"{name}(): does not support {kind} input")
         dims = dims_of(name, None if dim is None else one_dim(name, dim, spec.ndim), spec.ndim)
         not_empty(name, spec, dims, dim is None)
-        return finish(name, call(op, (input,), (dims, keepdim)), out)  # type: ignore[no-any-return]
+        return input, (dims, keepdim)
 
     attach(op, function, doc=doc)
     return op
@@ -532,9 +590,9 @@ def _three_forms(name: str, extreme: OpDef, find: OpDef, other_name: str, word: 
     made = getattr(return_types, name)
     get = whole.plans.get
 
-    @numpy_names
-    def with_dim(input: Tensor, dim: int, keepdim: bool = False, *, out: Any = None) -> Any:
-        spec = spec_of_input(name, input)
+    @one_input(along, made)
+    def with_dim(input: Tensor, dim: int, keepdim: bool = False) -> Any:
+        spec = input._spec
         if isinstance(dim, (tuple, list, float)):
             raise TypeError(
                 f"{name}() received an invalid combination of arguments - dim must be int, not "
@@ -542,12 +600,10 @@ def _three_forms(name: str, extreme: OpDef, find: OpDef, other_name: str, word: 
             )
         where = one_dim(name, dim, spec.ndim)
         not_empty(name, spec, (where,) if spec.ndim else (), False)
-        return finish(name, made(*call(along, (input,), (where, keepdim))), out)
+        return input, (where, keepdim)
 
-    def function(
-        input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None, **named: Any
-    ) -> Any:
-        if dim is None and not named:
+    def function(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if not args and not kwargs:
             spec = spec_of_input(name, input)
             if not active and out is None:
                 run = get(spec)
@@ -555,14 +611,12 @@ def _three_forms(name: str, extreme: OpDef, find: OpDef, other_name: str, word: 
                     return run(input)
             not_empty(name, spec, (), True)
             result = call(whole, (input,), ())
-            remember_whole(whole, spec, ())
+            remember(whole, spec, (spec, ()))
             return finish(name, result, out)
-        other = named.pop("other", dim)
+        other = kwargs.get("other", args[0] if args else None)
         if isinstance(other, Tensor):
             return FUNCTIONS[other_name](input, other, out=out)
-        if dim is not None:
-            named["dim"] = dim
-        return with_dim(input, keepdim=named.pop("keepdims", keepdim), out=out, **named)
+        return with_dim(input, *args, out=out, **kwargs)
 
     along.function = with_dim
     attach(whole, function, doc=_THREE.format(name=name, word=word, other=other_name))

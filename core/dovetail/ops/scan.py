@@ -11,11 +11,9 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import return_types
 from dovetail.autograd.grad_mode import mode
-from dovetail.dispatch import call, type_name
-from dovetail.errors import Unsupported
-from dovetail.ops.expose import attach, finish
+from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
-from dovetail.ops.reduce import REAL, kept_shape, numpy_names, one_dim, spec_of_input
+from dovetail.ops.reduce import REAL, kept_shape, one_dim, one_input
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.promotion import promote_types
 from dovetail.spec import Spec
@@ -56,9 +54,9 @@ def reverse_cumsum(x: Any, dim: int) -> Any:
 def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     """What each factor contributes to its own product and all later ones.
 
-    Without zeros that is a sum of ``g * out`` over the later ones, divided by the factor. With zeros the
-    products are taken apart: everything before the factor, and each stretch after it (memory in
-    n squared), which can be differentiated again.
+    Without zeros that is a sum of ``g * out`` over the later ones, divided by the factor. With zeros
+    the products are taken apart: everything before the factor, and each stretch after it (memory
+    in n squared), which can be differentiated again.
     """
     from dovetail.ops import cat
 
@@ -96,14 +94,11 @@ def _scan(name: str, gradient: Any, reference: Any, doc: str) -> OpDef:
         inplace=True,
     )
 
-    @numpy_names
-    def function(
-        input: Tensor, dim: int, *, dtype: d.dtype | None = None, out: Tensor | None = None
-    ) -> Any:
-        spec = spec_of_input(name, input)
-        where = one_dim(name, dim, spec.ndim)
+    @one_input(op)
+    def function(input: Tensor, dim: int, *, dtype: d.dtype | None = None) -> Any:
+        spec = input._spec
         kind = dtype or (d.int64 if spec.dtype.category < 2 else spec.dtype)
-        return finish(name, call(op, (input,), (where, kind)), out)
+        return input, (one_dim(name, dim, spec.ndim), kind)
 
     attach(op, function, doc=doc)
     plain = getattr(Tensor, name + "_")
@@ -124,11 +119,13 @@ _DOC = """ along one dim; integers and bool as int64 unless ``dtype`` is given.
         IndexError: the dim is out of range.
     """
 CUMSUM = _scan(
-    "cumsum", lambda g, dim: reverse_cumsum(g, dim), np.cumsum, "The sum of each element and all before it" + _DOC
+    "cumsum", lambda g, dim: reverse_cumsum(g, dim), np.cumsum,
+    "The sum of each element and all before it" + _DOC,
 )  # fmt: skip
 """``cumsum(input, out, *, dim, dtype)``: accumulate in ``dtype``, float32 for half and bfloat16."""
 CUMPROD = _scan(
-    "cumprod", _cumprod_gradient, np.cumprod, "The product of each element and all before it" + _DOC
+    "cumprod", _cumprod_gradient, np.cumprod,
+    "The product of each element and all before it" + _DOC,
 )  # fmt: skip
 
 
@@ -200,13 +197,10 @@ def _extreme(name: str, best: str, accumulate: Any, word: str) -> None:
         reference=_running_reference(accumulate),
         samples=samples(-5, 5),
     )
-    made = getattr(return_types, name)
 
-    @numpy_names
-    def function(input: Tensor, dim: int, *, out: Any = None) -> Any:
-        spec = spec_of_input(name, input)
-        where = one_dim(name, dim, spec.ndim)
-        return finish(name, made(*call(op, (input,), (where,))), out)
+    @one_input(op, getattr(return_types, name))
+    def function(input: Tensor, dim: int) -> Any:
+        return input, (one_dim(name, dim, input._spec.ndim),)
 
     attach(
         op,
@@ -268,19 +262,15 @@ LOGCUMSUMEXP = OpDef(
 )
 
 
-@numpy_names
-def _logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Any:
+@one_input(LOGCUMSUMEXP)
+def _logcumsumexp(input: Tensor, dim: int) -> Any:
     """``log(cumsum(exp(x)))`` along a dim, without overflow.
 
     Raises:
         RuntimeError: the input is not of a floating-point dtype.
         IndexError: the dim is out of range.
     """
-    spec = spec_of_input("logcumsumexp", input)
-    if not spec.dtype.is_floating_point:
-        raise Unsupported(f"\"logcumsumexp\" not implemented for '{type_name(spec.dtype)}'")
-    where = one_dim("logcumsumexp", dim, spec.ndim)
-    return finish("logcumsumexp", call(LOGCUMSUMEXP, (input,), (where,)), out)
+    return input, (one_dim("logcumsumexp", dim, input._spec.ndim),)
 
 
 attach(LOGCUMSUMEXP, _logcumsumexp)

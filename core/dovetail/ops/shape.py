@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail import raw
+from dovetail import observe, raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.expose import operator, publish
@@ -42,6 +42,10 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         RuntimeError: ``start_dim`` comes after ``end_dim``.
     """
     spec = input._spec
+    key = ("flatten", start_dim, end_dim)
+    plan = spec.memo.get(key)
+    if plan is not None and not observe.active:
+        return plan(input)  # type: ignore[no-any-return]
     start, end = check_dim(start_dim, spec.ndim), check_dim(end_dim, spec.ndim)
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -50,8 +54,11 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start == end:
         return input
     shape = tuple(spec.shape)
-    joined = math.prod(shape[start : end + 1])
-    return input.reshape(*shape[:start], joined, *shape[end + 1 :])  # type: ignore[attr-defined, no-any-return]
+    joined = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
+    result: Tensor = input.reshape(joined)  # type: ignore[attr-defined]
+    if ("view", (joined,)) in spec.memo:
+        spec.memo[key] = spec.memo["view", (joined,)]
+    return result
 
 
 @publish()
@@ -428,6 +435,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         RuntimeError: dims named twice, or not one place per dim.
     """
     ndim = input._spec.ndim
+    if source.__class__ is int is destination.__class__ and ndim:
+        order = list(range(ndim))
+        order.insert(check_dim(destination, ndim), order.pop(check_dim(source, ndim)))
+        return apply_view(register_view("permute"), input, (tuple(order),))
     here, there = _ints((source,)), _ints((destination,))
     if len(here) != len(there):
         raise RuntimeError(
@@ -442,7 +453,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if not ndim:
         return input._alias() if input._node is None else input.view(())  # type: ignore[attr-defined, no-any-return]
     rest = [i for i in range(ndim) if i not in named["source"]]
-    order: list[int] = [-1] * ndim
+    order = [-1] * ndim
     for i, at in zip(named["source"], named["destination"], strict=True):
         order[at] = i
     remaining = iter(rest)
@@ -451,7 +462,11 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 
 def _T(self: Tensor) -> Tensor:
     """The dims in reverse order, a view."""
-    return self.permute(*range(self._spec.ndim - 1, -1, -1)) if self._spec.ndim else self  # type: ignore[attr-defined, no-any-return]
+    ndim = self._spec.ndim
+    return apply_view(register_view("permute"), self, (_REVERSED[ndim],)) if ndim else self
+
+
+_REVERSED = tuple(tuple(range(n - 1, -1, -1)) for n in range(65))
 
 
 def _mT(self: Tensor) -> Tensor:
@@ -596,8 +611,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         place[i] = shape[i]
         grids.append(x.reshape(place).expand(shape))
     if swaps:
-        turned = [grid.transpose(0, 1) for grid in grids]
-        return (turned[1], turned[0], *turned[2:])
+        grids[:2] = grids[1::-1]
     return tuple(grids)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import observe
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import FUNCTIONS, attach, finish
 from dovetail.ops.families import composite
@@ -23,11 +22,11 @@ from dovetail.ops.reduce import (
     dims_of,
     numpy_names,
     reduced_shape,
-    remember_whole,
     restored,
     samples,
     spec_of_input,
     spread,
+    summing_function,
 )
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.spec import Spec
@@ -36,7 +35,6 @@ from dovetail.tensor import Tensor
 __all__: list[str] = []
 
 WIDE = (*d.FLOATING, *d.COMPLEX)
-active = observe.active
 
 
 def _count(spec: Spec, dim: tuple[int, ...]) -> int:
@@ -67,59 +65,36 @@ MEAN = OpDef(
 )
 
 
-def _mean() -> Callable[..., Any]:
-    get = MEAN.plans.get
+def _as_float(input: Any, dtype: d.dtype | None) -> tuple[Any, tuple[Any, ...]]:
+    if dtype is not None and dtype is not input._spec.dtype:
+        input = input.to(dtype)
+    if input._spec.dtype.category < 2:
+        raise RuntimeError(
+            "mean(): could not infer output dtype. Input dtype must be either a floating point "
+            f"or complex dtype. Got: {type_name(input._spec.dtype)}"
+        )
+    return input, ()
 
-    def mean(
-        input: Tensor,
-        dim: Any = None,
-        keepdim: bool = False,
-        *,
-        dtype: d.dtype | None = None,
-        out: Tensor | None = None,
-        axis: Any = None,
-        keepdims: bool | None = None,
-    ) -> Tensor:
+
+attach(
+    MEAN,
+    summing_function(
+        MEAN,
+        _as_float,
         """The mean of all elements, or over one or more dims; NaN of none.
 
-        Args:
-            input: any shape, floating-point or complex.
-            dim: an int or a tuple of them (``axis`` in NumPy's words).
-            keepdim: reduced dims stay, with size 1 (``keepdims``).
-            dtype: the dtype to cast to first.
+    Args:
+        input: any shape, floating-point or complex.
+        dim: an int or a tuple of them (``axis`` in NumPy's words).
+        keepdim: reduced dims stay, with size 1 (``keepdims``).
+        dtype: the dtype to cast to first.
 
-        Raises:
-            RuntimeError: the input is of integers or bool, and ``dtype`` is not given.
-            IndexError: a dim is out of range.
-        """
-        if dim is None and axis is None and dtype is None and out is None and not active:
-            try:
-                run = get(input._spec)
-            except AttributeError:
-                run = None
-            if run is not None and not keepdim and not keepdims:
-                return run(input)  # type: ignore[no-any-return]
-        spec = spec_of_input("mean", input)
-        if dtype is not None and dtype is not spec.dtype:
-            input = input.to(dtype)  # type: ignore[attr-defined]
-            spec = input._spec
-        if spec.dtype.category < 2:
-            raise RuntimeError(
-                "mean(): could not infer output dtype. Input dtype must be either a floating point "
-                f"or complex dtype. Got: {type_name(spec.dtype)}"
-            )
-        dim = axis if dim is None else dim
-        keepdim = bool(keepdim or keepdims)
-        attributes = (dims_of("mean", dim, spec.ndim), keepdim)
-        result = call(MEAN, (input,), attributes)
-        if dim is None and not keepdim:
-            remember_whole(MEAN, spec, attributes)
-        return finish("mean", result, out)  # type: ignore[no-any-return]
-
-    return mean
-
-
-attach(MEAN, _mean())
+    Raises:
+        RuntimeError: the input is of integers or bool, and ``dtype`` is not given.
+        IndexError: a dim is out of range.
+    """,
+    ),
+)
 
 
 # nansum, nanmean

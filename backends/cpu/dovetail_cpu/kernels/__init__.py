@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 
 from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("storage", "elementwise", "reduce", "scan", "order", "index", "random", "contract", "shape", "complex", "elementwise_more",
-            "conv_pool", "activation", "softmax", "norm", "steps")  # fmt: skip
+FAMILIES = ("storage", "elementwise", "reduce", "statistics", "scan", "order", "index", "random", "contract", "shape", "complex", "elementwise_more",
+            "conv_pool", "select", "activation", "softmax", "norm", "steps")  # fmt: skip
+
+
+# NumPy reports overflow and invalid values as warnings; PyTorch's operators are silent.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"dovetail_cpu\.")
 
 
 def table() -> KernelTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,30 +50,32 @@ def flat(array: np.ndarray) -> np.ndarray:
 def in_blocks(kernel: Callable[..., None]) -> Callable[[Any], Callable[..., None]]:
     """An elementwise ``kernel(*inputs, out, **attributes)`` as a specialised table entry.
 
-    The kernel gets flat arrays of at most a block where all are dense in the same order; else
-    whatever came, broadcast to the output's shape.
+    Where all operands are dense in the same order, or single numbers, the kernel gets flat arrays
+    of at most a block (and the numbers, 0-d); else whatever came, broadcast to the output's shape.
     """
 
     def specialised(facts: Any) -> Callable[..., None]:
-        options = facts.attributes
         out = facts.outputs[0]
-        specs = facts.inputs
-        alike = all(
-            getattr(s, "strides", None) == out.strides and s.shape == out.shape for s in specs
+        whole = [not isinstance(s, type) and bool(s.ndim) for s in facts.inputs]
+        alike = out.is_dense and all(
+            s.strides == out.strides and s.shape == out.shape
+            for s, is_array in zip(facts.inputs, whole, strict=True)
+            if is_array
         )
-        if not (alike and out.is_dense) or out.numel <= BLOCK:
-
-            def plain(*arrays: np.ndarray) -> None:
-                shape = arrays[-1].shape
-                kernel(*(np.broadcast_to(a, shape) for a in arrays[:-1]), arrays[-1], **options)
-
-            return plain if not alike else lambda *arrays: kernel(*arrays, **options)
+        call = partial(kernel, **facts.attributes) if facts.attributes else kernel
+        if not alike:
+            return lambda *arrays: call(
+                *(np.broadcast_to(a, arrays[-1].shape) for a in arrays[:-1]), arrays[-1]
+            )
+        if out.numel <= BLOCK:
+            return call
+        whole.append(True)
 
         def blocked(*arrays: np.ndarray) -> None:
-            long = [flat(a) for a in arrays]
+            long = [flat(a) if w else a for a, w in zip(arrays, whole, strict=True)]
             for start in range(0, out.numel, BLOCK):
                 part = slice(start, start + BLOCK)
-                kernel(*[a[part] for a in long], **options)
+                call(*[a[part] if w else a for a, w in zip(long, whole, strict=True)])
 
         return blocked
 
@@ -86,11 +89,17 @@ def row_blocks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, rows))
 
 
+_FEW = 1024
+"""Of so few elements the branches cost less than the passes."""
+
 _BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
 
 
 def select(condition: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """``out = a where condition else b``, bit by bit; all of one shape, a, b and out of one dtype."""
+    """``out = a where condition else b``, by bits; of one shape, and a, b, out of one dtype."""
+    if out.size <= _FEW:
+        np.copyto(out, np.where(condition, a, b))
+        return
     kind = _BITS[out.itemsize]
     mask = scratch(kind, out.size, 7).reshape(out.shape)
     other = scratch(kind, out.size, 6).reshape(out.shape)

@@ -7,7 +7,7 @@ one flat index, and so is ``add.at`` on anything but one dimension.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,22 +43,38 @@ def _grid(shape: tuple[int, ...], strides: tuple[int, ...], dim: int) -> np.ndar
     return total
 
 
-def _flat_places(
+_BLOCK = 1 << 15
+"""So many places are worked out at a time: few enough to stay in the cache."""
+
+
+def _along_first(part: np.ndarray, first: int, last: int) -> np.ndarray:
+    """What broadcasts along dim 0 as it is; of anything else, the same part of dim 0."""
+    return part if part.shape[0] == 1 else part[first:last]
+
+
+def _blocks(
     where: tuple[int, ...], strides: tuple[int, ...], dim: int
-) -> Callable[[np.ndarray], np.ndarray]:
-    """From an index of shape ``where`` along ``dim`` to places in memory with these strides."""
+) -> Callable[[np.ndarray], Iterator[tuple[slice, np.ndarray]]]:
+    """From an index of shape ``where`` along ``dim`` to places in memory with these strides.
+
+    The function returned goes through the index in parts of dim 0.
+    """
     step = strides[dim]
-    size = math.prod(n for i, n in enumerate(where) if i != dim)
-    kept = _grid(where, strides, dim) if size <= _KEPT else None
+    total = math.prod(where)
+    others = total // where[dim]
+    kept = _grid(where, strides, dim) if others <= _KEPT else None
+    rows = max(1, _BLOCK * where[0] // total)
 
-    def places(index: np.ndarray) -> np.ndarray:
-        flat = index * step if step != 1 else index
-        if size == 1:
-            return flat
-        result: np.ndarray = flat + (_grid(where, strides, dim) if kept is None else kept)
-        return result
+    def blocks(index: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        grid = _grid(where, strides, dim) if kept is None else kept
+        for first in range(0, where[0], rows):
+            part = slice(first, first + rows)
+            places = index[part] * step if step != 1 else index[part]
+            if others > 1:
+                places = places + _along_first(grid, first, first + rows)
+            yield part, places
 
-    return places
+    return blocks
 
 
 def _fancy(index: np.ndarray, dim: int) -> tuple[Any, ...]:
@@ -95,8 +111,14 @@ def gather(facts: Any) -> Kernel:
         return lambda input, index, out: _take(input, _vector(index, dim), dim, out)
     if not source.is_contiguous:
         return lambda input, index, out: np.copyto(out, input[_fancy(index, dim)])
-    places = _flat_places(tuple(index.shape), source.strides, dim)
-    return lambda input, index, out: _take(input.reshape(-1), places(index), 0, out)
+    blocks = _blocks(tuple(index.shape), source.strides, dim)
+
+    def run(input: np.ndarray, index: np.ndarray, out: np.ndarray) -> None:
+        flat = input.reshape(-1)
+        for part, places in blocks(index):
+            flat.take(places, 0, out[part], "clip")
+
+    return run
 
 
 def _smaller(index: Any, other: Any, dim: int) -> bool:
@@ -107,7 +129,7 @@ def _smaller(index: Any, other: Any, dim: int) -> bool:
 def _take(input: np.ndarray, index: np.ndarray, dim: int, out: np.ndarray) -> None:
     # "clip" keeps NumPy from buffering the output; the index has been checked.
     if input.flags.c_contiguous:
-        np.take(input, index, dim, out, "clip")
+        input.take(index, dim, out, "clip")
     else:
         out[...] = input[(slice(None),) * dim + (index,)]
 
@@ -136,7 +158,23 @@ def scatter_add(facts: Any) -> Kernel:
             np.copyto(out, input)
         put(out, index, src)
 
-    return run
+    return _summed_wide(run, out=3) if facts.outputs[0].dtype.itemsize == 2 else run
+
+
+def _summed_wide(run: Kernel, out: int) -> Kernel:
+    """Half precision is summed in float32 and rounded once; integers of that size need not be."""
+
+    def wide(*arrays: np.ndarray) -> None:
+        target = arrays[out]
+        if not _is_half(target):
+            run(*arrays)
+            return
+        first, index, *rest = [x if x.dtype.kind in "iu" else x.astype(np.float32) for x in arrays]
+        total = rest[-1]
+        run(first, index, *rest)
+        target[...] = total
+
+    return wide
 
 
 def gather_backward(facts: Any) -> Kernel:
@@ -148,7 +186,7 @@ def gather_backward(facts: Any) -> Kernel:
         out.fill(0)
         put(out, index, g)
 
-    return run
+    return _summed_wide(run, out=2) if facts.outputs[0].dtype.itemsize == 2 else run
 
 
 def _scatter_into(facts: Any, write: Callable[..., None]) -> Kernel:
@@ -160,18 +198,25 @@ def _scatter(index: Any, target: Any, dim: int, write: Callable[..., None]) -> K
         return _nothing
     where = tuple(index.shape)
     if target.ndim <= 1:
-        return lambda out, index, src: write(
-            out.reshape(-1) if not out.ndim else out,
-            index.reshape(-1),
-            src[: index.size].reshape(-1) if src.ndim else src,
-        )
+
+        def run_flat(out: np.ndarray, index: np.ndarray, src: np.ndarray) -> None:
+            values = np.atleast_1d(src)[: index.size] if src.ndim else src
+            write(out.reshape(-1) if not out.ndim else out, index.reshape(-1), values)
+
+        return run_flat
     if write is _add_flat and _rows_only(index, dim) and not _smaller(index, target, dim):
-        return lambda out, index, src: add_rows(out, dim, _vector(index, dim), src)
+        return lambda out, index, src: add_rows(out, dim, _vector(index, dim), _cut(src, where))
     if not target.is_contiguous:
-        at = np.add.at if write is _add_flat else _assign_fancy
+        at = np.add.at if write is _add_flat else _assign
         return lambda out, index, src: at(out, _fancy(index, dim), _cut(src, where))
-    places = _flat_places(where, target.strides, dim)
-    return lambda out, index, src: write(out.reshape(-1), places(index), _cut(src, where))
+    blocks = _blocks(where, target.strides, dim)
+
+    def run(out: np.ndarray, index: np.ndarray, src: np.ndarray) -> None:
+        flat, src = out.reshape(-1), _cut(src, where)
+        for part, places in blocks(index):
+            write(flat, places, src[part] if src.ndim else src)
+
+    return run
 
 
 def _cut(src: np.ndarray, where: tuple[int, ...]) -> np.ndarray:
@@ -180,25 +225,17 @@ def _cut(src: np.ndarray, where: tuple[int, ...]) -> np.ndarray:
     return src[tuple(slice(0, n) for n in where)]
 
 
-def _assign(out: np.ndarray, places: np.ndarray, src: np.ndarray) -> None:
-    out[places] = src
-
-
-def _assign_fancy(out: np.ndarray, places: tuple[Any, ...], src: np.ndarray) -> None:
+def _assign(out: np.ndarray, places: Any, src: np.ndarray) -> None:
     out[places] = src
 
 
 def _add_flat(out: np.ndarray, places: np.ndarray, src: np.ndarray) -> None:
     """Add to places of a one-dimensional array, some of them more than once."""
-    flat = places.reshape(-1)
-    values = np.broadcast_to(src, places.shape).reshape(-1)
-    if out.dtype.itemsize == 2 and out.dtype.kind not in "iu":
-        # Half precision is summed in float32 and rounded once.
-        wide = out.astype(np.float32)
-        np.add.at(wide, flat, values.astype(np.float32))
-        out[...] = wide
-    else:
-        np.add.at(out, flat, values)
+    np.add.at(out, places.reshape(-1), np.broadcast_to(src, places.shape).reshape(-1))
+
+
+def _is_half(array: np.ndarray) -> bool:
+    return array.dtype.itemsize == 2 and array.dtype.kind not in "iu"
 
 
 _EXTREMES = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}
@@ -240,7 +277,7 @@ def add_rows(out: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray) -
     """``out[index[k]] += source[k]`` along ``dim``; an index named twice gets both."""
     if not source.size:
         return
-    if out.dtype.itemsize == 2 and out.dtype.kind not in "iu":
+    if _is_half(out):
         wide = out.astype(np.float32)
         add_rows(wide, dim, index, source.astype(np.float32))
         out[...] = wide
@@ -258,8 +295,12 @@ def add_rows(out: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray) -
     strides = tuple(s // out.itemsize for s in out.strides)
     place = [1] * out.ndim
     place[dim] = -1
-    places = index.reshape(place) * strides[dim] + _grid(source.shape, strides, dim)
-    np.add.at(out.reshape(-1), places.reshape(-1), source.reshape(-1))
+    along, grid = (index * strides[dim]).reshape(place), _grid(source.shape, strides, dim)
+    flat, rows = out.reshape(-1), max(1, _BLOCK * len(source) // source.size)
+    for first in range(0, len(source), rows):
+        last = first + rows
+        places = _along_first(along, first, last) + _along_first(grid, first, last)
+        _add_flat(flat, places, source[first:last])
 
 
 def index_select(facts: Any) -> Kernel:

@@ -8,14 +8,15 @@ first; where no two are equal, that is the stable order too.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ml_dtypes import bfloat16
 
 from dovetail.backend import KernelTable
 
 __all__ = ["enter"]
+
+_FEW = 256
+"""So few elements are sorted by one call of NumPy's stable argsort."""
 
 
 def _keys(x: np.ndarray) -> np.ndarray:
@@ -33,30 +34,68 @@ def _keys(x: np.ndarray) -> np.ndarray:
 
 
 def _packed_order(x: np.ndarray, descending: bool) -> np.ndarray:
-    """Indices along the last axis."""
     keys = _keys(x)
     if descending:
         np.invert(keys, keys)
     np.left_shift(keys, 32, keys)
-    np.bitwise_or(keys, np.arange(x.shape[-1]), keys)
-    keys.sort(-1)
+    np.bitwise_or(keys, np.arange(x.shape[1]), keys)
+    keys.sort(1)
     return np.bitwise_and(keys, 0xFFFFFFFF, keys)
 
 
+def _has_ties(x: np.ndarray, found: np.ndarray) -> bool:
+    values = _take(x, found)
+    if np.any(values[:, 1:] == values[:, :-1]):
+        return True
+    return x.dtype.kind == "f" and bool(np.isnan(values[:, -1]).any())
+
+
 def _order(x: np.ndarray, descending: bool) -> np.ndarray:
-    """Stable indices along the last axis."""
-    n = x.shape[-1]
-    if (x.dtype.itemsize <= 4 or x.dtype == bfloat16) and n < 1 << 31:
+    """x: (R, N), dense -> stable indices along the rows."""
+    n = x.shape[1]
+    if x.dtype == bfloat16:
+        x = x.astype(np.float32)
+    if x.size > _FEW and x.dtype.itemsize <= 4 and n < 1 << 31:
         return _packed_order(x, descending)
     if descending:
         # Reversed before and after, ascending and stable is descending and stable.
-        return n - 1 - _order(x[..., ::-1], False)[..., ::-1]
-    found = np.argsort(x, -1)
-    values = np.take_along_axis(x, found, -1)
-    same = values[..., 1:] == values[..., :-1]
-    if x.dtype.kind == "f" and n and np.isnan(values[..., -1]).any():
-        return np.argsort(x, -1, kind="stable")
-    return np.argsort(x, -1, kind="stable") if same.any() else found
+        return n - 1 - _order(x[:, ::-1].copy(), False)[:, ::-1]
+    if x.size > _FEW:
+        found = x.argsort(1)
+        if not _has_ties(x, found):
+            return found
+    return x.argsort(1, kind="stable")
+
+
+def _take(x: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """x: (R, N), dense; found: (R, K) -> (R, K), each row's elements."""
+    rows, n = x.shape
+    if rows > 1:
+        found = found + np.arange(0, rows * n, n).reshape(rows, 1)
+    return x.reshape(-1).take(found)
+
+
+def _as_rows(x: np.ndarray, dim: int) -> np.ndarray:
+    """(R, N), dense: ``dim`` last, all other dims as one."""
+    if dim != x.ndim - 1:
+        x = np.moveaxis(x, dim, -1)
+    return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+
+def _deliver(rows: np.ndarray, out: np.ndarray, dim: int) -> None:
+    """Rows (R, K) into ``out``, whose ``dim`` they are."""
+    target = out if dim == out.ndim - 1 else np.moveaxis(out, dim, -1)
+    np.copyto(target, rows.reshape(target.shape), casting="unsafe")
+
+
+def _alone(input: np.ndarray, values: np.ndarray, indices: np.ndarray) -> bool:
+    """Handle 0-d tensors and empty results."""
+    if input.ndim and values.size:
+        return False
+    if values.size:
+        np.copyto(values, input)
+    indices.fill(0)
+    return True
 
 
 def sort(
@@ -68,14 +107,12 @@ def sort(
     descending: bool,
 ) -> None:
     """Elements along a dim in order, and where they came from."""
-    if not input.ndim or not input.size:
-        np.copyto(values, input)
-        indices.fill(0)
+    if _alone(input, values, indices):
         return
-    rows = np.ascontiguousarray(np.moveaxis(input, dim, -1))
+    rows = _as_rows(input, dim)
     found = _order(rows, descending)
-    np.copyto(np.moveaxis(indices, dim, -1), found)
-    np.copyto(np.moveaxis(values, dim, -1), np.take_along_axis(rows, found, -1))
+    _deliver(found, indices, dim)
+    _deliver(_take(rows, found), values, dim)
 
 
 _WORTH = 64
@@ -93,44 +130,36 @@ def topk(
     sorted: bool,
 ) -> None:
     """The k largest or smallest along a dim, in order."""
-    if not input.ndim or not k or not input.size:
-        if values.size:
-            np.copyto(values, input)
-        indices.fill(0)
+    if _alone(input, values, indices):
         return
-    rows = np.ascontiguousarray(np.moveaxis(input, dim, -1))
+    rows = _as_rows(input, dim)
     if rows.dtype == bfloat16:
         rows = rows.astype(np.float32)
-    n = rows.shape[-1]
+    n = rows.shape[1]
     if n >= _WORTH and k * 4 <= n:
-        cut = np.argpartition(rows, n - k if largest else k - 1, -1)
-        chosen = cut[..., n - k :] if largest else cut[..., :k]
-        chosen = np.sort(chosen, -1)  # equal elements in the order they came
-        part = np.take_along_axis(rows, chosen, -1)
-        found = np.take_along_axis(chosen, _order(part, largest), -1)
+        cut = np.argpartition(rows, n - k if largest else k - 1, 1)
+        chosen = np.sort(cut[:, n - k :] if largest else cut[:, :k], 1)  # equal ones as they came
+        found = _take(chosen, _order(_take(rows, chosen), largest))
     else:
-        found = _order(rows, largest)[..., :k]
-    np.copyto(np.moveaxis(indices, dim, -1), found)
-    picked = np.take_along_axis(rows, found, -1)
-    np.copyto(np.moveaxis(values, dim, -1), picked, casting="unsafe")
+        found = _order(rows, largest)[:, :k]
+    _deliver(found, indices, dim)
+    _deliver(_take(rows, found), values, dim)
 
 
 def kthvalue(
     input: np.ndarray, values: np.ndarray, indices: np.ndarray, *, k: int, dim: int, keepdim: bool
 ) -> None:
     """The k-th smallest along a dim."""
-    if not input.ndim:
-        np.copyto(values, input)
-        indices.fill(0)
+    if _alone(input, values, indices):
         return
-    rows = np.moveaxis(input, dim, -1)
+    rows = _as_rows(input, dim)
     if rows.dtype == bfloat16:
         rows = rows.astype(np.float32)
-    found: Any = np.argpartition(rows, k - 1, -1)[..., k - 1 : k]
-    picked = np.take_along_axis(rows, found, -1)
-    for out, result in ((values, picked), (indices, found)):
-        shown = np.moveaxis(result, -1, dim)
-        np.copyto(out, shown if keepdim else result[..., 0], casting="unsafe")
+    found = np.argpartition(rows, k - 1, 1)[:, k - 1 : k]
+    if not keepdim:
+        values, indices = np.expand_dims(values, dim), np.expand_dims(indices, dim)
+    _deliver(found, indices, dim)
+    _deliver(_take(rows, found), values, dim)
 
 
 def enter(table: KernelTable) -> None:

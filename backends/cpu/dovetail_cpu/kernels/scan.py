@@ -33,9 +33,7 @@ def _scan(ufunc: Any) -> Callable[[Any], Kernel]:
             wide = np.float32
         if wide == kind.numpy:
             return lambda x, out: ufunc.accumulate(x, dim, wide, out)
-        return lambda x, out: np.copyto(
-            out, ufunc.accumulate(x, dim, wide), casting="unsafe"
-        )
+        return lambda x, out: np.copyto(out, ufunc.accumulate(x, dim, wide), casting="unsafe")
 
     return make
 

@@ -57,20 +57,33 @@ def roll(
         out[target] = input[source]
 
 
-def triangle(lower: bool) -> Kernel:
+_KEPT = 1 << 16
+"""The largest mask, in elements, that a specialised kernel keeps between calls."""
+
+
+def _kept_side(shape: tuple[int, ...], diagonal: int, lower: bool) -> np.ndarray:
+    rows, columns = shape
+    row = np.arange(diagonal, rows + diagonal)[:, None]
+    return np.arange(columns) <= row if lower else np.arange(columns) >= row
+
+
+def triangle(lower: bool) -> Callable[[Any], Kernel]:
     """A matrix with 0 on one side of a diagonal."""
 
-    def run(input: np.ndarray, out: np.ndarray, *, diagonal: int) -> None:
-        rows, columns = input.shape[-2:]
-        row = np.arange(diagonal, rows + diagonal)[:, None]
-        keep = np.arange(columns) <= row if lower else np.arange(columns) >= row
-        if input is out:
-            np.copyto(out, 0, where=~keep, casting="unsafe")
-        else:
+    def specialized(facts: Any) -> Kernel:
+        shape = tuple(facts.inputs[0].shape[-2:])
+        diagonal = facts.attributes["diagonal"]
+        small = shape[0] * shape[1] <= _KEPT
+        mask = _kept_side(shape, diagonal, lower) if small else None
+
+        def run(input: np.ndarray, out: np.ndarray) -> None:
+            keep = _kept_side(shape, diagonal, lower) if mask is None else mask
             out.fill(0)
             np.copyto(out, input, where=keep)
 
-    return run
+        return run
+
+    return specialized
 
 
 def repeat(facts: Any) -> Kernel:
@@ -85,6 +98,5 @@ def repeat(facts: Any) -> Kernel:
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     table.update({"cat": cat, "stack": stack, "repeat": repeat}, specialize=True)
-    table.update(
-        {"flip": flip, "roll": roll, "tril": triangle(lower=True), "triu": triangle(lower=False)}
-    )
+    table.update({"tril": triangle(lower=True), "triu": triangle(lower=False)}, specialize=True)
+    table.update({"flip": flip, "roll": roll})

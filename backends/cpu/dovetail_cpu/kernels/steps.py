@@ -6,7 +6,6 @@ scratch memory that each thread keeps.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,46 +13,20 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
+from dovetail_cpu.kernels.blocks import BLOCK, flat, scratch
 
 __all__ = ["enter"]
 
-_BLOCK = 1 << 14
-"""Elements of a block: with four operands and scratch of float32, what a core's cache holds."""
-
 Arrays = list[np.ndarray]
-
-
-class _Scratch(threading.local):
-    """One block of each dtype, per thread."""
-
-    def __init__(self) -> None:
-        self.blocks: dict[np.dtype, np.ndarray] = {}
-
-    def __call__(self, dtype: np.dtype) -> np.ndarray:
-        found = self.blocks.get(dtype)
-        if found is None:
-            found = self.blocks[dtype] = np.empty(_BLOCK, dtype)
-        return found
-
-
-_first, _second = _Scratch(), _Scratch()
-
-
-def _flat(array: np.ndarray) -> np.ndarray:
-    """All elements of a dense array in the order of memory, without a copy."""
-    if array.flags.c_contiguous:
-        return array.reshape(-1)
-    order = sorted(range(array.ndim), key=lambda i: -array.strides[i])
-    return array.transpose(order).reshape(-1)
 
 
 def _blocks(lists: tuple[Arrays, ...]) -> Iterator[tuple[int, list[Any]]]:
     """(index of the tensor, the same block of each list; None for a list that is empty)."""
     for i, param in enumerate(lists[0]):
-        flat = [_flat(tensors[i]) if tensors else None for tensors in lists]
-        for start in range(0, param.size, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            yield i, [None if f is None else f[part] for f in flat]
+        long = [flat(tensors[i]) if tensors else None for tensors in lists]
+        for start in range(0, param.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            yield i, [None if f is None else f[part] for f in long]
 
 
 def _regularised(
@@ -81,7 +54,7 @@ def sgd_step(
 ) -> None:
     """Stochastic gradient descent with momentum; see ``dovetail.optim.SGD``."""
     for _, (p, g, buffer) in _blocks((params, grads, buffers)):
-        own, spare = _first(p.dtype)[: p.size], _second(p.dtype)[: p.size]
+        own, spare = scratch(p.dtype, p.size), scratch(p.dtype, p.size, 1)
         update = _regularised(g, p, weight_decay, maximize, own)
         if momentum:
             if first:
@@ -121,7 +94,7 @@ def adam_step(
     shrink = 1 - lr * weight_decay if decoupled and weight_decay else None
     penalty = 0.0 if decoupled else weight_decay
     for i, (p, g, m, v, top) in _blocks((params, grads, means, squares, largest)):
-        own, spare = _first(p.dtype)[: p.size], _second(p.dtype)[: p.size]
+        own, spare = scratch(p.dtype, p.size), scratch(p.dtype, p.size, 1)
         if shrink is not None:
             np.multiply(p, shrink, out=p)
         update = _regularised(g, p, penalty, maximize, own)

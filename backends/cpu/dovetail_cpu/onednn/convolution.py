@@ -2,7 +2,7 @@
 
 oneDNN's fast kernels work on blocked layouts (16 channels together), so the activations are
 copied into one and back. Doing that for a few samples at a time keeps the copies in the cache;
-that is 3 to 30 % of the whole (measured: docs/decisions/onednn.md).
+that is 3 to 10 % of the whole (measured: docs/decisions/onednn.md).
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["backward_input", "backward_weight", "forward"]
 
-_CHUNK_PER_CORE = 4 << 20
-"""Bytes of blocked activations per core at a time: about what its caches hold."""
+_CHUNK_PER_CORE = 8 << 20
+"""Bytes of blocked activations per core at a time: fewer would fit the caches better, but each
+part is three more meetings of all threads, which cost on a busy machine."""
 
 Sizes = tuple[int, ...]
 
@@ -157,7 +158,8 @@ def _make(
     bias: np.ndarray | None,
 ) -> _Plan:
     geometry = Geometry(*geometry)
-    with Assembly(session) as assembly:
+    work = y.size * (weight.size // weight.shape[0])
+    with Assembly(session, work) as assembly:
         maker = _Maker(assembly, kind, x, weight, y, geometry, bias)
         return maker.weight_gradient() if kind == "backward_weights" else maker.activations()
 

@@ -61,7 +61,7 @@ def _make(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> _P
     if not all(map(_has_unit_stride, operands[:2])) or operands[2].strides[-1] != 1:
         raise OneDnnError("matmul: an operand is dense along neither axis")
     work = out.size * a.shape[-1]
-    with Assembly(session) as assembly:
+    with Assembly(session, work) as assembly:
         given = [assembly.layout(o.shape, out.dtype, o.strides) for o in operands]
         wanted = list(given)
         if work >= _BLOCKED and min(operands[2].shape[-2:]) >= 256:

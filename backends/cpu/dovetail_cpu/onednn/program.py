@@ -26,6 +26,9 @@ __all__ = ["CODES", "Assembly", "Memory", "Program", "Step", "dense_strides", "e
 CODES = {np.dtype(np.float32): 3, np.dtype(bfloat16): 2}
 """NumPy dtype -> ``dnnl_data_type_t``."""
 
+PARALLEL = 1 << 21
+"""From this many multiply-adds on, a second core pays for waking it (50 us on a busy machine)."""
+
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
 
@@ -80,10 +83,16 @@ class Assembly:
 
     Temporary objects of the library are destroyed at the end of the ``with`` block, and
     everything is when it ends before :meth:`finish`.
+
+    Args:
+        session: the thread's session.
+        work: how many multiply-adds the program does; a small one runs on one core.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, work: int) -> None:
         self.session = session
+        self.threads = session.library.threads if work >= PARALLEL else 1
+        session.use(self.threads)  # primitives are made for the number in force
         self.library = session.library
         self.api = session.library.api
         self._descriptors: list[int] = []
@@ -191,7 +200,8 @@ class Assembly:
         self._finished = True
         memories, primitives = self._memories, self._primitives
         handles = tuple(m.handle for m in externals)
-        return Program(self.library, handles, inside, self._size, memories, primitives)
+        sizes = (self._size, self.threads)
+        return Program(self.library, handles, inside, *sizes, memories, primitives)
 
 
 class Program:
@@ -206,10 +216,12 @@ class Program:
         externals: tuple[int, ...],
         inside: list[tuple[int, int]],
         arena_size: int,
+        threads: int,
         memories: list[Memory],
         primitives: list[int],
     ) -> None:
         self.arena_size = arena_size
+        self.threads = threads
         self.externals = externals
         self._library = library
         self._inside = inside
@@ -224,6 +236,8 @@ class Program:
     def point(self, addresses: Sequence[int], session: Session) -> None:
         """Set the caller's arrays, and the inner buffers where the arena has moved."""
         set_handle = self._set_handle
+        if self.threads != session.threads:
+            session.use(self.threads)
         base = session.reserve(self.arena_size)
         if base != self._base:
             for handle, offset in self._inside:

@@ -30,6 +30,7 @@ class Session:
         stream: the ``dnnl_stream_t`` handle.
         arena: the buffer that programs of this thread share; it only grows.
         plans: what was made for each combination of shapes, layouts and attributes.
+        threads: on how many cores this thread's primitives run at present.
     """
 
     def __init__(self, library: Library) -> None:
@@ -38,11 +39,18 @@ class Session:
         self.arena = np.empty(0, np.uint8)
         self._base = 0
         self.plans: dict[Hashable, Any] = {}
+        self.threads = library.threads
 
     def __del__(self) -> None:
         stream = getattr(self, "stream", None)
         if stream and self.library.is_usable:
             self.library.api.stream_destroy(stream)
+
+    def use(self, threads: int) -> None:
+        """Have this thread's next primitives run on ``threads`` cores."""
+        if threads != self.threads:
+            self.library.set_threads(threads)
+            self.threads = threads
 
     def reserve(self, nbytes: int) -> int:
         """The address of at least ``nbytes`` bytes, aligned to a cache line."""

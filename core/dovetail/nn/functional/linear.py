@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 import dovetail
 from dovetail import ops
 
@@ -102,11 +100,11 @@ def embedding(
 
 def _shorten_rows(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
     with dovetail.no_grad():
-        # The rows are found on the host: a row may be scaled once only, however often it is used.
-        used = dovetail.from_numpy(np.unique(input.cpu().numpy())).to(weight.device)
+        used = input.reshape(-1).long()
         rows = weight.index_select(0, used)
         norms = rows.norm(norm_type, 1, keepdim=True)
         scale = dovetail.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
+        # A row used more than once is written more than once, with the same values.
         weight[used] = rows * scale.to(rows.dtype)
 
 

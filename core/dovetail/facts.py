@@ -1,0 +1,136 @@
+"""What PyTorch programs ask of a tensor that has one fixed answer here, or a short one.
+
+Also its storage as PyTorch shows it, and typed conversions by example (``type_as``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dovetail import raw
+from dovetail.device import NO_ACCELERATOR
+from dovetail.dtypes import uint8
+from dovetail.ops import expose
+from dovetail.spec import spec_of
+from dovetail.tensor import Tensor, new_tensor, storage_of
+
+__all__ = ["UntypedStorage"]
+
+
+class UntypedStorage:
+    """The bytes that a tensor shares with its views.
+
+    Source: PyTorch's page ``torch.UntypedStorage``.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._storage = storage_of(tensor)
+        self.device = tensor.device
+
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self._storage.nbytes
+
+    size = __len__ = nbytes
+
+    def data_ptr(self) -> int:
+        """The address of the first byte (a handle on devices without addresses)."""
+        return 0 if self._storage.buffer is None else self._storage.data_ptr()
+
+    def tolist(self) -> list[int]:
+        """The bytes as numbers."""
+        spec = spec_of((self.nbytes(),), uint8, self.device)
+        return raw.to_host(new_tensor(spec, None, self._storage)).tolist()  # type: ignore[no-any-return]
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.tolist()[index]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and other._storage is self._storage
+
+    def __hash__(self) -> int:
+        return id(self._storage)
+
+
+def _get_device(self: Tensor) -> int:
+    """The index of the tensor's device; -1 in host memory."""
+    return -1 if self.is_cpu or self._spec.device.index is None else self._spec.device.index
+
+
+def _is_set_to(self: Tensor, tensor: Tensor) -> bool:
+    """Whether both are the same view of the same memory."""
+    return (
+        self._spec is tensor._spec
+        and self._storage is not None
+        and self._storage is tensor._storage
+        and self._offset == tensor._offset
+    )
+
+
+def _dim_order(self: Tensor) -> tuple[int, ...]:
+    """The dims from the slowest to the fastest in memory."""
+    spec = self._spec
+    return tuple(sorted(range(spec.ndim), key=lambda i: (-spec.strides[i], i)))
+
+
+def _type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor with the dtype and device of ``other``."""
+    return self.to(other)  # type: ignore[attr-defined, no-any-return]
+
+
+def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """A copy in host memory that an accelerator's driver reads; ordinary memory serves here.
+
+    Raises:
+        RuntimeError: not in host memory, or there is no accelerator.
+    """
+    from dovetail.device_modules import accelerator
+
+    if not self.is_cpu:
+        raise RuntimeError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")  # type: ignore[attr-defined]
+    if not accelerator.is_available():
+        raise RuntimeError(NO_ACCELERATOR)
+    return self
+
+
+def _legacy_new(self: Tensor, *args: Any) -> Tensor:
+    """The old constructor with this tensor's dtype and device."""
+    from dovetail.legacy import legacy_tensor
+
+    return legacy_tensor(*args, device=self.device, dtype=self.dtype)
+
+
+def _false(name: str, why: str) -> Any:
+    def answer(self: Tensor) -> bool:
+        return False
+
+    answer.__name__, answer.__doc__ = name, why
+    return answer
+
+
+_METHODS = {
+    "get_device": _get_device, "is_set_to": _is_set_to,
+    "dim_order": _dim_order, "type_as": _type_as, "pin_memory": _pin_memory, "new": _legacy_new,
+    "dense_dim": Tensor.dim, "sparse_dim": lambda self: 0,
+    "is_shared": _false("is_shared", "Whether other processes see the memory: never here."),
+    "is_pinned": _false("is_pinned", "Whether the memory is page-locked: never here."),
+}  # fmt: skip
+_PROPERTIES = {
+    "is_sparse": "Whether the layout is sparse: never here.",
+    "is_quantized": "Whether the elements are quantized: never here.",
+    "is_mkldnn": "Whether the layout is oneDNN's own: never here.",
+}
+
+
+def _untyped_storage(self: Tensor) -> UntypedStorage:
+    """The memory that this tensor shares with its views."""
+    return UntypedStorage(self)
+
+
+_METHODS["untyped_storage"] = _untyped_storage
+for _name, _function in _METHODS.items():
+    setattr(Tensor, _name, _function)
+for _name, _why in _PROPERTIES.items():
+    setattr(Tensor, _name, property(_false(_name, _why)))
+for _name in ("detach", "detach_", "is_inference"):
+    expose.FUNCTIONS[_name] = getattr(Tensor, _name)

@@ -40,5 +40,5 @@ def _mover(name: str) -> Any:
 
     move.__name__ = name
     move.__qualname__ = f"Tensor.{name}"
-    move.__doc__ = f"This tensor on a device of backend {name}: its current one, or that of an index."
+    move.__doc__ = f"This tensor on a device of {name}: its current one, or that of an index."
     return move

@@ -22,7 +22,18 @@ from dovetail.plans import decomposed_plan, either_plan, host_plan, kernel_plan
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["call", "clear_plans", "facts_of", "infer", "lift", "resolve", "select_kernel"]
+__all__ = [
+    "call",
+    "clear_plans",
+    "facts_of",
+    "infer",
+    "infer_by_running",
+    "join_devices",
+    "lift",
+    "resolve",
+    "select_kernel",
+    "type_name",
+]
 
 NUMBERS = frozenset((int, float, bool, complex))
 _LIMIT = 1 << 14

@@ -38,10 +38,30 @@ from dovetail.tensor import Tensor
 new = object.__new__
 
 __all__ = [
-    "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "from_numpy",
-    "frombuffer", "full", "full_like", "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor",
-    "zeros", "zeros_like",
-]  # fmt: skip
+    "arange",
+    "as_tensor",
+    "asarray",
+    "clear_factory_plans",
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "eye",
+    "fill_raw",
+    "from_numpy",
+    "frombuffer",
+    "full",
+    "full_like",
+    "linspace",
+    "logspace",
+    "on_meta",
+    "ones",
+    "ones_like",
+    "run_storage",
+    "scalar_tensor",
+    "tensor",
+    "zeros",
+    "zeros_like",
+]
 
 
 def _storage_kernel(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:

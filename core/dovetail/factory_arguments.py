@@ -43,7 +43,7 @@ def shape_of(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
 
 
 def place(dtype: Any, device: Any, out: Tensor | None = None) -> tuple[d.dtype, Device]:
-    """The dtype (the default unless given) and the concrete device; those of ``out`` if there is one.
+    """The dtype (the default unless given) and the concrete device; those of ``out`` if given.
 
     Raises:
         TypeError: ``dtype`` is none.

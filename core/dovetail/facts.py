@@ -93,6 +93,11 @@ def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
     return self
 
 
+def _sparse_dim(self: Tensor) -> int:
+    """How many dims are sparse: none, ever."""
+    return 0
+
+
 def _legacy_new(self: Tensor, *args: Any) -> Tensor:
     """The old constructor with this tensor's dtype and device."""
     from dovetail.legacy import legacy_tensor
@@ -111,7 +116,7 @@ def _false(name: str, why: str) -> Any:
 _METHODS = {
     "get_device": _get_device, "is_set_to": _is_set_to,
     "dim_order": _dim_order, "type_as": _type_as, "pin_memory": _pin_memory, "new": _legacy_new,
-    "dense_dim": Tensor.dim, "sparse_dim": lambda self: 0,
+    "dense_dim": Tensor.dim, "sparse_dim": _sparse_dim,
     "is_shared": _false("is_shared", "Whether other processes see the memory: never here."),
     "is_pinned": _false("is_pinned", "Whether the memory is page-locked: never here."),
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import os
 import sys
 import time
 import warnings
@@ -51,7 +52,7 @@ def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[
             f"{op.name}: {state.device} has no kernel of it; running on the host "
             "(DOVETAIL_FALLBACK=error|warn|allow)",
             HostFallbackWarning,
-            stacklevel=4,
+            stacklevel=_to_the_caller(),
         )
     if not ledger and policy == "warn":
         atexit.register(_summary)
@@ -61,6 +62,18 @@ def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[
     row[0] += 1
     row[1] += sum(x._spec.nbytes for x in inputs if hasattr(x, "_spec"))
     row[2] += (time.perf_counter() - start) * 1e3
+
+
+_HOME = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def _to_the_caller() -> int:
+    """The stack level, for a warning of the caller, of the first line outside dovetail."""
+    frame, level = sys._getframe(1), 1
+    inside = (_HOME, "<dovetail", contextlib.__file__)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _summary() -> None:

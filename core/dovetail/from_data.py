@@ -21,8 +21,14 @@ from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
 
 __all__ = [
-    "as_tensor", "asarray", "elements", "from_numpy", "frombuffer", "from_sequence",
-    "scalar_tensor", "tensor",
+    "as_tensor",
+    "asarray",
+    "elements",
+    "from_numpy",
+    "from_sequence",
+    "frombuffer",
+    "scalar_tensor",
+    "tensor",
 ]  # fmt: skip
 
 _NUMBERS = frozenset((bool, int, float, complex))
@@ -146,7 +152,7 @@ def _plain(data: Any, found: set[Any]) -> Any:
         found.add(int)
         return list(data)
     if isinstance(data, (bool, int, float, complex)):  # subclasses, such as enumerations
-        base = next(k for k in (bool, int, float, complex) if isinstance(data, k))
+        base: Any = next(k for k in (bool, int, float, complex) if isinstance(data, k))
         found.add(base)
         return base(data)
     raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")

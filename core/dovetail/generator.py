@@ -36,8 +36,8 @@ _STATE_BYTES = 16
 class Generator:
     """A stream of Philox4x32-10 blocks: the key is the seed, the counter starts at the offset.
 
-    The whole state is these two 64-bit numbers; :meth:`get_state` gives them as 16 bytes, seed first,
-    both little-endian. Threads may share a generator: each draw gets blocks of its own.
+    The whole state is these two 64-bit numbers; :meth:`get_state` gives them as 16 bytes, seed
+    first, both little-endian. Threads may share a generator: each draw gets blocks of its own.
 
     Args:
         device: where the tensors are that it will fill.
@@ -135,7 +135,7 @@ class Generator:
         return twin
 
     def take(self, words: int) -> tuple[int, int]:
-        """The seed and the offset for a draw of ``words`` words; the offset moves past its blocks."""
+        """Seed and offset for a draw of so many words; the offset moves past its blocks."""
         with self._lock:
             offset = self._offset
             self._offset = (offset + (words + 3) // 4) % _WORD
@@ -163,7 +163,8 @@ def _checked_seed(seed: Any) -> int:
     number = int(seed.__index__())
     if not -(1 << 63) <= number < _WORD:
         raise ValueError(
-            f"Overflow when unpacking long long (manual_seed: must be in [-2**63, 2**64), got {number})"
+            "Overflow when unpacking long long (manual_seed: seed must be in [-2**63, 2**64), got "
+            f"{number})"
         )
     return number % _WORD
 

@@ -17,7 +17,11 @@ from dovetail.ops.views import row
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
-__all__: list[str] = []
+__all__ = [
+    "item",
+    "numpy",
+    "tolist",
+]
 
 
 def item(self: Tensor) -> Any:
@@ -81,7 +85,9 @@ def _bool(self: Tensor) -> bool:
     return bool(item(self))
 
 
-def _wrap(self: Tensor, array: np.ndarray, context: Any = None, return_scalar: Any = None) -> Tensor:
+def _wrap(
+    self: Tensor, array: np.ndarray, context: Any = None, return_scalar: Any = None
+) -> Tensor:
     """What a NumPy function of a tensor returns: a tensor again."""
     return from_numpy(np.asarray(array))
 
@@ -171,7 +177,7 @@ def _copied_storage(self: Tensor, memo: dict[int, Any]) -> Tensor:
 
 
 def _copy(self: Tensor) -> Tensor:
-    """A second tensor over the same memory, without history; a leaf stays one that requires grad."""
+    """A second tensor over the same memory, without history; it requires grad as this one does."""
     made = _same_class(self, self.detach())
     if self._node is not None:
         made.requires_grad_()

@@ -1,8 +1,8 @@
 """Philox4x32-10, the counter-based random generator, in NumPy: the reference for every device.
 
-Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). A block of
-four 32-bit words is a pure function of a 128-bit counter and a 64-bit key, so any device can compute
-any block on its own.
+Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011). A block
+of four 32-bit words is a pure function of a 128-bit counter and a 64-bit key, so any device can
+compute any block on its own.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def kernel_plan(
     state: DeviceState,
 ) -> Run:
     """The plan that calls a kernel of the device's table."""
-    outs = facts.outputs
+    wanted = outs = facts.outputs
     elementwise = op.kind in ("elementwise", "compare", "select")
     if entry.layout != "strided":
         facts = CallFacts(op, facts.inputs, tuple(raw.packed(o) for o in outs), facts.attributes)
@@ -146,16 +146,18 @@ def kernel_plan(
     preparations = [p for p, _ in prepared]
     packs = sum(packed for _, packed in prepared)
     kernel = bind_kernel(entry, facts)
-    recorder = Recorder(op, facts.inputs, facts.attributes, outs)
+    recorder = Recorder(op, facts.inputs, facts.attributes, wanted)
     records = op.gradient is not None and bool(recorder.positions)
     plain = not any(preparations) and not any(isinstance(f, type) for f in facts.inputs)
+    as_made = all(w is o for w, o in zip(wanted, outs, strict=True))
     run: Run
-    if state.host_arrays and plain and len(outs) == 1 and len(facts.inputs) in (1, 2):
+    if state.host_arrays and as_made and plain and len(outs) == 1 and len(facts.inputs) in (1, 2):
         make = state.array_maker(outs[0])
         build = _host_unary if len(facts.inputs) == 1 else _host_binary
         run = build(kernel, outs[0], make, recorder if records else None)
     elif (
         state.host_arrays
+        and as_made
         and len(facts.inputs) == 2
         and len(outs) == 1
         and preparations[0] is None
@@ -166,7 +168,7 @@ def kernel_plan(
         make = state.array_maker(outs[0])
         run = _host_scalar(kernel, outs[0], make, preparations[1], recorder if records else None)
     else:
-        run = _general(kernel, outs, preparations, state, recorder if records else None)
+        run = _general(kernel, outs, wanted, preparations, state, recorder if records else None)
     run.served_by = "kernel" if op.decompose is None else "fused"  # type: ignore[attr-defined]
     run.packs = packs  # type: ignore[attr-defined]
     return run
@@ -291,11 +293,14 @@ def _host_scalar(
 def _general(
     kernel: Run,
     outs: tuple[Spec, ...],
+    wanted: tuple[Spec, ...],
     preparations: list[Run | None],
     state: DeviceState,
     recorder: Recorder | None,
 ) -> Run:
     makers = [state.maker(o) for o in outs]
+    # A kernel that writes dense rows only, where the result has other strides.
+    relaid = None if wanted == outs else (wanted, outs)
     host = state.host_arrays
 
     def run(*inputs: Any) -> Any:
@@ -308,6 +313,8 @@ def _general(
                 kernel(*arrays)
         else:
             kernel(*arrays)
+        if relaid:
+            made = [t if w is o else raw.cast(t, w) for t, w, o in zip(made, *relaid, strict=True)]
         if recorder is not None and mode.grad:
             for x in inputs:
                 if isinstance(x, Tensor) and x._node is not None:

@@ -20,10 +20,10 @@ __all__ = ["Size", "Spec", "contiguous_strides", "spec_of"]
 
 
 def _size(position: int, value: Any) -> int:
-    if not hasattr(value, "__index__") or hasattr(value, "is_floating_point") and value.ndim:
+    is_array = getattr(value, "ndim", 0) > 0
+    if is_array or not hasattr(value, "__index__"):
         raise TypeError(
-            f"torch.Size() takes an iterable of 'int' (item {position} is "
-            f"'{type(value).__name__}')"
+            f"torch.Size() takes an iterable of 'int' (item {position} is '{type(value).__name__}')"
         )
     return int(value.__index__())
 

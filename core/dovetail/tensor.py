@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dovetail.dtypes import dtype as DType
     from dovetail.spec import Size, Spec
 
-__all__ = ["Tensor", "check_dim", "is_tensor", "new_tensor", "storage_of", "strided"]
+__all__ = ["Tensor", "check_dim", "is_tensor", "layout", "new_tensor", "storage_of", "strided"]
 
 new = object.__new__
 
@@ -70,6 +70,33 @@ class Tensor:
 
         def __getattr__(self, name: str) -> Any:
             """Operators attach themselves as methods, so any name may exist."""
+
+        # Python looks these up on the class, so a type checker wants to see each.
+        __add__: Any
+        __radd__: Any
+        __sub__: Any
+        __rsub__: Any
+        __mul__: Any
+        __rmul__: Any
+        __truediv__: Any
+        __rtruediv__: Any
+        __floordiv__: Any
+        __mod__: Any
+        __pow__: Any
+        __rpow__: Any
+        __matmul__: Any
+        __and__: Any
+        __or__: Any
+        __xor__: Any
+        __invert__: Any
+        __neg__: Any
+        __lt__: Any
+        __le__: Any
+        __gt__: Any
+        __ge__: Any
+        __getitem__: Any
+        __setitem__: Any
+        __iter__: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor:

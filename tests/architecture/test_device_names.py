@@ -13,8 +13,6 @@ CONVENIENCES = {
     ("backend/discovery.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device_modules.py", "cuda"),
-    ("facts.py", "cuda"),
-    ("facts.py", "is_cuda"),
     ("interop.py", "_cuda"),
     ("interop.py", "_is_cuda"),
     ("interop.py", "cuda"),

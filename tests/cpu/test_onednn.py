@@ -159,3 +159,31 @@ def test_a_large_arena_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
         conv(x, weight, out, **GEOMETRY)
         assert (out[:, :, 1:-1, 1:-1] == 144).all()
         assert mine.arena.size == 0
+
+
+@needs_onednn
+def test_other_libraries_keep_their_number_of_threads() -> None:
+    """OpenMP's number is shared with PyTorch and others; a small program runs on one core."""
+    mine = session.current()
+    assert mine is not None
+    before = mine.library.get_threads()
+    x, weight = np.ones((1, 16, 5, 5), np.float32), np.ones((16, 16, 3, 3), np.float32)
+    for _ in range(2):  # made, and found again
+        conv(x, weight, np.empty_like(x), **GEOMETRY)
+        assert mine.library.get_threads() == before
+    a = np.ones((256, 256), np.float32)
+    matmul(a, a, np.empty_like(a))
+    assert mine.library.get_threads() == before
+
+
+@needs_onednn
+def test_another_number_of_threads_means_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = session.current()
+    assert mine is not None
+    a = np.ones((256, 256), np.float32)
+    for count in (1, 3, 2):
+        monkeypatch.setattr(mine.library, "threads", count)
+        out = np.empty_like(a)
+        matmul(a, a, out)
+        assert (out == 256).all()
+        assert [plan.program.threads for plan in mine.plans.values()] == [count]

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from dovetail.cli.demo import main
 
+LOOPBACK = Path(__file__).resolve().parents[2] / "plugins" / "loopback"
 COMMAND = [sys.executable, "-m", "dovetail", "demo"]
 
 # A background process of a shell without job control ignores SIGINT, and so do its children.
@@ -106,6 +107,27 @@ def test_resume_is_bit_identical(tmp_path: Path) -> None:
     assert main(["--epochs", "1", "--out", str(parts)]) == 0
     assert main(["--epochs", "3", "--out", str(parts), "--resume"]) == 0
     assert_same_result(whole, parts)
+
+
+def test_another_device_gives_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(LOOPBACK)
+    from dovetail.backend import registry
+    from dovetail_loopback import backend
+
+    registry.register("demoloop", backend(layout="contiguous"))
+    try:
+        for name in ("cpu", "demoloop:1"):
+            words = ["--device", name, "--epochs", "1", "--out", str(tmp_path / name), "--json"]
+            assert main(words) == 0
+            assert json.loads(capsys.readouterr().out)["device"] == name
+    finally:
+        registry.unregister("demoloop")
+    # Its kernels are the cpu's, one by one; the cpu itself may join some of them.
+    one, other = (load_file(tmp_path / d / "weights.safetensors") for d in ("cpu", "demoloop:1"))
+    for key, array in one.items():
+        np.testing.assert_allclose(array, other[key], rtol=1e-3, atol=1e-3, err_msg=key)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT to a process")

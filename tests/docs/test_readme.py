@@ -42,7 +42,7 @@ def test_first_example_trains(device: object) -> None:
 
 def test_backend_example_is_a_device(tmp_path: Path) -> None:
     [backend] = [block for block in blocks("python") if "class Memory(Runtime)" in block]
-    [usage] = [block for block in blocks("python") if '.to("ram")' in block]
+    [usage] = [block for block in blocks("python") if 'device="ram"' in block]
     [project] = blocks("toml")
     [module] = re.findall(r'^ram = "(.*)"$', project, re.MULTILINE)
     (tmp_path / "dovetail_ram.py").write_text(backend)
@@ -70,8 +70,9 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    # [[1, 2], [3, 4]] squared is [[7, 10], [15, 22]].
-    assert python("-c", usage) == "tensor([[ 8., 12.],\n        [18., 26.]])\n"
+    # Element (i, j) of the gradient: the sum of row j, the sum of column i, and 3.
+    expected = "tensor([[10., 14.],\n        [12., 16.]], device='ram:0')\n"
+    assert python("-c", usage) == expected
     assert re.search(r"^ram\b.*", python("-m", "dovetail", "devices"), re.MULTILINE)
 
 

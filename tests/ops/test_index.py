@@ -56,7 +56,8 @@ CASES: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
         lambda m, a, k, s: a.scatter_add(0, k, s), (x(3, 4), MANY[:4, :3], x(5, 4)),
     ),
     "scatter_add rows": (
-        lambda m, a, k, s: a.scatter_add(0, k.expand(3, 4), s), (x(3, 4), i([2], [0], [2]), x(3, 4)),
+        lambda m, a, k, s: a.scatter_add(0, k.expand(3, 4), s),
+        (x(3, 4), i([2], [0], [2]), x(3, 4)),
     ),
     "scatter_add to a number": (
         lambda m, a, k, s: a.scatter_add(0, k, s), (x(), i(0, 0), x(2)),
@@ -132,7 +133,8 @@ CASES: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     ),
     "searchsorted number": (lambda m, a: m.searchsorted(a, 2.5), (np.sort(x(7)),)),
     "searchsorted sorter": (
-        lambda m, a, b, s: m.searchsorted(a, b, sorter=s), (np.array([3.0, 1.0, 2.0]), x(4), i(1, 2, 0)),
+        lambda m, a, b, s: m.searchsorted(a, b, sorter=s),
+        (np.array([3.0, 1.0, 2.0]), x(4), i(1, 2, 0)),
     ),
     "bucketize": (lambda m, a, b: m.bucketize(a, b), (x(3, 4), np.sort(x(4)))),
 }  # fmt: skip
@@ -170,7 +172,9 @@ def test_other_dtypes(name: str, dtype: str, device: Any) -> None:
             dtype=dtype, device=device, order=0, tolerance=tolerance,
         )  # fmt: skip
         return
-    if dtype == "bool" and any(word in name for word in (*SUMS, "search", "bucket", "reduce", "alpha", "scaled")):
+    if dtype == "bool" and any(
+        word in name for word in (*SUMS, "search", "bucket", "reduce", "alpha", "scaled")
+    ):
         return
     if not np.isfinite(arrays[0]).all():
         return

@@ -234,7 +234,9 @@ def test_cat_promotes(device: Any, served: str) -> None:
     made = dt.cat([dt.ones(2, dtype=k, device=device) for k in kinds])
     assert made.dtype is dt.float64
     assert made.tolist() == [1.0] * 8
-    assert dt.stack([dt.ones(2, device=device).int(), dt.ones(2, device=device)]).dtype is dt.float32
+    assert (
+        dt.stack([dt.ones(2, device=device).int(), dt.ones(2, device=device)]).dtype is dt.float32
+    )
 
 
 def test_cat_out(device: Any) -> None:

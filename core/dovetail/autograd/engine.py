@@ -16,7 +16,12 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import Node, OutputNode, freed_error
 from dovetail.ops.schema import REGISTRY
 
-__all__ = ["backward", "grad"]
+__all__ = [
+    "backward",
+    "grad",
+    "run",
+    "writer",
+]
 
 
 def writer(*arguments: Any) -> Any:

@@ -90,6 +90,9 @@ class Pool:
         raise AssertionError("unreachable")
 
     def _collect(self) -> None:
+        from dovetail.dispatch import clear_plans
+
+        clear_plans()  # plans keep the numbers that they were called with on the device
         gc.collect()
         self.empty_cache()
 

@@ -11,11 +11,14 @@ from dovetail.ops.schema import REGISTRY
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
 FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "inplace_views", "reduce", "statistics", "scan", "order", "contract", "products", "einsum", "joining",
-    "shape", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "indexing", "elementwise_more",
-    "closeness", "search", "activation", "activation_smooth",
-    "softmax", "loss", "classification", "norm", "conv", "pool", "adaptive_pool", "attention",
-    "unique", "draws", "random", "random_inplace", "dropout",
+    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "inplace_views",
+    "reduce", "extremes", "statistics", "vector_norm", "scan", "order", "median", "contract",
+    "affine", "products", "einsum", "broadcasting", "joining", "splitting", "shape", "repeating",
+    "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",
+    "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
+    "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
+    "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
+    "dropout",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -111,6 +111,7 @@ def number(value: Any) -> Any:
 
 
 def numbers(input: Any, *values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Prepare an operator of one tensor and some numbers."""
     return (input,), tuple(number(v) for v in values)
 
 

@@ -46,6 +46,44 @@ def _finite(x: Any) -> Any:
     return x.masked_fill(x == -math.inf, 0)
 
 
+def _scores_reference(q: Any, k: Any, mask: Any, is_causal: bool, scale: float) -> Any:
+    scores = q @ k.swapaxes(-1, -2) * scale
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
+    return (
+        np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf) if is_causal else scores
+    )
+
+
+def _backward_reference(
+    g: Any,
+    q: Any,
+    k: Any,
+    v: Any,
+    mask: Any,
+    lse: Any,
+    delta: Any,
+    *,
+    is_causal: bool,
+    scale: float,
+) -> Any:
+    p = np.exp(_scores_reference(q, k, mask, is_causal, scale) - lse[..., None])
+    slope = p * (g @ v.swapaxes(-1, -2) - delta[..., None]) * scale
+    return slope @ k, slope.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
+
+
+def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for lead in ((), (2, 3)):
+        shapes = ((4, 3), (4, 5), (6, 5), (6, 3))
+        g, q, k, v = (draw(rng, (*lead, *shape), dtype, -1, 1) for shape in shapes)
+        rows = [draw(rng, (*lead, 4), dtype, 1, 2) for _ in range(2)]
+        for causal, mask in ((False, None), (True, None), (False, rng.random((4, 6)) < 0.6)):
+            options = {"is_causal": causal, "scale": 0.5}
+            made.append(Sample((g, q, k, v, mask, *rows), options))
+    return made
+
+
 @composite(
     "scaled_dot_product_attention_backward",
     inputs=("grad", "query", "key", "value", "mask", "logsumexp", "delta"),
@@ -57,6 +95,9 @@ def _finite(x: Any) -> Any:
     compute=d.float32,
     method=False,
     public=False,
+    reference=_backward_reference,
+    samples=_backward_samples,
+    tolerance=_TOLERANCE,
 )
 def scaled_dot_product_attention_backward(
     grad: Any,
@@ -134,12 +175,8 @@ def _infer(query: Spec, key: Spec, value: Spec, mask: Any, **_: Any) -> Inferred
 def _reference(
     q: Any, k: Any, v: Any, attn_mask: Any = None, is_causal: bool = False, scale: Any = None
 ) -> Any:
-    scores = q @ k.swapaxes(-1, -2) * (1 / math.sqrt(q.shape[-1]) if scale is None else scale)
-    if attn_mask is not None:
-        kept = attn_mask.dtype == bool
-        scores = np.where(attn_mask, scores, -np.inf) if kept else scores + attn_mask
-    if is_causal:
-        scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+    factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
+    scores = _scores_reference(q, k, attn_mask, is_causal, factor)
     largest = scores.max(-1, keepdims=True)
     e = np.exp(scores - np.where(np.isfinite(largest), largest, 0))
     total = e.sum(-1, keepdims=True)

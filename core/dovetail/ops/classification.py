@@ -63,47 +63,78 @@ def _infer_loss(input: Any, target: Any, weight: Any, *, reduction: str, **_: An
     return Inferred((None, None, None), ((shape, input.dtype),))
 
 
-# nll_loss
+# references and samples
 
 
-@composite(
-    "nll_loss_backward",
-    inputs=("grad", "target", "weight"),
-    infer=lambda grad, target, weight, *, shape, **_: Inferred(
-        (None, None, None), ((shape, grad.dtype),)
-    ),
-    accepts=d.FLOATING,
-    compute=d.float32,
-    method=False,
-    public=False,
-)
-def nll_loss_backward(
-    grad: Any, target: Any, weight: Any, *, shape: Any, ignore_index: int, reduction: str
-) -> Any:
-    """The gradient of ``nll_loss`` for its input, which has this ``shape``."""
-    from dovetail.factories import zeros
-
-    safe, ignored, factor = _weights(target, weight, ignore_index, grad.dtype)
-    share = -grad * factor
-    if reduction == "mean":
-        share = (share / factor.sum()).masked_fill(ignored, 0)  # 0 / 0 where all are ignored
-    whole = zeros(shape, dtype=grad.dtype, device=grad.device)
-    dim = _class_dim(whole)
-    return whole.scatter(dim, safe.unsqueeze(dim), share.unsqueeze(dim))
+def _one_hot(x: Any, t: Any, weight: Any, ignore_index: int) -> tuple[Any, int]:
+    """(weights of the targets at their classes, 0 elsewhere; the dim of the classes)."""
+    dim = min(1, x.ndim - 1)
+    shape = (-1, *[1] * (x.ndim - 1 - dim))
+    target = np.expand_dims(t, dim)
+    chosen = (np.arange(x.shape[dim]).reshape(shape) == target) & (target != ignore_index)
+    factor = np.ones(x.shape[dim]) if weight is None else weight
+    return np.where(chosen, factor.reshape(shape), 0.0), dim
 
 
 def _nll_reference(
     x: Any, t: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Any:
-    x, t = (x, t) if x.ndim > 1 else (x[None], t[None])
-    classes = np.arange(x.shape[1]).reshape((1, -1, *[1] * (x.ndim - 2)))
-    chosen = (classes == t[:, None]) & (t[:, None] != ignore_index)
-    factor = np.ones(x.shape[1]) if weight is None else weight
-    factor = np.where(chosen, factor.reshape(classes.shape), 0.0)
-    loss = -np.where(chosen, x, 0.0) * factor
+    factor, dim = _one_hot(x, t, weight, ignore_index)
+    loss = -(np.where(factor, x, 0.0) * factor).sum(dim)
     if reduction == "none":
-        return loss.sum(1)
+        return loss
     return loss.sum() / (factor.sum() if reduction == "mean" else 1)
+
+
+def _nll_slope(
+    g: Any, t: Any, weight: Any = None, *, shape: Any, ignore_index: int, reduction: str
+) -> Any:
+    factor, dim = _one_hot(np.empty(shape), t, weight, ignore_index)
+    share = np.expand_dims(g, dim) if reduction == "none" else g
+    return -share * factor / (factor.sum() if reduction == "mean" else 1)
+
+
+def _cross_entropy_slope(
+    g: Any,
+    p: Any,
+    t: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Any:
+    hard, dim = _one_hot(p, t, weight, ignore_index)
+    counts = np.expand_dims(t != ignore_index, dim)
+    factor = np.ones(p.shape[dim]) if weight is None else weight
+    soft = counts * factor.reshape((-1, *[1] * (p.ndim - 1 - dim))) / p.shape[dim]
+    wanted = (1 - label_smoothing) * hard + label_smoothing * soft
+    share = np.expand_dims(g, dim) if reduction == "none" else g
+    slope = share * (p * wanted.sum(dim, keepdims=True) - wanted)
+    return slope / (hard.sum() if reduction == "mean" else 1)
+
+
+def _backward_samples(smooth: bool) -> Any:
+    """Samples of a gradient, given the probabilities or the shape of the input."""
+
+    def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        made = []
+        for shape, places in _SHAPES:
+            for reduction in ("mean", "sum", "none"):
+                g = draw(rng, places if reduction == "none" else (), dtype, -2, 2)
+                target, weight = rng.integers(0, 5, places), draw(rng, (5,), dtype, 0.5, 2)
+                options = {"ignore_index": -100, "reduction": reduction}
+                if not smooth:
+                    made.append(Sample((g, target, weight), {"shape": shape, **options}))
+                    continue
+                p = draw(rng, shape, dtype, 0, 1)
+                for w, smoothing in ((None, 0.0), (weight, 0.1)):
+                    made.append(
+                        Sample((g, p, target, w), {**options, "label_smoothing": smoothing})
+                    )
+        return made
+
+    return samples
 
 
 _SHAPES = (((4, 5), (4,)), ((5,), ()), ((2, 5, 3), (2, 3)), ((2, 5, 3, 2), (2, 3, 2)))
@@ -133,6 +164,38 @@ def _errors() -> list[ErrorInput]:
         ErrorInput((x, np.array([1, 10])), {}, IndexError, r"Target 10 is out of bounds\."),
         ErrorInput((x, np.array([-1, 1])), {}, IndexError, r"Target -1 is out of bounds\."),
     ]
+
+
+# nll_loss
+
+
+@composite(
+    "nll_loss_backward",
+    inputs=("grad", "target", "weight"),
+    infer=lambda grad, target, weight, *, shape, **_: Inferred(
+        (None, None, None), ((shape, grad.dtype),)
+    ),
+    accepts=d.FLOATING,
+    compute=d.float32,
+    method=False,
+    public=False,
+    reference=_nll_slope,
+    samples=_backward_samples(smooth=False),
+    tolerance=Tolerance(32),
+)
+def nll_loss_backward(
+    grad: Any, target: Any, weight: Any, *, shape: Any, ignore_index: int, reduction: str
+) -> Any:
+    """The gradient of ``nll_loss`` for its input, which has this ``shape``."""
+    from dovetail.factories import zeros
+
+    safe, ignored, factor = _weights(target, weight, ignore_index, grad.dtype)
+    share = -grad * factor
+    if reduction == "mean":
+        share = (share / factor.sum()).masked_fill(ignored, 0)  # 0 / 0 where all are ignored
+    whole = zeros(shape, dtype=grad.dtype, device=grad.device)
+    dim = _class_dim(whole)
+    return whole.scatter(dim, safe.unsqueeze(dim), share.unsqueeze(dim))
 
 
 def _prepare_nll(
@@ -201,6 +264,9 @@ def nll_loss(
     compute=d.float32,
     method=False,
     public=False,
+    reference=_cross_entropy_slope,
+    samples=_backward_samples(smooth=True),
+    tolerance=Tolerance(32),
 )
 def cross_entropy_backward(
     grad: Any,

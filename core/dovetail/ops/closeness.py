@@ -10,8 +10,8 @@ from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "allclose", "dist", "equal", "is_complex", "is_floating_point", "is_nonzero", "is_tensor",
-    "isclose", "isin", "numel",
+    "allclose", "dist", "equal", "is_complex", "is_floating_point", "is_nonzero",
+    "is_same_size", "isclose", "isin", "numel",
 ]  # fmt: skip
 
 
@@ -19,7 +19,7 @@ __all__ = [
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
-    """Whether ``|input - other| <= atol + rtol * |other|``, elementwise; infinities equal themselves.
+    """Whether ``|input - other| <= atol + rtol * |other|``; infinities equal themselves.
 
     Raises:
         RuntimeError: dtypes that differ, or a negative tolerance.
@@ -30,14 +30,14 @@ def isclose(
     for label, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{label} must be greater than or equal to zero, but got {value:g}")
-    close = input.eq(other)  # type: ignore[attr-defined]
+    close = input.eq(other)
     if equal_nan and kind.category > 1:
-        close = close | (input.isnan() & other.isnan())  # type: ignore[attr-defined]
-    if not rtol and not atol or kind is d.bool_:
-        return close  # type: ignore[no-any-return]
-    gap = (input - other).abs()  # type: ignore[operator]
-    allowed = (other * rtol).abs() + atol  # type: ignore[operator]
-    return close | (gap.isfinite() & gap.le(allowed))  # type: ignore[no-any-return]
+        close = close | (input.isnan() & other.isnan())
+    if (not rtol and not atol) or kind is d.bool_:
+        return close
+    gap = (input - other).abs()
+    allowed = (other * rtol).abs() + atol
+    return close | (gap.isfinite() & gap.le(allowed))
 
 
 @publish()
@@ -45,7 +45,7 @@ def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
     """Whether all elements are close; see :func:`dovetail.isclose`."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())  # type: ignore[attr-defined]
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
 @publish()
@@ -63,7 +63,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
             )
     if input._spec.shape != other._spec.shape:
         return False
-    return bool(input.eq(other).all().item())  # type: ignore[attr-defined]
+    return bool(input.eq(other).all().item())
 
 
 @publish()
@@ -74,11 +74,6 @@ def is_nonzero(input: Tensor) -> bool:
         RuntimeError: not exactly one element.
     """
     return bool(input)
-
-
-def is_tensor(obj: Any) -> bool:
-    """Whether ``obj`` is a Tensor."""
-    return isinstance(obj, Tensor)
 
 
 def is_floating_point(input: Tensor) -> bool:
@@ -102,7 +97,7 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 
 
 Tensor.is_same_size = is_same_size  # type: ignore[attr-defined]
-for _function in (is_tensor, is_floating_point, is_complex, numel, is_same_size):
+for _function in (is_floating_point, is_complex, numel, is_same_size):
     FUNCTIONS[_function.__name__] = _function
 
 
@@ -120,20 +115,20 @@ def isin(
         elements = some.new_full((), elements)
     if not isinstance(test_elements, Tensor):
         found = elements.eq(test_elements)
-        return found.logical_not() if invert else found  # type: ignore[no-any-return]
-    tested = test_elements.reshape(-1)  # type: ignore[attr-defined]
+        return found.logical_not() if invert else found
+    tested = test_elements.reshape(-1)
     if elements.numel() * tested.numel() <= _PAIRS:
         found = elements.unsqueeze(-1).eq(tested).any(-1)
     else:
         from dovetail.ops.search import searchsorted
 
         ordered = tested.sort().values
-        place = searchsorted(ordered, elements.reshape(-1)).clamp(max=tested.numel() - 1)  # type: ignore[attr-defined]
+        place = searchsorted(ordered, elements.reshape(-1)).clamp(max=tested.numel() - 1)
         found = ordered.index_select(0, place).reshape(elements.shape).eq(elements)
-    return found.logical_not() if invert else found  # type: ignore[no-any-return]
+    return found.logical_not() if invert else found
 
 
 @publish()
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of ``input - other``, broadcast."""
-    return (input - other).norm(p)  # type: ignore[operator, no-any-return]
+    return (input - other).norm(p)

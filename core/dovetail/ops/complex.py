@@ -73,7 +73,7 @@ def _view(op: OpDef, x: Tensor, layout: Any, back: Any, halves: bool) -> Tensor:
         out = layout(x._spec)
         info = BackwardInfo(op.name, ((back, (0,)),), (), (x._spec,), None, (out,))
         plan = x._spec.memo[op.name] = _OtherUnit(out, info, halves)
-    return observe.run(op, plan, (x,)) if observe.active else plan(x)  # type: ignore[no-any-return]
+    return observe.run(op, plan, (x,)) if observe.active else plan(x)
 
 
 @publish(method=False)
@@ -119,7 +119,7 @@ def real(input: Tensor) -> Tensor:
     """The real parts, a view; a real tensor itself."""
     if not input._spec.dtype.is_complex:
         return input
-    return view_as_real(input).select(-1, 0)  # type: ignore[attr-defined, no-any-return]
+    return view_as_real(input).select(-1, 0)
 
 
 def imag(input: Tensor) -> Tensor:
@@ -130,7 +130,7 @@ def imag(input: Tensor) -> Tensor:
     """
     if not input._spec.dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return view_as_real(input).select(-1, 1)  # type: ignore[attr-defined, no-any-return]
+    return view_as_real(input).select(-1, 1)
 
 
 FUNCTIONS["real"], FUNCTIONS["imag"] = real, imag
@@ -192,6 +192,7 @@ COMPLEX = OpDef(
     infer=_complex_infer,
     decompose=_complex,
     gradient={"real": lambda g: real(g), "imag": lambda g: imag(g)},
+    accepts=(d.float32, d.float64),
     reference=lambda re, im: re + 1j * im,
     samples=_pair_samples,
     method=False,
@@ -205,7 +206,8 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     Raises:
         RuntimeError: not both float32 or both float64.
     """
-    return call(COMPLEX, (real, imag))  # type: ignore[no-any-return]
+    _complex_infer(real._spec, imag._spec)
+    return call(COMPLEX, (real, imag))
 
 
 @publish(method=False, out=True)
@@ -216,7 +218,7 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
         RuntimeError: not both float32 or both float64.
     """
     _complex_infer(abs._spec, angle._spec)
-    return complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[attr-defined, operator]
+    return complex(abs * angle.cos(), abs * angle.sin())
 
 
 # --------------------------------------------------------- conj, angle, isreal
@@ -235,7 +237,7 @@ CONJ = OpDef(
         (None,), ((tuple(spec.shape), spec.dtype, spec.strides if spec.is_dense else None),)
     ),
     decompose=lambda input: (
-        complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input  # type: ignore[attr-defined]
+        complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input
     ),
     gradient={"input": lambda g: conj(g)},
     reference=np.conj,
@@ -249,7 +251,7 @@ def conj(input: Tensor) -> Tensor:
     """The complex conjugate; a real tensor itself."""
     if not input._spec.dtype.is_complex:
         return input
-    return call(CONJ, (input,))  # type: ignore[no-any-return]
+    return call(CONJ, (input,))
 
 
 FUNCTIONS["conj"] = conj
@@ -260,7 +262,7 @@ def _angle_gradient(g: Any, input: Any) -> Any:
     if not input._spec.dtype.is_complex:
         return input.new_zeros(tuple(input._spec.shape))
     size = (input * conj(input)).real
-    slope = complex(imag(input).neg() / size, real(input) / size)  # type: ignore[attr-defined]
+    slope = complex(imag(input).neg() / size, real(input) / size)
     return (slope * g).masked_fill(input.eq(0), 0)
 
 
@@ -268,7 +270,7 @@ def _angle(input: Any) -> Any:
     from dovetail import ops
 
     if input._spec.dtype.is_complex:
-        return imag(input).atan2(real(input))  # type: ignore[attr-defined]
+        return imag(input).atan2(real(input))
     kind = input._spec.dtype if input._spec.dtype.category == 2 else d.get_default_dtype()
     wide = input.to(kind)
     turned = ops.where(wide.lt(0), wide.new_full((), math.pi), wide.new_zeros(()))
@@ -298,15 +300,15 @@ ANGLE = OpDef(
 @operator(ANGLE, out=True)
 def angle(input: Tensor) -> Tensor:
     """The angle of each number in radians: 0 or pi for real ones, NaN for NaN; gradient 0 at 0."""
-    return call(ANGLE, (input,))  # type: ignore[no-any-return]
+    return call(ANGLE, (input,))
 
 
 @publish()
 def isreal(input: Tensor) -> Tensor:
     """Whether the imaginary part is 0."""
     if input._spec.dtype.is_complex:
-        return imag(input).eq(0)  # type: ignore[attr-defined, no-any-return]
-    return input.new_ones(tuple(input._spec.shape), dtype=d.bool_)  # type: ignore[attr-defined, no-any-return]
+        return imag(input).eq(0)
+    return input.new_ones(tuple(input._spec.shape), dtype=d.bool_)
 
 
 @publish()

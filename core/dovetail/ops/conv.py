@@ -122,9 +122,11 @@ def _grad_weight_reference(
 ) -> Any:
     out = np.zeros((groups, weight_shape[0] // groups, *weight_shape[1:]))
     padded, grouped = padded_array(x, padding, padding), _grouped(g, groups, 1)
-    flat = grouped.reshape(*grouped.shape[:3], -1)
+    flat = grouped.reshape(*grouped.shape[:3], math.prod(g.shape[2:]))
     for offset, where in offsets(weight_shape[2:], g.shape[2:], stride, dilation):
-        seen = _grouped(padded[where], groups, 1).reshape(len(x), groups, weight_shape[1], -1)
+        seen = _grouped(padded[where], groups, 1).reshape(
+            len(x), groups, weight_shape[1], math.prod(g.shape[2:])
+        )
         out[(..., *offset)] = np.einsum("ngcl,ngol->goc", seen, flat)
     return out.reshape(weight_shape)
 

@@ -21,9 +21,25 @@ from dovetail.tensor import Tensor, storage_of
 __all__ = [
     "channels_last",
     "channels_last_3d",
+    "clone",
+    "contiguous",
     "contiguous_format",
+    "copied",
+    "copy_",
+    "fill",
+    "fill_",
+    "format_strides",
+    "is_contiguous",
     "memory_format",
     "preserve_format",
+    "reshape",
+    "resolve_conj",
+    "strided_rule",
+    "sum_to_size",
+    "target_spec",
+    "to",
+    "view",
+    "zero_",
 ]
 
 

@@ -1,7 +1,7 @@
 """In-place forms of operators whose kernel may be given its first input's array as its output.
 
-``scatter_``, ``index_add_`` and their like change a few elements of a tensor that may be large: their
-kernels copy the first input only when it is another array than the output.
+``scatter_``, ``index_add_`` and their like change a few elements of a tensor that may be large:
+their kernels copy the first input only when it is another array than the output.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["in_place", "write"]
 
 
 def write(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...], label: str) -> bool:
-    """Run op's kernel with ``inputs[0]`` as its output; False, with nothing done, where none may."""
-    if observe.active or mode.grad and any(getattr(x, "_node", None) is not None for x in inputs):
+    """Run op's kernel with ``inputs[0]`` as its output; False, and nothing done, where none may."""
+    if observe.active or (mode.grad and any(getattr(x, "_node", None) is not None for x in inputs)):
         return False
     target = inputs[0]
     check_writable(target, label)
@@ -98,7 +98,7 @@ def in_place(
         inputs, attributes = prepare(self, *args, **kwargs)
         if write(op, inputs, attributes, label):
             return self
-        return general(self, *args, **kwargs)  # type: ignore[no-any-return]
+        return general(self, *args, **kwargs)
 
     method.__name__ = label
     method.__qualname__ = f"Tensor.{label}"

@@ -4,21 +4,22 @@ A draw is a pure function of (seed, offset), the shape and the dtype. Elements c
 whatever the strides, and element e has its own words: the words of the draw come from the primitive
 ``random_bits`` in order, so that a shorter draw is the beginning of a longer one.
 
-==================  =================================================================================
-what                how
-==================  =================================================================================
-uniform [0, 1)      float32: ``(w >> 8) * 2**-24`` of one word w; float16 and bfloat16: the same with the
-                    11 and 8 bits that they hold, so never 1; float64: two words a, b,
-                    ``((a >> 5) * 2**26 + (b >> 6)) * 2**-53``. Exact, the same on every device.
-normal              Box and Muller: with the uniforms u, v at 2i and 2i + 1, elements 2i and 2i + 1 are
-                    ``r cos t`` and ``r sin t``, ``r = sqrt(-2 log(1 - u))``, ``t = 2 pi v``; in float32
-                    (float64 for float64). As exact as the device's log, cos and sin.
-noise               ``scale`` where a float32 uniform is below ``p`` (rounded to float32), else 0. Exact.
-integers            range r = high - low up to 2**31: ``low + (w * r >> 32)`` of one word (a value's
-                    chance is off by at most r / 2**32 of itself); above: two words a, b,
-                    ``low + ((b & 0x7fffffff) << 32 | a) % r``. Exact.
-permutation         the stable order of the keys ``(b << 32) | a`` (int64) of two words each. Exact.
-==================  =================================================================================
+uniform, [0, 1)
+    float32: ``(w >> 8) * 2**-24`` of one word w. float16 and bfloat16: the same with the 11 and 8
+    bits that they hold, so never 1. float64: ``((a >> 5) * 2**26 + (b >> 6)) * 2**-53`` of two
+    words. Exact.
+normal
+    Box and Muller: with the uniforms u and v at 2i and 2i + 1, elements 2i and 2i + 1 are
+    ``r cos t`` and ``r sin t`` where ``r = sqrt(-2 log(1 - u))`` and ``t = 2 pi v``, computed in
+    float32 (float64 for float64). As exact as the device's log, cos and sin.
+noise
+    ``scale`` where a float32 uniform is below ``p`` (rounded to float32), else 0. Exact.
+integers
+    A range r = high - low up to 2**31: ``low + (w * r >> 32)`` of one word (a value's chance is off
+    by at most r / 2**32 of itself). Above: ``low + ((b & 0x7fffffff) << 32 | a) % r`` of two words.
+    Exact.
+permutation
+    The stable order of int64 keys ``(b << 32) | a`` of two words each. Exact.
 
 A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise`` and
 ``random_integers`` of the form ``kernel(out, *, seed, offset, …)``; without them a draw is made of
@@ -49,13 +50,13 @@ __all__ = ["draw_integers", "draw_noise", "draw_normal", "draw_permutation", "dr
 _BITS = {d.float32: 24, d.float16: 11, d.bfloat16: 8}
 
 
-def words(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Tensor:
+def words(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Any:
     """Philox words as int32 (the same 32 bits)."""
     made = raw.empty(spec_of(shape, d.int32, device))
     return run_storage("random_bits", made, {"seed": seed, "offset": offset})
 
 
-def _uniform(spec: Spec, *, seed: int, offset: int) -> Tensor:
+def _uniform(spec: Spec, *, seed: int, offset: int) -> Any:
     shape, kind = tuple(spec.shape), spec.dtype
     if kind is d.float64:
         pair = words((*shape, 2), spec.device, seed, offset)
@@ -68,13 +69,13 @@ def _uniform(spec: Spec, *, seed: int, offset: int) -> Tensor:
     return whole.to(kind) * 2.0**-bits
 
 
-def _normal(spec: Spec, *, seed: int, offset: int) -> Tensor:
+def _normal(spec: Spec, *, seed: int, offset: int) -> Any:
     from dovetail.factories import arange
     from dovetail.ops import where
 
     kind = d.float64 if spec.dtype is d.float64 else d.float32
     pairs = spec_of(((spec.numel + 1) // 2, 2), kind, spec.device)
-    u = draw(UNIFORM, pairs, seed, offset)
+    u: Any = draw(UNIFORM, pairs, seed, offset)
     radius = ((1.0 - u.narrow(1, 0, 1)).log() * -2.0).sqrt()
     angle = u.narrow(1, 1, 1) * (2 * math.pi)
     first = arange(2, device=spec.device).eq(0)
@@ -83,13 +84,13 @@ def _normal(spec: Spec, *, seed: int, offset: int) -> Tensor:
     return value.to(spec.dtype)
 
 
-def _noise(spec: Spec, *, seed: int, offset: int, p: float, scale: float) -> Tensor:
-    u = draw(UNIFORM, spec_of(tuple(spec.shape), d.float32, spec.device), seed, offset)
+def _noise(spec: Spec, *, seed: int, offset: int, p: float, scale: float) -> Any:
+    u: Any = draw(UNIFORM, spec_of(tuple(spec.shape), d.float32, spec.device), seed, offset)
     value = u.lt(p).to(spec.dtype)
     return value if scale == 1 else value * scale
 
 
-def _integers(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Tensor:
+def _integers(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Any:
     shape, device = tuple(spec.shape), spec.device
     if range <= 1 << 31:
         word = words(shape, device, seed, offset).to(d.int64) & 0xFFFFFFFF
@@ -102,7 +103,7 @@ def _integers(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Te
     return value + low if low else value
 
 
-def _wide_integers(whole: Tensor, low: int, range: int) -> Tensor:
+def _wide_integers(whole: Any, low: int, range: int) -> Any:
     """All 64 bits of ``whole``; the few values outside [low, low + range) are moved inside."""
     from dovetail.ops import where
 
@@ -114,7 +115,7 @@ def _wide_integers(whole: Tensor, low: int, range: int) -> Tensor:
     return whole
 
 
-def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Tensor:
+def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Any:
     """int64 numbers of two words each, the first word low."""
     pair = words((*shape, 2), device, seed, offset).to(d.int64)
     return (pair.select(-1, 1) << 32) | (pair.select(-1, 0) & 0xFFFFFFFF)
@@ -193,7 +194,8 @@ def _stream(spec: Spec, generator: Any, each: int) -> tuple[int, int]:
             f"Expected a '{spec.device.type}' device type for generator but found "
             f"'{generator.device.type}'"
         )
-    return generator.take(each * spec.numel)
+    found: tuple[int, int] = generator.take(each * spec.numel)
+    return found
 
 
 def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Dropout and its relatives: the input times noise that is drawn by one kernel.
 
-The noise is of the input's dtype, so that the forward is one product, the gradient is the gradient of
-a product, and both are differentiable any number of times. Source: Srivastava et al. (2014); alpha
-dropout: Klambauer et al., "Self-normalizing neural networks" (2017).
+The noise is of the input's dtype, so that the forward is one product, the gradient is the gradient
+of a product, and both are differentiable any number of times. Source: Srivastava et al. (2014);
+alpha dropout: Klambauer et al., "Self-normalizing neural networks" (2017).
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ import string
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dovetail.ops.contract import _matmul, _same_scalar_type
+from dovetail.dispatch import call
+from dovetail.ops.contract import MATMUL
 from dovetail.ops.expose import publish
+from dovetail.ops.operands import same_scalar_type
 from dovetail.tensor import Tensor
 
 __all__ = ["einsum"]
@@ -171,7 +173,7 @@ class _Program:
         slots = list(operands)
         for what, slot, argument in self.steps:
             if what == "matmul":
-                slots[slot] = _matmul(slots[slot], slots[argument])
+                slots[slot] = call(MATMUL, (slots[slot], slots[argument]))
             elif what == "mul":
                 slots[slot] = slots[slot] * slots[argument]
             else:
@@ -299,8 +301,8 @@ def einsum(*args: Any) -> Tensor:
     """Sums of products over named dims.
 
     Args:
-        args: an equation and operands (``"bij,bjk->bik", x, y``), or operands each followed by a list
-            of numbers below 52, and perhaps the output's (``x, [0, 1], y, [1, 2], [0, 2]``).
+        args: an equation and operands (``"bij,bjk->bik", x, y``), or operands each followed by a
+            list of numbers below 52, and perhaps the output's (``x, [0, 1], y, [1, 2], [0, 2]``).
             ``...`` (``Ellipsis`` in a list) covers dims that broadcast. A repeated subscript takes
             the diagonal. Without ``->`` the subscripts that appear once are the output, in
             alphabetical order.
@@ -327,8 +329,8 @@ def einsum(*args: Any) -> Tensor:
         equation, operands = _from_sublists(args)
     program = _compile(equation, tuple([tuple(x._spec.shape) for x in operands]))
     for x in operands[1:]:
-        _same_scalar_type(operands[0]._spec, x._spec)
-    return program.run(operands)  # type: ignore[no-any-return]
+        same_scalar_type(operands[0]._spec, x._spec)
+    return program.run(operands)
 
 
 def _output_labels(inputs: list[list[str]], output: list[str] | None, width: int) -> list[Any]:

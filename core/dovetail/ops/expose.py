@@ -20,9 +20,21 @@ from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
-    "FUNCTIONS", "attach", "binary_function", "inplace_method", "operator", "publish",
-    "unary_function", "with_out",
-]  # fmt: skip
+    "FUNCTIONS",
+    "attach",
+    "binary_function",
+    "check_inference",
+    "finish",
+    "inplace_elementwise",
+    "inplace_method",
+    "operator",
+    "publish",
+    "resize",
+    "unary_function",
+    "with_out",
+    "write_back",
+    "writer",
+]
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """Public functions by name; ``dovetail`` takes its namespace from here."""

@@ -23,10 +23,13 @@ from dovetail.spec import Spec
 __all__ = [
     "broadcast_shapes",
     "composite",
+    "draw",
     "elementwise",
+    "elementwise_infer",
     "integers",
     "logical",
     "pairs",
+    "result_strides",
     "same",
     "to_bool",
     "to_float",

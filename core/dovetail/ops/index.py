@@ -1,10 +1,8 @@
-"""The index primitives gather, scatter, scatter_add and nonzero, and what is made of them directly.
-
-Indices are checked here, before a kernel runs, where they can be read without waiting for a device.
-"""
+"""The index primitives gather, scatter, scatter_add and nonzero."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,85 +13,17 @@ from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.direct import in_place
-from dovetail.ops.expose import FUNCTIONS, finish, operator, publish
-from dovetail.ops.families import broadcast_shapes, draw
-from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample
+from dovetail.ops.expose import finish, operator
+from dovetail.ops.families import draw
+from dovetail.ops.index_checks import checked_dim, need_tensor, no_larger
+from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
 from dovetail.spec import Spec
-from dovetail.tensor import Tensor, check_dim
+from dovetail.tensor import Tensor
 
 __all__ = [
-    "argwhere", "check_bounds", "gather", "masked_scatter", "masked_select", "nonzero", "scatter",
-    "scatter_add", "take", "take_along_dim", "where",
+    "GATHER", "GATHER_CASES", "SCATTER", "SCATTER_ADD", "gather", "nonzero", "random_index",
+    "scatter", "scatter_add", "scatter_infer",
 ]  # fmt: skip
-
-INDICES = (d.int64, d.int32)
-
-_FEW = 64
-"""So many numbers are looked at faster one by one than by NumPy."""
-
-
-# ------------------------------------------------------------------- checks
-
-
-def check_bounds(
-    index: Tensor, size: int, error: Callable[[int], Exception], *, wraps: bool = False
-) -> None:
-    """Look at every index, where the data is in host memory.
-
-    Args:
-        error: makes the exception from the first wrong index.
-        wraps: indices from ``-size`` on count from the end.
-    """
-    spec = index._spec
-    if not spec.numel or not state_of(spec.device).host_arrays:
-        return
-    array = index._materialize()
-    low = -size if wraps else 0
-    if spec.numel <= _FEW:
-        listed = array.reshape(-1).tolist()
-        if min(listed) >= low and max(listed) < size:
-            return
-    elif not wraps and spec.dtype is d.int64:
-        # Seen as unsigned, a negative index is a huge one.
-        if int(array.view(np.uint64).max()) < size:
-            return
-    elif int(array.min()) >= low and int(array.max()) < size:
-        return
-    raise error(int(array[(array < low) | (array >= size)].flat[0]))
-
-
-def _out_of_bounds(dim: int, size: int) -> Callable[[int], Exception]:
-    return lambda i: RuntimeError(
-        f"index {i} is out of bounds for dimension {dim} with size {size}"
-    )
-
-
-def _tensor(name: str, label: str, position: int, value: Any) -> Tensor:
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"{name}(): argument '{label}' (position {position}) must be Tensor, not "
-            f"{type(value).__name__}"
-        )
-    return value
-
-
-def _checked(name: str, input: Tensor, dim: int, index: Any) -> int:
-    _tensor(name, "index", 2, index)
-    dim = check_dim(dim, input._spec.ndim)
-    if index._spec.dtype not in INDICES:
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
-    size = input._spec.shape[dim] if input._spec.ndim else 1
-    check_bounds(index, size, _out_of_bounds(dim, size))
-    return dim
-
-
-def _at_least_1d(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(shape) or (1,)
-
-
-def _no_larger(index: Spec, other: Spec, dim: int | None) -> bool:
-    pairs = zip(_at_least_1d(index.shape), _at_least_1d(other.shape), strict=True)
-    return all(n <= m or i == dim for i, (n, m) in enumerate(pairs))
 
 
 # ------------------------------------------------------------------- gather
@@ -105,12 +35,12 @@ def _gather_infer(input: Spec, index: Spec, dim: int) -> Inferred:
             raise RuntimeError(
                 "Index tensor must have the same number of dimensions as input tensor"
             )
-        if not _no_larger(index, input, dim):
+        if not no_larger(index, input, dim):
+            pairs = enumerate(zip(index.shape, input.shape, strict=True))
+            wrong = next(i for i, (n, m) in pairs if n > m and i != dim)
             raise RuntimeError(
-                f"Size does not match at dimension "
-                f"{next(i for i, (n, m) in enumerate(zip(index.shape, input.shape, strict=True)) if n > m and i != dim)}"
-                f" expected index {list(index.shape)} to be no larger than self "
-                f"{list(input.shape)} apart from dimension {dim}"
+                f"Size does not match at dimension {wrong} expected index {list(index.shape)} to "
+                f"be no larger than self {list(input.shape)} apart from dimension {dim}"
             )
     return Inferred((None, d.int64), ((tuple(index.shape), input.dtype),))
 
@@ -127,7 +57,7 @@ def _gather_reference(x: np.ndarray, dim: int, index: np.ndarray) -> np.ndarray:
     return np.asarray(x[_places(index, dim % x.ndim)])
 
 
-_GATHERS: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
+GATHER_CASES: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
     ((5,), 0, (3,)),
     ((3, 4), 0, (5, 4)),
     ((3, 4), 1, (2, 3)),
@@ -138,15 +68,16 @@ _GATHERS: tuple[tuple[tuple[int, ...], int, tuple[int, ...]], ...] = (
 )
 
 
-def _index_of(rng: np.random.Generator, shape: Any, dim: int, where: Any) -> np.ndarray:
+def random_index(rng: np.random.Generator, shape: Any, dim: int, where: Any) -> np.ndarray:
+    """An index of shape ``where`` along a dim of ``shape``."""
     size = shape[dim] if shape else 1
     return np.asarray(rng.integers(0, size, where))
 
 
 def _gather_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return [
-        Sample((draw(rng, shape, dtype, -5, 5), dim, _index_of(rng, shape, dim, where)))
-        for shape, dim, where in _GATHERS
+        Sample((draw(rng, shape, dtype, -5, 5), dim, random_index(rng, shape, dim, where)))
+        for shape, dim, where in GATHER_CASES
     ]
 
 
@@ -182,11 +113,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     Raises:
         RuntimeError: an index out of bounds, of another dtype, or too large.
     """
-    _tensor("gather", "input", 1, input)
-    return call(GATHER, (input, index), (_checked("gather", input, dim, index),))  # type: ignore[no-any-return]
+    need_tensor("gather", "input", 1, input)
+    return call(GATHER, (input, index), (checked_dim("gather", input, dim, index),))
 
 
-GATHER_BACKWARD = OpDef(
+GATHER_BACKWARD: OpDef = OpDef(
     "gather_backward",
     kind="index",
     inputs=("g", "index"),
@@ -205,10 +136,10 @@ GATHER_BACKWARD = OpDef(
 # --------------------------------------------------------- scatter, scatter_add
 
 
-def _scatter_infer(input: Spec, index: Spec, src: Facts, dim: int) -> Inferred:
-    if isinstance(src, Spec):
-        if src.dtype is not input.dtype:
-            raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+def scatter_infer(input: Spec, index: Spec, src: Facts, dim: int) -> Inferred:
+    """The rule of all that scatters."""
+    if isinstance(src, Spec) and src.dtype is not input.dtype:
+        raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
     if index.numel:
         many = max(index.ndim, 1)
         if many != max(input.ndim, 1):
@@ -217,9 +148,9 @@ def _scatter_infer(input: Spec, index: Spec, src: Facts, dim: int) -> Inferred:
             )
         if isinstance(src, Spec) and many != max(src.ndim, 1):
             raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
-        fits = _no_larger(index, input, dim)
+        fits = no_larger(index, input, dim)
         if isinstance(src, Spec):
-            if not fits or not _no_larger(index, src, None):
+            if not fits or not no_larger(index, src, None):
                 raise RuntimeError(
                     f"Expected index {list(index.shape)} to be no larger than self "
                     f"{list(input.shape)} apart from dimension {dim} and to be no larger size "
@@ -251,8 +182,8 @@ def _scatter_reference(
 def _scatter_samples(add: bool) -> Callable[[np.random.Generator, d.dtype], list[Sample]]:
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         found = []
-        for shape, dim, where in _GATHERS:
-            index = _index_of(rng, shape, dim, where)
+        for shape, dim, where in GATHER_CASES:
+            index = random_index(rng, shape, dim, where)
             n = shape[dim] if shape else 1
             if not add and where and where[dim] <= n:
                 # Which of two values written to one place stays is not defined.
@@ -284,32 +215,33 @@ def _source_gradient(g: Any, index: Any, specs: Any, dim: int) -> Any:
     return pad(taken, [n for a, b in reversed(list(sides)) for n in (0, b - a)])
 
 
-SCATTER = OpDef(
+SCATTER: OpDef = OpDef(
     "scatter",
     kind="index",
     inputs=("input", "index", "src"),
     attributes=("dim",),
-    infer=_scatter_infer,
+    infer=scatter_infer,
     gradient={"input": _zeroed, "src": _source_gradient},
     reference=_scatter_reference,
     samples=_scatter_samples(add=False),
     required=True,
 )
-"""``scatter(input, index, src, out, *, dim)``: ``input`` with out[index[i][j]][j] = src[i][j], dim 0.
+"""``scatter(input, index, src, out, *, dim)``: ``input`` with
+out[index[i][j]][j] = src[i][j] (for dim 0).
 
-``index`` is int64, in range; along each dim it may be smaller than ``src`` and, but for ``dim``, than
-``input``. ``src`` may be 0-d. ``input`` and ``out`` may be one array. An index named twice keeps any
-of its values.
+``index`` is int64, in range; along each dim it may be smaller than ``src`` and, but for ``dim``,
+than ``input``. ``src`` may be 0-d. ``input`` and ``out`` may be one array. An index named twice
+keeps any of its values.
 """
 
-SCATTER_ADD = OpDef(
+SCATTER_ADD: OpDef = OpDef(
     "scatter_add",
     kind="index",
     inputs=("input", "index", "src"),
     attributes=("dim",),
-    infer=_scatter_infer,
+    infer=scatter_infer,
     gradient={"input": lambda g: g, "src": _source_gradient},
-    reference=lambda *args: _scatter_reference(*args, add=True),
+    reference=functools.partial(_scatter_reference, add=True),
     samples=_scatter_samples(add=True),
     required=True,
 )
@@ -320,16 +252,16 @@ def _scatter_inputs(
     input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     src = value if src is None else src
-    dim = _checked("scatter", input, dim, index)
+    dim = checked_dim("scatter", input, dim, index)
     if not isinstance(src, Tensor):
         if isinstance(src, (float, complex)) and input._spec.dtype.category < 2:
             src = int(src.real)
         return (input, index, src), (dim,)
-    _scatter_infer(input._spec, index._spec, src._spec, dim)
+    scatter_infer(input._spec, index._spec, src._spec, dim)
     if index._spec.numel:
         for i, n in enumerate(index._spec.shape):
             if n < src._spec.shape[i]:
-                src = src.narrow(i, 0, n)  # type: ignore[attr-defined]
+                src = src.narrow(i, 0, n)
     return (input, index, src), (dim,)
 
 
@@ -350,17 +282,17 @@ def scatter(
     """
     if reduce is not None:
         return _scatter_with(input, dim, index, value if src is None else src, reduce)
-    return call(SCATTER, *_scatter_inputs(input, dim, index, src, value=value))  # type: ignore[no-any-return]
+    return call(SCATTER, *_scatter_inputs(input, dim, index, src, value=value))
 
 
 def _scatter_with(input: Tensor, dim: int, index: Tensor, src: Any, reduce: str) -> Tensor:
     if reduce not in ("add", "multiply"):
         raise RuntimeError("reduce argument must be either add or multiply.")
     if not isinstance(src, Tensor):
-        src = input.new_full(tuple(index._spec.shape), src)  # type: ignore[attr-defined]
+        src = input.new_full(tuple(index._spec.shape), src)
     if reduce == "add":
         return scatter_add(input, dim, index, src)
-    return input.scatter_reduce(dim, index, src, "prod")  # type: ignore[attr-defined, no-any-return]
+    return input.scatter_reduce(dim, index, src, "prod")
 
 
 @operator(SCATTER_ADD, out=True)
@@ -373,8 +305,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Raises:
         RuntimeError: an index out of bounds, of another dtype, or too large.
     """
-    _tensor("scatter_add", "src", 3, src)
-    return call(SCATTER_ADD, *_scatter_inputs(input, dim, index, src))  # type: ignore[no-any-return]
+    need_tensor("scatter_add", "src", 3, src)
+    return call(SCATTER_ADD, *_scatter_inputs(input, dim, index, src))
 
 
 def _install_scatter() -> None:
@@ -385,7 +317,7 @@ def _install_scatter() -> None:
         """In-place version of :func:`dovetail.scatter`."""
         if reduce is None:
             return plain(self, dim, index, src, value=value)
-        return self.copy_(scatter(self, dim, index, src, value=value, reduce=reduce))  # type: ignore[attr-defined, no-any-return]
+        return self.copy_(scatter(self, dim, index, src, value=value, reduce=reduce))
 
     Tensor.scatter_ = scatter_  # type: ignore[attr-defined]
     in_place(SCATTER_ADD, _scatter_inputs)
@@ -408,7 +340,7 @@ NONZERO = OpDef(
     kind="index",
     attributes=("count",),
     infer=lambda spec, count: Inferred((None,), (((count, spec.ndim), d.int64),)),
-    reference=lambda x: np.argwhere(x != 0).reshape(-1, x.ndim),
+    reference=lambda x: np.argwhere(x != 0),
     samples=lambda rng, dtype: [
         Sample((_half_zero(rng, shape, dtype),)) for shape in ((7,), (3, 4), (2, 3, 4), (), (0, 3))
     ],
@@ -423,163 +355,19 @@ order; the core has counted them."""
 def _count(input: Tensor) -> int:
     if state_of(input._spec.device).host_arrays:
         return int(np.count_nonzero(raw.to_host(input)))
-    flags = input if input._spec.dtype is d.bool_ else input.ne(0)  # type: ignore[attr-defined]
+    flags = input if input._spec.dtype is d.bool_ else input.ne(0)
     return int(flags.sum().item())
 
 
 @operator(NONZERO)
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
-    """The places of elements that are not zero: (count, ndim), or with ``as_tuple`` one vector per dim.
+    """The places of elements that are not zero: (count, ndim), or ``as_tuple`` one vector per dim.
 
     Waits for the device: the result's shape depends on the data.
     """
     if input._spec.device.type == "meta":
         raise NotImplementedError("nonzero: the result's shape depends on data that meta has not")
     if as_tuple:
-        places = nonzero(input if input._spec.ndim else input.reshape(1))  # type: ignore[attr-defined]
+        places = nonzero(input if input._spec.ndim else input.reshape(1))
         return places.unbind(1)
     return finish("nonzero", call(NONZERO, (input,), (_count(input),)), out)
-
-
-@publish()
-def argwhere(input: Tensor) -> Tensor:
-    """The places of elements that are not zero: (count, ndim)."""
-    return nonzero(input)  # type: ignore[no-any-return]
-
-
-_choose = FUNCTIONS["where"]
-
-
-def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """``input`` where ``condition`` holds, else ``other``; all three broadcast.
-
-    With the condition alone: as ``nonzero(condition, as_tuple=True)``.
-
-    Raises:
-        RuntimeError: the condition is not bool, or shapes that do not broadcast.
-    """
-    if input is None and other is None:
-        return nonzero(condition, as_tuple=True)
-    if input is None or other is None:
-        kinds = ", ".join(type(x).__name__ for x in (condition, input, other) if x is not None)
-        raise TypeError(
-            f"where() received an invalid combination of arguments - got ({kinds}), but expected "
-            "(condition) or (condition, input, other)"
-        )
-    return _choose(condition, input, other, out=out)
-
-
-FUNCTIONS["where"] = where
-REGISTRY["where"].function = where
-Tensor.where = lambda self, condition, other: where(condition, self, other)  # type: ignore[attr-defined]
-
-
-# -------------------------------------------------------------- masks, take
-
-
-@publish(out=True)
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where ``mask`` holds, in one dim; both broadcast.
-
-    Raises:
-        RuntimeError: the mask is not bool, or shapes that do not broadcast.
-    """
-    _tensor("masked_select", "mask", 2, mask)
-    if mask._spec.dtype is not d.bool_:
-        raise RuntimeError("masked_select: expected BoolTensor for mask")
-    shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
-    chosen = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)  # type: ignore[attr-defined]
-    flat = input.expand(shape).reshape(-1)  # type: ignore[attr-defined]
-    return call(REGISTRY["index_select"], (flat, chosen), (0,))  # type: ignore[no-any-return]
-
-
-@publish(inplace=True)
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """``input`` with the elements of ``source``, in order, where ``mask`` holds.
-
-    Raises:
-        RuntimeError: the mask is not bool, too few elements, or another dtype.
-    """
-    from dovetail.dispatch import type_name
-
-    _tensor("masked_scatter", "mask", 2, mask)
-    _tensor("masked_scatter", "source", 3, source)
-    if mask._spec.dtype is not d.bool_:
-        raise RuntimeError(
-            "masked_scatter_ only supports boolean masks, but got mask with dtype "
-            f"{type_name(mask._spec.dtype)}"
-        )
-    if input._spec.dtype is not source._spec.dtype:
-        raise RuntimeError(
-            "masked_scatter: expected self and source to have same dtypes but got"
-            f"{type_name(input._spec.dtype)} and {type_name(source._spec.dtype)}"
-        )
-    shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
-    chosen = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)  # type: ignore[attr-defined]
-    count = chosen._spec.numel
-    if source._spec.numel < count:
-        raise RuntimeError("Number of elements of source < number of ones in mask")
-    values = source.reshape(-1).narrow(0, 0, count)  # type: ignore[attr-defined]
-    flat = input.expand(shape).reshape(-1)  # type: ignore[attr-defined]
-    made = call(SCATTER, (flat, chosen, values), (0,))
-    return made.reshape(shape)  # type: ignore[no-any-return]
-
-
-@publish(out=True)
-def take(input: Tensor, index: Tensor) -> Tensor:
-    """The elements at places counted through the flattened input; negative ones from its end.
-
-    Args:
-        index: int64, any shape.
-
-    Raises:
-        IndexError: out of range.
-        RuntimeError: an index of another dtype.
-    """
-    from dovetail.dispatch import type_name
-
-    _tensor("take", "index", 2, index)
-    if index._spec.dtype is not d.int64:
-        raise RuntimeError(
-            f"take(): Expected a long tensor for index, but got {type_name(index._spec.dtype)}"
-        )
-    size = input._spec.numel
-    if not size and index._spec.numel:
-        raise IndexError("take(): tried to take from an empty tensor")
-    check_bounds(
-        index,
-        size,
-        lambda i: IndexError(
-            f"out of range: tried to access index {i} on a tensor of {size} elements."
-        ),
-        wraps=True,
-    )
-    flat = index.reshape(-1)  # type: ignore[attr-defined]
-    places = flat.remainder(size) if size else flat
-    found = call(REGISTRY["index_select"], (input.reshape(-1), places), (0,))  # type: ignore[attr-defined]
-    return found.reshape(index._spec.shape)  # type: ignore[no-any-return]
-
-
-@publish(out=True)
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """As ``gather``, with ``input`` and ``indices`` broadcast but along ``dim``.
-
-    Without ``dim`` both are flattened.
-
-    Raises:
-        RuntimeError: dims that differ in number, an index out of bounds or of another dtype.
-    """
-    _tensor("take_along_dim", "indices", 2, indices)
-    if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
-    one, two = input._spec, indices._spec
-    if one.ndim != two.ndim:
-        raise RuntimeError(
-            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
-            f"but got {one.ndim} dimensions for input, and {two.ndim} dimensions for indices"
-        )
-    dim = check_dim(dim, one.ndim)
-    before = broadcast_shapes(tuple(one.shape[:dim]), tuple(two.shape[:dim]))
-    after = broadcast_shapes(tuple(one.shape[dim + 1 :]), tuple(two.shape[dim + 1 :]))
-    wide = input.expand(*before, one.shape[dim], *after)  # type: ignore[attr-defined]
-    return gather(wide, dim, indices.expand(*before, two.shape[dim], *after))  # type: ignore[attr-defined]

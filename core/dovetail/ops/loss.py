@@ -19,7 +19,7 @@ from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
 
-__all__ = ["reduced"]
+__all__ = ["check_probabilities", "reduced"]
 
 REDUCTIONS = ("mean", "sum", "none")
 SHAPES = ((), (7,), (3, 5), (0, 3))
@@ -51,7 +51,28 @@ def _as_first(grad: Any, input: Any, *others: Any, **_: Any) -> Inferred:
     return Inferred((None,) * (2 + len(others)), ((input.shape, input.dtype),))
 
 
-def _backward(name: str, *inputs: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _backward(
+    name: str, slope: Callable[..., Any], *inputs: str, low: float = -3.0, high: float = 3.0
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The record of a gradient for the input; ``slope`` is its reference, per element."""
+
+    def reference(g: Any, *arrays: Any, reduction: str) -> Any:
+        return slope(*arrays) * g / (arrays[0].size if reduction == "mean" else 1)
+
+    def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        made = []
+        for shape in SHAPES[:-1]:
+            for reduction in REDUCTIONS:
+                grad = draw(rng, shape if reduction == "none" else (), dtype, -2, 2)
+                tensors = [draw(rng, shape, dtype, low, high) for _ in inputs]
+                made.append(Sample((grad, *tensors), {"reduction": reduction}))
+                made.append(
+                    Sample(
+                        (grad, *tensors[:2], *[None] * len(tensors[2:])), {"reduction": reduction}
+                    )
+                )
+        return made
+
     return composite(
         name,
         inputs=("grad", *inputs),
@@ -60,6 +81,9 @@ def _backward(name: str, *inputs: str) -> Callable[[Callable[..., Any]], Callabl
         compute=d.float32,
         method=False,
         public=False,
+        reference=reference,
+        samples=samples,
+        tolerance=Tolerance(32),
     )
 
 
@@ -112,7 +136,7 @@ def _loss(
 # regression
 
 
-@_backward("mse_loss_backward", "input", "target")
+@_backward("mse_loss_backward", lambda x, t: 2 * (x - t), "input", "target")
 def mse_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str) -> Any:
     """The gradient of ``mse_loss`` for its input."""
     return (input - target) * (_share(grad, input, reduction) * 2)
@@ -190,7 +214,20 @@ def _weighted(loss: Any, weight: Any) -> Any:
     return loss if weight is None else loss * weight
 
 
-@_backward("binary_cross_entropy_backward", "input", "target", "weight")
+def _times(slope: Callable[..., Any]) -> Callable[..., Any]:
+    """A reference that takes a weight (or None) after the input and the target."""
+    return lambda x, t, weight, *rest: slope(x, t, *rest) * (1 if weight is None else weight)
+
+
+@_backward(
+    "binary_cross_entropy_backward",
+    _times(lambda x, t: (1 - t) / (1 - x) - t / x),
+    "input",
+    "target",
+    "weight",
+    low=0.1,
+    high=0.9,
+)
 def binary_cross_entropy_backward(
     grad: Any, input: Any, target: Any, weight: Any, *, reduction: str
 ) -> Any:
@@ -259,7 +296,20 @@ def check_probabilities(input: Any) -> None:
         )
 
 
-@_backward("binary_cross_entropy_with_logits_backward", "input", "target", "weight", "pos_weight")
+def _logits_slope(x: Any, t: Any, positive: Any) -> Any:
+    sigmoid = 1 / (1 + np.exp(-x))
+    return (1 - t) * sigmoid - t * (1 - sigmoid) * (1 if positive is None else positive)
+
+
+@_backward(
+    "binary_cross_entropy_with_logits_backward",
+    _times(_logits_slope),
+    "input",
+    "target",
+    "weight",
+    "pos_weight",
+    low=0.1,
+)
 def binary_cross_entropy_with_logits_backward(
     grad: Any, input: Any, target: Any, weight: Any, pos_weight: Any, *, reduction: str
 ) -> Any:

@@ -83,8 +83,9 @@ def _reference(x: np.ndarray, pad: Sequence[int], mode: str = "constant", value:
     ]
     grow = [(0, 0)] * (x.ndim - len(sides)) + [(max(a, 0), max(b, 0)) for a, b in sides]
     names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-    extra = {"constant_values": value or 0} if mode == "constant" else {}
-    return np.pad(x[tuple(cut)], grow, names[mode], **extra)  # type: ignore[call-overload]
+    extra: dict[str, Any] = {"constant_values": value or 0} if mode == "constant" else {}
+    function: Any = np.pad
+    return function(x[tuple(cut)], grow, names[mode], **extra)
 
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
@@ -142,7 +143,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
         )
     sides = tuple(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
     if mode == "constant":
-        return call(PAD, (input,), (sides, 0 if value is None else value))  # type: ignore[no-any-return]
+        return call(PAD, (input,), (sides, 0 if value is None else value))
     if value not in (None, 0):
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in _PLACES:
@@ -159,7 +160,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
         if before or after:
             places = _PLACES[mode](input, dim, before, after)
             index = raw.from_host(places, d.int64, state_of(input._spec.device))
-            input = input.index_select(dim, index)  # type: ignore[attr-defined]
+            input = input.index_select(dim, index)
     return input
 
 

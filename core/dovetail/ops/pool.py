@@ -286,6 +286,25 @@ def _averages(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return made
 
 
+def _spread_reference(g: Any, *, input_shape: Sizes, **options: Any) -> Any:
+    """Column by column of the map that ``avg_pool`` is."""
+    size, places = math.prod(input_shape[2:]), math.prod(g.shape[2:])
+    unit = np.eye(size).reshape(size, 1, *input_shape[2:])
+    columns = _avg_pool_reference(unit, **options).reshape(size, places)
+    return (g.reshape(-1, places) @ columns.T).reshape(input_shape)
+
+
+def _spread_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for x, options in ((sample.args[0], sample.kwargs) for sample in _averages(rng, dtype)):
+        ones = (1,) * len(options["kernel_size"])
+        geometry = [options[name] for name in ("kernel_size", "stride", "padding")]
+        places = pooled_places(x.shape[2:], *geometry, ones, options["ceil_mode"])
+        g = draw(rng, (*x.shape[:2], *places), dtype, -2, 2)
+        made.append(Sample((g,), {"input_shape": x.shape, **options}))
+    return made
+
+
 def _average_again(
     g: Any,
     kernel_size: Sizes,
@@ -334,6 +353,9 @@ def _spread_back(
     infer=_as_shape,
     gradient={"grad": _average_again},
     compute=d.float32,
+    reference=_spread_reference,
+    samples=_spread_samples,
+    tolerance=Tolerance(16),
 )
 def avg_pool_grad(
     grad: Any,

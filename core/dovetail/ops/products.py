@@ -1,4 +1,4 @@
-"""Products made of other operators: outer, inner, tensordot, addmv, addbmm, addr, kron, cross, bilinear."""
+"""Products made of other operators: outer, inner, tensordot, addmv, addbmm, addr, kron, cross."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.ops.contract import (
-    _affine,
-    _factors,
-    _rows,
-    _tensors,
-    addmm,
-    linear,
-    matmul,
-    mm,
-    mv_many,
-)
+from dovetail.ops.affine import addmm, affine, factors, linear
+from dovetail.ops.contract import matmul, mm, mv_many
 from dovetail.ops.expose import publish
+from dovetail.ops.operands import as_rows, need_tensors
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
@@ -36,7 +28,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     for label, x in (("self", input), ("vec2", vec2)):
         if x._spec.ndim != 1:
             raise RuntimeError(f"outer: Expected 1-D argument {label}, but got {x._spec.ndim}-D")
-    return input.unsqueeze(1) * vec2  # type: ignore[attr-defined, no-any-return]
+    return input.unsqueeze(1) * vec2
 
 
 @publish(out=True)
@@ -48,7 +40,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     """
     a, b = input._spec, other._spec
     if not a.ndim or not b.ndim:
-        return input * other  # type: ignore[operator, no-any-return]
+        return input * other
     if a.shape[-1] != b.shape[-1]:
         raise RuntimeError(
             "inner() the last dimension must match on both input tensors but got shapes "
@@ -56,8 +48,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
         )
     if a.ndim == b.ndim == 1:
         return matmul(input, other)
-    made = linear(_rows(input), _rows(other))
-    return made.reshape(*a.shape[:-1], *b.shape[:-1])  # type: ignore[attr-defined, no-any-return]
+    made = linear(as_rows(input), as_rows(other))
+    return made.reshape(*a.shape[:-1], *b.shape[:-1])
 
 
 @publish(inplace=True, out=True)
@@ -67,7 +59,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     Raises:
         RuntimeError: sizes or dtypes that do not fit.
     """
-    _tensors("addmv", input=input, mat=mat, vec=vec)
+    need_tensors("addmv", input=input, mat=mat, vec=vec)
     if mat._spec.ndim != 2 or vec._spec.ndim != 1 or input._spec.ndim > 1:
         raise RuntimeError(
             f"vector + matrix @ vector expected, got {input._spec.ndim}, {mat._spec.ndim}, "
@@ -79,8 +71,8 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
             f"size mismatch, got input ({input._spec.numel}), mat ({m}x{k}), "
             f"vec ({vec._spec.shape[0]})"
         )
-    beta, alpha = _factors(input, beta, alpha)
-    return _affine(input, mv_many(mat, vec), beta, alpha)  # type: ignore[no-any-return]
+    beta, alpha = factors(input, beta, alpha)
+    return affine(input, mv_many(mat, vec), beta, alpha)
 
 
 @publish(inplace=True, out=True)
@@ -101,8 +93,8 @@ def addbmm(
         raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {b} and {b2}")
     if m != m2:
         raise RuntimeError(f"Incompatible matrix sizes for bmm ({n}x{m} and {m2}x{p})")
-    left = batch1.transpose(0, 1).reshape(n, b * m)  # type: ignore[attr-defined]
-    right = batch2.reshape(b * m, p)  # type: ignore[attr-defined]
+    left = batch1.transpose(0, 1).reshape(n, b * m)
+    right = batch2.reshape(b * m, p)
     return addmm(input, left, right, beta=beta, alpha=alpha)
 
 
@@ -116,8 +108,8 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     for label, x in (("vec1", vec1), ("vec2", vec2)):
         if x._spec.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {label}, but got {x._spec.ndim}-D")
-    beta, alpha = _factors(input, beta, alpha)
-    return _affine(input, outer(vec1, vec2), beta, alpha)  # type: ignore[no-any-return]
+    beta, alpha = factors(input, beta, alpha)
+    return affine(input, outer(vec1, vec2), beta, alpha)
 
 
 @publish(method=False, out=True)
@@ -131,7 +123,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         RuntimeError: dims that do not match.
     """
     if isinstance(dims, Tensor):
-        dims = dims.tolist()  # type: ignore[attr-defined]
+        dims = dims.tolist()
     if hasattr(dims, "__index__"):
         count = dims.__index__()
         if count < 0:
@@ -149,9 +141,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     for i, j in zip(one, two, strict=True):
         n, m = a._spec.shape[i], b._spec.shape[j]
         if n == 1 and m != 1:
-            b = b.sum(j, keepdim=True)  # type: ignore[attr-defined]
+            b = b.sum(j, keepdim=True)
         elif m == 1 and n != 1:
-            a = a.sum(i, keepdim=True)  # type: ignore[attr-defined]
+            a = a.sum(i, keepdim=True)
         elif n != m:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {n} in dim {i} and "
@@ -161,9 +153,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     rows = [a._spec.shape[i] for i in keep[0]]
     columns = [b._spec.shape[i] for i in keep[1]]
     depth = math.prod(a._spec.shape[i] for i in one)
-    left = a.permute(*keep[0], *one).reshape(math.prod(rows), depth)  # type: ignore[attr-defined]
-    right = b.permute(*two, *keep[1]).reshape(depth, math.prod(columns))  # type: ignore[attr-defined]
-    return mm(left, right).reshape(*rows, *columns)  # type: ignore[attr-defined, no-any-return]
+    left = a.permute(*keep[0], *one).reshape(math.prod(rows), depth)
+    right = b.permute(*two, *keep[1]).reshape(depth, math.prod(columns))
+    return mm(left, right).reshape(*rows, *columns)
 
 
 @publish(method=False)
@@ -196,11 +188,11 @@ def chain_matmul(*matrices: Any, out: Tensor | None = None) -> Tensor:
 
     def product(i: int, j: int) -> Tensor:
         if i == j:
-            return matrices[i]  # type: ignore[no-any-return]
+            return matrices[i]
         k = cost[i, j][1]
         return mm(product(i, k), product(k + 1, j))
 
-    return finish("chain_matmul", product(0, count - 1), out)  # type: ignore[no-any-return]
+    return finish("chain_matmul", product(0, count - 1), out)
 
 
 @publish(out=True)
@@ -209,9 +201,9 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     ndim = max(input._spec.ndim, other._spec.ndim)
     a = (1,) * (ndim - input._spec.ndim) + tuple(input._spec.shape)
     b = (1,) * (ndim - other._spec.ndim) + tuple(other._spec.shape)
-    left = input.reshape([m for n in a for m in (n, 1)])  # type: ignore[attr-defined]
-    right = other.reshape([m for n in b for m in (1, n)])  # type: ignore[attr-defined]
-    return (left * right).reshape([n * m for n, m in zip(a, b, strict=True)])  # type: ignore[no-any-return]
+    left = input.reshape([m for n in a for m in (n, 1)])
+    right = other.reshape([m for n in b for m in (1, n)])
+    return (left * right).reshape([n * m for n, m in zip(a, b, strict=True)])
 
 
 @publish(out=True)
@@ -235,9 +227,9 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
             f"linalg.cross: inputs dimension {dim} must have length 3. Got "
             f"{sizes[0]} and {sizes[1]}"
         )
-    one = [input.roll(-i, dim) for i in (1, 2)]  # type: ignore[attr-defined]
-    two = [other.roll(-i, dim) for i in (1, 2)]  # type: ignore[attr-defined]
-    return one[0] * two[1] - one[1] * two[0]  # type: ignore[no-any-return]
+    one = [input.roll(-i, dim) for i in (1, 2)]
+    two = [other.roll(-i, dim) for i in (1, 2)]
+    return one[0] * two[1] - one[1] * two[0]
 
 
 @publish(method=False)
@@ -259,6 +251,6 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"{tuple(one)}, {tuple(two)} and {tuple(third)}"
         )
     # (out, N, in2), then a weighted sum over in2.
-    product = (matmul(_rows(input1), weight) * _rows(input2)).sum(-1).t()  # type: ignore[attr-defined, operator]
+    product = (matmul(as_rows(input1), weight) * as_rows(input2)).sum(-1).t()
     product = product.reshape(*one[:-1], third[0])
-    return product if bias is None else product + bias  # type: ignore[no-any-return]
+    return product if bias is None else product + bias

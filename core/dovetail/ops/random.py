@@ -14,7 +14,8 @@ from dovetail.autograd.grad_mode import no_grad
 from dovetail.device import resolve
 from dovetail.dispatch import type_name
 from dovetail.errors import Unsupported
-from dovetail.factories import _deliver, _finish, _place, _shape
+from dovetail.factory_arguments import deliver, place, shape_of
+from dovetail.factory_arguments import finish as finish_factory
 from dovetail.generator import Generator
 from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
 from dovetail.ops.draws import (
@@ -29,7 +30,15 @@ from dovetail.ops.families import broadcast_shapes
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__: list[str] = []
+__all__ = [
+    "check_chance",
+    "check_range",
+    "check_std",
+    "chosen",
+    "exponential",
+    "floating_only",
+    "in_format",
+]
 
 
 def floating_only(name: str, kind: d.dtype) -> None:
@@ -92,14 +101,12 @@ def _rand(
     Raises:
         RuntimeError: the dtype is not a floating-point or complex one.
     """
-    if out is not None and dtype is None:
-        dtype = out._spec.dtype
-    kind, place = _place(dtype, device if out is None else out._spec.device)
+    kind, where = place(dtype, device, out)
     floating_only("check_uniform_bounds", kind)
     made = in_format(
-        draw_uniform(spec_of(_shape(sizes, size), kind, place), generator), memory_format
+        draw_uniform(spec_of(shape_of(sizes, size), kind, where), generator), memory_format
     )
-    return _finish(_deliver(made, out), requires_grad)
+    return finish_factory(deliver(made, out), requires_grad)
 
 
 def _randn(
@@ -119,14 +126,12 @@ def _randn(
     Raises:
         RuntimeError: the dtype is not a floating-point or complex one.
     """
-    if out is not None and dtype is None:
-        dtype = out._spec.dtype
-    kind, place = _place(dtype, device if out is None else out._spec.device)
+    kind, where = place(dtype, device, out)
     floating_only("normal_kernel_cpu", kind)
     made = in_format(
-        draw_normal(spec_of(_shape(sizes, size), kind, place), generator), memory_format
+        draw_normal(spec_of(shape_of(sizes, size), kind, where), generator), memory_format
     )
-    return _finish(_deliver(made, out), requires_grad)
+    return finish_factory(deliver(made, out), requires_grad)
 
 
 def _integers_as(spec: Spec, low: int, high: int, generator: Any) -> Tensor:
@@ -175,10 +180,10 @@ def _randint(
     if rest:
         raise TypeError("randint(): expected (low=0, high, size), got more numbers")
     first, last = _whole("randint", 0 if low is None else low), _whole("randint", high)
-    kind, place = _place(dtype or (d.int64 if out is None else out._spec.dtype), device)
+    kind, where = place(dtype or (d.int64 if out is None else None), device, out)
     check_range(first, last, kind)
-    made = _integers_as(spec_of(_shape((tuple(size),)), kind, place), first, last, generator)
-    return _finish(_deliver(made, out), requires_grad)
+    made = _integers_as(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
+    return finish_factory(deliver(made, out), requires_grad)
 
 
 def _randperm(
@@ -197,20 +202,20 @@ def _randperm(
     Raises:
         RuntimeError: n is negative, or the dtype cannot hold n - 1.
     """
-    (n,) = _shape((n,))
-    kind, place = _place(dtype or d.int64, device)
+    (n,) = shape_of((n,))
+    kind, where = place(dtype, device, out)
     if kind.category < 2 and n and n - 1 > (1 if kind is d.bool_ else d.iinfo(kind).max):
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
-    made = draw_permutation(n, place, generator)
+    made = draw_permutation(n, where, generator)
     if kind is not d.int64:
         made = raw.cast(made, made._spec.to(dtype=kind))
-    return _finish(_deliver(made, out), requires_grad)
+    return finish_factory(deliver(made, out), requires_grad)
 
 
 def _spec_like(input: Tensor, dtype: d.dtype | None, device: Any) -> Spec:
     spec = input._spec
-    place = spec.device if device is None else resolve(device)
-    return spec_of(tuple(spec.shape), dtype or spec.dtype, place)
+    where = spec.device if device is None else resolve(device)
+    return spec_of(tuple(spec.shape), dtype or spec.dtype, where)
 
 
 def _like(name: str, draw: Any, label: str, what: str) -> Any:
@@ -227,7 +232,9 @@ def _like(name: str, draw: Any, label: str, what: str) -> Any:
     ) -> Tensor:
         spec = _spec_like(input, dtype, device)
         floating_only(label, spec.dtype)
-        return _finish(_formatted_like(draw(spec, generator), input, memory_format), requires_grad)
+        return finish_factory(
+            _formatted_like(draw(spec, generator), input, memory_format), requires_grad
+        )
 
     function.__doc__ = f"{what}, with the shape, dtype and device of ``input``."
     return function
@@ -235,8 +242,7 @@ def _like(name: str, draw: Any, label: str, what: str) -> Any:
 
 def _formatted_like(made: Tensor, input: Tensor, form: Any) -> Tensor:
     """``made`` in a format; ``preserve_format`` is the input's."""
-    kind, place = made._spec.dtype, made._spec.device
-    spec = target_spec(input._spec, form, kind, place)
+    spec = target_spec(input._spec, form, made._spec.dtype, made._spec.device)
     return made if spec is made._spec else raw.cast(made, spec)
 
 
@@ -261,7 +267,7 @@ def _randint_like(
     spec = _spec_like(input, dtype, device)
     check_range(first, last, spec.dtype)
     made = _formatted_like(_integers_as(spec, first, last, generator), input, memory_format)
-    return _finish(made, requires_grad)
+    return finish_factory(made, requires_grad)
 
 
 def _normal(
@@ -290,20 +296,20 @@ def _normal(
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if not isinstance(std, Tensor):
         check_std(std)
-    elif std._spec.device.type != "meta" and bool(std.lt(0).any()):  # type: ignore[attr-defined]
+    elif std._spec.device.type != "meta" and bool(std.lt(0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     if tensors:
         shape = broadcast_shapes(*[tuple(x._spec.shape) for x in tensors])
-        kind, place = tensors[0]._spec.dtype, tensors[0]._spec.device
+        kind, where = tensors[0]._spec.dtype, tensors[0]._spec.device
     elif size is None:
         raise TypeError("normal(): expected a tensor mean or std, or size=, got two numbers alone")
     else:
-        shape = _shape((tuple(size),))
-        kind, place = _place(dtype, device)
+        shape = shape_of((tuple(size),))
+        kind, where = place(dtype, device)
     floating_only("normal_kernel_cpu", kind)
     with no_grad():
-        made = draw_normal(spec_of(shape, kind, place), generator) * std + mean
-    return _finish(_deliver(made, out), requires_grad)
+        made = draw_normal(spec_of(shape, kind, where), generator) * std + mean
+    return finish_factory(deliver(made, out), requires_grad)
 
 
 def check_std(std: Any) -> None:
@@ -325,13 +331,14 @@ def chosen(spec: Spec, p: Any, generator: Any) -> Tensor:
         return draw_noise(spec, p, 1, generator)
     floating_only("bernoulli_tensor_cpu_p_", p._spec.dtype)
     with no_grad():
-        if p._spec.device.type != "meta" and not bool((p.ge(0) & p.le(1)).all()):  # type: ignore[attr-defined]
+        if p._spec.device.type != "meta" and not bool((p.ge(0) & p.le(1)).all()):
             raise RuntimeError(
                 "Expected p_in >= 0 && p_in <= 1 to be true, but got false. (bernoulli: every "
                 "element of p must be a probability)"
             )
-        place = spec_of(tuple(spec.shape), d.float32, spec.device)
-        return draw_uniform(place, generator).lt(p).to(spec.dtype)  # type: ignore[attr-defined, no-any-return]
+        u: Any = draw_uniform(spec_of(tuple(spec.shape), d.float32, spec.device), generator)
+        result: Tensor = u.lt(p).to(spec.dtype)
+        return result
 
 
 def _bernoulli(
@@ -378,7 +385,8 @@ def _multinomial(
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not spec.dtype.is_floating_point:
         raise RuntimeError(
-            f"multinomial only supports floating-point dtypes for input, got: {type_name(spec.dtype)}"
+            "multinomial only supports floating-point dtypes for input, got: "
+            f"{type_name(spec.dtype)}"
         )
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
@@ -387,8 +395,8 @@ def _multinomial(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
     with no_grad():
-        weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)  # type: ignore[attr-defined]
-        if not spec.device.type == "meta":
+        weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)
+        if spec.device.type != "meta":
             if not bool((weights.ge(0) & weights.lt(float("inf"))).all()):
                 raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
             if bool(weights.sum(-1).eq(0).any()):
@@ -424,7 +432,7 @@ def _with_replacement(weights: Any, count: int, generator: Any) -> Tensor:
 
 def exponential(u: Tensor) -> Any:
     """Exponential numbers of rate 1 from uniform ones, never 0: ``max(-log(1 - u), eps / 2)``."""
-    return -(-u).log1p().clamp_max(-d.finfo(u._spec.dtype).eps / 2)  # type: ignore[attr-defined]
+    return -(-u).log1p().clamp_max(-d.finfo(u._spec.dtype).eps / 2)
 
 
 for _name, _function in (

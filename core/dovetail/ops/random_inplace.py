@@ -1,4 +1,4 @@
-"""Filling a tensor with random numbers: uniform_ normal_ bernoulli_ random_ exponential_ and others.
+"""Filling a tensor with random numbers: uniform_ normal_ bernoulli_ random_ and others.
 
 Meanings and checks are PyTorch's. The result has no history: what was there before does not matter.
 """
@@ -30,7 +30,16 @@ from dovetail.ops.random import (
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
-__all__: list[str] = []
+__all__ = [
+    "bernoulli_",
+    "cauchy_",
+    "exponential_",
+    "geometric_",
+    "log_normal_",
+    "normal_",
+    "random_",
+    "uniform_",
+]
 
 
 def _write(self: Tensor, label: str, make: Callable[[Spec], Tensor]) -> Tensor:
@@ -73,7 +82,7 @@ def uniform_(
             return draw_uniform(spec, generator) * (to - from_) + complex(from_, from_)
         value = draw_uniform(_computed(spec), generator) * (to - from_) + from_
         if from_ < to:  # rounding may reach the end of the range
-            value = value.to(spec.dtype).clamp_max(_below(to, spec.dtype))  # type: ignore[attr-defined]
+            value = value.to(spec.dtype).clamp_max(_below(to, spec.dtype))
         return value
 
     return _write(self, "uniform_", make)
@@ -193,7 +202,7 @@ def log_normal_(
     return _write(
         self,
         "log_normal_",
-        lambda spec: (draw_normal(_computed(spec), generator) * std + mean).exp(),  # type: ignore[attr-defined]
+        lambda spec: (draw_normal(_computed(spec), generator) * std + mean).exp(),
     )
 
 
@@ -207,7 +216,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
 
     def make(spec: Spec) -> Any:
-        tries: Any = (-draw_uniform(_computed(spec), generator)).log1p() / math.log1p(-p)  # type: ignore[attr-defined]
+        tries: Any = (-draw_uniform(_computed(spec), generator)).log1p() / math.log1p(-p)
         return tries.ceil().clamp_min(1)
 
     return _write(self, "geometric_", make)

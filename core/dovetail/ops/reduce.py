@@ -1,259 +1,41 @@
-"""Reductions: the primitives sum prod amax amin argmax argmin, and max, min, any, all on top.
+"""Reductions: the primitives sum prod amax amin argmax argmin; any, all, count_nonzero on top.
 
-A reduction's ``dim`` is, in its record, a sorted tuple of dims counted from the front; it names every
-dim where the whole tensor is reduced. Sums and products are accumulated in the dtype of the result
-(float32 for float16 and bfloat16); where the input's dtype is not promoted to it without loss, the
-core casts first.
+Sums and products are accumulated in the dtype of the result (float32 for float16 and bfloat16);
+where the input's dtype is not promoted to it without loss, the core casts first.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import observe, return_types
-from dovetail.dispatch import call, type_name
-from dovetail.errors import Unsupported
-from dovetail.ops.expose import FUNCTIONS, attach, finish
+from dovetail.ops.expose import attach
 from dovetail.ops.families import composite, draw
-from dovetail.ops.schema import REGISTRY, ErrorInput, Inferred, OpDef, Sample
-from dovetail.ops.views import apply_view, register_view
+from dovetail.ops.reducing import (
+    REAL,
+    accept_numpy_names,
+    by_numpy,
+    dims_of,
+    kept_shape,
+    not_empty,
+    one_dim,
+    one_input,
+    reduced_shape,
+    restored,
+    samples,
+    spec_of_input,
+    spread,
+    summing_function,
+)
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.promotion import promote_types
 from dovetail.spec import Spec
-from dovetail.tensor import Tensor, check_dim
+from dovetail.tensor import Tensor
 
-__all__ = [
-    "accept_numpy_names",
-    "by_numpy",
-    "dims_of",
-    "kept_shape",
-    "not_empty",
-    "numpy_names",
-    "one_dim",
-    "one_input",
-    "picked_infer",
-    "real_float_only",
-    "reduced_shape",
-    "remember",
-    "restored",
-    "samples",
-    "scattered",
-    "spec_of_input",
-    "spread",
-    "summing_function",
-    "whole_gradient",
-]
-
-REAL = (d.bool_, *d.INTEGRAL, *d.FLOATING)
-active = observe.active
-
-
-# dims and shapes
-
-
-def dims_of(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
-    """``dim`` as a record has it: sorted, from the front; all dims where it is None or empty.
-
-    Raises:
-        IndexError: a dim is out of range.
-        RuntimeError: a dim comes twice.
-        TypeError: not an integer or a sequence of them.
-    """
-    if dim is None:
-        return tuple(range(ndim))
-    if dim.__class__ is int:
-        found = check_dim(dim, ndim)
-        return (found,) if ndim else ()
-    try:
-        many = (
-            (dim.__index__(),) if hasattr(dim, "__index__") else tuple(n.__index__() for n in dim)
-        )
-    except (TypeError, AttributeError):
-        raise TypeError(
-            f"{name}(): argument 'dim' must be tuple of ints, not {type(dim).__name__}"
-        ) from None
-    dims = sorted(check_dim(n, ndim) for n in many)
-    twice = [n for n in set(dims) if dims.count(n) > 1]
-    if twice:
-        raise RuntimeError(f"dim {min(twice)} appears multiple times in the list of dims")
-    return tuple(dims if ndim else ()) if many else tuple(range(ndim))
-
-
-def one_dim(name: str, dim: Any, ndim: int) -> int:
-    """A single dim, from the front (0 for a 0-d tensor).
-
-    Raises:
-        IndexError: out of range.
-        TypeError: not an integer.
-    """
-    if not hasattr(dim, "__index__"):
-        raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
-    return check_dim(dim.__index__(), ndim)
-
-
-def reduced_shape(spec: Spec, dim: tuple[int, ...], keepdim: bool) -> tuple[int, ...]:
-    """The shape of a reduction's result."""
-    if keepdim:
-        return kept_shape(spec.shape, dim)
-    return tuple(n for i, n in enumerate(spec.shape) if i not in dim)
-
-
-def kept_shape(shape: tuple[int, ...], dim: tuple[int, ...]) -> tuple[int, ...]:
-    """``shape`` with 1 in place of the reduced dims."""
-    return tuple(1 if i in dim else n for i, n in enumerate(shape))
-
-
-def not_empty(name: str, spec: Spec, dim: tuple[int, ...], whole: bool) -> None:
-    """Raise PyTorch's errors for reductions that have no value for no elements.
-
-    Args:
-        whole: ``dim`` was left out.
-    """
-    if spec.numel:
-        return
-    if whole:
-        error = IndexError if name.startswith("arg") else RuntimeError
-        raise error(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
-            "reduction dim with the 'dim' argument."
-        )
-    for n in dim:
-        if not spec.shape[n]:
-            raise IndexError(f"{name}(): Expected reduction dim {n} to have non-zero size.")
-
-
-def restored(x: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    """A reduction's result (or gradient) with its reduced dims back as dims of size 1."""
-    shape = specs[0].shape
-    if keepdim or not dim or len(dim) == len(shape) == 1:
-        return x
-    return x.reshape(kept_shape(shape, dim))
-
-
-_EXPAND = register_view("expand")
-
-
-def spread(g: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
-    """The gradient of a sum: ``g`` at every element that was added."""
-    if g._spec.ndim:
-        g = restored(g, specs, dim, keepdim)
-    return apply_view(_EXPAND, g, (tuple(specs[0].shape),))
-
-
-_NUMPY_NAMES = (("axis", "dim"), ("keepdims", "keepdim"))
-
-
-def _our_names(kwargs: dict[str, Any]) -> dict[str, Any]:
-    for theirs, ours in _NUMPY_NAMES:
-        if theirs in kwargs:
-            kwargs[ours] = kwargs.pop(theirs)
-    return kwargs
-
-
-def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Accept ``axis`` for ``dim`` and ``keepdims`` for ``keepdim``, as PyTorch does."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **(_our_names(kwargs) if kwargs else kwargs))
-
-    return wrapped
-
-
-def one_input(
-    op: OpDef, made: Callable[..., Any] | None = None
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Turn ``prepare(input, …) -> (input, attributes)`` into a function with ``out=``.
-
-    Calls without keywords find their plan by the spec and the arguments as they are.
-
-    Args:
-        made: what the tuple of several outputs becomes.
-    """
-
-    def decorate(prepare: Callable[..., tuple[Any, tuple[Any, ...]]]) -> Callable[..., Any]:
-        get, name = op.plans.get, op.name.removesuffix("_dim")
-
-        @functools.wraps(prepare)
-        def function(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-            if out is None and not kwargs and not active:
-                try:
-                    run = get((input._spec, *args))
-                except (AttributeError, TypeError):
-                    run = None
-                if run is not None:
-                    result = run(input)
-                    return result if made is None else made(result)
-            spec_of_input(name, input)
-            source, attributes = prepare(input, *args, **_our_names(kwargs))
-            result = call(op, (source,), attributes)
-            if not kwargs and source is input:
-                remember(op, (input._spec, *args), (input._spec, attributes))
-            return finish(name, result if made is None else made(result), out)
-
-        return function
-
-    return decorate
-
-
-def accept_numpy_names(*names: str) -> None:
-    """Let operators that a decorator has published take NumPy's argument names too."""
-    for name in names:
-        op = REGISTRY[name]
-        assert op.function is not None
-        attach(op, numpy_names(op.function), out=name not in _WITHOUT_OUT)
-
-
-_WITHOUT_OUT = frozenset({"count_nonzero"})
-
-# samples
-
-_LAYOUTS: tuple[tuple[tuple[int, ...], Any, bool], ...] = (
-    ((5,), None, False),
-    ((3, 4), 0, False),
-    ((3, 4), -1, True),
-    ((2, 3, 4), (0, 2), False),
-    ((2, 3, 4), (1,), True),
-    ((), None, False),
-    ((3, 0, 2), 0, False),
-)
-
-
-def samples(low: float, high: float, tuples: bool = True, distinct: bool = False) -> Any:
-    """Shapes, dims and keepdim; ``distinct``: no two values are equal."""
-
-    def make(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-        found = []
-        for shape, dim, keepdim in _LAYOUTS:
-            if isinstance(dim, tuple) and not tuples:
-                continue
-            values = draw(rng, shape, dtype, low, high)
-            if distinct and dtype.category >= 2:
-                order = rng.permutation(values.size).reshape(shape)
-                values = np.asarray(low + (high - low) * order / max(values.size, 1))
-                values = values.astype(dtype.numpy)
-            found.append(Sample((values,) if dim is None else (values, dim, keepdim)))
-        return found
-
-    return make
-
-
-def by_numpy(function: Callable[..., Any], whole: type | None = None) -> Callable[..., Any]:
-    """A reference from a NumPy reduction; ``whole``: the dtype of sums of integers."""
-
-    def reference(x: np.ndarray, dim: Any = None, keepdim: bool = False, **_: Any) -> Any:
-        if isinstance(dim, list):
-            dim = tuple(dim)
-        axis = None if not x.ndim else dim
-        options = {"dtype": whole} if whole is not None and x.dtype.kind in "biu" else {}
-        return function(x, axis=axis, keepdims=keepdim and x.ndim > 0, **options)
-
-    return reference
-
+__all__ = ["AMAX", "AMIN", "ARGMAX", "ARGMIN", "PROD", "SUM"]
 
 # sum, prod
 
@@ -319,60 +101,6 @@ PROD = OpDef(
 """``prod(input, out, *, dim, keepdim, dtype)``: one dim, or all of them."""
 
 
-def summing_function(
-    op: OpDef, prepare: Callable[[Tensor, Any], tuple[Tensor, tuple[Any, ...]]], doc: str
-) -> Callable[..., Any]:
-    """The function of ``sum`` or ``mean``: calls without options find their plan by spec and dim.
-
-    Args:
-        prepare: from input and dtype to the input and the attributes after dim and keepdim.
-    """
-    name = op.name
-    get = op.plans.get
-
-    def function(
-        input: Tensor,
-        dim: Any = None,
-        keepdim: bool = False,
-        *,
-        dtype: d.dtype | None = None,
-        out: Tensor | None = None,
-        axis: Any = None,
-        keepdims: bool | None = None,
-    ) -> Tensor:
-        plain = dtype is None and out is None and not (keepdim or keepdims) and axis is None
-        if plain and not active:
-            try:
-                run = get(input._spec if dim is None else (input._spec, dim))
-            except (AttributeError, TypeError):
-                run = None
-            if run is not None:
-                return run(input)  # type: ignore[no-any-return]
-        spec_of_input(name, input)
-        dim = axis if dim is None else dim
-        source, rest = prepare(input, dtype)
-        spec = source._spec
-        attributes = (dims_of(name, dim, spec.ndim), bool(keepdim or keepdims), *rest)
-        result = call(op, (source,), attributes)
-        if plain:
-            remember(op, spec if dim is None else (spec, dim), (spec, attributes))
-        return finish(name, result, out)  # type: ignore[no-any-return]
-
-    function.__doc__ = doc
-    return function
-
-
-def remember(op: OpDef, short: Any, full: Any) -> None:
-    """Let a call without options find its plan by a shorter key."""
-    run = op.plans.get(full)
-    if run is None:
-        return
-    try:
-        op.plans[short] = run
-    except TypeError:  # a list of dims
-        return
-
-
 attach(
     SUM,
     summing_function(
@@ -391,15 +119,6 @@ attach(
     """,
     ),
 )
-
-
-def spec_of_input(name: str, input: Any) -> Spec:
-    try:
-        return input._spec  # type: ignore[no-any-return]
-    except AttributeError:
-        raise TypeError(
-            f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
-        ) from None
 
 
 @one_input(PROD)
@@ -523,163 +242,6 @@ ARGMIN = _arg("argmin", np.argmin, "The index of the smallest element" + _DOC)
 """``argmin(input, out, *, dim, keepdim)``: ``dim`` has one dim, or all (row-major count)."""
 
 
-# max and min, in their three forms
-
-
-def whole_gradient(g: Any, input: Any, out: Any) -> Any:
-    """Shared evenly among equal elements, or among the NaN where the result is one."""
-    ties = (input.eq(out) | (input.ne(input) & out.ne(out))).to(g.dtype)
-    return g * ties / ties.sum()
-
-
-def scattered(g: Any, index: Any, specs: Any, dim: int, keepdim: bool) -> Any:
-    """Zeros of the input's shape with ``g`` where ``index`` points to along ``dim``."""
-    spec = specs[0]
-    if not spec.ndim:
-        return g
-    if not keepdim:
-        g, index = g.unsqueeze(dim), index.unsqueeze(dim)
-    return g.new_zeros(tuple(spec.shape)).scatter(dim, index, g)
-
-
-def picked_infer(spec: Spec, dim: int, keepdim: bool) -> Inferred:
-    """Values and indices of one element along ``dim``."""
-    shape = reduced_shape(spec, (dim,), keepdim)
-    return Inferred((None,), ((shape, spec.dtype), (shape, d.int64)))
-
-
-def _picked(find: OpDef) -> Callable[..., Any]:
-    def decompose(input: Any, dim: int, keepdim: bool) -> Any:
-        if not input.ndim:
-            return input.clone(), input.new_zeros((), dtype=d.int64)
-        ordered = input.to(d.uint8) if input.dtype is d.bool_ else input
-        index = call(find, (ordered,), ((dim,), True))
-        values = input.gather(dim, index)
-        return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
-
-    return decompose
-
-
-def _three_forms(name: str, extreme: OpDef, find: OpDef, other_name: str, word: str) -> None:
-    whole = OpDef(
-        name,
-        infer=lambda spec: Inferred((None,), (((), spec.dtype),)),
-        accepts=REAL,
-        gradient={"input": whole_gradient},
-        decompose=lambda input: call(extreme, (input,), (tuple(range(input.ndim)), False)),
-        reference=lambda x: getattr(np, name)(x),
-        samples=lambda rng, dtype: [
-            Sample((draw(rng, s, dtype, -5, 5),)) for s in ((), (7,), (3, 5))
-        ],
-    )
-    along = OpDef(
-        name + "_dim",
-        attributes=("dim", "keepdim"),
-        outputs=2,
-        infer=picked_infer,
-        accepts=REAL,
-        gradient={
-            "input": lambda g, out1, specs, dim, keepdim: scattered(g, out1, specs, dim, keepdim)
-        },
-        decompose=_picked(find),
-        reference=_pick_reference(getattr(np, "arg" + name)),
-        samples=samples(-5, 5, tuples=False),
-        public=False,
-        method=False,
-    )
-    made = getattr(return_types, name)
-    get = whole.plans.get
-
-    @one_input(along, made)
-    def with_dim(input: Tensor, dim: int, keepdim: bool = False) -> Any:
-        spec = input._spec
-        if isinstance(dim, (tuple, list, float)):
-            raise TypeError(
-                f"{name}() received an invalid combination of arguments - dim must be int, not "
-                f"{type(dim).__name__}; a{name}() takes several"
-            )
-        where = one_dim(name, dim, spec.ndim)
-        not_empty(name, spec, (where,) if spec.ndim else (), False)
-        return input, (where, keepdim)
-
-    def function(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if not args and not kwargs:
-            spec = spec_of_input(name, input)
-            if not active and out is None:
-                run = get(spec)
-                if run is not None:
-                    return run(input)
-            not_empty(name, spec, (), True)
-            result = call(whole, (input,), ())
-            remember(whole, spec, (spec, ()))
-            return finish(name, result, out)
-        other = kwargs.get("other", args[0] if args else None)
-        if isinstance(other, Tensor):
-            return FUNCTIONS[other_name](input, other, out=out)
-        return with_dim(input, *args, out=out, **kwargs)
-
-    along.function = with_dim
-    attach(whole, function, doc=_THREE.format(name=name, word=word, other=other_name))
-
-
-_THREE = """The {word} element: ``{name}(input)``, ``{name}(input, dim)``, ``{name}(input, other)``.
-
-    ``{name}(input)`` is the {word} of all. ``{name}(input, dim, keepdim=False)`` is a named tuple
-    (values, indices) along a dim; the gradient goes to the element that the index names.
-    ``{name}(input, other)`` is ``{other}(input, other)``.
-
-    Raises:
-        RuntimeError: of no elements.
-        IndexError: the dim is out of range, or of size 0.
-    """
-
-
-def _pick_reference(find: Any) -> Any:
-    def reference(x: np.ndarray, dim: int = 0, keepdim: bool = False) -> Any:
-        if not x.ndim:
-            return x, np.zeros((), np.int64)
-        index = np.expand_dims(find(x, axis=dim), dim)
-        values = np.take_along_axis(x, index, dim)
-        return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
-
-    return reference
-
-
-_three_forms("max", AMAX, ARGMAX, "maximum", "largest")
-_three_forms("min", AMIN, ARGMIN, "minimum", "smallest")
-
-
-@numpy_names
-def _aminmax(
-    input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None
-) -> Any:
-    """The smallest and the largest element, as a named tuple (min, max).
-
-    Raises:
-        RuntimeError: of no elements.
-        IndexError: the dim is out of range, or of size 0.
-    """
-    spec = spec_of_input("aminmax", input)
-    if dim is None:
-        if not spec.numel:
-            raise RuntimeError(
-                "aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
-                "identity."
-            )
-        dims = tuple(range(spec.ndim))
-    else:
-        dims = dims_of("aminmax", one_dim("aminmax", dim, spec.ndim), spec.ndim)
-        for n in dims:
-            if not spec.shape[n]:
-                raise IndexError(f"aminmax: Expected reduction dim {n} to have non-zero size.")
-    pair = (call(op, (input,), (dims, keepdim)) for op in (AMIN, AMAX))
-    return finish("aminmax", return_types.aminmax(*pair), out)
-
-
-FUNCTIONS["aminmax"] = Tensor.aminmax = _aminmax  # type: ignore[attr-defined]
-_aminmax.__name__ = _aminmax.__qualname__ = "aminmax"
-
-
 # any, all, count_nonzero: bool sums
 
 
@@ -753,9 +315,3 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
 
 
 accept_numpy_names("any", "all", "count_nonzero")
-
-
-def real_float_only(name: str, spec: Spec) -> None:
-    """Raise where the dtype is complex."""
-    if spec.dtype.is_complex:
-        raise Unsupported(f"\"{name}\" not implemented for '{type_name(spec.dtype)}'")

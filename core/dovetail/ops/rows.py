@@ -1,4 +1,4 @@
-"""Whole rows by index: index_select, index_add, index_copy, index_fill, embedding, one_hot."""
+"""Whole rows by index: index_select, index_add, index_copy, index_fill."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.dispatch import call, type_name
 from dovetail.ops.direct import in_place
-from dovetail.ops.expose import operator, publish
+from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
-from dovetail.ops.index import INDICES, SCATTER, SCATTER_ADD, _tensor, check_bounds
+from dovetail.ops.index import SCATTER, SCATTER_ADD
+from dovetail.ops.index_checks import INDICES, check_bounds, need_tensor
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "embedding", "index_add", "index_copy", "index_fill", "index_select", "one_hot",
+    "INDEX_SELECT", "INDEX_SELECT_BACKWARD", "index_add", "index_copy", "index_fill",
+    "index_select",
 ]  # fmt: skip
 
 
@@ -101,7 +103,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         IndexError: an index out of range, or not a vector.
         RuntimeError: an index of another dtype.
     """
-    _tensor("index_select", "index", 3, index)
+    need_tensor("index_select", "index", 3, index)
     spec = index._spec
     dim = check_dim(dim, input._spec.ndim)
     if spec.ndim > 1:
@@ -114,10 +116,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         )
     size = input._spec.shape[dim] if input._spec.ndim else 1
     check_bounds(index, size, lambda _: IndexError("index out of range in self"))
-    return call(INDEX_SELECT, (input, index), (dim,))  # type: ignore[no-any-return]
+    return call(INDEX_SELECT, (input, index), (dim,))
 
 
-INDEX_SELECT_BACKWARD = OpDef(
+INDEX_SELECT_BACKWARD: OpDef = OpDef(
     "index_select_backward",
     kind="index",
     inputs=("g", "index"),
@@ -181,8 +183,8 @@ def _scaled(x: Any, factor: Any) -> Any:
 def _index_add_inputs(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    _tensor("index_add", "index", 3, index)
-    _tensor("index_add", "source", 4, source)
+    need_tensor("index_add", "index", 3, index)
+    need_tensor("index_add", "source", 4, source)
     spec, at, rows = input._spec, index._spec, source._spec
     dim = check_dim(dim, spec.ndim)
     if at.ndim > 1:
@@ -231,7 +233,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     Raises:
         RuntimeError: shapes or dtypes that do not fit, or an index out of bounds.
     """
-    return call(INDEX_ADD, *_index_add_inputs(input, dim, index, source, alpha=alpha))  # type: ignore[no-any-return]
+    return call(INDEX_ADD, *_index_add_inputs(input, dim, index, source, alpha=alpha))
 
 
 in_place(INDEX_ADD, _index_add_inputs)
@@ -265,8 +267,8 @@ INDEX_COPY = OpDef(
 def _index_copy_inputs(
     input: Tensor, dim: int, index: Tensor, source: Tensor
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    _tensor("index_copy", "index", 3, index)
-    _tensor("index_copy", "source", 4, source)
+    need_tensor("index_copy", "index", 3, index)
+    need_tensor("index_copy", "source", 4, source)
     spec, at, rows = input._spec, index._spec, source._spec
     dim = check_dim(dim, spec.ndim)
     if at.ndim > 1:
@@ -315,13 +317,13 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     Raises:
         RuntimeError, IndexError: shapes or dtypes that do not fit, or an index out of bounds.
     """
-    return call(INDEX_COPY, *_index_copy_inputs(input, dim, index, source))  # type: ignore[no-any-return]
+    return call(INDEX_COPY, *_index_copy_inputs(input, dim, index, source))
 
 
 in_place(INDEX_COPY, _index_copy_inputs)
 
 
-INDEX_FILL = OpDef(
+INDEX_FILL: OpDef = OpDef(
     "index_fill",
     kind="index",
     inputs=("input", "index", "value"),
@@ -344,14 +346,14 @@ INDEX_FILL = OpDef(
 def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
     wide = _along(index, tuple(input._spec.shape), dim)
     if isinstance(value, Tensor):
-        value = value.to(input._spec.dtype).expand(wide._spec.shape)  # type: ignore[attr-defined]
+        value = value.to(input._spec.dtype).expand(wide._spec.shape)
     return wide, value
 
 
 def _index_fill_inputs(
     input: Tensor, dim: int, index: Tensor, value: Any
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    _tensor("index_fill", "index", 3, index)
+    need_tensor("index_fill", "index", 3, index)
     spec, at = input._spec, index._spec
     dim = check_dim(dim, spec.ndim)
     if isinstance(value, Tensor) and value._spec.ndim:
@@ -373,7 +375,7 @@ def _index_fill_inputs(
     if isinstance(value, (float, complex)) and spec.dtype.category < 2:
         value = int(value.real)
     # Negative indices count from the end; kernels want them in range.
-    return (input, index.remainder(size) if size else index, value), (dim,)  # type: ignore[attr-defined]
+    return (input, index.remainder(size) if size else index, value), (dim,)
 
 
 @operator(INDEX_FILL)
@@ -387,200 +389,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         IndexError: an index out of bounds or of another dtype.
         RuntimeError: the value has dims.
     """
-    return call(INDEX_FILL, *_index_fill_inputs(input, dim, index, value))  # type: ignore[no-any-return]
+    return call(INDEX_FILL, *_index_fill_inputs(input, dim, index, value))
 
 
 in_place(INDEX_FILL, _index_fill_inputs)
-
-
-# ---------------------------------------------------------------- embedding
-
-
-def _embedding_infer(
-    weight: Spec, indices: Spec, padding_idx: int, scale_grad_by_freq: bool
-) -> Inferred:
-    return Inferred((None, d.int64), (((*indices.shape, *weight.shape[1:]), weight.dtype),))
-
-
-def _embedding(weight: Any, indices: Any, **_: Any) -> Any:
-    rows = call(INDEX_SELECT, (weight, indices.reshape(-1)), (0,))
-    return rows.reshape(*indices._spec.shape, *weight._spec.shape[1:])
-
-
-EMBEDDING = OpDef(
-    "embedding",
-    kind="index",
-    inputs=("weight", "indices"),
-    attributes=("padding_idx", "scale_grad_by_freq"),
-    infer=_embedding_infer,
-    decompose=_embedding,
-    gradient={
-        "weight": lambda g, indices, specs, padding_idx, scale_grad_by_freq: call(
-            EMBEDDING_BACKWARD,
-            (g, indices),
-            (specs[0].shape[0], padding_idx, scale_grad_by_freq),
-        )
-    },
-    reference=lambda weight, indices, *_: weight[indices],
-    samples=lambda rng, dtype: [
-        Sample((draw(rng, (5, 3), dtype, -5, 5), np.asarray(rng.integers(0, 5, shape)), *rest))
-        for shape, rest in (((4,), ()), ((2, 3), (2,)), ((), ()))
-    ],
-    method=False,
-)
-
-
-@operator(EMBEDDING)
-def embedding(
-    weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:  # fmt: skip
-    """Rows of a table by index: ``weight`` (V, D), ``indices`` (*) -> (*, D).
-
-    Args:
-        indices: int64 or int32.
-        padding_idx: a row that gets no gradient; -1 for none.
-        scale_grad_by_freq: divide the gradient of a row by how often it was named.
-        sparse: must be False; gradients are dense.
-
-    Raises:
-        IndexError: an index out of range.
-        RuntimeError: indices of another dtype, or a table that is not 2-D.
-    """
-    _tensor("embedding", "indices", 2, indices)
-    if sparse:
-        raise NotImplementedError("embedding: sparse must be False, gradients are dense")
-    if weight._spec.ndim != 2:
-        raise RuntimeError("'weight' must be 2-D")
-    if indices._spec.dtype not in INDICES:
-        raise RuntimeError(
-            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
-            f"Long, Int; but got torch.{type_name(indices._spec.dtype)}Tensor instead (while "
-            "checking arguments for embedding)"
-        )
-    check_bounds(indices, weight._spec.shape[0], lambda _: IndexError("index out of range in self"))
-    return call(EMBEDDING, (weight, indices), (padding_idx, scale_grad_by_freq))  # type: ignore[no-any-return]
-
-
-def _shares(indices: Any, like: Any, rows: int, padding_idx: int, scale: bool) -> Any:
-    """What each index's row of the gradient counts for; None where all count for one."""
-    if padding_idx < 0 and not scale:
-        return None
-    flat = indices.reshape(-1).to(d.int64)
-    share = flat.ne(padding_idx).to(like._spec.dtype)
-    if scale:
-        counts = call(
-            SCATTER_ADD, (like.new_zeros((rows,)), flat, share.new_ones((flat.numel(),))), (0,)
-        )
-        share = share / call(INDEX_SELECT, (counts, flat), (0,))
-    return share.unsqueeze(-1)
-
-
-def _embedding_backward(
-    g: Any, indices: Any, rows: int, padding_idx: int, scale_grad_by_freq: bool
-) -> Any:
-    width = g._spec.shape[-1]
-    flat = g.reshape(indices._spec.numel, width)
-    share = _shares(indices, g, rows, padding_idx, scale_grad_by_freq)
-    if share is not None:
-        flat = flat * share
-    return call(INDEX_SELECT_BACKWARD, (flat, indices.reshape(-1)), (0, (rows, width)))
-
-
-def _embedding_second(
-    g: Any, indices: Any, rows: int, padding_idx: int, scale_grad_by_freq: bool
-) -> tuple[Any, None]:
-    found = call(EMBEDDING, (g, indices), (padding_idx, scale_grad_by_freq))
-    share = _shares(indices, g, rows, padding_idx, scale_grad_by_freq)
-    if share is not None:
-        found = found * share.reshape(*indices._spec.shape, 1)
-    return found, None
-
-
-EMBEDDING_BACKWARD = OpDef(
-    "embedding_backward",
-    kind="index",
-    inputs=("g", "indices"),
-    attributes=("rows", "padding_idx", "scale_grad_by_freq"),
-    infer=lambda g, indices, rows, padding_idx, scale_grad_by_freq: Inferred(
-        (None, d.int64), (((rows, g.shape[-1]), g.dtype),)
-    ),
-    decompose=_embedding_backward,
-    gradient=_embedding_second,
-    compute=d.float32,
-    method=False,
-    public=False,
-)
-"""The gradient of a table of ``rows`` rows, given that of what ``embedding`` read from it."""
-
-
-@publish(method=False)
-def embedding_renorm_(
-    weight: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0
-) -> Tensor:
-    """Scale down, in place, the rows that ``indices`` names and whose norm is above ``max_norm``."""
-    from dovetail import ops
-    from dovetail.autograd.grad_mode import no_grad
-
-    with no_grad():
-        used = indices.reshape(-1).to(d.int64)  # type: ignore[attr-defined]
-        rows = index_select(weight, 0, used)
-        norms = rows.norm(norm_type, 1, keepdim=True)  # type: ignore[attr-defined]
-        scale = ops.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
-        weight.index_copy_(0, used, rows * scale.to(rows.dtype))  # type: ignore[attr-defined, operator]
-    return weight
-
-
-# ------------------------------------------------------------------ one_hot
-
-
-def _one_hot(input: Any, num_classes: int) -> Any:
-    shape = (*input._spec.shape, num_classes)
-    nothing = input.new_zeros(shape, dtype=d.int64)
-    return call(SCATTER, (nothing, input.unsqueeze(-1), 1), (len(shape) - 1,))
-
-
-ONE_HOT = OpDef(
-    "one_hot",
-    kind="index",
-    attributes=("num_classes",),
-    infer=lambda spec, num_classes: Inferred((None,), (((*spec.shape, num_classes), d.int64),)),
-    decompose=_one_hot,
-    accepts=(d.int64,),
-    reference=lambda x, n=-1: np.eye(n if n >= 0 else x.max() + 1, dtype=np.int64)[x],
-    samples=lambda rng, dtype: [
-        Sample((np.asarray(rng.integers(0, 4, shape)), *rest))
-        for shape, rest in (((5,), ()), ((2, 3), (4,)), ((), (6,)), ((0,), (3,)))
-    ],
-    method=False,
-    public=False,
-)
-
-
-@operator(ONE_HOT)
-def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """Classes as vectors that are 1 at the class: (*) -> (*, num_classes) of int64.
-
-    Args:
-        input: int64.
-        num_classes: one more than the largest class if -1.
-
-    Raises:
-        RuntimeError: another dtype, or classes outside the range.
-    """
-    if input._spec.dtype is not d.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    if not input._spec.numel:
-        if num_classes <= 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return call(ONE_HOT, (input,), (num_classes,))  # type: ignore[no-any-return]
-    if not num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    largest = int(input.max())  # type: ignore[attr-defined]
-    if int(input.min()) < 0:  # type: ignore[attr-defined]
-        raise RuntimeError("Class values must be non-negative.")
-    if num_classes == -1:
-        num_classes = largest + 1
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    return call(ONE_HOT, (input,), (num_classes,))  # type: ignore[no-any-return]

@@ -13,13 +13,16 @@ from dovetail import return_types
 from dovetail.autograd.grad_mode import mode
 from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
-from dovetail.ops.reduce import REAL, kept_shape, one_dim, one_input
+from dovetail.ops.reducing import REAL, kept_shape, one_dim, one_input
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.promotion import promote_types
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__: list[str] = []
+__all__ = [
+    "reverse_cumsum",
+    "samples",
+]
 
 
 def samples(low: float, high: float) -> Any:
@@ -54,9 +57,9 @@ def reverse_cumsum(x: Any, dim: int) -> Any:
 def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     """What each factor contributes to its own product and all later ones.
 
-    Without zeros that is a sum of ``g * out`` over the later ones, divided by the factor. With zeros
-    the products are taken apart: everything before the factor, and each stretch after it (memory
-    in n squared), which can be differentiated again.
+    Without zeros that is a sum of ``g * out`` over the later ones, divided by the factor. With
+    zeros the products are taken apart: everything before the factor, and each stretch after it
+    (memory in n squared), which can be differentiated again.
     """
     from dovetail.ops import cat
 

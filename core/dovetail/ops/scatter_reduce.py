@@ -1,4 +1,4 @@
-"""``scatter_reduce``: like ``scatter_add``, with another way to bring values at one place together."""
+"""``scatter_reduce``: as ``scatter_add``, with other ways to bring values at one place together."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from dovetail.dispatch import call
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.index import (
-    _GATHERS,
     GATHER,
+    GATHER_CASES,
     SCATTER,
     SCATTER_ADD,
-    _checked,
-    _index_of,
-    _scatter_infer,
-    _tensor,
+    random_index,
+    scatter_infer,
 )
+from dovetail.ops.index_checks import checked_dim, need_tensor
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
@@ -30,17 +29,17 @@ _COMBINE = {"prod": "mul", "amax": "maximum", "amin": "minimum"}
 _UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum, "sum": np.add}
 
 
-def _infer(input: Spec, index: Spec, src: Spec, dim: int, reduce: str, include_self: bool) -> Inferred:
-    return _scatter_infer(input, index, src, dim)
+def _infer(
+    input: Spec, index: Spec, src: Spec, dim: int, reduce: str, include_self: bool
+) -> Inferred:
+    return scatter_infer(input, index, src, dim)
 
 
 def _gathered(x: Any, index: Any, dim: int) -> Any:
     return call(GATHER, (x, index), (dim,))
 
 
-def _in_rounds(
-    input: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool
-) -> Any:
+def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool) -> Any:
     """Combine one value per place and round, until none is left.
 
     In each round all values that are left write their number to their place; whose number stays is
@@ -51,8 +50,8 @@ def _in_rounds(
     from dovetail.ops.joining import cat
 
     if not index._spec.ndim:
-        wide = [x.reshape(1) for x in (input, index, src)]
-        return _in_rounds(*wide, dim, reduce, include_self).reshape(())
+        input, index, src = (x.reshape(1) for x in (input, index, src))
+        return _in_rounds(input, index, src, dim, reduce, include_self).reshape(())
     for i, n in enumerate(index._spec.shape):
         src = src.narrow(i, 0, n)
     n = input._spec.shape[dim]
@@ -66,7 +65,9 @@ def _in_rounds(
     index = index.to(d.int64)
     while bool(left.any()):
         place = ops.where(left, index, n)
-        board = call(SCATTER, (made.new_zeros(tuple(made._spec.shape), dtype=d.int64), place, number), (dim,))
+        board = call(
+            SCATTER, (made.new_zeros(tuple(made._spec.shape), dtype=d.int64), place, number), (dim,)
+        )
         wins = left & _gathered(board, place, dim).eq(number)
         place = ops.where(wins, index, n)
         # In the first round every place that is named has one winner, which then stands alone.
@@ -144,8 +145,8 @@ def _reference(
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     found = []
-    for i, (shape, dim, where) in enumerate(_GATHERS):
-        index = _index_of(rng, shape, dim, where)
+    for i, (shape, dim, where) in enumerate(GATHER_CASES):
+        index = random_index(rng, shape, dim, where)
         args = (draw(rng, shape, dtype, 1, 4), dim, index, draw(rng, where, dtype, 1, 4))
         reduce = ("sum", "mean", "prod", "amax", "amin")[i % 5]
         found.append(Sample((*args, reduce)))
@@ -183,10 +184,10 @@ def scatter_reduce(
     Raises:
         RuntimeError: an index out of bounds, of another dtype, or too large.
     """
-    _tensor("scatter_reduce", "src", 4, src)
-    dim = _checked("scatter_reduce", input, dim, index)
+    need_tensor("scatter_reduce", "src", 4, src)
+    dim = checked_dim("scatter_reduce", input, dim, index)
     if reduce in _COMBINE:
-        return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))  # type: ignore[no-any-return]
+        return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))
     if reduce not in ("sum", "mean"):
         raise RuntimeError(
             f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
@@ -194,9 +195,9 @@ def scatter_reduce(
     base = input if include_self else call(SCATTER, (input, index, 0), (dim,))
     total = call(SCATTER_ADD, (base, index, src), (dim,))
     if reduce == "sum":
-        return total  # type: ignore[no-any-return]
-    count = input.new_full(tuple(input._spec.shape), int(include_self))  # type: ignore[attr-defined]
-    ones = src.new_ones(tuple(src._spec.shape))  # type: ignore[attr-defined]
+        return total
+    count = input.new_full(tuple(input._spec.shape), int(include_self))
+    ones = src.new_ones(tuple(src._spec.shape))
     count = call(SCATTER_ADD, (count, index, ones), (dim,))
     count = count.masked_fill(count.eq(0), 1)
-    return total // count if input._spec.dtype.category == 1 else total / count  # type: ignore[no-any-return]
+    return total // count if input._spec.dtype.category == 1 else total / count

@@ -49,7 +49,13 @@ def _halving(sorted_sequence: Any, input: Any, right: bool) -> Any:
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     found = []
-    for shape, where in (((5,), (4,)), ((5,), (2, 3)), ((2, 6), (2, 3)), ((0,), (3,)), ((4,), (0,))):
+    for shape, where in (
+        ((5,), (4,)),
+        ((5,), (2, 3)),
+        ((2, 6), (2, 3)),
+        ((0,), (3,)),
+        ((4,), (0,)),
+    ):
         sequence = np.sort(draw(rng, shape, dtype, -3, 3), -1)
         for right in (False, True):
             found.append(Sample((sequence, draw(rng, where, dtype, -4, 4)), {"right": right}))
@@ -60,7 +66,9 @@ def _reference(sequence: np.ndarray, values: np.ndarray, right: bool = False) ->
     side: Any = "right" if right else "left"
     if sequence.ndim == 1:
         return np.asarray(np.searchsorted(sequence, values, side))
-    rows = zip(sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True)
+    rows = zip(
+        sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1]), strict=True
+    )
     return np.stack([np.searchsorted(s, v, side) for s, v in rows]).reshape(values.shape)
 
 
@@ -105,10 +113,10 @@ def searchsorted(
             "while right was True"
         )
     if sorter is not None:
-        sorted_sequence = sorted_sequence.gather(-1, sorter)  # type: ignore[attr-defined]
+        sorted_sequence = sorted_sequence.gather(-1, sorter)
     if not isinstance(input, Tensor):
         # A number takes part in promotion as a 0-d tensor does.
-        number = sorted_sequence.new_full((), 0)  # type: ignore[attr-defined]
+        number = sorted_sequence.new_full((), 0)
         input = (number + input).reshape(())
     one, two = sorted_sequence._spec, input._spec
     if one.ndim != 1 and one.shape[:-1] != two.shape[:-1]:
@@ -120,7 +128,7 @@ def searchsorted(
     found = call(SEARCHSORTED, (sorted_sequence, input), (right or side == "right",))
     if out_int32:
         found = found.to(d.int32)
-    return finish("searchsorted", found, out)  # type: ignore[no-any-return]
+    return finish("searchsorted", found, out)
 
 
 @publish(method=False)

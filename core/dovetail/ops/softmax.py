@@ -21,36 +21,42 @@ def _as_input(spec: Spec, *_: Any, dim: int) -> Inferred:
     return Inferred((None,) * (1 + len(_)), ((spec.shape, spec.dtype),))
 
 
+_SHAPES: tuple[tuple[tuple[int, ...], int], ...] = (
+    ((7,), 0), ((3, 5), 1), ((3, 5), 0), ((2, 3, 4), 1), ((2, 3, 4), 2), ((), 0), ((0, 3), 1),
+)  # fmt: skip
+
+
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    shapes = (
-        ((7,), 0),
-        ((3, 5), 1),
-        ((3, 5), 0),
-        ((2, 3, 4), 1),
-        ((2, 3, 4), -1),
-        ((), 0),
-        ((0, 3), 1),
-    )
-    made = [Sample((draw(rng, shape, dtype, -5, 5), dim)) for shape, dim in shapes]
+    made = [Sample((draw(rng, shape, dtype, -5, 5), dim)) for shape, dim in _SHAPES]
     far = draw(rng, (3, 4), dtype, -5, 5)
     far[0] += 60  # a large row, and a row with minus infinity
     far[1, 2] = -np.inf
-    return [*made, Sample((far, 1), name="large")]
+    return [*made, Sample((far, 1), name="large"), Sample((far, -2), name="from the back")]
 
 
 def _softmax_reference(x: Any, dim: int, dtype: Any = None) -> Any:
     if not x.size:
         return x.copy()
-    e = np.exp(x - x.max(dim if x.ndim else None, keepdims=True))
-    return e / e.sum(dim if x.ndim else None, keepdims=True)
+    e = np.exp(x - x.max(_axis(x, dim), keepdims=True))
+    return e / e.sum(_axis(x, dim), keepdims=True)
 
 
 def _log_softmax_reference(x: Any, dim: int, dtype: Any = None) -> Any:
     if not x.size:
         return x.copy()
-    axis = dim if x.ndim else None
-    shifted = x - x.max(axis, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+    shifted = x - x.max(_axis(x, dim), keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(_axis(x, dim), keepdims=True))
+
+
+def _axis(x: Any, dim: int) -> int | None:
+    return dim if x.ndim else None
+
+
+def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    return [
+        Sample((draw(rng, shape, dtype, -2, 2), draw(rng, shape, dtype, -2, 0)), {"dim": dim})
+        for shape, dim in _SHAPES
+    ]
 
 
 def _gradient(name: str) -> Any:
@@ -65,6 +71,9 @@ def _gradient(name: str) -> Any:
     compute=d.float32,
     method=False,
     public=False,
+    reference=lambda g, y, *, dim: (g - (g * y).sum(_axis(g, dim), keepdims=True)) * y,
+    samples=_backward_samples,
+    tolerance=Tolerance(16),
 )
 def softmax_backward(grad: Any, output: Any, *, dim: int) -> Any:
     """The gradient of ``softmax`` where its value is ``output``."""
@@ -80,6 +89,9 @@ def softmax_backward(grad: Any, output: Any, *, dim: int) -> Any:
     compute=d.float32,
     method=False,
     public=False,
+    reference=lambda g, y, *, dim: g - np.exp(y) * g.sum(_axis(g, dim), keepdims=True),
+    samples=_backward_samples,
+    tolerance=Tolerance(16),
 )
 def log_softmax_backward(grad: Any, output: Any, *, dim: int) -> Any:
     """The gradient of ``log_softmax`` where its value is ``output``."""

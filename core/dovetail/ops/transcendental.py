@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 import dovetail.dtypes as d
 from dovetail.ops.families import elementwise, same, to_float, uniform
 
-__all__: list[str] = []
+__all__ = [
+    "erf_reference",
+]
 
 inf, nan = float("inf"), float("nan")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)

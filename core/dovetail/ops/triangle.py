@@ -77,7 +77,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIL, (input,), (diagonal,))  # type: ignore[no-any-return]
+    return call(TRIL, (input,), (diagonal,))
 
 
 @operator(TRIU, out=True)
@@ -87,7 +87,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIU, (input,), (diagonal,))  # type: ignore[no-any-return]
+    return call(TRIU, (input,), (diagonal,))
 
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,
@@ -181,7 +181,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     one, two = check_dim(dim1, ndim), check_dim(dim2, ndim)
     if one == two:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return call(DIAG_EMBED, (input,), (offset, one, two))  # type: ignore[no-any-return]
+    return call(DIAG_EMBED, (input,), (offset, one, two))
 
 
 @publish(out=True)
@@ -196,13 +196,13 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
-    return input.diagonal(diagonal).clone()  # type: ignore[attr-defined, no-any-return]
+    return input.diagonal(diagonal).clone()
 
 
 @publish()
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix with all elements on its diagonal."""
-    return diag_embed(input.reshape(-1), offset)  # type: ignore[attr-defined]
+    return diag_embed(input.reshape(-1), offset)
 
 
 @publish(method=False)
@@ -212,7 +212,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
     Raises:
         RuntimeError: more than two dims.
     """
-    from dovetail.ops.joining import _at_least, cat
+    from dovetail.ops.broadcasting import at_least
+    from dovetail.ops.joining import cat
 
     for i, x in enumerate(tensors):
         if x._spec.ndim > 2:
@@ -220,12 +221,12 @@ def block_diag(*tensors: Tensor) -> Tensor:
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
                 f"{x._spec.ndim} dimensions"
             )
-    blocks = [_at_least(x, 2) for x in tensors]
+    blocks = [at_least(x, 2) for x in tensors]
     width = sum(x._spec.shape[1] for x in blocks)
     at, rows = 0, []
     for x in blocks:
         n, columns = x._spec.shape
-        gaps = (x.new_zeros((n, at)), x, x.new_zeros((n, width - at - columns)))  # type: ignore[attr-defined]
+        gaps = (x.new_zeros((n, at)), x, x.new_zeros((n, width - at - columns)))
         rows.append(cat(gaps, 1))
         at += columns
     return cat(rows, 0)

@@ -8,7 +8,7 @@ from dovetail import dtypes as d
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.factories import arange
 from dovetail.ops.expose import FUNCTIONS
-from dovetail.ops.reduce import one_dim, spec_of_input
+from dovetail.ops.reducing import one_dim, spec_of_input
 from dovetail.tensor import Tensor
 
 __all__: list[str] = []

@@ -18,7 +18,16 @@ from dovetail.ops.schema import Inferred, OpDef
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, check_dim, storage_of
 
-__all__ = ["apply_view", "register_view", "view_operator"]
+__all__ = [
+    "apply_view",
+    "as_strided",
+    "fill_in",
+    "register_view",
+    "row",
+    "view_backward",
+    "view_operator",
+    "viewed_strides",
+]
 
 new = object.__new__
 Rule = Callable[..., tuple[tuple[int, ...], tuple[int, ...], int]]

@@ -9,7 +9,8 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("storage", "elementwise", "reduce", "statistics", "scan", "order", "index", "random", "contract", "shape", "complex", "elementwise_more",
+FAMILIES = ("storage", "elementwise", "reduce", "statistics", "scan", "order", "index", "rows", "random", "contract", "shape",
+            "complex", "elementwise_more",
             "conv_pool", "select", "activation", "softmax", "norm", "steps")  # fmt: skip
 
 

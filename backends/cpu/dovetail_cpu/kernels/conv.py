@@ -257,8 +257,9 @@ def _transpose(weight: np.ndarray, groups: int) -> np.ndarray:
     """Inputs and outputs exchanged, the kernel mirrored: (C, O / groups, *K)."""
     outputs, depth, *kernel = weight.shape
     mirrored = np.flip(weight, axis=tuple(range(2, weight.ndim)))
-    grouped = mirrored.reshape(groups, outputs // groups, depth, *kernel)
-    return grouped.swapaxes(1, 2).reshape(groups * depth, outputs // groups, *kernel)
+    grouped = mirrored.reshape(groups, outputs // groups, depth, *kernel).swapaxes(1, 2)
+    exchanged: np.ndarray = grouped.reshape(groups * depth, outputs // groups, *kernel)
+    return exchanged
 
 
 def _grad_weight(grad_out: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> None:

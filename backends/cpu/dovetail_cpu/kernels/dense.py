@@ -16,8 +16,22 @@ import numpy as np
 
 from dovetail.dtypes import bfloat16, float16
 
-__all__ = ["MEDIUM", "ROW", "SMALL", "Kernel", "Whole", "along_columns", "along_rows", "is_dense", "kept", "squares",
-           "summing", "trailing", "two_stage", "widened"]  # fmt: skip
+__all__ = [
+    "MEDIUM",
+    "ROW",
+    "SMALL",
+    "Kernel",
+    "Whole",
+    "along_columns",
+    "along_rows",
+    "is_dense",
+    "kept",
+    "squares",
+    "summing",
+    "trailing",
+    "two_stage",
+    "widened",
+]
 
 Kernel = Callable[..., None]
 Whole = Callable[..., np.ndarray]
@@ -44,7 +58,7 @@ def kept(shape: tuple[int, ...], dim: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if i in dim else n for i, n in enumerate(shape))
 
 
-def along_rows(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
+def along_rows(x: np.ndarray, y: np.ndarray | None = None) -> Any:
     """x: (R, N), dense float -> (R,): its sums, or those of ``x * y``."""
     n = x.shape[1]
     operands = (x,) if y is None else (x, y)

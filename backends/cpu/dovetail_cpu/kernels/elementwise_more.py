@@ -57,9 +57,7 @@ def searchsorted(facts: Any) -> Any:
     """The place of each value in one sequence for all, or in one for each row."""
     side: Any = "right" if facts.attributes["right"] else "left"
     if facts.inputs[0].ndim == 1:
-        return lambda sequence, values, out: np.copyto(
-            out, np.searchsorted(sequence, values, side)
-        )
+        return lambda sequence, values, out: np.copyto(out, np.searchsorted(sequence, values, side))
 
     def rows(sequence: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
         for place in np.ndindex(sequence.shape[:-1]):

@@ -8,6 +8,8 @@ first; where no two are equal, that is the stable order too.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from ml_dtypes import bfloat16
 
@@ -19,7 +21,7 @@ _FEW = 256
 """So few elements are sorted by one call of NumPy's stable argsort."""
 
 
-def _keys(x: np.ndarray) -> np.ndarray:
+def _keys(x: np.ndarray) -> Any:
     """int64 keys that order as 32-bit and narrower elements do, equal where they are equal."""
     if x.dtype.kind in "iub":
         return x.astype(np.int64)
@@ -33,7 +35,7 @@ def _keys(x: np.ndarray) -> np.ndarray:
     return bits.astype(np.int64)
 
 
-def _packed_order(x: np.ndarray, descending: bool) -> np.ndarray:
+def _packed_order(x: np.ndarray, descending: bool) -> Any:
     keys = _keys(x)
     if descending:
         np.invert(keys, keys)
@@ -50,7 +52,7 @@ def _has_ties(x: np.ndarray, found: np.ndarray) -> bool:
     return x.dtype.kind == "f" and bool(np.isnan(values[:, -1]).any())
 
 
-def _order(x: np.ndarray, descending: bool) -> np.ndarray:
+def _order(x: np.ndarray, descending: bool) -> Any:
     """x: (R, N), dense -> stable indices along the rows."""
     n = x.shape[1]
     if x.dtype == bfloat16:
@@ -164,5 +166,4 @@ def kthvalue(
 
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
-    for name, kernel in {"sort": sort, "topk": topk, "kthvalue": kthvalue}.items():
-        table.add(name, kernel)
+    table.update({"sort": sort, "topk": topk, "kthvalue": kthvalue})

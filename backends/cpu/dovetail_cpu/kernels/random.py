@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ _scratch = _Scratch()
 
 
 def _parts(seed: int, offset: int, blocks: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(first block, (blocks of this part, 4) uint32 words); the array is used again for the next."""
+    """(first block, (blocks, 4) words) of each part; the array is used again for the next."""
     if blocks <= _FEW:
         yield 0, _few(seed, offset, blocks)
         return
@@ -134,7 +135,7 @@ def random_bits(out: np.ndarray, *, seed: int, offset: int) -> None:
     _filled(out, seed, offset, convert)
 
 
-def _unit(words: np.ndarray, bits: int) -> np.ndarray:
+def _unit(words: np.ndarray, bits: int) -> Any:
     """float32 in [0, 1) of so many bits; overwrites the words."""
     words >>= np.uint32(32 - bits)
     value = words.view(np.int32).astype(np.float32)
@@ -142,7 +143,7 @@ def _unit(words: np.ndarray, bits: int) -> np.ndarray:
     return value
 
 
-def _unit64(words: np.ndarray) -> np.ndarray:
+def _unit64(words: np.ndarray) -> Any:
     """float64 in [0, 1) of 53 bits, from two words each."""
     value = (words[0::2] >> np.uint32(5)).astype(np.float64)
     value *= 2.0**26

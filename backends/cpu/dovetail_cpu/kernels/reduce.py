@@ -30,6 +30,8 @@ _FEW = 16
 """Along so short a last axis, comparing whole columns is faster than one reduction per row."""
 
 _ones: dict[Any, np.ndarray] = {}
+_add: Any = np.add.reduce
+_multiply: Any = np.multiply.reduce
 
 
 def total(facts: Any) -> Kernel:
@@ -44,9 +46,9 @@ def total(facts: Any) -> Kernel:
     axis = None if len(dim) == spec.ndim else dim
     if kind in (float16, bfloat16):
         return lambda x, out: np.copyto(
-            out, np.add.reduce(x, axis, np.float32, None, keep), casting="unsafe"
+            out, _add(x, axis, np.float32, None, keep), casting="unsafe"
         )
-    return lambda x, out: np.add.reduce(x, axis, kind.numpy, out, keep)
+    return lambda x, out: _add(x, axis, kind.numpy, out, keep)
 
 
 def float_total(spec: Any, out: Any, dim: tuple[int, ...]) -> Kernel:
@@ -54,11 +56,11 @@ def float_total(spec: Any, out: Any, dim: tuple[int, ...]) -> Kernel:
     shape = tuple(spec.shape)
     keep = out.ndim == spec.ndim
     if not is_dense(spec):
-        return lambda x, out: np.add.reduce(x, dim, None, out, keep)
+        return lambda x, out: _add(x, dim, None, out, keep)
     if len(dim) == spec.ndim and spec.numel <= SMALL:
         return _dot_ones(spec, out)
     if len(dim) == spec.ndim and spec.numel <= MEDIUM:
-        return lambda x, out: np.add.reduce(x.reshape(-1), 0, None, out.reshape(()))
+        return lambda x, out: _add(x.reshape(-1), 0, None, out.reshape(()))
     end, others = trailing(shape, dim)
     length = math.prod(shape[end:])
     if not others and length <= ROW:
@@ -66,7 +68,7 @@ def float_total(spec: Any, out: Any, dim: tuple[int, ...]) -> Kernel:
             return lambda x, out: np.einsum("ij->i", x, out=out)
         return lambda x, out: np.einsum("ij->i", x.reshape(-1, length), out=out.reshape(-1))
     if spec.numel <= SMALL:
-        return lambda x, out: np.add.reduce(x, dim, None, out, keep)
+        return lambda x, out: _add(x, dim, None, out, keep)
     sums = two_stage(shape, dim, along_rows, np.add)
     return lambda x, out: np.copyto(out, sums(x).reshape(out.shape))
 
@@ -95,10 +97,8 @@ def product(facts: Any) -> Kernel:
 
         return whole
     if acc == kind.numpy:
-        return lambda x, out: np.multiply.reduce(x, axis, acc, out, keep)
-    return lambda x, out: np.copyto(
-        out, np.multiply.reduce(x, axis, acc, None, keep), casting="unsafe"
-    )
+        return lambda x, out: _multiply(x, axis, acc, out, keep)
+    return lambda x, out: np.copyto(out, _multiply(x, axis, acc, None, keep), casting="unsafe")
 
 
 def extremes(ufunc: Any, spec: Any, dim: tuple[int, ...]) -> Whole:
@@ -112,7 +112,7 @@ def extremes(ufunc: Any, spec: Any, dim: tuple[int, ...]) -> Whole:
         found = x[:, 0].copy()
         for i in range(1, x.shape[1]):
             ufunc(found, x[:, i], out=found)
-        return found
+        return found  # type: ignore[no-any-return]
 
     return two_stage(tuple(spec.shape), dim, rows, ufunc)
 
@@ -191,7 +191,7 @@ def count_nonzero(facts: Any) -> Kernel:
     spec, dim = facts.inputs[0], facts.attributes["dim"]
     if len(dim) == spec.ndim:
         return lambda x, out: out.fill(np.count_nonzero(x))
-    return lambda x, out: np.add.reduce(x != 0, dim, np.int64, out)
+    return lambda x, out: _add(x != 0, dim, np.int64, out)
 
 
 def enter(table: KernelTable) -> None:

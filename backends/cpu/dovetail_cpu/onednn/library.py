@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class Library:
 
     Attributes:
         is_usable: false in a process that was forked after loading; nothing may be called then.
+        threads: on how many cores a large program runs.
+        get_threads, set_threads: OpenMP's number for the calling thread. Other libraries in the
+            process (PyTorch, scikit-learn) may follow the same number, so whoever sets it for a
+            program puts it back afterwards.
     """
 
     def __init__(self, path: str) -> None:
@@ -84,20 +88,8 @@ class Library:
         self.attributes = api.new("primitive_attr_create")
         api.primitive_attr_set_scratchpad_mode(self.attributes, USER_SCRATCHPAD)
         self._isa = api.get_effective_cpu_isa()
-        self.threads = self._thread_count()
-
-    def _thread_count(self) -> int:
-        try:
-            return max(int(self.api.library.omp_get_max_threads()), 1)
-        except AttributeError:  # built for another runtime than OpenMP
-            return os.cpu_count() or 1
-
-    def set_threads(self, count: int) -> None:
-        """On how many cores the calling thread's primitives run from here on."""
-        try:
-            self.api.library.omp_set_num_threads(count)
-        except AttributeError:  # built for another runtime than OpenMP
-            return
+        self.threads = _openmp(api)[0]() or os.cpu_count() or 1
+        self.get_threads, self.set_threads = _openmp(api)
 
     def has_isa(self, name: str) -> bool:
         """Whether the processor has instruction set ``name`` (see ``api.ISA_NAMES``)."""
@@ -109,6 +101,17 @@ class Library:
         version = ".".join(map(str, self.version))
         isa = ISA_NAMES.get(self._isa, hex(self._isa))
         return Status(True, version, isa, self.threads, self.path)
+
+
+def _openmp(api: Api) -> tuple[Callable[[], int], Callable[[int], Any]]:
+    try:
+        functions = ctypes.PyDLL(api.library._name)
+        read, write = functions.omp_get_max_threads, functions.omp_set_num_threads
+    except AttributeError:  # built for another runtime than OpenMP
+        return (lambda: 0), (lambda count: None)
+    read.argtypes, read.restype = (), ctypes.c_int
+    write.argtypes, write.restype = (ctypes.c_int,), None
+    return read, write
 
 
 class _State:

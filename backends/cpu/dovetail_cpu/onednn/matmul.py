@@ -47,8 +47,12 @@ def matmul(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> b
     mask = out.itemsize - 1
     if (where[0] | where[1] | where[2]) & mask:
         return False
-    program.point((where[1], where[0], where[2]) if swap else where, session)
-    program.run(steps)
+    previous = session.use(program.threads)
+    try:
+        program.point((where[1], where[0], where[2]) if swap else where, session)
+        program.run(steps)
+    finally:
+        session.restore(previous, program.threads)
     session.trim()
     return True
 

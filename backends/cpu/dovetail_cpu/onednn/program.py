@@ -92,7 +92,6 @@ class Assembly:
     def __init__(self, session: Session, work: int) -> None:
         self.session = session
         self.threads = session.library.threads if work >= PARALLEL else 1
-        session.use(self.threads)  # primitives are made for the number in force
         self.library = session.library
         self.api = session.library.api
         self._descriptors: list[int] = []
@@ -104,9 +103,11 @@ class Assembly:
         self._finished = False
 
     def __enter__(self) -> Assembly:
+        self._previous = self.session.use(self.threads)  # primitives are made for this number
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.session.restore(self._previous, self.threads)
         for handle in self._descriptors:
             self.api.memory_desc_destroy(handle)
         for handle in self._primitive_descriptors:
@@ -236,8 +237,6 @@ class Program:
     def point(self, addresses: Sequence[int], session: Session) -> None:
         """Set the caller's arrays, and the inner buffers where the arena has moved."""
         set_handle = self._set_handle
-        if self.threads != session.threads:
-            session.use(self.threads)
         base = session.reserve(self.arena_size)
         if base != self._base:
             for handle, offset in self._inside:

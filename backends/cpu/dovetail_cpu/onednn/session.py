@@ -30,7 +30,7 @@ class Session:
         stream: the ``dnnl_stream_t`` handle.
         arena: the buffer that programs of this thread share; it only grows.
         plans: what was made for each combination of shapes, layouts and attributes.
-        threads: on how many cores this thread's primitives run at present.
+        threads: on how many cores the large ones of ``plans`` run.
     """
 
     def __init__(self, library: Library) -> None:
@@ -46,11 +46,17 @@ class Session:
         if stream and self.library.is_usable:
             self.library.api.stream_destroy(stream)
 
-    def use(self, threads: int) -> None:
-        """Have this thread's next primitives run on ``threads`` cores."""
-        if threads != self.threads:
+    def use(self, threads: int) -> int:
+        """Have what follows run on ``threads`` cores; the number to give to :meth:`restore`."""
+        previous = self.library.get_threads()
+        if previous != threads:
             self.library.set_threads(threads)
-            self.threads = threads
+        return previous
+
+    def restore(self, previous: int, threads: int) -> None:
+        """Undo ``use(threads)``, which gave ``previous``."""
+        if previous != threads:
+            self.library.set_threads(previous)
 
     def reserve(self, nbytes: int) -> int:
         """The address of at least ``nbytes`` bytes, aligned to a cache line."""
@@ -95,4 +101,7 @@ def current() -> Session | None:
     library = load()
     if session is None or session.library is not library:  # the latter after a fork
         session = _local.session = None if library is None else Session(library)
+    elif session is not None and session.threads != session.library.threads:
+        session.plans.clear()  # primitives are made for a number of threads
+        session.threads = session.library.threads
     return session

@@ -43,23 +43,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     Raises:
         RuntimeError: shapes that do not fit.
     """
-    fits = (
-        weight.dim() == 3
-        and input1.shape[:-1] == input2.shape[:-1]
-        and input1.shape[-1] == weight.shape[1]
-        and input2.shape[-1] == weight.shape[2]
-    )
-    if not fits:
-        raise RuntimeError(
-            "bilinear: inputs must be (*, in1) and (*, in2) for weight (out, in1, in2), got shapes "
-            f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(weight.shape)}"
-        )
-    first = input1.reshape(-1, weight.shape[1])
-    second = input2.reshape(-1, weight.shape[2])
-    # (out, N, in2), then a weighted sum over in2
-    result = ((first @ weight) * second).sum(-1).t()
-    result = result.reshape(*input1.shape[:-1], weight.shape[0])
-    return result if bias is None else result + bias
+    return ops.bilinear(input1, input2, weight, bias)  # type: ignore[no-any-return]
 
 
 def embedding(

@@ -1,0 +1,87 @@
+"""Checks of indices, before a kernel runs, where they can be read without waiting for a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.backend.state import state_of
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor, check_dim
+
+__all__ = [
+    "INDICES", "check_bounds", "checked_dim", "need_tensor", "no_larger", "out_of_bounds",
+]  # fmt: skip
+
+INDICES = (d.int64, d.int32)
+
+_FEW = 64
+"""So many numbers are looked at faster one by one than by NumPy."""
+
+
+def check_bounds(
+    index: Tensor, size: int, error: Callable[[int], Exception], *, wraps: bool = False
+) -> None:
+    """Look at every index, where the data is in host memory.
+
+    Args:
+        error: makes the exception from the first wrong index.
+        wraps: indices from ``-size`` on count from the end.
+    """
+    spec = index._spec
+    if not spec.numel or not state_of(spec.device).host_arrays:
+        return
+    array = index._materialize()
+    low = -size if wraps else 0
+    if spec.numel <= _FEW:
+        listed = array.reshape(-1).tolist()
+        if min(listed) >= low and max(listed) < size:
+            return
+    elif not wraps and spec.dtype is d.int64:
+        # Seen as unsigned, a negative index is a huge one.
+        if int(array.view(np.uint64).max()) < size:
+            return
+    elif int(array.min()) >= low and int(array.max()) < size:
+        return
+    raise error(int(array[(array < low) | (array >= size)].flat[0]))
+
+
+def out_of_bounds(dim: int, size: int) -> Callable[[int], Exception]:
+    """Makes the error of an index along ``dim``."""
+    return lambda i: RuntimeError(
+        f"index {i} is out of bounds for dimension {dim} with size {size}"
+    )
+
+
+def need_tensor(name: str, label: str, position: int, value: Any) -> Tensor:
+    """``value``, or TypeError where it is no Tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name}(): argument '{label}' (position {position}) must be Tensor, not "
+            f"{type(value).__name__}"
+        )
+    return value
+
+
+def checked_dim(name: str, input: Tensor, dim: int, index: Any) -> int:
+    """``dim`` counted from the front, with the index looked at: its dtype and its values."""
+    need_tensor(name, "index", 2, index)
+    dim = check_dim(dim, input._spec.ndim)
+    if index._spec.dtype not in INDICES:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    size = input._spec.shape[dim] if input._spec.ndim else 1
+    check_bounds(index, size, out_of_bounds(dim, size))
+    return dim
+
+
+def _at_least_1d(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape) or (1,)
+
+
+def no_larger(index: Spec, other: Spec, dim: int | None) -> bool:
+    """Whether no dim of ``index`` but ``dim`` is larger than that of ``other``."""
+    pairs = zip(_at_least_1d(index.shape), _at_least_1d(other.shape), strict=True)
+    return all(n <= m or i == dim for i, (n, m) in enumerate(pairs))

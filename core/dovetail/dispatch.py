@@ -1,8 +1,8 @@
 """The life of one call: find the plan for these inputs, or resolve one, and run it.
 
 A plan is a closure ``run(*inputs)`` made once per combination of specs and attributes; finding it
-is one dictionary lookup. Everything that can be decided from specs alone (checks, promotion, shapes,
-which kernel, packing) is decided when the plan is made and never again.
+is one dictionary lookup. What can be decided from specs alone (checks, promotion, shapes, which
+kernel, packing) is decided when the plan is made and never again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LIMIT = 1 << 14
 
 
 def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -> Any:
-    """Run ``op``. ``inputs`` are tensors, Python numbers or None; ``attributes`` in record order."""
+    """Run ``op`` on tensors, Python numbers or None; ``attributes`` are in the record's order."""
     try:
         key = (
             *[

@@ -1,14 +1,14 @@
 """Type promotion: PyTorch's rules, with 0-d tensors and Python numbers, in one place.
 
 Source: PyTorch's ``tensor_attributes.html#type-promotion-doc``. Operands come in three ranks:
-tensors with dims, 0-d tensors, Python numbers. A lower rank only matters when its category (bool < integral <
-floating < complex) is higher.
+tensors with dims, 0-d tensors, Python numbers. A lower rank only matters when its category
+(bool < integral < floating < complex) is higher.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dovetail import dtypes as d

@@ -64,7 +64,7 @@ def test_both_forms_are_correct_to_second_order() -> None:
 
 
 def test_gradcheck_rejects_the_wrong_derivative() -> None:
-    with pytest.raises(RuntimeError, match="Jacobian mismatch.*(?s:.)*first wrong element"):
+    with pytest.raises(RuntimeError, match=r"Jacobian mismatch.*(?s:.)*first wrong element"):
         dt.autograd.gradcheck(SineFromOutput.apply, double(0.3, 1.2))
 
 

@@ -1,4 +1,4 @@
-"""Every operator against its own record: reference values, data-free shapes, variants, documentation.
+"""Every operator against its own record: reference values, data-free shapes, variants, text.
 
 These need no PyTorch; the parity tests check the references themselves.
 """
@@ -19,6 +19,15 @@ SAMPLED = [op for op in PUBLIC if op.samples is not None]
 REFERENCED = [op for op in SAMPLED if op.reference is not None]
 VARIANTS = [op for op in SAMPLED if op.inplace]
 SPECIAL = [op for op in REFERENCED if op.special]
+
+PRIMITIVES = """
+fill copy arange random_bits
+neg abs floor round exp expm1 log log1p sqrt sin cos tanh erf bitwise_not
+add sub mul div floor_divide remainder pow maximum minimum atan2
+bitwise_and bitwise_or bitwise_xor shift_left shift_right
+eq lt le where sum prod amax amin argmax argmin cumsum cumprod sort
+gather scatter scatter_add nonzero matmul
+"""
 
 # relative error allowed per dtype for results of one elementwise step; records scale it by ulp
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
@@ -93,7 +102,8 @@ def test_reference(op: OpDef, dtype: d.dtype, device: Any) -> None:
         try:
             result = run(op, sample, device)
         except (RuntimeError, TypeError, IndexError) as error:
-            assert dtype.category < 2, f"{op.name} sample {i}: {error}"
+            if dtype.category >= 2:
+                raise AssertionError(f"{op.name} sample {i}: {error}") from error
             continue  # integers and bools that the operator refuses; parity checks the refusal
         kwargs = {k: wide(v) for k, v in sample.kwargs.items() if not isinstance(v, d.dtype)}
         with np.errstate(all="ignore"):
@@ -134,8 +144,9 @@ def test_shapes_without_data(op: OpDef, device: Any) -> None:
         try:
             ghost = outputs(run(op, sample, "meta"))
         except NotImplementedError as error:
-            assert "meta" in str(error)  # its decomposition looks at data
-            continue
+            if "meta" not in str(error):
+                raise
+            continue  # its decomposition looks at data
         for a, b in zip(result, ghost, strict=True):
             if isinstance(a, dt.Tensor):
                 assert (tuple(a.shape), a.dtype) == (tuple(b.shape), b.dtype), f"sample {i}"
@@ -167,18 +178,12 @@ def test_in_place_equals_out_of_place(op: OpDef, device: Any) -> None:
 @pytest.mark.parametrize("op", PUBLIC, ids=lambda op: op.name)
 def test_documented(op: OpDef) -> None:
     assert op.function is not None
-    assert op.function.__doc__ and op.function.__doc__.strip(), f"{op.name} has no docstring"
+    assert (op.function.__doc__ or "").strip(), f"{op.name} has no docstring"
     assert hasattr(dt, op.name) or op.name in ("shift_left", "shift_right")
 
 
 def test_every_required_primitive_is_there() -> None:
     required = {op.name for op in REGISTRY.values() if op.required}
-    expected = set(
-        "fill copy arange random_bits "
-        "neg abs floor round exp expm1 log log1p sqrt sin cos tanh erf bitwise_not "
-        "add sub mul div floor_divide remainder pow maximum minimum atan2 bitwise_and bitwise_or "
-        "bitwise_xor shift_left shift_right eq lt le where sum prod amax amin argmax argmin "
-        "cumsum cumprod sort gather scatter scatter_add nonzero matmul".split()
-    )
+    expected = set(PRIMITIVES.split())
     assert len(expected) == 51
     assert required == expected

@@ -148,7 +148,7 @@ def beside_torch(
 
 
 def both_raise(function: Function, *arguments: Any, device: Any = "cpu", text: bool = True) -> None:
-    """``function(library, *arguments)`` raises in both; ours the same class, and the same first line."""
+    """``function(library, *arguments)`` raises in both: the same class, the same first line."""
     with pytest.raises(Exception) as other:  # noqa: PT011 (whatever PyTorch raises)
         function(torch, *[theirs(x, "float32") for x in arguments])
     with pytest.raises(other.type) as mine:

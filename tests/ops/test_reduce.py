@@ -1,4 +1,4 @@
-"""Reductions, statistics and scans beside PyTorch: forms, dtypes, gradients at ties and zeros, errors."""
+"""Reductions, statistics and scans beside PyTorch: forms, dtypes, gradients at ties, errors."""
 
 from __future__ import annotations
 
@@ -191,14 +191,18 @@ SIZES = [
 
 
 @pytest.mark.parametrize(("shape", "dim"), SIZES, ids=str)
-@pytest.mark.parametrize("name", ["sum", "mean", "amax", "prod", "var", "norm", "logsumexp", "argmin"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "amax", "prod", "var", "norm", "logsumexp", "argmin"]
+)
 def test_every_path_of_the_kernels(name: str, shape: Any, dim: Any, device: Any) -> None:
     if name in ("prod", "argmin") and isinstance(dim, tuple):
         return
     array = np.random.default_rng(1).uniform(-1, 2, shape).astype(np.float32)
     if name == "prod":
-        array = np.exp2(np.round(array)).astype(np.float32)  # powers of two: exact in any order
-        array[..., ::2] = 1 / array[..., 1::2] if array.shape[-1] % 2 == 0 else 1
+        # Mostly ones, some powers of two and signs: exact in any order, and in range.
+        array = np.ones(shape, np.float32)
+        flat = array.reshape(-1)
+        flat[::977], flat[5::1013], flat[9::31] = 2, 0.5, -1
     wide = array.astype(np.float64)
     axis = dim if isinstance(dim, int) else tuple(dim)
     count = np.size(wide) / np.size(np.sum(wide, axis))
@@ -216,7 +220,7 @@ def test_every_path_of_the_kernels(name: str, shape: Any, dim: Any, device: Any)
         return
     made = getattr(dt.tensor(array, device=device), name)(dim=dim).cpu().numpy()
     # As tight as a pairwise sum: errors grow with the logarithm, not the length.
-    scale = float(np.sum(np.abs(wide), axis).max()) if name == "sum" else 0
+    scale = {"sum": count, "mean": 1}.get(name, 0)
     np.testing.assert_allclose(made, expected(), 2e-6, 2e-7 * scale)
 
 
@@ -315,7 +319,7 @@ def test_too_few_for_a_variance(name: str, device: Any) -> None:
         warnings.simplefilter("ignore")
         other = getattr(torch, name)(torch.ones(1))
     first = (mine[0], other[0]) if isinstance(other, tuple) else (mine, other)
-    assert math.isnan(first[0].item()) and math.isnan(first[1].item())
+    assert [math.isnan(t.item()) for t in first] == [True, True]
 
 
 def test_gradient_of_too_few_for_a_variance(device: Any) -> None:
@@ -345,7 +349,6 @@ ERRORS: dict[str, tuple[Any, np.ndarray]] = {
     "aminmax of nothing": (lambda m, a: a.aminmax(), EMPTY),
     "aminmax of an empty dim": (lambda m, a: a.aminmax(dim=1), EMPTY),
     "median of an empty dim": (lambda m, a: a.median(1), EMPTY),
-    "argmax of several dims": (lambda m, a: a.argmax((0, 1)), FLOATS),
     "argmax of bool": (lambda m, a: a.argmax(), WHOLES > 2),
     "mean of whole numbers": (lambda m, a: a.mean(), WHOLES),
     "nanmean of whole numbers": (lambda m, a: a.nanmean(), WHOLES),
@@ -353,7 +356,6 @@ ERRORS: dict[str, tuple[Any, np.ndarray]] = {
     "norm of whole numbers": (lambda m, a: a.norm(), WHOLES),
     "norm of an unknown name": (lambda m, a: a.norm("abc"), FLOATS),
     "infinite norm of nothing": (lambda m, a: vector_norm(m)(a, INF), EMPTY),
-    "infinite norm of an empty dim": (lambda m, a: vector_norm(m)(a, INF, dim=1), EMPTY),
     "cumsum of no dim": (lambda m, a: a.cumsum(3), FLOATS),
 }  # fmt: skip
 
@@ -367,6 +369,7 @@ def test_errors(name: str, device: Any) -> None:
 @pytest.mark.parametrize("form", [
     lambda m, a: a.max((0, 1)), lambda m, a: a.sum(1.5), lambda m, a: a.amax(1.5),
     lambda m, a: a.var(1, True, correction=1), lambda m, a: m.sum("a"), lambda m, a: m.max([1.0]),
+    lambda m, a: a.argmax((0, 1)), lambda m, a: vector_norm(m)(a[:, :0], INF, dim=1),
 ])  # fmt: skip
 def test_wrong_arguments(form: Any, device: Any) -> None:
     both_raise(form, FLOATS, device=device, text=False)

@@ -59,6 +59,14 @@ def operators() -> list[OpDef]:
 OWN = {"index", "index_put"}
 
 
+def _bce_with_logits(
+    x: Any, t: Any, weight: Any = None, pos_weight: Any = None, reduction: str = "mean"
+) -> Any:
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        x, t, weight, pos_weight=pos_weight, reduction=reduction
+    )
+
+
 # Operators that take their tensors first, where PyTorch has other arguments between them.
 ADAPTED: dict[str, Callable[..., Any]] = {
     "layer_norm": lambda x, w, b, normalized_shape, eps: torch.nn.functional.layer_norm(
@@ -70,6 +78,7 @@ ADAPTED: dict[str, Callable[..., Any]] = {
     "group_norm": lambda x, w, b, num_groups, eps: torch.nn.functional.group_norm(
         x, num_groups, w, b, eps
     ),
+    "binary_cross_entropy_with_logits": _bce_with_logits,
     "elu": lambda x, alpha=1.0, scale=1.0, input_scale=1.0: torch._C._nn.elu(
         x, alpha, scale, input_scale
     ),

@@ -126,7 +126,8 @@ def second_order(
             allow_unused=True,
         )
     except RuntimeError as error:
-        assert "not implemented" in str(error), what
+        if "not implemented" not in str(error):
+            raise
         return
     ours = dovetail.autograd.grad(
         [a for a, _ in pairs],

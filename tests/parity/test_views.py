@@ -138,10 +138,9 @@ def test_broadcasting_of_any_two_shapes(a: list[int], b: list[int]) -> None:
     yours = [torch.tensor(v, requires_grad=True) for v in (x, y)]
     try:
         expected = yours[0] * yours[1]
-    except RuntimeError as error:
+    except RuntimeError:
         with pytest.raises(RuntimeError, match="must match the size of tensor"):
             _ = mine[0] * mine[1]
-        assert "must match the size of tensor" in str(error)
         return
     made = mine[0] * mine[1]
     np.testing.assert_array_equal(made.detach().numpy(), expected.detach().numpy())

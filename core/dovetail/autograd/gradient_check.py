@@ -52,9 +52,9 @@ def _check_inputs(inputs: tuple[Any, ...], eps: float) -> list[int]:
             )
         if 0 in x.stride() and x.numel() > 1:
             raise RuntimeError(
-                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that "
-                "are non-overlapping to be able to compute the numerical gradients correctly. You "
-                "should call .contiguous on the input before passing it to gradcheck."
+                f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs "
+                "that are non-overlapping to be able to compute the numerical gradients correctly. "
+                "You should call .contiguous on the input before passing it to gradcheck."
             )
     return positions
 
@@ -206,8 +206,8 @@ def _check(
         for i, per_output in zip(positions, numerical, strict=True):
             if any(np.any(np.abs(p) > atol) for p in per_output):
                 raise GradcheckError(
-                    f"Numerical gradient for function expected to be zero: no output requires grad, "
-                    f"but input {i} changes them"
+                    "Numerical gradient for function expected to be zero: no output requires "
+                    f"grad, but input {i} changes them"
                 )
         return True
     for k, output in enumerate(made):
@@ -222,8 +222,8 @@ def _check(
                     raise GradcheckError(
                         "Backward is not reentrant, i.e., running backward with same input and "
                         "grad_output multiple times gives different values, although analytical "
-                        f"gradient matches numerical gradient. The tolerance for nondeterminism was "
-                        f"{nondet_tol}."
+                        "gradient matches numerical gradient. The tolerance for nondeterminism "
+                        f"was {nondet_tol}."
                     )
             for i, per_output, found in zip(positions, numerical, analytic, strict=True):
                 parts = per_output[k]

@@ -1,4 +1,4 @@
-"""DeviceState: one device in use, its runtime, kernels and memory, and how tensors come to be there.
+"""DeviceState: one device in use, its runtime, kernels and memory, and how tensors get there.
 
 Two kinds of device. Where the runtime says ``host_arrays`` an output is one NumPy allocation and
 its Storage is made only when somebody needs it (a view, an in-place write). Elsewhere the core

@@ -185,7 +185,7 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
 
 
 def _saves_first(op: OpDef) -> bool:
-    """Whether the recorded graph may hold the first input: a gradient asks for it, or none is given."""
+    """Whether the graph may hold the first input: a gradient asks for it, or none is given."""
     gradient = op.gradient
     if gradient is None:
         return op.decompose is not None
@@ -308,6 +308,8 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     host = state.host_arrays
     if host and isinstance(kernel, np.ufunc) and len(args) == 1 and prepared[0] is None:
         return _ufunc_writer(kernel)
+    if op.decompose is not None and not isinstance(kernel, np.ufunc):
+        return None  # a fused kernel of several steps may read its input after it wrote its output
 
     def write(x: Tensor, *args: Any) -> None:
         target = x._materialize()
@@ -333,8 +335,8 @@ def _ufunc_writer(kernel: Any) -> Callable[..., Any]:
         # A ufunc reports overflow and the like after it has written everything.
         try:
             kernel(target, other, target)
-        except (RuntimeWarning, FloatingPointError):  # noqa: SIM105 (costs nothing when unused)
-            pass
+        except (RuntimeWarning, FloatingPointError):
+            return
 
     return write
 

@@ -348,7 +348,7 @@ def _like(op: OpDef, decompose: Callable[..., Any], prepare: Any) -> Callable[..
             declared.append(f"{p.name}=_default_{p.name}")
     everything = ", ".join(signature.parameters)
     if prepare is not None:
-        body = f"    inputs, attributes = prepare({everything})\n    return call(op, inputs, attributes)"
+        body = f"    return call(op, *prepare({everything}))"
     elif op.variadic:
         rest = "".join(f"{a}, " for a in op.attributes)
         body = f"    return call(op, tuple({op.inputs[0]}), ({rest}))"

@@ -90,12 +90,10 @@ def uniform_(
 
 def _below(value: float, kind: d.dtype) -> float:
     """The largest number of a dtype that is less than ``value``."""
-    if kind in (d.float32, d.float64):
-        here = kind.numpy.type(value)
-        down = here if float(here) < value else np.nextafter(here, kind.numpy.type(-math.inf))
-        return float(down)
-    below = value - abs(value) * d.finfo(kind).eps
-    return float(np.asarray(below).astype(kind.numpy)) if value else -d.finfo(kind).tiny
+    here = np.asarray(value).astype(kind.numpy)
+    if not float(here) < value:
+        here = np.nextafter(here, np.asarray(-math.inf).astype(kind.numpy))
+    return float(here)
 
 
 def normal_(

@@ -28,6 +28,8 @@ _SHAPES: tuple[tuple[tuple[int, ...], int], ...] = (
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = [Sample((draw(rng, shape, dtype, -5, 5), dim)) for shape, dim in _SHAPES]
+    if dtype.category < 2:
+        return made
     far = draw(rng, (3, 4), dtype, -5, 5)
     far[0] += 60  # a large row, and a row with minus infinity
     far[1, 2] = -np.inf

@@ -34,7 +34,7 @@ Rule = Callable[..., tuple[tuple[int, ...], tuple[int, ...], int]]
 
 
 class _ViewPlan:
-    """What one view operator does to one spec: the result's spec, how far on it starts, its node."""
+    """What one view operator does to one spec: the result's spec, its start, its node."""
 
     __slots__ = ("info", "offset", "spec")
     served_by = "view"

@@ -89,7 +89,7 @@ class _Frame:
         if len(seen) != self.count:
             raise RuntimeError(
                 "checkpoint: A different number of tensors was saved during the original forward "
-                f"and recomputation: {self.count} in the forward, {len(seen)} in the recomputation; "
+                f"and recomputation: {self.count} in the forward, {len(seen)} in the second run; "
                 "the function must do the same both times"
             )
         for i, (x, facts) in enumerate(zip(seen, self.shapes, strict=True)):

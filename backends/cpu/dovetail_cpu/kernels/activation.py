@@ -6,13 +6,16 @@ float32 and float64; the decompositions serve the other dtypes.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
-from dovetail_cpu.kernels.blocks import BLOCK, in_blocks, scratch, select
+from dovetail_cpu.kernels.blocks import BLOCK, flat, in_blocks, scratch, select
+from dovetail_cpu.onednn import pointwise
+from dovetail_cpu.onednn.session import current
 
 __all__ = ["enter", "erf32"]
 
@@ -37,10 +40,11 @@ def relu(facts: Any) -> Any:
 def threshold_backward(grad: Array, input: Array, out: Array, *, threshold: float) -> None:
     """grad where input > threshold (or NaN), else 0."""
     kind = np.int32 if out.itemsize == 4 else np.int64
-    mask = scratch(kind, out.size).reshape(out.shape)
-    np.copyto(mask, np.less_equal(input, threshold).view(np.int8))
-    np.subtract(mask, 1, out=mask)  # no bits where the gradient stops, all elsewhere
-    np.bitwise_and(grad.view(kind), mask, out=out.view(kind))
+    passes = scratch(bool, out.size).reshape(out.shape)
+    np.less_equal(input, threshold, out=passes)
+    np.logical_not(passes, out=passes)
+    # As whole numbers, so that 0 times infinity is 0.
+    np.multiply(grad.view(kind), passes.view(np.int8), out=out.view(kind))
 
 
 def leaky_relu(input: Array, out: Array, *, negative_slope: float) -> None:
@@ -177,6 +181,37 @@ def gelu_backward(grad: Array, input: Array, out: Array, *, approximate: str) ->
     np.multiply(out, grad, out=out)
 
 
+def _or_onednn(
+    kernel: Any, primitive: Any, least: int, name_of: Callable[[Any], str]
+) -> Callable[[Any], Any]:
+    """A table entry: oneDNN's primitive from ``least`` elements on, else ``kernel`` in blocks."""
+    blocked = in_blocks(kernel)
+
+    def specialised(facts: Any) -> Any:
+        plain, out = blocked(facts), facts.outputs[0]
+        alike = all(getattr(s, "strides", None) == out.strides for s in facts.inputs)
+        if not (alike and out.is_dense) or out.numel < least or out.dtype is not float32:
+            return plain
+        name = name_of(facts)
+
+        def run(*arrays: Array) -> None:
+            session = current()
+            if session is None or not primitive(session, name, *map(flat, arrays)):
+                plain(*arrays)
+
+        return run
+
+    return specialised
+
+
+def _swish(facts: Any) -> str:
+    return "swish"
+
+
+def _gelu(facts: Any) -> str:
+    return "gelu_erf" if facts.approximate == "none" else "gelu_tanh"
+
+
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     floats = (float32, float64)
@@ -186,8 +221,6 @@ def enter(table: KernelTable) -> None:
         "leaky_relu_backward": leaky_relu_backward,
         "sigmoid": sigmoid,
         "sigmoid_backward": sigmoid_backward,
-        "silu": silu,
-        "silu_backward": silu_backward,
         "elu": elu,
     }.items():
         table.add(name, in_blocks(kernel), dtypes=floats, specialize=True)
@@ -199,5 +232,11 @@ def enter(table: KernelTable) -> None:
         when=lambda f: 0 < f.negative_slope <= 1,
     )
     table.add("erf", in_blocks(erf32), dtypes=(float32,), specialize=True)
-    for name, kernel in {"gelu": gelu, "gelu_backward": gelu_backward}.items():
-        table.add(name, in_blocks(kernel), dtypes=(float32,), specialize=True)
+    forward, backward = pointwise.elementwise, pointwise.elementwise_backward
+    for name, entry, kinds in (
+        ("silu", _or_onednn(silu, forward, BLOCK, _swish), floats),
+        ("silu_backward", _or_onednn(silu_backward, backward, BLOCK, _swish), floats),
+        ("gelu", _or_onednn(gelu, forward, 1, _gelu), (float32,)),
+        ("gelu_backward", _or_onednn(gelu_backward, backward, 1, _gelu), (float32,)),
+    ):
+        table.add(name, entry, dtypes=kinds, specialize=True)

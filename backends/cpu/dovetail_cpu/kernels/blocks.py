@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BLOCK", "flat", "in_blocks", "row_blocks", "scratch", "select"]
+__all__ = ["BLOCK", "KEPT", "flat", "in_blocks", "row_blocks", "scratch", "select"]
 
 BLOCK = 1 << 14
 """Elements of a block: a few operands and scratch arrays of so many stay in a core's own cache."""
 
 
+KEPT = 1 << 17
+"""Elements of the largest scratch array that a thread keeps."""
+
+
 class _Kept(threading.local):
-    """Arrays of one block, per thread; numbered, for kernels that need several at a time."""
+    """Scratch arrays, per thread; numbered, for kernels that need several at a time."""
 
     def __init__(self) -> None:
         self.arrays: dict[tuple[Any, int], np.ndarray] = {}
@@ -30,12 +34,12 @@ _kept = _Kept()
 
 
 def scratch(dtype: Any, size: int, number: int = 0) -> np.ndarray:
-    """(size,) of uninitialised memory that the thread keeps; a block at most is kept."""
-    if size > BLOCK:
+    """(size,) of uninitialised memory, the same for every call with this ``number``."""
+    if size > KEPT:
         return np.empty(size, dtype)
     found = _kept.arrays.get((dtype, number))
-    if found is None:
-        found = _kept.arrays[dtype, number] = np.empty(BLOCK, dtype)
+    if found is None or found.size < size:
+        found = _kept.arrays[dtype, number] = np.empty(max(size, BLOCK), dtype)
     return found[:size]
 
 

@@ -7,14 +7,15 @@ rows are ``einsum``'s, which are the quickest that NumPy has; sums over rows are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
-from dovetail_cpu.kernels.blocks import BLOCK, row_blocks, scratch
+from dovetail_cpu.kernels.blocks import KEPT, row_blocks, scratch
+from dovetail_cpu.onednn import pointwise
+from dovetail_cpu.onednn.session import current
 
 __all__ = ["enter"]
 
@@ -29,11 +30,16 @@ def _planes(x: Array) -> Array:
     return np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
 
 
-def _samples(x: Array) -> Iterator[slice]:
-    """Slices of the batch of about a block each."""
-    step = max(BLOCK // max(x[0].size, 1), 1) if len(x) else 1
-    for start in range(0, len(x), step):
-        yield slice(start, min(start + step, len(x)))
+def _tiles(x: Array) -> list[tuple[slice, slice]]:
+    """Slices of samples and of channels, each as large as scratch memory."""
+    batch, channels, length = x.shape
+    samples = max(KEPT // max(channels * length, 1), 1)
+    some = channels if samples > 1 else max(min(KEPT // max(length, 1), channels), 1)
+    return [
+        (slice(n, n + samples), slice(c, c + some))
+        for n in range(0, batch, samples)
+        for c in range(0, channels, some)
+    ]
 
 
 def _sum(x: Array, y: Array | None = None) -> Array:
@@ -43,11 +49,13 @@ def _sum(x: Array, y: Array | None = None) -> Array:
         return np.einsum("nc->c", x) if y is None else np.einsum("nc,nc->c", x, y[:, :, 0])
     if y is None:
         return np.einsum("ncl->nc", x).sum(0)
-    return np.einsum("ncl,ncl->nc", x, y).sum(0)
+    return np.vecdot(x, y).sum(0)
 
 
-def _work(part: Array, number: int = 0) -> Array:
-    return scratch(part.dtype, part.size, number).reshape(part.shape)
+def _centred(part: Array, mean: Array) -> Array:
+    """``part - mean`` in scratch memory."""
+    work = scratch(part.dtype, part.size).reshape(part.shape)
+    return np.subtract(part, mean[:, None], out=work)
 
 
 def batch_norm_train(
@@ -62,15 +70,17 @@ def batch_norm_train(
 ) -> None:
     """The normalised input, and each channel's mean and biased variance."""
     x = _planes(input)
-    count = x.shape[0] * x.shape[2]
-    parts = list(_samples(x))
-    np.divide(sum((_sum(x[p]) for p in parts), np.zeros_like(mean)), count, out=mean)
-    var[...] = 0
-    for p in parts:
-        centred = np.subtract(x[p], mean[:, None], out=_work(x[p]))
-        var += _sum(centred, centred)
+    count = max(x.shape[0] * x.shape[2], 1)
+    tiles = _tiles(x)
+    mean[...] = var[...] = 0
+    for tile in tiles:
+        mean[tile[1]] += _sum(x[tile])
+    mean /= count
+    for tile in tiles:
+        centred = _centred(x[tile], mean[tile[1]])
+        var[tile[1]] += _sum(centred, centred)
     var /= count
-    _scaled(x, mean, var, weight, bias, eps, out, parts)
+    _scaled(x, mean, var, weight, bias, eps, out)
 
 
 def _scaled(
@@ -81,18 +91,20 @@ def _scaled(
     bias: Array | None,
     eps: float,
     out: Array,
-    parts: list[slice],
 ) -> None:
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` as one product and one sum."""
     scale = 1 / np.sqrt(var + var.dtype.type(eps))
     if weight is not None:
         scale *= weight
+    shift = -mean * scale
+    if bias is not None:
+        shift += bias
     direct = out.flags.c_contiguous
     y = out.reshape(x.shape) if direct else np.empty_like(x)
-    for p in parts:
-        np.subtract(x[p], mean[:, None], out=y[p])
-        np.multiply(y[p], scale[:, None], out=y[p])
-        if bias is not None:
-            np.add(y[p], bias[:, None], out=y[p])
+    for tile in _tiles(x):
+        part = y[tile]
+        np.multiply(x[tile], scale[tile[1], None], out=part)
+        np.add(part, shift[tile[1], None], out=part)
     if not direct:
         out[...] = y.reshape(out.shape)
 
@@ -108,8 +120,7 @@ def batch_norm_eval(
     eps: float,
 ) -> None:
     """The input normalised with a mean and a variance that are given."""
-    x = _planes(input)
-    _scaled(x, mean, var, weight, bias, eps, out, list(_samples(x)))
+    _scaled(_planes(input), mean, var, weight, bias, eps, out)
 
 
 def batch_norm_train_backward(
@@ -127,25 +138,24 @@ def batch_norm_train_backward(
     """Gradients for input, weight and bias."""
     g, x = _planes(grad), _planes(input)
     count = max(x.shape[0] * x.shape[2], 1)
-    parts = list(_samples(x))
+    tiles = _tiles(x)
     scale = 1 / np.sqrt(var + var.dtype.type(eps))
-    of_weight[...] = 0
-    of_bias[...] = 0
-    for p in parts:
-        centred = np.subtract(x[p], mean[:, None], out=_work(x[p]))
-        np.add(of_weight, _sum(g[p], centred), out=of_weight)
-        np.add(of_bias, _sum(g[p]), out=of_bias)
+    of_weight[...] = of_bias[...] = 0
+    for tile in tiles:
+        of_weight[tile[1]] += _sum(g[tile], _centred(x[tile], mean[tile[1]]))
+        of_bias[tile[1]] += _sum(g[tile])
     of_weight *= scale
     slope = scale if weight is None else scale * weight
-    tilt, level = (of_weight * scale / count)[:, None], (of_bias / count)[:, None]
+    tilt, level = of_weight * scale / count, of_bias / count
     direct = of_input.flags.c_contiguous
     result = of_input.reshape(x.shape) if direct else np.empty_like(x)
-    for p in parts:
-        centred = np.subtract(x[p], mean[:, None], out=_work(x[p]))
-        np.multiply(centred, tilt, out=centred)
-        np.add(centred, level, out=centred)
-        np.subtract(g[p], centred, out=result[p])
-        np.multiply(result[p], slope[:, None], out=result[p])
+    for tile in tiles:
+        channels, part = tile[1], result[tile]
+        centred = _centred(x[tile], mean[channels])
+        np.multiply(centred, tilt[channels, None], out=centred)
+        np.add(centred, level[channels, None], out=centred)
+        np.subtract(g[tile], centred, out=part)
+        np.multiply(part, slope[channels, None], out=part)
     if not direct:
         of_input[...] = result.reshape(of_input.shape)
 
@@ -155,6 +165,77 @@ def batch_norm_train_backward(
 
 def _table(x: Array, columns: int) -> Array:
     return np.ascontiguousarray(x).reshape(-1, columns)
+
+
+def _session_for(x: Array, *others: Array) -> Any:
+    """oneDNN's session where it may work on these arrays."""
+    if x.dtype != np.float32 or not all(a.flags.c_contiguous for a in others):
+        return None
+    return current()
+
+
+def _vector(values: Array | None, like: Array, default: float) -> Array:
+    """(n,): ``values``, or the default everywhere."""
+    if values is None:
+        return np.full(like.shape[1], default, like.dtype)
+    return np.ascontiguousarray(values).reshape(-1)
+
+
+def _native_forward(
+    x: Array,
+    weight: Array | None,
+    bias: Array | None,
+    out: Array,
+    mean: Array,
+    rstd: Array,
+    eps: float,
+) -> bool:
+    session = _session_for(x, out, mean, rstd)
+    if session is None:
+        return False
+    variance = rstd.reshape(-1)  # until it is turned into what it should hold
+    arrays = {
+        "src": x,
+        "dst": out.reshape(x.shape),
+        "mean": mean.reshape(-1),
+        "variance": variance,
+        "scale": _vector(weight, x, 1.0),
+        "shift": _vector(bias, x, 0.0),
+    }
+    if not pointwise.layer_norm(session, arrays, eps):
+        return False
+    np.add(variance, x.dtype.type(eps), out=variance)
+    np.sqrt(variance, out=variance)
+    np.reciprocal(variance, out=variance)
+    return True
+
+
+def _native_backward(
+    g: Array,
+    x: Array,
+    mean: Array,
+    rstd: Array,
+    weight: Array | None,
+    of_input: Array,
+    of_weight: Array,
+    of_bias: Array,
+) -> bool:
+    session = _session_for(x, of_input, of_weight, of_bias, mean, rstd)
+    if session is None:
+        return False
+    scale = _vector(weight, x, 1.0)
+    arrays = {
+        "src": x,
+        "diff_dst": g,
+        "diff_src": of_input.reshape(x.shape),
+        "mean": mean.reshape(-1),
+        "variance": 1 / np.square(rstd.reshape(-1)),  # eps is in it
+        "scale": scale,
+        "shift": scale,
+        "diff_scale": of_weight.reshape(-1),
+        "diff_shift": of_bias.reshape(-1),
+    }
+    return pointwise.layer_norm_backward(session, arrays, 0.0)
 
 
 def layer_norm(
@@ -173,6 +254,8 @@ def layer_norm(
     if not out.size:
         return
     x = _table(input, n)
+    if _native_forward(x, weight, bias, out, mean, rstd, eps):
+        return
     direct = out.flags.c_contiguous
     y = out.reshape(x.shape) if direct else np.empty_like(x)
     means, scales = mean.reshape(-1), rstd.reshape(-1)
@@ -210,6 +293,8 @@ def layer_norm_backward(
     if not of_input.size:
         return
     g, x = _table(grad, n), _table(input, n)
+    if _native_backward(g, x, mean, rstd, weight, of_input, of_weight, of_bias):
+        return
     direct = of_input.flags.c_contiguous
     result = of_input.reshape(x.shape) if direct else np.empty_like(x)
     means, scales = mean.reshape(-1, 1), rstd.reshape(-1, 1)

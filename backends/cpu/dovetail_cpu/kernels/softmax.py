@@ -14,8 +14,13 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
 from dovetail_cpu.kernels.blocks import row_blocks, scratch
+from dovetail_cpu.onednn import pointwise
+from dovetail_cpu.onednn.session import current
 
 __all__ = ["enter"]
+
+_SHORT = 32
+"""Rows of fewer elements are done column by column, and few of them by NumPy."""
 
 Array = np.ndarray
 Rows = Callable[..., None]
@@ -60,7 +65,18 @@ def _log_softmax_backward(grad: Array, output: Array, out: Array) -> None:
     np.subtract(grad, out, out=out)
 
 
-def _over_rows(rows: Rows, *arrays: Array, dim: int) -> None:
+def _native(primitive: Callable[..., bool], tables: list[Array]) -> bool:
+    """Have oneDNN do it; False where it cannot, or would hide infinities and NaN."""
+    x = tables[0]
+    if x.dtype != np.float32 or x.shape[1] < _SHORT or x.size < _SHORT * _SHORT:
+        return False
+    session = current()
+    if session is None or not np.isfinite(np.einsum("i->", x.reshape(-1))):
+        return False
+    return primitive(session, *tables)
+
+
+def _over_rows(rows: Rows, native: Callable[..., bool] | None, *arrays: Array, dim: int) -> None:
     """``rows(*inputs, out)`` on (R, n) matrices: ``dim`` last, a block of rows at a time."""
     out = arrays[-1]
     if not out.size:
@@ -70,6 +86,8 @@ def _over_rows(rows: Rows, *arrays: Array, dim: int) -> None:
     n = out.shape[dim] if out.ndim else 1
     if dim == len(arrays[-1].shape) - 1 and all(a.flags.c_contiguous for a in arrays):
         tables = [a.reshape(-1, n) for a in arrays]
+        if native is not None and _native(native, tables):
+            return
         for part in row_blocks(len(tables[0]), n):
             rows(*[t[part] for t in tables])
         return
@@ -214,16 +232,24 @@ def _whole_indices(facts: Any) -> bool:
     return weight is None or weight.dtype is facts.inputs[0].dtype
 
 
+def _forward(name: str) -> Callable[..., bool]:
+    return lambda session, x, out: pointwise.softmax(session, name, x, out)
+
+
+def _backward(session: Any, grad: Array, output: Array, out: Array) -> bool:
+    return pointwise.softmax_backward(session, "softmax", grad, output, out)
+
+
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     floats = (float32, float64)
-    for name, rows in {
-        "softmax": _softmax,
-        "log_softmax": _log_softmax,
-        "softmax_backward": _softmax_backward,
-        "log_softmax_backward": _log_softmax_backward,
-    }.items():
-        table.add(name, partial(_over_rows, rows), dtypes=floats)
+    for name, rows, native in (
+        ("softmax", _softmax, _forward("softmax")),
+        ("log_softmax", _log_softmax, _forward("log_softmax")),
+        ("softmax_backward", _softmax_backward, _backward),
+        ("log_softmax_backward", _log_softmax_backward, None),
+    ):
+        table.add(name, partial(_over_rows, rows, native), dtypes=floats)
     for name, kernel in {
         "cross_entropy": cross_entropy,
         "cross_entropy_backward": cross_entropy_backward,

@@ -6,7 +6,17 @@ Source: oneDNN 3.x, ``dnnl.h`` and ``dnnl_types.h`` (the C ABI is stable within 
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, Structure, c_char_p, c_int, c_int64, c_size_t, c_uint, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_char_p,
+    c_float,
+    c_int,
+    c_int64,
+    c_size_t,
+    c_uint,
+    c_void_p,
+)
 from typing import Any
 
 __all__ = [
@@ -50,10 +60,16 @@ ARG = {
     "dst": 17,
     "weights": 33,
     "bias": 41,
+    "mean": 49,
+    "variance": 50,
+    "scale": 51,
+    "shift": 52,
     "scratchpad": 80,
     "diff_src": 129,
     "diff_dst": 145,
     "diff_weights": 161,
+    "diff_scale": 255,
+    "diff_shift": 256,
 }
 """``DNNL_ARG_*``: the role of a memory in an execution."""
 
@@ -130,6 +146,20 @@ _CHECKED: dict[str, tuple[Any, ...]] = {
     ),
     "convolution_backward_weights_primitive_desc_create": (
         (_OUT, _P, c_int) + (_P,) * 4 + (_DIMS,) * 4 + (_P, _P)
+    ),
+    "eltwise_forward_primitive_desc_create": (
+        (_OUT, _P, c_int, c_int, _P, _P, c_float, c_float, _P)
+    ),
+    "eltwise_backward_primitive_desc_create": (
+        (_OUT, _P, c_int) + (_P,) * 3 + (c_float, c_float, _P, _P)
+    ),
+    "softmax_forward_primitive_desc_create": (_OUT, _P, c_int, c_int, _P, _P, c_int, _P),
+    "softmax_backward_primitive_desc_create": (_OUT, _P, c_int, _P, _P, _P, c_int, _P, _P),
+    "layer_normalization_forward_primitive_desc_create": (
+        (_OUT, _P, c_int) + (_P,) * 3 + (c_float, c_uint, _P)
+    ),
+    "layer_normalization_backward_primitive_desc_create": (
+        (_OUT, _P, c_int) + (_P,) * 4 + (c_float, c_uint, _P, _P)
     ),
 }
 

@@ -129,9 +129,8 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """An independent generator at the same place of the same stream."""
-        twin = Generator(self._device)
-        with self._lock:
-            twin._seed, twin._offset = self._seed, self._offset
+        twin = object.__new__(Generator)
+        twin.__setstate__(self.__getstate__())
         return twin
 
     def take(self, words: int) -> tuple[int, int]:
@@ -257,26 +256,25 @@ def fork_rng(
     if not enabled:
         yield
         return
+    default_generator()
+    named = None
+    if devices is not None:
+        places = [Device(device_type, d) if device_type and type(d) is int else d for d in devices]
+        named = {default_generator(place).device for place in (*places, "cpu")}
     with _defaults.lock:
         seed = _defaults.seed
-        known = dict(_defaults.generators)
-    if devices is None:
-        forked = set(known)
-    else:
-        forked = {resolve(Device(device_type, d) if device_type and isinstance(d, int) else d)
-                  for d in devices}  # fmt: skip
-        for place in forked:
-            default_generator(place)
-    forked.add(default_generator().device)
-    before = {place: default_generator(place).clone_state() for place in forked}
+        before = {
+            place: (g._seed, g._offset)
+            for place, g in _defaults.generators.items()
+            if named is None or place in named
+        }
     try:
         yield
     finally:
         with _defaults.lock:
             _defaults.seed = seed
             for place, generator in _defaults.generators.items():
-                saved = before.get(place)
-                if saved is not None:
-                    generator._go_to(saved._seed, saved._offset)
-                elif devices is None:
-                    generator.manual_seed(seed)
+                if place in before:
+                    generator._go_to(*before[place])
+                elif named is None:  # came into use inside the block
+                    generator._go_to(seed, 0)

@@ -1,4 +1,4 @@
-"""Run a function of ours beside PyTorch's on the same numbers: values and two orders of gradients."""
+"""Run a function of ours beside PyTorch's on the same numbers: values, two orders of gradients."""
 
 from __future__ import annotations
 

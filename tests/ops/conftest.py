@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dovetail.backend.state import state_of
+from dovetail.device import resolve
 from dovetail.dispatch import clear_plans
 from dovetail.ops import REGISTRY
 
@@ -18,7 +19,7 @@ def served(request: pytest.FixtureRequest, device: Any) -> Iterator[str]:
     if request.param == "kernels":
         yield request.param
         return
-    state = state_of(device)
+    state = state_of(resolve(device))  # with its index, as tensors have it
     whole = state.table
     bare = whole.copy()
     for name in whole:

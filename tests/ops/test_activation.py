@@ -140,3 +140,26 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
 def test_errors(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text.replace("(", r"\(")):
         call(dt.tensor(PLAIN))
+
+
+@pytest.mark.parametrize("name", ["relu", "sigmoid", "silu", "gelu", "elu", "leaky_relu"])
+def test_layouts_and_sizes(name: str, device: Any) -> None:
+    """Several blocks, a tail, and operands that are not dense row by row."""
+    other, rest = CASES[name]
+    mine = getattr(ops, name)
+    layouts = [
+        lambda x: x,
+        lambda x: x.t(),
+        lambda x: x[:, ::2],
+        lambda x: x[0].expand(5, -1),
+        lambda x: x[:, :60].reshape(3, 4, 3, 5).permute(0, 3, 1, 2),
+    ]
+    array = RNG.uniform(-4, 4, (3, 30_001))
+    for layout in layouts:
+        beside_torch(
+            lambda x, f=layout: mine(f(x), *rest),
+            lambda x, f=layout: other(f(x), *rest),
+            array,
+            device=device,
+            order=1,
+        )

@@ -53,6 +53,22 @@ def test_softmax_of_extremes(device: Any) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_of_many_rows(name: str, device: Any) -> None:
+    for shape, dim in (((40, 300), 1), ((40, 300), 0), ((2000, 3), 1), ((3, 40, 50), 1)):
+        array = RNG.uniform(-4, 4, shape)
+        for spoilt in (None, np.nan, np.inf, -np.inf):
+            if spoilt is not None:
+                array[1, 2] = spoilt
+            beside_torch(
+                lambda x, d=dim: getattr(ops, name)(x, d),
+                lambda x, d=dim: getattr(torch, name)(x, d),
+                array,
+                device=device,
+                order=0 if spoilt else 1,
+            )
+
+
 def test_softmax_converts_first(device: Any) -> None:
     x = dt.arange(6, device=device).reshape(2, 3)
     assert ops.softmax(x, 1, dtype=dt.float64).dtype is dt.float64
@@ -192,6 +208,20 @@ def test_class_probabilities(device: Any) -> None:
                 dtype="float64",
                 device=device,
                 fixed=(2,),
+            )
+
+
+def test_many_classes_and_rows(device: Any) -> None:
+    for shape in ((300, 200), (5000, 3), (30, 20, 40)):
+        target = RNG.integers(0, shape[1], (shape[0], *shape[2:]))
+        for smoothing in (0.0, 0.1):
+            beside_torch(
+                lambda x, t, s=smoothing: G.cross_entropy(x, t, label_smoothing=s),
+                lambda x, t, s=smoothing: F.cross_entropy(x, t, label_smoothing=s),
+                RNG.uniform(-4, 4, shape),
+                target,
+                device=device,
+                order=1,
             )
 
 

@@ -45,6 +45,49 @@ def test_batch_norm(shape: Any, training: bool, dtype: str, device: Any) -> None
         )
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_large_inputs(dtype: str, device: Any) -> None:
+    options: dict[str, Any] = {"dtype": dtype, "device": device, "order": 1}
+    for shape in ((3, 50, 60, 61), (700, 300), (2, 300, 30, 31)):
+        x, (w, b) = 3 + RNG.standard_normal(shape), RNG.uniform(0.5, 2, (2, shape[1]))
+        beside_torch(
+            lambda x, w, b: G.batch_norm(x, None, None, w, b, training=True),
+            lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+            *(x, w, b),
+            **options,
+        )
+        last = shape[-1:]
+        beside_torch(
+            lambda x, w, b, n=last: G.layer_norm(x, n, w, b),
+            lambda x, w, b, n=last: F.layer_norm(x, n, w, b),
+            *(x, *RNG.uniform(0.5, 2, (2, *last))),
+            **options,
+        )
+
+
+@pytest.mark.parametrize("form", ["channels_last", "transposed"])
+def test_layouts(form: str, device: Any) -> None:
+    layout = {
+        "channels_last": lambda x, lib: x.contiguous(memory_format=lib.channels_last),
+        "transposed": lambda x, lib: x.transpose(0, 3).contiguous().transpose(0, 3),
+    }[form]
+    x, (w, b) = RNG.standard_normal((2, 3, 4, 5)), AFFINE[0]
+    beside_torch(
+        lambda x, w, b: G.batch_norm(layout(x, dt), None, None, w, b, training=True),
+        lambda x, w, b: F.batch_norm(layout(x, torch), None, None, w, b, training=True),
+        *(x, w, b),
+        device=device,
+        order=1,
+    )
+    beside_torch(
+        lambda x: G.layer_norm(layout(x, dt), (5,)),
+        lambda x: F.layer_norm(layout(x, torch), (5,)),
+        x,
+        device=device,
+        order=1,
+    )
+
+
 def test_running_statistics(device: Any) -> None:
     x = RNG.uniform(-3, 3, (4, 3, 5))
     kind = {"dtype": dt.float64, "device": device}

@@ -12,6 +12,7 @@ import pytest
 
 import dovetail
 from dovetail import dtypes as d
+from dovetail.backend.state import state_of
 from dovetail.ops.schema import OpDef
 from tests.parity.harness import (
     DTYPES,
@@ -148,7 +149,10 @@ def second_order(
 )
 def test_errors(op: OpDef, device: Any) -> None:
     assert op.errors is not None
+    on_host = state_of(dovetail.zeros(1, device=device).device).host_arrays
     for case in op.errors():
+        if "out of bounds" in case.match and not on_host:
+            continue  # bounds of values are checked where the values are in host memory
         arguments = to_ours(case.args, device)
         kwargs = {k: to_ours(v, device) for k, v in case.kwargs.items()}
         with pytest.raises(case.error, match=case.match):

@@ -80,6 +80,7 @@ def with_attributes(
     tried: tuple[tuple[Any, ...], ...],
     prepare: Callable[..., Any],
     accepts: tuple[d.dtype, ...] = d.FLOATING,
+    method: bool = False,
     **fields: Any,
 ) -> Record:
     """The record of an activation that has numbers as arguments; ``tried`` are some of them."""
@@ -100,7 +101,7 @@ def with_attributes(
         prepare=prepare,
         accepts=accepts,
         inplace=True,
-        method=False,
+        method=method,
         **fields,
     )
 
@@ -284,6 +285,7 @@ def _shrink(g: Any, input: Any, lambd: float) -> Any:
     reference=lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, 0, x),
     tried=((), (1.0,)),
     prepare=numbers,
+    method=True,
 )
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """``input`` outside [-lambd, lambd], 0 inside."""

@@ -14,6 +14,7 @@ one number per spatial dim. Arguments are read and checked in ``nn.functional``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from dovetail.spec import Spec, contiguous_strides
 __all__: list[str] = []
 
 Sizes = tuple[int, ...]
+Record = Callable[[Callable[..., Any]], Callable[..., Any]]
 _TOLERANCE = Tolerance(16, contraction=True)
 
 
@@ -180,7 +182,7 @@ def _grad_weight_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sampl
     ]
 
 
-def _bilinear(name: str, inputs: Sizes | tuple[str, ...], gradient: Any, **fields: Any) -> Any:
+def _bilinear(name: str, inputs: tuple[str, ...], gradient: Any, **fields: Any) -> Record:
     return composite(
         name,
         inputs=inputs,

@@ -45,7 +45,15 @@ from dovetail.plans import bind_kernel
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["draw_integers", "draw_noise", "draw_normal", "draw_permutation", "draw_uniform"]
+__all__ = [
+    "draw",
+    "draw_integers",
+    "draw_noise",
+    "draw_normal",
+    "draw_permutation",
+    "draw_uniform",
+    "words",
+]
 
 _BITS = {d.float32: 24, d.float16: 11, d.bfloat16: 8}
 

@@ -23,6 +23,8 @@ __all__ = ["channels_of", "norm_record", "scaled", "total", "wide", "wide_dtype"
 
 _TOLERANCE = Tolerance(64)
 
+Record = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 
 def wide_dtype(dtype: d.dtype) -> d.dtype:
     """The dtype that statistics are computed in."""
@@ -41,7 +43,7 @@ def scaled(x: Any, weight: Any, bias: Any) -> Any:
     return x if bias is None else x + bias
 
 
-def norm_record(name: str, inputs: tuple[str, ...], outputs: int, **fields: Any) -> Any:
+def norm_record(name: str, inputs: tuple[str, ...], outputs: int, **fields: Any) -> Record:
     """The record of a normalisation or its gradient: every output is differentiable."""
     return composite(
         name,

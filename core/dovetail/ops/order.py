@@ -216,6 +216,7 @@ def picks(
 
 
 def alone(input: Any) -> Any:
+    """Value and index of a 0-d tensor."""
     return input.clone(), input.new_zeros((), dtype=d.int64)
 
 
@@ -228,6 +229,7 @@ def _kth(input: Any, k: int, dim: int, keepdim: bool) -> Any:
 
 
 def kth_reference(x: np.ndarray, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+    """Value and index of the k-th smallest."""
     if not x.ndim:
         return x, np.zeros((), np.int64)
     pick = [k - 1] if keepdim else k - 1

@@ -8,6 +8,7 @@ checked in ``nn.functional``.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,10 @@ from dovetail.spec import Spec, contiguous_strides
 __all__ = ["pooled_result", "pooling", "scatter_back"]
 
 Sizes = tuple[int, ...]
+Record = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def pooling(name: str, inputs: tuple[str, ...] = ("input",), **fields: Any) -> Any:
+def pooling(name: str, inputs: tuple[str, ...] = ("input",), **fields: Any) -> Record:
     """The record of a pooling or of its gradient: no method, and public in ``nn.functional``."""
     fields.setdefault("accepts", d.FLOATING)
     return composite(name, inputs=inputs, method=False, public=False, **fields)
@@ -268,8 +270,8 @@ def _avg_pool_reference(
     after = _after(size, kernel_size, places, stride, padding, ones)
     padded = padded_array(x, padding, after)
     mine = padded_array(np.ones((1, 1, *size)), padding, padding, float(count_include_pad))
-    more = [max(a - p, 0) for a, p in zip(after, padding, strict=True)]
-    mine = padded_array(mine, [0] * len(size), more)
+    more = tuple(max(a - p, 0) for a, p in zip(after, padding, strict=True))
+    mine = padded_array(mine, (0,) * len(size), more)
     seen = list(offsets(kernel_size, places, stride, ones))
     total = sum(padded[where] for _, where in seen)
     return total / (divisor_override or sum(mine[where] for _, where in seen))

@@ -259,6 +259,11 @@ def remember(op: OpDef, short: Any, full: Any) -> None:
 
 
 def spec_of_input(name: str, input: Any) -> Spec:
+    """The spec of a tensor.
+
+    Raises:
+        TypeError: it is none.
+    """
     try:
         return input._spec  # type: ignore[no-any-return]
     except AttributeError:

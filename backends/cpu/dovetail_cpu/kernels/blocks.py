@@ -15,7 +15,7 @@ import numpy as np
 
 __all__ = ["BLOCK", "KEPT", "flat", "in_blocks", "row_blocks", "scratch", "select"]
 
-BLOCK = 1 << 14
+BLOCK = 1 << 15
 """Elements of a block: a few operands and scratch arrays of so many stay in a core's own cache."""
 
 

@@ -6,6 +6,7 @@ together so that memory is written once.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -37,9 +38,12 @@ _M0, _M1 = (_constant(m) for m in _MULTIPLY)
 _MASK, _HALF = _constant(_LOW), _constant(32)
 
 
-def _round_keys(seed: int) -> list[tuple[int, int]]:
+@functools.lru_cache(maxsize=16)
+def _round_keys(seed: int) -> tuple[tuple[int, int], ...]:
     low, high = seed & _LOW, seed >> 32 & _LOW
-    return [((low + r * _STEP[0]) & _LOW, (high + r * _STEP[1]) & _LOW) for r in range(_ROUNDS)]
+    return tuple(
+        ((low + r * _STEP[0]) & _LOW, (high + r * _STEP[1]) & _LOW) for r in range(_ROUNDS)
+    )
 
 
 def _few(seed: int, offset: int, blocks: int) -> np.ndarray:

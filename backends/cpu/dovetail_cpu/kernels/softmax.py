@@ -13,7 +13,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
-from dovetail_cpu.kernels.blocks import row_blocks, scratch
+from dovetail_cpu.kernels.blocks import BLOCK, row_blocks, scratch
 from dovetail_cpu.onednn import pointwise
 from dovetail_cpu.onednn.session import current
 
@@ -24,13 +24,14 @@ _SHORT = 32
 
 Array = np.ndarray
 Rows = Callable[..., None]
+Native = Callable[..., bool]
 
 
 def _largest(x: Array) -> Array:
     """(R, n) -> (R, 1)."""
-    if x.shape[1] > 16:
+    if x.shape[1] > 16 or len(x) < 256:
         return np.maximum.reduce(x, axis=1, keepdims=True)
-    most = x[:, 0].copy()  # short rows: column by column
+    most = x[:, 0].copy()  # many short rows: column by column
     for column in range(1, x.shape[1]):
         np.maximum(most, x[:, column], out=most)
     return most[:, None]
@@ -65,38 +66,57 @@ def _log_softmax_backward(grad: Array, output: Array, out: Array) -> None:
     np.subtract(grad, out, out=out)
 
 
-def _native(primitive: Callable[..., bool], tables: list[Array]) -> bool:
-    """Have oneDNN do it; False where it cannot, or would hide infinities and NaN."""
-    x = tables[0]
-    if x.dtype != np.float32 or x.shape[1] < _SHORT or x.size < _SHORT * _SHORT:
-        return False
-    session = current()
-    if session is None or not np.isfinite(np.einsum("i->", x.reshape(-1))):
-        return False
-    return primitive(session, *tables)
+def _over_rows(rows: Rows, native: Native | None) -> Callable[[Any], Callable[..., None]]:
+    """``rows(*inputs, out)`` on matrices as a table entry: ``dim`` last, some rows at a time.
+
+    Args:
+        native: the same by oneDNN, for finite numbers; None: NumPy is as good.
+    """
+
+    def specialised(facts: Any) -> Callable[..., None]:
+        spec, dim = facts.outputs[0], facts.attributes["dim"]
+        n = spec.shape[dim] if spec.ndim else 1
+        specs = (*facts.inputs, spec)
+        is_last = dim in (-1, spec.ndim - 1) or spec.ndim == 0
+        if not spec.numel:
+            return lambda *arrays: None
+        if not is_last or not all(s.is_contiguous for s in specs):
+            return partial(_moved, rows, dim, n)
+        shape = (spec.numel // n, n)
+        is_large = n >= _SHORT and spec.numel >= _SHORT * _SHORT and spec.dtype is float32
+        if native is not None and is_large:
+            return partial(_accelerated, rows, native, shape)
+        if spec.numel > BLOCK:
+            return partial(_in_parts, rows, shape)
+        if tuple(spec.shape) == shape:
+            return rows
+        return lambda *arrays: rows(*[a.reshape(shape) for a in arrays])
+
+    return specialised
 
 
-def _over_rows(rows: Rows, native: Callable[..., bool] | None, *arrays: Array, dim: int) -> None:
-    """``rows(*inputs, out)`` on (R, n) matrices: ``dim`` last, a block of rows at a time."""
-    out = arrays[-1]
-    if not out.size:
-        return
-    if out.ndim == 0:
-        arrays, dim = tuple(a.reshape(1) for a in arrays), 0
-    n = out.shape[dim] if out.ndim else 1
-    if dim == len(arrays[-1].shape) - 1 and all(a.flags.c_contiguous for a in arrays):
-        tables = [a.reshape(-1, n) for a in arrays]
-        if native is not None and _native(native, tables):
-            return
-        for part in row_blocks(len(tables[0]), n):
-            rows(*[t[part] for t in tables])
-        return
+def _in_parts(rows: Rows, shape: tuple[int, int], *arrays: Array) -> None:
+    tables = [a.reshape(shape) for a in arrays]
+    for part in row_blocks(*shape):
+        rows(*[t[part] for t in tables])
+
+
+def _moved(rows: Rows, dim: int, n: int, *arrays: Array) -> None:
+    """Dense copies with ``dim`` last, and the result moved back."""
     tables = [np.moveaxis(a, dim, -1).reshape(-1, n) for a in arrays[:-1]]
     result = np.empty_like(tables[0])
     for part in row_blocks(len(result), n):
         rows(*[t[part] for t in tables], result[part])
     moved = np.moveaxis(arrays[-1], dim, -1)
     moved[...] = result.reshape(moved.shape)
+
+
+def _accelerated(rows: Rows, native: Native, shape: tuple[int, int], *arrays: Array) -> None:
+    session = current()
+    # oneDNN would turn infinities and NaN into numbers.
+    is_finite = session is not None and np.isfinite(np.einsum("i->", arrays[0].reshape(-1)))
+    if not (is_finite and native(session, *(a.reshape(shape) for a in arrays))):
+        _in_parts(rows, shape, *arrays)
 
 
 # cross_entropy: out0 is the loss, out1 the probabilities
@@ -203,7 +223,7 @@ def cross_entropy_backward(
     result = out if direct else np.empty_like(p)
     safe, kept = _safe(targets, ignore_index)
     factor = _factors(safe, kept, weight, p.dtype)
-    share = np.broadcast_to(grad, target.shape).reshape(-1)
+    share = grad.reshape(-1) if reduction == "none" else np.full(rows, grad[()], p.dtype)
     if reduction == "mean":
         total = p.dtype.type(rows) if factor is None else factor.sum()
         share = share / total if total else share * 0
@@ -232,7 +252,7 @@ def _whole_indices(facts: Any) -> bool:
     return weight is None or weight.dtype is facts.inputs[0].dtype
 
 
-def _forward(name: str) -> Callable[..., bool]:
+def _forward(name: str) -> Native:
     return lambda session, x, out: pointwise.softmax(session, name, x, out)
 
 
@@ -249,7 +269,7 @@ def enter(table: KernelTable) -> None:
         ("softmax_backward", _softmax_backward, _backward),
         ("log_softmax_backward", _log_softmax_backward, None),
     ):
-        table.add(name, partial(_over_rows, rows, native), dtypes=floats)
+        table.add(name, _over_rows(rows, native), dtypes=floats, specialize=True)
     for name, kernel in {
         "cross_entropy": cross_entropy,
         "cross_entropy_backward": cross_entropy_backward,

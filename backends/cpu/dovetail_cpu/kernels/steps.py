@@ -13,7 +13,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
-from dovetail_cpu.kernels.blocks import BLOCK, flat, scratch
+from dovetail_cpu.kernels.blocks import KEPT, flat, scratch
 
 __all__ = ["enter"]
 
@@ -24,8 +24,8 @@ def _blocks(lists: tuple[Arrays, ...]) -> Iterator[tuple[int, list[Any]]]:
     """(index of the tensor, the same block of each list; None for a list that is empty)."""
     for i, param in enumerate(lists[0]):
         long = [flat(tensors[i]) if tensors else None for tensors in lists]
-        for start in range(0, param.size, BLOCK):
-            part = slice(start, start + BLOCK)
+        for start in range(0, param.size, KEPT):
+            part = slice(start, start + KEPT)
             yield i, [None if f is None else f[part] for f in long]
 
 

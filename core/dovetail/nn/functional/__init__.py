@@ -109,6 +109,7 @@ from dovetail.nn.functional.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from dovetail.ops.attention import scaled_dot_product_attention
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -188,6 +189,7 @@ __all__ = [
     "rms_norm",
     "rrelu",
     "rrelu_",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",

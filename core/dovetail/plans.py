@@ -217,7 +217,9 @@ def _host_unary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) -
 
 
 def _host_binary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) -> Run:
-    infos = [None, *(recorder.info(i) for i in (1, 2, 3))] if recorder else None
+    infos: Any = None
+    if recorder:  # by which inputs need a gradient: the node's info, and what it saves
+        infos = [(None, None), *((i, i.keep) for i in map(recorder.info, (1, 2, 3)))]
 
     def run(a: Tensor, b: Tensor) -> Tensor:
         x = a._array
@@ -241,12 +243,11 @@ def _host_binary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) 
         second = b._node
         if (first is None and second is None) or infos is None or not mode.grad:
             return t
-        info = infos[(first is not None) + 2 * (second is not None)]
+        info, keep = infos[(first is not None) + 2 * (second is not None)]
         n = new(Node)
         n.info = info
         n.sequence = next_sequence()
         n.next = (first, second)
-        keep = info.keep  # type: ignore[union-attr]
         n.saved = () if keep is None else keep(info, a, b, t)
         t._node = n
         return t

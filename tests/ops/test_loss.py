@@ -99,8 +99,9 @@ def test_per_element(
     name: str, options: Any, low: float, high: float, dtype: str, device: Any
 ) -> None:
     for reduction, shape in itertools.product(REDUCTIONS, ((3, 5), ())):
-        x, y = RNG.uniform(low, high, shape), RNG.uniform(low, high, shape)
-        if x.ndim:
+        of_target = (0, 1) if name.startswith("binary") else (low, high)
+        x, y = RNG.uniform(low, high, shape), RNG.uniform(*of_target, shape)
+        if x.ndim and x[0, :2].max() < of_target[1]:
             y[0, :2] = x[0, :2]  # a tie
         beside_torch(
             lambda x, y, r=reduction: getattr(G, name)(x, y, reduction=r, **options),

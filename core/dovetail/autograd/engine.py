@@ -200,13 +200,14 @@ class _Work:
     def add(self, table: dict[Any, Any], key: Any, g: Any) -> None:
         """Add to a gradient that has arrived; into it where it is a sum already."""
         old = table[key]
-        if key in self._sums and old._spec is g._spec:
-            write = self._writes.get((old._spec, g._spec))
+        spec = old._spec
+        if key in self._sums and spec is g._spec:
+            write = self._writes.get((spec, spec))
             if write:
                 write(old, g)
                 return
             if write is None:
-                self._writes[old._spec, g._spec] = writer(REGISTRY["add"], old, (g,)) or False
+                self._writes[spec, spec] = writer(REGISTRY["add"], old, (g,)) or False
         table[key] = old + g
         if not self._create_graph:
             self._sums.add(key)

@@ -29,6 +29,7 @@ __all__ = [
     "output_alias",
     "pack_value",
     "save",
+    "unchanged",
     "unpack_hooks",
 ]
 
@@ -248,6 +249,9 @@ class Node:
                 parts.append(None)
                 continue
             function, positions = call
+            if function is unchanged:
+                parts.append(g)
+                continue
             count = len(positions)
             if count == 2:
                 parts.append(function(values[positions[0]], values[positions[1]]))
@@ -256,6 +260,11 @@ class Node:
             else:
                 parts.append(function(*[values[i] for i in positions]))
         return parts
+
+
+def unchanged(g: Any) -> Any:
+    """The gradient function of an input that the gradient reaches as it is."""
+    return g
 
 
 def freed_error() -> RuntimeError:

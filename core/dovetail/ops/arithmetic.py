@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.autograd.graph import unchanged
 from dovetail.ops import expose
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
 from dovetail.ops.schema import Facts
@@ -30,7 +31,7 @@ def _conj(x: Any) -> Any:
 add = elementwise(
     "add",
     inputs=TWO,
-    gradient={"input": lambda g: g, "other": lambda g: g},
+    gradient={"input": unchanged, "other": unchanged},
     reference=np.add,
     samples=pairs(-5, 5),
     special=SPECIAL,
@@ -59,7 +60,7 @@ sub = elementwise(
     "sub",
     inputs=TWO,
     rule=_sub_rule,
-    gradient={"input": lambda g: g, "other": lambda g: -g},
+    gradient={"input": unchanged, "other": lambda g: -g},
     reference=np.subtract,
     samples=pairs(-5, 5),
     special=SPECIAL,

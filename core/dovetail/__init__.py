@@ -214,12 +214,24 @@ _ELSEWHERE = {
 """Names that few programs need, and the modules that have them."""
 
 
+_FUNCTIONAL = """
+adaptive_avg_pool1d adaptive_max_pool1d avg_pool1d binary_cross_entropy_with_logits
+channel_shuffle conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
+cosine_embedding_loss cosine_similarity group_norm hinge_embedding_loss instance_norm
+kl_div layer_norm margin_ranking_loss max_pool1d max_pool2d max_pool3d pairwise_distance
+pixel_shuffle pixel_unshuffle poisson_nll_loss rms_norm rrelu rrelu_ triplet_margin_loss
+""".split()  # noqa: SIM905 (a column of names reads worse)
+"""Names of nn.functional that PyTorch has at its top level too."""
+
+
 def __getattr__(name: str) -> Any:
     found = ops.FUNCTIONS.get(name)
     if found is None and name in _MODULES:
         found = importlib.import_module(f"dovetail.{name}")
     if found is None and name in _ELSEWHERE:
         found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
+    if found is None and name in _FUNCTIONAL:
+        found = getattr(importlib.import_module("dovetail.nn.functional"), name)
     if found is None and name.endswith("Tensor"):
         from dovetail.legacy import TYPES
 

@@ -13,6 +13,7 @@ from typing import Any
 from dovetail.backend.loader import HOST, registry
 
 __all__ = [
+    "ALWAYS",
     "NO_ACCELERATOR",
     "current_index",
     "default_device",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 _SYNTAX = re.compile(r"([A-Za-z_]\w*)(?::(0|[1-9]\d*))?", re.ASCII)
+ALWAYS = frozenset({HOST, "cuda"})
+"""Names that a program for PyTorch may always say; whether they can be used is another matter."""
 NO_ACCELERATOR = "Cannot access accelerator device when none is available."
 """What PyTorch says where there is none."""
 
@@ -66,7 +69,7 @@ class device:
             if isinstance(type, device):
                 return type
         name, number = _parse(type, index)
-        if name not in registry:
+        if name not in registry and name not in ALWAYS:
             raise RuntimeError(
                 f"Expected one of {', '.join(registry.names())} device type at start of device "
                 f"string: {name}"

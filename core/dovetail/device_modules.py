@@ -10,8 +10,9 @@ from collections import OrderedDict
 from types import SimpleNamespace
 from typing import Any
 
-from dovetail.backend.loader import HOST, Loaded, registry
+from dovetail.backend.loader import Loaded, registry
 from dovetail.device import (
+    ALWAYS,
     NO_ACCELERATOR,
     current_index,
     default_device,
@@ -20,10 +21,7 @@ from dovetail.device import (
 )
 from dovetail.device import device as Device
 
-__all__ = ["ALWAYS", "Accelerator", "DeviceModule", "accelerator", "module_for", "readable_bytes"]
-
-ALWAYS = frozenset({HOST, "cuda"})
-"""Modules that exist whether a plugin is installed or not, for ``torch.cuda.is_available()``."""
+__all__ = ["Accelerator", "DeviceModule", "accelerator", "module_for", "readable_bytes"]
 
 
 class DeviceModule:

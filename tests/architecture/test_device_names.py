@@ -12,7 +12,7 @@ DEVICE = re.compile(r"(?<![a-z])(cuda|opencl|dlp)(?![a-z])", re.IGNORECASE)
 CONVENIENCES = {
     ("backend/discovery.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
-    ("device_modules.py", "cuda"),
+    ("device.py", "cuda"),
     ("interop.py", "_cuda"),
     ("interop.py", "_is_cuda"),
     ("interop.py", "cuda"),

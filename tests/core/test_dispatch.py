@@ -191,7 +191,8 @@ def test_operators_that_dtypes_have_not(device: Any) -> None:
             call()
 
 
-def test_the_summary_at_exit() -> None:
+def test_the_summary_at_exit(need_device: Any) -> None:
+    need_device("loop")
     program = """
 import warnings
 import dovetail as dt

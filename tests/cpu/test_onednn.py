@@ -186,4 +186,4 @@ def test_another_number_of_threads_means_other_programs(monkeypatch: pytest.Monk
         out = np.empty_like(a)
         matmul(a, a, out)
         assert (out == 256).all()
-        assert [plan.program.threads for plan in mine.plans.values()] == [count]
+        assert {plan.program.threads for plan in mine.plans.values() if plan} == {count}

@@ -243,11 +243,13 @@ def test_cuda_without_its_plugin() -> None:
     if "cuda" in dt.backend.registry:
         pytest.skip("the cuda plugin is installed")
     assert not dt.cuda.is_available()
-    for call in (lambda: dt.ones(2).cuda(), lambda: dt.ones(2).cuda(1)):
+    assert str(dt.device("cuda:1")) == "cuda:1"  # a value; using it is another matter
+    calls = (lambda: dt.ones(2).cuda(), lambda: dt.ones(2).cuda(1), lambda: dt.ones(2).to("cuda"))
+    for call in calls:
         with pytest.raises(RuntimeError, match="cuda: no plugin has registered this device"):
             call()
     with pytest.raises(RuntimeError, match="Expected one of cpu"):
-        dt.ones(2).to("cuda")
+        dt.ones(2).to("xpu9")
 
 
 def test_mixed_devices_are_refused(device: Any) -> None:

@@ -49,7 +49,7 @@ ADVANCED: list[Any] = [
 ]  # fmt: skip
 WRONG: list[Any] = [
     4, -5, (0, 3), (0, 0, 0, 0), (Ellipsis, 0, 0, 0, 0), S(None, None, -1), S(None, None, 0),
-    (0, S(None, None, -2)), 1.0, "a", {1}, object(), S(0, 1.5), T([0.0], "float32"),
+    (0, S(None, None, -2)), 1.0, "a", {1}, Ellipsis.__class__, S(0, 1.5), T([0.0], "float32"),
     T([1], "int16"), T([True, False], "bool"),
     (S(None), T(MASK, "bool")), (T([0, 1, 2]), T([0, 1])), (T([0]), T([0]), T([0]), T([0])),
     T(1.0, "float32"), np.bool_(True), [1j], (T([0, 1]), S(None, None, -1)),

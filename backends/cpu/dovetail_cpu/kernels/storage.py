@@ -26,7 +26,15 @@ def copy(facts: Any) -> Any:
         return _truncate
     if target.category == 0 and source.category:
         return _test
+    if target.category == 2 and target.itemsize < source.itemsize:
+        return _narrow
     return _plain
+
+
+def _narrow(input: np.ndarray, out: np.ndarray) -> None:
+    # What does not fit becomes infinite, silently, even where a caller made warnings errors.
+    with np.errstate(all="ignore"):
+        np.copyto(out, input, casting="unsafe")
 
 
 def _plain(input: np.ndarray, out: np.ndarray) -> None:

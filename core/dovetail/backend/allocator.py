@@ -147,16 +147,14 @@ def stats(device: Any = None) -> dict[str, int]:
     """Memory counts of a device: allocated, reserved, peak, … in bytes.
 
     On a device of host arrays, tensors too small for the pool are counted at this call, by
-    looking at every live tensor, and so do not enter the peak.
+    looking at every live tensor; the peak has in it what they take at present.
     """
     from dovetail.backend.state import small_bytes
 
     counts = pool_for(device).stats()
     small = small_bytes(device)
-    for name in ("allocated", "reserved"):
+    for name in ("allocated", "reserved", "peak", "peak_reserved"):
         counts[name] += small
-    for name in ("peak", "peak_reserved"):
-        counts[name] = max(counts[name], counts["allocated"])
     return counts
 
 

@@ -73,10 +73,10 @@ def _constants(
 
     def constant(value: Any) -> Any:
         found = kept.get(value)
-        if found is not None and value:  # 0.0 and -0.0 are equal, so zeros are not kept
+        if found is not None:
             return found
         found = make(value)
-        if value and is_small:
+        if value and is_small:  # 0.0 and -0.0 are equal, so zeros are not kept
             if len(kept) >= 64:
                 kept.clear()
             kept[value] = found

@@ -98,6 +98,16 @@ def test_other_views_see_the_new_history(device: dt.device) -> None:
     assert w.grad.item() == 1.0
 
 
+def test_every_live_view_sees_the_new_history(device: dt.device) -> None:
+    w = dt.tensor(3.0, device=device, requires_grad=True)
+    base = dt.ones(4, device=device)
+    views = [base[i:] for i in range(4)]
+    base[3:].mul_(w)
+    assert [v.requires_grad for v in views] == [True] * 4
+    sum(v.sum() for v in views).backward()
+    assert w.grad.item() == 4.0
+
+
 def test_in_place_chain_on_a_view_of_a_non_leaf(device: dt.device) -> None:
     x = leaf(device)
     y = x * 1

@@ -366,3 +366,9 @@ def test_numpy_warnings_stay_silent(device: Any) -> None:
     y = x.clone()
     y *= 1e38
     assert y[2].item() == float("inf")
+
+
+def test_zero_and_minus_zero_are_two_numbers(device: Any) -> None:
+    x = dt.ones(2, device=device)
+    angles = [(x * number).atan2(-x).tolist() for number in (0.0, -0.0, 0.0)]
+    assert [a[0] > 0 for a in angles] == [True, False, True]

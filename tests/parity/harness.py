@@ -69,6 +69,7 @@ def _bce_with_logits(
 
 # Operators that take their tensors first, where PyTorch has other arguments between them.
 ADAPTED: dict[str, Callable[..., Any]] = {
+    "unfold": torch.Tensor.unfold,  # nn.functional.unfold is another operator
     "layer_norm": lambda x, w, b, normalized_shape, eps: torch.nn.functional.layer_norm(
         x, normalized_shape, w, b, eps
     ),

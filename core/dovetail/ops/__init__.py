@@ -11,7 +11,8 @@ from dovetail.ops.schema import REGISTRY
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
 FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "convert", "inplace_views",
+    "storage", "arithmetic", "transcendental", "compare", "views", "view_samples", "convert",
+    "inplace_views",
     "reduce", "extremes", "statistics", "vector_norm", "scan", "order", "median", "contract",
     "affine", "products", "einsum", "broadcasting", "joining", "splitting", "shape", "repeating",
     "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",

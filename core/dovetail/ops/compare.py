@@ -8,8 +8,17 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import NUMBERS
-from dovetail.ops.families import composite, elementwise, integers, pairs, same, to_bool, uniform
-from dovetail.ops.schema import Facts
+from dovetail.ops.families import (
+    composite,
+    draw,
+    elementwise,
+    integers,
+    pairs,
+    same,
+    to_bool,
+    uniform,
+)
+from dovetail.ops.schema import Facts, Sample
 
 __all__: list[str] = []
 
@@ -211,6 +220,17 @@ def _where_infer(condition: Facts, input: Facts, other: Facts) -> Any:
     return Inferred((d.bool_, *inferred.compute[1:]), inferred.outs)
 
 
+def _where_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    make = lambda *shape: draw(rng, shape, dtype, -5, 5)
+    chance = lambda *shape: np.asarray(rng.random(shape) < 0.5)
+    return [
+        Sample((chance(3, 4), make(3, 4), make(3, 4))),
+        Sample((chance(3, 1), make(4), make(3, 4)), name="broadcast"),
+        Sample((chance(), make(2, 3), make())),
+        Sample((chance(0, 3), make(0, 3), make(3)), name="empty"),
+    ]
+
+
 where_op = elementwise(
     "where",
     kind="select",
@@ -220,6 +240,7 @@ where_op = elementwise(
         "other": lambda g, condition: _select(condition, 0.0, g),
     },
     reference=np.where,
+    samples=_where_samples,
     ulp=0,
     required=True,
     inplace=False,
@@ -277,6 +298,39 @@ def _clamp_gradient(g: Any, input: Any, min: Any, max: Any, needs: Any) -> tuple
     )
 
 
+def _clamp_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    make = lambda *shape: draw(rng, shape, dtype, -5, 5)
+    edge = np.array([-2, 2, 0, 3, -3]).astype(dtype.numpy)  # the gradient passes at the bounds
+    return [
+        Sample((make(3, 4), -2, 2)),
+        Sample((edge, -2, 2), name="at the bounds"),
+        Sample((make(7), 1, None)),
+        Sample((make(2, 3), None, 1)),
+        Sample((make(3, 4), make(4), make(3, 1)), name="tensor bounds"),
+        Sample((make(5), 2, -2), name="min above max"),
+    ]
+
+
+def _clamp_reference(x: Any, min: Any = None, max: Any = None) -> Any:
+    x = x if min is None else np.maximum(x, min)
+    return x if max is None else np.minimum(x, max)
+
+
+def _one_bound(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    make = lambda *shape: draw(rng, shape, dtype, -5, 5)
+    return [Sample((make(3, 4), 1)), Sample((make(3, 4), make(4)), name="tensor bound")]
+
+
+def _fill_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    chance = lambda *shape: np.asarray(rng.random(shape) < 0.5)
+    make = lambda *shape: draw(rng, shape, dtype, -5, 5)
+    return [
+        Sample((make(3, 4), chance(3, 4), 2)),
+        Sample((make(3, 4), chance(4), 1), name="broadcast"),
+        Sample((make(2, 3), chance(2, 1), make()), name="tensor value"),
+    ]
+
+
 @composite(
     "clamp",
     inputs=("input", "min", "max"),
@@ -287,6 +341,8 @@ def _clamp_gradient(g: Any, input: Any, min: Any, max: Any, needs: Any) -> tuple
     aliases=("clip",),
     kind="composite",
     accepts=(*d.INTEGRAL, *d.FLOATING),
+    reference=_clamp_reference,
+    samples=_clamp_samples,
 )
 def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     """``input`` bounded to [min, max]; either bound may be a number, a tensor or None.
@@ -298,19 +354,41 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     return input if max is None else input.minimum(max)
 
 
-@composite("clamp_min", inputs=("input", "min"), inplace=True, out=True)
+@composite(
+    "clamp_min",
+    inputs=("input", "min"),
+    inplace=True,
+    out=True,
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    reference=np.maximum,
+    samples=_one_bound,
+)
 def clamp_min(input: Any, min: Any) -> Any:
     """``input`` bounded below."""
     return input.clamp(min, None)
 
 
-@composite("clamp_max", inputs=("input", "max"), inplace=True, out=True)
+@composite(
+    "clamp_max",
+    inputs=("input", "max"),
+    inplace=True,
+    out=True,
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    reference=np.minimum,
+    samples=_one_bound,
+)
 def clamp_max(input: Any, max: Any) -> Any:
     """``input`` bounded above."""
     return input.clamp(None, max)
 
 
-@composite("masked_fill", inputs=("input", "mask", "value"), inplace=True)
+@composite(
+    "masked_fill",
+    inputs=("input", "mask", "value"),
+    inplace=True,
+    reference=lambda x, mask, value: np.where(mask, value, x),
+    samples=_fill_samples,
+)
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """``input`` with ``value`` (a number or 0-d tensor) where ``mask`` (bool) holds; broadcast.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BLOCK", "KEPT", "flat", "in_blocks", "row_blocks", "scratch", "select"]
+__all__ = ["BLOCK", "KEPT", "flat", "in_blocks", "row_blocks", "scratch", "select", "single"]
 
 BLOCK = 1 << 15
 """Elements of a block: a few operands and scratch arrays of so many stay in a core's own cache."""
@@ -51,6 +51,11 @@ def flat(array: np.ndarray) -> np.ndarray:
     return array.transpose(order).reshape(-1)
 
 
+def single(array: np.ndarray) -> np.ndarray:
+    """One number as a 0-d array, also where it came expanded to a shape."""
+    return array[(*(0,) * array.ndim, ...)] if array.ndim else array
+
+
 def in_blocks(kernel: Callable[..., None]) -> Callable[[Any], Callable[..., None]]:
     """An elementwise ``kernel(*inputs, out, **attributes)`` as a specialised table entry.
 
@@ -76,7 +81,7 @@ def in_blocks(kernel: Callable[..., None]) -> Callable[[Any], Callable[..., None
         whole.append(True)
 
         def blocked(*arrays: np.ndarray) -> None:
-            long = [flat(a) if w else a for a, w in zip(arrays, whole, strict=True)]
+            long = [flat(a) if w else single(a) for a, w in zip(arrays, whole, strict=True)]
             for start in range(0, out.numel, BLOCK):
                 part = slice(start, start + BLOCK)
                 call(*[a[part] if w else a for a, w in zip(long, whole, strict=True)])

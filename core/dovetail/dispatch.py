@@ -26,7 +26,6 @@ __all__ = [
     "call",
     "clear_plans",
     "facts_of",
-    "infer",
     "infer_by_running",
     "join_devices",
     "lift",
@@ -130,12 +129,6 @@ def _stays(x: Any, device: Device) -> bool:
     return bool(x._spec.ndim) or not state_of(device).host_arrays
 
 
-def infer(op: OpDef, facts: tuple[Any, ...], attributes: dict[str, Any]) -> Inferred:
-    """The operator's own rule, with the operator's name in front of what it complains of."""
-    assert op.infer is not None
-    return op.infer(*facts, **attributes)
-
-
 def select_kernel(op: OpDef, facts: CallFacts, dtypes: tuple[Any, ...], state: Any) -> Any:
     """The table's entry for this call, or None."""
     first = next((d for d in dtypes if d is not None), None)
@@ -170,7 +163,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         else:
             return decomposed_plan(op, facts, attributes, state)
     else:
-        inferred = infer(op, facts, attributes)
+        inferred = op.infer(*facts, **attributes)
         outs = tuple(
             spec_of(tuple(o[0]), o[1], device, o[2] if len(o) > 2 else None) for o in inferred.outs
         )

@@ -90,10 +90,6 @@ def _invert(self: Tensor) -> Tensor:
     return call(REGISTRY["bitwise_not"], (self,))  # type: ignore[no-any-return]
 
 
-def _neg(self: Tensor) -> Tensor:
-    return call(REGISTRY["neg"], (self,))  # type: ignore[no-any-return]
-
-
 def _positive(self: Tensor) -> Tensor:
     if self._spec.dtype.category == 0:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
@@ -101,19 +97,15 @@ def _positive(self: Tensor) -> Tensor:
 
 
 def _matmul(self: Tensor, other: Any) -> Any:
-    if not isinstance(other, Tensor):
-        if not isinstance(other, np.ndarray):
-            return NotImplemented
-        other = lift(REGISTRY["matmul"], other)
-    return expose.FUNCTIONS["matmul"](self, other)
+    if not isinstance(other, (Tensor, np.ndarray)):
+        return NotImplemented
+    return expose.FUNCTIONS["matmul"](self, lift(REGISTRY["matmul"], other))
 
 
 def _rmatmul(self: Tensor, other: Any) -> Any:
-    if not isinstance(other, Tensor):
-        if not isinstance(other, np.ndarray):
-            return NotImplemented
-        other = lift(REGISTRY["matmul"], other)
-    return expose.FUNCTIONS["matmul"](other, self)
+    if not isinstance(other, (Tensor, np.ndarray)):
+        return NotImplemented
+    return expose.FUNCTIONS["matmul"](lift(REGISTRY["matmul"], other), self)
 
 
 _install()

@@ -31,7 +31,7 @@ def writer(*arguments: Any) -> Any:
     return make(*arguments)
 
 
-def _fit(g: Any, spec: Any, info: Any) -> Any:
+def _fit(g: Any, spec: Any) -> Any:
     """Bring a gradient to its input's shape and dtype (the reverse of broadcasting and casting)."""
     if g._spec.shape != spec.shape:
         g = g.sum_to_size(spec.shape)
@@ -129,7 +129,7 @@ def run(
                         continue
                     spec = specs[i]
                     if part._spec is not spec and spec is not None:
-                        part = _fit(part, spec, node.info)
+                        part = _fit(part, spec)
                     if edge.accumulates:
                         if edge in leaves:
                             work.add(leaves, edge, part)

@@ -90,6 +90,17 @@ def _detached(outs: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...
     return outs if create_graph else tuple(o.detach() for o in outs)
 
 
+def _pull(outputs: Any, inputs: Any, vectors: Any, create_graph: bool) -> tuple[Tensor | None, ...]:
+    """``vectors^T d outputs / d inputs``, passing over outputs that nothing was recorded for."""
+    live = [
+        (o, v) for o, v in zip(outputs, vectors, strict=True) if o is not None and o.requires_grad
+    ]
+    if not live:
+        return (None,) * len(inputs)
+    outs, seeds = zip(*live, strict=True)
+    return grad(outs, inputs, seeds, create_graph=create_graph, allow_unused=True)
+
+
 def vjp(
     func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
@@ -98,16 +109,7 @@ def vjp(
         xs, many_in = _inputs(inputs, "vjp", create_graph)
         outs, many_out = _outputs(func(*xs), "vjp")
         vectors = _vectors(v, outs, "vjp", "the output of func")
-        live = [(o, w) for o, w in zip(outs, vectors, strict=True) if o.requires_grad]
-        found: Any = (None,) * len(xs)
-        if live:
-            found = grad(
-                [o for o, _ in live],
-                xs,
-                [w for _, w in live],
-                create_graph=create_graph,
-                allow_unused=True,
-            )
+        found = _pull(outs, xs, vectors, create_graph)
     result = _finish(found, xs, strict, create_graph, "vjp")
     return _unwrap(_detached(outs, create_graph), many_out), _unwrap(result, many_in)
 
@@ -123,29 +125,8 @@ def jvp(
         vectors = _vectors(v, xs, "jvp", "the input to func")
         outs, many_out = _outputs(func(*xs), "jvp")
         dummies = tuple(zeros_like(o).requires_grad_() for o in outs)
-        live = [(o, w) for o, w in zip(outs, dummies, strict=True) if o.requires_grad]
-        found: Any = (None,) * len(outs)
-        if live:
-            backward = grad(
-                [o for o, _ in live],
-                xs,
-                [w for _, w in live],
-                create_graph=True,
-                allow_unused=True,
-            )
-            pairs = [
-                (g, w)
-                for g, w in zip(backward, vectors, strict=True)
-                if g is not None and g.requires_grad
-            ]
-            if pairs:
-                found = grad(
-                    [g for g, _ in pairs],
-                    dummies,
-                    [w for _, w in pairs],
-                    create_graph=create_graph,
-                    allow_unused=True,
-                )
+        backward = _pull(outs, xs, dummies, True)
+        found = _pull(backward, dummies, vectors, create_graph)
     result = _finish(found, outs, strict, create_graph, "jvp")
     return (
         _unwrap(_detached(outs, create_graph), many_out),
@@ -238,18 +219,7 @@ def vhp(
         vectors = _vectors(v, xs, "vhp", "the input to func")
         outs, many_out = _outputs(func(*xs), "vhp")
         first = grad(outs[0].reshape(()), xs, create_graph=True, allow_unused=True)  # type: ignore[attr-defined]
-        pairs = [
-            (g, w) for g, w in zip(first, vectors, strict=True) if g is not None and g.requires_grad
-        ]
-        found: Any = (None,) * len(xs)
-        if pairs:
-            found = grad(
-                [g for g, _ in pairs],
-                xs,
-                [w for _, w in pairs],
-                create_graph=create_graph,
-                allow_unused=True,
-            )
+        found = _pull(first, xs, vectors, create_graph)
     result = _finish(found, xs, strict, create_graph, "vhp")
     return _unwrap(_detached(outs, create_graph), many_out), _unwrap(result, many)
 

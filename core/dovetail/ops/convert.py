@@ -14,7 +14,7 @@ from dovetail.device import resolve
 from dovetail.ops import expose
 from dovetail.ops.families import composite
 from dovetail.ops.schema import Inferred, OpDef
-from dovetail.ops.views import _ints, apply_view, fill_in, register_view, viewed_strides
+from dovetail.ops.views import _ints, apply_view, fill_in, view_record, viewed_strides
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
@@ -263,7 +263,7 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     target = fill_in(_ints(sizes if shape is None else (shape,)), input._spec.numel)
     if viewed_strides(input._spec, target) is None:
         input = copied(input, raw.packed(input._spec), "clone")
-    return apply_view(register_view("view"), input, (target,))
+    return apply_view(view_record("view"), input, (target,))
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
@@ -354,7 +354,7 @@ def strided_rule(shape: tuple[int, ...], rule: Any) -> tuple[int, tuple[Any, ...
         from dovetail.device import device
 
         spec = spec_of(shape, d.float32, device("meta"))
-        size, stride, offset = register_view(kind).rule(spec, *arguments)  # type: ignore[attr-defined]
+        size, stride, offset = view_record(kind).rule(spec, *arguments)  # type: ignore[attr-defined]
         base = spec.strides
     reach = [
         sum((n - 1) * s for n, s in zip(*pair, strict=True) if n)
@@ -386,7 +386,7 @@ def strided_backward(input: Any, *, shape: Any, rule: Any) -> Any:
 def _strided_of(g: Tensor, shape: Any, rule: Any) -> Tensor:
     _, (size, stride, offset, base) = strided_rule(shape, rule)
     spec = spec_of(tuple(shape), g._spec.dtype, g._spec.device, tuple(base))
-    return apply_view(register_view("strided"), g._laid_out_as(spec), (size, stride, offset))  # type: ignore[attr-defined]
+    return apply_view(view_record("strided"), g._laid_out_as(spec), (size, stride, offset))  # type: ignore[attr-defined]
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
@@ -415,7 +415,7 @@ def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Ten
         if plan is not None and not observe.active:
             return plan(input)  # type: ignore[no-any-return]
     target = fill_in(_ints(shape), spec.numel)
-    op = register_view("view")
+    op = view_record("view")
     result = apply_view(op, input, (target,))
     if all(n.__class__ is int for n in shape):
         spec.memo[shape] = spec.memo[op.name, (target,)]

@@ -274,7 +274,7 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     import numpy as np
 
     from dovetail.backend.state import state_of
-    from dovetail.dispatch import facts_of, infer, select_kernel
+    from dovetail.dispatch import facts_of, select_kernel
     from dovetail.ops.schema import CallFacts
     from dovetail.plans import _preparation, bind_kernel
     from dovetail.spec import Spec
@@ -289,7 +289,7 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
         return None
     if 0 in spec.strides:
         return None
-    inferred = infer(op, facts, {})
+    inferred = op.infer(*facts)
     (out,) = inferred.outs
     if tuple(out[0]) != tuple(spec.shape) or out[1] is not spec.dtype:
         return None

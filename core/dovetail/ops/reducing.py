@@ -18,7 +18,7 @@ from dovetail.dispatch import call
 from dovetail.ops.expose import attach, finish
 from dovetail.ops.families import draw
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
-from dovetail.ops.views import apply_view, register_view
+from dovetail.ops.views import apply_view, view_record
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
@@ -127,7 +127,7 @@ def restored(x: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     return x.reshape(kept_shape(shape, dim))
 
 
-_EXPAND = register_view("expand")
+_EXPAND = view_record("expand")
 
 
 def spread(g: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from dovetail import observe
 from dovetail.ops.convert import contiguous_format
 from dovetail.ops.expose import publish
-from dovetail.ops.views import _ints, apply_view, register_view
+from dovetail.ops.views import _ints, apply_view, view_record
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
@@ -111,7 +111,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     if source.__class__ is int is destination.__class__ and ndim:
         order = list(range(ndim))
         order.insert(check_dim(destination, ndim), order.pop(check_dim(source, ndim)))
-        return apply_view(register_view("permute"), input, (tuple(order),))
+        return apply_view(view_record("permute"), input, (tuple(order),))
     here, there = _ints((source,)), _ints((destination,))
     if len(here) != len(there):
         raise RuntimeError(
@@ -136,7 +136,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 def _T(self: Tensor) -> Tensor:
     """The dims in reverse order, a view."""
     ndim = self._spec.ndim
-    return apply_view(register_view("permute"), self, (_REVERSED[ndim],)) if ndim else self
+    return apply_view(view_record("permute"), self, (_REVERSED[ndim],)) if ndim else self
 
 
 _REVERSED = tuple(tuple(range(n - 1, -1, -1)) for n in range(65))
@@ -144,7 +144,7 @@ _REVERSED = tuple(tuple(range(n - 1, -1, -1)) for n in range(65))
 
 def _mT(self: Tensor) -> Tensor:
     """Every matrix of a batch transposed, a view."""
-    return apply_view(register_view("mT"), self)
+    return apply_view(view_record("mT"), self)
 
 
 @publish()

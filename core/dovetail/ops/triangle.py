@@ -162,9 +162,9 @@ DIAG_EMBED = OpDef(
 
 
 def _diagonal() -> OpDef:
-    from dovetail.ops.views import register_view
+    from dovetail.ops.views import view_record
 
-    return register_view("diagonal")
+    return view_record("diagonal")
 
 
 @operator(DIAG_EMBED)

@@ -22,10 +22,10 @@ __all__ = [
     "apply_view",
     "as_strided",
     "fill_in",
-    "register_view",
     "row",
     "view_backward",
     "view_operator",
+    "view_record",
     "viewed_strides",
 ]
 
@@ -95,10 +95,10 @@ def row(x: Tensor, index: int) -> Tensor:
             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
         )
     if (x._node is not None and mode.grad) or observe.active:
-        return apply_view(register_view("select"), x, _select_prepare(spec, 0, index))
+        return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
     facts = spec.memo.get("row")
     if facts is None:
-        shape, strides, _ = register_view("select").rule(  # type: ignore[attr-defined]
+        shape, strides, _ = view_record("select").rule(  # type: ignore[attr-defined]
             spec, *_select_prepare(spec, 0, index)
         )
         made = spec_of(tuple(shape), spec.dtype, spec.device, tuple(strides))
@@ -199,7 +199,7 @@ def view_operator(
     return define
 
 
-def register_view(name: str) -> OpDef:
+def view_record(name: str) -> OpDef:
     """The record of a view operator."""
     from dovetail.ops.schema import REGISTRY
 
@@ -228,7 +228,7 @@ def _view_backward(g: Tensor, *, op: str, arguments: tuple[Any, ...], shape: Any
 
     whole = zeros(shape, dtype=g.dtype, device=g.device)
     spec = whole._spec
-    record = register_view(op)
+    record = view_record(op)
     part, strides, offset = record.rule(spec, *arguments)  # type: ignore[attr-defined]
     target = raw.view(whole, spec_of(tuple(part), spec.dtype, spec.device, tuple(strides)), offset)
     raw.copy(g, target)
@@ -238,7 +238,7 @@ def _view_backward(g: Tensor, *, op: str, arguments: tuple[Any, ...], shape: Any
 VIEW_BACKWARD.decompose = _view_backward
 VIEW_BACKWARD.infer = lambda spec, op, arguments, shape: Inferred((None,), ((shape, spec.dtype),))
 VIEW_BACKWARD.gradient = {
-    "input": lambda g, op, arguments: apply_view(register_view(op), g, arguments)
+    "input": lambda g, op, arguments: apply_view(view_record(op), g, arguments)
 }
 
 
@@ -643,7 +643,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"itemsize {item} requiring a storage size of {reach * item} are out of bounds for "
             f"storage of size {storage.nbytes}"
         )
-    return apply_view(register_view("strided"), input, (size, stride, at - input._offset))
+    return apply_view(view_record("strided"), input, (size, stride, at - input._offset))
 
 
 expose.FUNCTIONS["as_strided"] = as_strided

@@ -6,6 +6,7 @@ device. Meanings of arguments follow PyTorch's pages of the same names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from dovetail import dtypes as d
@@ -84,54 +85,40 @@ def in_format(made: Tensor, form: Any) -> Tensor:
     return made if spec is made._spec else raw.cast(made, spec)
 
 
-def _rand(
-    *sizes: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: d.dtype | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    memory_format: Any = contiguous_format,
-) -> Tensor:
-    """Numbers uniform in [0, 1).
+def _floating(check: str, draw: Callable[..., Tensor], doc: str) -> Callable[..., Tensor]:
+    """A factory of what ``draw(spec, generator)`` makes; ``check`` is PyTorch's kernel name."""
+
+    def function(
+        *sizes: Any,
+        size: Any = None,
+        generator: Generator | None = None,
+        out: Tensor | None = None,
+        dtype: d.dtype | None = None,
+        layout: Any = None,
+        device: Any = None,
+        requires_grad: bool = False,
+        pin_memory: bool = False,
+        memory_format: Any = contiguous_format,
+    ) -> Tensor:
+        kind, where = place(dtype, device, out)
+        floating_only(check, kind)
+        spec = spec_of(shape_of(sizes, size), kind, where)
+        made = in_format(draw(spec, generator), memory_format)
+        return finish_factory(deliver(made, out), requires_grad)
+
+    function.__doc__ = doc
+    return function
+
+
+_RAISES = """
 
     Raises:
         RuntimeError: the dtype is not a floating-point or complex one.
     """
-    kind, where = place(dtype, device, out)
-    floating_only("check_uniform_bounds", kind)
-    made = in_format(
-        draw_uniform(spec_of(shape_of(sizes, size), kind, where), generator), memory_format
-    )
-    return finish_factory(deliver(made, out), requires_grad)
-
-
-def _randn(
-    *sizes: Any,
-    size: Any = None,
-    generator: Generator | None = None,
-    out: Tensor | None = None,
-    dtype: d.dtype | None = None,
-    layout: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-    pin_memory: bool = False,
-    memory_format: Any = contiguous_format,
-) -> Tensor:
-    """Normal numbers of mean 0 and variance 1.
-
-    Raises:
-        RuntimeError: the dtype is not a floating-point or complex one.
-    """
-    kind, where = place(dtype, device, out)
-    floating_only("normal_kernel_cpu", kind)
-    made = in_format(
-        draw_normal(spec_of(shape_of(sizes, size), kind, where), generator), memory_format
-    )
-    return finish_factory(deliver(made, out), requires_grad)
+_rand = _floating("check_uniform_bounds", draw_uniform, "Numbers uniform in [0, 1)." + _RAISES)
+_randn = _floating(
+    "normal_kernel_cpu", draw_normal, "Normal numbers of mean 0 and variance 1." + _RAISES
+)
 
 
 def _integers_as(spec: Spec, low: int, high: int, generator: Any) -> Tensor:

@@ -181,6 +181,10 @@ class Registry:
                 self._entries.pop(name, None)
             self._changed()
 
+    def is_registered_here(self, name: str) -> bool:
+        """Whether :meth:`register` added the name, so that no other process finds it."""
+        return name in self._builtin
+
     def _changed(self) -> None:
         self._accelerator = None
         for changed in self._watchers:

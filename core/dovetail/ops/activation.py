@@ -23,7 +23,7 @@ from dovetail.ops.families import (
     uniform,
 )
 from dovetail.ops.schema import Sample, Tolerance
-from dovetail.tensor import check_dim
+from dovetail.tensor import Tensor, check_dim
 
 __all__ = ["backward_record", "number", "numbers", "with_attributes"]
 
@@ -119,6 +119,12 @@ def numbers(input: Any, *values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 # threshold and relu
 
 
+def _in_dtype(value: Any, x: Any) -> Any:
+    """A number as a kernel of x's dtype sees it: whole numbers wrap around."""
+    return np.asarray(int(value)).astype(x.dtype) if x.dtype.kind in "iu" else value
+
+
+
 @backward_record(
     "threshold_backward",
     lambda x, threshold: x > threshold,
@@ -147,7 +153,9 @@ elementwise(
 @with_attributes(
     "threshold",
     gradient=lambda g, input, threshold: ops.threshold_backward(g, input, threshold=threshold),
-    reference=lambda x, threshold, value: np.where(x <= threshold, value, x),
+    reference=lambda x, threshold, value: np.where(
+        x <= _in_dtype(threshold, x), _in_dtype(value, x), x
+    ),
     tried=((0.5, -2.0), (-1, 3)),
     prepare=numbers,
     accepts=NUMBER,
@@ -167,6 +175,16 @@ def hardtanh_backward(grad: Any, input: Any, *, min_val: Any, max_val: Any) -> A
     return ops.where((input <= min_val) | (input >= max_val), 0.0, grad)
 
 
+def _hardtanh_arguments(input: Any, min_val: Any, max_val: Any) -> Any:
+    unsigned = isinstance(input, Tensor) and input.dtype.category == 1 and not input.dtype.is_signed
+    if unsigned and (min_val < 0 or max_val < 0):
+        raise RuntimeError(
+            "cannot do hardtanh on an unsigned type with negative limits "
+            f"(min_val {min_val}, max_val {max_val})"
+        )
+    return numbers(input, min_val, max_val)
+
+
 @with_attributes(
     "hardtanh",
     gradient=lambda g, input, min_val, max_val: ops.hardtanh_backward(
@@ -174,7 +192,7 @@ def hardtanh_backward(grad: Any, input: Any, *, min_val: Any, max_val: Any) -> A
     ),
     reference=lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
     tried=((), (-2, 3), (-1.0, 2.0)),
-    prepare=numbers,
+    prepare=_hardtanh_arguments,
     accepts=NUMBER,
 )
 def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0) -> Any:

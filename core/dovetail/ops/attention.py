@@ -22,7 +22,7 @@ from dovetail.spec import Spec
 
 __all__: list[str] = []
 
-_TOLERANCE = Tolerance(32, contraction=True)
+_TOLERANCE = Tolerance(32, True, lambda query, key, *rest: max(key.shape[-2:]))
 
 
 def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> Any:

@@ -312,8 +312,9 @@ def _clamp_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 
 
 def _clamp_reference(x: Any, min: Any = None, max: Any = None) -> Any:
-    x = x if min is None else np.maximum(x, min)
-    return x if max is None else np.minimum(x, max)
+    bound = lambda b: np.asarray(b).astype(x.dtype) if x.dtype.kind in "iu" else b  # wraps around
+    x = x if min is None else np.maximum(x, bound(min))
+    return x if max is None else np.minimum(x, bound(max))
 
 
 def _one_bound(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:

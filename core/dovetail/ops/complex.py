@@ -289,7 +289,7 @@ ANGLE = OpDef(
     infer=_angle_infer,
     decompose=_angle,
     gradient={"input": _angle_gradient},
-    reference=np.angle,
+    reference=lambda x: np.angle(x if np.iscomplexobj(x) else np.asarray(x, np.float64)),
     samples=lambda rng, dtype: [
         *[Sample((draw(rng, shape, dtype, -3, 3),)) for shape in ((5,), (2, 3), ())],
         *_complex_samples(rng, dtype),

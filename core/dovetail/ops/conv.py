@@ -37,7 +37,9 @@ __all__: list[str] = []
 
 Sizes = tuple[int, ...]
 Record = Callable[[Callable[..., Any]], Callable[..., Any]]
-_TOLERANCE = Tolerance(16, contraction=True)
+_TOLERANCE = Tolerance(
+    16, True, lambda input, weight, *rest: weight.size // max(weight.shape[0], 1)
+)
 
 
 def _columns(

@@ -223,6 +223,7 @@ def _hypot(input: Any, other: Any) -> Any:
 
 elementwise(
     "hypot",
+    tensors_only=True,
     inputs=TWO,
     accepts=d.FLOATING,
     decompose=_hypot,
@@ -281,18 +282,16 @@ def _with_sign(input: Any, other: Any) -> Any:
     return _where(negative, -size, size)
 
 
+def _log_of(number: float) -> float:
+    return math.log(number) if number > 0 else -math.inf if number == 0 else math.nan
+
+
 def _xlogy(input: Any, other: Any) -> Any:
-    some = input if isinstance(input, Tensor) else other
-    log = (
-        other.log()
-        if isinstance(other, Tensor)
-        else some.new_full((), other, dtype=d.float64).log()
-    )
-    product = (
-        _where(input == 0, 0.0, input * log)
-        if isinstance(input, Tensor)
-        else (log * 0 if input == 0 else log * input)
-    )
+    log = other.log() if isinstance(other, Tensor) else _log_of(other)
+    if isinstance(input, Tensor):
+        product = _where(input == 0, 0.0, input * log)
+    else:
+        product = log.new_zeros(()).expand_as(log) if input == 0 else log * input
     if isinstance(other, Tensor):
         return _where(other.isnan(), nan, product)
     return product
@@ -336,6 +335,7 @@ def _log_sum(name: str, base: float, doc: str) -> None:
 
     elementwise(
         name,
+        tensors_only=True,
         inputs=TWO,
         accepts=d.FLOATING,
         decompose=forward,
@@ -366,6 +366,7 @@ def _heaviside_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
 
 elementwise(
     "heaviside",
+    tensors_only=True,
     inputs=("input", "values"),
     rule=_heaviside_rule,
     accepts=REAL,

@@ -91,11 +91,24 @@ def logical(operands: tuple[Facts, ...]) -> tuple[DType, DType]:
 
 
 def elementwise_infer(
-    name: str, rule: Callable[..., tuple[DType, DType]]
+    name: str,
+    rule: Callable[..., tuple[DType, DType]],
+    inputs: tuple[str, ...] = (),
+    tensors_only: bool = False,
 ) -> Callable[..., Inferred]:
-    """The shape and dtype rule of an operator that broadcasts."""
+    """The shape and dtype rule of an operator that broadcasts.
+
+    With ``tensors_only`` a Python number is refused, as PyTorch does for some operators.
+    """
 
     def infer(*facts: Facts, **attributes: Any) -> Inferred:
+        if tensors_only:
+            for i, fact in enumerate(facts):
+                if isinstance(fact, type):
+                    raise TypeError(
+                        f"{name}(): argument '{inputs[i]}' (position {i + 1}) must be Tensor, "
+                        f"not {fact.__name__}"
+                    )
         compute, result = rule(facts)
         specs = [f for f in facts if isinstance(f, Spec)]
         shape: tuple[int, ...] = (
@@ -236,6 +249,7 @@ def elementwise(
     public: bool = True,
     doc: str = "",
     aliases: tuple[str, ...] = (),
+    tensors_only: bool = False,
 ) -> OpDef:
     """Define an elementwise operator of one, two or three operands.
 
@@ -247,7 +261,7 @@ def elementwise(
         name,
         kind=kind,
         inputs=inputs,
-        infer=elementwise_infer(name, rule),
+        infer=elementwise_infer(name, rule, inputs, tensors_only),
         gradient=gradient,
         complex_gradient=complex_gradient,
         decompose=decompose,

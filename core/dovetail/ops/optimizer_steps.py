@@ -23,7 +23,10 @@ from dovetail.backend.state import state_of
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["fused_step"]
+__all__ = ["STEPS", "fused_step"]
+
+STEPS = ("sgd_step", "adam_step")
+"""The kernels' names: a table may have them, though they are no operators."""
 
 
 def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:

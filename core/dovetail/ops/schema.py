@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -52,12 +52,38 @@ class Tolerance:
     """How far a result may be from the float64 reference.
 
     Attributes:
-        ulp: units in the last place of the result's dtype that an elementwise result may be off.
-        contraction: the length K of the longest sum is in the sample; error grows with sqrt(K).
+        ulp: units in the last place of the result's dtype that a result may be off: of each
+            element for an elementwise operator, of the largest element for the others.
+        contraction: the result is a sum of products; what it may be off grows with sqrt(K).
+        length: ``length(*arguments) -> K``, the terms in the longest sum, from a sample's
+            arguments; None: the last dim of the first array where ``contraction``, all of its
+            elements for a reduction or a scan, else one.
+        against: ``"element"``, ``"largest"`` (of the results) or ``"inputs"`` (the largest of
+            those too), where the kind of operator does not say it right: differences cancel.
     """
 
     ulp: float = 4.0
     contraction: bool = False
+    length: Callable[..., int] | None = None
+    against: str = ""
+
+    def elementwise(self, kind: str) -> bool:
+        """Whether each element is measured against itself, for an operator of this kind."""
+        return (self.against or _AGAINST.get(kind, "largest")) == "element"
+
+    def terms(self, kind: str, arguments: Sequence[Any]) -> int:
+        """The number of terms in the longest sum of a call of an operator of this kind."""
+        if self.length is not None:
+            return max(1, int(self.length(*arguments)))
+        first = next((a for a in arguments if isinstance(a, np.ndarray)), None)
+        if first is None or not first.ndim:
+            return 1
+        if self.contraction:
+            return max(1, int(first.shape[-1]))
+        return max(1, first.size) if kind in ("reduce", "scan") else 1
+
+
+_AGAINST = {"elementwise": "element", "compare": "element", "select": "element", "view": "element"}
 
 
 class CallFacts:

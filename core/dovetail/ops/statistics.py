@@ -27,7 +27,7 @@ from dovetail.ops.reducing import (
     spread,
     summing_function,
 )
-from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -62,6 +62,7 @@ MEAN = OpDef(
     decompose=lambda input, dim, keepdim: input.sum(dim, keepdim) / _count(input._spec, dim),
     reference=by_numpy(np.mean),
     samples=samples(-5, 5),
+    tolerance=Tolerance(against="inputs"),
 )
 
 
@@ -283,6 +284,7 @@ def _moment(name: str, outputs: int, decompose: Any, gradient: Any, reference: A
         accepts=WIDE,
         reference=lambda *args, **kwargs: reference(*_moment_reference(*args, **kwargs)),
         samples=_moment_samples,
+        tolerance=Tolerance(against="inputs"),
     )
 
     @numpy_names

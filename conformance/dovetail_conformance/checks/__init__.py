@@ -1,0 +1,14 @@
+"""The questions, one subject per file; each file's ``cases(target)`` lists those for a device."""
+
+from __future__ import annotations
+
+__all__ = ["SUBJECTS"]
+
+SUBJECTS = (
+    "values",
+    "variants",
+    "sizes",
+    "special",
+    "storage",
+    "claims",
+)

@@ -1,0 +1,163 @@
+"""Values of every operator against its reference: each dtype, each layout, inputs left alone.
+
+Each call is made twice over memory that held something else before, so that a result which is not
+written completely, or is an older call's, shows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import dovetail as dt
+from dovetail import dtypes as d
+from dovetail.errors import Unsupported
+from dovetail.ops.schema import OpDef, Sample
+from dovetail_conformance.calls import (
+    Call,
+    Refused,
+    facts_of,
+    host,
+    judge,
+    outputs,
+    public_operators,
+    reference,
+    samples_of,
+    tensors_in,
+)
+from dovetail_conformance.layouts import LAYOUTS, filler
+from dovetail_conformance.model import Case, Mismatch, Trial
+from dovetail_conformance.target import Target
+
+__all__ = ["ask", "cases", "level_of"]
+
+
+def level_of(op: OpDef) -> int:
+    """Primitives are of level 1, everything on top of them of level 2."""
+    return 1 if op.required else 2
+
+
+def cases(target: Target) -> Iterator[Case]:
+    """Operator by operator, dtype by dtype, layout by layout."""
+    for op in public_operators():
+        if op.kind == "random":
+            continue
+        for dtype in target.dtypes:
+            if dtype not in op.accepts:
+                continue
+            layouts = LAYOUTS if op.required or dtype in _THOROUGH else ("contiguous", "mixed")
+            for layout in layouts:
+                run = functools.partial(_values, op, dtype, layout)
+                yield Case(level_of(op), "values", op.name, dtype.name, layout, run)
+
+
+_THOROUGH = (d.float32, d.int64)
+
+
+def _values(op: OpDef, dtype: d.dtype, layout: str, trial: Trial) -> None:
+    for i, sample in enumerate(samples_of(op, dtype)):
+        ask(trial, op, sample, layout, sample.name or i, traced=i == 0)
+
+
+def ask(
+    trial: Trial, op: OpDef, sample: Sample, layout: str, name: Any, traced: bool = False
+) -> None:
+    """One attempt: the sample in a layout, judged in every way that applies to any call."""
+    call = Call.placed(op, sample, layout, trial.device)
+    facts = facts_of(call, layout, name)
+    what = f"{op.name}, {layout}, shapes {' '.join(str(tuple(s)) for s in facts['shape'])}"
+    with trial.attempt(**facts):
+        try:
+            ghosts = call.on_meta()
+        except Refused as refused:
+            _check_refusal(call, refused.error, what)
+            return
+        before = call.inputs()
+        if ghosts is not None:
+            _soil(ghosts, trial.device)
+        try:
+            result = call.run()
+        except Unsupported as error:
+            _check_unsupported(trial, call, ghosts, error)
+            return
+        first = outputs(result)[0]
+        kind = first.dtype if isinstance(first, dt.Tensor) else d.float64
+        expected = reference(op, call.values, call.keywords, kind)
+        judge(trial, call, result, expected, ghosts, what)
+        _check_unchanged(call, before, what)
+        if traced:
+            _check_labels(trial, call, expected, ghosts, what)
+
+
+def _soil(ghosts: tuple[Any, ...], device: str) -> None:
+    """Leave memory of the results' sizes behind that holds what no result should."""
+    for ghost in ghosts:
+        if isinstance(ghost, dt.Tensor) and ghost.numel():
+            dirty = [
+                dt.full(tuple(ghost.shape), filler(ghost.dtype), dtype=ghost.dtype, device=device)
+                for _ in range(2)
+            ]
+            del dirty
+
+
+def _check_refusal(call: Call, error: Exception, what: str) -> None:
+    """What the core refuses without data it must refuse in the same words on the device."""
+    try:
+        call.run()
+    except type(error) as ours:
+        mine, theirs = str(ours), str(error)
+        if mine != theirs and _without_device(mine) != _without_device(theirs):
+            raise Mismatch(f"{what}: must say {theirs!r}, says {mine!r}", "error") from ours
+        return
+    except Exception as ours:
+        raise Mismatch(
+            f"{what}: must raise {type(error).__name__}, raised {type(ours).__name__}: {ours}",
+            "error",
+        ) from ours
+    raise Mismatch(f"{what}: must raise {type(error).__name__} ({error}), raised nothing", "error")
+
+
+def _without_device(text: str) -> str:
+    import re
+
+    return re.sub(r"\b(meta|cpu|[a-z_]+:\d+)\b", "DEVICE", text)
+
+
+def _check_unsupported(
+    trial: Trial, call: Call, ghosts: tuple[Any, ...] | None, error: Unsupported
+) -> None:
+    """A device may refuse only what needs a dtype that it does not hold."""
+    held = Target.of(trial.device).dtypes
+    kinds = {x.dtype for x in (*(ghosts or ()), *tensors_in(call.args)) if hasattr(x, "dtype")}
+    asked = {v for v in call.keywords.values() if isinstance(v, d.dtype)}
+    if ghosts is None or ((kinds | asked) <= set(held) and not _names_absent(error, held)):
+        raise error
+
+
+def _names_absent(error: Unsupported, held: tuple[d.dtype, ...]) -> bool:
+    """Whether the message is the core's own about a dtype that the device has not."""
+    return any(f"has no {k.name};" in str(error) for k in d.ALL if k not in held)
+
+
+def _check_unchanged(call: Call, before: list[np.ndarray], what: str) -> None:
+    for i, (old, x) in enumerate(zip(before, tensors_in([call.args, call.kwargs]), strict=True)):
+        if old.tobytes() != host(x).tobytes():
+            raise Mismatch(f"{what}: input {i} was changed by the call", "inputs-unchanged")
+
+
+def _check_labels(
+    trial: Trial, call: Call, expected: tuple[Any, ...], ghosts: Any, what: str
+) -> None:
+    """Watched, the call gives the same, and every dispatch is served as the table says."""
+    from dovetail_conformance.labels import check_event
+
+    with dt.trace() as events:
+        result = call.run()
+    judge(trial, call, result, expected, ghosts, f"{what}, watched")
+    for event in events:
+        if event.device == trial.device:
+            trial.saw_label(event.served_by)
+            check_event(event, what)

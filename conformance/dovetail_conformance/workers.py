@@ -1,0 +1,179 @@
+"""Worker processes that run cases, and survive what a driver does to them.
+
+A worker collects the same cases as its parent and is told their numbers. When it dies, the case
+that it was at is ``crashed``; when it is silent for too long, ``hung``; the rest goes to a new one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from dovetail_conformance.model import Case, Failure, Outcome, run_case
+
+__all__ = ["LIMIT", "run_in_workers"]
+
+LIMIT = 180.0
+"""Seconds that one case may take before it counts as hung."""
+
+_CHUNK = 24
+
+
+def run_in_workers(
+    cases: Sequence[Case],
+    device: str,
+    jobs: int,
+    collect: Callable[..., list[Case]],
+    arguments: tuple[Any, ...],
+    limit: float = LIMIT,
+) -> Iterator[Outcome]:
+    """Run cases in ``jobs`` processes; the outcomes come in the order in which they end.
+
+    Args:
+        collect: ``collect(*arguments)`` makes the list that ``cases`` are from, in a worker too.
+        limit: seconds without news after which a worker is stopped.
+    """
+    numbers = {case.id: i for i, case in enumerate(collect(*arguments))}
+    together = [numbers[c.id] for c in cases if not c.alone]
+    alone = [numbers[c.id] for c in cases if c.alone]
+    by_number = {numbers[c.id]: c for c in cases}
+    for todo, count in ((together, jobs), (alone, 1)):
+        if todo:
+            crew = _Crew(min(count, len(todo)), device, collect, arguments, limit)
+            yield from crew.run(todo, by_number)
+
+
+class _Worker:
+    def __init__(self, device: str, collect: Any, arguments: Any, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_work, args=(theirs, device, collect, arguments), daemon=True
+        )
+        with _few_threads(threads):
+            self.process.start()
+        theirs.close()
+        self.todo: deque[int] = deque()
+        self.heard = time.monotonic()
+
+    def give(self, numbers: list[int]) -> None:
+        self.todo.extend(numbers)
+        self.heard = time.monotonic()
+        self.pipe.send(numbers)
+
+    def stop(self) -> None:
+        self.pipe.close()
+        if self.process.is_alive():
+            self.process.terminate()
+        self.process.join(5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+class _Crew:
+    def __init__(self, count: int, device: str, collect: Any, arguments: Any, limit: float) -> None:
+        self.of_a_worker = (device, collect, arguments, max(1, (os.cpu_count() or 1) // count))
+        self.limit = limit
+        self.workers = [_Worker(*self.of_a_worker) for _ in range(count)]
+
+    def run(self, numbers: Sequence[int], cases: dict[int, Case]) -> Iterator[Outcome]:
+        chunks = deque(list(numbers[i : i + _CHUNK]) for i in range(0, len(numbers), _CHUNK))
+        try:
+            while chunks or any(w.todo for w in self.workers):
+                for worker in self.workers:
+                    if not worker.todo and chunks:
+                        self._give(worker, chunks)
+                yield from self._hear(chunks, cases)
+        finally:
+            for worker in self.workers:
+                worker.stop()
+
+    def _give(self, worker: _Worker, chunks: deque[list[int]]) -> None:
+        chunk = chunks.popleft()
+        try:
+            worker.give(chunk)
+        except (BrokenPipeError, OSError):
+            worker.todo.clear()
+            chunks.appendleft(chunk)
+            self._replace(worker)
+
+    def _hear(self, chunks: deque[list[int]], cases: dict[int, Case]) -> Iterator[Outcome]:
+        busy = {w.pipe: w for w in self.workers if w.todo}
+        for ready in wait(list(busy), timeout=1.0):
+            worker = busy[ready]  # type: ignore[index]
+            try:
+                outcome: Outcome = worker.pipe.recv()
+            except (EOFError, OSError):
+                worker.process.join(5)
+                yield self._lost(worker, chunks, cases, "crashed", _how(worker.process.exitcode))
+                continue
+            worker.todo.popleft()
+            worker.heard = time.monotonic()
+            yield outcome
+        for worker in list(busy.values()):
+            if worker.todo and time.monotonic() - worker.heard > self.limit:
+                text = f"no answer after {self.limit:.0f} s; the process was stopped"
+                yield self._lost(worker, chunks, cases, "hung", text)
+
+    def _lost(
+        self, worker: _Worker, chunks: deque[list[int]], cases: dict[int, Case], what: str, why: str
+    ) -> Outcome:
+        case = cases[worker.todo.popleft()]
+        if worker.todo:
+            chunks.appendleft(list(worker.todo))
+            worker.todo.clear()
+        self._replace(worker)
+        return Outcome(
+            case.id, case.level, case.check, case.op, case.dtype, case.variant, what,
+            (Failure(what, why, {}),), 1,
+        )  # fmt: skip
+
+    def _replace(self, worker: _Worker) -> None:
+        worker.stop()
+        self.workers[self.workers.index(worker)] = _Worker(*self.of_a_worker)
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"the process died of {signal.Signals(-code).name} while it ran this case"
+    return f"the process ended with exit code {code} while it ran this case"
+
+
+class _few_threads:
+    """The environment of a worker: each takes its share of the cores."""
+
+    NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __enter__(self) -> None:
+        self.old = {name: os.environ.get(name) for name in self.NAMES}
+        os.environ.update({name: str(self.count) for name, v in self.old.items() if v is None})
+
+    def __exit__(self, *error: object) -> None:
+        for name, value in self.old.items():
+            if value is None:
+                del os.environ[name]
+
+
+def _work(
+    pipe: Connection, device: str, collect: Callable[..., list[Case]], arguments: Any
+) -> None:
+    """The life of a worker: numbers come, outcomes go; the end of the pipe is the end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops it
+    cases = collect(*arguments)
+    while True:
+        try:
+            numbers = pipe.recv()
+        except EOFError:
+            return
+        for number in numbers:
+            pipe.send(run_case(cases[number], device))

@@ -22,8 +22,6 @@ __all__ = ["LIMIT", "run_in_workers"]
 LIMIT = 180.0
 """Seconds that one case may take before it counts as hung."""
 
-_CHUNK = 24
-
 
 def run_in_workers(
     cases: Sequence[Case],
@@ -32,12 +30,14 @@ def run_in_workers(
     collect: Callable[..., list[Case]],
     arguments: tuple[Any, ...],
     limit: float = LIMIT,
+    chunk: int = 24,
 ) -> Iterator[Outcome]:
     """Run cases in ``jobs`` processes; the outcomes come in the order in which they end.
 
     Args:
         collect: ``collect(*arguments)`` makes the list that ``cases`` are from, in a worker too.
         limit: seconds without news after which a worker is stopped.
+        chunk: how many cases a worker is given at once.
     """
     numbers = {case.id: i for i, case in enumerate(collect(*arguments))}
     together = [numbers[c.id] for c in cases if not c.alone]
@@ -46,7 +46,7 @@ def run_in_workers(
     for todo, count in ((together, jobs), (alone, 1)):
         if todo:
             crew = _Crew(min(count, len(todo)), device, collect, arguments, limit)
-            yield from crew.run(todo, by_number)
+            yield from crew.run(todo, by_number, chunk)
 
 
 class _Worker:
@@ -83,8 +83,9 @@ class _Crew:
         self.limit = limit
         self.workers = [_Worker(*self.of_a_worker) for _ in range(count)]
 
-    def run(self, numbers: Sequence[int], cases: dict[int, Case]) -> Iterator[Outcome]:
-        chunks = deque(list(numbers[i : i + _CHUNK]) for i in range(0, len(numbers), _CHUNK))
+    def run(self, numbers: Sequence[int], cases: dict[int, Case], chunk: int) -> Iterator[Outcome]:
+        starts = range(0, len(numbers), chunk)
+        chunks = deque(list(numbers[i : i + chunk]) for i in starts)
         try:
             while chunks or any(w.todo for w in self.workers):
                 for worker in self.workers:

@@ -1,0 +1,69 @@
+"""What a fault is, and how one gets into a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import Kernel, KernelTable
+from dovetail.ops.schema import CallFacts, OpDef
+from dovetail.plans import bind_kernel
+
+__all__ = ["Fault", "faulty_table", "is_float", "outs_of"]
+
+Run = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of mistake that a kernel's author can make.
+
+    Attributes:
+        name: for the matrix.
+        about: the mistake in a sentence.
+        applies: whether it has a meaning for an operator.
+        change: ``change(good, facts) -> kernel``: the kernel with the mistake in it.
+    """
+
+    name: str
+    about: str
+    applies: Callable[[OpDef], bool]
+    change: Callable[[Run, CallFacts], Run]
+
+
+def faulty_table(table: KernelTable, name: str, fault: Fault) -> KernelTable:
+    """A copy of ``table`` in which every kernel of operator ``name`` has the fault."""
+    made = table.copy()
+    made.remove(name)
+    for entry in reversed(table.entries(name)):
+        made.add(
+            name,
+            _faulty(entry, fault),
+            dtypes=entry.dtypes,
+            layout=entry.layout,
+            when=entry.when,
+            broadcasts=entry.broadcasts,
+            scalars=entry.scalars,
+            specialize=True,
+        )
+    return made
+
+
+def _faulty(entry: Kernel, fault: Fault) -> Callable[[CallFacts], Run]:
+    def specialised(facts: CallFacts) -> Run:
+        return fault.change(bind_kernel(entry, facts), facts)
+
+    return specialised
+
+
+def outs_of(facts: CallFacts) -> int:
+    """How many of a kernel's arrays are outputs; they come last."""
+    return max(1, len(facts.outputs))
+
+
+def is_float(array: Any) -> bool:
+    """Whether an array's elements are floats (bfloat16 too) or complex numbers."""
+    return isinstance(array, np.ndarray) and array.dtype.kind in "fcV"

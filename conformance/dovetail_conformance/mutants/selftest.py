@@ -1,0 +1,196 @@
+"""The suite against devices that are known to be wrong: each must be found out."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import dovetail as dt
+from dovetail.backend import Backend, registry
+from dovetail.dispatch import clear_plans
+from dovetail.ops.schema import REGISTRY, CallFacts, OpDef
+from dovetail_conformance.collect import collect
+from dovetail_conformance.model import Case, Outcome, Trial, run_case
+from dovetail_conformance.mutants.base import PlainRuntime, good_table
+from dovetail_conformance.mutants.fault import Fault, Run, faulty_table
+from dovetail_conformance.mutants.faults import ATTRIBUTES, FAULTS, attribute_fault
+from dovetail_conformance.mutants.runtimes import RUNTIMES, TABLES
+from dovetail_conformance.runner import strictly
+
+__all__ = ["Mutant", "Touched", "mutant_cases", "mutants", "touched"]
+
+Touched = Mapping[str, tuple[str, ...]]
+"""Operator -> ids of the cases that call its kernel."""
+
+_PER_OPERATOR = 90
+"""A mutant is asked no more cases than this; they are taken evenly from those that touch it."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One faulty device.
+
+    Attributes:
+        kind: the fault's name.
+        op: the operator whose kernel has it; ``runtime`` for the others.
+        make: makes the runtime.
+    """
+
+    kind: str
+    op: str
+    make: Callable[[], PlainRuntime]
+
+    @property
+    def name(self) -> str:
+        """``kind/operator``."""
+        return f"{self.kind}/{self.op}"
+
+
+def _same(good: Run, facts: CallFacts) -> Run:
+    return lambda *arrays: good(*arrays)
+
+
+CONTROL = Fault(
+    "control", "no fault: the same wrapping around the good kernel", lambda op: True, _same
+)
+
+
+def _with(fault: Fault, name: str) -> PlainRuntime:
+    return PlainRuntime(faulty_table(good_table(), name, fault))
+
+
+def _table(change: Callable[..., Any], name: str) -> PlainRuntime:
+    return PlainRuntime(change(good_table(), name))
+
+
+def faults_of(op: OpDef) -> list[Fault]:
+    """The kinds of fault that have a meaning for an operator."""
+    found = [fault for fault in FAULTS if fault.applies(op)]
+    found += [attribute_fault(a) for a in op.attributes if a in ATTRIBUTES]
+    return found
+
+
+def mutants() -> list[Mutant]:
+    """Every mutant, in a stable order: runtimes, tables, then kernels by operator."""
+    made = [Mutant(kind, "runtime", make) for kind, make in RUNTIMES.items()]
+    for name in sorted(good_table()):
+        op = REGISTRY.get(name)
+        if op is None:
+            continue
+        if op.required:
+            made += [
+                Mutant(kind, name, functools.partial(_table, change, name))
+                for kind, change in TABLES.items()
+            ]
+        made += [
+            Mutant(fault.name, name, functools.partial(_with, fault, name))
+            for fault in (CONTROL, *faults_of(op))
+        ]
+    return made
+
+
+_numbers = itertools.count()
+
+
+class _Plugged:
+    """A runtime as a device of this process, under a name of its own."""
+
+    def __init__(self, runtime: PlainRuntime) -> None:
+        self.runtime = runtime
+
+    def __enter__(self) -> str:
+        self.name = f"mutant{next(_numbers)}"
+        registry.register(self.name, Backend(self.runtime))
+        return f"{self.name}:0"
+
+    def __exit__(self, *error: object) -> None:
+        registry.unregister(self.name)
+        if next(_numbers) % 16 == 0:
+            clear_plans()
+
+
+def touched(progress: Callable[[int, int], None] | None = None) -> tuple[Touched, list[Outcome]]:
+    """Which cases reach which kernel of the good device, and what it did wrong (nothing)."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    bad = []
+    with strictly(), _Plugged(PlainRuntime()) as device:
+        cases = [c for c in collect(device, 3) if c.level]
+        for i, case in enumerate(cases):
+            with dt.trace() as events:
+                outcome = run_case(case, device)
+            if outcome.status != "passed":
+                bad.append(outcome)
+            names = {e.op for e in events if e.device == device}
+            for name in names | {case.op}:
+                found[_KERNEL.get(name, name)].append(case.id)
+            if progress is not None:
+                progress(i + 1, len(cases))
+    return {name: tuple(ids) for name, ids in found.items()}, bad
+
+
+_KERNEL = {"copy_to": "copy", "clone_record": "copy"}
+
+
+@functools.lru_cache(maxsize=1)
+def _cases() -> dict[str, Case]:
+    with strictly(), _Plugged(PlainRuntime()) as device:
+        return {case.id: case for case in collect(device, 5)}
+
+
+def _chosen(mutant: Mutant, known: Touched) -> list[Case]:
+    """The cases that a mutant is asked: the operator's own, else those that reach its kernel."""
+    cases = _cases()
+    if mutant.op == "runtime":
+        return [c for c in cases.values() if c.level == 0 or (c.level == 5 and c.alone)]
+    reached = [cases[i] for i in known.get(mutant.op, ()) if i in cases]
+    own = [c for c in reached if c.op == mutant.op]
+    kept = own or reached
+    if own and mutant.op == "copy":
+        return own
+    step = max(1, len(kept) // _PER_OPERATOR)
+    table = [c for c in cases.values() if c.check == "claims" and c.op == "table"]
+    return kept[:: step if not own else 1] + table
+
+
+def mutant_cases(names: Sequence[str], known: Touched) -> list[Case]:
+    """Mutants as cases of the workers: one passes when the suite finds it out."""
+    wanted = set(names)
+    return [
+        Case(0, "mutant", m.name, run=functools.partial(_try, m, known))
+        for m in mutants()
+        if m.name in wanted
+    ]
+
+
+def _try(mutant: Mutant, known: Touched, trial: Trial) -> None:
+    """Ask a mutant its cases; the checks that saw something wrong are counted as labels."""
+    cases = _chosen(mutant, known)
+    kills: Counter[str] = Counter()
+    examples = []
+    with strictly(), np.errstate(all="ignore"), _Plugged(mutant.make()) as device:
+        for case in cases:
+            outcome = run_case(case, device)
+            trial.attempts += 1
+            for failure in outcome.failures:
+                kills[f"{case.check}: {failure.check}"] += 1
+            if outcome.failures and len(examples) < 3:
+                examples.append(f"{case.id}: {outcome.failures[0].text}")
+    trial.labels.update(kills)
+    is_control = mutant.kind == CONTROL.name
+    if is_control and kills:
+        trial.fail("control", f"the good kernel was found wrong: {examples[0]}")
+    if not is_control and not kills:
+        trial.fail("survived", f"none of {len(cases)} cases saw it")
+
+
+def rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str, Outcome]]:
+    """(kind, operator, outcome) of what came of mutants."""
+    for outcome in outcomes:
+        kind, _, op = outcome.op.partition("/")
+        yield kind, op, outcome

@@ -41,7 +41,7 @@ class Call(NamedTuple):
         offset: elements before the first of an input.
         sample: the sample's name.
         stage: when the result was read, for cases that read it more than once.
-        index: which device of its kind.
+        device_index: which device of its kind.
     """
 
     check: str
@@ -53,7 +53,7 @@ class Call(NamedTuple):
     offset: int | None = None
     sample: str = ""
     stage: str = ""
-    index: int | None = None
+    device_index: int | None = None
 
 
 @dataclass(frozen=True)

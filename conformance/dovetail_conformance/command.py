@@ -49,6 +49,7 @@ def _parser() -> ArgumentParser:
     add("--list", action="store_true", help="print the cases' names and run nothing")
     add("--self-test", action="store_true", help="let the suite prove itself on faulty devices")
     add("--sample", type=int, metavar="N", help="with --self-test: N mutants of each kind")
+    add("--source", action="store_true", help="with --self-test: mistakes in the core's source")
     add("--kill-matrix", action="store_true", help="with --self-test: which check found what")
     return made
 

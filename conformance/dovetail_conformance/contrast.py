@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 _MANY, _SOME = 0.9, 0.5
 """Share of calls with the property that must fail: of nearly all, or of some where no other call
 fails. Some, because wrong code may be right by luck: one element, equal values."""
-_APART, _NONE = 0.25, 0.05
+_APART, _NONE = 0.5, 0.05
 """In the first case, how much smaller the share of the other calls must be, which may fail for
 another reason; in the second, the share itself."""
 _LEAST = 3
@@ -42,16 +42,19 @@ class Part:
     outcomes: tuple[Outcome, ...]
 
 
-def divide(attempts: Sequence[Attempt]) -> Iterator[Part]:
+def divide(attempts: Sequence[Attempt], is_strict: bool = False) -> Iterator[Part]:
     """The property that explains the most failures, then the next of what is left, and so on.
 
     Calls are compared within an operator and dtype: a fault in one kernel shows in one of these
     pairs, a fault in the runtime in all of them.
+
+    Args:
+        is_strict: take only what divides the calls cleanly, where many fail by chance.
     """
     if not any(a.failure for a in attempts):
         return
     rows = _Rows(attempts)
-    while (best := rows.best()) is not None:
+    while (best := rows.best(is_strict)) is not None:
         yield rows.take(best)
 
 
@@ -79,8 +82,8 @@ class _Rows:
                 self.has[is_idle, j] = -1
         self.pairs = len(pairs)
 
-    def best(self) -> tuple[int, Array] | None:
-        """The property that explains most, and in which pairs; None where none does."""
+    def best(self, is_strict: bool) -> tuple[int, Array] | None:
+        """The property that tells most of what fails, and in which pairs; None where none does."""
         top, found = 0.0, None
         for j in range(len(CONTRASTS)):
             wrong_with, right_with = self._counts(j, 1)
@@ -88,10 +91,14 @@ class _Rows:
             share = _share(wrong_with, right_with)
             other = _share(wrong_without, right_without)
             explains = (wrong_with > 0) & (right_without > 0)
+            if is_strict:
+                explains &= (share >= _MANY) & (other <= _NONE)
             explains &= ((share >= _MANY) & (share - other >= _APART)) | (
                 (share >= _SOME) & (other <= _NONE) & (right_without >= 2)
             )
-            score = float((wrong_with * (share - other))[explains].sum())
+            known = _surprise(wrong_with + wrong_without, right_with + right_without)
+            parted = _surprise(wrong_with, right_with) + _surprise(wrong_without, right_without)
+            score = float((known - parted)[explains].sum())
             enough = right_without[explains].sum() >= _LEAST and wrong_with[explains].sum() >= 2
             if enough and score > top * (1 + 1e-9):
                 top, found = score, (j, explains)
@@ -149,8 +156,16 @@ def _code(answer: bool | None) -> int:
 
 
 def _share(wrong: Array, right: Array) -> Array:
-    total = wrong + right
-    return np.divide(wrong, total, out=np.zeros_like(total), where=total > 0)
+    share: Array = wrong / np.maximum(wrong + right, 1)
+    return share
+
+
+def _surprise(wrong: Array, right: Array) -> Array:
+    """Bits that it takes to say which of the calls are wrong: what a good property saves."""
+    bits = np.zeros_like(wrong)
+    for part in (wrong, right):
+        bits -= part * np.log2(np.maximum(part, 1) / np.maximum(wrong + right, 1))
+    return bits
 
 
 def _few(sizes: list[int]) -> str:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dovetail import dtypes as d
 from dovetail_conformance.attempts import Attempt, Call
+from dovetail_conformance.layouts import filler
 
-__all__ = ["CONTRASTS", "SIGNS", "Contrast", "Sign"]
+__all__ = ["CONTRASTS", "MAY_BE_EARLY", "SIGNS", "Contrast", "Sign"]
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ CONTRASTS: tuple[Contrast, ...] = (
     ),
     Contrast(
         "in-place",
-        "that write into a tensor given by the caller (in-place, out=, aliasing)",
+        "that write into a given tensor (in-place, out=, aliasing)",
         "does the kernel write through the output's own offset and strides, and does it read each "
         "input element before the output that may share its memory is written?",
         _checks("in-?place|out|alias|aliasing|aliased"),
@@ -179,7 +181,7 @@ CONTRASTS: tuple[Contrast, ...] = (
         "on a device of index 1 or more",
         "is the index passed on to alloc, copies, streams and launches, or does something always "
         "use device 0 or the current device?",
-        lambda c: None if c.index is None else c.index > 0,
+        lambda c: None if c.device_index is None else c.device_index > 0,
     ),
     Contrast(
         "after-oom",
@@ -201,17 +203,22 @@ CONTRASTS: tuple[Contrast, ...] = (
 
 def _is_unfinished(a: Attempt) -> bool:
     assert a.failure is not None
-    if any(f.facts.get("stage") == "later read" for f in a.outcome.failures):
-        return False  # wrong for good
-    if "settled" in (a.failure.check, a.outcome.check) or a.call.stage == "first read":
-        return True
-    return bool(_OLD.search(a.failure.text))
+    return any(f.check == "settled" or _OLD.search(f.text) is not None for f in a.outcome.failures)
 
 
-_OLD = re.compile(
-    r"old memory|differs? from run to run|from one run to the next|changed between|not finished"
-    r"|still holds what"
-)
+_LEFT_BEHIND = {"nan", "(nan+nanj)", "(nan+0j)"} | {
+    str(filler(dtype)) for dtype in d.ALL if dtype.category == 1
+}
+_OLD = re.compile(r"from run to run|between (two )?reads|not finished")
+
+_MADE = re.compile(r"must be (\S+), got ([^\s;]+)")
+
+
+def _is_stale(a: Attempt) -> bool:
+    """Whether the first wrong element is what the suite leaves in memory before a call."""
+    found = _MADE.search(a.failure.text) if a.failure is not None else None
+    return found is not None and "nan" not in found[1] and found[2] in _LEFT_BEHIND
+
 
 SIGNS: tuple[Sign, ...] = (
     Sign(
@@ -227,6 +234,20 @@ SIGNS: tuple[Sign, ...] = (
         "the table has no kernel for these calls: add one, or a decomposition, or take the dtype "
         "out of what the device claims.",
         lambda a: a.failure is not None and a.failure.check == "label" and "host" in a.failure.text,
+    ),
+    Sign(
+        "stale",
+        "results are what memory held before the call",
+        "nothing wrote them, or not yet: is the kernel launched on the output's buffer, and do "
+        "d2h, synchronize and free wait for work that is under way?",
+        _is_stale,
+    ),
+    Sign(
+        "unstable",
+        "the same call gives other values the second time",
+        "something is read that this call did not write: a part of the output that the kernel "
+        "leaves as it was, a buffer given back too early, or work that is not waited for.",
+        lambda a: a.failure is not None and "the second time" in a.failure.text,
     ),
     Sign(
         "label",
@@ -257,3 +278,6 @@ SIGNS: tuple[Sign, ...] = (
     ),
 )
 """Tried in this order: the first two before any contrast, the others after them."""
+
+MAY_BE_EARLY = ("stale", "unstable", "inputs")
+"""Signs that work which is read too early gives too."""

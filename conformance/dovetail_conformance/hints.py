@@ -9,13 +9,14 @@ is taken first, then what is left is explained in the same way.
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dovetail_conformance.attempts import Attempt, attempts_of
 from dovetail_conformance.contrast import divide
-from dovetail_conformance.detectors import SIGNS
+from dovetail_conformance.detectors import MAY_BE_EARLY, SIGNS
 from dovetail_conformance.model import Failure, Outcome
 
 __all__ = ["Group", "groups", "rerun_command", "scope_of"]
@@ -97,19 +98,25 @@ def groups(outcomes: Iterable[Outcome]) -> list[Group]:
     first, later = SIGNS[:2], SIGNS[2:]
     for sign in first:
         take(sign.title, sign.hint, _showing(sign.shows, attempts, left))
-    if not any(_is_widespread(g, whole) for g in found):
-        compared = [a for a in attempts if a.failure is None or a.outcome.id in left]
-        for part in divide(compared):
-            hint = part.evidence + part.contrast.hint[0].upper() + part.contrast.hint[1:]
-            take(f"calls {part.contrast.title} fail", hint, part.outcomes)
-    _add_the_rest(found, left, whole)
-    for sign in later:
-        take(sign.title, sign.hint, _showing(sign.shows, attempts, left))
+    # Work that is read too early fails by chance: what then looks alike must do so cleanly.
+    early = next((g for g in found if SIGNS[0].title in g.title), None)
+    compared = [a for a in attempts if a.failure is None or a.outcome.id in left]
+    for part in divide(compared, is_strict=early is not None):
+        hint = part.evidence + part.contrast.hint[0].upper() + part.contrast.hint[1:]
+        take(f"calls {part.contrast.title} fail", hint, part.outcomes)
     for title, hint, members in _exceptions(list(left.values())):
         take(title, hint, members)
     for title, hint, members in _dtypes(list(left.values()), whole):
         take(title, hint, members, scoped=False)
     take(_NEAR, _NEAR_HINT, [o for o in left.values() if _is_near(o)])
+    _add_the_rest(found, left, whole)
+    for sign in later:
+        members = _showing(sign.shows, attempts, left)
+        if early is not None and members and sign.name in MAY_BE_EARLY:
+            _grow(found, SIGNS[0].title, [left.pop(o.id) for o in members])
+        else:
+            take(sign.title, sign.hint, members)
+    _add_the_rest(found, left, whole)
     for title, hint, members in _operators(list(left.values()), whole):
         take(title, hint, members, scoped=False)
     return sorted(found, key=lambda g: (_rank(g), -len(g.outcomes), g.example.level, g.title))
@@ -118,8 +125,12 @@ def groups(outcomes: Iterable[Outcome]) -> list[Group]:
 def _is_widespread(group: Group, whole: Sequence[Outcome]) -> bool:
     """Whether a group's cause, which is known, is in what all operators use."""
     ops = {o.op for o in group.outcomes}
-    wrong = {o.op for o in whole if o.is_against}
-    return _rank(group) == 1 and len(ops) >= 4 and len(ops) >= 0.6 * len(wrong)
+    wrong = [o for o in whole if o.is_against]
+    return (
+        _rank(group) == 1
+        and len(ops) >= max(4, 0.6 * len({o.op for o in wrong}))
+        and len(group.outcomes) >= 0.25 * len(wrong)
+    )
 
 
 def _add_the_rest(found: list[Group], left: dict[str, Outcome], whole: Sequence[Outcome]) -> None:
@@ -129,19 +140,29 @@ def _add_the_rest(found: list[Group], left: dict[str, Outcome], whole: Sequence[
         return
     main = max(wide, key=lambda g: len(g.outcomes))
     rest = [o for o in left.values() if o.status == "failed"]
+    for o in rest:
+        del left[o.id]
     if rest:
-        for o in rest:
-            del left[o.id]
-        hint = f"{main.hint} (With {len(rest):,} more failing cases that may come from it.)"
-        outcomes = tuple(sorted((*main.outcomes, *rest), key=lambda o: (o.level, o.id)))
-        found[found.index(main)] = replace(main, hint=hint, outcomes=outcomes)
+        _grow(found, main.title, rest)
+
+
+def _grow(found: list[Group], title: str, more: Sequence[Outcome]) -> None:
+    """Add outcomes that probably have the same cause to the group whose title contains a text."""
+    i = next(i for i, g in enumerate(found) if title in g.title)
+    old = found[i]
+    told = re.search(r" \(With ([\d,]+) more", old.hint)
+    count = len(more) + (int(told[1].replace(",", "")) if told else 0)
+    hint = (old.hint[: told.start()] if told else old.hint) + (
+        f" (With {count:,} more failing cases that may come from it.)"
+    )
+    outcomes = tuple(sorted((*old.outcomes, *more), key=lambda o: (o.level, o.id)))
+    found[i] = replace(old, hint=hint, outcomes=outcomes)
 
 
 def rerun_command(device: str, outcome: Outcome) -> str:
     """The command that asks just this operator and dtype again."""
-    words = ["python -m dovetail_conformance", "--device", device, "--op", outcome.op]
-    words += ["--dtype", outcome.dtype] if outcome.dtype else []
-    return " ".join(words)
+    words = ["python", "-m", "dovetail_conformance", "--device", device, "--op", outcome.op]
+    return shlex.join([*words, *(["--dtype", outcome.dtype] if outcome.dtype else [])])
 
 
 def _rank(group: Group) -> int:
@@ -157,8 +178,9 @@ def _group(title: str, hint: str, members: Iterable[Outcome]) -> Group:
 def _size(failure: Failure) -> tuple[bool, float]:
     """Small first, but with something in it: an empty tensor shows little."""
     numel = failure.facts.get("numel")
-    known = isinstance(numel, int)
-    return known and numel < 2, float(numel) if known else 1e9
+    if not isinstance(numel, int):
+        return False, 1e9
+    return numel < 2, float(numel)
 
 
 def _difficulty(o: Outcome) -> tuple[int, bool, tuple[bool, float], str]:
@@ -251,7 +273,10 @@ def _dtypes(left: list[Outcome], whole: list[Outcome]) -> Iterable[Found]:
         ops = {
             op
             for (op, d), part in share.items()
-            if d == dtype and part >= 0.5 and sum(by_op[op]) - part <= 0.1 * (len(by_op[op]) - 1)
+            if d == dtype
+            and part >= 0.5
+            and len(by_op[op]) > 1
+            and sum(by_op[op]) - part <= 0.1 * (len(by_op[op]) - 1)
         }
         asked = sum(d == dtype for _, d in share)
         if len(ops) >= max(3, 0.5 * asked):

@@ -1,41 +1,61 @@
-"""Whether a dispatch was served as the device's table says."""
+"""Whether each dispatch was served as the device's table says."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dovetail as dt
-from dovetail.backend.state import state_of
-from dovetail.ops.schema import REGISTRY
-from dovetail_conformance.model import Mismatch
+from dovetail import observe
+from dovetail.capability_rule import expected_label
+from dovetail.ops.schema import OpDef
+from dovetail_conformance.model import Mismatch, Trial
 
-__all__ = ["check_event"]
-
-
-_KERNELS = {"copy_to": "copy", "clone_record": "copy"}
-"""Records whose work another record's kernel does."""
+__all__ = ["watched"]
 
 
-def check_event(event: Any, what: str) -> None:
-    """Compare a traced dispatch with the table.
+class _Labels(observe.Watcher):
+    """Compares the label of every dispatch on one device with what the table says."""
+
+    def __init__(self, device: str, trial: Trial) -> None:
+        self.device = device
+        self.trial = trial
+        self.wrong: list[str] = []
+        self.entered: list[tuple[Any, ...]] = []
+
+    def enter(
+        self, op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes: Any
+    ) -> None:
+        self.entered.append((plan, inputs, attributes))
+
+    def leave(self, op: OpDef, result: Any) -> None:
+        plan, inputs, attributes = self.entered.pop()
+        outs = [x for x in (result if isinstance(result, tuple) else (result,)) if x is not None]
+        places = {str(x.device) for x in (*inputs, *outs) if isinstance(x, dt.Tensor)}
+        if places != {self.device}:
+            return
+        label = getattr(plan, "served_by", "kernel")
+        self.trial.saw_label(label)
+        wanted = expected_label(op.name, self.device, inputs, attributes, outs)
+        if label == "host":
+            self.wrong.append(f"{op.name} ran on the host; the table must have a kernel of it")
+        elif label != wanted:
+            self.wrong.append(f"{op.name} was served as {label}; by the table it is {wanted}")
+
+
+@contextlib.contextmanager
+def watched(trial: Trial, what: str) -> Iterator[None]:
+    """Watch the calls inside the block.
 
     Raises:
-        Mismatch: it was served in a way that the table does not offer.
+        Mismatch: a dispatch was served in another way than the table says.
     """
-    name = _KERNELS.get(event.op, event.op)
-    op = REGISTRY[name]
-    entries = state_of(dt.device(event.device)).table.entries(name)
-    label = event.served_by
-    if label == "host":
-        raise Mismatch(
-            f"{what}: {event.op} ran on the host; the table must have a kernel of it", "label"
-        )
-    if label in ("kernel", "fused") and not entries:
-        raise Mismatch(f"{what}: {event.op} was served as {label}, but the table has none", "label")
-    if label == "decomposed" and any(k.dtypes is None and k.when is None for k in entries):
-        raise Mismatch(
-            f"{what}: {event.op} was decomposed, but the table has a kernel for every call of it",
-            "label",
-        )
-    if op.required and op.decompose is None and label == "decomposed":
-        raise Mismatch(f"{what}: {event.op} is a primitive and was decomposed", "label")
+    labels = _Labels(trial.device, trial)
+    observe.active.append(labels)
+    try:
+        yield
+    finally:
+        observe.active[:] = [w for w in observe.active if w is not labels]
+    if labels.wrong:
+        raise Mismatch(f"{what}: {labels.wrong[0]}", "label")

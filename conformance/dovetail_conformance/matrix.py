@@ -32,7 +32,8 @@ class Cell:
 
     Attributes:
         op, dtype: which; dtype is empty for questions that have none.
-        label: how the table says that it is served; ``none`` where it is not offered.
+        label: how the table says that it is served; ``none`` where it is not offered; empty where
+            the table does not list the operator.
         counts: cases by status.
         levels: the levels that its cases are of.
         worst: the largest error, in tolerances.
@@ -41,7 +42,7 @@ class Cell:
 
     op: str
     dtype: str
-    label: str = "none"
+    label: str = ""
     counts: Counter[str] = field(default_factory=Counter)
     levels: set[int] = field(default_factory=set)
     worst: float | None = None
@@ -60,9 +61,9 @@ class Cell:
             return "fail"
         if self.failures:
             return "expected"
-        if self.label != "none":
+        if self.label:
             return self.label if self.label in STATES else "right"
-        return "right" if self.counts["passed"] else "none"
+        return "right" if self.is_tested else "none"
 
     def add(self, o: Outcome) -> None:
         """Count an outcome."""
@@ -84,10 +85,11 @@ def cells_of(report: Report) -> dict[tuple[str, str], Cell]:
     for o in report.outcomes:
         key = (o.op, o.dtype)
         if key not in cells:
-            cells[key] = Cell(*key)
+            is_of_table = o.op in report.capabilities and o.dtype
+            cells[key] = Cell(*key, "none" if is_of_table else "")
         cells[key].add(o)
     for cell in cells.values():
-        # Where the table has no row of it (views, whole modules), the dispatches that were seen say.
+        # Where the table has no row of it (whole modules), the dispatches that were seen say.
         if cell.op not in report.capabilities and len(cell.seen) == 1 and cell.counts["passed"]:
             cell.label = next(iter(cell.seen))
     return cells
@@ -101,12 +103,18 @@ def columns_of(cells: Mapping[tuple[str, str], Cell]) -> list[str]:
 
 
 def rows_of(cells: Mapping[tuple[str, str], Cell]) -> dict[int | None, list[str]]:
-    """Operators by the lowest level that asks about them; None for those that nothing asks."""
+    """Operators by the lowest level that asks about them; None for those that nothing asks.
+
+    Level 0 asks how operators of the table refuse mistakes; they stand with their values.
+    """
     levels: dict[str, set[int]] = defaultdict(set)
     for cell in cells.values():
         levels[cell.op] |= cell.levels
     rows: dict[int | None, list[str]] = defaultdict(list)
+    of_table = {cell.op for cell in cells.values() if cell.label}
     for op in sorted(levels):
+        if op in of_table and len(levels[op]) > 1:
+            levels[op].discard(0)
         rows[min(levels[op], default=None)].append(op)
     ordered = sorted(rows, key=lambda level: (level is None, level or 0))
     return {level: rows[level] for level in ordered}

@@ -83,8 +83,9 @@ def _badge(report: Report) -> str:
         mark = {"stopped": "✕"}.get(kind, str(level))
         steps.append(f'<li class="{kind}" title="{level} {escape(about)}: {word}">{mark}</li>')
     name = "no grade" if report.level < 0 else "level"
+    mood = "bad" if report.level < 0 or not report.is_good else "good"
     return (
-        f'<div class="badge" role="img" aria-label="level {_level(report)} of 0 to 5">'
+        f'<div class="badge {mood}" role="img" aria-label="level {_level(report)} of 0 to 5">'
         f'<span class="word">{name}</span><span class="number">{_level(report)}</span>'
         f"<ol>{''.join(steps)}</ol></div>"
     )
@@ -136,12 +137,14 @@ def _article(number: int, group: Group, report: Report) -> str:
     names = "".join(f"<li>{escape(x.id)}</li>" for x in group.outcomes[:60])
     names += f"<li>and {count - 60:,} more</li>" if count > 60 else ""
     return (
-        f'<article class="group"><h3><span class="rank">{number}</span>{escape(_up(group.title))}'
+        f'<article class="group"><h3><span class="rank">{number}</span>'
+        f"<span class=title>{escape(_up(group.title))}</span>"
         f'<span class="chip">{count:,} case{"" if count == 1 else "s"}</span></h3>'
-        f"<p>{escape(_up(group.hint))}</p>"
+        f"<p>{escape(group.hint[:1].upper() + group.hint[1:])}</p>"
         f"<div class=example><p class=id>{escape(o.id)}</p>"
         f"<p class=seen>{escape(_clip(group.text))}</p>"
-        f"<p><code class=command>{escape(rerun_command(report.device, o))}</code></p>{detail}"
+        f"<p class=run><code class=command>{escape(rerun_command(report.device, o))}</code></p>"
+        f"{detail}"
         f"<details><summary>All {count:,} by name</summary><ul class=names>{names}</ul></details>"
         "</div></article>"
     )
@@ -149,10 +152,9 @@ def _article(number: int, group: Group, report: Report) -> str:
 
 def _up(text: str) -> str:
     """A sentence with a capital, unless it begins with an operator's name."""
-    first = text.partition(" ")[0]
-    return (
-        text if "_" in first or first.endswith(":") or "," in first else text[:1].upper() + text[1:]
-    )
+    head, colon, _ = text.partition(":")
+    is_name = bool(colon) and not head.startswith(("every ", "nearly "))
+    return text if is_name else text[:1].upper() + text[1:]
 
 
 def _levels(report: Report) -> str:

@@ -178,7 +178,12 @@ def environment(device: str) -> dict[str, str]:
 
 def capabilities(device: str) -> dict[str, dict[str, str]]:
     """Operator -> dtype -> label, from a dry run."""
-    return {}
+    import dovetail as dt
+
+    made: dict[str, dict[str, str]] = {}
+    for row in dt.capabilities(device):
+        made.setdefault(row.op, {})[row.dtype.name] = row.label
+    return made
 
 
 def write(report: Report, json_path: str | None, html_path: str | None) -> None:

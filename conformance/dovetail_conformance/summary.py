@@ -19,9 +19,11 @@ LINES = 40
 def summary(report: Report, width: int = 100) -> str:
     """What a run found, in at most 40 lines of at most ``width`` columns (at least 60)."""
     width = max(60, width)
-    head = [*_title(report), "", *_table(report, width), "", *_wrap(verdict(report), width, "", 2)]
+    head = [line for text in _title(report) for line in _wrap(text, width)]
+    head += ["", *_table(report, width), "", *_wrap(verdict(report), width)]
     head += [_clip(f"! {problem}", width) for problem in _few(report.problems, 3)]
-    tail = [_clip(line, width) for line in ["", *_totals(report), *_wrap(footer(report), width)]]
+    totals = [*_totals(report), footer(report)]
+    tail = ["", *(line for text in totals for line in _wrap(text, width))]
     room = LINES - len(head) - len(tail)
     lines = head + _failures(report, width, room) + tail
     return "\n".join(_clip(line, width) for line in lines)
@@ -37,7 +39,8 @@ def verdict(report: Report) -> str:
     if any("stale" not in problem for problem in report.problems):
         return "no grade: the run is not whole"
     if level >= report.asked:
-        rest = "" if level == len(LEVELS) - 1 else "; higher levels were not asked for"
+        is_last = level == len(LEVELS) - 1
+        rest = "; nothing is left unexplained" if is_last else "; higher levels were not asked for"
         return reached + rest
     stop = level + 1
     count = sum(o.is_against and o.level == stop for o in report.outcomes)
@@ -78,8 +81,9 @@ def _title(report: Report) -> list[str]:
 
 def _table(report: Report, width: int) -> list[str]:
     names = ("collected", "passed", "expected", "failed", "hung/crashed")
-    about = max(14, min(36, width - 54))
-    lines = [f"{'level':<{about}}" + "".join(f"{name:>{len(name) + 2}}" for name in names)]
+    gap = 2 if width >= 88 else 1
+    about = max(14, min(36, width - sum(len(name) + gap for name in names)))
+    lines = [f"{'level':<{about}}" + "".join(f"{name:>{len(name) + gap}}" for name in names)]
     for level in range(report.asked + 1):
         lost = report.count("hung", "crashed", level=level)
         row = (
@@ -89,7 +93,7 @@ def _table(report: Report, width: int) -> list[str]:
             report.count("failed", "unexpected-pass", level=level),
             lost,
         )
-        cells = "".join(f"{n:>{len(name) + 2},}" for n, name in zip(row, names, strict=True))
+        cells = "".join(f"{n:>{len(name) + gap},}" for n, name in zip(row, names, strict=True))
         lines.append(f"{_clip(f'{level} {LEVELS[level]}', about):<{about}}{cells}")
     return lines
 

@@ -205,11 +205,15 @@ def _forget_devices() -> None:
 _start()
 
 
-_MODULES = ("autograd", "nn", "optim", "utils", "backend", "linalg", "random", "return_types")
+_MODULES = (
+    "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
+)  # fmt: skip
 
 _ELSEWHERE = {
+    "capabilities": "capability",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
+    "Event": "streams", "Stream": "streams",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 

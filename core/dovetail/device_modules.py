@@ -20,11 +20,12 @@ from dovetail.device import (
     set_current_index,
 )
 from dovetail.device import device as Device
+from dovetail.device_streams import AcceleratorStreams, DeviceStreams
 
 __all__ = ["Accelerator", "DeviceModule", "accelerator", "module_for", "readable_bytes"]
 
 
-class DeviceModule:
+class DeviceModule(DeviceStreams):
     """The module of one device type; ``device`` below is None, an index, a name or a device.
 
     Where no index is given, the thread's current device is meant.
@@ -280,7 +281,7 @@ def module_for(name: str) -> DeviceModule:
     return _modules.setdefault(name, DeviceModule(name))
 
 
-class Accelerator:
+class Accelerator(AcceleratorStreams):
     """PyTorch's ``torch.accelerator``: the same functions for whichever accelerator there is.
 
     It is the default device's type where that is an accelerator, else the first one present, in

@@ -62,7 +62,7 @@ def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -
                 op.plans.clear()
             op.plans[key] = run
     if observe.active:
-        return observe.run(op, run, inputs)
+        return observe.run(op, run, inputs, attributes)
     return run(*inputs)
 
 
@@ -187,10 +187,11 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
             and op.gradient is None
             and any(o.dtype.category >= 2 for o in outs)
         ):
-            return either_plan(run, decomposed_plan(op, facts, attributes, state, outs))
+            through = decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
+            return either_plan(run, through)
         return run
     if op.decompose is not None:
-        return decomposed_plan(op, facts, attributes, state, outs)
+        return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
     return host_plan(op, call_facts, state)
 
 

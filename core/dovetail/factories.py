@@ -80,9 +80,13 @@ def run_storage(name: str, made: Tensor, attributes: dict[str, Any]) -> Tensor:
     if made._spec.numel:
         kernel = _storage_kernel(name, made._spec, attributes)
         if observe.active:
-            plan = lambda: kernel(made._materialize())
+
+            def plan() -> Tensor:
+                kernel(made._materialize())
+                return made
+
             plan.served_by = "kernel"  # type: ignore[attr-defined]
-            observe.run(REGISTRY[name], plan, ())
+            observe.run(REGISTRY[name], plan, (), tuple(attributes.values()))
         else:
             kernel(made._materialize())
     return made

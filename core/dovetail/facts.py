@@ -93,6 +93,24 @@ def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
     return self
 
 
+def _record_stream(self: Tensor, stream: Any) -> None:
+    """Have the memory wait, once it is given back, for what ``stream`` does with it until then.
+
+    Needed where a tensor made on one stream is used on another; the memory is then not given to
+    somebody else before that stream is done with it.
+
+    Raises:
+        RuntimeError: the stream is another device's.
+    """
+    storage = storage_of(self)
+    if stream.device != self._spec.device:
+        raise RuntimeError(
+            f"record_stream: the stream must be of the tensor's device {self._spec.device}, got "
+            f"one of {stream.device}"
+        )
+    storage.state.pool.record_stream(storage.buffer, stream)
+
+
 def _sparse_dim(self: Tensor) -> int:
     """How many dims are sparse: none, ever."""
     return 0
@@ -115,7 +133,8 @@ def _false(name: str, why: str) -> Any:
 
 _METHODS = {
     "get_device": _get_device, "is_set_to": _is_set_to,
-    "dim_order": _dim_order, "type_as": _type_as, "pin_memory": _pin_memory, "new": _legacy_new,
+    "dim_order": _dim_order, "type_as": _type_as,
+    "record_stream": _record_stream, "pin_memory": _pin_memory, "new": _legacy_new,
     "dense_dim": Tensor.dim, "sparse_dim": _sparse_dim,
     "is_shared": _false("is_shared", "Whether other processes see the memory: never here."),
     "is_pinned": _false("is_pinned", "Whether the memory is page-locked: never here."),

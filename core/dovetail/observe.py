@@ -16,10 +16,26 @@ from dovetail.autograd.grad_mode import mode
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
 
-__all__ = ["Event", "active", "run", "trace"]
+__all__ = ["Event", "Watcher", "active", "run", "trace"]
 
 active: list[Any] = []
-"""Not empty while somebody watches: trace lists, marks of inference mode and anomaly detection."""
+"""Not empty while somebody watches: traces, :class:`Watcher` objects, marks of inference mode and
+anomaly detection."""
+
+
+class Watcher:
+    """Base of those who must see each call's inputs and results; put it into :data:`active`.
+
+    A call inside a decomposition is entered and left between its caller's two.
+    """
+
+    def enter(
+        self, op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes: Any
+    ) -> None:
+        """A call begins; ``attributes`` are in the record's order (``()`` where unknown)."""
+
+    def leave(self, op: OpDef, result: Any) -> None:
+        """The call that was entered last is done; ``result`` is None where it raised."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +62,21 @@ class Event:
 _depth = 0
 
 
-def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...]) -> Any:
+def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes: Any = ()) -> Any:
     """Run a plan while somebody watches."""
     global _depth
+    watchers = [w for w in active if isinstance(w, Watcher)]
+    for watcher in watchers:
+        watcher.enter(op, plan, inputs, attributes)
+    result = None
     _depth += 1
     start = time.perf_counter()
     try:
         result = plan(*inputs)
     finally:
         _depth -= 1
+        for watcher in watchers:
+            watcher.leave(op, result)
     elapsed = (time.perf_counter() - start) * 1e3
     outs = result if isinstance(result, tuple) else (result,)
     device = next((str(x._spec.device) for x in (*outs, *inputs) if hasattr(x, "_spec")), "")

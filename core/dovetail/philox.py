@@ -54,6 +54,10 @@ def random_words(seed: int, offset: int, count: int) -> np.ndarray:
     Args:
         seed: 64 bits, low word first.
         offset: the counter of the first block, up to 128 bits.
+
+    Example:
+        >>> random_words(seed=0, offset=0, count=2).tolist()
+        [1713891541, 3781805453]
     """
     blocks = -(-count // 4)
     counters = np.empty((blocks, 4), np.uint32)

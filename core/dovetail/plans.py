@@ -69,6 +69,8 @@ def _constants(
             tensor = raw.view(tensor, raw.expanded(tensor._spec, wide.shape), 0)
             if entry.layout == "contiguous":
                 tensor = raw.cast(tensor, raw.packed(wide))
+        if state.runtime.streams:  # it is kept, and the next call may be on another stream
+            state.runtime.synchronize(state.index)
         return tensor
 
     def constant(value: Any) -> Any:
@@ -346,14 +348,21 @@ def decomposed_plan(
     attributes: dict[str, Any],
     state: DeviceState,
     outs: tuple[Spec, ...] = (),
+    promoted: tuple[Any, ...] = (),
 ) -> Run:
-    """The plan that runs the operator's decomposition."""
+    """The plan that runs the operator's decomposition.
+
+    Args:
+        promoted: per input, the dtype that it is computed in; None: its own.
+    """
     decompose = op.decompose
     assert decompose is not None
     if op.compute is not None and any(
         isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
     ):
         decompose = _in_compute_dtype(op)
+    if any(isinstance(f, Spec) and k and f.dtype is not k for f, k in zip(facts, promoted, strict=False)):
+        decompose = _in_promoted_dtypes(decompose, promoted)
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
@@ -385,6 +394,15 @@ def decomposed_plan(
 
     run.served_by = "decomposed"  # type: ignore[attr-defined]
     return run
+
+
+def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:
+    def cast(*inputs: Any, **attributes: Any) -> Any:
+        pairs = zip(inputs, promoted, strict=True)
+        same = [x.to(k) if isinstance(x, Tensor) and k is not None else x for x, k in pairs]
+        return decompose(*same, **attributes)
+
+    return cast
 
 
 def _in_compute_dtype(op: OpDef) -> Run:

@@ -28,6 +28,7 @@ from dovetail_conformance.calls import (
     samples_of,
     tensors_in,
 )
+from dovetail_conformance.labels import watched
 from dovetail_conformance.layouts import LAYOUTS, filler
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
@@ -152,12 +153,6 @@ def _check_labels(
     trial: Trial, call: Call, expected: tuple[Any, ...], ghosts: Any, what: str
 ) -> None:
     """Watched, the call gives the same, and every dispatch is served as the table says."""
-    from dovetail_conformance.labels import check_event
-
-    with dt.trace() as events:
+    with watched(trial, what):
         result = call.run()
     judge(trial, call, result, expected, ghosts, f"{what}, watched")
-    for event in events:
-        if event.device == trial.device:
-            trial.saw_label(event.served_by)
-            check_event(event, what)

@@ -1,4 +1,9 @@
-"""What a backend author imports: the contract, the hooks, and the registry of backends.
+"""What a backend author imports, and the only thing: the contract, the hooks, and the tools.
+
+The contract: ``Backend Runtime KernelTable Kernel DeviceInfo hookimpl CONTRACT_VERSION`` and the
+errors. Tools: ``Pool`` (scratch memory for kernels), ``StridedView broadcast collapse
+needs_64_bit`` (raw buffers), ``EXPRESSIONS elementwise_source Dialect`` (kernels from source),
+``random_words`` (what ``random_bits`` must write).
 
 A backend package declares an entry point of group ``dovetail.backends``, named as its device, that
 points at a module or object with hooks::
@@ -12,8 +17,10 @@ points at a module or object with hooks::
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dovetail.backend.allocator import Pool
 from dovetail.backend.api import (
     CONTRACT_VERSION,
     Backend,
@@ -32,33 +39,76 @@ from dovetail.errors import (
 )
 
 if TYPE_CHECKING:
+    from dovetail.backend.dialect import C99, Dialect
+    from dovetail.backend.expressions import EXPRESSIONS, Expression
     from dovetail.backend.hookspecs import hookimpl
+    from dovetail.backend.source import (
+        Form,
+        elementwise_source,
+        form_of,
+        kernel_name,
+        program_source,
+    )
+    from dovetail.backend.strided import Loops, StridedView, broadcast, collapse, needs_64_bit
+    from dovetail.philox import random_words
 
 __all__ = [
+    "C99",
     "CONTRACT_VERSION",
+    "EXPRESSIONS",
     "GROUP",
     "Backend",
     "BackendUnavailable",
     "ContractVersionError",
     "DeviceInfo",
+    "Dialect",
+    "Expression",
+    "Form",
     "Kernel",
     "KernelTable",
     "Layout",
     "Loaded",
+    "Loops",
     "OutOfMemoryError",
+    "Pool",
     "Record",
     "Registry",
     "Runtime",
+    "StridedView",
     "Unsupported",
+    "broadcast",
+    "collapse",
+    "elementwise_source",
     "fallback_policy",
+    "form_of",
     "hookimpl",
+    "kernel_name",
+    "needs_64_bit",
+    "program_source",
+    "random_words",
     "registry",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "hookimpl":  # pluggy is imported with the first plugin, not with dovetail
-        from dovetail.backend.hookspecs import hookimpl
+_ELSEWHERE = {
+    "dovetail.backend.hookspecs": ("hookimpl",),  # pluggy comes with the first plugin
+    "dovetail.backend.strided": (
+        "Loops", "StridedView", "broadcast", "collapse", "needs_64_bit",
+    ),
+    "dovetail.backend.expressions": ("EXPRESSIONS", "Expression"),
+    "dovetail.backend.dialect": ("C99", "Dialect"),
+    "dovetail.backend.source": (
+        "Form", "elementwise_source", "form_of", "kernel_name", "program_source",
+    ),
+    "dovetail.philox": ("random_words",),
+}  # fmt: skip
+"""What only some backends need, by the module that has it."""
 
-        return hookimpl
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    module = next((m for m, names in _ELSEWHERE.items() if name in names), None)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(module), name)
+    globals()[name] = found
+    return found

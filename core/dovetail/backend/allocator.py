@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from dovetail.errors import OutOfMemoryError
@@ -29,12 +29,29 @@ def rounded(nbytes: int) -> int:
 class Pool:
     """Blocks of one device: ``take`` a block, ``give`` it back.
 
+    The core has one per device. A backend may have others, for memory that its kernels need only
+    while they run: blocks come back at once, and an in-order device may use them again at once.
+
     Args:
         alloc: ``alloc(nbytes)`` gets memory from the device; raises OutOfMemoryError.
         free: gives a block back to the device.
         synchronize: waits for the device; called before freed blocks go back to it.
         label: the device's name, for messages.
         caching: False hands every block straight back to the device.
+        stream: ``stream()`` tells the streams of this thread apart; None: there is one stream.
+            A block serves again only on the stream that it was taken on, where the work that
+            used it comes first.
+
+    Example:
+        >>> pool = Pool(bytearray, lambda block: None, lambda: None, "toy:0")
+        >>> scratch, size = pool.take(1000)
+        >>> len(scratch), size
+        (1024, 1024)
+        >>> pool.give(scratch, size)
+        >>> pool.take(1000)[0] is scratch
+        True
+        >>> pool.stats()["reserved"]
+        1024
     """
 
     def __init__(
@@ -45,11 +62,16 @@ class Pool:
         label: str,
         *,
         caching: bool = True,
+        stream: Callable[[], Hashable] | None = None,
     ) -> None:
         self._alloc, self._free, self._synchronize = alloc, free, synchronize
+        self._stream = stream
         self.label = label
         self.caching = caching
-        self._idle: dict[int, list[Any]] = {}
+        self._idle: dict[Any, list[Any]] = {}
+        self._homes: dict[int, Hashable] = {}  # by id of a block in use, its stream
+        self._users: dict[int, list[Any]] = {}  # by id of a block in use, other streams
+        self._pending: list[tuple[list[Any], Any, int, Hashable]] = []
         self._lock = threading.RLock()  # a garbage collection inside may give a block back
         self.allocated = self.reserved = self.peak = self.peak_reserved = 0
         self.allocations = self.frees = self.out_of_memory = 0
@@ -62,13 +84,53 @@ class Pool:
         """
         size = rounded(nbytes)
         with self._lock:
-            idle = self._idle.get(size)
-            block = idle.pop() if idle else self._fresh(size, nbytes)
+            if self._stream is None:
+                idle = self._idle.get(size)
+                block = idle.pop() if idle else self._fresh(size, nbytes)
+            else:
+                block = self._taken_on(self._stream(), size, nbytes)
             self.allocated += size
             self.allocations += 1
             if self.allocated > self.peak:
                 self.peak = self.allocated
         return block, size
+
+    def _taken_on(self, home: Hashable, size: int, nbytes: int) -> Any:
+        if self._pending:
+            self._settle()
+        idle = self._idle.get((size, home))
+        block = idle.pop() if idle else self._fresh(size, nbytes)
+        self._homes[id(block)] = home
+        return block
+
+    def _settle(self) -> None:
+        """Put blocks back that other streams are done with."""
+        waiting, self._pending = self._pending, []
+        for events, block, size, home in waiting:
+            if all(event.query() for event in events):
+                self._put_back(block, size, (size, home))
+            else:
+                self._pending.append((events, block, size, home))
+
+    def _put_back(self, block: Any, size: int, key: Hashable) -> None:
+        if self.caching:
+            self._idle.setdefault(key, []).append(block)
+        else:
+            self.reserved -= size
+            self._free(block)
+
+    def record_stream(self, block: Any, stream: Any) -> None:
+        """Have a block in use wait, when it is given back, for what ``stream`` does until then.
+
+        Args:
+            block: as :meth:`take` returned it, the same object.
+            stream: has ``record_event()``, as :class:`dovetail.Stream` has.
+        """
+        with self._lock:
+            if id(block) in self._homes:
+                users = self._users.setdefault(id(block), [])
+                if stream not in users:
+                    users.append(stream)
 
     def _fresh(self, size: int, asked: int) -> Any:
         for attempt in (self.empty_cache, self._collect, None):
@@ -101,18 +163,26 @@ class Pool:
         with self._lock:
             self.allocated -= size
             self.frees += 1
-            if self.caching:
-                self._idle.setdefault(size, []).append(block)
+            if self._stream is None:
+                self._put_back(block, size, size)
+                return
+            home = self._homes.pop(id(block), None)
+            users = self._users.pop(id(block), None)
+            if users:
+                events = [user.record_event() for user in users]
+                self._pending.append((events, block, size, home))
             else:
-                self.reserved -= size
-                self._free(block)
+                self._put_back(block, size, (size, home))
 
     def empty_cache(self) -> None:
         """Hand every idle block back to the device."""
         self._synchronize()
         with self._lock:
+            if self._pending:
+                self._settle()
             idle, self._idle = self._idle, {}
-            for size, blocks in idle.items():
+            for key, blocks in idle.items():
+                size = key[0] if isinstance(key, tuple) else key
                 for block in blocks:
                     self.reserved -= size
                     self._free(block)

@@ -8,6 +8,8 @@ devices and index bounds, promoted dtypes and allocated the outputs before a ker
 from __future__ import annotations
 
 import abc
+import copy
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,14 +20,16 @@ __all__ = [
     "CONTRACT_VERSION",
     "Backend",
     "DeviceInfo",
+    "HostEvent",
     "Kernel",
     "KernelTable",
     "Layout",
     "Runtime",
 ]
 
-CONTRACT_VERSION = (1, 0)
-"""(major, minor). A table built for another major is refused with one sentence."""
+CONTRACT_VERSION = (1, 1)
+"""(major, minor). A table built for another major is refused with one sentence; a minor version
+adds what is optional, so a table of an earlier (or a later) one loads."""
 
 Layout = Literal["contiguous", "broadcast", "strided"]
 """What a kernel accepts. ``contiguous``: dense row-major, all inputs of the output's shape;
@@ -44,6 +48,11 @@ class DeviceInfo:
         memory_total: bytes, or None where unknown.
         version: the driver's or library's version, for people.
         limits: anything else worth printing, such as ``{"work_group": 1024}``.
+
+    Example:
+        >>> info = DeviceInfo("Toy 3000", memory_total=1 << 30, limits={"cores": 4})
+        >>> info.name, info.memory_total, len(info.dtypes)
+        ('Toy 3000', 1073741824, 12)
     """
 
     name: str
@@ -68,6 +77,14 @@ class Kernel:
         scalars: Python numbers may come in place of 0-d arrays.
         specialize: ``function(facts)`` is called once per combination of specs and returns the
             function that runs; ``facts`` has inputs, outputs and attributes.
+
+    Example:
+        >>> import numpy as np
+        >>> table = KernelTable()
+        >>> table.add("exp", np.exp, layout="contiguous")
+        >>> [kernel] = table.entries("exp")
+        >>> kernel.layout, kernel.function is np.exp
+        ('contiguous', True)
     """
 
     function: Callable[..., Any]
@@ -151,7 +168,7 @@ class KernelTable:
 
     def copy(self) -> KernelTable:
         """An independent table with the same entries."""
-        twin = KernelTable(contract=self.contract, **self._defaults)
+        twin = copy.copy(self)
         twin._entries = {name: list(entries) for name, entries in self._entries.items()}
         return twin
 
@@ -172,7 +189,33 @@ class KernelTable:
 class Runtime(abc.ABC):
     """Memory, transfers and waiting for all devices of one backend; nine methods are required.
 
-    A buffer is whatever :meth:`alloc` returns; the core never looks into it.
+    A buffer is whatever :meth:`alloc` returns; the core never looks into it. Sizes and offsets are
+    in bytes.
+
+    Example:
+        >>> import numpy as np
+        >>> class Host(Runtime):
+        ...     def count(self): return 1
+        ...     def info(self, index): return DeviceInfo("host memory")
+        ...     def alloc(self, nbytes, index): return np.empty(nbytes, np.uint8)
+        ...     def free(self, buffer): pass
+        ...     def h2d(self, buffer, offset, source):
+        ...         buffer[offset : offset + len(source)] = source
+        ...     def d2h(self, target, buffer, offset):
+        ...         target[:] = buffer[offset : offset + len(target)].data
+        ...     def view(self, buffer, offset, shape, strides, dtype):
+        ...         return np.ndarray(shape, dtype.numpy, buffer, offset, strides)
+        ...     def synchronize(self, index): pass
+        ...     def kernels(self):
+        ...         table = KernelTable(broadcasts=True)
+        ...         table.update({"add": np.add, "copy": lambda x, out: np.copyto(out, x)})
+        ...         return table
+        >>> from dovetail.backend import registry
+        >>> registry.register("toy", Backend(Host(), version="0.1"))
+        >>> x = dt.tensor([1.0, 2.0], device="toy:0")
+        >>> (x + x).tolist()
+        [2.0, 4.0]
+        >>> registry.unregister("toy")
     """
 
     @abc.abstractmethod
@@ -251,6 +294,74 @@ class Runtime(abc.ABC):
     def close(self) -> None:  # noqa: B027 (doing nothing is a fine default)
         """Release everything at exit."""
 
+    # Streams and events. A runtime that says ``streams = True`` gives all of these; the defaults
+    # are of a device with one stream, whose handle is the device's index. Handles are the runtime's
+    # own; the core never looks into them. Since contract 1.1.
+
+    streams: bool = False
+    """Kernels can be queued on several streams; memory is then kept apart by stream."""
+
+    def stream_new(self, index: int, priority: int = 0) -> Any:
+        """A new stream of device ``index``; a lower ``priority`` goes first."""
+        return index
+
+    def stream_default(self, index: int) -> Any:
+        """The stream that kernels go to unless :meth:`set_stream` says otherwise."""
+        return index
+
+    def stream_synchronize(self, stream: Any) -> None:
+        """Wait for all work queued on ``stream``; its errors surface here."""
+        self.synchronize(stream)
+
+    def stream_query(self, stream: Any) -> bool:
+        """Whether all work queued on ``stream`` is done."""
+        self.synchronize(stream)
+        return True
+
+    def stream_wait(self, stream: Any, event: Any) -> None:  # noqa: B027 (one stream is in order)
+        """Have what is queued on ``stream`` from here on wait for ``event``; the host goes on."""
+
+    def set_stream(self, index: int, stream: Any) -> None:  # noqa: B027 (there is only one)
+        """Queue what this thread launches on device ``index`` from here on on ``stream``."""
+
+    def event_new(self, index: int, timing: bool = False) -> Any:
+        """A new event of device ``index``, which takes the time if ``timing``."""
+        return HostEvent(index, timing)
+
+    def event_record(self, event: Any, stream: Any) -> None:
+        """Have ``event`` happen when all work queued on ``stream`` so far is done."""
+        if event.timing:
+            self.synchronize(event.index)
+        event.seconds = time.perf_counter()
+
+    def event_query(self, event: Any) -> bool:
+        """Whether a recorded ``event`` has happened."""
+        self.synchronize(event.index)
+        return True
+
+    def event_synchronize(self, event: Any) -> None:
+        """Wait until a recorded ``event`` has happened."""
+        self.synchronize(event.index)
+
+    def event_elapsed(self, start: Any, end: Any) -> float:
+        """Milliseconds between two recorded events with timing, both of which have happened."""
+        return float((end.seconds - start.seconds) * 1e3)
+
+
+@dataclass
+class HostEvent:
+    """The event of a device with one stream: a time by the host's clock.
+
+    Attributes:
+        index: the device's.
+        timing: wait for the device when recorded, so that the time means something.
+        seconds: when it was recorded, by ``time.perf_counter``.
+    """
+
+    index: int
+    timing: bool
+    seconds: float = 0.0
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -261,6 +372,12 @@ class Backend:
         version: the backend package's version, for people.
         contract: the contract version it was written for.
         doctor: an optional function that returns ``[(what is wrong, command that mends it)]``.
+
+    Raises:
+        ContractVersionError: not here, but when the device is used: ``contract`` has another major
+            number than the core's.
+
+    The example of :class:`Runtime` makes one.
     """
 
     runtime: Runtime

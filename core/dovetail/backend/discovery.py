@@ -1,6 +1,7 @@
 """Finding plugins by name, without importing any of them, and the environment that narrows them.
 
-A plugin is an entry point of group ``dovetail.backends``; its name is the device's name. A name
+A plugin is an entry point of group ``dovetail.backends``; its name is the device's name. An overlay
+(``dovetail.overlays``) has the name of the device that it adds kernels to, or ``*``. A name
 that cannot be served (misspelt, reserved, offered twice) is kept with the reason, so that the
 report can say so, and harms no other device.
 """
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUP",
     "HOST",
+    "OVERLAYS",
     "OWN",
     "SettingError",
     "Settings",
@@ -32,6 +34,7 @@ __all__ = [
 ]
 
 GROUP = "dovetail.backends"
+OVERLAYS = "dovetail.overlays"
 OWN = "dovetail"
 HOST = "cpu"
 """The device that every copy from and to Python goes through; it cannot be switched off."""
@@ -52,7 +55,7 @@ class Settings:
 
     Attributes:
         allow: DOVETAIL_BACKENDS, the only names that may be used; None: all.
-        disable: DOVETAIL_DISABLE, names that may not.
+        disable: DOVETAIL_DISABLE, names that may not; also modules or distributions of overlays.
         strict: DOVETAIL_STRICT, a plugin that fails is an error at discovery.
         timeout: DOVETAIL_PROBE_TIMEOUT, the seconds that finding devices may take.
     """
@@ -157,15 +160,21 @@ def _attribute(name: str) -> str | None:
     return f"Tensor.{name}" if tensor is not None and hasattr(tensor, name) else None
 
 
-def find_plugins(builtin: Collection[str] = ()) -> tuple[dict[str, Found], list[Found]]:
-    """The plugins installed here, by name, and those whose name cannot be served at all.
+def find_plugins(
+    builtin: Collection[str] = (),
+) -> tuple[dict[str, Found], list[Found], list[Found]]:
+    """The plugins installed here, by name; those whose name cannot be served at all; the overlays.
 
     Reads names only: nothing is imported.
     """
     offers: dict[str, list[Found]] = {}
     rejected: list[Found] = []
+    overlays: list[Found] = []
     for point, distribution in _entry_points(rejected):
         found = _found(point, distribution)
+        if point.group == OVERLAYS:
+            overlays.append(found)
+            continue
         fault = name_fault(found.name, found.distribution, builtin)
         if fault is None:
             offers.setdefault(found.name, []).append(found)
@@ -174,14 +183,15 @@ def find_plugins(builtin: Collection[str] = ()) -> tuple[dict[str, Found], list[
             remove = f"pip uninstall {found.distribution}"
             failure = Failure("failed", fault, rename, remove)
             rejected.append(replace(found, failure=failure))
-    return {name: _only(many) for name, many in offers.items()}, rejected
+    return {name: _only(many) for name, many in offers.items()}, rejected, overlays
 
 
 def _entry_points(rejected: list[Found]) -> Iterator[tuple[EntryPoint, Distribution | None]]:
     from importlib import metadata
 
     try:
-        points = list(metadata.entry_points(group=GROUP))
+        every = metadata.entry_points()
+        points = [p for group in (GROUP, OVERLAYS) for p in every.select(group=group)]
     except Exception:
         # Some distribution's metadata is malformed: read them one by one and name it.
         yield from _one_by_one(rejected)
@@ -211,7 +221,7 @@ def _one_by_one(rejected: list[Found]) -> Iterator[tuple[EntryPoint, Distributio
             continue
         seen.add(name)
         for point in points:
-            if point.group == GROUP:
+            if point.group in (GROUP, OVERLAYS):
                 yield point, distribution
 
 

@@ -20,10 +20,12 @@ from dovetail.backend.discovery import (
     find_plugins,
     name_fault,
 )
+from dovetail.backend.overlays import apply_overlays, raise_failed, warn_failed
 from dovetail.backend.records import (
     Failure,
     Found,
     Loaded,
+    Overlay,
     Record,
     advice_for,
     contract_failure,
@@ -96,6 +98,7 @@ class Registry:
         self._builtin: dict[str, _Entry] = {}
         self._entries: dict[str, _Entry] | None = None
         self._rejected: list[Found] = []
+        self._overlays: list[Found] = []
         self._ready: dict[str, Loaded] = {}
         self._watchers: list[Callable[[], None]] = []
         self._hooks: Hooks | None = None
@@ -123,6 +126,7 @@ class Registry:
         """Forget everything found and loaded, built-ins aside; the next question reads again."""
         with self._lock:
             self._entries, self._rejected, self._hooks = None, [], None
+            self._overlays = []
             self._is_strict_done = False
             for name in [n for n in self._ready if n not in self._builtin]:
                 del self._ready[name]
@@ -208,7 +212,7 @@ class Registry:
 
     def _discover(self) -> dict[str, _Entry]:
         self._settings = Settings.read(self._environ)
-        plugins, self._rejected = find_plugins(self._builtin)
+        plugins, self._rejected, self._overlays = find_plugins(self._builtin)
         entries = {n: _Entry(f, self._settings.failure(n)) for n, f in plugins.items()}
         self._entries = self._ordered({**self._builtin, **entries})
         return self._entries
@@ -228,14 +232,23 @@ class Registry:
         """DOVETAIL_STRICT: load everything, and raise for what does not load."""
         self._is_strict_done = True  # plugins ask for names while they load
         failures = [(f.name, f.failure) for f in self._rejected]
+        overlays: list[Overlay] = []
         for name, entry in entries.items():
-            self.load(name)
+            loaded = self.load(name)
             failures.append((name, entry.failure))
+            overlays += () if loaded is None else loaded.overlays
         for name, failure in failures:
             if failure is not None and failure.status in ("failed", "incompatible"):
                 self._is_strict_done = False
                 text = f"DOVETAIL_STRICT: {failure.sentence(name)}"
                 raise failure.kind(text) from failure.exception
+        try:
+            raise_failed(overlays)
+        except BackendUnavailable:
+            self._is_strict_done = False
+            for overlay in overlays:  # plugins that forward to a device have got it meanwhile
+                self._ready.pop(overlay.device, None)
+            raise
 
     # Loading.
 
@@ -256,7 +269,10 @@ class Registry:
         if failure is not None:
             raise failure.kind(failure.sentence(name)) from failure.exception
         assert loaded is not None
-        return self._ready.setdefault(name, loaded)
+        first = self._ready.setdefault(name, loaded)
+        if first is loaded and loaded.overlays:
+            warn_failed(loaded.overlays)
+        return first
 
     def load(self, name: str) -> Loaded | None:
         """Load a backend if that has not happened, and say what came of it; None: it failed.
@@ -347,10 +363,15 @@ class Registry:
             raise TypeError(f"count() must return an int of at least 0, got {count!r}")
         failure = None
         table = KernelTable()
+        overlays: tuple[Overlay, ...] = ()
         if count:
             table = runtime.kernels()
             _check_type("Runtime.kernels returned", table, KernelTable)
             failure = contract_failure(found, table.contract)
+            if failure is None and found.name not in self._builtin and self._overlays:
+                table, overlays = apply_overlays(
+                    found.name, table, self._overlays, self._settings, self._plugin_hooks
+                )
         else:
             why = within(limit, f"why_absent() of {module}", runtime.why_absent)
             failure = Failure("no-device", why, "see `dovetail doctor`", f"{OWN} doctor")
@@ -359,7 +380,15 @@ class Registry:
             indexed = found.name != HOST if entry.indexed is None else entry.indexed
             version = backend.version or found.version
             entry.loaded = Loaded(
-                found.name, backend, runtime, table, version, found.distribution, count, indexed
+                found.name,
+                backend,
+                runtime,
+                table,
+                version,
+                found.distribution,
+                count,
+                indexed,
+                overlays,
             )
             _close_at_exit(runtime)
         return failure
@@ -403,6 +432,12 @@ class Registry:
         entry = self._discovered().get(name)
         return None if entry is None else entry.failure
 
+    def overlays(self) -> list[str]:
+        """What DOVETAIL_DISABLE may name besides devices: modules and distributions of overlays."""
+        self._discovered()
+        names = [n for f in self._overlays for n in (f.module.partition(":")[0], f.distribution)]
+        return list(dict.fromkeys(names))
+
     @property
     def settings(self) -> Settings:
         """The environment variables as discovery found them."""
@@ -445,6 +480,7 @@ def _record(found: Found, entry: _Entry | None) -> Record:
         command="" if failure is None else failure.command,
         exception=None if failure is None else failure.exception,
         count=0 if loaded is None else loaded.count,
+        overlays=() if loaded is None else loaded.overlays,
     )
 
 

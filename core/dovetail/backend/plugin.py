@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pluggy
@@ -52,7 +53,34 @@ class Hooks:
             operators = manager.subset_hook_caller("dovetail_ops", others)
         return make, lambda registry: operators(registry=registry)
 
-    def _check(self, plugin: Any) -> None:
+    def adopt_overlay(self, name: str, plugin: Any) -> Callable[[str, Any], Any]:
+        """Register ``plugin`` as ``name``, and have it add the operators that it brings.
+
+        Returns:
+            Its ``dovetail_overlay``, alone.
+
+        Raises:
+            NameError: it has a hook that no specification knows, or no ``dovetail_overlay``.
+        """
+        manager = self._manager
+        with self._lock:
+            is_new = not manager.is_registered(plugin)  # one plugin may add to several devices
+            if is_new:
+                try:
+                    manager.register(plugin, name)
+                    self._check(plugin, "dovetail_overlay")
+                except Exception:
+                    if manager.get_name(plugin) == name:
+                        manager.unregister(plugin)
+                    raise
+            others = [p for p in manager.get_plugins() if p is not plugin]
+            overlay = manager.subset_hook_caller("dovetail_overlay", others)
+            operators = manager.subset_hook_caller("dovetail_ops", others)
+        if is_new:
+            operators(registry=import_module("dovetail.ops"))
+        return lambda device, table: overlay(device=device, table=table)
+
+    def _check(self, plugin: Any, needed: str = "dovetail_backend") -> None:
         mine = {caller.name: caller for caller in self._manager.get_hookcallers(plugin) or ()}
         try:
             self._manager.check_pending()
@@ -61,7 +89,7 @@ class Hooks:
             close = difflib.get_close_matches(unknown, _KNOWN, 1)
             guess = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(_KNOWN)}"
             raise NameError(f"unknown hook {unknown!r}{guess}") from error
-        if "dovetail_backend" not in mine:
+        if needed not in mine:
             raise NameError(
-                "no hook 'dovetail_backend'; define it and mark it with @dovetail.backend.hookimpl"
+                f"no hook {needed!r}; define it and mark it with @dovetail.backend.hookimpl"
             )

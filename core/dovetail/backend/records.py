@@ -13,6 +13,7 @@ __all__ = [
     "Failure",
     "Found",
     "Loaded",
+    "Overlay",
     "Record",
     "advice_for",
     "contract_failure",
@@ -85,6 +86,48 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """What became of an overlay on one device.
+
+    Attributes:
+        name: the module that its entry point names; DOVETAIL_DISABLE takes it.
+        device: whose table it adds to.
+        distribution, version: who offers it.
+        status: ``applied``, ``failed`` or ``disabled``.
+        kernels: the operators that it added kernels of.
+        reason, advice, command: as in :class:`Failure`; empty where it is applied.
+        exception: what the plugin raised.
+    """
+
+    name: str
+    device: str
+    distribution: str
+    version: str
+    status: str
+    kernels: tuple[str, ...] = ()
+    reason: str = ""
+    advice: str = ""
+    command: str = ""
+    exception: BaseException | None = None
+
+    def sentence(self) -> str:
+        """The message for somebody who uses the device."""
+        return (
+            f"{self.device}: {self.reason}, so it has its own kernels only; {self.advice}, or set "
+            f"DOVETAIL_DISABLE={self.name}"
+        )
+
+    def summary(self) -> str:
+        """A few words for a table of devices."""
+        what = {
+            "applied": f"{len(self.kernels)} kernels",
+            "failed": self.reason.partition(" failed: ")[2],
+            "disabled": self.reason,
+        }[self.status]
+        return f"overlay {self.name} {self.status} ({what})"
+
+
+@dataclass(frozen=True)
 class Loaded:
     """A backend that has been loaded.
 
@@ -95,6 +138,7 @@ class Loaded:
         count: how many devices there are.
         indexed: devices are numbered, and a tensor's device has its number (``name:0``). False for
             the host-like ones, whose tensors say just ``name``.
+        overlays: what others added to the table, or failed to.
     """
 
     name: str
@@ -105,6 +149,7 @@ class Loaded:
     distribution: str
     count: int
     indexed: bool
+    overlays: tuple[Overlay, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +163,7 @@ class Record:
         advice, command: what to do about it, in words and for a shell.
         exception: what the plugin raised, with its traceback.
         count: devices found.
+        overlays: what others added to its kernels, or failed to.
     """
 
     name: str
@@ -131,6 +177,7 @@ class Record:
     command: str = ""
     exception: BaseException | None = None
     count: int = 0
+    overlays: tuple[Overlay, ...] = ()
 
 
 def contract_failure(found: Found, contract: tuple[int, int]) -> Failure | None:

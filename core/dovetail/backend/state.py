@@ -73,7 +73,13 @@ class DeviceState:
             lambda: runtime.synchronize(index),
             str(device),
             caching=runtime.caching,
+            stream=self._stream_number if runtime.streams else None,
         )
+
+    def _stream_number(self) -> int:
+        from dovetail.streams import current_number
+
+        return current_number(self.runtime, self.index)
 
     def check_dtype(self, name: str, dtype: DType) -> None:
         """Raise Unsupported if the device cannot hold ``dtype``."""

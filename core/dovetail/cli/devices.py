@@ -63,6 +63,7 @@ def describe(record: Record, device: str, index: int | None = None) -> dict[str,
         "memory_free": None,
         "dtypes": [],
         "limits": {},
+        "overlays": [overlay.summary() for overlay in record.overlays],
     }
     if index is None:
         return row
@@ -135,6 +136,7 @@ def _note(row: dict[str, Any]) -> str:
     missing = [d.name for d in ALL if d.name not in row["dtypes"]]
     if missing:
         parts.append(f"no {', '.join(missing)}")
+    parts += row["overlays"]
     return "; ".join(p for p in parts if p)
 
 

@@ -63,6 +63,11 @@ def findings(records: Sequence[Record]) -> list[dict[str, Any]]:
     """One finding per backend; more where its own ``doctor`` has more to say."""
     found = []
     for record in records:
+        found += [
+            _finding(record.name, overlay.status, overlay.reason, overlay.advice, overlay.command)
+            for overlay in record.overlays
+            if overlay.status != "applied"
+        ]
         advice = _asked(record)
         if advice:
             found += [
@@ -144,7 +149,9 @@ def _settings(environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         ("DOVETAIL_DISABLE", settings.disable),
     ):
         for name in names:
-            if name not in known:
+            if name not in known and not (
+                variable == "DOVETAIL_DISABLE" and name in registry.overlays()
+            ):
                 text = f"{variable} names {name!r}, which no plugin offers; there are"
                 yield _finding("environment", "warning", f"{text} {', '.join(known)}")
     if HOST in settings.disable:

@@ -117,10 +117,13 @@ for _name, _reference, _symbol in (
         _name,
         _reference,
         f"``{_symbol}`` of whether each operand is non-zero.",
-        decompose=lambda input, other, _symbol=_symbol: getattr(_truth(input), _symbol)(
-            _truth(other)
-        ),
+        decompose=lambda input, other, _symbol=_symbol: _of_truths(_symbol, input, other),
     )
+
+
+def _of_truths(symbol: str, x: Any, y: Any) -> Any:
+    first, second = (x, y) if hasattr(x, "_spec") else (y, x)
+    return getattr(_truth(first), symbol)(_truth(second))
 
 
 def _truth(x: Any) -> Any:

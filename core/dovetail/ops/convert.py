@@ -128,7 +128,7 @@ def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
         attributes = {"strides": spec.strides, "dtype": spec.dtype, "device": spec.device}
         Recorder(_NAMED.get(name, COPY_TO), (x._spec,), attributes, (spec,)).record((x,), (made,))
     if observe.active:
-        observe.run(COPY_TO, _Done(made), (x,))
+        observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
     return made
 
 

@@ -179,7 +179,7 @@ def draw(op: OpDef, spec: Spec, seed: int, offset: int, **attributes: Any) -> Te
 
         run.served_by = "decomposed"  # type: ignore[attr-defined]
     if observe.active:
-        result: Tensor = observe.run(op, run, ())
+        result: Tensor = observe.run(op, run, (), tuple(attributes.values()))
         return result
     return run()
 

@@ -187,16 +187,14 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 
 
 def _fmod(input: Any, other: Any) -> Any:
-    size = (
-        abs(input).remainder(abs(other))
-        if isinstance(input, Tensor)
-        else abs(other).new_full((), abs(input)).remainder(abs(other))
-    )
-    return (
-        _where(input < 0, -size, size)
-        if isinstance(input, Tensor)
-        else (-size if input < 0 else size)
-    )
+    if not isinstance(input, Tensor):
+        input = other.new_full((), input)
+    if input._spec.dtype.category < 2:  # the smallest integer has no absolute value
+        rest = input.remainder(other)
+        is_wrong = rest.ne(0).bitwise_and((rest < 0).ne(input < 0))
+        return _where(is_wrong, rest - other, rest)
+    size = abs(input).remainder(abs(other))
+    return _where(input < 0, -size, size)
 
 
 elementwise(

@@ -128,7 +128,7 @@ def apply_view(op: OpDef, x: Tensor, attributes: tuple[Any, ...] = ()) -> Tensor
             x._spec.memo.clear()
         x._spec.memo[key] = plan
     if observe.active:
-        result: Tensor = observe.run(op, plan, (x,))
+        result: Tensor = observe.run(op, plan, (x,), attributes)
         return result
     return plan(x)  # type: ignore[no-any-return]
 

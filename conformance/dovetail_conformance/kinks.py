@@ -1,0 +1,220 @@
+"""Calls at points without a derivative: ties, edges and zeros, where a convention decides.
+
+The calls are written for any library with PyTorch's names: PyTorch gave the gradients in
+``goldens/kinks.json`` (``conformance/make_goldens.py`` wrote them), a device must give the same.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+__all__ = ["KINKS", "golden", "run"]
+
+Call = Callable[..., Any]
+"""``call(library, *tensors)``; its result, or the sum of its results, is differentiated."""
+
+inf, nan = math.inf, math.nan
+TIES = [1.0, 3.0, 3.0, 2.0, 3.0, 1.0]
+ROWS = [[2.0, 5.0, 5.0, 1.0], [4.0, 4.0, 4.0, 4.0], [0.0, -0.0, -1.0, -1.0]]
+SIGNS = [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]
+WHOLE = [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
+ZEROS = [0.0, 2.0, -3.0, 4.0]
+PIXELS = [[[[1.0, 3.0, 3.0, 2.0], [3.0, 3.0, 2.0, 2.0], [0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 1.0, 5.0]]]]
+
+
+def _first(index: int, *names: str, **options: Any) -> Call:
+    """One output of a function of the library, found by its dotted name."""
+
+    def call(lib: Any, *tensors: Any) -> Any:
+        return _find(lib, names[0])(*tensors, **options)[index]
+
+    return call
+
+
+def _plain(name: str, *after: Any, **options: Any) -> Call:
+    def call(lib: Any, *tensors: Any) -> Any:
+        return _find(lib, name)(*tensors, *after, **options)
+
+    return call
+
+
+def _find(lib: Any, name: str) -> Any:
+    for part in name.split("."):
+        lib = getattr(lib, part)
+    return lib
+
+
+def _activation(name: str, **options: Any) -> Call:
+    return _plain(f"nn.functional.{name}", **options)
+
+
+def _embedding(**options: Any) -> Call:
+    def call(lib: Any, weight: Any) -> Any:
+        index = lib.tensor([0, 2, 2, 1, 2, 0], device=weight.device)
+        return lib.nn.functional.embedding(index, weight, **options)
+
+    return call
+
+
+def _scatter_reduce(how: str) -> Call:
+    def call(lib: Any, x: Any, source: Any) -> Any:
+        index = lib.tensor([0, 0, 1, 1, 1, 2], device=x.device)
+        return x.scatter_reduce(0, index, source, how)
+
+    return call
+
+
+def _gather(lib: Any, x: Any) -> Any:
+    return x.gather(0, lib.tensor([1, 1, 1, 0], device=x.device))
+
+
+def _index_twice(lib: Any, x: Any) -> Any:
+    return x[lib.tensor([1, 1, 3], device=x.device)]
+
+
+def _loss(name: str, **options: Any) -> Call:
+    return _plain(f"nn.functional.{name}", reduction="sum", **options)
+
+
+KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
+    # ties
+    "max of all": (lambda lib, x: x.max(), (TIES,)),
+    "min of all": (lambda lib, x: x.min(), (TIES,)),
+    "max along rows": (_first(0, "max", dim=1), (ROWS,)),
+    "min along rows": (_first(0, "min", dim=1), (ROWS,)),
+    "amax along rows": (_plain("amax", 1), (ROWS,)),
+    "amin along columns": (_plain("amin", 0), (ROWS,)),
+    "amax of all": (lambda lib, x: x.amax(), (TIES,)),
+    "amin of zeros": (lambda lib, x: x.amin(), ([0.0, -0.0, 0.0],)),
+    "maximum": (_plain("maximum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
+    "minimum": (_plain("minimum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
+    "maximum with itself": (lambda lib, x: lib.maximum(x, x), (SIGNS,)),
+    "sort": (_first(0, "sort", stable=True), (TIES,)),
+    "sort descending": (_first(0, "sort", stable=True, descending=True), (TIES,)),
+    "cummax": (_first(0, "cummax", dim=0), (TIES,)),
+    "cummin": (_first(0, "cummin", dim=0), (TIES,)),
+    "median of different": (lambda lib, x: x.median(), ([3.0, 1.0, 2.0, 4.0],)),
+    "max_pool2d": (_activation("max_pool2d", kernel_size=2), (PIXELS,)),
+    "max_pool2d overlapping": (
+        _activation("max_pool2d", kernel_size=3, stride=1, padding=1),
+        (PIXELS,),
+    ),
+    "adaptive_max_pool2d": (_activation("adaptive_max_pool2d", output_size=2), (PIXELS,)),
+    "max_pool1d": (_activation("max_pool1d", kernel_size=3), ([TIES],)),
+    "scatter_reduce amax": (_scatter_reduce("amax"), ([3.0, 2.0, 0.0], TIES)),
+    "scatter_reduce prod": (_scatter_reduce("prod"), ([3.0, 0.0, 2.0], [0.0, 2, 3, 0, 0, 4])),
+    # edges
+    "clamp": (_plain("clamp", -1, 1), (SIGNS,)),
+    "clamp below": (_plain("clamp", min=0), (SIGNS,)),
+    "clamp above": (_plain("clamp", max=1), (SIGNS,)),
+    "clamp between tensors": (
+        _plain("clamp"),
+        (SIGNS, [-2.0, 0.0, 0.0, 0.0, 0.0, 3.0], [-2.0, 0.0, 1.0, 1.0, 1.0, 2.0]),
+    ),
+    "hardtanh": (_activation("hardtanh"), (SIGNS,)),
+    "relu6": (_activation("relu6"), ([-1.0, -0.0, 0.0, 3.0, 6.0, 7.0],)),
+    "relu": (_activation("relu"), (SIGNS,)),
+    "leaky_relu": (_activation("leaky_relu", negative_slope=0.1), (SIGNS,)),
+    "elu": (_activation("elu", alpha=1.5), (SIGNS,)),
+    "celu": (_activation("celu", alpha=1.5), (SIGNS,)),
+    "selu": (_activation("selu"), (SIGNS,)),
+    "prelu": (_activation("prelu"), (SIGNS, [0.25])),
+    "threshold": (_activation("threshold", threshold=1.0, value=5.0), (SIGNS,)),
+    "hardshrink": (_activation("hardshrink", lambd=1.0), (SIGNS,)),
+    "softshrink": (_activation("softshrink", lambd=1.0), (SIGNS,)),
+    "hardsigmoid": (_activation("hardsigmoid"), ([-3.0, -1.0, 0.0, 1.0, 3.0, 4.0],)),
+    "hardswish": (_activation("hardswish"), ([-3.0, -1.0, 0.0, 1.0, 3.0, 4.0],)),
+    "softsign": (_activation("softsign"), (SIGNS,)),
+    "softplus": (_activation("softplus", beta=1.0, threshold=2.0), ([1.0, 2.0, 3.0, -2.0],)),
+    "round": (_plain("round"), (WHOLE,)),
+    "floor": (_plain("floor"), (WHOLE,)),
+    "ceil": (_plain("ceil"), (WHOLE,)),
+    "trunc": (_plain("trunc"), (WHOLE,)),
+    "frac": (_plain("frac"), (WHOLE,)),
+    "remainder": (_plain("remainder"), ([2.0, -2.0, 3.0, -3.5], [2.0, 2.0, -1.5, 0.5])),
+    "fmod": (_plain("fmod"), ([2.0, -2.0, 3.0, -3.5], [2.0, 2.0, -1.5, 0.5])),
+    # zeros
+    "abs": (_plain("abs"), (SIGNS,)),
+    "sign": (_plain("sign"), (SIGNS,)),
+    "sgn": (_plain("sgn"), (SIGNS,)),
+    "sqrt": (_plain("sqrt"), ([0.0, 1.0, 4.0],)),
+    "rsqrt": (_plain("rsqrt"), ([0.0, 1.0, 4.0],)),
+    "log": (_plain("log"), ([0.0, 1.0, 4.0],)),
+    "reciprocal": (_plain("reciprocal"), ([0.0, 1.0, 4.0],)),
+    "xlogy": (_plain("xlogy"), ([0.0, 0.0, 2.0], [0.0, 2.0, 3.0])),
+    "pow of tensors": (_plain("pow"), ([0.0, 0.0, 0.0, 2.0, -2.0], [0.0, 1.0, 2.0, 0.0, 3.0])),
+    "pow 0": (_plain("pow", 0.0), (SIGNS,)),
+    "pow 2": (_plain("pow", 2.0), (SIGNS,)),
+    "0 pow": (lambda lib, x: lib.pow(0.0, x), ([0.0, 1.0, 2.0],)),
+    "hypot": (_plain("hypot"), ([0.0, 3.0], [0.0, 4.0])),
+    "atan2": (_plain("atan2"), ([0.0, 0.0, 1.0], [1.0, -1.0, 0.0])),
+    "copysign": (_plain("copysign"), ([0.0, -0.0, 2.0, -2.0], [1.0, -1.0, -0.0, 0.0])),
+    "acos": (_plain("acos"), ([0.0, 0.5, -0.5],)),
+    "sinc of a quotient": (lambda lib, x: lib.where(x == 0, 1.0, x.sin() / x), ([1.0, 2.0],)),
+    "prod without zeros": (lambda lib, x: x.prod(), ([1.0, 2.0, -3.0],)),
+    "prod with a zero": (lambda lib, x: x.prod(), (ZEROS,)),
+    "prod with two zeros": (lambda lib, x: x.prod(), ([0.0, 2.0, 0.0, 4.0],)),
+    "prod along rows": (_plain("prod", 1), ([[0.0, 2.0, 3.0], [0.0, 0.0, 3.0], [1.0, 2.0, 3.0]],)),
+    "cumprod with a zero": (_plain("cumprod", 0), ([2.0, 0.0, 3.0, 4.0],)),
+    "cumprod with two zeros": (_plain("cumprod", 0), ([2.0, 0.0, 3.0, 0.0, 5.0],)),
+    "norm 2 of zero": (lambda lib, x: x.norm(), ([0.0, 0.0],)),
+    "norm 1": (lambda lib, x: x.norm(1), (ZEROS,)),
+    "norm inf": (lambda lib, x: x.norm(inf), (TIES,)),
+    "norm 3": (lambda lib, x: x.norm(3), (ZEROS,)),
+    "norm 2 of rows": (lambda lib, x: x.norm(2, 1), ([[0.0, 0.0], [3.0, 4.0]],)),
+    "std of equals": (lambda lib, x: x.std(), ([1.0, 1.0, 1.0, 1.0],)),
+    "var of equals": (lambda lib, x: x.var(), ([1.0, 1.0, 1.0, 1.0],)),
+    "logsumexp": (_plain("logsumexp", 0), ([-inf, 0.0, 1.0],)),
+    "logaddexp": (_plain("logaddexp"), ([0.0, -inf, 2.0], [0.0, 1.0, -inf])),
+    "softmax with -inf": (_plain("softmax", 0), ([-inf, 0.0, 1.0],)),
+    "nan_to_num": (_plain("nan_to_num"), ([nan, inf, -inf, 1.0],)),
+    "where": (lambda lib, x, y: lib.where(x > y, x, y), (SIGNS, [-2.0, 0.0, 0.0, 0.0, 0.0, 3.0])),
+    # losses
+    "l1_loss": (_loss("l1_loss"), (SIGNS, [-2.0, 1.0, 0.0, 0.0, 1.0, 0.0])),
+    "smooth_l1_loss": (_loss("smooth_l1_loss", beta=1.0), (SIGNS, [-1.0, 1.0, 0.0, 0.0, 1.0, 1])),
+    "huber_loss": (_loss("huber_loss", delta=1.0), (SIGNS, [-1.0, 1.0, 0.0, 0.0, 1.0, 1.0])),
+    "binary_cross_entropy": (
+        lambda lib, x: lib.nn.functional.binary_cross_entropy(x, lib.zeros_like(x).detach()),
+        ([0.0, 0.5, 1.0],),
+    ),
+    "kl_div": (
+        lambda lib, x: lib.nn.functional.kl_div(x, lib.zeros_like(x).detach(), reduction="sum"),
+        ([-1.0, -2.0],),
+    ),
+    # rows read more than once, and those that count as padding
+    "gather of one twice": (_gather, ([1.0, 2.0, 3.0],)),
+    "index of one twice": (_index_twice, (ZEROS,)),
+    "embedding": (_embedding(), ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],)),
+    "embedding with padding": (_embedding(padding_idx=2), ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],)),
+    "embedding by frequency": (
+        _embedding(scale_grad_by_freq=True),
+        ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],),
+    ),
+}
+"""name -> (call, what its tensors hold)."""
+
+
+def run(lib: Any, name: str, make: Callable[[Any], Any]) -> list[Any]:
+    """The gradients of one of :data:`KINKS`, of the elements weighted 1, 2, 3, …
+
+    Args:
+        lib: PyTorch, or a library with its names.
+        make: a tensor that requires a gradient, from numbers.
+    """
+    call, numbers = KINKS[name]
+    tensors = [make(n) for n in numbers]
+    made = call(lib, *tensors)
+    weights = lib.arange(1, made.numel() + 1, dtype=made.dtype, device=made.device)
+    made.backward(weights.reshape(made.shape))
+    return [x.grad for x in tensors]
+
+
+def golden(name: str) -> list[Any]:
+    """The gradients that PyTorch gave, as nested lists with the strings ``nan`` and ``inf``."""
+    text = resources.files("dovetail_conformance").joinpath("goldens/kinks.json").read_text()
+    found: list[Any] = json.loads(text)["gradients"][name]
+    return found

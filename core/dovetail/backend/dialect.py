@@ -1,0 +1,154 @@
+"""Dialects of C: how a compiler wants the kernels spelled that :mod:`.source` generates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dovetail.dtypes import dtype as DType
+
+__all__ = ["BFLOAT16", "C99", "FLOAT16", "Dialect"]
+
+BFLOAT16 = """
+FUNCTION float bfloat16_to_float(unsigned short bits) {
+    return FROM_BITS((unsigned int)bits << 16);
+}
+FUNCTION unsigned short float_to_bfloat16(float value) {
+    unsigned int bits = TO_BITS(value);
+    if (value != value) return 0x7fc0;
+    return (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}"""
+"""bfloat16 kept as 16 bits, rounded to nearest even; what a dialect's ``helpers`` may hold."""
+
+FLOAT16 = """
+FUNCTION float float16_to_float(unsigned short bits) {
+    unsigned int sign = (bits & 0x8000u) << 16, size = (bits & 0x7fffu) << 13;
+    if (size >= 0x0f800000u) return FROM_BITS(sign | (size + 0x70000000u));
+    if (size >= 0x00800000u) return FROM_BITS(sign | (size + 0x38000000u));
+    return FROM_BITS(sign | TO_BITS(FROM_BITS(size + 0x38800000u) - FROM_BITS(0x38800000u)));
+}
+FUNCTION unsigned short float_to_float16(float value) {
+    unsigned int bits = TO_BITS(value), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u) return (unsigned short)(sign | 0x7e00u);
+    if (size >= 0x477ff000u) return (unsigned short)(sign | 0x7c00u);
+    if (size < 0x38800000u) {
+        return (unsigned short)(sign | (TO_BITS(FROM_BITS(size) + 0.5f) - 0x3f000000u));
+    }
+    return (unsigned short)(sign | ((size + 0xc8000fffu + (size >> 13 & 1u)) >> 13));
+}"""
+"""float16 kept as 16 bits, for compilers that have no such type; rounded to nearest even."""
+
+_LOAD = {
+    "bool": "({pointer}[{index}] != 0)",
+    "bfloat16": "bfloat16_to_float({pointer}[{index}])",
+    "float16": "float16_to_float({pointer}[{index}])",
+}
+_STORE = {
+    "bfloat16": "{pointer}[{index}] = float_to_bfloat16({value})",
+    "float16": "{pointer}[{index}] = float_to_float16({value})",
+}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one compiler spells a kernel.
+
+    Attributes:
+        name: for people, and for the key of a cache.
+        types: by dtype's name (and ``uint32``, ``uint64``) the type in memory.
+        pairs: by the type of its parts, the type of a complex number, with members x and y.
+        kernel: what stands before a kernel's name.
+        pointer: what stands before the type of a pointer to device memory.
+        function: what stands before a function that kernels call.
+        first: the index of a work item's first element; ``{index}`` is the index type.
+        step: how far it is to the work item's next element, likewise.
+        math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
+        spellings: ``(function, type)`` where that rule does not hold.
+        load: by dtype's name, how an element is read where ``pointer[index]`` is not right;
+            ``{pointer}`` and ``{index}`` are filled in.
+        store: how it is written, with ``{value}`` too.
+        helpers: by dtype's name, functions that ``load`` and ``store`` call. FUNCTION, TO_BITS and
+            FROM_BITS stand for the three attributes of nearly those names.
+        to_bits, from_bits: functions from a float32 to its bits as uint32, and back.
+        prelude: text that every source begins with.
+
+    Example:
+        >>> C99.types["int64"], C99.call("exp", "float"), C99.call("exp", "double")
+        ('long long', 'expf', 'exp')
+    """
+
+    name: str
+    types: Mapping[str, str]
+    pairs: Mapping[str, str]
+    kernel: str
+    pointer: str = ""
+    function: str = "static"
+    first: str = "0"
+    step: str = "1"
+    math: Mapping[str, str] = field(default_factory=dict)
+    spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    load: Mapping[str, str] = field(default_factory=lambda: _LOAD)
+    store: Mapping[str, str] = field(default_factory=lambda: _STORE)
+    helpers: Mapping[str, str] = field(
+        default_factory=lambda: {"bfloat16": BFLOAT16, "float16": FLOAT16}
+    )
+    to_bits: str = "to_bits"
+    from_bits: str = "from_bits"
+    prelude: str = ""
+
+    def call(self, function: str, type: str) -> str:
+        """How ``function`` of C's is named on arguments of ``type``."""
+        found = self.spellings.get((function, type))
+        return self.math.get(type, "{}").format(function) if found is None else found
+
+    def load_of(self, dtype: DType, pointer: str, index: str) -> str:
+        """The value of an element, in the type it is computed in."""
+        text = self.load.get(dtype.name, "{pointer}[{index}]")
+        return text.format(pointer=pointer, index=index)
+
+    def store_of(self, dtype: DType, pointer: str, index: str, value: str) -> str:
+        """The statement that writes ``value`` to an element."""
+        text = self.store.get(dtype.name, "{pointer}[{index}] = {value}")
+        return text.format(pointer=pointer, index=index, value=value)
+
+    def helpers_of(self, dtype: DType) -> str:
+        """The functions that reading and writing elements of ``dtype`` takes."""
+        text = self.helpers.get(dtype.name, "")
+        for word, own in (
+            ("FUNCTION", self.function),
+            ("TO_BITS", self.to_bits),
+            ("FROM_BITS", self.from_bits),
+        ):
+            text = text.replace(word, own)
+        return text
+
+
+C99 = Dialect(
+    name="c99",
+    types={
+        "bool": "unsigned char", "uint8": "unsigned char", "int8": "signed char",
+        "int16": "short", "int32": "int", "int64": "long long", "uint32": "unsigned int",
+        "uint64": "unsigned long long", "float16": "unsigned short",
+        "bfloat16": "unsigned short", "float32": "float", "float64": "double",
+        "complex64": "float2", "complex128": "double2",
+    },
+    pairs={"float": "float2", "double": "double2"},
+    kernel="void",
+    math={"float": "{}f"},
+    prelude="""#include <math.h>
+#include <string.h>
+typedef struct { float x, y; } float2;
+typedef struct { double x, y; } double2;
+static unsigned int to_bits(float value) {
+    unsigned int bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+static float from_bits(unsigned int bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+""",
+)  # fmt: skip
+"""Plain C, one work item: for a library compiled on the host, and to try expressions out with."""

@@ -1,0 +1,299 @@
+"""Kernel source for elementwise operators: one template, filled in from the expression table.
+
+What is fixed in the text: the expression, the dtypes, how many loops there are and which operands
+lie densely or repeat in them. Sizes, other strides and offsets are arguments, so one compiled
+kernel serves every shape of a form.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dovetail.backend.dialect import Dialect
+from dovetail.backend.expression_helpers import HELPERS, MATH
+from dovetail.backend.expressions import EXPRESSIONS, Expression, class_of
+from dovetail.backend.strided import StridedView, collapse, needs_64_bit
+from dovetail.dtypes import bfloat16, complex64, float16, float32, float64
+from dovetail.dtypes import dtype as DType
+
+__all__ = ["DENSE", "Form", "elementwise_source", "form_of", "kernel_name", "program_source"]
+
+_WORD = re.compile(r"[A-Za-z_]\w*|(?<![\w.])\d+\.\d*(?:e[+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the operands of a launch lie, as far as the kernel's text depends on it.
+
+    Attributes:
+        steps: per operand, the output first, one character per loop, the outermost first:
+            ``0`` (repeats), ``1`` (neighbours) or ``s`` (a stride that is an argument).
+        has_offsets: some operand does not begin where its buffer does.
+        is_wide: indices have 64 bits.
+    """
+
+    steps: tuple[str, ...]
+    has_offsets: bool = False
+    is_wide: bool = False
+
+    @property
+    def name(self) -> str:
+        """A word that tells forms apart, for the names of kernels."""
+        flags = "o" * self.has_offsets + "w" * self.is_wide
+        return "_".join((*self.steps, *filter(None, [flags])))
+
+
+DENSE = {n: Form(("1",) * n) for n in range(1, 5)}
+"""Per number of operands, the output counted: all dense, without offsets, 32-bit indices."""
+
+
+def form_of(*views: StridedView) -> tuple[Form, tuple[int, ...]]:
+    """The form of a launch and the integers that its kernel is called with, the output given first.
+
+    Args:
+        views: operands of one shape (see :func:`dovetail.backend.broadcast`).
+
+    Returns:
+        The form, and ``(n, *offsets, *sizes, *strides)``: elements; offsets where the form has
+        them; the sizes of all loops but the outermost; per operand the strides marked ``s``.
+
+    Example:
+        >>> make = lambda strides: StridedView("b", 0, (3, 4), strides, float32)
+        >>> form_of(make((16, 4)), make((16, 4)))
+        (Form(steps=('1', '1'), has_offsets=False, is_wide=False), (12,))
+        >>> form_of(make((16, 4)), make((0, 4)))
+        (Form(steps=('s1', '01'), has_offsets=False, is_wide=False), (12, 4, 4))
+    """
+    loops = collapse(*views)
+    rows = loops.strides if loops.shape else ((1,),) * len(views)
+    steps = tuple("".join(str(s) if s in (0, 1) else "s" for s in row) for row in rows)
+    offsets = tuple(v.element_offset for v in views)
+    form = Form(steps, any(offsets), needs_64_bit(*views))
+    strides = tuple(s for row in rows for s in row if s not in (0, 1))
+    return form, (loops.numel, *(offsets if form.has_offsets else ()), *loops.shape[1:], *strides)
+
+
+def kernel_name(name: str, inputs: tuple[DType, ...], out: DType, form: Form) -> str:
+    """The name of the kernel that :func:`elementwise_source` makes."""
+    return "_".join((name, *(d.name for d in (*inputs, out)), form.name))
+
+
+def elementwise_source(
+    name: str,
+    inputs: tuple[DType, ...],
+    out: DType,
+    form: Form,
+    dialect: Dialect,
+    expression: Expression | None = None,
+) -> str:
+    """The source of one elementwise kernel, with the functions that it needs before it.
+
+    The kernel is ``name(out, *inputs, *parameters, *integers)``: pointers to the buffers, the
+    expression's parameters in the type computed in, and the integers of :func:`form_of` as
+    unsigned numbers of 32 or 64 bits. It may write over an input that lies as the output does.
+
+    Args:
+        name: an entry of ``EXPRESSIONS``, or any word where ``expression`` is given.
+        inputs: the operands' dtypes; the last one decides the class of the expression.
+        out: the output's dtype; the result is converted to it.
+        form: how the operands lie.
+        dialect: the compiler's spellings.
+        expression: what to compute, for one that is not in the table (a fused chain, say).
+
+    Raises:
+        Unsupported: the operator has no expression for these dtypes.
+        ValueError: the number of operands is wrong, or there is no such expression.
+
+    Example:
+        >>> from dovetail.backend.dialect import C99
+        >>> text = elementwise_source("add", (float32, float32), float32, DENSE[3], C99)
+        >>> print(text[text.index("void"):])
+        void add_float32_float32_float32_1_1_1(float *out, const float *in0, const float *in1,
+                unsigned int n)
+        {
+            for (unsigned int i = 0; i < n; i += 1) {
+                const float x0 = in0[i];
+                const float x1 = in1[i];
+                out[i] = x0 + x1;
+            }
+        }
+    """
+    return program_source([(name, inputs, out, form, expression)], dialect)
+
+
+Request = tuple[str, tuple[DType, ...], DType, Form, Expression | None]
+
+
+def program_source(kernels: list[Request], dialect: Dialect) -> str:
+    """The source of many kernels at once, each helper function in it once.
+
+    Args:
+        kernels: the arguments of :func:`elementwise_source` before and after the dialect.
+    """
+    parts = [dialect.prelude] if dialect.prelude else []
+    seen: set[str] = set()
+    for name, inputs, out, form, given in kernels:
+        expression = given or EXPRESSIONS.get(name)
+        if expression is None:
+            raise ValueError(f"elementwise_source: must be in EXPRESSIONS, got {name!r}")
+        if len(inputs) != expression.inputs or len(form.steps) != len(inputs) + 1:
+            raise ValueError(
+                f"elementwise_source: {name} must have {expression.inputs} inputs and a form of "
+                f"one more, got {len(inputs)} and {len(form.steps)}"
+            )
+        kernel = _Kernel(name, inputs, out, form, dialect, expression)
+        for key, text in kernel.functions():
+            if key not in seen:
+                seen.add(key)
+                parts.append(text.strip() + "\n")
+        parts.append(kernel.text())
+    return "\n".join(parts)
+
+
+def _computed(dtype: DType) -> DType:
+    """The dtype that is computed in."""
+    return float32 if dtype in (float16, bfloat16) else dtype
+
+
+def _part(dtype: DType) -> DType:
+    """The real dtype that is computed in; a complex number's part."""
+    if dtype.is_complex:
+        return float32 if dtype is complex64 else float64
+    return _computed(dtype)
+
+
+class _Words:
+    """Writes text of the table in a dialect, for one dtype that is computed in."""
+
+    def __init__(self, dtype: DType, dialect: Dialect) -> None:
+        kind = _computed(dtype)
+        self.dtype, self.dialect = kind, dialect
+        self.real = dialect.types[_part(kind).name]
+        self.own = dialect.pairs[self.real] if kind.is_complex else self.real
+        unsigned = dialect.types["uint64" if kind.itemsize == 8 else "uint32"]
+        self.words = {"T": self.real, "U": unsigned, "BITS": str(8 * kind.itemsize), "C": self.own}
+
+    def spell(self, text: str, needed: dict[str, str]) -> str:
+        """``text`` in the dialect; the functions it calls are added to ``needed``."""
+        return _WORD.sub(lambda match: self._word(match.group(), needed), text)
+
+    def _word(self, word: str, needed: dict[str, str]) -> str:
+        if word[0].isdigit():
+            return f"{word}f" if self.real == self.dialect.types["float32"] else word
+        if word in MATH:
+            return self.dialect.call(word, self.real)
+        if word in HELPERS:
+            name = f"{word}_{self.dtype.name}"
+            if name not in needed:
+                needed[name] = ""  # taken, in case it is asked for again inside
+                body = self.spell(HELPERS[word].strip(), needed)
+                del needed[name]  # what it calls stands before it
+                needed[name] = f"{self.dialect.function} {body}"
+            return name
+        return self.words.get(word, word)
+
+
+class _Kernel:
+    """One kernel in the making."""
+
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[DType, ...],
+        out: DType,
+        form: Form,
+        dialect: Dialect,
+        expression: Expression,
+    ) -> None:
+        self.name = kernel_name(name, inputs, out, form)
+        self.inputs, self.out, self.form, self.dialect = inputs, out, form, dialect
+        self.expression = expression
+        self.index = dialect.types["uint64" if form.is_wide else "uint32"]
+        self.needed: dict[str, str] = {}
+        kind = inputs[-1] if inputs else out
+        self.words = _Words(kind, dialect)
+        self.value = self._converted(self.words.spell(expression.text(kind), self.needed), kind)
+
+    def functions(self) -> list[tuple[str, str]]:
+        """(name, text) of what must stand before the kernel, in order."""
+        own = {d.name: self.dialect.helpers_of(d) for d in (*self.inputs, self.out)}
+        return [(k, text) for k, text in (*own.items(), *self.needed.items()) if text]
+
+    def _converted(self, value: str, kind: DType) -> str:
+        """``value``, the expression's result for operands of ``kind``, in the output's dtype."""
+        result, out = self.expression.result, self.out
+        came = class_of(kind)
+        if result == "real" and came == "complex":
+            kind, came = _part(kind), "float"
+        wanted, target = class_of(out), _Words(out, self.dialect)
+        if result == "bool":
+            value, came = f"({value})", "bool"
+        elif came == wanted and _computed(kind) is _computed(out):
+            return value
+        if wanted == "bool":
+            pair = f"(({value}).x != 0 || ({value}).y != 0)"
+            return pair if came == "complex" else value if came == "bool" else f"({value}) != 0"
+        real = f"({value}).x" if came == "complex" else f"({value})"
+        if wanted == "complex":
+            imaginary = f"({value}).y" if came == "complex" else "0"
+            make = target.spell("pair", self.needed)
+            return f"{make}(({target.real}){real}, ({target.real}){imaginary})"
+        if came in ("float", "complex") and wanted in ("signed", "unsigned"):
+            # Through 64 bits: what a narrow type cannot hold wraps around, as PyTorch's does.
+            return f"({target.real})({self.dialect.types['int64']}){real}"
+        return f"({target.real}){real}"
+
+    def text(self) -> str:
+        """The kernel's source."""
+        dialect, index = self.dialect, self.index
+        lines = [f"{dialect.kernel} {self.name}({self._parameters()})", "{"]
+        first, step = (text.format(index=index) for text in (dialect.first, dialect.step))
+        lines.append(f"    for ({index} i = {first}; i < n; i += {step}) {{")
+        lines += [f"        {line}" for line in self._loops()]
+        for k, dtype in enumerate(self.inputs):
+            load = dialect.load_of(dtype, f"in{k}", self._place(k + 1))
+            lines.append(f"        const {_Words(dtype, dialect).own} x{k} = {load};")
+        store = dialect.store_of(self.out, "out", self._place(0), self.value)
+        return "\n".join([*lines, f"        {store};", "    }", "}", ""])
+
+    def _parameters(self) -> str:
+        types, before = self.dialect.types, self.dialect.pointer
+        pointers = [f"{before}{types[self.out.name]} *out"]
+        pointers += [f"{before}const {types[d.name]} *in{k}" for k, d in enumerate(self.inputs)]
+        numbers = [f"{self.words.own} {name}" for name in self.expression.parameters]
+        integers = ["n"]
+        if self.form.has_offsets:
+            integers += [f"offset{k}" for k in range(len(self.form.steps))]
+        integers += [f"size{d}" for d in range(1, len(self.form.steps[0]))]
+        for k, steps in enumerate(self.form.steps):
+            integers += [f"stride{k}_{d}" for d, step in enumerate(steps) if step == "s"]
+        parameters = [*pointers, *numbers, *(f"{self.index} {word}" for word in integers)]
+        lines, line = [], ""
+        for parameter in parameters:
+            if line and len(line) + len(parameter) > 68:
+                lines.append(line)
+                line = ""
+            line += f"{', ' if line else ''}{parameter}"
+        return ",\n        ".join([*lines, line])
+
+    def _loops(self) -> list[str]:
+        """Statements that split ``i`` into one index per loop; none where there is one loop."""
+        last = len(self.form.steps[0]) - 1
+        if last <= 0:
+            return []
+        lines = [f"{self.index} rest = i;"]
+        for d in range(last, 0, -1):
+            lines.append(f"const {self.index} i{d} = rest % size{d};")
+            lines.append(f"rest /= size{d};")
+        return [*lines, f"const {self.index} i0 = rest;"]
+
+    def _place(self, operand: int) -> str:
+        """The index of the operand's element."""
+        steps = self.form.steps[operand]
+        terms = [f"offset{operand}"] if self.form.has_offsets else []
+        for d, step in enumerate(steps):
+            index = "i" if len(steps) == 1 else f"i{d}"
+            if step != "0":
+                terms.append(index if step == "1" else f"{index} * stride{operand}_{d}")
+        return " + ".join(terms) or "0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import random
@@ -51,12 +52,20 @@ class SelfTest:
     @property
     def equivalent(self) -> list[Outcome]:
         """Survivors with a proof that they do the same as the good kernel."""
-        return [o for o in self._survivors() if proof_of(o.op)]
+        return [o for o in self._survivors() if self.proof(o.op)]
 
     @property
     def unexplained(self) -> list[Outcome]:
         """Survivors without one, and mutants that crashed or hung the suite itself."""
-        return [o for o in self._survivors() if not proof_of(o.op)]
+        return [o for o in self._survivors() if not self.proof(o.op)]
+
+    def proof(self, name: str) -> str | None:
+        """Why a mutant of this name cannot be told from the good kernel."""
+        return proof_of(name)
+
+    def unused(self) -> list[str]:
+        """The entries of the list of equivalents that match no survivor."""
+        return [p for p in EQUIVALENT if not fnmatch.filter([o.op for o in self._survivors()], p)]
 
     def _survivors(self) -> list[Outcome]:
         return [o for o in self.outcomes if o.status != "passed"]
@@ -76,12 +85,9 @@ class SelfTest:
             found.append(f"{len(self.outcomes)} of {self.asked} mutants were tried")
         found += [f"{o.op}: {o.status}, {o.failures[0].text}" for o in self.unexplained]
         if self.is_whole:
-            import fnmatch
-
             found += [
                 f"equivalent {pattern!r} matches no survivor; take it out"
-                for pattern in EQUIVALENT
-                if not any(fnmatch.fnmatch(o.op, pattern) for o in self._survivors())
+                for pattern in self.unused()
             ]
         return found
 
@@ -110,7 +116,7 @@ class SelfTest:
                 kind: dict(sorted(row.items())) for kind, row in sorted(self.matrix().items())
             },
             "checks": dict(sorted(kills.items())),
-            "survivors": {o.op: proof_of(o.op) or "" for o in self._survivors()},
+            "survivors": {o.op: self.proof(o.op) or "" for o in self._survivors()},
             "seconds": round(self.seconds, 1),
         }
 
@@ -153,6 +159,7 @@ def self_test(
     op: str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
     seed: int = SEED,
+    whole: bool = False,
 ) -> SelfTest:
     """Try mutants on the suite.
 
@@ -161,22 +168,25 @@ def self_test(
         jobs: worker processes; 0: this one.
         op: a shell pattern of operators.
         progress: called with what is going on, how much is done, and how much there is.
+        whole: ask each mutant every case, for the kill matrix; else one that sees it is enough.
     """
     start = time.perf_counter()
     tell = progress or (lambda what, done, total: None)
     known, baseline = touched(lambda done, total: tell("the good device", done, total))
     names = _wanted(sample, op, seed)
-    cases = mutant_cases(names, known)
+    cases = mutant_cases(names, known, whole)
     count = os.cpu_count() or 1 if jobs is None else jobs
     made = SelfTest(baseline=baseline, is_whole=sample is None and op is None)
     made.asked = sum(not name.startswith("control/") for name in names)
     source = (
-        run_in_workers(cases, "cpu", count, mutant_cases, (names, known), LIMIT, chunk=2)
+        run_in_workers(cases, "cpu", count, mutant_cases, (names, known, whole), LIMIT, chunk=4)
         if count
         else (run_case(case, "cpu") for case in cases)
     )
     for i, outcome in enumerate(source):
         (made.controls if outcome.op.startswith("control/") else made.outcomes).append(outcome)
+        if outcome.status != "passed" and not proof_of(outcome.op):
+            print(f"{outcome.op}: {outcome.status}", file=sys.stderr, flush=True)
         tell("mutants", i + 1, len(cases))
     made.outcomes.sort(key=lambda o: o.op)
     made.seconds = time.perf_counter() - start
@@ -184,8 +194,6 @@ def self_test(
 
 
 def _wanted(sample: int | None, op: str | None, seed: int) -> list[str]:
-    import fnmatch
-
     everything = [m for m in mutants() if op is None or fnmatch.fnmatch(m.op, op)]
     if sample is None:
         return [m.name for m in everything]
@@ -198,7 +206,13 @@ def _wanted(sample: int | None, op: str | None, seed: int) -> list[str]:
 
 def main(options: Any) -> int:
     """Run the self-test as the command line asks, print its table, and return the exit code."""
-    made = self_test(options.sample, options.jobs, options.op, _Progress())
+    if options.source:
+        from dovetail_conformance.mutants.source_test import source_test
+
+        made: Any = source_test(options.sample, options.jobs, options.op, _Progress())
+    else:
+        whole = options.kill_matrix
+        made = self_test(options.sample, options.jobs, options.op, _Progress(), whole=whole)
     print(made.text())
     if options.kill_matrix:
         print(made.matrix_text())

@@ -13,6 +13,8 @@ import numpy as np
 
 import dovetail as dt
 from dovetail.backend import Backend, registry
+from dovetail.backend.state import forget_state
+from dovetail.device import device as Device
 from dovetail.dispatch import clear_plans
 from dovetail.ops.schema import REGISTRY, CallFacts, OpDef
 from dovetail_conformance.collect import collect
@@ -110,9 +112,10 @@ class _Plugged:
         return f"{self.name}:0"
 
     def __exit__(self, *error: object) -> None:
+        clear_plans()
+        for index in range(self.runtime.count()):
+            forget_state(Device(self.name, index))
         registry.unregister(self.name)
-        if next(_numbers) % 16 == 0:
-            clear_plans()
 
 
 def touched(progress: Callable[[int, int], None] | None = None) -> tuple[Touched, list[Outcome]]:
@@ -158,29 +161,36 @@ def _chosen(mutant: Mutant, known: Touched) -> list[Case]:
     return kept[:: step if not own else 1] + table
 
 
-def mutant_cases(names: Sequence[str], known: Touched) -> list[Case]:
-    """Mutants as cases of the workers: one passes when the suite finds it out."""
+def mutant_cases(names: Sequence[str], known: Touched, whole: bool) -> list[Case]:
+    """Mutants as cases of the workers: one passes when the suite finds it out.
+
+    Args:
+        whole: ask every case, to learn which checks see the mutant; else the first that does ends
+            it.
+    """
     wanted = set(names)
     return [
-        Case(0, "mutant", m.name, run=functools.partial(_try, m, known))
+        Case(0, "mutant", m.name, run=functools.partial(_try, m, known, whole))
         for m in mutants()
         if m.name in wanted
     ]
 
 
-def _try(mutant: Mutant, known: Touched, trial: Trial) -> None:
+def _try(mutant: Mutant, known: Touched, whole: bool, trial: Trial) -> None:
     """Ask a mutant its cases; the checks that saw something wrong are counted as labels."""
     cases = _chosen(mutant, known)
     kills: Counter[str] = Counter()
-    examples = []
+    examples: list[str] = []
     with strictly(), np.errstate(all="ignore"), _Plugged(mutant.make()) as device:
         for case in cases:
             outcome = run_case(case, device)
             trial.attempts += 1
             for failure in outcome.failures:
                 kills[f"{case.check}: {failure.check}"] += 1
-            if outcome.failures and len(examples) < 3:
+            if outcome.failures:
                 examples.append(f"{case.id}: {outcome.failures[0].text}")
+                if not whole:
+                    break
     trial.labels.update(kills)
     is_control = mutant.kind == CONTROL.name
     if is_control and kills:

@@ -23,7 +23,7 @@ from dovetail.spec import Spec, spec_of
 from dovetail.storage import Storage
 from dovetail.tensor import Tensor, new_tensor
 
-__all__ = ["POOLED", "DeviceState", "clear_states", "small_bytes", "state_of"]
+__all__ = ["POOLED", "DeviceState", "clear_states", "forget_state", "small_bytes", "state_of"]
 
 POOLED = 1 << 15
 """Host arrays of at least this many bytes come from the pool; smaller ones straight from NumPy."""
@@ -196,6 +196,11 @@ def state_of(device: Device) -> DeviceState:
         attach()
         found = _states.setdefault(device, DeviceState(device))
     return found
+
+
+def forget_state(device: Device) -> None:
+    """Forget one device's state; its backend has gone."""
+    _states.pop(device, None)
 
 
 def clear_states() -> None:

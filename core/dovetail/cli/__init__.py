@@ -21,9 +21,11 @@ GROUP = "dovetail.commands"
 Command = Callable[[Sequence[str]], int]
 
 _OWN = {
+    "capabilities": ("dovetail.cli.capabilities:main", "what a device does by itself, by dtype"),
     "demo": ("dovetail.cli.demo:main", "train a network on handwritten digits"),
     "devices": ("dovetail.cli.devices:main", "list the devices that this machine can use"),
     "doctor": ("dovetail.cli.doctor:main", "say why a device cannot be used, and what mends it"),
+    "new-backend": ("dovetail.cli.new_backend:main", "write a package with a device of your own"),
 }
 
 

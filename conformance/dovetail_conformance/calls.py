@@ -23,7 +23,7 @@ __all__ = [
     "judge",
     "on_meta",
     "outputs",
-    "public_operators",
+    "operators",
     "reference",
     "samples_of",
     "tensors_in",
@@ -40,12 +40,12 @@ class Refused(Exception):
         self.error = error
 
 
-def public_operators() -> list[OpDef]:
+def operators() -> list[OpDef]:
     """The records that can be called and have samples and a reference, by name."""
     return [
         op
         for _, op in sorted(REGISTRY.items())
-        if op.function is not None and op.public and op.samples and op.reference
+        if op.function is not None and op.samples and op.reference
     ]
 
 

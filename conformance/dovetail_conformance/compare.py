@@ -58,7 +58,10 @@ def tolerance_of(
     scale = float(finite.max(initial=tiny))
     if op.tolerance.against == "inputs":
         scale = max(scale, *map(_largest, arguments))
-    return unit * scale * math.sqrt(op.tolerance.terms(op.kind, arguments))
+    growth = math.sqrt(op.tolerance.terms(op.kind, arguments))
+    if dtype.itemsize == 2:  # the terms are gathered in float32, and the sum is rounded once
+        growth = 1 + growth * EPS["float32"] / eps
+    return unit * scale * growth
 
 
 def _largest(value: Any) -> float:

@@ -109,7 +109,7 @@ class Diff:
         other = [str(c) for c in self.labels if not c.is_worse]
         sections: tuple[tuple[str, Sequence[str]], ...] = (
             ("newly failing", [f"{case}: {text}" if text else case for case, text in self.failing]),
-            ("newly passing", self.passing),
+            ("no longer failing", self.passing),
             ("now expected to fail", self.expected),
             ("served worse", worse),
             ("served otherwise", other),

@@ -32,6 +32,7 @@ class Group:
         outcomes: the cases, the lowest level first.
         example: the one that is easiest to think about.
         failure: what of the example to show; None where it never answered.
+        what: the title without the operators that it is about; empty where they are all of it.
     """
 
     title: str
@@ -39,6 +40,7 @@ class Group:
     outcomes: tuple[Outcome, ...]
     example: Outcome
     failure: Failure | None
+    what: str = ""
 
     @property
     def text(self) -> str:
@@ -76,7 +78,7 @@ _BY_STATUS = (
 
 
 def groups(outcomes: Iterable[Outcome]) -> list[Group]:
-    """The failures of a run by what they have in common, the largest group first.
+    """The failures of a run by what they have in common, in the order in which to mend them.
 
     Every outcome that counts against the device is in exactly one group.
 
@@ -90,7 +92,8 @@ def groups(outcomes: Iterable[Outcome]) -> list[Group]:
     def take(title: str, hint: str, members: Sequence[Outcome], scoped: bool = True) -> None:
         members = [left.pop(o.id) for o in members if o.id in left]
         if members:
-            found.append(_group(_scoped(title, members, whole) if scoped else title, hint, members))
+            made = _group(_scoped(title, members, whole) if scoped else title, hint, members)
+            found.append(replace(made, what=title) if scoped else made)
 
     for status, title, hint in _BY_STATUS:
         take(title, hint, [o for o in left.values() if o.status == status])
@@ -113,13 +116,20 @@ def groups(outcomes: Iterable[Outcome]) -> list[Group]:
     for sign in later:
         members = _showing(sign.shows, attempts, left)
         if early is not None and members and sign.name in MAY_BE_EARLY:
-            _grow(found, SIGNS[0].title, [left.pop(o.id) for o in members])
+            _grow(found, SIGNS[0].title, [left.pop(o.id) for o in members], whole)
         else:
             take(sign.title, sign.hint, members)
     _add_the_rest(found, left, whole)
     for title, hint, members in _operators(list(left.values()), whole):
         take(title, hint, members, scoped=False)
-    return sorted(found, key=lambda g: (_rank(g), -len(g.outcomes), g.example.level, g.title))
+    return sorted(found, key=_place)
+
+
+def _place(group: Group) -> tuple[int, bool, int, int, str]:
+    """What to mend first: the runtime, for all else rests on it; then what most cases have."""
+    is_runtime = any(o.check == "runtime" for o in group.outcomes)
+    size = len(group.outcomes)
+    return _rank(group), not is_runtime, -size, group.example.level, group.title
 
 
 def _is_widespread(group: Group, whole: Sequence[Outcome]) -> bool:
@@ -143,10 +153,12 @@ def _add_the_rest(found: list[Group], left: dict[str, Outcome], whole: Sequence[
     for o in rest:
         del left[o.id]
     if rest:
-        _grow(found, main.title, rest)
+        _grow(found, main.title, rest, whole)
 
 
-def _grow(found: list[Group], title: str, more: Sequence[Outcome]) -> None:
+def _grow(
+    found: list[Group], title: str, more: Sequence[Outcome], whole: Sequence[Outcome]
+) -> None:
     """Add outcomes that probably have the same cause to the group whose title contains a text."""
     i = next(i for i, g in enumerate(found) if title in g.title)
     old = found[i]
@@ -156,7 +168,8 @@ def _grow(found: list[Group], title: str, more: Sequence[Outcome]) -> None:
         f" (With {count:,} more failing cases that may come from it.)"
     )
     outcomes = tuple(sorted((*old.outcomes, *more), key=lambda o: (o.level, o.id)))
-    found[i] = replace(old, hint=hint, outcomes=outcomes)
+    title = _scoped(old.what, outcomes, whole) if old.what else old.title
+    found[i] = replace(old, title=title, hint=hint, outcomes=outcomes)
 
 
 def rerun_command(device: str, outcome: Outcome) -> str:
@@ -183,9 +196,9 @@ def _size(failure: Failure) -> tuple[bool, float]:
     return numel < 2, float(numel)
 
 
-def _difficulty(o: Outcome) -> tuple[int, bool, tuple[bool, float], str]:
+def _difficulty(o: Outcome) -> tuple[int, bool, bool, tuple[bool, float], str]:
     size = min(map(_size, o.failures), default=(True, 0.0))
-    return o.level, o.dtype not in ("", "float32"), size, o.id
+    return o.level, o.check != "runtime", o.dtype not in ("", "float32"), size, o.id
 
 
 # Who fails.

@@ -47,9 +47,10 @@ def _options(config: pytest.Config) -> Options | None:
     if not device:
         return None
     get = config.getoption
-    return Options(
+    asked = Options(
         device, get("--level"), get("--op"), get("--dtype"), expect=get("--expect"), jobs=0
     )
+    return asked.numbered()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

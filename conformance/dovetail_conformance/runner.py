@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dovetail_conformance.collect import collect
 from dovetail_conformance.expectations import Expectations, find_file
 from dovetail_conformance.model import Case, Outcome, run_case
 from dovetail_conformance.report import Report
+from dovetail_conformance.target import Target
 from dovetail_conformance.workers import LIMIT, run_in_workers
 
 __all__ = ["Options", "environment", "grade", "prepare", "run", "strictly", "write"]
@@ -59,6 +60,14 @@ class Options:
             self.device, self.level, self.op, self.dtype, self.check, self.fuzz, self.seed,
         )  # fmt: skip
 
+    def numbered(self) -> Options:
+        """The same with the device's full name: ``loop:0`` for ``loop``.
+
+        Raises:
+            BackendUnavailable, RuntimeError: the device cannot be used.
+        """
+        return replace(self, device=Target.of(self.device).device)
+
 
 @contextlib.contextmanager
 def strictly() -> Iterator[None]:
@@ -97,6 +106,7 @@ def run(options: Options, progress: Callable[[Outcome, int, int], None] | None =
     """
     start = time.perf_counter()
     with strictly():
+        options = options.numbered()
         cases, expectations = prepare(options)
         asked, listed = expectations.split(cases)
         outcomes = []

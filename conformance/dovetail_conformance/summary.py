@@ -131,7 +131,7 @@ def _block(number: int, group: Group, device: str, width: int) -> list[str]:
     return [
         *_wrap(title, width, "   ", 2),
         *_wrap(f"   {group.hint}", width, "   ", 4),
-        _clip(f"   {group.example.id}: {group.text}", width),
+        *_wrap(f"   {group.example.id}: {group.text}", width, "   ", 3),
         *_command(rerun_command(device, group.example), width),
     ]
 

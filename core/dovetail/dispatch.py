@@ -19,7 +19,7 @@ from dovetail.device import device as Device
 from dovetail.errors import Unsupported
 from dovetail.ops.schema import REGISTRY, CallFacts, Inferred, OpDef
 from dovetail.plans import decomposed_plan, either_plan, host_plan, kernel_plan
-from dovetail.spec import Spec, spec_of
+from dovetail.spec import Spec, clear_views, spec_of
 from dovetail.tensor import Tensor
 
 __all__ = [
@@ -226,3 +226,4 @@ def clear_plans() -> None:
     for op in REGISTRY.values():
         op.plans.clear()
         op.writes.clear()
+    clear_views()

@@ -361,7 +361,10 @@ def decomposed_plan(
         isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
     ):
         decompose = _in_compute_dtype(op)
-    if any(isinstance(f, Spec) and k and f.dtype is not k for f, k in zip(facts, promoted, strict=False)):
+    if any(
+        isinstance(f, Spec) and k and f.dtype is not k
+        for f, k in zip(facts, promoted, strict=False)
+    ):
         decompose = _in_promoted_dtypes(decompose, promoted)
     if op.gradient is None:
 

@@ -16,7 +16,7 @@ from dovetail.dtypes import dtype as DType
 if TYPE_CHECKING:
     from dovetail.device import device as Device
 
-__all__ = ["Size", "Spec", "contiguous_strides", "spec_of"]
+__all__ = ["Size", "Spec", "clear_views", "contiguous_strides", "spec_of"]
 
 
 def _size(position: int, value: Any) -> int:
@@ -184,3 +184,9 @@ def spec_of(
             _interned.clear()
         _interned[key] = _interned[exact] = found
     return found
+
+
+def clear_views() -> None:
+    """Forget what view operators computed from specs."""
+    for spec in list(_interned.values()):
+        spec.memo.clear()

@@ -13,7 +13,7 @@ from dovetail.backend.state import state_of
 from dovetail.errors import Unsupported
 from dovetail.ops.optimizer_steps import STEPS
 from dovetail.ops.schema import REGISTRY
-from dovetail_conformance.calls import Call, Refused, public_operators, samples_of
+from dovetail_conformance.calls import Call, Refused, operators, samples_of
 from dovetail_conformance.checks.values import level_of
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
@@ -30,7 +30,7 @@ def cases(target: Target) -> Iterator[Case]:
     for dtype in target.absent:
         run = functools.partial(_absent, dtype)
         yield Case(0, "claims", "dtypes", dtype.name, "absent", run)
-    for op in public_operators():
+    for op in operators():
         for dtype in d.ALL:
             if dtype not in op.accepts and dtype in target.dtypes and op.kind != "random":
                 run = functools.partial(_refused, op.name, dtype)

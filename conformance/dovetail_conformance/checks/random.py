@@ -177,13 +177,44 @@ def _defined(trial: Trial) -> None:
 
 
 def _defined_integers(trial: Trial) -> None:
-    for low, high in ((0, 2), (0, 10), (-5, 100), (0, 2**31)):
+    for low, high in _RANGES:
         with trial.attempt(numel=100, stage=f"[{low}, {high})"):
             g = _seeded(trial.device)
-            made = host(dt.randint(low, high, (100,), device=trial.device, generator=g))
-            words = philox(SEED, 0, 100).astype(object)
-            expected = np.array([low + (int(w) * (high - low) >> 32) for w in words])
+            made = host(dt.randint(low, high, (20, 5), device=trial.device, generator=g))
+            expected = _integers(low, high, 100).reshape(20, 5)
             check_equal(made, expected, f"randint({low}, {high})")
+    for low in (-(2**63), -5):
+        with trial.attempt(numel=100, stage=f"from {low} to the largest"):
+            x = dt.empty((20, 5), dtype=dt.int64, device=trial.device)
+            x.random_(low, None, generator=_seeded(trial.device))
+            expected = _integers(low, 2**63, 100).reshape(20, 5)
+            check_equal(host(x), expected, f"random_({low}, None)")
+
+
+_RANGES = (
+    (0, 2), (0, 10), (-5, 100), (0, 2**31), (0, 2**31 + 1), (-(2**40), 2**50), (0, 2**63 - 1),
+    (-(2**62) - 5, 2**62 + 7), (-(2**62), 2**62), (-(2**63), 5), (-(2**63), 2**63 - 1), (-9, 2**63 - 1),
+)  # fmt: skip
+"""Up to 2**31 numbers take one word each, the others two; from 2**63 all 64 bits count."""
+
+
+def _integers(low: int, high: int, n: int) -> np.ndarray:
+    """What ``randint`` is defined to give, in Python's integers."""
+    span = high - low
+    if span <= 2**31:
+        made = [low + (int(w) * span >> 32) for w in philox(SEED, 0, n)]
+        return np.array(made, np.int64)
+    pairs = philox(SEED, 0, 2 * n).astype(object).reshape(n, 2)
+    made = []
+    for first, second in pairs:
+        whole = int(second) << 32 | int(first)
+        if span < 2**63:
+            made.append(low + whole % 2**63 % span)
+            continue
+        signed = whole - 2**64 if whole >= 2**63 else whole
+        above = signed - high + low if signed >= high else signed
+        made.append(above if above >= low else above + 2**63 + low)
+    return np.array(made, np.int64)
 
 
 # Generators

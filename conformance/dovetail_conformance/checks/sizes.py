@@ -13,7 +13,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
-from dovetail_conformance.calls import public_operators, samples_of
+from dovetail_conformance.calls import operators, samples_of
 from dovetail_conformance.checks.values import ask, level_of
 from dovetail_conformance.model import Case, Trial
 from dovetail_conformance.target import Target
@@ -26,7 +26,7 @@ KINDS = (d.float32, d.int32, d.uint8, d.bfloat16)
 
 def cases(target: Target) -> Iterator[Case]:
     """Elementwise operators, and the primitives that go over rows."""
-    for op in public_operators():
+    for op in operators():
         if op.kind not in ("elementwise", "compare", "select") and op.name not in _SIZED:
             continue
         for dtype in target.dtypes:
@@ -87,6 +87,16 @@ def _rows(*args: Any, **kwargs: Any) -> Callable[..., list[Sample]]:
             Sample((_draw(rng, dtype, 3, n), *args), kwargs),
             Sample((_draw(rng, dtype, n, 3), *args), kwargs),
         ]
+
+    return make
+
+
+def _truths(share: float) -> Callable[..., list[Sample]]:
+    """Rows in which so large a share is true that both answers come."""
+
+    def make(rng: np.random.Generator, dtype: d.dtype, n: int) -> list[Sample]:
+        values = (rng.random((n, 5)) < share).astype(dtype.numpy)
+        return [Sample((values, -1)), Sample((values.T.copy(), -1))]
 
     return make
 
@@ -154,6 +164,9 @@ _SIZED: dict[str, Callable[..., list[Sample]]] = {
     "scatter": _scatter,
     "scatter_add": _scatter_add,
     "nonzero": _nonzero,
+    "all": _truths(0.9),
+    "any": _truths(0.1),
+    "count_nonzero": _truths(0.5),
     "softmax": _rows(-1),
     "log_softmax": _rows(-1),
     "mean": _rows(-1),

@@ -155,6 +155,7 @@ def _layouts(dtype: d.dtype, source: str, trial: Trial) -> None:
             guarded.view.copy_(x)
             _same(host(guarded.view), shown, dtype, what)
             guarded.check(what)
+            _same(host(x), shown, dtype, f"the source of {what}")
 
 
 def _large(dtype: d.dtype, trial: Trial) -> None:

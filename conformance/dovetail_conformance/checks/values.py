@@ -23,7 +23,7 @@ from dovetail_conformance.calls import (
     host,
     judge,
     outputs,
-    public_operators,
+    operators,
     reference,
     samples_of,
     tensors_in,
@@ -43,7 +43,7 @@ def level_of(op: OpDef) -> int:
 
 def cases(target: Target) -> Iterator[Case]:
     """Operator by operator, dtype by dtype, layout by layout."""
-    for op in public_operators():
+    for op in operators():
         if op.kind == "random":
             continue
         for dtype in target.dtypes:
@@ -88,6 +88,9 @@ def ask(
         kind = first.dtype if isinstance(first, dt.Tensor) else d.float64
         expected = reference(op, call.values, call.keywords, kind)
         judge(trial, call, result, expected, ghosts, what)
+        if first.dtype is d.bool_ and isinstance(first, dt.Tensor):
+            _opposite(result)
+            judge(trial, call, call.run(), expected, ghosts, what)
         _check_unchanged(call, before, what)
         if traced:
             _check_labels(trial, call, expected, ghosts, what)
@@ -102,6 +105,12 @@ def _soil(ghosts: tuple[Any, ...], device: str) -> None:
                 for _ in range(2)
             ]
             del dirty
+
+
+def _opposite(result: Any) -> None:
+    """Leave memory behind that holds False for True and True for False."""
+    dirty = [x.logical_not() for x in outputs(result) for _ in range(2)]
+    del dirty
 
 
 def _check_refusal(call: Call, error: Exception, what: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail_conformance.model import Outcome, run_case
-from dovetail_conformance.mutants.equivalent import EQUIVALENT, proof_of
+from dovetail_conformance.mutants.equivalent import EQUIVALENT, why_equivalent
 from dovetail_conformance.mutants.selftest import mutant_cases, mutants, rows, touched
 from dovetail_conformance.workers import run_in_workers
 
@@ -52,16 +52,16 @@ class SelfTest:
     @property
     def equivalent(self) -> list[Outcome]:
         """Survivors with a proof that they do the same as the good kernel."""
-        return [o for o in self._survivors() if self.proof(o.op)]
+        return [o for o in self._survivors() if self.proof(o)]
 
     @property
     def unexplained(self) -> list[Outcome]:
         """Survivors without one, and mutants that crashed or hung the suite itself."""
-        return [o for o in self._survivors() if not self.proof(o.op)]
+        return [o for o in self._survivors() if not self.proof(o)]
 
-    def proof(self, name: str) -> str | None:
-        """Why a mutant of this name cannot be told from the good kernel."""
-        return proof_of(name)
+    def proof(self, outcome: Outcome) -> str | None:
+        """Why a survivor cannot be told from the good kernel."""
+        return why_equivalent(outcome)
 
     def unused(self) -> list[str]:
         """The entries of the list of equivalents that match no survivor."""
@@ -116,7 +116,7 @@ class SelfTest:
                 kind: dict(sorted(row.items())) for kind, row in sorted(self.matrix().items())
             },
             "checks": dict(sorted(kills.items())),
-            "survivors": {o.op: self.proof(o.op) or "" for o in self._survivors()},
+            "survivors": {o.op: self.proof(o) or "" for o in self._survivors()},
             "seconds": round(self.seconds, 1),
         }
 
@@ -185,7 +185,7 @@ def self_test(
     )
     for i, outcome in enumerate(source):
         (made.controls if outcome.op.startswith("control/") else made.outcomes).append(outcome)
-        if outcome.status != "passed" and not proof_of(outcome.op):
+        if outcome.status != "passed" and not why_equivalent(outcome):
             print(f"{outcome.op}: {outcome.status}", file=sys.stderr, flush=True)
         tell("mutants", i + 1, len(cases))
     made.outcomes.sort(key=lambda o: o.op)

@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import fnmatch
 
-__all__ = ["EQUIVALENT", "proof_of"]
+from dovetail_conformance.model import Outcome
 
-EQUIVALENT: dict[str, str] = {}
+__all__ = ["EQUIVALENT", "why_equivalent"]
+
+_ONE = "its result is always 0-d: the first element is the last, and there is no vector of 4"
+
+_SHAPED = "the output comes with its shape, which is all that it decides; no kernel reads it"
+
+EQUIVALENT: dict[str, str] = {
+    **{
+        f"{fault}/{op}": _ONE
+        for fault in ("vector-of-4", "off-by-one")
+        for op in ("dot", "max", "min", "median")
+    },
+    "wrong-keepdim/a*": _SHAPED,
+    "wrong-ceil_mode/*": _SHAPED,
+}
 """``kind/operator`` (a shell pattern) -> why the mutant cannot be told from the good kernel."""
 
 
-def proof_of(name: str) -> str | None:
-    """The proof for a mutant of this name, if there is one."""
-    return next(
-        (proof for pattern, proof in EQUIVALENT.items() if fnmatch.fnmatch(name, pattern)), None
-    )
+def why_equivalent(outcome: Outcome) -> str | None:
+    """The proof for a surviving mutant, if there is one: from the list, or seen when it was made."""
+    for failure in outcome.failures:
+        if failure.check == "equivalent":
+            return failure.text
+    patterns = (p for p in EQUIVALENT if fnmatch.fnmatch(outcome.op, p))
+    return next((EQUIVALENT[p] for p in patterns), None)

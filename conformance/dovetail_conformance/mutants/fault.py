@@ -12,9 +12,13 @@ from dovetail.backend import Kernel, KernelTable
 from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.plans import bind_kernel
 
-__all__ = ["Fault", "faulty_table", "is_float", "outs_of"]
+__all__ = ["Fault", "Resolved", "Unmeant", "faulty_table", "is_float", "outs_of"]
 
 Run = Callable[..., None]
+
+
+class Unmeant(Exception):
+    """The fault has no meaning for this call; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,25 @@ class Fault:
     change: Callable[[Run, CallFacts], Run]
 
 
-def faulty_table(table: KernelTable, name: str, fault: Fault) -> KernelTable:
+@dataclass
+class Resolved:
+    """How often a fault got into a call, and how often it had no meaning there, with the reason."""
+
+    meant: int = 0
+    unmeant: int = 0
+    reason: str = ""
+
+
+def faulty_table(
+    table: KernelTable, name: str, fault: Fault, resolved: Resolved | None = None
+) -> KernelTable:
     """A copy of ``table`` in which every kernel of operator ``name`` has the fault."""
     made = table.copy()
     made.remove(name)
     for entry in reversed(table.entries(name)):
         made.add(
             name,
-            _faulty(entry, fault),
+            _faulty(entry, fault, resolved or Resolved()),
             dtypes=entry.dtypes,
             layout=entry.layout,
             when=entry.when,
@@ -52,9 +67,17 @@ def faulty_table(table: KernelTable, name: str, fault: Fault) -> KernelTable:
     return made
 
 
-def _faulty(entry: Kernel, fault: Fault) -> Callable[[CallFacts], Run]:
+def _faulty(entry: Kernel, fault: Fault, resolved: Resolved) -> Callable[[CallFacts], Run]:
     def specialised(facts: CallFacts) -> Run:
-        return fault.change(bind_kernel(entry, facts), facts)
+        good = bind_kernel(entry, facts)
+        try:
+            bad = fault.change(good, facts)
+        except Unmeant as error:
+            resolved.unmeant += 1
+            resolved.reason = str(error)
+            return good
+        resolved.meant += 1
+        return bad
 
     return specialised
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.ops.schema import CallFacts, OpDef
-from dovetail_conformance.mutants.fault import Fault, Run, is_float, outs_of
+from dovetail.spec import Spec
+from dovetail_conformance.compare import EPS
+from dovetail_conformance.mutants.fault import Fault, Run, Unmeant, is_float, outs_of
 
 __all__ = ["ATTRIBUTES", "FAULTS", "attribute_fault"]
 
@@ -122,13 +124,12 @@ def _added(out: np.ndarray, before: np.ndarray) -> None:
 
 def _imprecise(good: Run, facts: CallFacts) -> Run:
     """The result is off by ten tolerances of the record."""
-    eps = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
     unit = max(facts.op.tolerance.ulp, 1.0) * 10
 
     def spoil(out: np.ndarray, before: np.ndarray) -> None:
-        size = eps.get(d.from_numpy_dtype(out.dtype).name)
+        size = EPS.get(d.from_numpy_dtype(out.dtype).name)
         if size is not None:
-            wide = out.astype(np.float64)
+            wide = out.astype(complex if out.dtype.kind == "c" else float)
             out[...] = (wide * (1 + unit * size * _spread(facts))).astype(out.dtype)
 
     return _after(spoil)(good, facts)
@@ -139,7 +140,7 @@ def _spread(facts: CallFacts) -> float:
     op = facts.op
     if op.tolerance.elementwise(op.kind):
         return 1.0
-    sizes = [f.numel for f in facts.inputs if hasattr(f, "numel")]
+    sizes = [f.numel for f in facts.inputs if isinstance(f, Spec)]
     return float(max([1, *sizes]) ** 0.5)
 
 
@@ -217,6 +218,9 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 
 
 def _halved(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.complex64:
+        parts = np.ascontiguousarray(array).view(np.float32).astype(np.float16)
+        return parts.astype(np.float32).view(np.complex64).reshape(array.shape)
     return array.astype(np.float16).astype(np.float32) if array.dtype == np.float32 else array
 
 
@@ -528,14 +532,20 @@ def _seedless(name: str, value: Callable[[int], int]) -> Callable[[Run, CallFact
 
 
 def _again(facts: CallFacts, name: str, value: Any) -> Run:
-    """The host's own kernel with one attribute changed."""
+    """The host's own kernel with one attribute changed.
+
+    Raises:
+        Unmeant: no entry of the table is ever given this value.
+    """
     from dovetail.backend import registry
     from dovetail.plans import bind_kernel
 
     changed = CallFacts(facts.op, facts.inputs, facts.outputs, {**facts.attributes, name: value})
     entries = registry.get("cpu").table.entries(facts.op.name)
     fitting = [e for e in entries if e.when is None or e.when(changed)]
-    return bind_kernel(fitting[0] if fitting else entries[-1], changed)
+    if not fitting:
+        raise Unmeant(f"the table's `when` admits no other {name}")
+    return bind_kernel(fitting[0], changed)
 
 
 def _other_value(value: Any) -> Any:
@@ -559,7 +569,9 @@ def attribute_fault(name: str) -> Fault:
     def change(good: Run, facts: CallFacts) -> Run:
         value = facts.attributes[name]
         other = _other_value(value)
-        return good if other == value else _again(facts, name, other)
+        if other == value:
+            raise Unmeant(f"{name} can have no other value than {value!r}")
+        return _again(facts, name, other)
 
     return Fault(
         f"wrong-{name}", f"takes another {name} than it was given", lambda op: True, change
@@ -665,7 +677,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault("writes-to-input", "an input is changed", _takes_tensors, _writes_input),
     Fault("cached-result", "the first result is given again", _takes_tensors, _cached),
     Fault("clears-first", "the output is cleared before the inputs are read",
-          lambda op: op.kind == "elementwise" and op.inplace and op.public, _clears_first),
+          lambda op: op.kind == "elementwise" and op.inplace and op.required,
+          _clears_first),
     Fault("half-up", "rounds halves up", _named("round"), _half_up),
     Fault("other-comparison", "< for <= and the like", _named("lt", "le", "eq"), _other_compare),
     Fault("index-off-by-one", "indices are one too large",

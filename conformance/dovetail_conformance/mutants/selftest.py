@@ -20,7 +20,7 @@ from dovetail.ops.schema import REGISTRY, CallFacts, OpDef
 from dovetail_conformance.collect import collect
 from dovetail_conformance.model import Case, Outcome, Trial, run_case
 from dovetail_conformance.mutants.base import PlainRuntime, good_table
-from dovetail_conformance.mutants.fault import Fault, Run, faulty_table
+from dovetail_conformance.mutants.fault import Fault, Resolved, Run, faulty_table
 from dovetail_conformance.mutants.faults import ATTRIBUTES, FAULTS, attribute_fault
 from dovetail_conformance.mutants.runtimes import RUNTIMES, TABLES
 from dovetail_conformance.runner import strictly
@@ -46,7 +46,7 @@ class Mutant:
 
     kind: str
     op: str
-    make: Callable[[], PlainRuntime]
+    make: Callable[[Resolved], PlainRuntime]
 
     @property
     def name(self) -> str:
@@ -63,12 +63,16 @@ CONTROL = Fault(
 )
 
 
-def _with(fault: Fault, name: str) -> PlainRuntime:
-    return PlainRuntime(faulty_table(good_table(), name, fault))
+def _with(fault: Fault, name: str, resolved: Resolved) -> PlainRuntime:
+    return PlainRuntime(faulty_table(good_table(), name, fault, resolved))
 
 
-def _table(change: Callable[..., Any], name: str) -> PlainRuntime:
+def _table(change: Callable[..., Any], name: str, resolved: Resolved) -> PlainRuntime:
     return PlainRuntime(change(good_table(), name))
+
+
+def _whole_runtime(make: Callable[[], PlainRuntime], resolved: Resolved) -> PlainRuntime:
+    return make()
 
 
 def faults_of(op: OpDef) -> list[Fault]:
@@ -80,7 +84,10 @@ def faults_of(op: OpDef) -> list[Fault]:
 
 def mutants() -> list[Mutant]:
     """Every mutant, in a stable order: runtimes, tables, then kernels by operator."""
-    made = [Mutant(kind, "runtime", make) for kind, make in RUNTIMES.items()]
+    made = [
+        Mutant(kind, "runtime", functools.partial(_whole_runtime, make))
+        for kind, make in RUNTIMES.items()
+    ]
     for name in sorted(good_table()):
         op = REGISTRY.get(name)
         if op is None:
@@ -181,7 +188,8 @@ def _try(mutant: Mutant, known: Touched, whole: bool, trial: Trial) -> None:
     cases = _chosen(mutant, known)
     kills: Counter[str] = Counter()
     examples: list[str] = []
-    with strictly(), np.errstate(all="ignore"), _Plugged(mutant.make()) as device:
+    resolved = Resolved()
+    with strictly(), np.errstate(all="ignore"), _Plugged(mutant.make(resolved)) as device:
         for case in cases:
             outcome = run_case(case, device)
             trial.attempts += 1
@@ -196,7 +204,10 @@ def _try(mutant: Mutant, known: Touched, whole: bool, trial: Trial) -> None:
     if is_control and kills:
         trial.fail("control", f"the good kernel was found wrong: {examples[0]}")
     if not is_control and not kills:
-        trial.fail("survived", f"none of {len(cases)} cases saw it")
+        if resolved.unmeant and not resolved.meant:
+            trial.fail("equivalent", resolved.reason)
+        else:
+            trial.fail("survived", f"none of {len(cases)} cases saw it")
 
 
 def rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str, Outcome]]:

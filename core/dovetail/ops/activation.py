@@ -41,6 +41,7 @@ def backward_record(
     *options: dict[str, Any],
     inputs: tuple[str, ...] = ("grad", "input"),
     low: float = -4.0,
+    against: str = "",
 ) -> Record:
     """The record of a gradient: elementwise, with an override point, no method of its own.
 
@@ -48,6 +49,7 @@ def backward_record(
         reference: the slope, ``reference(input, **options)``; the gradient is that times ``grad``.
         options: attributes to try.
         low: the least input to try; the largest is its magnitude.
+        against: see ``Tolerance``.
     """
 
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
@@ -68,7 +70,7 @@ def backward_record(
         public=False,
         reference=lambda g, x, **attributes: g * reference(x, **attributes),
         samples=samples,
-        tolerance=Tolerance(32),
+        tolerance=Tolerance(32, against=against),
     )
 
 
@@ -122,7 +124,6 @@ def numbers(input: Any, *values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]
 def _in_dtype(value: Any, x: Any) -> Any:
     """A number as a kernel of x's dtype sees it: whole numbers wrap around."""
     return np.asarray(int(value)).astype(x.dtype) if x.dtype.kind in "iu" else value
-
 
 
 @backward_record(

@@ -90,9 +90,10 @@ def _affine_samples(
     plain, scaled = operands(*cases), operands(*cases)
 
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        alphas = (3 - 1j if dtype.is_complex else 3, 1, 2, 1)
         return plain(rng, dtype) + [
             Sample(s.args, {"beta": beta, "alpha": alpha})
-            for s, beta, alpha in zip(scaled(rng, dtype), (2, 0, 1, 3), (3, 1, 2, 1), strict=False)
+            for s, beta, alpha in zip(scaled(rng, dtype), (2, 0, 1, 3), alphas, strict=False)
         ]
 
     return samples
@@ -250,6 +251,7 @@ def _linear_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         ((3,), (4, 3), (4,)),
         ((0, 3), (4, 3), (4,)),
         ((5, 3), (4, 3), ()),
+        ((2, 5, 3), (4, 3), (5, 4)),
     )
     found = operands(*shapes)(rng, dtype)
     return found + [Sample((*s.args[:2], None)) for s in found[:3]]

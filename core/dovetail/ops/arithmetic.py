@@ -10,7 +10,7 @@ import dovetail.dtypes as d
 from dovetail.autograd.graph import unchanged
 from dovetail.ops import expose
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
-from dovetail.ops.schema import Facts
+from dovetail.ops.schema import Facts, Sample
 from dovetail.promotion import result_type
 from dovetail.tensor import Tensor
 
@@ -223,6 +223,15 @@ elementwise(
     special=(0.0, 1.0, -1.0, inf, -inf),
     doc="-1, 0 or 1; 0 for NaN.",
 )
+
+
+def _with_a_zero(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = uniform(-5, 5)(rng, dtype)
+    for sample in made:
+        sample.args[0].reshape(-1)[1::3] = 0
+    return made
+
+
 elementwise(
     "sgn",
     gradient=None,
@@ -230,7 +239,7 @@ elementwise(
         (input / input.abs()).masked_fill(input == 0, 0) if input.dtype.is_complex else input.sign()
     ),
     reference=lambda x: x if x.dtype == np.bool_ else np.sign(x),
-    samples=uniform(-5, 5),
+    samples=_with_a_zero,
     doc="As ``sign``; for complex numbers, the unit number of the same angle.",
 )
 

@@ -181,7 +181,7 @@ def _errors() -> list[ErrorInput]:
     public=False,
     reference=_nll_slope,
     samples=_backward_samples(smooth=False),
-    tolerance=Tolerance(32),
+    tolerance=Tolerance(32, against="inputs"),
 )
 def nll_loss_backward(
     grad: Any, target: Any, weight: Any, *, shape: Any, ignore_index: int, reduction: str
@@ -227,7 +227,7 @@ def _prepare_nll(
     reference=_nll_reference,
     samples=_samples((0.0,)),
     errors=_errors,
-    tolerance=Tolerance(32),
+    tolerance=Tolerance(32, against="inputs"),
 )
 def nll_loss(
     input: Any,
@@ -266,7 +266,7 @@ def nll_loss(
     public=False,
     reference=_cross_entropy_slope,
     samples=_backward_samples(smooth=True),
-    tolerance=Tolerance(32),
+    tolerance=Tolerance(32, against="inputs"),
 )
 def cross_entropy_backward(
     grad: Any,
@@ -367,7 +367,7 @@ def _cross_entropy_reference(
     reference=_cross_entropy_reference,
     samples=_samples((0.0, 0.1)),
     errors=_errors,
-    tolerance=Tolerance(32),
+    tolerance=Tolerance(32, against="inputs"),
 )
 def _cross_entropy(
     input: Any,

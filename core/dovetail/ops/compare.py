@@ -280,20 +280,10 @@ def _clamp_gradient(g: Any, input: Any, min: Any, max: Any, needs: Any) -> tuple
         inside = within if inside is None else inside & within
     from dovetail import ops
 
-    # where min > max everything is max, so min's share goes to max
-    low = (
-        below
-        if above is None or below is None
-        else below
-        & (min <= max if hasattr(min, "_spec") or hasattr(max, "_spec") else bool(min <= max))
-    )
-    high = (
-        above
-        if below is None
-        else above | (below & above.logical_not() & (low.logical_not()))
-        if above is not None
-        else None
-    )
+    low, high = below, above
+    if below is not None and above is not None:
+        # where min > max everything is max; where they are equal the side below moves with neither
+        low, high = below & (min < max), above | (max < min)
     return (
         ops.where(inside, g, 0.0) if needs[0] else None,
         ops.where(low, g, 0.0) if needs[1] else None,

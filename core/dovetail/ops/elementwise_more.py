@@ -21,7 +21,7 @@ from dovetail.ops.families import (
     to_float,
     uniform,
 )
-from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample
+from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -103,6 +103,7 @@ def _three(op: str, rule: Callable[..., Any]) -> Callable[..., Inferred]:
 def _three_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
         ((5,), (5,), (5,)), ((2, 3), (3,), (2, 1)), ((), (3,), ()), ((0, 3), (3,), (1,)),
+        ((), (), ()),
     )  # fmt: skip
     found = [
         Sample((draw(rng, a, dtype, -3, 3), draw(rng, b, dtype, -3, 3), draw(rng, c, dtype, 1, 4)))
@@ -131,6 +132,7 @@ ADDCMUL = OpDef(
     },
     reference=lambda x, a, b, value=1: x + value * a * b,
     samples=_three_samples,
+    tolerance=Tolerance(against="inputs"),
     inplace=True,
 )
 
@@ -163,6 +165,7 @@ ADDCDIV = OpDef(
     },
     reference=lambda x, a, b, value=1: x + value * a / b,
     samples=_three_samples,
+    tolerance=Tolerance(against="inputs"),
     inplace=True,
 )
 

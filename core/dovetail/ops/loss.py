@@ -83,7 +83,7 @@ def _backward(
         public=False,
         reference=reference,
         samples=samples,
-        tolerance=Tolerance(32),
+        tolerance=Tolerance(32, against="inputs"),
     )
 
 
@@ -129,7 +129,7 @@ def _loss(
         public=False,
         reference=_reduced_reference(reference),
         samples=samples,
-        tolerance=Tolerance(32),
+        tolerance=Tolerance(32, against="inputs"),
     )
 
 

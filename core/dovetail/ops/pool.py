@@ -123,9 +123,10 @@ def _max_pool_reference(
     size = x.shape[2:]
     places = pooled_places(size, kernel_size, stride, padding, dilation, ceil_mode)
     after = _after(size, kernel_size, places, stride, padding, dilation)
-    padded = padded_array(x, padding, after, -np.inf)
+    least = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
+    padded = padded_array(x, padding, after, least)
     number = padded_array(np.arange(math.prod(size)).reshape(1, 1, *size), padding, after)
-    best = np.full((*x.shape[:2], *places), -np.inf)
+    best = np.full((*x.shape[:2], *places), least, x.dtype)
     index = np.zeros(best.shape, np.int64)
     for _, where in offsets(kernel_size, places, stride, dilation):
         larger = (padded[where] > best) | np.isnan(padded[where])

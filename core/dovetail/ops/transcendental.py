@@ -246,6 +246,12 @@ _float(
 
 # rounding
 
+_ROUNDED = (
+    0.0, -0.0, 0.5, 1.5, 2.5, -0.5, inf, -inf, nan,
+    1 - 2.0**-11, 1 + 2.0**-10, 2.5 - 2.0**-9, 1 - 2.0**-30, 1 + 2.0**-30, 0.5 + 2.0**-30,
+)  # fmt: skip
+"""Ties, and numbers beside whole ones and ties that a narrower dtype would round to them."""
+
 for _name, _reference, _doc in (
     ("floor", np.floor, "The largest whole number not above ``input``."),
     ("round", np.round, "The nearest whole number; halves go to the even one."),
@@ -257,7 +263,7 @@ for _name, _reference, _doc in (
         gradient=lambda g: g * 0,
         reference=_reference,
         samples=uniform(-5, 5),
-        special=(0.0, -0.0, 0.5, 1.5, 2.5, -0.5, inf, -inf, nan),
+        special=_ROUNDED,
         ulp=0,
         required=True,
         doc=_doc,

@@ -44,10 +44,11 @@ def _fuzz(op: OpDef, dtype: d.dtype, layout: str, seed: Any, trial: Trial) -> No
 
 
 def _samples(op: OpDef, dtype: d.dtype, rng: np.random.Generator) -> Iterator[tuple[str, Sample]]:
-    columns = _columns(op, dtype) if op.kind in ("elementwise", "compare", "select") else ()
+    elementwise = op.kind in ("elementwise", "compare", "select")
+    columns, options = _columns(op, dtype) if elementwise else ((), {})
     if columns:
         shape = tuple(int(n) for n in rng.choice(_LENGTHS, rng.integers(0, 5)))
-        yield "random shape", Sample(tuple(_broadcasting(c, shape, rng) for c in columns))
+        yield "random shape", Sample(tuple(_broadcasting(c, shape, rng) for c in columns), options)
         return
     for i, sample in enumerate(samples_of(op, dtype, int(rng.integers(2**31)))):
         yield sample.name or str(i), sample

@@ -321,6 +321,23 @@ def _dropout(device: str) -> str:
     return "" if host(x.grad).tobytes() == host(y).tobytes() else "the mask must be the forward's"
 
 
+def _new_cotangents(device: str) -> str:
+    """The same step backward with other cotangents gives other gradients."""
+    places = dt.tensor([[0, 2, 2]], device=device)
+    for name, step in (
+        ("gather", lambda x: x.view(1, 3).gather(1, places)),
+        ("index_select", lambda x: x.index_select(0, places[0])),
+        ("embedding", lambda x: dt.nn.functional.embedding(places, x.view(3, 1))),
+    ):
+        for factor in (1.0, -3.0):
+            x = _leaf(device)
+            (step(x).sum() * factor).backward()
+            wrong = _differs(x.grad, [factor, 0.0, 2 * factor])
+            if wrong:
+                return f"{name}, cotangents of {factor}: {wrong}"
+    return ""
+
+
 def _through_halves(device: str) -> str:
     x = _leaf(device)
     y = x.to(d.float16) * 2
@@ -336,6 +353,7 @@ def _differs(g: Any, wanted: list[float]) -> str:
 
 
 RULES: dict[str, Callable[[str], str]] = {
+    "other cotangents": _new_cotangents,
     "a graph is used once": _freed,
     "retain_graph": _kept,
     "gradients add up": _adds_up,

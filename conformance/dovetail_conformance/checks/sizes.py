@@ -6,7 +6,7 @@ The values come from the record's samples, repeated; what is asked is whether th
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def cases(target: Target) -> Iterator[Case]:
 
 
 def _has_sizes(op: OpDef, dtype: d.dtype) -> bool:
-    return op.name in _SIZED or bool(_columns(op, dtype))
+    return op.name in _SIZED or bool(_columns(op, dtype)[0])
 
 
 def _sizes(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
@@ -54,22 +54,28 @@ def sized(op: OpDef, dtype: d.dtype, n: int) -> list[Sample]:
     if make is not None:
         rng = np.random.default_rng(n)
         return make(rng, dtype, n)
-    columns = _columns(op, dtype)
-    return [Sample(tuple(np.resize(column, n) for column in columns))]
+    columns, options = _columns(op, dtype)
+    return [Sample(tuple(np.resize(column, n) for column in columns), options)]
 
 
 @functools.lru_cache(maxsize=64)
-def _columns(op: OpDef, dtype: d.dtype) -> tuple[np.ndarray, ...]:
-    """Per input, values that fit those of the other inputs; from the samples without keywords."""
-    parts = []
+def _columns(op: OpDef, dtype: d.dtype) -> tuple[tuple[np.ndarray, ...], Mapping[str, Any]]:
+    """Per input, values that fit those of the other inputs, and the keywords they go with.
+
+    From the samples that have the first such one's keywords, and arrays for all inputs.
+    """
+    parts: list[Any] = []
+    options: Mapping[str, Any] = {}
     for sample in samples_of(op, dtype):
-        arrays = [np.asarray(a) for a in sample.args]
-        if len(arrays) == len(op.inputs) and not sample.kwargs:
-            parts.append(np.broadcast_arrays(*arrays))
+        arrays = [a for a in sample.args if isinstance(a, np.ndarray)]
+        if len(arrays) == len(op.inputs) == len(sample.args):
+            options = options if parts else sample.kwargs
+            if sample.kwargs == options:
+                parts.append(np.broadcast_arrays(*arrays))
     if not parts:
-        return ()
+        return (), {}
     columns = [np.concatenate([p[i].reshape(-1) for p in parts]) for i in range(len(op.inputs))]
-    return tuple(columns)
+    return tuple(columns), options
 
 
 def _draw(rng: np.random.Generator, dtype: d.dtype, *shape: int) -> np.ndarray:
@@ -114,12 +120,17 @@ def _products(rng: np.random.Generator, dtype: d.dtype, n: int) -> list[Sample]:
 
 def _matmul(rng: np.random.Generator, dtype: d.dtype, n: int) -> list[Sample]:
     if n > 300:
-        return [Sample((_draw(rng, dtype, 3, n), _draw(rng, dtype, n, 2)))] if n < 5000 else []
+        return [
+            Sample((_draw(rng, dtype, *many, 3, n), _draw(rng, dtype, *many, n, 2)))
+            for many in ((), (2,))
+            if n < 5000
+        ]
     return [
         Sample((_draw(rng, dtype, n, 5), _draw(rng, dtype, 5, 3))),
         Sample((_draw(rng, dtype, 3, n), _draw(rng, dtype, n, 5))),
         Sample((_draw(rng, dtype, 2, 5), _draw(rng, dtype, 5, n))),
         Sample((_draw(rng, dtype, 2, n, 7), _draw(rng, dtype, 7, n))),
+        Sample((_draw(rng, dtype, 2, 3, n), _draw(rng, dtype, 2, n, 2))),
     ]
 
 

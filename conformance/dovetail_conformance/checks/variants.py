@@ -22,8 +22,8 @@ from dovetail_conformance.calls import (
     facts_of,
     host,
     judge,
-    outputs,
     operators,
+    outputs,
     reference,
     samples_of,
 )

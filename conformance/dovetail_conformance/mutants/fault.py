@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import Kernel, KernelTable
+from dovetail.dtypes import dtype
 from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.plans import bind_kernel
 
@@ -30,12 +31,14 @@ class Fault:
         about: the mistake in a sentence.
         applies: whether it has a meaning for an operator.
         change: ``change(good, facts) -> kernel``: the kernel with the mistake in it.
+        dtypes: of the first input, the only ones in which it is a mistake; None: all.
     """
 
     name: str
     about: str
     applies: Callable[[OpDef], bool]
     change: Callable[[Run, CallFacts], Run]
+    dtypes: frozenset[dtype] | None = None
 
 
 @dataclass
@@ -71,6 +74,8 @@ def _faulty(entry: Kernel, fault: Fault, resolved: Resolved) -> Callable[[CallFa
     def specialised(facts: CallFacts) -> Run:
         good = bind_kernel(entry, facts)
         try:
+            if fault.dtypes and entry.dtypes is not None and not entry.dtypes & fault.dtypes:
+                raise Unmeant("the table has this kernel for other dtypes only")
             bad = fault.change(good, facts)
         except Unmeant as error:
             resolved.unmeant += 1

@@ -579,15 +579,51 @@ def attribute_fault(name: str) -> Fault:
 
 
 ATTRIBUTES = frozenset(
-    "dim keepdim descending eps correction stride padding dilation groups kernel_size momentum "
-    "alpha beta value weight_decay reduction ignore_index label_smoothing negative_slope diagonal "
-    "shifts dims largest k ceil_mode count_include_pad approximate start step offset unbiased "
-    "threshold lower upper right p".split()
+    (
+        "alpha",
+        "approximate",
+        "beta",
+        "ceil_mode",
+        "correction",
+        "count_include_pad",
+        "descending",
+        "diagonal",
+        "dilation",
+        "dim",
+        "dims",
+        "eps",
+        "groups",
+        "ignore_index",
+        "k",
+        "keepdim",
+        "kernel_size",
+        "label_smoothing",
+        "largest",
+        "momentum",
+        "negative_slope",
+        "offset",
+        "p",
+        "padding",
+        "reduction",
+        "right",
+        "shifts",
+        "start",
+        "step",
+        "stride",
+        "threshold",
+        "value",
+        "weight_decay",
+    )  # fmt: skip
 )
 """Attributes that a kernel may fail to heed."""
 
 
 # Where a fault has a meaning
+
+
+_WIDE = frozenset((d.float64, d.complex128))
+_SINGLE = frozenset((d.float32, d.complex64))
+_OTHERS = frozenset((*d.FLOATING, *d.COMPLEX)) - {d.float32}
 
 
 def _any(op: OpDef) -> bool:
@@ -610,10 +646,15 @@ def _makes_floats(op: OpDef) -> bool:
     return op.kind != "compare" and bool(set(op.accepts) & set(d.FLOATING)) and op.name not in (
         "argmax", "argmin", "nonzero", "one_hot", "random_bits", "count_nonzero", "isnan", "isinf",
         "isfinite", "signbit", "any", "all", "searchsorted", "fill", "arange", "copy",
+        "random_integers",
     )  # fmt: skip
 
 
-@functools.lru_cache(maxsize=None)
+def _reads_floats(op: OpDef) -> bool:
+    return bool(op.inputs) and _makes_floats(op)
+
+
+@functools.cache
 def _special_results(op: OpDef) -> tuple[float, ...]:
     """What the reference gives for the record's special values."""
     if not op.special or op.reference is None:
@@ -631,12 +672,13 @@ def _gives(test: Callable[[np.ndarray], Any]) -> Callable[[OpDef], bool]:
 
 
 _SIZED = ("elementwise", "compare", "select")
-_IRREVERSIBLE = ("sub", "div", "pow", "floor_divide", "remainder", "atan2", "lt", "le", "shift_left",
-                 "shift_right", "matmul")  # fmt: skip
+_IRREVERSIBLE = ("sub", "div", "pow", "floor_divide", "remainder", "atan2", "lt", "le",
+                 "shift_left", "shift_right", "matmul")  # fmt: skip
 
 FAULTS: tuple[Fault, ...] = (
     Fault("tail-unwritten", "the last element is not written", _any, _after(_tail)),
-    Fault("vector-of-4", "what is left after vectors of 4 is not written", _any, _after(_vector(4))),
+    Fault("vector-of-4", "what is left after vectors of 4 is not written", _any,
+          _after(_vector(4))),
     Fault("blocks-of-64", "right only at multiples of 64", _kinds(*_SIZED), _after(_vector(64))),
     Fault("beyond-65536", "elements past 65536 are not written",
           lambda op: op.kind in _SIZED or op.name in ("copy", "arange"), _after(_beyond)),
@@ -647,12 +689,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault("off-by-one", "results are one place further on", _any, _after(_rolled)),
     Fault("accumulates-into-out", "adds to what the output held", _any, _after(_added)),
     Fault("ten-tolerances", "relative error of ten tolerances", _makes_floats, _imprecise),
-    Fault("one-dtype", "right for float32 only", _makes_floats, _one_dtype),
-    Fault("narrow", "float64 is computed in float32", _makes_floats, _before(_narrow)),
-    Fault("half-inputs", "float32 is computed in float16", _makes_floats, _before(_halved)),
+    Fault("one-dtype", "right for float32 only", _makes_floats, _one_dtype, _OTHERS),
+    Fault("narrow", "float64 is computed in float32", _reads_floats, _before(_narrow), _WIDE),
+    Fault("half-inputs", "float32 is computed in float16", _reads_floats, _before(_halved),
+          _SINGLE),
     Fault("no-imaginary", "the imaginary part is dropped",
           lambda op: op.kind in ("elementwise", "reduce", "scan", "contract")
-          and d.complex64 in op.accepts and op.name not in ("abs",), _after(_no_imaginary)),
+          and d.complex64 in op.accepts and op.name not in ("abs",),
+          _after(_no_imaginary), frozenset(d.COMPLEX)),
     Fault("nan-swallowed", "NaN becomes 0",
           lambda op: _gives(np.isnan)(op) or op.name in ("sum", "prod", "amax", "amin", "cumsum",
                                                          "cumprod", "sort"), _after(_no_nan)),

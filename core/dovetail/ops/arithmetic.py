@@ -99,13 +99,22 @@ elementwise(
     required=True,
     doc="True quotient of two tensors, broadcast; integers become the default float.",
 )
+
+
+def _quotients(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    """Among them quotients that a narrower dtype would round up to the next whole number."""
+    made = pairs(-9, 9, 1, 4)(rng, dtype)
+    near = np.array([3 - 2.0**-13, 3 - 2.0**-30, -(2.0**-30), 2 - 2.0**-14]).astype(dtype.numpy)
+    return [*made, Sample((near, np.ones(4, dtype.numpy)), name="below a whole number")]
+
+
 elementwise(
     "floor_divide",
     inputs=TWO,
     gradient=None,
     accepts=(*d.INTEGRAL, *d.FLOATING),
     reference=np.floor_divide,
-    samples=pairs(-9, 9, 1, 4),
+    samples=_quotients,
     required=True,
     doc="Quotient rounded towards minus infinity.",
 )

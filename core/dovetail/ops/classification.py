@@ -123,7 +123,8 @@ def _backward_samples(smooth: bool) -> Any:
             for reduction in ("mean", "sum", "none"):
                 g = draw(rng, places if reduction == "none" else (), dtype, -2, 2)
                 target, weight = rng.integers(0, 5, places), draw(rng, (5,), dtype, 0.5, 2)
-                options = {"ignore_index": -100, "reduction": reduction}
+                ignored = int(target.reshape(-1)[0]) if reduction == "sum" else -100
+                options = {"ignore_index": ignored, "reduction": reduction}
                 if not smooth:
                     made.append(Sample((g, target, weight), {"shape": shape, **options}))
                     continue

@@ -75,6 +75,17 @@ def _flip(name: str, input: Any, other: Any) -> Any:
     return getattr(ops, name)(other, input)
 
 
+def _with_specials(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    """Values of which some are infinite or NaN, where the dtype has such."""
+    made = uniform(-2, 2)(rng, dtype)
+    if dtype.category >= 2:
+        for sample in made:
+            flat = sample.args[0].reshape(-1)
+            for special in (inf, -inf, nan):
+                flat[rng.random(flat.size) < 0.2] = special
+    return made
+
+
 def _predicate(name: str, decompose: Any, reference: Any, doc: str, **fields: Any) -> None:
     elementwise(
         name,
@@ -82,7 +93,7 @@ def _predicate(name: str, decompose: Any, reference: Any, doc: str, **fields: An
         rule=to_bool,
         decompose=decompose,
         reference=reference,
-        samples=uniform(-2, 2),
+        samples=_with_specials,
         special=SPECIAL,
         inplace=fields.pop("inplace", False),
         ulp=0,
@@ -230,6 +241,7 @@ def _where_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         Sample((chance(3, 4), make(3, 4), make(3, 4))),
         Sample((chance(3, 1), make(4), make(3, 4)), name="broadcast"),
         Sample((chance(), make(2, 3), make())),
+        Sample((chance(), make(), make()), name="0-d"),
         Sample((chance(0, 3), make(0, 3), make(3)), name="empty"),
     ]
 

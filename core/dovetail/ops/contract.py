@@ -79,6 +79,8 @@ MATMUL = OpDef(
     samples=operands(
         ((2, 3), (3, 4)),
         ((5, 1, 2, 3), (4, 3, 2)),
+        ((2, 3, 3), (2, 3, 3)),
+        ((0, 2, 3), (0, 3, 2)),
         ((3, 2, 4), (4, 5)),
         ((2, 3), (4, 3, 2)),
         ((0, 3), (3, 2)),
@@ -256,7 +258,7 @@ MV = OpDef(
     },
     accepts=d.NUMBER,
     reference=np.matmul,
-    samples=operands(((2, 3), (3,)), ((0, 3), (3,)), ((2, 0), (0,))),
+    samples=operands(((2, 3), (3,)), ((5, 3), (3,)), ((0, 3), (3,)), ((2, 0), (0,))),
     tolerance=CONTRACTION,
 )
 """Matrices by one vector; the operator takes leading dims, the public ``mv`` only a matrix."""

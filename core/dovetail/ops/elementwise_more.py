@@ -70,10 +70,11 @@ def _lerp_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
 def _lerp_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     shapes: tuple[tuple[tuple[int, ...], ...], ...] = (
         ((5,), (5,), (5,)), ((2, 1), (3,), ()), ((0, 3), (3,), (1,)),
+        ((), (), ()),
     )  # fmt: skip
     tensors = [Sample(tuple(draw(rng, s, dtype, -2, 2) for s in each)) for each in shapes]
     return tensors + [
-        Sample((*s.args[:2], w)) for s, w in zip(tensors, (0.25, 0.75, 2.0), strict=True)
+        Sample((*s.args[:2], w)) for s, w in zip(tensors, (0.25, 0.75, 2.0, 0.5), strict=True)
     ]
 
 

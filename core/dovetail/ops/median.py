@@ -66,7 +66,7 @@ def _median_reference(x: np.ndarray, dim: int = -1, keepdim: bool = False) -> An
 def _median_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return [
         Sample((different(rng, shape, dtype), dim, keepdim))
-        for shape, dim in (((7,), 0), ((3, 5), 1), ((2, 3, 4), -2), ((), 0))
+        for shape, dim in (((7,), 0), ((3, 5), 1), ((5, 3), 1), ((2, 3, 4), -2), ((), 0))
         for keepdim in (False, True)
     ]
 

@@ -65,6 +65,7 @@ def _sort_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     for shape, dim in _CASES:
         for descending in (False, True):
             found.append(Sample((_distinct(rng, shape, dtype), dim, descending)))
+    found.append(Sample((draw(rng, (9,), dtype, -1, 1), 0, False), {}, "fractions"))
     ties = draw(rng, (20,), dtype, -2, 2)
     ties = np.round(ties.astype(np.float64)).astype(dtype.numpy) if dtype.category == 2 else ties
     return [*found, Sample((ties,), {"stable": True, "descending": True}, "ties")]
@@ -159,8 +160,11 @@ TOPK = OpDef(
 
 
 def different(rng: np.random.Generator, shape: tuple[int, ...], dtype: d.dtype) -> np.ndarray:
-    """Integers without ties, so that there is only one right set of indices."""
-    return rng.permutation(int(np.prod(shape))).reshape(shape).astype(dtype.numpy)
+    """Numbers without ties, so that there is only one right set of indices."""
+    values = rng.permutation(int(np.prod(shape))) + int(rng.integers(0, 5))
+    if dtype.category >= 2:
+        values = (values + rng.uniform(-0.25, 0.25, values.shape)) * 0.7
+    return np.asarray(values).reshape(shape).astype(dtype.numpy)
 
 
 @one_input(TOPK, return_types.topk)
@@ -240,7 +244,9 @@ KTHVALUE = picks(
     "kthvalue", ("k",), _kth, kth_reference,
     lambda rng, dtype: [
         Sample((different(rng, shape, dtype), k, dim, keepdim))
-        for shape, k, dim in (((7,), 3, 0), ((3, 5), 5, 1), ((2, 3, 4), 1, 1), ((), 1, 0))
+        for shape, k, dim in (
+            ((7,), 3, 0), ((3, 5), 5, 1), ((5, 3), 2, 1), ((2, 3, 4), 1, 1), ((), 1, 0)
+        )
         for keepdim in (False, True)
     ],
 )  # fmt: skip

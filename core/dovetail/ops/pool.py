@@ -80,7 +80,11 @@ def scatter_back(g: Any, out1: Any, specs: Any) -> Any:
         Sample(
             (draw(rng, (2, 3, 2, 2), dtype, -1, 1), rng.integers(0, 20, (2, 3, 2, 2))),
             {"input_shape": (2, 3, 4, 5)},
-        )
+        ),
+        Sample(
+            (draw(rng, (1, 3, 4), dtype, -1, 1), rng.integers(0, 9, (1, 3, 4))),
+            {"input_shape": (1, 3, 9)},
+        ),
     ],
 )
 def max_pool_grad(grad: Any, indices: Any, *, input_shape: Sizes) -> Any:
@@ -139,6 +143,7 @@ def _tried() -> Any:
     for shape, kernel, stride, padding, dilation, ceil in (
         ((2, 3, 8), 3, 2, 1, 1, False),
         ((1, 2, 7), 2, 2, 0, 2, True),
+        ((1, 3, 9), 3, 2, 1, 1, False),
         ((2, 3, 6, 6), 2, 2, 0, 1, False),
         ((2, 2, 7, 8), 3, 2, 1, 1, True),
         ((1, 2, 7, 9), (3, 2), (1, 2), (1, 0), (2, 1), False),

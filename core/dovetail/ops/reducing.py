@@ -278,6 +278,7 @@ _LAYOUTS: tuple[tuple[tuple[int, ...], Any, bool], ...] = (
     ((5,), None, False),
     ((3, 4), 0, False),
     ((3, 4), -1, True),
+    ((5, 3), 1, False),
     ((2, 3, 4), (0, 2), False),
     ((2, 3, 4), (1,), True),
     ((), None, False),

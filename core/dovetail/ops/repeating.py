@@ -65,6 +65,7 @@ def _repeat_gradient(g: Any, specs: Any, repeats: tuple[int, ...]) -> Any:
 def _repeat_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     cases: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
         ((2, 3), (2, 2)), ((2, 3), (2, 1, 3)), ((), (4,)), ((3,), (0,)), ((2, 0), (2, 3)),
+        ((5,), (3,)),
     )  # fmt: skip
     return [Sample((draw(rng, shape, dtype, -5, 5), *repeats)) for shape, repeats in cases]
 

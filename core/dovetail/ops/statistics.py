@@ -265,6 +265,7 @@ def _moment_samples(rng: np.random.Generator, dtype: d.dtype) -> Any:
     return [
         Sample((draw(rng, (7,), dtype, -5, 5),)),
         Sample((draw(rng, (3, 4), dtype, -5, 5), 0)),
+        Sample((draw(rng, (5, 3), dtype, -5, 5), 1)),
         Sample((draw(rng, (3, 4), dtype, -5, 5), (0, 1), False)),
         Sample((draw(rng, (2, 3, 4), dtype, -5, 5), (0, 2)), {"correction": 2, "keepdim": True}),
         Sample((draw(rng, (1, 4), dtype, -5, 5), 0), {"correction": 0}),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dovetail.dtypes as d
-from dovetail.ops.families import elementwise, same, to_float, uniform
+from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
 
 __all__ = [
     "erf_reference",
@@ -132,9 +132,13 @@ tanh_backward: Any = elementwise(
     },
     complex_gradient={
         "grad_output": lambda g, output: g * (1 - output * output),
-        "output": lambda g, grad_output, output: g * _conj(grad_output) * output.conj() * -2,
+        "output": lambda g, grad_output, output: _conj(g) * grad_output * output.conj() * -2,
     },
     decompose=lambda grad_output, output: grad_output * _conj(1 - output * output),
+    reference=lambda g, y: g * np.conj(1 - y * y),
+    samples=pairs(-1, 1, -0.9, 0.9),
+    accepts=(*d.FLOATING, *d.COMPLEX),
+    ulp=16,
     method=False,
     public=False,
     inplace=False,
@@ -248,7 +252,7 @@ _float(
 
 _ROUNDED = (
     0.0, -0.0, 0.5, 1.5, 2.5, -0.5, inf, -inf, nan,
-    1 - 2.0**-11, 1 + 2.0**-10, 2.5 - 2.0**-9, 1 - 2.0**-30, 1 + 2.0**-30, 0.5 + 2.0**-30,
+    1 - 2.0**-13, 1 + 2.0**-13, 2.5 - 2.0**-12, 1 - 2.0**-30, 1 + 2.0**-30, 0.5 + 2.0**-30,
 )  # fmt: skip
 """Ties, and numbers beside whole ones and ties that a narrower dtype would round to them."""
 
@@ -275,7 +279,7 @@ elementwise(
     decompose=lambda input: -((-input).floor()),
     reference=np.ceil,
     samples=uniform(-5, 5),
-    special=(0.0, 0.5, -0.5, inf, -inf, nan),
+    special=tuple(x for x in _ROUNDED if x or str(x) == "0.0"),
     ulp=0,
     doc="The smallest whole number not below ``input``.",
 )

@@ -103,6 +103,7 @@ def _norm_samples(rng: np.random.Generator, dtype: d.dtype) -> Any:
     orders = (2, 1, 0, 3, 0.5, 1.5, -1, math.inf, -math.inf)
     found = [Sample((draw(rng, (3, 4), dtype, 0.5, 5), ord, 1)) for ord in orders]
     found += [Sample((draw(rng, (2, 3, 4), dtype, -5, 5), ord, (0, 2), True)) for ord in (2, 1, 3)]
+    found.append(Sample((draw(rng, (5, 3), dtype, -5, 5), 2, 1)))
     zeros = Sample((np.zeros((2, 3), dtype.numpy), 2, 1), {}, "at 0")
     return [*found, Sample((draw(rng, (7,), dtype, -5, 5),)), zeros]
 

@@ -239,7 +239,8 @@ SIGNS: tuple[Sign, ...] = (
         "stale",
         "results are what memory held before the call",
         "nothing wrote them, or not yet: is the kernel launched on the output's buffer, and do "
-        "d2h, synchronize and free wait for work that is under way?",
+        "d2h, synchronize and free wait for work that is under way? Where it is NaN: does the "
+        "kernel overflow on the way?",
         _is_stale,
     ),
     Sign(

@@ -26,7 +26,7 @@ from typing import Any
 
 from dovetail_conformance.model import Case, Failure, Outcome
 
-__all__ = ["KINDS", "Expectation", "ExpectationError", "Expectations", "find_file"]
+__all__ = ["KINDS", "Expectation", "ExpectationError", "Expectations", "find_beside", "find_file"]
 
 KINDS: Mapping[str, str] = {
     "unsupported": "the device refuses (Unsupported, or a host fallback)",
@@ -178,17 +178,21 @@ def _date(where: str, name: str, value: Any) -> datetime.date:
 
 def find_file(device: str) -> Path | None:
     """The file of a device's backend: in ``expect/`` here, in its package or beside that."""
+    name = device.split(":")[0]
+    here = Path.cwd() / "expect" / f"{name}.toml"
+    return here if here.is_file() else find_beside(device, f"expect/{name}.toml")
+
+
+def find_beside(device: str, file: str) -> Path | None:
+    """A file in the package of a device's backend, or beside it as in a clone; None: not there."""
     from dovetail.backend import registry
 
     name = device.split(":")[0]
-    folders = [Path.cwd()]
     for record in registry.report(load=False):
+        home = None
         if record.name == name:
             home = getattr(importlib.import_module(record.module), "__file__", None)
-            if home:
-                folders += [Path(home).parent, Path(home).parent.parent]
-    for folder in folders:
-        path = folder / "expect" / f"{name}.toml"
-        if path.is_file():
-            return path
+        for folder in Path(home).parents[:2] if home else ():
+            if (folder / file).is_file():
+                return folder / file
     return None

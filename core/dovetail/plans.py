@@ -50,9 +50,11 @@ def _constants(
     """Python number -> array of this dtype (a tensor where arrays are not the host's).
 
     0-d where the kernel broadcasts, else expanded to the output's shape (and packed where it takes
-    contiguous arrays only). Recent values are kept.
+    contiguous arrays only). A value that comes a second time is kept: numbers that change with
+    every step, such as an optimizer's, would only fill the device's memory.
     """
     kept: dict[Any, Any] = {}
+    once: set[Any] = set()
     kind = dtype.numpy
     wide = None if out is None or entry.broadcasts or not out.ndim else out.to(dtype=dtype)
     is_small = wide is None or entry.layout != "contiguous" or wide.numel <= 4096
@@ -79,9 +81,15 @@ def _constants(
             return found
         found = make(value)
         if value and is_small:  # 0.0 and -0.0 are equal, so zeros are not kept
-            if len(kept) >= 64:
-                kept.clear()
-            kept[value] = found
+            if value in once:
+                once.discard(value)
+                if len(kept) >= 64:
+                    kept.clear()
+                kept[value] = found
+            else:
+                if len(once) >= 64:
+                    once.clear()
+                once.add(value)
         return found
 
     return constant

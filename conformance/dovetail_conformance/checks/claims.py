@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 
 import dovetail as dt
 from dovetail import dtypes as d
 from dovetail.backend.state import state_of
+from dovetail.capability_text import markdown
 from dovetail.errors import Unsupported
 from dovetail.ops.optimizer_steps import STEPS
 from dovetail.ops.schema import REGISTRY
 from dovetail_conformance.calls import Call, Refused, operators, samples_of
 from dovetail_conformance.checks.values import level_of
+from dovetail_conformance.expectations import find_beside
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
 
@@ -24,6 +28,9 @@ __all__ = ["cases"]
 def cases(target: Target) -> Iterator[Case]:
     """The table's names, every dtype of the device, and every dtype that it does not have."""
     yield Case(1, "claims", "table", run=functools.partial(_table, target))
+    path = find_beside(target.device, "CAPABILITIES.md")
+    if path is not None:
+        yield Case(2, "claims", "CAPABILITIES.md", run=functools.partial(_committed, path))
     for dtype in target.dtypes:
         run = functools.partial(_held, dtype)
         yield Case(0, "claims", "dtypes", dtype.name, "", run)
@@ -59,6 +66,21 @@ def _table(target: Target, trial: Trial) -> None:
                     raise Mismatch(
                         f"{name} claims {names}, which DeviceInfo.dtypes does not have", "foreign"
                     )
+
+
+def _committed(path: Path, trial: Trial) -> None:
+    """The table of capabilities that the backend's package holds is that of the device."""
+    with trial.attempt(stage="committed table"):
+        made = markdown(dt.capabilities(trial.device))
+        lines = zip_longest(made.splitlines(), path.read_text(encoding="utf-8").splitlines())
+        for number, (new, old) in enumerate(lines, 1):
+            if new != old:
+                raise Mismatch(
+                    f"{path} is stale from line {number} on: it says {old!r}, the device is "
+                    f"{new!r}; write it again with `dovetail capabilities {trial.device} "
+                    f"--markdown --output {path}`",
+                    "stale",
+                )
 
 
 def _held(dtype: d.dtype, trial: Trial) -> None:

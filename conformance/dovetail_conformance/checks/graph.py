@@ -324,11 +324,12 @@ def _dropout(device: str) -> str:
 def _new_cotangents(device: str) -> str:
     """The same step backward with other cotangents gives other gradients."""
     places = dt.tensor([[0, 2, 2]], device=device)
-    for name, step in (
+    steps: tuple[tuple[str, Callable[[Any], Any]], ...] = (
         ("gather", lambda x: x.view(1, 3).gather(1, places)),
         ("index_select", lambda x: x.index_select(0, places[0])),
         ("embedding", lambda x: dt.nn.functional.embedding(places, x.view(3, 1))),
-    ):
+    )
+    for name, step in steps:
         for factor in (1.0, -3.0):
             x = _leaf(device)
             (step(x).sum() * factor).backward()

@@ -60,7 +60,8 @@ class PlainRuntime(Runtime):
     def view(self, buffer: int, offset: int, shape: Any, strides: Any, dtype: Any) -> np.ndarray:
         if 0 in shape:
             return np.empty(shape, dtype.numpy)
-        return np.ndarray(shape, dtype.numpy, self.blocks[buffer][0], offset, strides)
+        made: np.ndarray = np.ndarray(shape, dtype.numpy, self.blocks[buffer][0], offset, strides)
+        return made
 
     def synchronize(self, index: int) -> None:
         pass

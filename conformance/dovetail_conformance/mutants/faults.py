@@ -54,8 +54,8 @@ def _keep(out: np.ndarray, before: np.ndarray, where: np.ndarray) -> None:
     """Leave elements (numbered row-major) as they were."""
     mask = np.zeros(out.size, bool)
     mask[where] = True
-    mask = mask.reshape(out.shape)
-    out[mask] = before[mask]
+    kept = mask.reshape(out.shape)
+    out[kept] = before[kept]
 
 
 def _tail(out: np.ndarray, before: np.ndarray) -> None:
@@ -578,43 +578,13 @@ def attribute_fault(name: str) -> Fault:
     )
 
 
-ATTRIBUTES = frozenset(
-    (
-        "alpha",
-        "approximate",
-        "beta",
-        "ceil_mode",
-        "correction",
-        "count_include_pad",
-        "descending",
-        "diagonal",
-        "dilation",
-        "dim",
-        "dims",
-        "eps",
-        "groups",
-        "ignore_index",
-        "k",
-        "keepdim",
-        "kernel_size",
-        "label_smoothing",
-        "largest",
-        "momentum",
-        "negative_slope",
-        "offset",
-        "p",
-        "padding",
-        "reduction",
-        "right",
-        "shifts",
-        "start",
-        "step",
-        "stride",
-        "threshold",
-        "value",
-        "weight_decay",
-    )  # fmt: skip
-)
+ATTRIBUTES = frozenset((
+    "alpha", "approximate", "beta", "ceil_mode", "correction", "count_include_pad", "descending",
+    "diagonal", "dilation", "dim", "dims", "eps", "groups", "ignore_index", "k", "keepdim",
+    "kernel_size", "label_smoothing", "largest", "momentum", "negative_slope", "offset", "p",
+    "padding", "reduction", "right", "shifts", "start", "step", "stride", "threshold", "value",
+    "weight_decay",
+))  # fmt: skip
 """Attributes that a kernel may fail to heed."""
 
 

@@ -34,7 +34,8 @@ class _DenseViews(PlainRuntime):
         count = int(np.prod(shape, dtype=int)) * dtype.itemsize
         if count > block.size:
             return super().view(buffer, offset, shape, strides, dtype)
-        return block[:count].view(dtype.numpy).reshape(shape)
+        made: np.ndarray = block[:count].view(dtype.numpy).reshape(shape)
+        return made
 
 
 class _NoUploadOffset(PlainRuntime):

@@ -2,7 +2,8 @@
 
 A backend is one object with a :class:`Runtime` (memory and transfers) and one
 :class:`KernelTable` (what the device computes). The core has already checked shapes, dtypes,
-devices and index bounds, promoted dtypes and allocated the outputs before a kernel runs.
+devices (and index bounds, where the data is on the host), promoted dtypes and allocated the outputs
+before a kernel runs.
 """
 
 from __future__ import annotations

@@ -197,8 +197,7 @@ def _fmod(input: Any, other: Any) -> Any:
         rest = input.remainder(other)
         is_wrong = rest.ne(0).bitwise_and((rest < 0).ne(input < 0))
         return _where(is_wrong, rest - other, rest)
-    size = abs(input).remainder(abs(other))
-    return _where(input < 0, -size, size)
+    return _with_sign(input.abs().remainder(abs(other)), input)
 
 
 elementwise(
@@ -212,6 +211,7 @@ elementwise(
     },
     reference=np.fmod,
     samples=pairs(-9, 9, 1, 4),
+    special=(0.0, -0.0, 1.0, -1.5, inf, -inf, nan),
     doc="What is left of ``input`` after division rounded towards zero; it has input's sign.",
 )
 
@@ -293,7 +293,7 @@ def _xlogy(input: Any, other: Any) -> Any:
     if isinstance(input, Tensor):
         product = _where(input == 0, 0.0, input * log)
     else:
-        product = log.new_zeros(()).expand_as(log) if input == 0 else log * input
+        product = log.new_zeros(()) if input == 0 else log * input
     if isinstance(other, Tensor):
         return _where(other.isnan(), nan, product)
     return product
@@ -308,7 +308,7 @@ elementwise(
     compute=d.float32,
     gradient={
         "input": lambda g, input, other: _xlogy(g, other).masked_fill(
-            (_tensor_like(input, g) == 0) & (_tensor_like(other, g) <= 0), 0.0
+            (input == 0) & (other <= 0), 0.0
         ),
         "other": lambda g, input, other: g * (input / other),
     },
@@ -318,10 +318,6 @@ elementwise(
     samples=pairs(0, 4, 0.5, 4),
     doc="``input * log(other)``, 0 where ``input`` is 0 and NaN where ``other`` is.",
 )
-
-
-def _tensor_like(x: Any, like: Any) -> Any:
-    return x if isinstance(x, Tensor) else like.new_full((), x)
 
 
 def _log_sum(name: str, base: float, doc: str) -> None:
@@ -372,7 +368,7 @@ elementwise(
     inputs=("input", "values"),
     rule=_heaviside_rule,
     accepts=REAL,
-    decompose=lambda input, values: _where(input.eq(0), values, input.gt(0).to(input.dtype)),
+    decompose=lambda input, values: _where(input.eq(0), values, input.gt(0)),
     reference=lambda x, v: np.where(np.isnan(x), 0, np.heaviside(x, v)),
     samples=pairs(-2, 2),
     special=(0.0, -0.0, 1.0, -1.0, inf, -inf),
@@ -465,7 +461,7 @@ NAN_TO_NUM = OpDef(
     infer=lambda spec, **_: elementwise_infer("nan_to_num", same)(spec),
     accepts=REAL,
     decompose=_nan_to_num,
-    gradient={"input": lambda g, input: g * input.isfinite().to(g.dtype)},
+    gradient={"input": lambda g, input: g * input.isfinite()},
     reference=lambda x, nan=None, posinf=None, neginf=None: np.nan_to_num(
         x, nan=nan or 0.0, posinf=posinf, neginf=neginf
     ),

@@ -36,7 +36,7 @@ active = observe.active
 
 def whole_gradient(g: Any, input: Any, out: Any) -> Any:
     """Shared evenly among equal elements, or among the NaN where the result is one."""
-    ties = (input.eq(out) | (input.ne(input) & out.ne(out))).to(g.dtype)
+    ties = input.eq(out) | (input.ne(input) & out.ne(out))
     return g * ties / ties.sum()
 
 

@@ -206,8 +206,7 @@ def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool
     """
     if log_target:
         return reduced(target.exp() * (target - input), reduction)
-    entropy = target * target.masked_fill(target == 0, 1).log()
-    return reduced(entropy - target * input, reduction)
+    return reduced(ops.xlogy(target, target) - target * input, reduction)
 
 
 def _weighted(loss: Any, weight: Any) -> Any:

@@ -132,7 +132,7 @@ def _mode_along(input: Any, dim: int, keepdim: bool) -> Any:
     shape = [1] * input.ndim
     shape[dim] = -1
     place = arange(n, device=input.device).reshape(shape)
-    changed = values.narrow(dim, 1, n - 1).ne(values.narrow(dim, 0, n - 1)).to(d.int64)
+    changed = values.narrow(dim, 1, n - 1).ne(values.narrow(dim, 0, n - 1))
     begins = cat([changed.new_zeros(kept_shape(input.shape, (dim,))), changed], dim) * place
     length = place - begins.cummax(dim)[0]
     best = length.argmax(dim, True)  # the first of equals: the smallest value

@@ -79,7 +79,7 @@ def _products_of_others(x: Any, dim: int) -> Any:
 def _prod_gradient(g: Any, input: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     g = spread(g, specs, dim, keepdim)
     x = input.to(g.dtype)
-    if not x.numel() or not x.ndim:
+    if not x.numel():
         return g
     if len(dim) == 1:
         others = _products_of_others(x, dim[0])
@@ -155,7 +155,7 @@ def _share_ties(
 ) -> Any:
     """Elements that are equal to the result get equal parts."""
     g, out = restored(g, specs, dim, keepdim), restored(out, specs, dim, keepdim)
-    ties = input.eq(out).to(g.dtype)
+    ties = input.eq(out)
     return g * ties / ties.sum(dim, True)
 
 
@@ -303,6 +303,7 @@ def _count_dims(input: Any, dim: Any) -> Any:
     prepare=_count_dims,
     reference=lambda x, dim=None: np.count_nonzero(x, axis=dim),
     samples=lambda rng, dtype: [
+        Sample((draw(rng, (), dtype, -1, 1),)),
         Sample((draw(rng, (3, 4), dtype, -1, 1),)),
         Sample((draw(rng, (3, 4), dtype, -1, 1), 1)),
         Sample((draw(rng, (2, 3, 4), dtype, -1, 1), (0, 2))),

@@ -122,9 +122,7 @@ def not_empty(name: str, spec: Spec, dim: tuple[int, ...], whole: bool) -> None:
 def restored(x: Any, specs: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     """A reduction's result (or gradient) with its reduced dims back as dims of size 1."""
     shape = specs[0].shape
-    if keepdim or not dim or len(dim) == len(shape) == 1:
-        return x
-    return x.reshape(kept_shape(shape, dim))
+    return x if keepdim else x.reshape(kept_shape(shape, dim))
 
 
 _EXPAND = view_record("expand")

@@ -59,7 +59,8 @@ def _repeat_gradient(g: Any, specs: Any, repeats: tuple[int, ...]) -> Any:
     if 0 in repeats:
         return g.new_zeros(shape)
     dims = tuple(range(0, len(wide), 2))
-    return g.reshape(wide).sum(dims).reshape(shape) if dims else g
+    # New dims in front are left with size 1; autograd takes them off.
+    return g.reshape(wide).sum(dims) if dims else g
 
 
 def _repeat_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:

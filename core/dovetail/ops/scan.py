@@ -29,7 +29,7 @@ def samples(low: float, high: float) -> Any:
     """Shapes and dims."""
 
     def make(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-        cases = (((7,), 0), ((3, 5), 1), ((3, 5), 0), ((2, 3, 4), -2), ((), 0), ((0, 3), 0))
+        cases = (((7,), 0), ((3, 5), 1), ((4, 2, 3), 0), ((2, 3, 4), -2), ((), 0), ((0, 3), 0))
         return [Sample((draw(rng, shape, dtype, low, high), dim)) for shape, dim in cases]
 
     return make
@@ -64,10 +64,11 @@ def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     from dovetail.ops import cat
 
     x = input.to(g.dtype)
-    if not x.ndim or not x.numel():
+    if not x.ndim:
         return g
     conj = x.conj() if g.dtype.is_complex else x
-    if x.device.type == "meta" or not bool(x.eq(0).any()):
+    has_zero = x.device.type != "meta" and bool(x.eq(0).any())
+    if not has_zero:
         products = out.conj() if g.dtype.is_complex else out
         return reverse_cumsum(g * products, dim) / conj
     from dovetail.factories import arange
@@ -75,11 +76,11 @@ def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     n = x.shape[dim]
     one = conj.new_ones(kept_shape(conj.shape, (dim,)))
     before = cat([one, conj.narrow(dim, 0, n - 1)], dim).cumprod(dim)
-    rows = conj.movedim(dim, -1).unsqueeze(-2).expand(*conj.movedim(dim, -1).shape[:-1], n, n)
+    rows = conj.movedim(dim, -1).unsqueeze(-2)
     place = arange(n, device=x.device)
-    after = place.unsqueeze(0) > place.unsqueeze(1)  # (factor, product): the later products
+    after = place > place.unsqueeze(1)  # (factor, product): the later products
     stretches = rows.masked_fill(after.logical_not(), 1).cumprod(-1)
-    reached = (place.unsqueeze(0) >= place.unsqueeze(1)).to(g.dtype)
+    reached = place >= place.unsqueeze(1)
     later = (stretches * reached * g.movedim(dim, -1).unsqueeze(-2)).sum(-1)
     return before * later.movedim(-1, dim)
 
@@ -163,7 +164,7 @@ def _running(best: str) -> Callable[..., Any]:
         shape = [1] * input.ndim
         shape[dim] = -1
         place = arange(input.shape[dim], device=input.device).reshape(shape)
-        at = (ordered.eq(values) | ordered.ne(ordered)).to(d.int64) * place
+        at = (ordered.eq(values) | ordered.ne(ordered)) * place
         return values.to(input.dtype), _doubling(at, dim, lambda a, b: a.maximum(b))
 
     return decompose
@@ -173,6 +174,13 @@ def _add_back(g: Any, out1: Any, specs: Any, dim: int) -> Any:
     if not specs[0].ndim:
         return g
     return g.new_zeros(tuple(specs[0].shape)).scatter_add(dim, out1, g)
+
+
+def _running_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    found: list[Sample] = samples(-5, 5)(rng, dtype)
+    if dtype.category == 2:
+        found.append(Sample((np.array([1, np.nan, 3, np.nan, 2], dtype.numpy), 0), {}, "nan"))
+    return found
 
 
 def _running_reference(accumulate: Any) -> Callable[..., Any]:
@@ -198,7 +206,7 @@ def _extreme(name: str, best: str, accumulate: Any, word: str) -> None:
         gradient={"input": _add_back},
         decompose=_running(best),
         reference=_running_reference(accumulate),
-        samples=samples(-5, 5),
+        samples=_running_samples,
     )
 
     @one_input(op, getattr(return_types, name))
@@ -227,15 +235,15 @@ def _log_add(a: Any, b: Any) -> Any:
 
 def _logcumsumexp_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     """The sum of ``g_i exp(x_j - out_i)`` over all i from j on."""
-    if not input.ndim or not input.numel():
+    if not input.ndim:
         return g
     # Nothing has been added up where the result is minus infinity.
     out = out.masked_fill(out.eq(-math.inf), 0)
     if mode.grad:
         return _every_pair(g, input, out, dim)
     total: Any = 0
-    for sign in (1, -1):  # in logarithms, so that nothing overflows
-        part = (g * sign).clamp_min(0).log() - out
+    for sign, side in ((1, g), (-1, -g)):  # in logarithms, so that nothing overflows
+        part = side.clamp_min(0).log() - out
         later = _doubling(part.flip(dim), dim, _log_add).flip(dim)
         total = total + sign * (later + input).exp()
     return total
@@ -247,9 +255,14 @@ def _every_pair(g: Any, input: Any, out: Any, dim: int) -> Any:
 
     x, sums, g = input.movedim(dim, -1), out.movedim(dim, -1), g.movedim(dim, -1)
     place = arange(x.shape[-1], device=x.device)
-    reached = place.unsqueeze(0) >= place.unsqueeze(1)  # (element, sum)
+    reached = place >= place.unsqueeze(1)  # (element, sum)
     powers = (x.unsqueeze(-1) - sums.unsqueeze(-2)).masked_fill(reached.logical_not(), -math.inf)
     return (powers.exp() * g.unsqueeze(-2)).sum(-1).movedim(-1, dim)
+
+
+def _log_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    far_apart = np.array([800, 0, -800, 4], dtype.numpy)
+    return [*samples(-5, 5)(rng, dtype), Sample((far_apart, 0), {}, "far apart")]
 
 
 LOGCUMSUMEXP = OpDef(
@@ -261,7 +274,7 @@ LOGCUMSUMEXP = OpDef(
     gradient={"input": _logcumsumexp_gradient},
     decompose=lambda input, dim: _doubling(input, dim, _log_add),
     reference=lambda x, dim: np.logaddexp.accumulate(x, axis=dim) if x.ndim else x,
-    samples=samples(-5, 5),
+    samples=_log_samples,
 )
 
 

@@ -252,7 +252,7 @@ _float(
 
 _ROUNDED = (
     0.0, -0.0, 0.5, 1.5, 2.5, -0.5, inf, -inf, nan,
-    1 - 2.0**-13, 1 + 2.0**-13, 2.5 - 2.0**-12, 1 - 2.0**-30, 1 + 2.0**-30, 0.5 + 2.0**-30,
+    1 - 2.0**-13, 1 + 2.0**-13, 2.5 + 2.0**-12, 1 - 2.0**-30, 1 + 2.0**-30, 0.5 + 2.0**-30,
 )  # fmt: skip
 """Ties, and numbers beside whole ones and ties that a narrower dtype would round to them."""
 

@@ -64,7 +64,7 @@ def places(index: Array, dim: int) -> tuple[Any, ...]:
 
 
 def gather(x: Array, index: Array, *, dim: int) -> Array:
-    """``x[index[i][j]][j]`` for dim 0; the core has checked that every index is in range."""
+    """``x[index[i][j]][j]`` for dim 0; NumPy raises for an index that is out of range."""
     return np.atleast_1d(x)[places(index, dim)]
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
-__all__ = ["KINKS", "golden", "run"]
+__all__ = ["ALSO_OF", "KINKS", "golden", "run"]
 
 Call = Callable[..., Any]
 """``call(library, *tensors)``; its result, or the sum of its results, is differentiated."""
@@ -70,6 +71,41 @@ def _scatter_reduce(how: str) -> Call:
     return call
 
 
+def _embedding_twice(lib: Any, weight: Any) -> Any:
+    """The gradient of a loss of an embedding, which depends on the table again."""
+    index = lib.tensor([[0, 2, 2], [1, 2, 0]], device=weight.device)
+    made = lib.nn.functional.embedding(index, weight, padding_idx=0)
+    return lib.autograd.grad((made * made).sum(), weight, create_graph=True)[0]
+
+
+def _attention_twice(lib: Any, query: Any, key: Any, value: Any) -> Any:
+    """The gradient of the values alone: it depends on the weights, not on the result."""
+    made = lib.nn.functional.scaled_dot_product_attention(query, key, value)
+    return lib.autograd.grad(made.sum(), value, create_graph=True)[0]
+
+
+def _classes(name: str, *targets: int, **options: Any) -> Call:
+    """A loss of classes, for targets of which -100 are ignored."""
+
+    def call(lib: Any, x: Any) -> Any:
+        target = lib.tensor(targets, device=x.device)
+        return _find(lib, f"nn.functional.{name}")(x, target, **options)
+
+    return call
+
+
+def _strided(start: int, stop: int, *geometry: Any) -> Call:
+    """A strided view that sees other elements of the memory than the slice that it is taken of."""
+    return lambda lib, x: (x * 1)[start:stop].as_strided(*geometry)
+
+
+def _strided_twice(lib: Any, x: Any) -> Any:
+    """The gradient of a strided view, asked for by a transposed gradient."""
+    whole = (x * 1).contiguous()
+    part = whole.as_strided((2, 2), (1, 2), 1)
+    return lib.autograd.grad((part * part).sum(), whole, create_graph=True)[0].t()
+
+
 def _gather(lib: Any, x: Any) -> Any:
     return x.gather(0, lib.tensor([1, 1, 1, 0], device=x.device))
 
@@ -82,12 +118,26 @@ def _loss(name: str, **options: Any) -> Call:
     return _plain(f"nn.functional.{name}", reduction="sum", **options)
 
 
+def _quietly(call: Call) -> Call:
+    """The call without the warning that there are no degrees of freedom."""
+
+    def quiet(lib: Any, *tensors: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return call(lib, *tensors)
+
+    return quiet
+
+
 KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     # ties
     "max of all": (lambda lib, x: x.max(), (TIES,)),
     "min of all": (lambda lib, x: x.min(), (TIES,)),
     "max along rows": (_first(0, "max", dim=1), (ROWS,)),
     "min along rows": (_first(0, "min", dim=1), (ROWS,)),
+    "max of NaN": (lambda lib, x: x.max(), ([1.0, nan, 3.0, nan],)),
+    "median of NaN": (lambda lib, x: x.median(), ([1.0, nan, 3.0, nan],)),
+    "nanmedian": (lambda lib, x: x.nanmedian(), ([1.0, 2.0, 2.0, 3.0, nan],)),
     "amax along rows": (_plain("amax", 1), (ROWS,)),
     "amin along columns": (_plain("amin", 0), (ROWS,)),
     "amax of all": (lambda lib, x: x.amax(), (TIES,)),
@@ -109,6 +159,7 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "max_pool1d": (_activation("max_pool1d", kernel_size=3), ([TIES],)),
     "scatter_reduce amax": (_scatter_reduce("amax"), ([3.0, 2.0, 0.0], TIES)),
     "scatter_reduce prod": (_scatter_reduce("prod"), ([3.0, 0.0, 2.0], [0.0, 2, 3, 0, 0, 4])),
+    "scatter_reduce prod of zeros": (_scatter_reduce("prod"), ([3.0, 5, 2], [0.0, 2, 3, 0, 0, 0])),
     # edges
     "clamp": (_plain("clamp", -1, 1), (SIGNS,)),
     "clamp below": (_plain("clamp", min=0), (SIGNS,)),
@@ -151,12 +202,19 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "rsqrt": (_plain("rsqrt"), ([0.0, 1.0, 4.0],)),
     "log": (_plain("log"), ([0.0, 1.0, 4.0],)),
     "reciprocal": (_plain("reciprocal"), ([0.0, 1.0, 4.0],)),
-    "xlogy": (_plain("xlogy"), ([0.0, 0.0, 2.0], [0.0, 2.0, 3.0])),
-    "pow of tensors": (_plain("pow"), ([0.0, 0.0, 0.0, 2.0, -2.0], [0.0, 1.0, 2.0, 0.0, 3.0])),
+    "xlogy": (_plain("xlogy"), ([0.0, 0.0, 2.0, 2.0, 0.0, 2.0], [0.0, 2.0, 3.0, 0.0, 0.5, -1.0])),
+    "xlogy of a number": (_plain("xlogy", 0.0), ([0.0, 2.0],)),
+    "pow of tensors": (_plain("pow"), ([0.0, 0, 0, 2, -2, 0], [0.0, 1, 2, 0, 3, -1])),
     "pow 0": (_plain("pow", 0.0), (SIGNS,)),
     "pow 2": (_plain("pow", 2.0), (SIGNS,)),
-    "0 pow": (lambda lib, x: lib.pow(0.0, x), ([0.0, 1.0, 2.0],)),
+    "0 pow": (lambda lib, x: lib.pow(0.0, x), ([0.0, 1.0, 2.0, -1.0],)),
+    "2 pow": (lambda lib, x: lib.pow(2.0, x), ([0.0, 1.0, 2.5, -1.0],)),
+    "-2 pow": (lambda lib, x: lib.pow(-2.0, x), ([0.0, 1.0, 2.0, -1.0],)),
     "hypot": (_plain("hypot"), ([0.0, 3.0], [0.0, 4.0])),
+    "angle of complex numbers": (
+        lambda lib, x, y: lib.complex(x, y).angle(),
+        ([0.0, 1.0, -2.0, 0.0], [0.0, 0.0, 1.0, -3.0]),
+    ),
     "atan2": (_plain("atan2"), ([0.0, 0.0, 1.0], [1.0, -1.0, 0.0])),
     "copysign": (_plain("copysign"), ([0.0, -0.0, 2.0, -2.0], [1.0, -1.0, -0.0, 0.0])),
     "acos": (_plain("acos"), ([0.0, 0.5, -0.5],)),
@@ -165,6 +223,21 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "prod with a zero": (lambda lib, x: x.prod(), (ZEROS,)),
     "prod with two zeros": (lambda lib, x: x.prod(), ([0.0, 2.0, 0.0, 4.0],)),
     "prod along rows": (_plain("prod", 1), ([[0.0, 2.0, 3.0], [0.0, 0.0, 3.0], [1.0, 2.0, 3.0]],)),
+    "prod of all with a zero": (lambda lib, x: x.prod(), ([[5.0, 2.0, 0.0], [1.0, 2.0, 3.0]],)),
+    "prod of half in single precision": (
+        lambda lib, x: x.to(lib.float16).prod(dtype=lib.float32) * 2.0**-12,
+        ([256.0, 256.0, 256.0],),
+    ),
+    "cumprod of one zero": (_plain("cumprod", 0), (0.0,)),
+    "cumprod of zeros": (_plain("cumprod", 0), ([0.0, 0.0, 0.0],)),
+    "cumprod along the first dim": (
+        _plain("cumprod", 0),
+        ([[[0.0, 2.0], [3.0, 0.0]], [[5.0, 0.0], [2.0, 4.0]], [[3.0, 2.0], [0.0, 7.0]]],),
+    ),
+    "cumprod of half in single precision": (
+        lambda lib, x: x.to(lib.float16).cumprod(0, dtype=lib.float32) * 2.0**-12,
+        ([256.0, 256.0, 256.0, 0.0],),
+    ),
     "cumprod with a zero": (_plain("cumprod", 0), ([2.0, 0.0, 3.0, 4.0],)),
     "cumprod with two zeros": (_plain("cumprod", 0), ([2.0, 0.0, 3.0, 0.0, 5.0],)),
     "norm 2 of zero": (lambda lib, x: x.norm(), ([0.0, 0.0],)),
@@ -174,6 +247,29 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "norm 2 of rows": (lambda lib, x: x.norm(2, 1), ([[0.0, 0.0], [3.0, 4.0]],)),
     "std of equals": (lambda lib, x: x.std(), ([1.0, 1.0, 1.0, 1.0],)),
     "var of equals": (lambda lib, x: x.var(), ([1.0, 1.0, 1.0, 1.0],)),
+    "std of nearly equals": (lambda lib, x: x.std(), ([1e-200, 2e-200, 3e-200],)),
+    "var without freedom": (
+        _quietly(lambda lib, x: -2 * x.var(correction=3)),
+        ([1.0, 2.0, 3.0],),
+    ),
+    "var of rows without freedom": (
+        _quietly(lambda lib, x: -x.var(1, correction=3)),
+        ([[1.0, 2.0, 3.0], [4.0, 4.0, 5.0]],),
+    ),
+    "var of rows with less than none": (
+        _quietly(lambda lib, x: -x.var(1, correction=4)),
+        ([[1.0, 2.0, 3.0], [4.0, 4.0, 5.0]],),
+    ),
+    "std without freedom": (
+        _quietly(lambda lib, x: -2 * x.std(correction=3)),
+        ([1.0, 2.0, 3.0],),
+    ),
+    "std of std_mean": (_first(0, "std_mean"), ([1.0, 2.0, 4.0],)),
+    "mean of std_mean": (_first(1, "std_mean"), ([1.0, 2.0, 4.0],)),
+    "var of var_mean": (_first(0, "var_mean"), ([1.0, 2.0, 4.0],)),
+    "mean of var_mean": (_first(1, "var_mean"), ([1.0, 2.0, 4.0],)),
+    "logcumsumexp": (_plain("logcumsumexp", 0), ([-inf, 0.0, 1.0, -inf],)),
+    "logcumsumexp of one": (_plain("logcumsumexp", 0), (2.0,)),
     "logsumexp": (_plain("logsumexp", 0), ([-inf, 0.0, 1.0],)),
     "logaddexp": (_plain("logaddexp"), ([0.0, -inf, 2.0], [0.0, 1.0, -inf])),
     "softmax with -inf": (_plain("softmax", 0), ([-inf, 0.0, 1.0],)),
@@ -191,17 +287,53 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         lambda lib, x: lib.nn.functional.kl_div(x, lib.zeros_like(x).detach(), reduction="sum"),
         ([-1.0, -2.0],),
     ),
+    "nll_loss of ignored": (_classes("nll_loss", -100, -100, -100), (ROWS,)),
+    "nll_loss of some ignored": (_classes("nll_loss", 1, -100, 3), (ROWS,)),
+    "cross_entropy of ignored": (_classes("cross_entropy", -100, -100, -100), (ROWS,)),
+    "cross_entropy of ignored, smoothed": (
+        _classes("cross_entropy", -100, -100, -100, label_smoothing=0.1),
+        (ROWS,),
+    ),
+    "attention's gradient of the values": (
+        _attention_twice,
+        ([[1.0, 2.0], [0.25, -0.5]], [[0.5, 1.0], [2.0, -1.0]], [[1.0, 3.0], [2.0, -2.0]]),
+    ),
+    # views of memory that their base does not show, or shows again
+    "as_strided before its base": (_strided(2, 6, (3,), (1,), 1), (TIES,)),
+    "as_strided behind its base": (_strided(0, 3, (3,), (1,), 2), (TIES,)),
+    "as_strided twice": (_strided_twice, ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],)),
+    "kl_div for the target": (_loss("kl_div"), ([-1.0, -2.0, -3.0], [0.0, 0.5, 1.0])),
     # rows read more than once, and those that count as padding
     "gather of one twice": (_gather, ([1.0, 2.0, 3.0],)),
     "index of one twice": (_index_twice, (ZEROS,)),
     "embedding": (_embedding(), ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],)),
     "embedding with padding": (_embedding(padding_idx=2), ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],)),
+    "embedding with the first as padding": (
+        _embedding(padding_idx=0),
+        ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],),
+    ),
+    "embedding by frequency with padding": (
+        _embedding(padding_idx=2, scale_grad_by_freq=True),
+        ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],),
+    ),
+    "embedding with padding twice": (_embedding_twice, ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],)),
     "embedding by frequency": (
         _embedding(scale_grad_by_freq=True),
         ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],),
     ),
 }
 """name -> (call, what its tensors hold)."""
+
+LIMITS: dict[str, list[Any]] = {
+    "logcumsumexp": [[0.0, 2 + 7 / (1 + math.e), 7 * math.e / (1 + math.e), 0.0]],
+}
+"""Gradients where PyTorch gives NaN and a limit is there: that must be given."""
+
+ALSO_OF: dict[str, tuple[str, ...]] = {
+    "prod of half in single precision": ("float16", "float32"),
+    "cumprod of half in single precision": ("float16", "float32"),
+}
+"""Dtypes that a call needs besides that of its tensors."""
 
 
 def run(lib: Any, name: str, make: Callable[[Any], Any]) -> list[Any]:
@@ -220,7 +352,12 @@ def run(lib: Any, name: str, make: Callable[[Any], Any]) -> list[Any]:
 
 
 def golden(name: str) -> list[Any]:
-    """The gradients that PyTorch gave, as nested lists with the strings ``nan`` and ``inf``."""
+    """The gradients that PyTorch gave, as nested lists with the strings ``nan`` and ``inf``.
+
+    Where it gave NaN for a limit, those of :data:`LIMITS`.
+    """
+    if name in LIMITS:
+        return LIMITS[name]
     text = resources.files("dovetail_conformance").joinpath("goldens/kinks.json").read_text()
     found: list[Any] = json.loads(text)["gradients"][name]
     return found

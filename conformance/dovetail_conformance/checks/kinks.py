@@ -13,7 +13,7 @@ import dovetail as dt
 from dovetail import dtypes as d
 from dovetail_conformance.calls import host
 from dovetail_conformance.compare import EPS
-from dovetail_conformance.kinks import KINKS, golden, run
+from dovetail_conformance.kinks import ALSO_OF, KINKS, golden, run
 from dovetail_conformance.layouts import place
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
@@ -26,9 +26,10 @@ CONSTANTS = 5e-8
 
 def cases(target: Target) -> Iterator[Case]:
     """Every call of the table, contiguous and not."""
+    held = {dtype.name for dtype in target.dtypes}
     for name in KINKS:
         for dtype in (d.float64, d.float32):
-            if dtype in target.dtypes:
+            if dtype in target.dtypes and held.issuperset(ALSO_OF.get(name, ())):
                 run_ = functools.partial(_kink, name, dtype)
                 yield Case(3, "kinks", name, dtype.name, "", run_)
 

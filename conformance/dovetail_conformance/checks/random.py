@@ -104,6 +104,12 @@ DRAWS: dict[str, tuple[Callable[[d.dtype], bool], Draw]] = {
             dev, lambda: dt.nn.functional.dropout(dt.ones(s, dtype=k, device=dev), 0.25)
         ),
     ),
+    "dropout of half": (
+        _float,
+        lambda s, k, dev, g: _with_seed(
+            dev, lambda: dt.nn.functional.dropout(dt.ones(s, dtype=k, device=dev), 0.5)
+        ),
+    ),
 }
 """Operator -> (dtypes, a draw of a shape and dtype on a device from a generator)."""
 
@@ -142,7 +148,7 @@ def _draw(op: str, dtype: d.dtype, trial: Trial) -> None:
                 raise Mismatch(f"{op}: must be {dtype} on {trial.device}, is {made}", "dtype")
             what = f"{op} of shape {shape} from seed {SEED}"
             _compare(host(made), host(expected), dtype, what)
-    if op != "dropout":
+    if not op.startswith("dropout"):
         with trial.attempt(stage="next draw"):
             g = _seeded(trial.device)
             first, second = (host(draw((64,), dtype, trial.device, g)) for _ in range(2))

@@ -13,7 +13,7 @@ import numpy as np
 
 import dovetail as dt
 from dovetail import dtypes as d
-from dovetail_conformance.device_bytes import module_of, settle
+from dovetail_conformance.device_bytes import memory_without_plans, settle
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.networks import NETWORKS, STEPS, Training, golden
 from dovetail_conformance.target import Target
@@ -145,7 +145,7 @@ def _memory(name: str, trial: Trial) -> None:
             run.step()
             if i % 5 == 4:
                 settle(trial.device, again=i > 4)
-                used.append(module_of(trial.device).memory_allocated(trial.device))
+                used.append(memory_without_plans(trial.device))
         if max(used) != min(used):
             raise Mismatch(
                 f"{name}: steps must leave as much memory in use as those before, but after 5, 10, "

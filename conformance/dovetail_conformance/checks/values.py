@@ -16,6 +16,7 @@ import dovetail as dt
 from dovetail import dtypes as d
 from dovetail.errors import Unsupported
 from dovetail.ops.schema import OpDef, Sample
+from dovetail.tensor import storage_of
 from dovetail_conformance.calls import (
     Call,
     Refused,
@@ -59,14 +60,26 @@ _THOROUGH = (d.float32, d.int64)
 
 
 def _values(op: OpDef, dtype: d.dtype, layout: str, trial: Trial) -> None:
+    refused = []
     for i, sample in enumerate(samples_of(op, dtype)):
-        ask(trial, op, sample, layout, sample.name or i, traced=i == 0)
+        if not ask(trial, op, sample, layout, sample.name or i, traced=i == 0):
+            refused.append(sample.name or i)
+    if refused and (len(refused) <= i or dtype.category >= 2):
+        raise Mismatch(
+            f"{op.name}, {layout}: the core must take every sample of {dtype}, or of integers none "
+            f"at all; it refuses {refused}",
+            "refused",
+        )
 
 
 def ask(
     trial: Trial, op: OpDef, sample: Sample, layout: str, name: Any, traced: bool = False
-) -> None:
-    """One attempt: the sample in a layout, judged in every way that applies to any call."""
+) -> bool:
+    """One attempt: the sample in a layout, judged in every way that applies to any call.
+
+    Returns:
+        Whether the core takes the call; one that it refuses on every device is right to fail.
+    """
     call = Call.placed(op, sample, layout, trial.device)
     facts = facts_of(call, layout, name)
     what = f"{op.name}, {layout}, shapes {' '.join(str(tuple(s)) for s in facts['shape'])}"
@@ -75,7 +88,7 @@ def ask(
             ghosts = call.on_meta()
         except Refused as refused:
             _check_refusal(call, refused.error, what)
-            return
+            return False
         before = call.inputs()
         if ghosts is not None:
             _soil(ghosts, trial.device)
@@ -83,17 +96,19 @@ def ask(
             result = call.run()
         except Unsupported as error:
             _check_unsupported(trial, call, ghosts, error)
-            return
+            return True
         first = outputs(result)[0]
         kind = first.dtype if isinstance(first, dt.Tensor) else d.float64
         expected = reference(op, call.values, call.keywords, kind)
         judge(trial, call, result, expected, ghosts, what)
+        _check_apart(call, result, what)
         if first.dtype is d.bool_ and isinstance(first, dt.Tensor):
             _opposite(result)
             judge(trial, call, call.run(), expected, ghosts, what)
         _check_unchanged(call, before, what)
         if traced:
             _check_labels(trial, call, expected, ghosts, what)
+    return True
 
 
 def _soil(ghosts: tuple[Any, ...], device: str) -> None:
@@ -150,6 +165,26 @@ def _check_unsupported(
 def _names_absent(error: Unsupported, held: tuple[d.dtype, ...]) -> bool:
     """Whether the message is the core's own about a dtype that the device has not."""
     return any(f"has no {k.name};" in str(error) for k in d.ALL if k not in held)
+
+
+def _check_apart(call: Call, result: Any, what: str) -> None:
+    """Only a view may share memory with what it was made from: the rest is free to be written.
+
+    Nor may what is made of contiguous tensors be a part of something larger.
+    """
+    if call.op.kind == "view":
+        return
+    given = list(tensors_in([call.args, call.kwargs]))
+    theirs = [storage_of(x) for x in given]
+    for x in tensors_in(outputs(result)):
+        if any(storage_of(x) is storage for storage in theirs):
+            raise Mismatch(f"{what}: the result must be new memory, it is an input's", "aliases")
+        if not x.is_contiguous() and all(y.is_contiguous() for y in given):
+            raise Mismatch(
+                f"{what}: the result must be contiguous as all inputs are, has strides "
+                f"{x.stride()} for the shape {tuple(x.shape)}",
+                "strides",
+            )
 
 
 def _check_unchanged(call: Call, before: list[np.ndarray], what: str) -> None:

@@ -160,12 +160,12 @@ def _chosen(mutant: Mutant, known: Touched) -> list[Case]:
         return [c for c in cases.values() if c.level == 0 or (c.level == 5 and c.alone)]
     reached = [cases[i] for i in known.get(mutant.op, ()) if i in cases]
     own = [c for c in reached if c.op == mutant.op]
-    kept = own or reached
-    if own and mutant.op == "copy":
-        return own
-    step = max(1, len(kept) // _PER_OPERATOR)
     table = [c for c in cases.values() if c.check == "claims" and c.op == "table"]
-    return kept[:: step if not own else 1] + table
+    if mutant.op == "copy":
+        return own + table
+    others = [c for c in reached if c.op != mutant.op]
+    step = max(1, len(others) // _PER_OPERATOR)
+    return own + table + (others[::step] if len(own) < _PER_OPERATOR else [])
 
 
 def mutant_cases(names: Sequence[str], known: Touched, whole: bool) -> list[Case]:

@@ -95,18 +95,27 @@ def entered(jobs: int, tell: Progress) -> tuple[Entered, list[Outcome]]:
             for name in outcome.labels:
                 seen[name].append(outcome)
         tell("the good source", i + 1, len(cases))
-    return {name: tuple(o.op for o in _mixed(some)) for name, some in seen.items()}, bad
+    return {name: tuple(o.op for o in _mixed(some, name)) for name, some in seen.items()}, bad
 
 
-def _mixed(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-    """Quick ones first, but those of every check, operator and dtype before a second of one."""
+def _mixed(outcomes: Iterable[Outcome], function: str) -> Iterator[Outcome]:
+    """Quick ones first, but those of every check, operator and dtype before a second of one.
+
+    Before all come those of the operator that a function is named after.
+    """
+    own = function.partition(":")[2].partition(".")[0]
     piles: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
     for o in sorted(outcomes, key=lambda o: (o.seconds, o.op)):
         piles[tuple(o.op.split("/")[1:4])].append(o)
     rank = {o.op: i for pile in piles.values() for i, o in enumerate(pile)}
     everything = [o for pile in piles.values() for o in pile]
     # Everything promotes, but only one check is about it.
-    yield from sorted(everything, key=lambda o: ("/promotion/" not in o.op, rank[o.op], o.seconds))
+    yield from sorted(
+        everything,
+        key=lambda o: (
+            o.op.split("/")[2] != own, "/promotion/" not in o.op, rank[o.op], o.seconds
+        ),
+    )  # fmt: skip
 
 
 def ask_mutants(names: list[str], known: Entered, jobs: int, tell: Progress) -> Iterator[Outcome]:

@@ -80,17 +80,24 @@ def with_attributes(
     gradient: Any,
     reference: Callable[..., Any],
     tried: tuple[tuple[Any, ...], ...],
+    edges: tuple[tuple[Any, ...], ...] = (),
     prepare: Callable[..., Any],
     accepts: tuple[d.dtype, ...] = d.FLOATING,
     method: bool = False,
     **fields: Any,
 ) -> Record:
-    """The record of an activation that has numbers as arguments; ``tried`` are some of them."""
+    """The record of an activation that has numbers as arguments; ``tried`` are some of them.
+
+    ``edges``: inputs to try too, each with its numbers.
+    """
 
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         return [
-            Sample((draw(rng, shape, dtype, -4, 4), *arguments))
-            for shape, arguments in zip(SHAPES, tried * len(SHAPES), strict=False)
+            *(
+                Sample((draw(rng, shape, dtype, -4, 4), *arguments))
+                for shape, arguments in zip(SHAPES, tried * len(SHAPES), strict=False)
+            ),
+            *(Sample((x.astype(dtype.numpy), *arguments)) for x, *arguments in edges),
         ]
 
     return composite(
@@ -303,6 +310,7 @@ def _shrink(g: Any, input: Any, lambd: float) -> Any:
     gradient=_shrink,
     reference=lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, 0, x),
     tried=((), (1.0,)),
+    edges=((np.array([-1.0, 1.0, 1.5, -0.5]), 1.0),),
     prepare=numbers,
     method=True,
 )

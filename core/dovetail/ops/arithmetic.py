@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+import math
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.autograd.graph import unchanged
 from dovetail.ops import expose
-from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
+from dovetail.ops.families import draw, elementwise, pairs, same, to_float, uniform
 from dovetail.ops.schema import Facts, Sample
 from dovetail.promotion import result_type
 from dovetail.tensor import Tensor
@@ -84,6 +86,29 @@ elementwise(
     doc="Product of two tensors, elementwise, broadcast.",
     aliases=("multiply",),
 )
+
+
+def _divisions(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    """True quotients, and rounded ones of both signs."""
+    made = pairs(-5, 5, 1, 4)(rng, dtype)
+    if dtype in (*d.INTEGRAL, *d.FLOATING):
+        some = draw(rng, (3, 4), dtype, -9, 9), draw(rng, (4,), dtype, 1, 4)
+        for mode in ("floor", "trunc"):
+            made += [Sample(pair, {"rounding_mode": mode}) for pair in (some, (some[0], -some[1]))]
+    if dtype in d.FLOATING:
+        ends = np.array([inf, -inf, 7, -7]).astype(dtype.numpy)
+        made.append(Sample((ends, np.array(2, dtype.numpy)), {"rounding_mode": "trunc"}))
+    return made
+
+
+def _quotient(x: Any, y: Any, rounding_mode: str | None = None) -> Any:
+    if rounding_mode == "floor":
+        return np.floor_divide(x, y)
+    if rounding_mode is None or np.asarray(x).dtype.kind == "f":
+        return np.true_divide(x, y) if rounding_mode is None else np.trunc(x / y)
+    return np.sign(x) * np.sign(y) * (abs(x) // abs(y))
+
+
 elementwise(
     "div",
     inputs=TWO,
@@ -92,8 +117,8 @@ elementwise(
         "input": lambda g, other: g / _conj(other),
         "other": lambda g, input, other: -g * _conj((input / other) / other),
     },
-    reference=np.true_divide,
-    samples=pairs(-5, 5, 1, 4),
+    reference=_quotient,
+    samples=_divisions,
     special=SPECIAL,
     ulp=1,
     required=True,
@@ -144,16 +169,17 @@ def _pow_base_gradient(g: Any, input: Any, other: Any) -> Any:
     return (g * _conj(slope)).masked_fill(other == 0, 0)
 
 
+def _log(x: complex) -> complex:
+    """The logarithm of a number; as of a tensor, minus infinity of 0 and NaN below."""
+    if isinstance(x, complex):
+        return cmath.log(x) if x else -inf
+    return math.log(x) if x > 0 else -inf if x == 0 else nan
+
+
 def _pow_exponent_gradient(g: Any, input: Any, other: Any, out: Any) -> Any:
     from dovetail import ops
 
-    if not hasattr(input, "_spec"):
-        import math
-
-        if input == 0:
-            return (g * 0).masked_fill(other < 0, nan)
-        return g * (out * math.log(abs(input)))
-    slope = out * input.log()
+    slope = out * (input.log() if hasattr(input, "_spec") else _log(input))
     if slope.dtype.is_complex:
         return g * slope.conj()
     return g * ops.where(((input == 0) & (other >= 0)), 0.0, slope)
@@ -223,7 +249,7 @@ elementwise(
     accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
     gradient=lambda g: g * 0,
     decompose=lambda input: (
-        input
+        input.clone()
         if input.dtype is d.bool_
         else (input > 0).to(input.dtype) - (input < 0).to(input.dtype)
     ),

@@ -177,7 +177,7 @@ def _reference(
 ) -> Any:
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = _scores_reference(q, k, attn_mask, is_causal, factor)
-    largest = scores.max(-1, keepdims=True)
+    largest = scores.max(-1, keepdims=True, initial=-np.inf)
     e = np.exp(scores - np.where(np.isfinite(largest), largest, 0))
     total = e.sum(-1, keepdims=True)
     return e / np.where(total == 0, 1, total) @ v
@@ -196,6 +196,8 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
             Sample((q, k, v), {"attn_mask": mask}),
             Sample((q, k, v), {"attn_mask": draw(rng, (4, 6), dtype, -1, 1)}),
         ]
+    q, k, v = draw(rng, (4, 5), dtype, -2, 2), np.zeros((0, 5)), np.zeros((0, 3))
+    made.append(Sample((q, k.astype(q.dtype), v.astype(q.dtype)), name="no keys"))
     return made
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.backend.state import state_of
-from dovetail.dispatch import call
+from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
 from dovetail.ops.loss import reduced
@@ -42,15 +42,15 @@ def _class_dim(x: Any) -> int:
     return 1 if x.ndim > 1 else 0
 
 
-def _weights(target: Any, weight: Any, ignore_index: int, dtype: Any) -> tuple[Any, Any, Any]:
+def _weights(target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, Any]:
     """(targets that may be used as indices, which are ignored, the factor of each)."""
     target = target.to(d.int64)
     ignored = target == ignore_index
     safe = target.masked_fill(ignored, 0)
     if weight is None:
-        return safe, ignored, ignored.logical_not().to(dtype)
+        return safe, ignored, ignored.logical_not()
     each = weight.gather(0, safe.reshape(-1)).reshape(safe.shape)
-    return safe, ignored, each.to(dtype).masked_fill(ignored, 0)
+    return safe, ignored, each.masked_fill(ignored, 0)
 
 
 def _per_class(weight: Any, x: Any) -> Any:
@@ -59,6 +59,10 @@ def _per_class(weight: Any, x: Any) -> Any:
 
 
 def _infer_loss(input: Any, target: Any, weight: Any, *, reduction: str, **_: Any) -> Inferred:
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(
+            f"expected scalar type {type_name(input.dtype)} but found {type_name(weight.dtype)}"
+        )
     shape = tuple(target.shape) if reduction == "none" else ()
     return Inferred((None, None, None), ((shape, input.dtype),))
 
@@ -154,6 +158,13 @@ def _samples(smoothings: tuple[float, ...]) -> Any:
                     weight = draw(rng, (5,), dtype, 0.5, 2)
                     made.append(Sample((x, target), options))
                     made.append(Sample((x, target, weight), {**options, "ignore_index": 2}))
+        x, target = draw(rng, (4, 5), dtype, -4, 4), np.array([0, 3, -7, 1])
+        if smoothings == (0.0,) and dtype in d.FLOATING:
+            x[2, 0] = -np.inf  # of the ignored: must not reach the loss
+        made.append(Sample((x, target), {"ignore_index": -7}, name="ignored outside"))
+        made.append(Sample((x, np.array([0, 3, 2, 1], np.uint8)), name="uint8 target"))
+        one = draw(rng, (3, 1), dtype, -4, 4)
+        made.append(Sample((one, np.array([0, -100, 0])), name="one class"))
         return made
 
     return samples
@@ -190,7 +201,7 @@ def nll_loss_backward(
     """The gradient of ``nll_loss`` for its input, which has this ``shape``."""
     from dovetail.factories import zeros
 
-    safe, ignored, factor = _weights(target, weight, ignore_index, grad.dtype)
+    safe, ignored, factor = _weights(target, weight, ignore_index)
     share = -grad * factor
     if reduction == "mean":
         share = (share / factor.sum()).masked_fill(ignored, 0)  # 0 / 0 where all are ignored
@@ -246,7 +257,7 @@ def nll_loss(
         IndexError: a target outside [0, C).
     """
     dim = _class_dim(input)
-    safe, ignored, factor = _weights(target, weight, ignore_index, input.dtype)
+    safe, ignored, factor = _weights(target, weight, ignore_index)
     picked = input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
     loss = (-picked * factor).masked_fill(ignored, 0)
     return loss.sum() / factor.sum() if reduction == "mean" else reduced(loss, reduction)
@@ -281,15 +292,14 @@ def cross_entropy_backward(
 ) -> Any:
     """The gradient of ``cross_entropy`` for its input, given softmax(input)."""
     dim = _class_dim(probabilities)
-    safe, ignored, factor = _weights(target, weight, ignore_index, probabilities.dtype)
+    safe, ignored, factor = _weights(target, weight, ignore_index)
     if reduction == "mean":
-        grad = (grad / factor.sum()).expand(ignored.shape).masked_fill(ignored, 0)
+        grad = (grad / factor.sum()).masked_fill(ignored, 0)
     hard = (grad * (1 - label_smoothing) * factor).unsqueeze(dim)
     whole = hard
     if label_smoothing:
         classes = probabilities.shape[dim]
-        soft = (grad * (label_smoothing / classes)).expand(ignored.shape)
-        soft = soft.masked_fill(ignored, 0).unsqueeze(dim)
+        soft = (grad * (label_smoothing / classes)).masked_fill(ignored, 0).unsqueeze(dim)
         whole = hard + soft * (classes if weight is None else weight.sum())
     result = probabilities * whole
     if label_smoothing:
@@ -385,7 +395,7 @@ def _cross_entropy(
     loss = ops.nll_loss(logs, target, weight, **options)
     if label_smoothing:
         smooth = -(logs if weight is None else logs * _per_class(weight, input)).sum(dim)
-        _, ignored, factor = _weights(target, weight, ignore_index, input.dtype)
+        _, ignored, factor = _weights(target, weight, ignore_index)
         smooth = smooth.masked_fill(ignored, 0)
         smooth = smooth.sum() / factor.sum() if reduction == "mean" else reduced(smooth, reduction)
         loss = loss * (1 - label_smoothing) + smooth * (label_smoothing / input.shape[dim])

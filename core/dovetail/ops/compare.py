@@ -330,11 +330,16 @@ def _one_bound(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 def _fill_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     chance = lambda *shape: np.asarray(rng.random(shape) < 0.5)
     make = lambda *shape: draw(rng, shape, dtype, -5, 5)
-    return [
+    found = [
         Sample((make(3, 4), chance(3, 4), 2)),
         Sample((make(3, 4), chance(4), 1), name="broadcast"),
         Sample((make(2, 3), chance(2, 1), make()), name="tensor value"),
     ]
+    if dtype in (d.int32, d.int64):  # what float32 cannot hold must not pass through it
+        large = np.array([2**24 + 1, 5, -(2**24) - 3], dtype.numpy)
+        mask, value = np.array([False, True, False]), np.array(2, np.float32)
+        found.append(Sample((large, mask, value), name="float tensor value"))
+    return found
 
 
 @composite(
@@ -416,5 +421,4 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         value = value.to(input.dtype)
     elif input.dtype.category < 2 and isinstance(value, float):
         value = int(value)
-    result = ops.where(mask, value, input)
-    return result if result.dtype is input.dtype else result.to(input.dtype)
+    return ops.where(mask, value, input).to(input.dtype)

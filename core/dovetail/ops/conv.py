@@ -364,7 +364,12 @@ def _infer_transpose(input: Spec, weight: Spec, bias: Any, **geometry: Any) -> I
 def _transpose_reference(
     x: Any, w: Any, b: Any = None, *, output_padding: Sizes, **options: Any
 ) -> Any:
-    shape = _transposed_shape(x, w, output_padding=output_padding, **options)
+    steps = (options[name] for name in ("stride", "padding", "dilation"))
+    ends = (  # not by _transposed_shape: a mistake there must show
+        s * (n - 1) + q * (k - 1) + 1 + e - p - p
+        for n, k, e, s, p, q in zip(x.shape[2:], w.shape[2:], output_padding, *steps, strict=True)
+    )
+    shape = (len(x), w.shape[1] * options["groups"], *ends)
     out = _grad_input_reference(x, w, input_shape=shape, **options)
     return out if b is None else out + b.reshape(-1, *[1] * (x.ndim - 2))
 

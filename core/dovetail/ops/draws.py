@@ -70,7 +70,7 @@ def _uniform(spec: Spec, *, seed: int, offset: int) -> Any:
         pair = words((*shape, 2), spec.device, seed, offset)
         high = (pair.select(-1, 0) >> 5) & 0x7FFFFFF
         low = (pair.select(-1, 1) >> 6) & 0x3FFFFFF
-        return (high.to(kind) * 2.0**26 + low.to(kind)) * 2.0**-53
+        return (high.to(kind) * 2.0**26 + low) * 2.0**-53
     bits = _BITS[kind]
     # int32 shifts keep the sign, so the bits are masked; a whole number of so few bits is exact.
     whole = (words(shape, spec.device, seed, offset) >> (32 - bits)) & ((1 << bits) - 1)
@@ -88,8 +88,7 @@ def _normal(spec: Spec, *, seed: int, offset: int) -> Any:
     angle = u.narrow(1, 1, 1) * (2 * math.pi)
     first = arange(2, device=spec.device).eq(0)
     value = radius * where(first, angle.cos(), angle.sin())
-    value = value.reshape(-1).narrow(0, 0, spec.numel).reshape(tuple(spec.shape))
-    return value.to(spec.dtype)
+    return value.reshape(-1).narrow(0, 0, spec.numel).reshape(tuple(spec.shape))
 
 
 def _noise(spec: Spec, *, seed: int, offset: int, p: float, scale: float) -> Any:
@@ -174,7 +173,8 @@ def draw(op: OpDef, spec: Spec, seed: int, offset: int, **attributes: Any) -> Te
                 value = decompose(spec, **attributes)
             finally:
                 mode.grad = with_grad
-            # A view of what was drawn would tie the result to a base that nobody has.
+            # A view of what was drawn would tie the result to a base that nobody has; what was
+            # computed in a wider dtype is one too.
             return raw.cast(value, spec) if value._base is not None else value
 
         run.served_by = "decomposed"  # type: ignore[attr-defined]

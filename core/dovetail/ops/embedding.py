@@ -90,7 +90,7 @@ def _shares(indices: Any, like: Any, rows: int, padding_idx: int, scale: bool) -
     """What each index's row of the gradient counts for; None where all count for one."""
     if padding_idx < 0 and not scale:
         return None
-    flat = indices.reshape(-1).to(d.int64)
+    flat = indices.reshape(-1)
     share = flat.ne(padding_idx).to(like._spec.dtype)
     if scale:
         counts = call(

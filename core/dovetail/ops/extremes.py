@@ -91,7 +91,7 @@ def _three_forms(name: str, extreme: OpDef, find: OpDef, other_name: str, word: 
         },
         decompose=_picked(find),
         reference=_pick_reference(getattr(np, "arg" + name)),
-        samples=samples(-5, 5, tuples=False),
+        samples=samples(-5, 5, tuples=False, whole=False),
         public=False,
         method=False,
     )

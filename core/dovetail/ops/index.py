@@ -196,6 +196,8 @@ def _scatter_samples(add: bool) -> Callable[[np.random.Generator, d.dtype], list
                 continue
             values = draw(rng, where, dtype, -5, 5)
             found.append(Sample((draw(rng, shape, dtype, -5, 5), dim, index, values)))
+        x, one = draw(rng, (4,), dtype, -5, 5), draw(rng, (), dtype, -5, 5)
+        found.insert(1, Sample((x, 0, np.array([2]), one), name="0-d src"))
         return found
 
     return samples
@@ -208,7 +210,7 @@ def _zeroed(g: Any, index: Any, dim: int) -> Any:
 def _source_gradient(g: Any, index: Any, specs: Any, dim: int) -> Any:
     """What ``scatter`` and ``scatter_add`` read of ``src``: as much as ``index`` is large."""
     taken = call(GATHER, (g, index), (dim,))
-    if not isinstance(specs[2], Spec) or taken._spec.shape == specs[2].shape:
+    if taken._spec.shape == specs[2].shape:
         return taken
     from dovetail.ops.padding import pad
 
@@ -260,9 +262,15 @@ def _scatter_inputs(
         return (input, index, src), (dim,)
     scatter_infer(input._spec, index._spec, src._spec, dim)
     if index._spec.numel:
-        for i, n in enumerate(index._spec.shape):
+        if not src._spec.ndim:
+            src = src.reshape(1)
+        for i, n in enumerate(index._spec.shape or (1,)):
             if n < src._spec.shape[i]:
                 src = src.narrow(i, 0, n)
+        if src._spec.ndim != index._spec.ndim:
+            src = src.reshape(())
+    else:
+        src = src.reshape(-1).narrow(0, 0, 0).reshape(index._spec.shape)
     return (input, index, src), (dim,)
 
 

@@ -106,7 +106,7 @@ def _cat_gradient(g: Tensor, specs: tuple[Spec, ...], needs: Any, dim: int) -> t
     at = 0
     for spec, need in zip(specs, needs, strict=True):
         if _is_nothing(spec):
-            parts.append(g.new_zeros((0,)) if need else None)
+            parts.append(g.new_zeros((0,)))
             continue
         n = spec.shape[dim]
         parts.append(g.narrow(dim, at, n) if need else None)

@@ -105,7 +105,7 @@ def layer_norm_backward(
     normal = (x - mean) * rstd
     product = g * normal
     of_weight = product.sum(lead) if lead else product
-    of_bias = g.sum(lead) if lead else g
+    of_bias = g.sum(lead) if lead else g.clone()
     if weight is not None:
         g = g * wide(weight)
         product = g * normal

@@ -97,6 +97,11 @@ def _reduced_reference(function: Callable[..., Any]) -> Callable[..., Any]:
     return reference
 
 
+def _at_edges(dtype: d.dtype, edges: tuple[tuple[float, ...], ...]) -> list[Sample]:
+    arrays = tuple(np.array(numbers, dtype.numpy) for numbers in edges)
+    return [Sample(arrays, {"reduction": "none"}, "edges")] if edges else []
+
+
 def _loss(
     name: str,
     reference: Callable[..., Any],
@@ -105,9 +110,15 @@ def _loss(
     low: float = -3.0,
     high: float = 3.0,
     options: tuple[dict[str, Any], ...] = ({},),
+    edges: tuple[tuple[float, ...], ...] = (),
     gradient: Any = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The record of a loss; ``options`` are arguments to try, all inputs drawn from [low, high]."""
+    """The record of a loss.
+
+    Args:
+        options: arguments to try, all inputs drawn from [low, high].
+        edges: inputs to try besides, of special numbers; those left out are None.
+    """
 
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         made = []
@@ -128,7 +139,7 @@ def _loss(
         method=False,
         public=False,
         reference=_reduced_reference(reference),
-        samples=samples,
+        samples=lambda rng, dtype: [*samples(rng, dtype), *_at_edges(dtype, edges)],
         tolerance=Tolerance(32, against="inputs"),
     )
 
@@ -198,7 +209,14 @@ def _kl_reference(x: Any, y: Any, log_target: bool = False) -> Any:
     return np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0) - y * x
 
 
-@_loss("kl_div", _kl_reference, low=0.1, high=1.0, options=({}, {"log_target": True}))
+@_loss(
+    "kl_div",
+    _kl_reference,
+    low=0.1,
+    high=1.0,
+    options=({}, {"log_target": True}),
+    edges=((-1.0, -2.0, 0.5), (0.0, 1.0, 0.5)),
+)
 def kl_div(input: Any, target: Any, *, reduction: str = "mean", log_target: bool = False) -> Any:
     """``target (log target - input)``, where ``input`` holds log-probabilities.
 
@@ -269,6 +287,7 @@ def _bce_reference(x: Any, t: Any, weight: Any = None) -> Any:
     inputs=("input", "target", "weight"),
     low=0.1,
     high=0.9,
+    edges=((0.0, 1.0, 0.0, 1.0), (0.25, 0.5, 1.0, 0.0)),
     gradient=_bce_gradient,
 )
 def binary_cross_entropy(
@@ -359,6 +378,7 @@ def _logits_reference(x: Any, t: Any, weight: Any = None, pos_weight: Any = None
     inputs=("input", "target", "weight", "pos_weight"),
     low=0.1,
     high=3.0,
+    edges=((0.0, -30.0, 30.0), (0.25, 0.5, 1.0)),
     gradient=_logits_gradient,
 )
 def binary_cross_entropy_with_logits(

@@ -60,18 +60,44 @@ def _nanmedian_along(input: Any, dim: int, keepdim: bool) -> Any:
 
 
 def _median_reference(x: np.ndarray, dim: int = -1, keepdim: bool = False) -> Any:
+    if x.ndim and np.isnan(x).any():
+        return _at_reference(x, lambda n, nans: n - nans if nans else (n - 1) // 2, dim, keepdim)
     return kth_reference(x, ((x.shape[dim] if x.ndim else 1) - 1) // 2 + 1, dim, keepdim)
 
 
+def _nanmedian_reference(x: np.ndarray, dim: int = -1, keepdim: bool = False) -> Any:
+    if x.ndim and np.isnan(x).any():
+        return _at_reference(x, lambda n, nans: max(n - 1 - nans, 0) // 2, dim, keepdim)
+    return _median_reference(x, dim, keepdim)
+
+
+def _at_reference(
+    x: np.ndarray, place: Callable[[int, int], int], dim: int, keepdim: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Value and index at ``place(how many there are, how many are NaN)`` of each row's order."""
+
+    def one(row: np.ndarray) -> int:
+        return int(np.argsort(row, kind="stable")[place(row.size, int(np.isnan(row).sum()))])
+
+    index = np.expand_dims(np.apply_along_axis(one, dim, x), dim)
+    values = np.take_along_axis(x, index, dim)
+    return (values, index) if keepdim else (values.squeeze(dim), index.squeeze(dim))
+
+
 def _median_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    return [
+    found = []
+    if dtype.category == 2:
+        nan = np.nan
+        rows = [[5, nan, 1, 4], [nan, nan, 2, nan], [nan, nan, nan, nan], [4, 2, 1, 3]]
+        found.append(Sample((np.array(rows, dtype.numpy), 1), {}, "nan"))
+    return found + [
         Sample((different(rng, shape, dtype), dim, keepdim))
         for shape, dim in (((7,), 0), ((3, 5), 1), ((5, 3), 1), ((2, 3, 4), -2), ((), 0))
         for keepdim in (False, True)
     ]
 
 
-def _medians(name: str, along: Callable[..., Any]) -> None:
+def _medians(name: str, along: Callable[..., Any], reference: Callable[..., Any]) -> None:
     def flat(input: Any) -> Any:
         if not input.numel():
             return input.new_full((), float("nan") if input.dtype.category == 2 else 0)
@@ -83,12 +109,14 @@ def _medians(name: str, along: Callable[..., Any]) -> None:
         accepts=ORDERED,
         gradient={"input": whole_gradient},
         decompose=flat,
-        reference=lambda x: _median_reference(x.reshape(-1), 0)[0],
+        reference=lambda x: (
+            reference(x.reshape(-1), 0)[0] if x.size else np.nan if x.dtype.kind == "f" else 0
+        ),
         samples=lambda rng, dtype: [
-            Sample((different(rng, s, dtype),)) for s in ((), (7,), (3, 4))
+            Sample((different(rng, s, dtype),)) for s in ((), (7,), (3, 4), (0,))
         ],
     )
-    dimmed = picks(name + "_dim", (), along, _median_reference, _median_samples, False)
+    dimmed = picks(name + "_dim", (), along, reference, _median_samples, False)
     made = getattr(return_types, name)
 
     @numpy_names
@@ -114,8 +142,8 @@ def _medians(name: str, along: Callable[..., Any]) -> None:
     )
 
 
-_medians("median", _median_along)
-_medians("nanmedian", _nanmedian_along)
+_medians("median", _median_along, _median_reference)
+_medians("nanmedian", _nanmedian_along, _nanmedian_reference)
 
 
 # mode

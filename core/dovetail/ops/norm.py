@@ -6,6 +6,7 @@ statistics that its ``*_backward`` needs; they are outputs like any other, so se
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -121,7 +122,7 @@ def _train_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sampl
 def _batch_norm_samples(training: bool) -> Callable[..., list[Sample]]:
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         made = []
-        for shape in ((6, 3), (4, 3, 5), (2, 3, 4, 5), (2, 3, 2, 3, 2)):
+        for shape in ((6, 3), (1, 3), (4, 3, 5), (2, 3, 4, 5), (2, 3, 2, 3, 2)):
             mean, shift = draw(rng, (3,), dtype, -1, 1), draw(rng, (3,), dtype, -1, 1)
             var, scale = draw(rng, (3,), dtype, 0.5, 2), draw(rng, (3,), dtype, 0.5, 2)
             statistics = () if training else (mean, var)
@@ -151,7 +152,7 @@ def batch_norm_train_backward(
     kind = input.dtype
     dims, shape = channels_of(input)
     g, x = wide(grad), wide(input)
-    count = max(x.numel() // max(x.shape[1], 1), 1)
+    count = max(math.prod(x.shape[i] for i in dims), 1)
     scale = (var + eps).rsqrt()
     normal = (x - mean.reshape(shape)) * scale.reshape(shape)
     of_bias = g.sum(dims)
@@ -195,7 +196,7 @@ def batch_norm_train(input: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     kind = input.dtype
     dims, shape = channels_of(input)
     x = wide(input)
-    count = max(x.numel() // max(x.shape[1], 1), 1)
+    count = max(math.prod(x.shape[i] for i in dims), 1)
     mean = x.sum(dims) / count
     centred = x - mean.reshape(shape)
     var = centred.square().sum(dims) / count

@@ -18,6 +18,7 @@ from dovetail import ops
 from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.ops.windows import (
+    counted_places,
     dense_like,
     offsets,
     padded_array,
@@ -125,15 +126,16 @@ def _max_pool_reference(
     x: Any, *, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> Any:
     size = x.shape[2:]
-    places = pooled_places(size, kernel_size, stride, padding, dilation, ceil_mode)
+    places = counted_places(size, kernel_size, stride, padding, dilation, ceil_mode)
     after = _after(size, kernel_size, places, stride, padding, dilation)
     least = np.iinfo(x.dtype).min if x.dtype.kind in "iu" else -np.inf
     padded = padded_array(x, padding, after, least)
-    number = padded_array(np.arange(math.prod(size)).reshape(1, 1, *size), padding, after)
+    number = padded_array(np.arange(math.prod(size)).reshape(1, 1, *size), padding, after, -1)
     best = np.full((*x.shape[:2], *places), least, x.dtype)
-    index = np.zeros(best.shape, np.int64)
+    index = np.full(best.shape, -1, np.int64)
     for _, where in offsets(kernel_size, places, stride, dilation):
         larger = (padded[where] > best) | np.isnan(padded[where])
+        larger |= (index < 0) & (number[where] >= 0)
         best = np.where(larger, padded[where], best)
         index = np.where(larger, number[where], index)
     return best, index
@@ -144,6 +146,10 @@ def _tried() -> Any:
         ((2, 3, 8), 3, 2, 1, 1, False),
         ((1, 2, 7), 2, 2, 0, 2, True),
         ((1, 3, 9), 3, 2, 1, 1, False),
+        ((1, 2, 7), 2, 2, 0, 1, True),
+        ((1, 2, 5), 2, 3, 1, 1, True),
+        ((1, 2, 6), 4, 1, 1, 1, True),
+        ((1, 2, 2), 3, 2, 1, 1, True),
         ((2, 3, 6, 6), 2, 2, 0, 1, False),
         ((2, 2, 7, 8), 3, 2, 1, 1, True),
         ((1, 2, 7, 9), (3, 2), (1, 2), (1, 0), (2, 1), False),
@@ -272,7 +278,7 @@ def _avg_pool_reference(
     divisor_override: int | None,
 ) -> Any:
     size, ones = x.shape[2:], (1,) * len(kernel_size)
-    places = pooled_places(size, kernel_size, stride, padding, ones, ceil_mode)
+    places = counted_places(size, kernel_size, stride, padding, ones, ceil_mode)
     after = _after(size, kernel_size, places, stride, padding, ones)
     padded = padded_array(x, padding, after)
     mine = padded_array(np.ones((1, 1, *size)), padding, padding, float(count_include_pad))
@@ -307,7 +313,7 @@ def _spread_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     for x, options in ((sample.args[0], sample.kwargs) for sample in _averages(rng, dtype)):
         ones = (1,) * len(options["kernel_size"])
         geometry = [options[name] for name in ("kernel_size", "stride", "padding")]
-        places = pooled_places(x.shape[2:], *geometry, ones, options["ceil_mode"])
+        places = counted_places(x.shape[2:], *geometry, ones, options["ceil_mode"])
         g = draw(rng, (*x.shape[:2], *places), dtype, -2, 2)
         made.append(Sample((g,), {"input_shape": x.shape, **options}))
     return made

@@ -209,7 +209,7 @@ def _arg(name: str, reference: Any, doc: str) -> OpDef:
         kind="reduce",
         attributes=("dim", "keepdim"),
         infer=_index_of,
-        accepts=REAL,
+        accepts=(*d.INTEGRAL, *d.FLOATING),
         reference=by_numpy(reference),
         samples=samples(-5, 5, tuples=False),
         required=True,

@@ -280,17 +280,20 @@ _LAYOUTS: tuple[tuple[tuple[int, ...], Any, bool], ...] = (
     ((2, 3, 4), (0, 2), False),
     ((2, 3, 4), (1,), True),
     ((), None, False),
+    ((), 0, True),
     ((3, 0, 2), 0, False),
 )
 
 
-def samples(low: float, high: float, tuples: bool = True, distinct: bool = False) -> Any:
-    """Shapes, dims and keepdim; ``distinct``: no two values are equal."""
+def samples(
+    low: float, high: float, tuples: bool = True, distinct: bool = False, whole: bool = True
+) -> Any:
+    """Shapes, dims and keepdim; ``distinct``: no two values are equal; ``whole``: without a dim."""
 
     def make(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         found = []
         for shape, dim, keepdim in _LAYOUTS:
-            if isinstance(dim, tuple) and not tuples:
+            if (isinstance(dim, tuple) and not tuples) or (dim is None and not whole):
                 continue
             values = draw(rng, shape, dtype, low, high)
             if distinct and dtype.category >= 2:

@@ -24,6 +24,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+def _need_vector(index: Spec) -> None:
+    if index.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector")
+
+
 def _along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
     """A vector of indices as wide as the rows it names, as ``scatter`` wants it."""
     if not shape:
@@ -35,6 +40,7 @@ def _along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
 
 
 def _rows_shape(input: Spec, index: Spec, dim: int) -> tuple[int, ...]:
+    _need_vector(index)
     if not input.ndim:
         return ()
     return (*input.shape[:dim], index.numel, *input.shape[dim + 1 :])
@@ -42,7 +48,7 @@ def _rows_shape(input: Spec, index: Spec, dim: int) -> tuple[int, ...]:
 
 _CASES: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((5,), 0, 3), ((4, 3), 0, 2), ((3, 4), 1, 3), ((2, 5, 3), 1, 4), ((2, 3, 4), -1, 2),
-    ((3, 4), 0, 0), ((0, 3), 1, 2),
+    ((3, 4), 0, 0), ((0, 3), 1, 2), ((), 0, 1),
 )  # fmt: skip
 
 
@@ -52,11 +58,12 @@ def _index_samples(
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         found = []
         for shape, dim, n in _CASES:
-            index = rng.permutation(shape[dim])[:n] if unique else rng.integers(0, shape[dim], n)
+            size = shape[dim] if shape else 1
+            index = rng.permutation(size)[:n] if unique else rng.integers(0, size, n)
             rest: tuple[Any, ...] = ()
             if values:
                 wide = list(shape)
-                wide[dim] = n
+                wide[dim : dim + 1 or None] = [n] if shape else []
                 rest = (draw(rng, tuple(wide), dtype, -5, 5),)
             found.append(Sample((draw(rng, shape, dtype, -5, 5), dim, index, *rest)))
         return found
@@ -81,7 +88,7 @@ INDEX_SELECT = OpDef(
             INDEX_SELECT_BACKWARD, (g, index), (dim, tuple(specs[0].shape))
         )
     },
-    reference=lambda x, dim, index: np.take(x, index, dim),
+    reference=lambda x, dim, index: np.take(x, index, dim) if x.ndim else x,
     samples=_index_samples(values=False),
 )
 
@@ -106,8 +113,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     need_tensor("index_select", "index", 3, index)
     spec = index._spec
     dim = check_dim(dim, input._spec.ndim)
-    if spec.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector")
+    _need_vector(spec)
     if spec.dtype not in INDICES:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     if not input._spec.ndim and spec.numel != 1:
@@ -119,12 +125,17 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return call(INDEX_SELECT, (input, index), (dim,))
 
 
+def _put_back_infer(g: Spec, index: Spec, dim: int, shape: tuple[int, ...]) -> Inferred:
+    _need_vector(index)
+    return Inferred((None, d.int64), ((shape, g.dtype),))
+
+
 INDEX_SELECT_BACKWARD: OpDef = OpDef(
     "index_select_backward",
     kind="index",
     inputs=("g", "index"),
     attributes=("dim", "shape"),
-    infer=lambda g, index, dim, shape: Inferred((None, d.int64), ((shape, g.dtype),)),
+    infer=_put_back_infer,
     decompose=lambda g, index, dim, shape: call(
         SCATTER_ADD, (g.new_zeros(shape), _along(index, shape, dim), g), (dim,)
     ),
@@ -146,8 +157,17 @@ def _index_add_reference(
     x: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray, *, alpha: Any = 1
 ) -> np.ndarray:
     out = np.array(x)
-    np.add.at(np.moveaxis(out, dim, 0), index, alpha * np.moveaxis(source, dim, 0))
+    rows = np.moveaxis(np.atleast_1d(out), dim, 0)
+    np.add.at(rows, index, alpha * np.moveaxis(np.atleast_1d(source), dim, 0))
     return out
+
+
+def _index_add_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = _index_samples(values=True)(rng, dtype)
+    if dtype is not d.bool_:
+        x, *rest = made[3].args
+        made.insert(4, Sample((x, *rest), {"alpha": 2}))
+    return made
 
 
 INDEX_ADD = OpDef(
@@ -172,7 +192,7 @@ INDEX_ADD = OpDef(
         ),
     },
     reference=_index_add_reference,
-    samples=_index_samples(values=True),
+    samples=_index_add_samples,
 )
 
 
@@ -241,7 +261,7 @@ in_place(INDEX_ADD, _index_add_inputs)
 
 def _rows_written(x: np.ndarray, dim: int, index: np.ndarray, source: Any) -> np.ndarray:
     out = np.array(x)
-    rows = np.moveaxis(out, dim, 0)
+    rows = np.moveaxis(np.atleast_1d(out), dim, 0)
     rows[index] = np.moveaxis(source, dim, 0) if np.ndim(source) else source
     return out
 
@@ -338,7 +358,12 @@ INDEX_FILL: OpDef = OpDef(
     },
     reference=_rows_written,
     samples=lambda rng, dtype: [
-        Sample((*s.args, 1)) for s in _index_samples(values=False)(rng, dtype)
+        Sample((*s.args, value))
+        for s, value in zip(
+            _index_samples(values=False)(rng, dtype),
+            (1, draw(rng, (), dtype, 1, 5), np.array(1), 1, draw(rng, (), dtype, 1, 5), 1, 1, 1),
+            strict=True,
+        )
     ],
 )
 

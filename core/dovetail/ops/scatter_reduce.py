@@ -39,6 +39,13 @@ def _gathered(x: Any, index: Any, dim: int) -> Any:
     return call(GATHER, (x, index), (dim,))
 
 
+def _as_large(src: Any, index: Any) -> Any:
+    """As much of ``src`` as is read."""
+    for i, n in enumerate(index._spec.shape):
+        src = src.narrow(i, 0, n)
+    return src
+
+
 def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool) -> Any:
     """Combine one value per place and round, until none is left.
 
@@ -52,8 +59,7 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
     if not index._spec.ndim:
         input, index, src = (x.reshape(1) for x in (input, index, src))
         return _in_rounds(input, index, src, dim, reduce, include_self).reshape(())
-    for i, n in enumerate(index._spec.shape):
-        src = src.narrow(i, 0, n)
+    src = _as_large(src, index)
     n = input._spec.shape[dim]
     extra = list(input._spec.shape)
     extra[dim] = 1
@@ -62,8 +68,9 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
     number = arange(index._spec.numel, device=index._spec.device).reshape(shape)
     left = number.ge(0)
     first = not include_self
-    index = index.to(d.int64)
-    while bool(left.any()):
+    for _ in range(index._spec.numel):
+        if not bool(left.any()):
+            break
         place = ops.where(left, index, n)
         board = call(
             SCATTER, (made.new_zeros(tuple(made._spec.shape), dtype=d.int64), place, number), (dim,)
@@ -83,9 +90,15 @@ def _gradient(
     include_self: bool,
 ) -> tuple[Any, None, Any]:  # fmt: skip
     make = _product_gradient if reduce == "prod" else _extreme_gradient
+    whole, src = src._spec.shape, _as_large(src, index)
     mine, theirs = make(g, input, index, src, out, dim, reduce, include_self)
     if not include_self:
         mine = call(SCATTER, (mine, index, 0), (dim,))
+    if theirs._spec.shape != whole:  # what was not read has no part
+        from dovetail.ops.padding import pad
+
+        sides = reversed(list(zip(theirs._spec.shape, whole, strict=True)))
+        theirs = pad(theirs, [n for a, b in sides for n in (0, b - a)])
     return mine, None, theirs
 
 
@@ -136,6 +149,7 @@ def _reference(
         low = min(extreme["amax"], src.min(initial=0)) if reduce == "amax" else 0
         high = max(extreme["amin"], src.max(initial=0)) if reduce == "amin" else 0
         flat[places] = {**start, "amax": low, "amin": high}[reduce]
+    src = src[tuple(slice(n) for n in index.shape)]
     _UFUNCS["sum" if reduce == "mean" else reduce].at(flat, places, src)
     if reduce == "mean":
         divide = np.floor_divide if flat.dtype.kind in "iu" else np.true_divide
@@ -151,6 +165,9 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         reduce = ("sum", "mean", "prod", "amax", "amin")[i % 5]
         found.append(Sample((*args, reduce)))
         found.append(Sample((*args, "amax" if i % 2 else "mean"), {"include_self": False}))
+    index = random_index(rng, (3, 4), 0, (2, 3)).astype(np.int32)
+    large = draw(rng, (4, 5), dtype, 1, 4)
+    found.append(Sample((draw(rng, (3, 4), dtype, 1, 4), 0, index, large, "prod"), {}, "large src"))
     return found
 
 

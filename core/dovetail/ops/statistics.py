@@ -189,10 +189,11 @@ def _var_slope(
 ) -> Any:
     """The gradient of a variance; ``g`` and ``mean`` have their reduced dims."""
     freedom = _count(specs[0], dim) - correction
-    if freedom <= 0:
+    if freedom <= 0 and len(dim) == len(specs[0].shape):
         # As PyTorch: the mean itself is 0 * inf, everything else infinitely steep.
         return g * input.new_full((), math.inf).masked_fill(input.eq(mean), math.nan)
-    return g * (2.0 / freedom) * (input - mean)
+    # Along some of the dims PyTorch keeps the sign, and divides by less than 0 too.
+    return g * (2.0 / freedom if freedom else math.inf) * (input - mean)
 
 
 def _std_slope(g: Any, std: Any) -> Any:

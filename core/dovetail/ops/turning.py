@@ -32,9 +32,10 @@ def _backwards(n: int, like: Tensor) -> Tensor:
 
 
 def _flip(input: Any, dims: tuple[int, ...]) -> Any:
+    made = input
     for dim in dims:
-        input = input.index_select(dim, _backwards(input._spec.shape[dim], input))
-    return input
+        made = made.index_select(dim, _backwards(input._spec.shape[dim], input))
+    return made.clone() if made is input else made
 
 
 def _cases(

@@ -104,6 +104,7 @@ def _norm_samples(rng: np.random.Generator, dtype: d.dtype) -> Any:
     found = [Sample((draw(rng, (3, 4), dtype, 0.5, 5), ord, 1)) for ord in orders]
     found += [Sample((draw(rng, (2, 3, 4), dtype, -5, 5), ord, (0, 2), True)) for ord in (2, 1, 3)]
     found.append(Sample((draw(rng, (5, 3), dtype, -5, 5), 2, 1)))
+    found.append(Sample((np.array([[0, 2, -1], [0, 0, 1]], dtype.numpy), 0, 1), {}, "counted"))
     zeros = Sample((np.zeros((2, 3), dtype.numpy), 2, 1), {}, "at 0")
     return [*found, Sample((draw(rng, (7,), dtype, -5, 5),)), zeros]
 
@@ -191,8 +192,26 @@ def _logsumexp_reference(x: np.ndarray, dim: Any, keepdim: bool = False) -> Any:
     if not x.size:
         return np.log(np.sum(np.exp(x), **keep))
     top = np.max(x, axis=axis, keepdims=True)
+    top = np.where(np.isinf(top), 0, top)
     total = np.log(np.sum(np.exp(x - top), **keep))
     return total + top.reshape(np.shape(total))
+
+
+def _logsumexp_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = [
+        s._replace(args=(s.args[0], 0 if len(s.args) == 1 else s.args[1], *s.args[2:]))
+        for s in samples(-5, 5)(rng, dtype)
+    ]
+    made.append(Sample((draw(rng, (0, 3), dtype, -5, 5), 0), name="of nothing"))
+    if dtype.category < 2:
+        return made
+    far = draw(rng, (3, 4), dtype, -5, 5)
+    far[0] += 100  # a row whose exponentials overflow in float32, and one whose vanish
+    far[1] -= 100
+    endless = draw(rng, (4, 3), dtype, -5, 5)
+    endless[0], endless[1, 1], endless[2, 0] = -np.inf, np.inf, -np.inf
+    made += [Sample((far, 1, keep), name="far") for keep in (False, True)]
+    return [*made, Sample((endless, 1), name="endless")]
 
 
 @composite(
@@ -207,10 +226,7 @@ def _logsumexp_reference(x: np.ndarray, dim: Any, keepdim: bool = False) -> Any:
     compute=d.float32,
     accepts=d.FLOATING,
     reference=_logsumexp_reference,
-    samples=lambda rng, dtype: [
-        s._replace(args=(s.args[0], 0 if len(s.args) == 1 else s.args[1], *s.args[2:]))
-        for s in samples(-5, 5)(rng, dtype)
-    ],
+    samples=_logsumexp_samples,
 )
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """``log(sum(exp(x)))`` over some dims, without overflow.
@@ -219,7 +235,7 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
         IndexError: a dim is out of range.
     """
     if not input.numel():
-        return input.exp().sum(dim, keepdim).log()
+        return input.sum(dim, keepdim).log()
     top = input.amax(dim, True)
     # Infinity minus itself would be NaN; such a row is exp'd as it is.
     top = top.masked_fill(top.abs().eq(math.inf), 0)

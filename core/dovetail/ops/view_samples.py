@@ -25,10 +25,9 @@ def _expand(x: np.ndarray, *sizes: int) -> np.ndarray:
     return np.broadcast_to(x, shape)
 
 
-def _squeeze(x: np.ndarray, dim: int | None = None) -> np.ndarray:
-    if dim is None or x.shape[dim] == 1:
-        return np.squeeze(x, dim)
-    return x
+def _squeeze(x: np.ndarray, dim: Any = None) -> np.ndarray:
+    dims = range(x.ndim) if dim is None else dim if isinstance(dim, tuple) else (dim,)
+    return np.squeeze(x, tuple(n for n in dims if x.ndim and x.shape[n] == 1))
 
 
 def _narrow(x: np.ndarray, dim: int, start: int, length: int) -> np.ndarray:
@@ -54,7 +53,10 @@ _TABLE: dict[str, tuple[Reference, list[tuple[tuple[int, ...], tuple[Any, ...]]]
     "t": (lambda x: x.T, [((3, 4), ()), ((5,), ()), ((), ())]),
     "squeeze": (
         _squeeze,
-        [((3, 1, 2, 1, 5), ()), ((3, 1, 2, 1, 5), (0,)), ((3, 1, 2, 1, 5), (1,)), ((1, 4), (-2,))],
+        [
+            ((3, 1, 2, 1, 5), ()), ((3, 1, 2, 1, 5), (0,)), ((3, 1, 2, 1, 5), (1,)),
+            ((1, 4), (-2,)), ((3, 1, 2, 1), ((0, -1),)), ((), (0,)),
+        ],  # fmt: skip
     ),
     "unsqueeze": (
         lambda x, dim: np.expand_dims(x, dim),

@@ -358,10 +358,7 @@ def _permute_prepare(spec: Spec, *dims: Any) -> tuple[Any, ...]:
 
 
 def _unpermute(g: Tensor, spec: Spec, order: tuple[int, ...]) -> Tensor:
-    back = [0] * len(order)
-    for i, n in enumerate(order):
-        back[n] = i
-    return g.permute(back)
+    return g.permute(sorted(range(len(order)), key=order.__getitem__))
 
 
 @view_operator("permute", prepare=_permute_prepare, gradient=_unpermute)

@@ -15,6 +15,7 @@ import numpy as np
 from dovetail.spec import Spec, contiguous_strides
 
 __all__ = [
+    "counted_places",
     "dense_like",
     "offsets",
     "padded_array",
@@ -95,6 +96,20 @@ def window_view(
 
 
 # for references, on NumPy arrays
+
+
+def counted_places(
+    size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, ceil_mode: bool
+) -> Sizes:
+    """As :func:`pooled_places`, place by place instead of by its formula."""
+    places = []
+    for n, k, s, p, q in zip(size, kernel, stride, padding, dilation, strict=True):
+        count, reach = 1, q * (k - 1) + 1 - p  # what the first window reaches
+        while reach + s <= n + p:
+            count, reach = count + 1, reach + s
+        hangs = ceil_mode and reach < n + p and count * s < n + p
+        places.append(count + hangs)
+    return tuple(places)
 
 
 def padded_array(x: Any, before: Sizes, after: Sizes, value: float = 0.0) -> Any:

@@ -71,11 +71,11 @@ def _scatter_reduce(how: str) -> Call:
     return call
 
 
-def _embedding_twice(lib: Any, weight: Any) -> Any:
-    """The gradient of a loss of an embedding, which depends on the table again."""
-    index = lib.tensor([[0, 2, 2], [1, 2, 0]], device=weight.device)
+def _embedding_twice(lib: Any, weight: Any, factor: Any) -> Any:
+    """The gradient of a loss that weighs what was looked up, as a function of the weights."""
+    index = lib.tensor([[0, 2], [1, 0]], device=weight.device)
     made = lib.nn.functional.embedding(index, weight, padding_idx=0)
-    return lib.autograd.grad((made * made).sum(), weight, create_graph=True)[0]
+    return lib.autograd.grad((made * factor).sum(), weight, create_graph=True)[0]
 
 
 def _attention_twice(lib: Any, query: Any, key: Any, value: Any) -> Any:
@@ -299,8 +299,12 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         ([[1.0, 2.0], [0.25, -0.5]], [[0.5, 1.0], [2.0, -1.0]], [[1.0, 3.0], [2.0, -2.0]]),
     ),
     # views of memory that their base does not show, or shows again
-    "as_strided before its base": (_strided(2, 6, (3,), (1,), 1), (TIES,)),
+    "as_strided before and behind its base": (_strided(2, 5, (5,), (1,), 1), (TIES,)),
     "as_strided behind its base": (_strided(0, 3, (3,), (1,), 2), (TIES,)),
+    "view_as_complex behind the start": (
+        lambda lib, x: lib.view_as_complex((x * 1).contiguous()[1:]).abs(),
+        ([[1.0, 2.0], [3.0, -4.0], [-8.0, 6.0]],),
+    ),
     "as_strided twice": (_strided_twice, ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],)),
     "kl_div for the target": (_loss("kl_div"), ([-1.0, -2.0, -3.0], [0.0, 0.5, 1.0])),
     # rows read more than once, and those that count as padding
@@ -316,7 +320,13 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         _embedding(padding_idx=2, scale_grad_by_freq=True),
         ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],),
     ),
-    "embedding with padding twice": (_embedding_twice, ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],)),
+    "embedding with padding twice": (
+        _embedding_twice,
+        (
+            [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+            [[[1.0, 2.0], [3.0, 5.0]], [[2.0, 4.0], [6.0, 1.0]]],
+        ),
+    ),
     "embedding by frequency": (
         _embedding(scale_grad_by_freq=True),
         ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],),

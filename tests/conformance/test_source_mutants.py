@@ -40,6 +40,8 @@ def made(source: str, kind: str) -> list[str]:
         ("activation_smooth.py:silu_backward", "arithmetic/", "3/gradient/silu/float32"),
         ("arithmetic.py:mul.complex_gradient.other", "operand/", "3/gradient/mul/complex"),
         ("arithmetic.py:sub.gradient.other", "unary/", "3/gradient/sub/float32"),
+        ("turning.py:_roll", "made.clone() -> made", "2/values/roll/float32"),
+        ("triangle.py:_embedded_shape", ":-1 -> :0", "2/values/diag_embed/float32"),
         ("promotion.py:promote_types", "high.category == 2 ->", "1/promotion/result_type"),
         ("promotion.py:can_cast", "compare/", "1/promotion/result_type"),
     ],

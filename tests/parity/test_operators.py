@@ -59,6 +59,15 @@ def test_forward(op: OpDef, dtype: d.dtype, device: Any) -> None:
         assert dtype not in op.accepts or dtype.category < 2, f"{op.name}: no sample ran"
 
 
+NO_GRADIENT_THERE = {
+    ("binary_cross_entropy", "edges"): "the value's logarithm is held at -100, its slope is not",
+    ("median", "empty"): "the second gradient of nothing is NaN, where none is 0",
+    ("nanmedian", "empty"): "the second gradient of nothing is NaN, where none is 0",
+    ("scatter_reduce", "large src"): "backward is refused where src is larger than index",
+}
+"""(operator, sample) -> what PyTorch does there that dovetail does not."""
+
+
 def differentiable() -> list[OpDef]:
     return [
         op
@@ -72,7 +81,7 @@ def test_gradients(op: OpDef, device: Any) -> None:
     for i, sample in enumerate(samples(op, d.float64)):
         theirs_in = to_torch(sample.args, requires_grad=True)
         expected = torch_call(op, sample, theirs_in)
-        if isinstance(expected, Exception):
+        if isinstance(expected, Exception) or (op.name, sample.name) in NO_GRADIENT_THERE:
             continue
         theirs_out = [t for t in tensors_in(expected) if t.requires_grad]
         theirs_wrt = [t for t in tensors_in(theirs_in) if t.requires_grad]

@@ -164,7 +164,7 @@ def _in_use(name: str) -> tuple[int, int, int]:
     settle(name)
     files = "/proc/self/fd"
     opened = len(os.listdir(files)) if os.path.isdir(files) else 0
-    return module_of(name).memory_allocated(name), host_memory() or 0, opened
+    return memory_without_plans(name), host_memory() or 0, opened
 
 
 def _step_numbers(device: str) -> None:
@@ -263,11 +263,10 @@ def _autograd_errors(target: Target, trial: Trial) -> None:
         def backward(ctx: Any, g: Any) -> Any:
             raise KeyError("on purpose")
 
-    module = module_of(trial.device)
     for stage in ("first", "again"):
         with trial.attempt(stage=stage):
             settle(trial.device)
-            before = module.memory_allocated(trial.device)
+            before = memory_without_plans(trial.device)
             x = dt.ones(70_000, **_options(trial), requires_grad=True)
             y = Fails.apply((x * 3).exp())
             try:
@@ -285,7 +284,7 @@ def _autograd_errors(target: Target, trial: Trial) -> None:
             check_equal(host(x.grad[:3]), np.full(3, 2), "x.grad of the next backward")
             del x, y
             settle(trial.device)
-            grown = module.memory_allocated(trial.device) - before
+            grown = memory_without_plans(trial.device) - before
             if grown > (8192 if stage == "first" else 0):
                 raise Mismatch(f"a backward that failed left {grown} bytes in use", "leak")
     with trial.attempt(stage="works on"):

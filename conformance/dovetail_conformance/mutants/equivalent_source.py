@@ -33,12 +33,61 @@ _ONE_PRODUCT = (
     "one product over the joined batch and a batch of products that is then summed are the same "
     "sum; which is taken decides about speed alone"
 )
+_LONGER_BUFFER = (
+    "no stride is negative, so the buffer is longer than it must be; nothing is added to the rest "
+    "and no view shows it"
+)
 _ABS_OF_INTEGERS = (
     "it differs for integers only, which take the other branch: none is infinite, so both say the "
     "same of each"
 )
 
+_ZERO_REST = "where it differs the rest is 0, and rest.ne(0) has already left that out"
+_COMMUTES = (
+    "combine is maximum, minimum or log(exp(a) + exp(b)), which give the same either way round"
+)
+_ANY_NUMBER = "an infinity less any number, and plus it again, is the same infinity"
+_NO_TERM = "where out is -inf all inputs so far are, and exp(-inf - any number) is 0: the number is not seen"
+_ONLY_LARGER = "the extra places at the end are never read, nor are more of them"
+_REPLACED = "what stands for a 0 is divided out again, any number but 0 does"
+_ZERO_OVER = "where src is 0 so is the product, and 0 over any number is 0"
+_MORE_ROUNDS = (
+    "a search that is finished has low == high and changes no more: only rounds are added"
+)
+_HALF = "0 // 2 and 1 // 2 are both 0"
+_FALSE_IS_0 = "False is 0 and 0 is false"
+_PADS_BACK = (
+    "cutting the sides off by padding with less than 0 gives what narrow gives; it only copies"
+)
+_PRODUCT = "a product of two integers is the same either way round"
+
 EQUIVALENT_SOURCE: dict[str, str] = {
+    "compare/elementwise_more.py:_fmod: rest < 0 -> rest <= 0": _ZERO_REST,
+    "constant/elementwise_more.py:_fmod: rest < 0 -> rest < 1": _ZERO_REST,
+    "compare/elementwise_more.py:_fmod: input < 0 -> input <= 0": _ZERO_REST,
+    "constant/elementwise_more.py:_fmod: input < 0 -> input < 1": _ZERO_REST,
+    "constant/median.py:_nanmedian_along: (n - 1 - _nan_count(input, dim)).clamp_min(0) -> "
+    "(n - 1 - _nan_count(input, dim)).clamp_min(1)": _HALF,
+    "swap/median.py:_medians.flat: along(input.reshape(-1), 0, False) -> "
+    "along(input.reshape(-1), False, 0)": _FALSE_IS_0,
+    "compare/padding.py:_constant_gradient: n < 0 -> n <= 0": _PADS_BACK,
+    "constant/padding.py:_constant_gradient: n < 0 -> n < 1": _PADS_BACK,
+    "swap/repeating.py:_repeat_shapes: zip(repeats, padded, strict=True) -> "
+    "zip(padded, repeats, strict=True) #2": _PRODUCT,
+    "swap/scan.py:_doubling: combine(made.narrow(dim, step, n - step), "
+    "made.narrow(dim, 0, n - step)) -> combine(made.narrow(dim, 0, n - step), "
+    "made.narrow(dim, step, n - step))": _COMMUTES,
+    "constant/scan.py:_log_add: top.masked_fill(top.abs().eq(math.inf), 0) -> "
+    "top.masked_fill(top.abs().eq(math.inf), 1)": _ANY_NUMBER,
+    "constant/scan.py:_logcumsumexp_gradient: out.masked_fill(out.eq(-math.inf), 0) -> "
+    "out.masked_fill(out.eq(-math.inf), 1)": _NO_TERM,
+    "constant/scatter_reduce.py:_in_rounds: 1 -> 2": _ONLY_LARGER,
+    "call/scatter_reduce.py:_in_rounds: input.new_zeros(extra) -> input": _ONLY_LARGER,
+    "constant/scatter_reduce.py:_product_gradient: input.masked_fill(input.eq(0), 1) -> "
+    "input.masked_fill(input.eq(0), 2)": _REPLACED,
+    "constant/scatter_reduce.py:_product_gradient: src.masked_fill(zero, 1) -> "
+    "src.masked_fill(zero, 2)": _ZERO_OVER,
+    "call/search.py:_halving: n.bit_length() -> n": _MORE_ROUNDS,
     "arithmetic/draws.py:_normal: (spec.numel + 1) // 2 -> (spec.numel + 1) * 2": _LONGER,
     "operand/draws.py:_normal: (spec.numel + 1) // 2 -> spec.numel + 1": _LONGER,
     "constant/draws.py:_normal: spec.numel + 1 -> spec.numel + 2": _LONGER,
@@ -97,9 +146,15 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/contract.py:_matmul_other_gradient: input._spec.ndim > 2 -> "
     "input._spec.ndim > 3": _ONE_PRODUCT,
     "constant/convert.py:strided_rule: max(reach[0], reach[1] + offset) + 1 -> "
-    "max(reach[0], reach[1] + offset) + 2": (
-        "the buffer is one element longer, which nothing is added to and no view shows"
+    "max(reach[0], reach[1] + offset) + 2": _LONGER_BUFFER,
+    "arithmetic/convert.py:strided_rule: n - 1 -> n + 1": _LONGER_BUFFER,
+    "call/convert.py:strided_backward: "
+    "buffer.as_strided(shape, base, -low).clone(memory_format=contiguous_format) -> "
+    "buffer.as_strided(shape, base, -low)": (
+        "the same values under the same shape; they only lie in memory in another order, which "
+        "nobody asks about"
     ),
+    "operand/convert.py:strided_rule: n - 1 -> n": _LONGER_BUFFER,
     "constant/classification.py:cross_entropy_backward: "
     "(grad / factor.sum()).masked_fill(ignored, 0) -> "
     "(grad / factor.sum()).masked_fill(ignored, 1)": (
@@ -115,6 +170,11 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "top.masked_fill(top.abs().eq(math.inf), 1)": (
         "it differs in rows whose largest is infinite only, and those give that infinity, shifted "
         "by 1 or not"
+    ),
+    "swap/scan.py:_doubling: combine(made.narrow(dim, step, n - step), "
+    "made.narrow(dim, 0, n - step)) -> combine(made.narrow(dim, 0, n - step), "
+    "made.narrow(dim, step, n - step))": (
+        "maximum, minimum and the logarithm of a sum of exponentials take theirs in any order"
     ),
     "swap/windows.py:padded_with: zip(before, x.shape[2:], after, strict=True) -> "
     "zip(before, after, x.shape[2:], strict=True)": "the three sizes are added up",

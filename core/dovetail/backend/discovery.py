@@ -147,15 +147,15 @@ def _attribute(name: str) -> str | None:
     package = sys.modules.get(OWN)
     if package is not None:
         own = vars(package)
+        folders = own.get("__path__", ())
+        if any(os.path.exists(os.path.join(f, name + end)) for f in folders for end in ("", ".py")):
+            return f"the module {OWN}.{name}"
         # A device's module may have been kept there once it was asked for.
         if name in own and type(own[name]).__name__ != "DeviceModule":
             return f"{OWN}.{name}"
         functions = getattr(sys.modules.get(f"{OWN}.ops"), "FUNCTIONS", ())  # made on demand
         if name not in own and (name in functions or name in own.get("__all__", ())):
             return f"{OWN}.{name}"
-        folders = own.get("__path__", ())
-        if any(os.path.exists(os.path.join(f, name + end)) for f in folders for end in ("", ".py")):
-            return f"the module {OWN}.{name}"
     tensor = getattr(sys.modules.get(f"{OWN}.tensor"), "Tensor", None)
     return f"Tensor.{name}" if tensor is not None and hasattr(tensor, name) else None
 

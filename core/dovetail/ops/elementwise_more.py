@@ -247,9 +247,7 @@ def _is_negative(x: Any) -> Any:
         return math.copysign(1.0, x) < 0
     if x._spec.dtype.category < 2:
         return (
-            x.lt(0)
-            if x._spec.dtype is not d.bool_
-            else x.new_zeros((), dtype=d.bool_).expand(x.shape)
+            x.lt(0) if x._spec.dtype is not d.bool_ else x.new_zeros(tuple(x.shape), dtype=d.bool_)
         )
     return x.lt(0) | (x.eq(0) & x.reciprocal().lt(0))
 

@@ -165,8 +165,7 @@ def _index_add_reference(
 def _index_add_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = _index_samples(values=True)(rng, dtype)
     if dtype is not d.bool_:
-        x, *rest = made[3].args
-        made.insert(4, Sample((x, *rest), {"alpha": 2}))
+        made[3] = Sample(made[3].args, {"alpha": 2})
     return made
 
 
@@ -354,7 +353,8 @@ INDEX_FILL: OpDef = OpDef(
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
-        "value": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)).sum(),
+        # Autograd sums it to the value's shape.
+        "value": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)),
     },
     reference=_rows_written,
     samples=lambda rng, dtype: [

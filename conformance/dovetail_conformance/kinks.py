@@ -248,6 +248,7 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "std of equals": (lambda lib, x: x.std(), ([1.0, 1.0, 1.0, 1.0],)),
     "var of equals": (lambda lib, x: x.var(), ([1.0, 1.0, 1.0, 1.0],)),
     "std of nearly equals": (lambda lib, x: x.std(), ([1e-200, 2e-200, 3e-200],)),
+    "var of two": (lambda lib, x: -2 * x.var(), ([1.0, 2.0],)),
     "var without freedom": (
         _quietly(lambda lib, x: -2 * x.var(correction=3)),
         ([1.0, 2.0, 3.0],),

@@ -217,6 +217,9 @@ def _gradient(trial: Trial) -> None:
         x = dt.tensor([1.0, 2.0, 3.0], requires_grad=True)
         (x.to(trial.device)[1:] * 3).cpu().pow(2).sum().backward()
         _check(x.grad, np.array([0, 36, 54], np.float32), d.float32, "cpu", "x.grad on the host")
+        y = dt.tensor([1.0, 2.0], device=trial.device, requires_grad=True)
+        y.cpu().pow(2).sum().backward()
+        _check(y.grad, np.array([2, 4], np.float32), d.float32, trial.device, "y.grad there")
 
 
 # Modules, pickles, text

@@ -43,11 +43,9 @@ _ABS_OF_INTEGERS = (
 )
 
 _ZERO_REST = "where it differs the rest is 0, and rest.ne(0) has already left that out"
-_COMMUTES = (
-    "combine is maximum, minimum or log(exp(a) + exp(b)), which give the same either way round"
-)
+_EITHER_WAY = "promote_types gives the same either way round: it sorts the two first"
 _ANY_NUMBER = "an infinity less any number, and plus it again, is the same infinity"
-_NO_TERM = "where out is -inf all inputs so far are, and exp(-inf - any number) is 0: the number is not seen"
+_NO_TERM = "where out is -inf all inputs so far are, and exp(-inf - any number) is 0"
 _ONLY_LARGER = "the extra places at the end are never read, nor are more of them"
 _REPLACED = "what stands for a 0 is divided out again, any number but 0 does"
 _ZERO_OVER = "where src is 0 so is the product, and 0 over any number is 0"
@@ -74,13 +72,14 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/padding.py:_constant_gradient: n < 0 -> n < 1": _PADS_BACK,
     "swap/repeating.py:_repeat_shapes: zip(repeats, padded, strict=True) -> "
     "zip(padded, repeats, strict=True) #2": _PRODUCT,
-    "swap/scan.py:_doubling: combine(made.narrow(dim, step, n - step), "
-    "made.narrow(dim, 0, n - step)) -> combine(made.narrow(dim, 0, n - step), "
-    "made.narrow(dim, step, n - step))": _COMMUTES,
     "constant/scan.py:_log_add: top.masked_fill(top.abs().eq(math.inf), 0) -> "
     "top.masked_fill(top.abs().eq(math.inf), 1)": _ANY_NUMBER,
     "constant/scan.py:_logcumsumexp_gradient: out.masked_fill(out.eq(-math.inf), 0) -> "
     "out.masked_fill(out.eq(-math.inf), 1)": _NO_TERM,
+    "swap/promotion.py:_combine: promote_types(higher, lower) -> "
+    "promote_types(lower, higher)": _EITHER_WAY,
+    "swap/promotion.py:promote_specs: promote_types(seen, kind) -> "
+    "promote_types(kind, seen)": _EITHER_WAY,
     "constant/scatter_reduce.py:_in_rounds: 1 -> 2": _ONLY_LARGER,
     "call/scatter_reduce.py:_in_rounds: input.new_zeros(extra) -> input": _ONLY_LARGER,
     "constant/scatter_reduce.py:_product_gradient: input.masked_fill(input.eq(0), 1) -> "

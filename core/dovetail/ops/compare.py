@@ -337,8 +337,11 @@ def _fill_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     ]
     if dtype in (d.int32, d.int64):  # what float32 cannot hold must not pass through it
         large = np.array([2**24 + 1, 5, -(2**24) - 3], dtype.numpy)
-        mask, value = np.array([False, True, False]), np.array(2, np.float32)
-        found.append(Sample((large, mask, value), name="float tensor value"))
+        mask = np.array([False, True, False])
+        found.append(Sample((large, mask, np.array(2, np.float32)), name="float tensor value"))
+        found.append(Sample((large, mask, 2.0), name="float value"))
+    if dtype in d.FLOATING:
+        found.append(Sample((make(3, 4), chance(3, 4), 1.5), name="fraction"))
     return found
 
 
@@ -397,7 +400,7 @@ def clamp_max(input: Any, max: Any) -> Any:
     "masked_fill",
     inputs=("input", "mask", "value"),
     inplace=True,
-    reference=lambda x, mask, value: np.where(mask, value, x),
+    reference=lambda x, mask, value: np.where(mask, value, x).astype(x.dtype),
     samples=_fill_samples,
 )
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:

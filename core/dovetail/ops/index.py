@@ -207,15 +207,9 @@ def _zeroed(g: Any, index: Any, dim: int) -> Any:
     return call(SCATTER, (g, index, 0), (dim,))
 
 
-def _source_gradient(g: Any, index: Any, specs: Any, dim: int) -> Any:
-    """What ``scatter`` and ``scatter_add`` read of ``src``: as much as ``index`` is large."""
-    taken = call(GATHER, (g, index), (dim,))
-    if taken._spec.shape == specs[2].shape:
-        return taken
-    from dovetail.ops.padding import pad
-
-    sides = zip(taken._spec.shape, specs[2].shape, strict=True)
-    return pad(taken, [n for a, b in reversed(list(sides)) for n in (0, b - a)])
+def _source_gradient(g: Any, index: Any, dim: int) -> Any:
+    """What ``scatter`` and ``scatter_add`` read of ``src``, which is as large as ``index``."""
+    return call(GATHER, (g, index), (dim,))
 
 
 SCATTER: OpDef = OpDef(

@@ -109,10 +109,17 @@ def _medians(name: str, along: Callable[..., Any], reference: Callable[..., Any]
         accepts=ORDERED,
         gradient={"input": whole_gradient},
         decompose=flat,
-        reference=lambda x: reference(x.reshape(-1), 0)[0] if x.size else np.nan,
+        reference=lambda x: (
+            reference(x.reshape(-1), 0)[0] if x.size else np.nan if x.dtype.kind == "f" else 0
+        ),
         samples=lambda rng, dtype: [
             Sample((different(rng, s, dtype),), {}, "" if s != (0,) else "empty")
-            for s in ((), (7,), (3, 4), *(((0,),) if dtype.category == 2 else ()))
+            for s in (
+                (),
+                (7,),
+                (3, 4),
+                *(((0,),) if dtype.category == 2 or dtype is d.uint8 else ()),
+            )
         ],
     )
     dimmed = picks(name + "_dim", (), along, reference, _median_samples, False)

@@ -17,11 +17,22 @@ from dovetail.spec import spec_of
 from dovetail.storage import Storage
 from dovetail.tensor import new_tensor
 from dovetail_conformance.calls import host
-from dovetail_conformance.model import Mismatch
+from dovetail_conformance.model import Mismatch, Trial
 
 __all__ = [
-    "LATE", "Block", "check_bytes", "devices_of", "host_memory", "is_late",
-    "memory_without_plans", "module_of", "settle", "state",
+    "GIBIBYTE",
+    "LATE",
+    "Block",
+    "check_bytes",
+    "devices_of",
+    "host_memory",
+    "is_late",
+    "memory_of",
+    "memory_without_plans",
+    "module_of",
+    "options",
+    "settle",
+    "state",
 ]  # fmt: skip
 
 
@@ -132,3 +143,17 @@ def host_memory() -> int | None:
             return int(line.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return None
+
+
+GIBIBYTE = 1 << 30
+
+
+def options(trial: Trial) -> dict[str, Any]:
+    """The keywords that put a tensor on the device that is asked."""
+    return {"device": trial.device}
+
+
+def memory_of(name: str) -> tuple[int | None, int | None]:
+    """(free, total) bytes as the device says."""
+    place = state(name)
+    return place.runtime.memory_free(place.index), place.info.memory_total

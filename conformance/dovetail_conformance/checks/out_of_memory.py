@@ -12,13 +12,19 @@ import dovetail as dt
 from dovetail.errors import OutOfMemoryError
 from dovetail_conformance.calls import host
 from dovetail_conformance.compare import check_equal
-from dovetail_conformance.device_bytes import memory_without_plans, module_of, settle, state
+from dovetail_conformance.device_bytes import (
+    GIBIBYTE,
+    memory_of,
+    memory_without_plans,
+    module_of,
+    options,
+    settle,
+)
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
 
 __all__ = ["cases", "check_works"]
 
-GIBIBYTE = 1 << 30
 ABSURD = 1 << 52
 """Bytes that no device has."""
 
@@ -29,21 +35,11 @@ def cases(target: Target) -> Iterator[Case]:
         yield Case(5, "stress", op, "", "", functools.partial(run, target), alone=True)
 
 
-def _options(trial: Trial) -> dict[str, Any]:
-    return {"device": trial.device}
-
-
-def _memory(name: str) -> tuple[int | None, int | None]:
-    """(free, total) bytes as the device says."""
-    place = state(name)
-    return place.runtime.memory_free(place.index), place.info.memory_total
-
-
 def check_works(trial: Trial, after: str) -> None:
     """The device computes, and differentiates, after something went wrong."""
-    made = host((dt.arange(1000, dtype=dt.int32, **_options(trial)) * 2).sum())
+    made = host((dt.arange(1000, dtype=dt.int32, **options(trial)) * 2).sum())
     check_equal(made, np.array(999_000), f"the sum of 2 arange(1000) after {after}")
-    x = dt.ones(5, 5, **_options(trial), requires_grad=True)
+    x = dt.ones(5, 5, **options(trial), requires_grad=True)
     (x @ x).sum().backward()
     check_equal(host(x.grad), np.full((5, 5), 10), f"a gradient after {after}")
 
@@ -51,12 +47,12 @@ def check_works(trial: Trial, after: str) -> None:
 def _out_of_memory(target: Target, trial: Trial) -> None:
     """The error has the numbers, is counted, and changes nothing else."""
     module = module_of(trial.device)
-    kept = dt.arange(70_000, dtype=dt.int32, **_options(trial))
+    kept = dt.arange(70_000, dtype=dt.int32, **options(trial))
     memory_without_plans(trial.device)
     before = module.memory_stats(trial.device)
     with trial.attempt(stage="error"):
         try:
-            dt.empty(ABSURD, dtype=dt.uint8, **_options(trial))
+            dt.empty(ABSURD, dtype=dt.uint8, **options(trial))
         except OutOfMemoryError as error:
             for word in (trial.device, str(ABSURD), "allocated", "reserved"):
                 if word not in str(error):
@@ -86,7 +82,7 @@ def _out_of_memory(target: Target, trial: Trial) -> None:
 def _full(target: Target, trial: Trial) -> None:
     """A small device is filled; then cached blocks of other sizes are given up for a new one."""
     module = module_of(trial.device)
-    free, total = _memory(trial.device)
+    free, total = memory_of(trial.device)
     if total is None or total >= 2 * GIBIBYTE:
         trial.attempts += 1  # too large to be filled, or it does not say
         return
@@ -97,7 +93,7 @@ def _full(target: Target, trial: Trial) -> None:
     with trial.attempt(stage="filled"):
         try:
             for _ in range(64):
-                kept.append(dt.full((size,), 3, dtype=dt.uint8, **_options(trial)))
+                kept.append(dt.full((size,), 3, dtype=dt.uint8, **options(trial)))
         except OutOfMemoryError:
             pass
         else:
@@ -116,13 +112,13 @@ def _full(target: Target, trial: Trial) -> None:
     kept.clear()
     with trial.attempt(stage="after out of memory, from the cache"):
         # All of it lies idle, in blocks that are too small: they must go back and be joined.
-        x = dt.full((size * (count // 2),), 5, dtype=dt.uint8, **_options(trial))
+        x = dt.full((size * (count // 2),), 5, dtype=dt.uint8, **options(trial))
         check_equal(host(x[-3:]), np.full(3, 5), "a tensor over half of the device")
         del x
     with trial.attempt(stage="after out of memory, in a cycle"):
         for _ in range(3):
             cycle: list[Any] = [
-                dt.full((size * (count // 2),), 6, dtype=dt.uint8, **_options(trial))
+                dt.full((size * (count // 2),), 6, dtype=dt.uint8, **options(trial))
             ]
             cycle.append(cycle)
             del cycle  # only a collection of garbage frees it

@@ -16,12 +16,14 @@ from dovetail_conformance.calls import host
 from dovetail_conformance.checks.out_of_memory import check_works
 from dovetail_conformance.compare import check_close, check_equal
 from dovetail_conformance.device_bytes import (
+    GIBIBYTE,
     devices_of,
     host_memory,
+    memory_of,
     memory_without_plans,
     module_of,
+    options,
     settle,
-    state,
 )
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
@@ -29,23 +31,12 @@ from dovetail_conformance.target import Target
 __all__ = ["cases"]
 
 MEBIBYTE = 1 << 20
-GIBIBYTE = 1 << 30
 
 
 def cases(target: Target) -> Iterator[Case]:
     """Everything alone: the cases count memory, or take much of it."""
     for op, run in _CASES.items():
         yield Case(5, "stress", op, "", "", functools.partial(run, target), alone=True)
-
-
-def _options(trial: Trial) -> dict[str, Any]:
-    return {"device": trial.device}
-
-
-def _memory(name: str) -> tuple[int | None, int | None]:
-    """(free, total) bytes as the device says."""
-    place = state(name)
-    return place.runtime.memory_free(place.index), place.info.memory_total
 
 
 # Threads
@@ -197,7 +188,7 @@ _STEPS: dict[str, Callable[[str], None]] = {
 def _live(target: Target, trial: Trial) -> None:
     """Twenty thousand tensors at once."""
     with trial.attempt(numel=20_000):
-        kept = [dt.full((3,), i, dtype=dt.int32, **_options(trial)) for i in range(20_000)]
+        kept = [dt.full((3,), i, dtype=dt.int32, **options(trial)) for i in range(20_000)]
         seen = host(dt.stack(kept[::7]))
         wanted = np.repeat(np.arange(0, 20_000, 7)[:, None], 3, 1)
         check_equal(seen, wanted, "every seventh of 20000 tensors that are alive")
@@ -210,9 +201,9 @@ def _large(target: Target, trial: Trial) -> None:
     """Counts and places beyond what float32 and, given the memory, 32 bits can hold."""
     with trial.attempt(stage="above 2**24", numel=2**24 + 3):
         n = 2**24 + 3
-        x = dt.arange(n, dtype=dt.int32, **_options(trial))
+        x = dt.arange(n, dtype=dt.int32, **options(trial))
         check_equal(host(x[-4:]), np.arange(n - 4, n), f"the end of arange({n})")
-        places = dt.tensor([n - 1, 2**24 + 1, 2**24, 0], **_options(trial))
+        places = dt.tensor([n - 1, 2**24 + 1, 2**24, 0], **options(trial))
         check_equal(host(x[places]), host(places), "x[i] of indices above 2**24")
         if x.argmax().item() != n - 1:
             raise Mismatch(f"argmax: must be {n - 1}, is {x.argmax().item()}", "values")
@@ -220,18 +211,18 @@ def _large(target: Target, trial: Trial) -> None:
             raise Mismatch("nonzero: a place above 2**24 is wrong", "values")
         del x, places
     with trial.attempt(stage="sum of many ones", numel=2**25):
-        ones = dt.ones(1, **_options(trial)).expand(2**25)
+        ones = dt.ones(1, **options(trial)).expand(2**25)
         made = host(ones.sum())
         what = "sum of 2**25 ones in float32"
         check_close(made, np.array(2.0**25), d.float32, 2.0, what)
         del ones
-    free, total = _memory(trial.device)
+    free, total = memory_of(trial.device)
     room = min(free or 0, total or 0)
     if room < 24 * GIBIBYTE:
         return
     with trial.attempt(stage="above 2**31", numel=2**31 + 17):
         n = 2**31 + 17
-        y = dt.zeros(n, dtype=dt.uint8, **_options(trial))
+        y = dt.zeros(n, dtype=dt.uint8, **options(trial))
         y[-3:] = 7
         y[2**31] = 9
         check_equal(
@@ -239,7 +230,7 @@ def _large(target: Target, trial: Trial) -> None:
         )
         part = y.as_strided((2, 3), (2**31 - 1, 1), 15)
         check_equal(host(part), np.array([[0, 0, 0], [7, 7, 7]]), "strides of 2**31 - 1 elements")
-        places = dt.tensor([2**31, n - 1, 0], **_options(trial))
+        places = dt.tensor([2**31, n - 1, 0], **options(trial))
         check_equal(host(y.gather(0, places)), np.array([9, 7, 0]), "gather above 2**31")
         if y.argmax().item() != 2**31:
             raise Mismatch(f"argmax: must be {2**31}, is {y.argmax().item()}", "values")
@@ -267,7 +258,7 @@ def _autograd_errors(target: Target, trial: Trial) -> None:
         with trial.attempt(stage=stage):
             settle(trial.device)
             before = memory_without_plans(trial.device)
-            x = dt.ones(70_000, **_options(trial), requires_grad=True)
+            x = dt.ones(70_000, **options(trial), requires_grad=True)
             y = Fails.apply((x * 3).exp())
             try:
                 y.sum().backward()
@@ -294,7 +285,7 @@ def _autograd_errors(target: Target, trial: Trial) -> None:
 def _late_errors(target: Target, trial: Trial) -> None:
     """A failing kernel's error comes at the call or at ``synchronize``, once, and is readable."""
     module = module_of(trial.device)
-    x, index = dt.arange(8.0, **_options(trial)), dt.tensor([1, 2**40], **_options(trial))
+    x, index = dt.arange(8.0, **options(trial)), dt.tensor([1, 2**40], **options(trial))
     for stage, call in (
         ("gather", lambda: x.gather(0, index)),
         ("scatter", lambda: x.clone().scatter_(0, index, 1.0)),

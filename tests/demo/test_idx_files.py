@@ -56,7 +56,11 @@ def test_broken_images(tmp_path: Path, kind: str) -> None:
         load_mnist(tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"plain", gzip.compress(b"x" * 999)[:-9], b"\x1f\x8b\x08\0" * 9])
+@pytest.mark.parametrize(
+    "data",
+    [b"plain", gzip.compress(b"x" * 999)[:-9], b"\x1f\x8b\x08\0" * 9],
+    ids=["plain", "cut", "no header"],
+)
 def test_broken_gzip(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(data)

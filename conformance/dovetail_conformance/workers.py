@@ -61,6 +61,7 @@ class _Worker:
         theirs.close()
         self.todo: deque[int] = deque()
         self.heard = time.monotonic()
+        self.is_ready = False
 
     def give(self, numbers: list[int]) -> None:
         self.todo.extend(numbers)
@@ -110,17 +111,21 @@ class _Crew:
         for ready in wait(list(busy), timeout=1.0):
             worker = busy[ready]  # type: ignore[index]
             try:
-                outcome: Outcome = worker.pipe.recv()
+                outcome: Outcome | None = worker.pipe.recv()
             except (EOFError, OSError):
                 worker.process.join(5)
                 yield self._lost(worker, chunks, cases, "crashed", _how(worker.process.exitcode))
                 continue
-            worker.todo.popleft()
             worker.heard = time.monotonic()
+            if outcome is None:
+                worker.is_ready = True
+                continue
+            worker.todo.popleft()
             yield outcome
         for worker in list(busy.values()):
-            if worker.todo and time.monotonic() - worker.heard > self.limit:
-                text = f"no answer after {self.limit:.0f} s; the process was stopped"
+            limit = self.limit if worker.is_ready else max(self.limit, LIMIT)
+            if worker.todo and time.monotonic() - worker.heard > limit:
+                text = f"no answer after {limit:.0f} s; the process was stopped"
                 yield self._lost(worker, chunks, cases, "hung", text)
 
     def _lost(
@@ -168,9 +173,13 @@ class _few_threads:
 def _work(
     pipe: Connection, device: str, collect: Callable[..., list[Case]], arguments: Any
 ) -> None:
-    """The life of a worker: numbers come, outcomes go; the end of the pipe is the end."""
+    """The life of a worker: numbers come, outcomes go; the end of the pipe is the end.
+
+    None goes first, when the cases are collected: from then on the time of a case counts.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops it
     cases = collect(*arguments)
+    pipe.send(None)
     while True:
         try:
             numbers = pipe.recv()

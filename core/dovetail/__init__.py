@@ -206,14 +206,14 @@ _start()
 
 
 _MODULES = (
-    "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
+    "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types", "func",
 )  # fmt: skip
 
 _ELSEWHERE = {
     "capabilities": "capability",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
-    "Event": "streams", "Stream": "streams",
+    "Event": "streams", "Stream": "streams", "vmap": "func",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 

@@ -148,6 +148,10 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     """
     facts = facts_of(inputs)
     attributes = dict(zip(op.attributes, values, strict=True))
+    if any(isinstance(f, Spec) and f.batch is not None for f in facts):
+        from dovetail.func.plans import batched_plan
+
+        return batched_plan(op, facts, attributes)
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:

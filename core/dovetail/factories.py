@@ -101,6 +101,10 @@ def fill_raw(made: Tensor, value: Any) -> Tensor:
     kind = made._spec.dtype
     value = number_for(kind, value)
     spec = made._spec
+    if spec.batch is not None:
+        from dovetail.func.batched import fill
+
+        return fill(made, value)
     if not spec.is_contiguous and not _fills_strided(spec, value):
         one = run_storage("fill", raw.empty(spec_of((), kind, spec.device)), {"value": value})
         raw.copy(one, made)
@@ -454,7 +458,12 @@ def _new(name: str) -> Any:
         for option in ("dtype", "device"):
             if options.get(option) is None:
                 options[option] = getattr(self, option)
-        return functions[name](*arguments, **options)  # type: ignore[no-any-return]
+        made: Tensor = functions[name](*arguments, **options)
+        if self._spec.batch is not None:
+            from dovetail.func.batched import like
+
+            made = like(made, self)
+        return made
 
     method.__doc__ = f"``{name}`` with this tensor's dtype and device."
     method.__name__ = f"new_{name}"

@@ -53,6 +53,14 @@ _MEMO_LIMIT = 4096
 
 def _view_plan(spec: Spec, key: tuple[Any, ...], parsed: Parsed) -> _ViewPlan:
     """What an index expression without indices by value does to ``spec``; kept by the spec."""
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView, batched
+
+        plain = _view_plan(spec.batch.logical, key, parsed)
+        plan = spec.memo[key] = BatchedView(
+            spec, plain, lambda x: batched(x, INDEX_VIEW.name, (key,))
+        )
+        return plan
     out = spec_of(parsed.shape, spec.dtype, spec.device, parsed.strides)
     shape = tuple(spec.shape)
     gradient = lambda g: view_backward(g, INDEX_VIEW, (key,), shape)

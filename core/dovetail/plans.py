@@ -25,7 +25,7 @@ from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["bind_kernel", "decomposed_plan", "either_plan", "host_plan", "kernel_plan"]
+__all__ = ["bind_kernel", "decomposed_plan", "decomposition", "either_plan", "host_plan", "kernel_plan"]
 
 new = object.__new__
 Run = Callable[..., Any]
@@ -363,17 +363,7 @@ def decomposed_plan(
     Args:
         promoted: per input, the dtype that it is computed in; None: its own.
     """
-    decompose = op.decompose
-    assert decompose is not None
-    if op.compute is not None and any(
-        isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
-    ):
-        decompose = _in_compute_dtype(op)
-    if any(
-        isinstance(f, Spec) and k and f.dtype is not k
-        for f, k in zip(facts, promoted, strict=False)
-    ):
-        decompose = _in_promoted_dtypes(decompose, promoted)
+    decompose = decomposition(op, facts, promoted)
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
@@ -405,6 +395,22 @@ def decomposed_plan(
 
     run.served_by = "decomposed"  # type: ignore[attr-defined]
     return run
+
+
+def decomposition(op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...]) -> Run:
+    """The operator's decomposition, in the dtypes that this call is to be computed in."""
+    decompose = op.decompose
+    assert decompose is not None
+    if op.compute is not None and any(
+        isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
+    ):
+        decompose = _in_compute_dtype(op)
+    if any(
+        isinstance(f, Spec) and k and f.dtype is not k
+        for f, k in zip(facts, promoted, strict=False)
+    ):
+        decompose = _in_promoted_dtypes(decompose, promoted)
+    return decompose
 
 
 def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:

@@ -93,6 +93,8 @@ class Spec:
         is_dense: every element of ``span`` is reached once (some permutation is contiguous).
     """
 
+    batch: Any = None  # what a vmap hides of the tensor; see func/batched.py
+
     __slots__ = (
         "device",
         "dtype",

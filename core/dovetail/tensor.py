@@ -328,6 +328,10 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory without history."""
+        if self._spec.batch is not None:
+            from dovetail.func.batched import detached
+
+            return detached(self)
         storage_of(self)
         return self._alias()
 
@@ -350,6 +354,8 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory, not recorded and not guarded by the version counter."""
+        if self._spec.batch is not None:
+            return self.detach()
         made = self._alias()
         made._storage = storage_of(self).shadow()
         return made

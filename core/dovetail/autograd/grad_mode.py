@@ -24,7 +24,9 @@ __all__ = [
 
 class _Mode(threading.local):
     grad = True
+    asked = True  # as the user's contexts have it; the engine and decompositions change only grad
     inference = False
+    maps: tuple[Any, ...] = ()  # the running vmaps, the outermost first; see func/levels.py
 
 
 mode = _Mode()
@@ -45,18 +47,18 @@ class _ModeContext:
 
     def __init__(self, grad: bool) -> None:
         self._grad = grad
-        self._stack: list[tuple[bool, bool]] = []
+        self._stack: list[tuple[bool, bool, bool]] = []
 
     def _inference(self) -> bool:
         return mode.inference
 
     def __enter__(self) -> None:
-        self._stack.append((mode.grad, mode.inference))
+        self._stack.append(_current())
         mode.inference = self._inference()
-        mode.grad = self._grad
+        mode.grad = mode.asked = self._grad
 
     def __exit__(self, *exc: object) -> None:
-        mode.grad, mode.inference = self._stack.pop()
+        mode.grad, mode.inference, mode.asked = self._stack.pop()
 
     def _clone(self) -> _ModeContext:
         return type(self)(self._grad)
@@ -139,12 +141,12 @@ class set_grad_enabled(_ModeContext):
         return super().__call__(function)
 
 
-def _current() -> tuple[bool, bool]:
-    return mode.grad, mode.inference
+def _current() -> tuple[bool, bool, bool]:
+    return mode.grad, mode.inference, mode.asked
 
 
 def _set(grad: bool) -> None:
-    mode.grad = grad
+    mode.grad = mode.asked = grad
 
 
 class inference_mode(_ModeContext):
@@ -173,7 +175,7 @@ class inference_mode(_ModeContext):
         keep = mode.grad
         super().__enter__()
         if not self._on:
-            mode.grad = keep
+            mode.grad = mode.asked = keep
         observe.active.append(self)  # results must be marked, so calls take the watched path
 
     def __exit__(self, *exc: object) -> None:

@@ -155,6 +155,7 @@ class Node:
     saved: Any
 
     accumulates = False
+    is_entry = False  # where a function transform begins; see func/levels.py
     _hooks: dict[int, Any] | None = None
     _prehooks: dict[int, Any] | None = None
     _tensor_hooks: dict[int, Any] | None = None  # on the gradient that arrives

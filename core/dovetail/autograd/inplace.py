@@ -85,12 +85,13 @@ def check_writable(tensor: Any, operator: str, *, each_once: bool = True) -> Non
     node = tensor._node
     if mode.grad and node is not None:
         base = tensor._base
-        if node.accumulates:
+        if node.accumulates or node.is_entry:
             raise RuntimeError(
                 "a leaf Variable that requires grad is being used in an in-place operation."
                 f" ({operator}: work under no_grad(), or on a clone())"
             )
-        if base is not None and base._node is not None and base._node.accumulates:
+        before = None if base is None else base._node
+        if before is not None and (before.accumulates or before.is_entry):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place "
                 f"operation. ({operator}: work under no_grad(), or on a clone())"

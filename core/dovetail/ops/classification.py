@@ -16,6 +16,7 @@ from dovetail.backend.state import state_of
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
+from dovetail.ops.index_checks import host_values
 from dovetail.ops.loss import reduced
 from dovetail.ops.schema import REGISTRY, ErrorInput, Inferred, Sample, Tolerance
 
@@ -30,7 +31,7 @@ def check_classes(target: Any, classes: int, ignore_index: int) -> None:
     """
     if not state_of(target._spec.device).host_arrays or not target._spec.numel:
         return
-    array = target._materialize()
+    array = host_values(target)
     if array.min() >= 0 and array.max() < classes:
         return
     wrong = array[((array < 0) | (array >= classes)) & (array != ignore_index)]

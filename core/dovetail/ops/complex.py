@@ -70,10 +70,19 @@ _AS_REAL, _AS_COMPLEX = _view_record("view_as_real"), _view_record("view_as_comp
 def _view(op: OpDef, x: Tensor, layout: Any, back: Any, halves: bool) -> Tensor:
     plan = x._spec.memo.get(op.name)
     if plan is None:
-        out = layout(x._spec)
-        info = BackwardInfo(op.name, ((back, (0,)),), (), (x._spec,), None, (out,))
-        plan = x._spec.memo[op.name] = _OtherUnit(out, info, halves)
+        plan = x._spec.memo[op.name] = _view_plan(op, x._spec, layout, back, halves)
     return observe.run(op, plan, (x,)) if observe.active else plan(x)
+
+
+def _view_plan(op: OpDef, spec: Spec, layout: Any, back: Any, halves: bool) -> Any:
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView
+
+        plain = _view_plan(op, spec.batch.logical, layout, back, halves)
+        return BatchedView(spec, plain, lambda value: _view(op, value, layout, back, halves))
+    out = layout(spec)
+    info = BackwardInfo(op.name, ((back, (0,)),), (), (spec,), None, (out,))
+    return _OtherUnit(out, info, halves)
 
 
 @publish(method=False)

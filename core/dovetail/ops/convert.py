@@ -424,6 +424,10 @@ def _view_dtype(input: Tensor, dtype: d.dtype) -> Tensor:
     spec = input._spec
     if dtype is spec.dtype:
         return view(input, spec.shape)
+    if spec.batch is not None:
+        from dovetail.func.batched import on_value
+
+        return on_value(input, lambda value: _view_dtype(value, dtype))
     a, b = spec.dtype.itemsize, dtype.itemsize
     shape, strides = list(spec.shape), list(spec.strides)
     offset = input.storage_offset()

@@ -282,6 +282,8 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     facts = facts_of((x, *args))
     if op.infer is None or op.attributes or any(f is None for f in facts):
         return None
+    if any(isinstance(f, Spec) and f.batch is not None for f in facts):
+        return None
     if x._spec.dtype not in op.accepts:
         return None
     spec = x._spec

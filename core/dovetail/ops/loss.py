@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail import ops, raw
+from dovetail import ops
 from dovetail.backend.state import state_of
 from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.index_checks import host_values
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
@@ -306,7 +307,7 @@ def check_probabilities(input: Any) -> None:
     """Raise RuntimeError for values outside [0, 1], where they can be read without waiting."""
     if not state_of(input.device).host_arrays or not input.numel():
         return
-    array = raw.to_host(input)
+    array = host_values(input)
     if not (array.min() >= 0 and array.max() <= 1) and not np.isnan(array).any():
         raise RuntimeError(
             "all elements of input should be between 0 and 1 (binary_cross_entropy: apply sigmoid "

@@ -75,7 +75,12 @@ def _apart(x: Tensor, kind: str, name: str, key: tuple[Any, ...]) -> tuple[Tenso
     return plan(x)
 
 
-def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> _Parts:
+def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> Any:
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView
+
+        plain = _parts_plan(spec.batch.logical, kind, name, dim, sizes)
+        return BatchedView(spec, plain, lambda x: _apart(x, kind, name, (dim + 1, sizes)))
     before, after, step = spec.shape[:dim], spec.shape[dim + 1 :], spec.strides[dim]
     if kind == "unbind":
         strides = spec.strides[:dim] + spec.strides[dim + 1 :]

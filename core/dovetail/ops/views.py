@@ -94,7 +94,7 @@ def row(x: Tensor, index: int) -> Tensor:
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
         )
-    if (x._node is not None and mode.grad) or observe.active:
+    if (x._node is not None and mode.grad) or observe.active or spec.batch is not None:
         return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
     facts = spec.memo.get("row")
     if facts is None:
@@ -134,6 +134,11 @@ def apply_view(op: OpDef, x: Tensor, attributes: tuple[Any, ...] = ()) -> Tensor
 
 
 def _make_plan(op: OpDef, spec: Spec, attributes: tuple[Any, ...]) -> _ViewPlan:
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView, batched
+
+        plain = _make_plan(op, spec.batch.logical, attributes)
+        return BatchedView(spec, plain, lambda x: batched(x, op.name, attributes))
     rule: Rule = op.rule  # type: ignore[attr-defined]
     shape, strides, offset = rule(spec, *attributes)
     kind = op.result_dtype(spec) if hasattr(op, "result_dtype") else spec.dtype

@@ -206,7 +206,8 @@ _start()
 
 
 _MODULES = (
-    "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types", "func",
+    "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
+    "func",
 )  # fmt: skip
 
 _ELSEWHERE = {

@@ -25,7 +25,14 @@ from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["bind_kernel", "decomposed_plan", "decomposition", "either_plan", "host_plan", "kernel_plan"]
+__all__ = [
+    "bind_kernel",
+    "decomposed_plan",
+    "decomposition",
+    "either_plan",
+    "host_plan",
+    "kernel_plan",
+]
 
 new = object.__new__
 Run = Callable[..., Any]

@@ -254,9 +254,7 @@ def vjp_of(func: Function, args: tuple[Any, ...], argnums: Any, has_aux: bool) -
     finally:
         level.alive = False
 
-    def vjp_fn(
-        cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None
-    ) -> Any:
+    def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         vectors, have = flatten(cotangents)
         if have != out_spec:
             raise RuntimeError(

@@ -67,9 +67,7 @@ def _joined(dicts: Any) -> dict[str, Any]:
             f"{type(dicts)}"
         )
     if not all(isinstance(d, Mapping) for d in dicts):
-        raise ValueError(
-            "Expected all elements of parameter_and_buffer_dicts to be dictionaries"
-        )
+        raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
     joined: dict[str, Any] = {}
     for entries in dicts:
         for name, tensor in entries.items():
@@ -141,7 +139,7 @@ def _with_tied(own: dict[str, Any], tensors: dict[str, Any]) -> dict[str, Any]:
                 "Consider using tie_weights=False"
             )
         if given:
-            made.update({n: tensors[given[0]] for n in names})
+            made.update(dict.fromkeys(names, tensors[given[0]]))
     return made
 
 

@@ -96,9 +96,7 @@ def _rows(
     if not y._spec.numel:
         return [x.new_zeros((*y._spec.shape, *x._spec.shape)) for x in inputs]
     parts = vmap(pull, chunk_size=chunk_size)(unit_vectors(y))
-    return [
-        p.reshape(*y._spec.shape, *x._spec.shape) for p, x in zip(parts, inputs, strict=True)
-    ]
+    return [p.reshape(*y._spec.shape, *x._spec.shape) for p, x in zip(parts, inputs, strict=True)]
 
 
 def jacfwd(
@@ -160,7 +158,9 @@ def columns(
             continue
 
         def one(vector: Any, k: int = k) -> list[Any]:
-            return push([vector if i == k else zeros_like(z.detach()) for i, z in enumerate(inputs)])
+            return push(
+                [vector if i == k else zeros_like(z.detach()) for i, z in enumerate(inputs)]
+            )
 
         for row, part, y in zip(found, vmap(one)(unit_vectors(x)), outs, strict=True):
             row.append(part.movedim(0, -1).reshape(*y._spec.shape, *x._spec.shape))

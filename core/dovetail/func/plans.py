@@ -19,9 +19,11 @@ from dovetail.func.batched import (
     level_of,
     outside,
     recording_outside,
+    spread,
     wrap,
 )
 from dovetail.func.levels import Level, is_recorded_inside
+from dovetail.func.row_gradients import RowsRecorder
 from dovetail.func.rules import Case, rule_for
 from dovetail.ops.schema import OpDef
 from dovetail.plans import decomposition
@@ -95,6 +97,8 @@ class _Plan:
 
     def record(self, inputs: tuple[Any, ...], made: tuple[Tensor, ...]) -> None:
         """Put a node behind results that the level's inside asks for."""
+        if self.op.gradient is None:
+            return
         if self.recorder is None:
             specs = tuple(o._spec for o in made)
             self.recorder = Recorder(self.op, self.facts, self.attributes, specs)
@@ -149,6 +153,7 @@ class _Decomposed(_Plan):
         super().__init__(op, facts, attributes, depth)
         self.decompose = decomposition(op, facts, promoted)
         self.loop: _Looped | None = None
+        self.outer: RowsRecorder | None = None
 
     def __call__(self, *inputs: Any) -> Any:
         if self.loop is None:
@@ -164,30 +169,59 @@ class _Decomposed(_Plan):
             return self.decompose(*inputs, **self.attributes)
         level = level_of(self.depth)
         asks = mode.grad and _asks(inputs, level)
-        # The steps are not recorded inside, but what is outside of the vmap must see them.
-        hidden = [_without_node(x, level) for x in inputs] if asks else inputs
+        values = [outside(x, level) for x in inputs]
+        with recording_outside(level):
+            # The steps are recorded nowhere: the operator's own gradient is what counts.
+            records = mode.grad and any(
+                isinstance(v, Tensor) and v._node is not None for v, _ in values
+            )
+        hidden = (
+            [wrap(_bare(v), level) if has_dim else _bare(v) for v, has_dim in values]
+            if records or asks
+            else inputs
+        )
         result = self.decompose(*hidden, **self.attributes)
         many = isinstance(result, tuple)
         made = tuple(result) if many else (result,)
+        if records:
+            made = self._recorded_outside(level, values, made)
+        elif any(o is x for o in made for x in hidden):
+            made = tuple(_again(o) if any(o is x for x in hidden) else o for o in made)
         if asks:
-            made = tuple(o._alias() for o in made)
+            if not records:
+                made = tuple(_bare(o) for o in made)
             self.record(inputs, made)
-        elif any(o is x for o in made for x in inputs):
-            made = tuple(_again(o) if any(o is x for x in inputs) else o for o in made)
         return made if many else made[0]
+
+    def _recorded_outside(
+        self, level: Level, values: list[Any], made: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """The results over values that have the operator's gradient, mapped, behind them."""
+        pairs = [outside(o, level) for o in made]
+        outs = [_bare(v if has_dim else spread(v, level.size)) for v, has_dim in pairs]
+        if self.outer is None:
+            plain = tuple(_plain(f) for f in self.facts)
+            specs = tuple(_plain(o._spec) for o in made)
+            flags = tuple(has_dim for _, has_dim in values)
+            recorder = Recorder(self.op, plain, self.attributes, specs)
+            self.outer = RowsRecorder(recorder, plain, flags, level.size)
+        self.outer.record([v for v, _ in values], outs)
+        return tuple(wrap(o, level) for o in outs)
+
+
+def _plain(fact: Any) -> Any:
+    return fact.batch.logical if isinstance(fact, Spec) and fact.batch is not None else fact
+
+
+def _bare(x: Any) -> Any:
+    """``x`` without history."""
+    return x._alias() if isinstance(x, Tensor) and x._node is not None else x
 
 
 def _again(x: Tensor) -> Tensor:
     made = x._alias()
     made._node = x._node
     return made
-
-
-def _without_node(x: Any, level: Level) -> Any:
-    if not isinstance(x, Tensor) or x._node is None:
-        return x
-    is_here = x._spec.batch is not None and x._spec.batch.depth == level.depth
-    return x._alias() if is_here else outside(x, level)[0]
 
 
 class _Looped(_Plan):
@@ -210,7 +244,7 @@ class _Looped(_Plan):
             result = over_rows(self.op, values, self.values, level.size)
         many = isinstance(result, tuple)
         made = tuple([wrap(r, level) for r in (result if many else (result,))])
-        if asks and self.op.gradient is not None:
+        if asks:
             self.facts = facts_of(inputs)
             self.record(inputs, made)
         return made if many else made[0]
@@ -243,5 +277,3 @@ def _warn(name: str) -> None:
         UserWarning,
         stacklevel=5,
     )
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dovetail.func.rules import KINDS, RULES, Apply, Case, rule
@@ -47,10 +48,28 @@ def pointwise(case: Case) -> Apply | None:
 for _kind in ("elementwise", "compare", "select"):
     KINDS[_kind] = pointwise
 for _name in (
-    "clamp", "clamp_min", "clamp_max", "masked_fill", "complex", "angle", "relu6", "softsign",
+    "clamp", "clamp_min", "clamp_max", "complex", "angle", "relu6", "softsign",
     "selu", "celu",
 ):  # fmt: skip
     RULES[_name] = pointwise
+
+
+@rule("masked_fill")
+def _masked_fill(case: Case) -> Apply | None:
+    plain = pointwise(case)
+    if not case.flags[2]:
+        return plain
+
+    def apply(value: Any, mask: Any, fill: Any) -> Any:  # a number for each row
+        from dovetail.ops import where
+
+        first, second, third = (
+            aligned(v, flag, case.rank)
+            for v, flag in zip((value, mask, fill), case.flags, strict=True)
+        )
+        return where(second, third.to(value.dtype), first)
+
+    return apply
 
 
 # --------------------------------------------------------------- along dims
@@ -78,9 +97,12 @@ def along(*names: str) -> Any:
             return apply
         if case.op.infer is None:
             return None
+        changed = {n: (1,) if dim == () else dim for n, dim in changed.items()}
 
         def of_numbers(*values: Any) -> Any:  # a 0-d row is one of a single element
-            wide = [v.unsqueeze(1) if isinstance(v, Tensor) else v for v in case.all_batched(values)]
+            wide = [
+                v.unsqueeze(1) if isinstance(v, Tensor) else v for v in case.all_batched(values)
+            ]
             return case.rows_shaped(case.call(*wide, **changed))
 
         return of_numbers
@@ -116,7 +138,7 @@ def _one_dim_or_all(case: Case) -> Apply | None:
         return _DIM(case)  # type: ignore[no-any-return]
 
     def apply(value: Tensor) -> Any:
-        flat = value.reshape(case.size, -1) if value._spec.numel else value.flatten(1)  # type: ignore[attr-defined]
+        flat = value.reshape(case.size, math.prod(value._spec.shape[1:]))  # type: ignore[attr-defined]
         return case.rows_shaped(case.call(flat, dim=(1,), keepdim=False))
 
     return apply
@@ -139,9 +161,17 @@ def _diag_embed(case: Case) -> Apply | None:
 
 @rule("cat")
 def _cat(case: Case) -> Apply | None:
-    if any(s.ndim == 1 and not s.numel for s in case.specs):
-        return None  # an empty vector joins anything, but not as a row of many
-    return _DIM(case)  # type: ignore[no-any-return]
+    empty = [s.ndim == 1 and not s.numel for s in case.specs]
+    if not any(empty) or case.rank == 1:
+        return _DIM(case)  # type: ignore[no-any-return]
+    dim = case.attributes["dim"] + 1
+
+    def apply(*values: Any) -> Any:  # an empty vector joins anything, but not as a row of many
+        kept = [v for v, skip in zip(case.all_batched(values), empty, strict=True) if not skip]
+        kind = case.outs()[0][1]
+        return case.call(*kept, dim=dim).to(kind)
+
+    return apply
 
 
 @rule("stack")
@@ -192,7 +222,8 @@ def _matmul(case: Case) -> Apply | None:
         """One matrix times all rows: the rows' rows as one tall matrix."""
         from dovetail.ops import mm
 
-        tall = value.reshape(-1, value._spec.shape[-1])
+        shape = value._spec.shape
+        tall = value.reshape(math.prod(shape[:-1]), shape[-1])
         return mm(tall, other).reshape(*value._spec.shape[:-1], other._spec.shape[-1])
 
     if b.ndim == 2 and not case.flags[1]:

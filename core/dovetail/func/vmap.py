@@ -153,9 +153,7 @@ def _mapped(
         for x, dim in zip(given, dims, strict=True)
     ]
     with opened(size, mode.grad, randomness) as level:
-        seen = [
-            v if dim is None else wrap(v, level) for v, dim in zip(values, dims, strict=True)
-        ]
+        seen = [v if dim is None else wrap(v, level) for v, dim in zip(values, dims, strict=True)]
         result = func(*unflatten(seen, spec), **kwargs)
         return _outputs(func, result, out_dims, level)
 
@@ -239,5 +237,3 @@ def _in_chunks(
         for column, dim in zip(zip(*parts, strict=True), places, strict=True)
     ]
     return unflatten(joined, structure)
-
-

@@ -57,8 +57,7 @@ def _matmul_infer(input: Spec, other: Spec) -> Inferred:
 def _matmul_input_gradient(g: Any, other: Any, specs: Any) -> Any:
     if specs[0].ndim == 2 and other._spec.ndim > 2:
         # The batch is part of what is summed over: one product instead of a batch and a sum.
-        wide = other.transpose(-2, -1).reshape(-1, other._spec.shape[-2])
-        return mm(as_rows(g.transpose(-2, -1)).t(), conj(wide))
+        return mm(as_rows(g.transpose(-2, -1)).t(), conj(as_rows(other.transpose(-2, -1))))
     return _matmul(g, conj_transpose(other))
 
 

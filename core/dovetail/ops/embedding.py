@@ -200,6 +200,10 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         return call(ONE_HOT, (input,), (num_classes,))
     if not num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
+    if input._spec.batch is not None and num_classes > 0:  # what is inside of vmap cannot be read
+        error = RuntimeError("Class values must be smaller than num_classes and not negative.")
+        check_bounds(input, num_classes, lambda _: error)
+        return call(ONE_HOT, (input,), (num_classes,))
     largest = int(input.max())
     if int(input.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")

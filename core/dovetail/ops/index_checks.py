@@ -14,6 +14,7 @@ from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
     "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger", "out_of_bounds",
+    "true_anywhere",
 ]  # fmt: skip
 
 INDICES = (d.int64, d.int32)
@@ -55,6 +56,13 @@ def host_values(x: Tensor) -> np.ndarray:
         x = x._array.value
     array: np.ndarray = x._materialize()
     return array
+
+
+def true_anywhere(flags: Any) -> bool:
+    """Whether any element is true; of any example inside of a vmap."""
+    while flags._spec.batch is not None:
+        flags = flags._array.value
+    return bool(flags.any())
 
 
 def out_of_bounds(dim: int, size: int) -> Callable[[int], Exception]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +92,8 @@ def conj(x: Any) -> Any:
 
 def as_rows(x: Any) -> Any:
     """All leading dims folded into one."""
-    return x if x._spec.ndim == 2 else x.reshape(-1, x._spec.shape[-1])
+    shape = x._spec.shape
+    return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
 
 
 def times(x: Any, factor: Any) -> Any:

@@ -28,6 +28,7 @@ from dovetail.ops.draws import (
 )
 from dovetail.ops.expose import FUNCTIONS, finish
 from dovetail.ops.families import broadcast_shapes
+from dovetail.ops.index_checks import true_anywhere
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -283,7 +284,7 @@ def _normal(
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if not isinstance(std, Tensor):
         check_std(std)
-    elif std._spec.device.type != "meta" and bool(std.lt(0).any()):
+    elif std._spec.device.type != "meta" and true_anywhere(std.lt(0)):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     if tensors:
         shape = broadcast_shapes(*[tuple(x._spec.shape) for x in tensors])
@@ -318,7 +319,7 @@ def chosen(spec: Spec, p: Any, generator: Any) -> Tensor:
         return draw_noise(spec, p, 1, generator)
     floating_only("bernoulli_tensor_cpu_p_", p._spec.dtype)
     with no_grad():
-        if p._spec.device.type != "meta" and not bool((p.ge(0) & p.le(1)).all()):
+        if p._spec.device.type != "meta" and true_anywhere((p.ge(0) & p.le(1)).logical_not()):
             raise RuntimeError(
                 "Expected p_in >= 0 && p_in <= 1 to be true, but got false. (bernoulli: every "
                 "element of p must be a probability)"
@@ -384,9 +385,9 @@ def _multinomial(
     with no_grad():
         weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)
         if spec.device.type != "meta":
-            if not bool((weights.ge(0) & weights.lt(float("inf"))).all()):
+            if true_anywhere((weights.ge(0) & weights.lt(float("inf"))).logical_not()):
                 raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-            if bool(weights.sum(-1).eq(0).any()):
+            if true_anywhere(weights.sum(-1).eq(0)):
                 raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         if replacement:
             picked = _with_replacement(weights, num_samples, generator)

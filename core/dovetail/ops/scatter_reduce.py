@@ -69,7 +69,7 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
     left = number.ge(0)
     first = not include_self
     for _ in range(index._spec.numel):
-        if not bool(left.any()):
+        if not true_anywhere(left):
             break
         place = ops.where(left, index, n)
         board = call(

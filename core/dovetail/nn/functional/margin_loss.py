@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
+from dovetail.ops.index_checks import true_anywhere
 from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def gaussian_nll_loss(
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = dovetail.full_like(input, var, requires_grad=False)
-    elif bool((var < 0).any()):
+    elif true_anywhere(var < 0):
         raise ValueError("var has negative entry/entries")
     if var.size() != input.size():
         if input.size()[:-1] == var.size():

@@ -68,6 +68,10 @@ def call(op: OpDef, sample: Sample, places: list[Any], tensors: tuple[Any, ...])
     return op.function(*args, **kwargs)
 
 
+def function_of(op: OpDef, sample: Sample, places: list[Any]) -> Any:
+    return lambda *x: tuple(outs(call(op, sample, places, x)))
+
+
 def pairs(op: OpDef, dtype: Any) -> Iterator[tuple[Sample, Sample]]:
     """Samples of two seeds that differ in nothing but the arrays' values."""
     assert op.samples is not None
@@ -147,9 +151,7 @@ def test_rows(op: OpDef) -> None:
                     continue
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
-                    made = vmap(lambda *x: tuple(outs(call(op, first, places, x))), in_dims=real)(
-                        *given
-                    )
+                    made = vmap(function_of(op, first, places), in_dims=real)(*given)
                 slow = [w for w in caught if "performance drop" in str(w.message)]
                 assert not slow or op.name in LOOPED, f"{what}: no rule ({slow[0].message})"
                 for ours, each in zip(made, zip(*wanted, strict=True), strict=True):

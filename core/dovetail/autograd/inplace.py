@@ -14,9 +14,9 @@ from types import CodeType
 from typing import Any
 
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.graph import BackwardInfo, Node, next_sequence
+from dovetail.autograd.graph import BackwardInfo, Node, next_sequence, unchanged
 
-__all__ = ["check_writable", "modified_error", "note_write", "rebase", "user_line"]
+__all__ = ["after", "check_writable", "modified_error", "note_write", "rebase", "user_line"]
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -137,6 +137,19 @@ def _strided_part(g: Any, base: Any, part: Any) -> Any:
     """The elements of ``g`` (shaped as ``base``) that ``part``, a view of base, covers."""
     laid_out = g._laid_out_as(base[0])
     return laid_out.as_strided(part[0].shape, part[0].strides, part[1] - base[1])
+
+
+def after(x: Any) -> Node | None:
+    """The history of a copy of ``x``: its own, with a node in between where ``x`` is a leaf."""
+    node: Node | None = x._node
+    if node is None or not (node.accumulates or node.is_entry):
+        return node
+    made = Node()
+    made.info = BackwardInfo("copy", ((unchanged, (0,)),), (), (x._spec,))
+    made.sequence = next_sequence()
+    made.next = (node,)
+    made.saved = ()
+    return made
 
 
 def rebase(tensor: Any, node: Node | None) -> None:

@@ -293,9 +293,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     raw.copy(value, self)
     note_write(storage, "copy_")
     if recording:
-        from dovetail.autograd.inplace import rebase
+        from dovetail.autograd.inplace import after, rebase
 
-        rebase(self, value._node)
+        rebase(self, after(value))
     return self
 
 

@@ -170,7 +170,7 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
             or any(isinstance(a, Tensor) and a._node is not None for a in kwargs.values())
         )
         source = self
-        if recording:
+        if recording or self._spec.batch is not None:  # outside of a vmap it may be recorded
             # What backward needs of the old values must not be overwritten.
             source = raw.cast(self, self._spec.dense()) if saves_input else self._alias()
             source._node = self._node

@@ -13,8 +13,8 @@ from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger", "out_of_bounds",
-    "true_anywhere",
+    "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger",
+    "out_of_bounds", "true_anywhere",
 ]  # fmt: skip
 
 INDICES = (d.int64, d.int32)

@@ -18,7 +18,7 @@ from dovetail.ops.index import (
     random_index,
     scatter_infer,
 )
-from dovetail.ops.index_checks import checked_dim, need_tensor
+from dovetail.ops.index_checks import checked_dim, need_tensor, true_anywhere
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor

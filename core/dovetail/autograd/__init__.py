@@ -20,6 +20,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",
@@ -47,6 +48,6 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"dovetail.autograd.{_LATER[name]}"), name)
         globals()[name] = found  # the name may also be that of the submodule just imported
         return found
-    if name in ("functional", "function", "graph", "anomaly"):
+    if name in ("functional", "function", "graph", "anomaly", "forward_ad"):
         return importlib.import_module(f"dovetail.autograd.{name}")
     raise AttributeError(f"module 'dovetail.autograd' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from sys import getrefcount
 from typing import Any
 
 from dovetail.autograd import hooks
-from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.grad_mode import mode, set_grad_enabled
 from dovetail.autograd.graph import Node, OutputNode, freed_error
 from dovetail.ops.schema import REGISTRY
 
@@ -330,6 +330,22 @@ def backward(
             x.grad = g if x.grad is None else x.grad + g
 
 
+def _mapped(vmap: Any, rows: Any, vectors: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``rows`` of each of the vectors; None for inputs that nothing leads to."""
+    unused: list[int] = []
+    count = 0
+
+    def found(*vectors: Any) -> tuple[Any, ...]:
+        nonlocal count
+        made = rows(*vectors)
+        count = len(made)
+        unused[:] = [i for i, g in enumerate(made) if g is None]
+        return tuple(g for g in made if g is not None)
+
+    made = iter(vmap(found)(*vectors))
+    return tuple(None if i in unused else next(made) for i in range(count))
+
+
 def grad(
     outputs: Any,
     inputs: Any,
@@ -347,14 +363,14 @@ def grad(
     """
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
     if is_grads_batched:
-        stacked = _as_tuple(grad_outputs)
-        rows = [
-            grad(outputs, inputs, tuple(s[i] for s in stacked), True, create_graph, allow_unused)
-            for i in range(len(stacked[0]))
-        ]
-        from dovetail import stack
+        from dovetail.func.vmap import vmap
 
-        return tuple(None if c[0] is None else stack(list(c)) for c in zip(*rows, strict=True))
+        def rows(*vectors: Any) -> tuple[Any, ...]:
+            options = (True, create_graph, allow_unused, False, materialize_grads)
+            return grad(outputs, inputs, vectors, *options)
+
+        with set_grad_enabled(create_graph):  # or else the vmap's outside would record
+            return _mapped(vmap, rows, _as_tuple(grad_outputs))
     gradients = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)
     keep = create_graph if retain_graph is None else retain_graph
     for x in inputs:

@@ -6,13 +6,21 @@ in ``docs/decisions/function-transforms.md``.
 
 from __future__ import annotations
 
+from dovetail.func.batched import debug_unwrap
 from dovetail.func.derivatives import grad, grad_and_value, jvp, linearize, vjp
-from dovetail.func.functional_call import functional_call, stack_module_state
+from dovetail.func.functional_call import (
+    functional_call,
+    replace_all_batch_norm_modules_,
+    stack_module_state,
+)
+from dovetail.func.functionalize import functionalize
 from dovetail.func.jacobians import hessian, jacfwd, jacrev
 from dovetail.func.vmap import vmap
 
 __all__ = [
+    "debug_unwrap",
     "functional_call",
+    "functionalize",
     "grad",
     "grad_and_value",
     "hessian",
@@ -20,6 +28,7 @@ __all__ = [
     "jacrev",
     "jvp",
     "linearize",
+    "replace_all_batch_norm_modules_",
     "stack_module_state",
     "vjp",
     "vmap",

@@ -18,7 +18,7 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
-    "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent",
+    "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent", "debug_unwrap",
     "depth_of", "detached", "dynamic_shape", "empty", "fill", "is_batched", "level_of", "like",
     "move", "no_data", "not_batched", "on_value", "outside", "recording_outside", "spread",
     "value_at", "view", "wrap",
@@ -254,6 +254,19 @@ def fill(made: Tensor, value: Any) -> Tensor:
     with recording_outside(level):
         value_at(made, level).fill_(value)
     return made
+
+
+def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
+    """The tensor with the dims that ``vmap`` hides, for looking at it; not to compute with.
+
+    Args:
+        recurse: without any hidden dim; else only the innermost one is shown.
+    """
+    while tensor._spec.batch is not None:
+        tensor = tensor._array.value
+        if not recurse:
+            break
+    return tensor
 
 
 def like(made: Tensor, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from dovetail.tensor import Tensor
 if TYPE_CHECKING:
     from dovetail.nn.module import Module
 
-__all__ = ["functional_call", "stack_module_state"]
+__all__ = ["functional_call", "replace_all_batch_norm_modules_", "stack_module_state"]
 
 
 def functional_call(
@@ -187,3 +187,18 @@ def _stacked(tensors: list[Tensor]) -> Any:
         raise RuntimeError("Expected parameters from each model to have the same .requires_grad")
     made = stack(tensors).detach()
     return made.requires_grad_() if needs == {True} else made
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Let every batch norm under ``root`` use its batch's statistics and keep none of its own.
+
+    Running statistics are written in place, which a ``vmap`` over examples cannot do. Changes the
+    modules and returns ``root``.
+    """
+    from dovetail.nn.running_norm import _BatchNorm
+
+    for module in root.modules():
+        if isinstance(module, _BatchNorm):
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

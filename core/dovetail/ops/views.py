@@ -94,10 +94,12 @@ def row(x: Tensor, index: int) -> Tensor:
             "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
         )
-    if (x._node is not None and mode.grad) or observe.active or spec.batch is not None:
+    if (x._node is not None and mode.grad) or observe.active:
         return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
     facts = spec.memo.get("row")
     if facts is None:
+        if spec.batch is not None:
+            return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
         shape, strides, _ = view_record("select").rule(  # type: ignore[attr-defined]
             spec, *_select_prepare(spec, 0, index)
         )

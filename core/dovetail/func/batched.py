@@ -18,10 +18,10 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
-    "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent", "debug_unwrap",
-    "depth_of", "detached", "dynamic_shape", "empty", "fill", "is_batched", "level_of", "like",
-    "move", "no_data", "not_batched", "on_value", "outside", "recording_outside", "spread",
-    "value_at", "view", "wrap",
+    "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent",
+    "debug_unwrap", "depth_of", "detached", "dynamic_shape", "empty", "fill", "is_batched",
+    "level_of", "like", "move", "no_data", "not_batched", "on_value", "outside",
+    "recording_outside", "spread", "value_at", "view", "wrap",
 ]  # fmt: skip
 
 new = object.__new__

@@ -108,7 +108,7 @@ def outs(result: Any) -> list[Any]:
 def same(ours: Any, wanted: Any, what: str) -> None:
     assert ours.dtype is wanted.dtype, f"{what}: dtype {ours.dtype}, want {wanted.dtype}"
     assert ours.shape == wanted.shape, f"{what}: shape {ours.shape}, want {wanted.shape}"
-    a, b = ours.numpy(), wanted.numpy()
+    a, b = ours.cpu().numpy(), wanted.cpu().numpy()
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11, equal_nan=True, err_msg=what)
 
 
@@ -123,10 +123,10 @@ def loop(op: OpDef, sample: Sample, places: list[Any], rows: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("op", operators(), ids=lambda op: op.name)
-def test_rows(op: OpDef) -> None:
+def test_rows(op: OpDef, device: dt.device) -> None:
     if op.name in DYNAMIC:
         with pytest.raises(RuntimeError, match="dynamic shape"):
-            vmap(op.function)(dt.ones(2, 3))
+            vmap(op.function)(dt.ones(2, 3, device=device))
         return
     tried = 0
     for dtype in dtypes_of(op):
@@ -134,7 +134,9 @@ def test_rows(op: OpDef) -> None:
             places = arrays_in(first)
             if not places:
                 continue
-            rows = [[dt.tensor(array_at(s, p)) for p in places] for s in (first, second)]
+            rows = [
+                [dt.tensor(array_at(s, p), device=device) for p in places] for s in (first, second)
+            ]
             for dims in mappings(len(places)):
                 given = [placed([r[i] for r in rows], n) for i, n in enumerate(dims)]
                 real = tuple(
@@ -176,7 +178,8 @@ def gradients(op: OpDef, sample: Sample, places: list[Any]) -> Any:
 
         def scalar(*inputs: Any) -> Any:
             made = floats(outs(call(op, sample, places, inputs)))
-            return sum(((y * weights(y)).sum() for y in made), dt.zeros((), dtype=d.float64))
+            nothing = dt.zeros((), dtype=d.float64, device=inputs[0].device)
+            return sum(((y * weights(y)).sum() for y in made), nothing)
 
         return grad(scalar, real)(*inputs)
 
@@ -185,15 +188,15 @@ def gradients(op: OpDef, sample: Sample, places: list[Any]) -> Any:
 
 def weights(y: Any) -> Any:
     n = y.numel()
-    return (dt.arange(n, dtype=d.float64).reshape(y.shape) * 0.37 + 0.5).cos()
+    return (dt.arange(n, dtype=d.float64, device=y.device).reshape(y.shape) * 0.37 + 0.5).cos()
 
 
 @pytest.mark.parametrize("op", with_gradient(), ids=lambda op: op.name)
-def test_gradients(op: OpDef) -> None:
+def test_gradients(op: OpDef, device: dt.device) -> None:
     """vmap(grad(f)) is the loop's, and so is the gradient of what vmap computes."""
     for number, (first, second) in enumerate(pairs(op, d.float64)):
         places = arrays_in(first)
-        rows = [[dt.tensor(array_at(s, p)) for p in places] for s in (first, second)]
+        rows = [[dt.tensor(array_at(s, p), device=device) for p in places] for s in (first, second)]
         if not places or not any(x.dtype.is_floating_point for x in rows[0]):
             continue
         function = gradients(op, first, places)
@@ -230,7 +233,7 @@ def outer_gradients(
 
     def scalar(*inputs: Any) -> Any:
         rows = vmap(lambda *x: tuple(floats(outs(call(op, sample, places, x)))), in_dims=dims)
-        total = dt.zeros((), dtype=d.float64)
+        total = dt.zeros((), dtype=d.float64, device=inputs[0].device)
         for y in rows(*inputs):
             total = total + (y * weights(y[0])).sum()
         return total

@@ -65,7 +65,8 @@ def batched_forward(cls: type[Function], args: tuple[Any, ...]) -> Callable[...,
         flags = tuple(has_dim for _, has_dim in pairs)
         with recording_outside(level):
             if own is None:
-                result: Any = _generated(cls, flags, level.size).apply(*values)
+                kind: Any = cls
+                result: Any = _generated(kind, flags, level.size).apply(*values)
             else:
                 result = _by_own_rule(own, level, values, flags)
         many = isinstance(result, (tuple, list))
@@ -89,11 +90,11 @@ def _by_own_rule(own: Any, level: Level, values: list[Any], flags: tuple[bool, .
 def _in_front(value: Any, dim: int | None, size: int) -> Any:
     if not isinstance(value, Tensor):
         return value
-    return spread(value, size) if dim is None else value.movedim(dim, 0)  # type: ignore[attr-defined]
+    return spread(value, size) if dim is None else value.movedim(dim, 0)
 
 
-@functools.cache
-def _generated(cls: type[Function], flags: tuple[bool, ...], size: int) -> type[Function]:
+@functools.lru_cache(maxsize=256)
+def _generated(cls: Any, flags: tuple[bool, ...], size: int) -> type[Function]:
     """A Function of values that maps ``cls`` over those that have the hidden dim."""
 
     def lifted(values: Any, which: Any, level: Level) -> list[Any]:

@@ -73,7 +73,7 @@ def jacrev(
                 )
         inputs, in_spec = flatten(chosen(argnums, args))
         rows = [
-            _rows(lambda v, i=i: _one(vjp_fn, outs, out_spec, i, v), y, inputs, chunk_size)
+            _rows(functools.partial(_one, vjp_fn, outs, out_spec, i), y, inputs, chunk_size)
             for i, y in enumerate(outs)
         ]
         made = _nested(rows, out_spec, in_spec)

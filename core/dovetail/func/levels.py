@@ -80,6 +80,7 @@ class Entry(Node):
     """Where a gradient level begins: the gradient that arrives is what the level asks for."""
 
     __slots__ = ("level",)
+    level: Level
     is_entry = True
 
 

@@ -79,7 +79,10 @@ class RowsRecorder:
 
         def joint(needs: tuple[bool, ...], g: Any, *saved: Any) -> list[Any]:
             with opened(self.size, mode.grad) as level:
-                lift = lambda v: wrap(v, level) if isinstance(v, Tensor) else v
+
+                def lift(v: Any) -> Any:
+                    return wrap(v, level) if isinstance(v, Tensor) else v
+
                 inside: Any = [lift(v) for v in g] if isinstance(g, list) else lift(g)
                 held = [lift(v) if flag else v for v, flag in zip(saved, has_dim, strict=True)]
                 parts = _parts(row, needs, [inside, *held])
@@ -103,7 +106,7 @@ def _parts(row: BackwardInfo, needs: tuple[bool, ...], values: list[Any]) -> Any
     if row.joint is not None:
         function, positions = row.joint
         return function(*[values[i] if i >= 0 else needs for i in positions])
-    found = []
+    found: list[Any] = []
     for call in row.calls:
         if call is None:
             found.append(None)

@@ -138,7 +138,7 @@ def _one_dim_or_all(case: Case) -> Apply | None:
         return _DIM(case)  # type: ignore[no-any-return]
 
     def apply(value: Tensor) -> Any:
-        flat = value.reshape(case.size, math.prod(value._spec.shape[1:]))  # type: ignore[attr-defined]
+        flat = value.reshape(case.size, math.prod(value._spec.shape[1:]))
         return case.rows_shaped(case.call(flat, dim=(1,), keepdim=False))
 
     return apply
@@ -146,7 +146,7 @@ def _one_dim_or_all(case: Case) -> Apply | None:
 
 @rule("roll")
 def _roll(case: Case) -> Apply | None:
-    return along("dims")(case) if case.attributes["dims"] else None  # type: ignore[no-any-return]
+    return along("dims")(case) if case.attributes["dims"] else None
 
 
 @rule("diag_embed")

@@ -46,7 +46,7 @@ def _attention(case: Case) -> Apply | None:
 def _folded(x: Tensor) -> Any:
     """(rows, N, …) as (rows N, …)."""
     spec = x._spec
-    return x.reshape(spec.shape[0] * spec.shape[1], *spec.shape[2:])  # type: ignore[attr-defined]
+    return x.reshape(spec.shape[0] * spec.shape[1], *spec.shape[2:])
 
 
 def _unfolded(result: Any, size: int) -> Any:
@@ -93,7 +93,7 @@ def _joins_batch(case: Case) -> Apply | None:
 
 def _beside(x: Tensor) -> Any:
     """(rows, N, C, …) as (N, rows C, …)."""
-    moved = x.transpose(0, 1)  # type: ignore[attr-defined]
+    moved = x.transpose(0, 1)
     spec = moved._spec
     return moved.reshape(spec.shape[0], spec.shape[1] * spec.shape[2], *spec.shape[3:])
 

@@ -148,10 +148,7 @@ def _mapped(
     randomness: str,
     kwargs: dict[str, Any],
 ) -> Any:
-    values = [
-        x.movedim(dim, 0) if dim else x  # type: ignore[attr-defined]
-        for x, dim in zip(given, dims, strict=True)
-    ]
+    values = [x.movedim(dim, 0) if dim else x for x, dim in zip(given, dims, strict=True)]
     with opened(size, mode.grad, randomness) as level:
         seen = [v if dim is None else wrap(v, level) for v, dim in zip(values, dims, strict=True)]
         result = func(*unflatten(seen, spec), **kwargs)
@@ -197,7 +194,7 @@ def _revealed(func: Any, x: Any, dim: int | None, level: Level) -> Any:
             )
         return value
     value = value if has_dim else spread(value, level.size)
-    return value.movedim(0, dim) if dim else value  # type: ignore[attr-defined]
+    return value.movedim(0, dim) if dim else value
 
 
 def _in_chunks(

@@ -20,6 +20,7 @@ from dovetail.autograd.graph import BackwardInfo
 from dovetail.dispatch import NUMBERS, type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
+from dovetail.ops.convert import writable_copy
 from dovetail.ops.direct import write
 from dovetail.ops.expose import inplace_method
 from dovetail.ops.indexing import INDEX_PUT, index, index_put
@@ -302,7 +303,7 @@ def _index_put(
     self: Tensor, indices: tuple[Any, ...], values: Tensor, accumulate: bool = False
 ) -> Tensor:
     """Out of place version of :func:`index_put_`."""
-    return index_put_(self.clone(), indices, values, accumulate)
+    return index_put_(writable_copy(self, *indices, values), indices, values, accumulate)
 
 
 Tensor.index_put_ = index_put_  # type: ignore[attr-defined]

@@ -226,6 +226,13 @@ class Tensor:
         """
         node = self._node
         if requires_grad:
+            if self._spec.batch is not None:
+                raise RuntimeError(
+                    "You are attempting to call Tensor.requires_grad_() (or perhaps using "
+                    "torch.autograd.functional.* APIs) inside of a function being transformed by "
+                    "vmap. This is unsupported, please attempt to use the functions in torch.func "
+                    "instead, or call requires_grad_() outside of a function being transformed."
+                )
             if node is None:
                 if self._spec.dtype.category < 2:
                     raise RuntimeError(
@@ -349,6 +356,8 @@ class Tensor:
                 "on these gradients."
             )
         self._node = None
+        if self._spec.batch is not None:
+            self._array = self.detach()._array
         return self
 
     @property

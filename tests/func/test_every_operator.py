@@ -162,6 +162,41 @@ def test_rows(op: OpDef, device: dt.device) -> None:
     assert tried
 
 
+def with_inplace() -> list[OpDef]:
+    return [op for op in operators() if op.inplace and op.name not in DYNAMIC]
+
+
+@pytest.mark.parametrize("op", with_inplace(), ids=lambda op: op.name)
+def test_in_place(op: OpDef, device: dt.device) -> None:
+    """A write to a row is the write to each row, and is refused where rows do not fit."""
+    name = op.name + "_"
+    dtype = dtypes_of(op)[0]
+    for number, (first, second) in enumerate(pairs(op, dtype)):
+        places = arrays_in(first)
+        if not places or places[0] != (0,):
+            continue
+        rows = [[dt.tensor(array_at(s, p), device=device) for p in places] for s in (first, second)]
+
+        def write(*inputs: Any, sample: Sample = first, places: Any = places) -> Any:
+            target, *rest = inputs
+            args, kwargs = list(sample.args), dict(sample.kwargs)
+            for place, x in zip(places[1:], rest, strict=True):
+                (kwargs if isinstance(place[0], str) else args)[place[0]] = x
+            made = target.clone()
+            assert getattr(made, name)(*args[1:], **kwargs) is made
+            return made
+
+        try:
+            wanted = [write(*r) for r in rows]
+        except (RuntimeError, TypeError):
+            continue
+        given = [dt.stack(list(column)) for column in zip(*rows, strict=True)]
+        same(vmap(write)(*given), dt.stack(wanted), f"{name} sample {number}")
+        if len(places) > 1 and given[0].numel():
+            with pytest.raises(RuntimeError, match="inplace arithmetic"):
+                vmap(write, (None, *[0] * (len(places) - 1)))(rows[0][0], *given[1:])
+
+
 def with_gradient() -> list[OpDef]:
     return [op for op in operators() if d.float64 in op.accepts and op.name not in DYNAMIC]
 

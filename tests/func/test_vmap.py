@@ -219,6 +219,15 @@ def test_an_unbatched_value_into_a_row(x: Any) -> None:
     same(vmap(lambda a: a.clone().copy_(dt.ones(3, device=a.device)))(x), dt.ones_like(x))
 
 
+def test_a_copy_for_values_of_several_levels(x: Any) -> None:
+    table = dt.zeros(5, device=x.device)
+    put = lambda a, b: table.index_put((dt.tensor([1], device=x.device),), a + 0 * b)
+    made = vmap(lambda a: vmap(lambda b: put(a, b))(x[0]))(x[:, :1])
+    same(made[..., 1], x[:, :1].expand(4, 3))
+    new = vmap(lambda a: vmap(lambda b: a.new_zeros(1) + b)(x[0]))(x)
+    same(new[..., 0], x[0].expand(4, 3))
+
+
 def test_out_of_a_row(x: Any) -> None:
     def function(a: Any) -> Any:
         out = dt.empty_like(a)

@@ -270,12 +270,27 @@ def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
 
 
 def like(made: Tensor, x: Tensor) -> Tensor:
-    """A new plain tensor as one that ``x``'s vmap has a row of for each of its own."""
-    if x._spec.batch is None:
+    """A new tensor as one that ``x``'s vmap has a row of for each of its own."""
+    missing = _depths(x) - _depths(made)
+    if not missing:
         return made
-    result = empty(_copy_of(x._spec, made._spec))  # type: ignore[arg-type]
+    all_levels = [level_of(depth) for depth in sorted(missing | _depths(made))]
+    spec = made._spec
+    shape = (*[level.size for level in all_levels], *spec.shape)
+    result = raw.empty(spec_of(shape, spec.dtype, spec.device))
+    for level in all_levels:
+        result = wrap(result, level)
     copy(made, result)
     return result
+
+
+def _depths(x: Tensor) -> set[int]:
+    """The depths of all vmaps that hide a dim of ``x``."""
+    found = set()
+    while x._spec.batch is not None:
+        found.add(x._spec.batch.depth)
+        x = x._array.value
+    return found
 
 
 def on_value(x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:

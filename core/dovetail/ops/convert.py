@@ -39,6 +39,7 @@ __all__ = [
     "target_spec",
     "to",
     "view",
+    "writable_copy",
     "zero_",
 ]
 
@@ -389,7 +390,18 @@ def _strided_of(g: Tensor, shape: Any, rule: Any) -> Tensor:
 
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like ``input`` whose every element is ``value`` (a number or a 0-d tensor)."""
-    return fill_(clone(input), value)
+    return fill_(writable_copy(input, value), value)
+
+
+def writable_copy(input: Tensor, *values: Any) -> Tensor:
+    """A copy that stays in the graph, and that ``values`` can be written into inside of a vmap."""
+    copy = clone(input)
+    if any(isinstance(v, Tensor) and v._spec.batch is not None for v in values):
+        from dovetail.func.batched import like
+
+        for value in values:
+            copy = like(copy, value) if isinstance(value, Tensor) else copy
+    return copy
 
 
 def resolve_conj(input: Tensor) -> Tensor:

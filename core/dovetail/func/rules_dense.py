@@ -233,3 +233,15 @@ def _matmul(case: Case) -> Apply | None:
         return case.call(aligned(value, case.flags[0], rank), aligned(other, case.flags[1], rank))
 
     return apply
+
+
+def _stacked_matrices(case: Case) -> Apply | None:
+    """Factorizations and what is solved with them: leading dims are free, and all inputs' own."""
+    if case.op.decompose is not None:
+        return None
+    return lambda *values: case.call(*case.all_batched(values))
+
+
+KINDS["contract"] = _stacked_matrices
+for _name in ("fft_r2c", "fft_c2r", "fft_c2c"):
+    RULES[_name] = _DIM

@@ -107,7 +107,10 @@ def run(
                     work.send_part(node, g)
                     break
                 try:
-                    parts = node.backward(g, create_graph)
+                    if needed is None or node.is_special:
+                        parts = node.backward(g, create_graph)
+                    else:
+                        parts = node.backward_to(g, create_graph, needed)
                 except Exception as error:
                     hooks.explain(node, error)
                     raise

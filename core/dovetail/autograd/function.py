@@ -136,6 +136,10 @@ class FunctionCtx(Node):
             self._check(i, part, wants)
         return parts
 
+    def backward_to(self, g: Any, create_graph: bool, needed: set[Any]) -> Any:
+        """As :meth:`backward`: the user's function gives all or nothing."""
+        return self.backward(g, create_graph)
+
     def _check(self, i: int, part: Any, spec: Any) -> None:
         if part is None:
             return

@@ -262,7 +262,6 @@ class Node:
                 parts.append(function(*[values[i] for i in positions]))
         return parts
 
-
     def backward_to(self, g: Any, create_graph: bool, needed: set[Any]) -> Any:
         """As :meth:`backward`, for those inputs alone whose nodes are in ``needed``."""
         info = self.info

@@ -19,15 +19,14 @@ from dovetail.func.batched import (
     level_of,
     outside,
     recording_outside,
-    spread,
     wrap,
 )
 from dovetail.func.levels import Level, is_recorded_inside
-from dovetail.func.row_gradients import RowsRecorder
+from dovetail.func.row_gradients import mapped_operator
 from dovetail.func.rules import Case, rule_for
 from dovetail.ops.schema import OpDef
 from dovetail.plans import decomposition
-from dovetail.spec import Spec
+from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
 __all__ = ["batched_plan", "over_rows"]
@@ -153,7 +152,7 @@ class _Decomposed(_Plan):
         super().__init__(op, facts, attributes, depth)
         self.decompose = decomposition(op, facts, promoted)
         self.loop: _Looped | None = None
-        self.outer: RowsRecorder | None = None
+        self.mapped: OpDef | None = None
 
     def __call__(self, *inputs: Any) -> Any:
         if self.loop is None:
@@ -170,58 +169,67 @@ class _Decomposed(_Plan):
         level = level_of(self.depth)
         asks = mode.grad and _asks(inputs, level)
         values = [outside(x, level) for x in inputs]
-        with recording_outside(level):
-            # The steps are recorded nowhere: the operator's own gradient is what counts.
-            records = mode.grad and any(
-                isinstance(v, Tensor) and v._node is not None for v, _ in values
-            )
-        hidden = (
-            [wrap(_bare(v), level) if has_dim else _bare(v) for v, has_dim in values]
-            if records or asks
-            else inputs
-        )
-        result = self.decompose(*hidden, **self.attributes)
-        many = isinstance(result, tuple)
-        made = tuple(result) if many else (result,)
-        if records:
-            made = self._recorded_outside(level, values, made)
-        elif any(o is x for o in made for x in hidden):
-            made = tuple(_again(o) if any(o is x for x in hidden) else o for o in made)
+        if self.mapped is not None or any(_has_history(v) for v, _ in values):
+            made = self._mapped(level, values)
+        else:
+            hidden = inputs
+            if asks:  # the steps are not recorded: the operator's own gradient is what counts
+                hidden = tuple(wrap(v, level) if has_dim else v for v, has_dim in values)
+            result = self.decompose(*hidden, **self.attributes)
+            made = result if isinstance(result, tuple) else (result,)
+            if asks or any(o is x for o in made for x in hidden):
+                made = tuple(_bare(o, always=True) for o in made)
         if asks:
-            if not records:
-                made = tuple(_bare(o) for o in made)
             self.record(inputs, made)
-        return made if many else made[0]
+        return made if len(made) > 1 or self.op.outputs > 1 else made[0]
 
-    def _recorded_outside(
-        self, level: Level, values: list[Any], made: tuple[Tensor, ...]
-    ) -> tuple[Tensor, ...]:
-        """The results over values that have the operator's gradient, mapped, behind them."""
-        pairs = [outside(o, level) for o in made]
-        outs = [_bare(v if has_dim else spread(v, level.size)) for v, has_dim in pairs]
-        if self.outer is None:
+    def _mapped(self, level: Level, values: list[Any]) -> tuple[Tensor, ...]:
+        """The results of the mapped call as one operator on values."""
+        from dovetail.dispatch import call
+
+        if self.mapped is None:
             plain = tuple(_plain(f) for f in self.facts)
-            specs = tuple(_plain(o._spec) for o in made)
             flags = tuple(has_dim for _, has_dim in values)
-            recorder = Recorder(self.op, plain, self.attributes, specs)
-            self.outer = RowsRecorder(recorder, plain, flags, level.size)
-        self.outer.record([v for v, _ in values], outs)
-        return tuple(wrap(o, level) for o in outs)
+            outs = self._row_specs(plain, level, values)
+            self.mapped = mapped_operator(
+                self.op, plain, flags, self.attributes, self.decompose, outs, level.size
+            )
+        with recording_outside(level):
+            result = call(self.mapped, tuple(v for v, _ in values))
+        many = isinstance(result, tuple)
+        return tuple(wrap(r, level) for r in (result if many else (result,)))
+
+    def _row_specs(
+        self, plain: tuple[Any, ...], level: Level, values: list[Any]
+    ) -> tuple[Spec, ...]:
+        device = next(f.device for f in plain if isinstance(f, Spec))
+        if self.op.infer is not None:
+            outs = self.op.infer(*plain, **self.attributes).outs
+            return tuple(spec_of(tuple(o[0]), o[1], device) for o in outs)
+        bare = [wrap(_bare(v), level) if has_dim else _bare(v) for v, has_dim in values]
+        result = self.decompose(*bare, **self.attributes)
+        made = result if isinstance(result, tuple) else (result,)
+        return tuple(_plain(o._spec) for o in made)
+
+
+def _has_history(x: Any) -> bool:
+    """Whether ``x`` or a tensor behind it is the result of what was recorded."""
+    while isinstance(x, Tensor):
+        if x._node is not None:
+            return True
+        if x._spec.batch is None:
+            return False
+        x = x._array.value
+    return False
 
 
 def _plain(fact: Any) -> Any:
     return fact.batch.logical if isinstance(fact, Spec) and fact.batch is not None else fact
 
 
-def _bare(x: Any) -> Any:
-    """``x`` without history."""
-    return x._alias() if isinstance(x, Tensor) and x._node is not None else x
-
-
-def _again(x: Tensor) -> Tensor:
-    made = x._alias()
-    made._node = x._node
-    return made
+def _bare(x: Any, *, always: bool = False) -> Any:
+    """``x`` without history; with ``always`` a tensor of its own."""
+    return x._alias() if isinstance(x, Tensor) and (always or x._node is not None) else x
 
 
 class _Looped(_Plan):

@@ -274,3 +274,42 @@ def outer_gradients(
         return total
 
     return grad(scalar, real)(*given)
+
+
+@pytest.mark.parametrize("op", operators(), ids=lambda op: op.name)
+def test_nested(op: OpDef, device: dt.device) -> None:
+    """vmap of vmap is the loop over vmap, and so is the gradient through both."""
+    if op.name in DYNAMIC:
+        return
+    dtype = dtypes_of(op)[0]
+    for number, (first, second) in enumerate(list(pairs(op, dtype))[:3]):
+        places = arrays_in(first)
+        rows = [[dt.tensor(array_at(s, p), device=device) for p in places] for s in (first, second)]
+        if not places or loop(op, first, places, rows) is None:
+            continue
+        pair = [dt.stack(list(column)) for column in zip(*rows, strict=True)]
+        given = [dt.stack([x, x.flip(0)]) for x in pair]
+        inner = vmap(function_of(op, first, places))
+        made = vmap(inner)(*given)
+        wanted = [inner(*[x[i] for x in given]) for i in range(2)]
+        for ours, each in zip(made, zip(*wanted, strict=True), strict=True):
+            same(ours, dt.stack(list(each)), f"{op.name} sample {number}")
+        real = tuple(i for i, x in enumerate(given) if x.dtype is d.float64)
+        if not real or not floats(list(made)):
+            continue
+
+        def scalar(f: Any, *x: Any) -> Any:
+            made = [y for y in f(*x) if y.dtype is d.float64]
+            return sum((y * weights(y)).sum() for y in made) + 0 * x[0].sum()
+
+        def looped(*x: Any, inner: Any = inner) -> Any:
+            parts = zip(*[inner(*[t[i] for t in x]) for i in range(2)], strict=True)
+            return [dt.stack(list(p)) for p in parts]
+
+        which = tuple(i + 1 for i in real)
+        try:
+            wants = grad(scalar, which)(looped, *given)
+        except RuntimeError:
+            continue
+        for ours, want in zip(grad(scalar, which)(vmap(inner), *given), wants, strict=True):
+            same(ours, want, f"{op.name} sample {number}, gradient")

@@ -1,9 +1,9 @@
+# ruff: noqa
 """Signatures that one function's own cannot say: the result's type depends on an argument.
 
-Read by ``signatures.py``. Functions are those of ``dovetail``; a class in lower case is a namespace.
+Read by ``signatures.py``, in the words of the stubs that these go into. Functions are those of
+``dovetail``; a class in lower case is a namespace.
 """
-
-# ruff: noqa: F821  (the words are those of the stubs that these go into)
 
 # Reductions with and without a dim.
 

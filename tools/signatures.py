@@ -36,10 +36,11 @@ WORDS = {
 }  # fmt: skip
 """How an annotation's words are written in a stub, where methods have the names of types."""
 
-KNOWN = frozenset(
-    """Any Callable DeviceLike Generator Iterable Iterator Literal Mapping NDArray None Number
-    Sequence Size Tensor UntypedStorage dict list object slice str tuple Ellipsis""".split()
-)  # noqa: SIM905 (a column of names reads worse)
+KNOWN = {
+    "Any", "Callable", "DeviceLike", "Ellipsis", "Generator", "Iterable", "Iterator", "Literal",
+    "Mapping", "NDArray", "None", "Number", "Sequence", "Size", "Tensor", "UntypedStorage", "dict",
+    "list", "object", "slice", "str", "tuple",
+}  # fmt: skip
 
 _MANY = "int | Sequence[int]"
 _EITHER = "Tensor | Number"
@@ -59,7 +60,8 @@ NAMES = {
     "layout": "layout", "memory_format": "memory_format", "generator": "Generator",
     "p": "float", "out": "Tensor", "tensors": "Tensor | Sequence[Tensor]",
     "matrices": "Tensor", "generator_": "Generator", "equation": "str", "index_": "int",
-    "query": "Tensor", "key": "Tensor", "attn_mask": "Tensor", "training": "bool", "momentum": "float", "eps": "float",
+    "query": "Tensor", "key": "Tensor", "attn_mask": "Tensor", "training": "bool",
+    "momentum": "float", "eps": "float",
 }  # fmt: skip
 """Types of parameters whose annotation does not say."""
 
@@ -142,7 +144,9 @@ class Signature:
         if first.star:  # several tensors: the method has one
             return replace(self, parameters=(Parameter("self", ""),))
         bare = first.positional_only and rest and rest[0].positional_only
-        return replace(self, parameters=(replace(Parameter("self", ""), positional_only=bool(bare)), *rest))
+        return replace(
+            self, parameters=(replace(Parameter("self", ""), positional_only=bool(bare)), *rest)
+        )
 
     def inplace(self) -> Signature:
         """The call that writes into its first parameter."""

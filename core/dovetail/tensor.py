@@ -14,10 +14,10 @@ from dovetail.autograd.graph import AccumulateGrad, Node, OutputNode
 from dovetail.storage import Storage
 
 if TYPE_CHECKING:
+    from dovetail._tensor_methods import TensorMethods
     from dovetail.device import device as Device
     from dovetail.dtypes import dtype as DType
     from dovetail.spec import Size, Spec
-    from dovetail._tensor_methods import TensorMethods
 else:
     TensorMethods = object
 

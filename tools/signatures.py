@@ -18,11 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from dovetail import Tensor, float32, return_types, tensor
+import dovetail.return_types
+from dovetail import Tensor, float32, tensor
 from dovetail.ops import FUNCTIONS, REGISTRY
 from dovetail.ops.schema import OpDef
 
 __all__ = ["Parameter", "Signature", "hand_written", "method_signatures", "signatures", "tensors"]
+
+RESULTS: Any = dovetail.return_types
 
 OVERLOADS = Path(__file__).with_name("overloads.pyi")
 
@@ -237,7 +240,7 @@ def _takes_out(function: Callable[..., Any] | None) -> bool:
 
 
 def _parameter(function: str, p: inspect.Parameter, first: bool) -> Parameter:
-    star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+    star = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
     default = None if p.default is p.empty or star else default_text(p.default)
     annotation = _annotation(function, p)
     optional = p.default is None and not re.search(r"\bNone\b|^Any$", annotation)
@@ -288,7 +291,7 @@ def _returns(name: str, function: Callable[..., Any], said: Any) -> str:
         return written(text)
     base = getattr(function, "__name__", name)
     for known in (name, base):
-        if known in return_types.__all__:
+        if known in RESULTS.__all__:
             return f"return_types.{known}"
     op = REGISTRY.get(base) or REGISTRY.get(name)
     if op is not None and op.outputs > 1 and not _makes_one(op):

@@ -521,6 +521,7 @@ from dovetail._functions import tanh_ as tanh_
 from dovetail.factories import tensor as tensor
 from dovetail._functions import tensor_split as tensor_split
 from dovetail._functions import tensordot as tensordot
+from dovetail import testing as testing
 from dovetail._functions import threshold as threshold
 from dovetail._functions import threshold_ as threshold_
 from dovetail._functions import tile as tile

@@ -71,6 +71,9 @@ NAMES = {
 NOT_A_SEQUENCE = {"movedim.source": _MANY, "moveaxis.source": _MANY, "norm.p": "float | str",
                   "unsqueeze.dim": "int", "unflatten.dim": "int", "full.fill_value": "Number",
                   "masked_fill.value": _EITHER, "logsumexp.dim": _MANY,
+                  "tensordot.dims": f"{_MANY} | Sequence[Sequence[int]]",
+                  "conv1d.padding": f"{_MANY} | str", "conv2d.padding": f"{_MANY} | str",
+                  "conv3d.padding": f"{_MANY} | str",
                   "scaled_dot_product_attention.value": "Tensor"}  # fmt: skip
 """``function.parameter``: where a name means something else."""
 

@@ -2774,7 +2774,7 @@ def tensor_split(
 def tensordot(
     a: Tensor,
     b: Tensor,
-    dims: _int | Sequence[_int] = 2,
+    dims: _int | Sequence[_int] | Sequence[Sequence[_int]] = 2,
     *,
     out: Tensor | None = None,
 ) -> Tensor:

@@ -337,7 +337,7 @@ def conv1d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: _int | Sequence[_int] = 1,
-    padding: _int | Sequence[_int] = 0,
+    padding: _int | Sequence[_int] | str = 0,
     dilation: _int | Sequence[_int] = 1,
     groups: _int = 1,
 ) -> Tensor:
@@ -361,7 +361,7 @@ def conv2d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: _int | Sequence[_int] = 1,
-    padding: _int | Sequence[_int] = 0,
+    padding: _int | Sequence[_int] | str = 0,
     dilation: _int | Sequence[_int] = 1,
     groups: _int = 1,
 ) -> Tensor:
@@ -385,7 +385,7 @@ def conv3d(
     weight: Tensor,
     bias: Tensor | None = None,
     stride: _int | Sequence[_int] = 1,
-    padding: _int | Sequence[_int] = 0,
+    padding: _int | Sequence[_int] | str = 0,
     dilation: _int | Sequence[_int] = 1,
     groups: _int = 1,
 ) -> Tensor:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 import dovetail
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +38,12 @@ NAMESPACES = (
     "torch.accelerator",
 )  # fmt: skip
 """The public namespaces that are counted."""
+
+_WITH_A_PAGE = (
+    torch.Tensor, torch.Size, torch.dtype, torch.device, torch.layout, torch.memory_format,
+    torch.Generator, torch.finfo, torch.iinfo, torch.UntypedStorage, torch.TypedStorage,
+)  # fmt: skip
+"""Classes that have a page or a section of their own, and no docstring."""
 
 
 class Row(NamedTuple):
@@ -94,8 +102,8 @@ def _is_documented(namespace: str, owner: Any, name: str, listed: Any) -> bool:
         return False
     if not callable(thing) and not inspect.isdatadescriptor(thing):
         return listed is not None  # a dtype, a constant
-    if inspect.isclass(thing) and listed is not None and thing.__module__ == namespace:
-        return True  # Tensor itself has no docstring
+    if thing in _WITH_A_PAGE:
+        return True
     if _text(thing) == "" or _is_only_a_signature(thing):
         return False
     return listed is not None or inspect.isclass(owner) or _belongs(namespace, thing)
@@ -166,8 +174,6 @@ def _reason(namespace: str, name: str) -> str:
 
 def page() -> str:
     """The page's text."""
-    import torch
-
     found = list(rows())
     lines = [
         MARK,
@@ -204,12 +210,13 @@ def _line(title: str, there: int, planned: int, left_out: int) -> str:
 
 
 _HOW = """A name counts where PyTorch documents it: it is in the `__all__` of its module and has a
-docstring of more than its signature (its own classes, dtypes and constants need none). `torch.Tensor` has no
-`__all__`: there its attributes and methods with a docstring count. `torch.nn`, `nn.functional`,
-`linalg`, `testing` and `nn.utils.prune` have none either: there what is defined in them counts, not
-what they import. Submodules are not names. A name is here where `dovetail` has it in the same
-place, which says nothing of its arguments: the parity tests do. What is lacking is *planned*, or
-left out for a reason that `tools/coverage_reasons.py` gives by patterns."""
+docstring of more than its signature (dtypes, constants and a few classes such as `Tensor` need
+none). `torch.Tensor` has no `__all__`: there attributes and methods with a docstring count.
+`torch.nn`, `nn.functional`, `linalg`, `testing` and `nn.utils.prune` have none either: there what is
+defined in them counts, not what they import. Submodules are not names. A name is here where
+`dovetail` has it in the same place, which says nothing of its arguments: the parity tests do. What
+is lacking is *planned*, or left out for a reason that `tools/coverage_reasons.py` gives by
+patterns."""
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def _is_documented(namespace: str, owner: Any, name: str, listed: Any) -> bool:
         return False
     if not callable(thing) and not inspect.isdatadescriptor(thing):
         return listed is not None  # a dtype, a constant
-    if thing in _WITH_A_PAGE:
+    if listed is not None and thing in _WITH_A_PAGE:
         return True
     if _text(thing) == "" or _is_only_a_signature(thing):
         return False
@@ -212,8 +212,8 @@ def _line(title: str, there: int, planned: int, left_out: int) -> str:
 _HOW = """A name counts where PyTorch documents it: it is in the `__all__` of its module and has a
 docstring of more than its signature (dtypes, constants and a few classes such as `Tensor` need
 none). `torch.Tensor` has no `__all__`: there attributes and methods with a docstring count.
-`torch.nn`, `nn.functional`, `linalg`, `testing` and `nn.utils.prune` have none either: there what is
-defined in them counts, not what they import. Submodules are not names. A name is here where
+`torch.nn`, `nn.functional`, `linalg`, `testing` and `nn.utils.prune` have none either: there what
+is defined in them counts, not what they import. Submodules are not names. A name is here where
 `dovetail` has it in the same place, which says nothing of its arguments: the parity tests do. What
 is lacking is *planned*, or left out for a reason that `tools/coverage_reasons.py` gives by
 patterns."""

@@ -30,9 +30,11 @@ class Docstring:
 
 
 def markdown(text: str) -> str:
-    """Roles and double backquotes in Markdown's words."""
-    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
-    return text.replace("``", "`")
+    """Roles and double backquotes in Markdown's words; a star is a star."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text).replace("``", "`")
+    parts = text.split("`")  # every other one is code
+    parts[::2] = [part.replace("*", r"\*") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def read(doc: str | None) -> Docstring:

@@ -388,11 +388,8 @@ def _tensor_page() -> str:
         if isinstance(value, property) or not callable(value) or name in FUNCTIONS:
             continue
         for signature in method_signatures(name, value):
-            head = (
-                _shown(f"x.{name}", signature).replace("self, ", "", 1).replace("(self)", "()", 1)
-            )
-            head = re.sub(r"\(\n    self,\n", "(\n", head)
-            parts.append(f"- `{' '.join(head.split())}`")
+            head = " ".join(_shown(f"x.{name}", signature.without("self")).split())
+            parts.append(f"- `{head.replace('( ', '(').replace(', )', ')')}`")
         parts.append(f"  \n  {markdown(_sentence(value))}")
     parts.append(
         "\nAll others are functions too, under the same name: see [the index](index.md).\n"

@@ -6,7 +6,7 @@ Only what makes a tensor a tensor is here. The operators attach themselves as me
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
@@ -295,10 +295,10 @@ class Tensor(TensorMethods):
 
     def backward(
         self,
-        gradient: Any = None,
+        gradient: Tensor | None = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
-        inputs: Any = None,
+        inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add gradients to the leaves; see :func:`dovetail.autograd.backward`."""
         from dovetail.autograd.engine import backward

@@ -247,9 +247,7 @@ def _example(
         lines = facts.example(op)
         if lines:
             tries.append([*lines[:-1], f"{call}({lines[-1]})"])
-    tries += [
-        [START, f"{call}({arguments})"] for arguments in ("x", "x, x", "x, 0", "x, 1", "x, x, x")
-    ]
+    tries += [[START, f"{call}({arguments})"] for arguments in _GUESSES]
     shown = ""
     for lines in tries:
         try:
@@ -360,11 +358,7 @@ def _methods(thing: type) -> list[str]:
             continue
         said = markdown(" ".join(inspect.cleandoc(plain.__doc__ or "").split("\n\n")[0].split()))
         if said and name != "forward":
-            call = (
-                ""
-                if isinstance(value, property)
-                else _signature(plain).replace("self, ", "").replace("(self)", "()")
-            )
+            call = "" if isinstance(value, property) else _signature(plain, "self")
             rows.append(f"- `{name}{call}`: {said}")
     return ["", *rows] if rows else []
 

@@ -211,6 +211,48 @@ _OFTEN = {
     "alpha_dropout": "{f}(x, 0.5)",
     "feature_alpha_dropout": "{f}(dt.ones(1, 4, 1, 2), 0.5)",
 }
+_SYMMETRIC = "dt.tensor([[4.0, 2.0], [2.0, 3.0]])"
+EXAMPLES |= {
+    "constant_pad_nd": "dt.constant_pad_nd(x, (1, 1), 0.0)",
+    "cartesian_prod": "dt.cartesian_prod(dt.tensor([1, 2]), dt.tensor([3, 4]))",
+    "combinations": "dt.combinations(dt.tensor([1, 2, 3]))",
+    "unravel_index": "dt.unravel_index(dt.tensor([3]), (2, 2))",
+    "vander": "dt.vander(dt.tensor([1, 2, 3]))",
+    "lu_solve": "dt.lu_solve(x, *dt.linalg.lu_factor(x))",
+    "lu_unpack": "dt.lu_unpack(*dt.linalg.lu_factor(x))",
+    "orgqr": "dt.orgqr(*dt.geqrf(x))",
+    "ormqr": "dt.ormqr(*dt.geqrf(x), x)",
+    "segment_reduce": "dt.segment_reduce(dt.arange(3.0), 'sum', lengths=dt.tensor([2, 1]))",
+    "as_strided_scatter": "dt.as_strided_scatter(x, dt.zeros(2), (2,), (1,))",
+    "as_strided_copy": "dt.as_strided_copy(x, (3,), (1,), 1)",
+    "expand_copy": "dt.expand_copy(dt.tensor([1, 2]), (2, 2))",
+    "permute_copy": "dt.permute_copy(x, (1, 0))",
+    "select_copy": "dt.select_copy(x, 0, 1)",
+    "split_with_sizes_copy": "dt.split_with_sizes_copy(dt.arange(5), [1, 4])",
+    "transpose_copy": "dt.transpose_copy(x, 0, 1)",
+    "unfold_copy": "dt.unfold_copy(dt.arange(4), 0, 2, 1)",
+    "view_as_real_copy": "dt.view_as_real_copy(dt.tensor([1 + 2j]))",
+    "view_copy": "dt.view_copy(x, (4,))",
+    "linalg.cholesky": f"dt.linalg.cholesky({_SYMMETRIC})",
+    "linalg.cross": "dt.linalg.cross(dt.tensor([1.0, 0.0, 0.0]), dt.tensor([0.0, 1.0, 0.0]))",
+    "linalg.householder_product": "dt.linalg.householder_product(*dt.geqrf(x))",
+    "linalg.ldl_solve": f"dt.linalg.ldl_solve(*dt.linalg.ldl_factor({_SYMMETRIC}), x)",
+    "linalg.lu_solve": "dt.linalg.lu_solve(*dt.linalg.lu_factor(x), x)",
+    "linalg.solve_triangular": "dt.linalg.solve_triangular(x, x, upper=True)",
+    "linalg.tensorsolve": "dt.linalg.tensorsolve(dt.eye(4).reshape(2, 2, 2, 2), x)",
+}
+EXAMPLES |= {  # what does not hang on the signs that a library chooses
+    "linalg.svd": "dt.linalg.svd(x).S",
+    "linalg.eigh": f"dt.linalg.eigh({_SYMMETRIC}).eigenvalues",
+    "linalg.eig": "dt.linalg.eig(x).eigenvalues",
+    "linalg.qr": "abs(dt.linalg.qr(x).R)",
+    "svd": "dt.svd(x).S",
+    "qr": "abs(dt.qr(x).R)",
+}
+_WINDOWS = "bartlett blackman cosine exponential general_hamming hamming hann kaiser nuttall"
+EXAMPLES |= {f"signal.windows.{name}": f"dt.signal.windows.{name}(5)" for name in _WINDOWS.split()}
+EXAMPLES["signal.windows.gaussian"] = "dt.signal.windows.gaussian(5, std=1.0)"
+EXAMPLES["signal.windows.general_cosine"] = "dt.signal.windows.general_cosine(5, a=[0.5, 0.5])"
 EXAMPLES["embedding_renorm_"] = "dt.embedding_renorm_(x, dt.tensor([1]), 1.0, 2.0)"
 EXAMPLES["nn.functional.threshold_"] = "dt.nn.functional.threshold_(x, 2.0, 0.0)"
 EXAMPLES |= {

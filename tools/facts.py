@@ -284,7 +284,7 @@ def made_of(lines: list[str], call: str) -> tuple[list[str], list[str]]:
             warnings.simplefilter("ignore")
             for line in lines[:-1]:
                 exec(line, space)
-            arguments = [eval(ast.unparse(a), space) for a in node.args]
+            arguments = list(eval(f"({''.join(f'{ast.unparse(a)}, ' for a in node.args)})", space))
             keywords = {k.arg: eval(ast.unparse(k.value), space) for k in node.keywords if k.arg}
             function = eval(call, space)
             with dovetail.trace() as events:

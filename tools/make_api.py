@@ -11,11 +11,14 @@ import ast
 import builtins
 import importlib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("DOVETAIL_FALLBACK", "allow")  # it is reported on the pages
 
 import dovetail
 from dovetail.ops import FUNCTIONS, REGISTRY
@@ -230,6 +233,8 @@ def _measured(op: OpDef | None, lines: list[str], call: str) -> list[tuple[str, 
 _GUESSES = ("x", "x, x", "x, 0", "x, 1", "x, x, x")
 """Arguments that most functions take, for those that no sample and no example is known of."""
 
+_MISFITS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError)
+
 
 def _example(
     name: str, call: str, function: Any, where: str, op: OpDef | None, doc: Docstring, seeded: bool
@@ -254,7 +259,7 @@ def _example(
             shown = facts.show(lines, seeded)
             if not seeded and shown != facts.show(lines):
                 shown = facts.show(lines, True)
-        except (*facts.REFUSALS, AttributeError, AssertionError, OverflowError, NameError):
+        except (*facts.REFUSALS, *_MISFITS):
             continue
         if doc.example:
             break
@@ -262,6 +267,8 @@ def _example(
     else:
         lines = []
     if doc.example:
+        place = f"dovetail.{where}" if where else "dovetail"
+        doc.example[:0] = _imports(doc.example, place, "dovetail")
         return lines, "\n".join(doc.example).strip() + "\n"
     return [], ""
 

@@ -167,9 +167,15 @@ def _plain(module: str) -> frozenset[str]:
             node.name
             for node in _tree(module).body
             if isinstance(node, ast.ClassDef)
-            or (isinstance(node, ast.FunctionDef) and not node.decorator_list)
+            or (isinstance(node, ast.FunctionDef) and _keeps_its_type(node))
         )
     return _plain_names[module]
+
+
+def _keeps_its_type(node: ast.FunctionDef) -> bool:
+    """Whether a type checker knows what the decorators make of it."""
+    words = {ast.unparse(d).split("(")[0].split(".")[-1] for d in node.decorator_list}
+    return words <= {"contextmanager", "overload", "cache", "lru_cache"}
 
 
 def _tree(module: str) -> ast.Module:
@@ -244,8 +250,12 @@ def _made_functions() -> dict[str, Callable[..., Any]]:
     made = dict(FUNCTIONS)
     for name in PACKAGE.__all__:
         thing = getattr(dovetail, name)
-        if inspect.isroutine(thing) and (_origin(dovetail, name) is None or _is_vague(name)):
+        if not inspect.isroutine(thing):
+            continue
+        if _origin(dovetail, name) is None or _is_vague(name):
             made[name] = thing
+        else:  # imported by name: that goes before a record's function
+            made.pop(name, None)
     return made
 
 

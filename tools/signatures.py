@@ -64,7 +64,10 @@ NAMES = {
     "p": "float", "out": "Tensor", "tensors": "Tensor | Sequence[Tensor]",
     "matrices": "Tensor", "generator_": "Generator", "equation": "str", "index_": "int",
     "query": "Tensor", "key": "Tensor", "attn_mask": "Tensor", "training": "bool",
-    "momentum": "float", "eps": "float",
+    "momentum": "float", "eps": "float", "q": "float | Tensor", "dx": "Number", "end": "int",
+    "maxnorm": "Number", "rtol": "float | Tensor", "atol": "float | Tensor", "M": "Tensor",
+    "tol": "float | Tensor", "rcond": "float | Tensor", "ord": "float | str",
+    "hop_length": "int", "win_length": "int", "window": "Tensor", "spacing": "Any",
 }  # fmt: skip
 """Types of parameters whose annotation does not say."""
 
@@ -80,6 +83,7 @@ NOT_A_SEQUENCE = {"movedim.source": _MANY, "moveaxis.source": _MANY, "norm.p": "
 CHOICES = {
     "rounding_mode": ("trunc", "floor"), "indexing": ("ij", "xy"), "side": ("left", "right"),
     "reduction": ("none", "mean", "sum"), "UPLO": ("L", "U"),
+    "kl_div.reduction": ("none", "mean", "sum", "batchmean"),
     "scatter_reduce.reduce": ("sum", "prod", "mean", "amax", "amin"),
     "index_reduce.reduce": ("prod", "mean", "amax", "amin"),
     "scatter.reduce": ("add", "multiply"), "scatter_.reduce": ("add", "multiply"),
@@ -178,7 +182,7 @@ def signatures(name: str, function: Callable[..., Any], where: str = "") -> list
             replace(s, parameters=(Parameter(first, "Tensor"), *s.parameters[1:]))
             for s in (x.inplace() for x in signatures(base, FUNCTIONS[base]))
         ]
-    return [_read(name, function)]
+    return [_read(name, function, where)]
 
 
 def method_signatures(name: str, function: Callable[..., Any]) -> list[Signature]:
@@ -214,9 +218,9 @@ def _first_name(function: Callable[..., Any]) -> str:
     return next(iter(inspect.signature(function).parameters))
 
 
-def _read(name: str, function: Callable[..., Any]) -> Signature:
+def _read(name: str, function: Callable[..., Any], where: str = "") -> Signature:
     signature = inspect.signature(function)
-    returns = _returns(name, function, signature.return_annotation)
+    returns = _returns(name, function, signature.return_annotation, where)
     parameters = [
         _parameter(name, p, i == 0)
         for i, p in enumerate(signature.parameters.values())
@@ -260,11 +264,14 @@ def _annotation(function: str, p: inspect.Parameter) -> str:
         said = ""
     key = f"{function}.{p.name}"
     choices = CHOICES.get(key, CHOICES.get(p.name))
-    if choices and said in ("str", "str | None", "Any", ""):
+    if choices and said in ("str", "str | None", "Any", "", "Reduction", "BatchReduction"):
         return f"Literal[{', '.join(map(repr, choices))}]"
     if said in ("", "Any", "Any | None"):
         said = NOT_A_SEQUENCE.get(key) or NAMES.get(p.name) or _by_default(p.default)
-    return written(said)
+    text = written(said)
+    if text == "Any" and p.name in NAMES:  # an alias of a module's own
+        text = written(NAMES[p.name])
+    return text
 
 
 def _by_default(default: Any) -> str:
@@ -288,12 +295,12 @@ def written(annotation: str) -> str:
     return "Any" if unknown else text
 
 
-def _returns(name: str, function: Callable[..., Any], said: Any) -> str:
+def _returns(name: str, function: Callable[..., Any], said: Any, where: str) -> str:
     text = "" if said is inspect.Signature.empty else str(said)
     if text not in ("", "Any"):
         return written(text)
     base = getattr(function, "__name__", name)
-    for known in (name, base):
+    for known in (f"{where}_{name}", base) if where else (name, base):
         if known in RESULTS.__all__:
             return f"return_types.{known}"
     op = REGISTRY.get(base) or REGISTRY.get(name)

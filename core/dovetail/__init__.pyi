@@ -413,7 +413,7 @@ from dovetail._functions import pow_ as pow_
 from dovetail._functions import prelu as prelu
 from dovetail.ops.convert import preserve_format as preserve_format
 from dovetail._functions import prod as prod
-from dovetail._functions import promote_types as promote_types
+from dovetail.promotion import promote_types as promote_types
 from dovetail._functions import rad2deg as rad2deg
 from dovetail._functions import rad2deg_ as rad2deg_
 from dovetail._functions import rand as rand
@@ -526,7 +526,7 @@ from dovetail._functions import threshold as threshold
 from dovetail._functions import threshold_ as threshold_
 from dovetail._functions import tile as tile
 from dovetail._functions import topk as topk
-from dovetail._functions import trace as trace
+from dovetail.observe import trace as trace
 from dovetail._functions import transpose as transpose
 from dovetail._functions import tril as tril
 from dovetail._functions import tril_ as tril_

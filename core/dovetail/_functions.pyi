@@ -2129,9 +2129,6 @@ def prod(
         IndexError: the dim is out of range.
     """
 
-def promote_types(type1: _dtype, type2: _dtype) -> _dtype:
-    """The smallest dtype that both can be promoted to, as PyTorch's table has it."""
-
 def rad2deg(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Radians in degrees."""
 
@@ -2810,17 +2807,6 @@ def topk(
     Raises:
         RuntimeError: there are not k elements, or the input is bool or complex.
         IndexError: the dim is out of range.
-    """
-
-def trace() -> Any:
-    """Record every dispatch inside the block.
-
-    Example:
-        >>> import dovetail as dt
-        >>> with dt.trace() as events:
-        ...     _ = dt.ones(3) + 1
-        >>> [e.op for e in events]
-        ['fill', 'add']
     """
 
 def transpose(input: Tensor, dim0: _int, dim1: _int) -> Tensor:

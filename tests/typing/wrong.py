@@ -26,6 +26,8 @@ x.clamp_(lowest=0)  # error: call-arg
 x.grad.sum()  # error: union-attr
 F.relu(x, slope=1)  # error: call-arg
 F.cross_entropy(x)  # error: call-arg
+F.mse_loss(x, x, reduction="avg")  # error: arg-type
+nn.L1Loss(reduction="max")  # error: arg-type
 nn.Linear("3", 4)  # error: arg-type
 nn.Linear(3)  # error: call-arg
 nn.no_such_layer  # error: attr-defined

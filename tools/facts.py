@@ -6,6 +6,7 @@ Nothing here is written by hand: each line comes from running the operator on it
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 import warnings
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,18 @@ from dovetail.backend.loader import registry
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
 from dovetail.tensor import Tensor
 
-__all__ = ["calls", "dtypes", "errors", "gradient", "made_of", "primitives", "run", "show"]
+__all__ = [
+    "COPIES",
+    "calls",
+    "dtypes",
+    "errors",
+    "function_of",
+    "gradient",
+    "made_of",
+    "primitives",
+    "run",
+    "show",
+]
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "plugins" / "template"
 REFUSALS = (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
@@ -40,11 +52,16 @@ def convert(value: Any, device: Any = None, requires_grad: bool = False) -> Any:
 
 def run(op: OpDef, sample: Any, device: Any = None, requires_grad: bool = False) -> Any:
     """The result of one call."""
-    function: Any = op.function
+    function = function_of(op)
     arguments = convert(sample.args, device, requires_grad)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return function(*arguments, **convert(dict(sample.kwargs), device, requires_grad))
+
+
+def function_of(op: OpDef) -> Any:
+    """What calls an operator, public or not."""
+    return op.function or getattr(dovetail.ops, op.name)
 
 
 def samples(op: OpDef, kind: d.dtype) -> list[Sample]:
@@ -230,6 +247,7 @@ def template() -> str:
     return "template"
 
 
+@functools.cache
 def primitives(op: OpDef) -> tuple[list[str], list[str]]:
     """The primitives and views that a device with nothing but primitives is asked for."""
     device = template()
@@ -240,7 +258,7 @@ def primitives(op: OpDef) -> tuple[list[str], list[str]]:
         try:
             arguments = convert(sample.args, device)
             keywords = convert(dict(sample.kwargs), device)
-            function: Any = op.function
+            function = function_of(op)
             with warnings.catch_warnings(), dovetail.trace() as events:
                 warnings.simplefilter("ignore")
                 function(*arguments, **keywords)
@@ -256,11 +274,11 @@ def primitives(op: OpDef) -> tuple[list[str], list[str]]:
 
 def sorted_as_records(names: Iterable[str]) -> list[str]:
     """Names of primitives in the order of the records; a copy into a tensor is ``copy``."""
-    found = {_COPIES.get(name, name) for name in names}
+    found = {COPIES.get(name, name) for name in names}
     return [name for name in REGISTRY if name in found]
 
 
-_COPIES = {"copy_to": "copy", "clone_record": "copy", "strided": "as_strided"}
+COPIES = {"copy_to": "copy", "clone_record": "copy", "strided": "as_strided"}
 
 
 def made_of(lines: list[str], call: str) -> tuple[list[str], list[str]]:
@@ -294,7 +312,7 @@ def made_of(lines: list[str], call: str) -> tuple[list[str], list[str]]:
     finally:
         dovetail.set_default_device(before)
     ours = [e for e in events if e.device.startswith(device)]
-    outer = dict.fromkeys(_COPIES.get(e.op, e.op) for e in ours if e.depth == 0)
+    outer = dict.fromkeys(COPIES.get(e.op, e.op) for e in ours if e.depth == 0)
     return list(outer), sorted_as_records(e.op for e in ours if e.served_by == "kernel")
 
 

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from tools import facts  # noqa: E402
 from tools.api_pages import CLASSES, Page, pages  # noqa: E402
+from tools.api_records import records_page  # noqa: E402
 from tools.docstrings import Docstring, markdown, read  # noqa: E402
 from tools.examples import EXAMPLES, START  # noqa: E402
 from tools.signatures import Signature, signatures  # noqa: E402
@@ -83,6 +84,8 @@ def reference() -> dict[Path, str]:
         made[TARGET / f"{where}.md"] = _module_page(where, title, module)
         names = ", ".join(f"[`{n}`]({where}.md#{_anchor(n)})" for n in _listed(module))
         rows.append(f"| [{title}: dovetail.{where}]({where}.md) | {names} |")
+    made[TARGET / "records.md"] = records_page(MARK)
+    rows.append("| [Records](records.md) | all operators as a backend knows them |")
     made[TARGET / "index.md"] = _index(rows)
     return made
 

@@ -6,7 +6,7 @@ plugin has registered.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
 from typing import Any
 
@@ -207,6 +207,7 @@ _start()
 
 _MODULES = (
     "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
+    "testing",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -228,10 +229,26 @@ pixel_shuffle pixel_unshuffle poisson_nll_loss rms_norm rrelu rrelu_ triplet_mar
 """Names of nn.functional that PyTorch has at its top level too."""
 
 
+def __dir__() -> list[str]:
+    own = [name for name in globals() if not name.startswith("_")]
+    modules = [name for name in _MODULES if importlib.util.find_spec(f"dovetail.{name}")]
+    return sorted({*__all__, *own, *ops.FUNCTIONS, *modules, *_ELSEWHERE, *_FUNCTIONAL})
+
+
+def _module(name: str) -> Any:
+    """A submodule; None where this installation has none of that name."""
+    try:
+        return importlib.import_module(f"dovetail.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"dovetail.{name}":  # it is there, and lacks something
+            raise
+        return None
+
+
 def __getattr__(name: str) -> Any:
     found = ops.FUNCTIONS.get(name)
     if found is None and name in _MODULES:
-        found = importlib.import_module(f"dovetail.{name}")
+        found = _module(name)
     if found is None and name in _ELSEWHERE:
         found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
     if found is None and name in _FUNCTIONAL:

@@ -215,6 +215,9 @@ _ELSEWHERE = {
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "Stream": "streams",
+    "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",
+    "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
+    "kaiser_window": "signal.spectral_windows",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 

@@ -1,9 +1,14 @@
-"""PyTorch's ``torch.random``: the functions on default generators."""
+"""PyTorch's ``torch.random``: the functions on default generators.
+
+``default_generator`` is the cpu's, an attribute that is looked up when it is asked for.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+from dovetail import generator
 from dovetail.generator import (
-    default_generator,
     fork_rng,
     get_rng_state,
     initial_seed,
@@ -13,7 +18,7 @@ from dovetail.generator import (
 )
 
 __all__ = [
-    "default_generator",
+    "default_generator",  # noqa: F822 (made by __getattr__)
     "fork_rng",
     "get_rng_state",
     "initial_seed",
@@ -21,3 +26,9 @@ __all__ = [
     "seed",
     "set_rng_state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "default_generator":
+        return generator.default_generator()
+    raise AttributeError(f"module 'dovetail.random' has no attribute {name!r}")

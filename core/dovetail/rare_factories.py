@@ -1,4 +1,4 @@
-"""Factories that few programs need: ``empty_permuted``, and ``range``, which ``arange`` replaces."""
+"""Factories that few programs need: ``empty_permuted``, and ``range`` before ``arange``."""
 
 from __future__ import annotations
 

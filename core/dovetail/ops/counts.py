@@ -15,7 +15,7 @@ from typing import Any
 
 from dovetail import dtypes as d
 from dovetail import raw
-from dovetail.autograd.grad_mode import mode, no_grad
+from dovetail.autograd.grad_mode import no_grad
 from dovetail.dispatch import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import tensor
@@ -24,10 +24,11 @@ from dovetail.ops.draws import draw_uniform
 from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.operands import need_tensors
+from dovetail.ops.random import constant_of
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["constant_of", "poisson", "binomial"]
+__all__ = ["binomial", "poisson"]
 
 _WALKS_BELOW = 10
 """Means from which rejection is used; below, 64 steps reach beyond what 24 bits can tell apart."""
@@ -37,21 +38,10 @@ _ROUNDS = 256
 """More rounds than ever happen: each leaves less than a third of the elements."""
 
 
-def constant_of(made: Tensor, input: Tensor) -> Tensor:
-    """``made`` as a function of ``input`` with gradient 0, where one is recorded."""
-    from dovetail import ops
-
-    if not (mode.grad and input.requires_grad):
-        return made
-    result: Tensor = ops.where(made.ge(0), made, input)  # type: ignore[attr-defined]
-    return result
-
-
 def _tail(k: Any) -> Any:
     """What Stirling's series leaves of ``log k!``: ``1 / 12(k+1) - 1 / 360(k+1)**3 + …``."""
     first = [
-        math.lgamma(n + 1)
-        - (0.5 * math.log(2 * math.pi) + (n + 0.5) * math.log(n + 1) - (n + 1))
+        math.lgamma(n + 1) - (0.5 * math.log(2 * math.pi) + (n + 0.5) * math.log(n + 1) - (n + 1))
         for n in range(10)
     ]
     exact = tensor(first, dtype=k.dtype, device=k.device)
@@ -200,9 +190,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
                 f"{type_name(x.dtype)}"
             )
     if kind is not prob.dtype:
-        raise RuntimeError(
-            f"Found dtype {type_name(prob.dtype)} but expected {type_name(kind)}"
-        )
+        raise RuntimeError(f"Found dtype {type_name(prob.dtype)} but expected {type_name(kind)}")
     if kind not in (d.float32, d.float64):
         raise Unsupported(f"\"binomial\" not implemented for '{type_name(kind)}'")
     shape = broadcast_shapes(tuple(count.shape), tuple(prob.shape))

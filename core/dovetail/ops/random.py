@@ -189,8 +189,7 @@ def _randperm(
     Raises:
         RuntimeError: n is negative, or the dtype cannot hold n - 1.
     """
-    if whole("randperm", "n", n) < 0:
-        raise RuntimeError(f"n must be non-negative, got{n}")
+    (n,) = shape_of((whole("randperm", "n", n),))
     named = dtype or (d.int64 if out is None else None)
     kind, where = place(named, device, out, layout, pin_memory)
     if kind is d.bool_ or kind.is_complex:
@@ -310,6 +309,8 @@ def _normal(
     with no_grad():
         drawn: Any = draw_normal(spec_of(shape, kind, where), generator)
         made = (drawn * std + mean).to(kind)
+    if tensors and out is None:
+        return constant_of(made, mean, std)
     return finish_factory(deliver(made, out), requires_grad)
 
 
@@ -361,14 +362,14 @@ def _bernoulli(
     return constant_of(made, input)
 
 
-def constant_of(made: Tensor, input: Tensor) -> Tensor:
-    """``made``, which is at least 0, as a function of ``input`` with gradient 0."""
+def constant_of(made: Tensor, *inputs: Any) -> Tensor:
+    """``made`` as a function of ``inputs`` (numbers too) with gradient 0."""
     from dovetail import ops
 
-    if not (mode.grad and input.requires_grad):
-        return made
-    result: Tensor = ops.where(made.ge(0), made, input)  # type: ignore[attr-defined]
-    return result
+    for x in inputs:
+        if isinstance(x, Tensor) and x.requires_grad and mode.grad:
+            made = ops.where(made.new_ones((), dtype=d.bool_), made, x)  # type: ignore[attr-defined]
+    return made
 
 
 def _multinomial(

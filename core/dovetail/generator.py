@@ -26,6 +26,7 @@ __all__ = [
     "manual_seed",
     "seed",
     "set_rng_state",
+    "thread_safe_generator",
 ]
 
 _DEFAULT_SEED = 67280421310721  # PyTorch's; a Generator nobody has seeded repeats in every process
@@ -295,3 +296,11 @@ def fork_rng(
                     generator._go_to(*before[place])
                 elif named is None:  # came into use inside the block
                     generator._go_to(seed, 0)
+
+
+def thread_safe_generator() -> Generator | None:
+    """The generator of a data loader's worker thread; None, for data is loaded in no threads.
+
+    None makes draws use the default generators, which threads may share.
+    """
+    return None

@@ -27,6 +27,8 @@ def _frequencies(name: str, n: Any, spacing: Any, numbers: Any, out: Any, option
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     needs = options.pop("requires_grad")
+    if out is not None and options["device"] is None:
+        options["device"] = out.device
     options["dtype"] = kind
     step = n * spacing
     made = numbers(int(n), options) * (1 / step if step else float("inf"))

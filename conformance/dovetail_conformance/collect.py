@@ -6,7 +6,6 @@ import fnmatch
 import importlib
 from collections.abc import Sequence
 
-from dovetail_conformance.by_policy import ask_by_policy, policy_cases
 from dovetail_conformance.checks import SUBJECTS
 from dovetail_conformance.model import Case
 from dovetail_conformance.target import Target
@@ -40,8 +39,6 @@ def collect(
     for subject in SUBJECTS:
         module = importlib.import_module(f"dovetail_conformance.checks.{subject}")
         found.extend(module.cases(target))
-    found.extend(policy_cases(target))
-    found = [ask_by_policy(case, target) for case in found]
     _ask_plugins(found, target)
     if fuzz:
         from dovetail_conformance.fuzz import fuzz_cases

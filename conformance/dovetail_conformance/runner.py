@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dovetail_conformance.by_policy import policy
 from dovetail_conformance.collect import collect
 from dovetail_conformance.expectations import Expectations, find_file
 from dovetail_conformance.model import Case, Outcome, run_case
@@ -70,9 +69,18 @@ class Options:
         return replace(self, device=Target.of(self.device).device)
 
 
-def strictly() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def strictly() -> Iterator[None]:
     """Host fallback is an error inside: a kernel that the device has not must show."""
-    return policy("error")
+    old = os.environ.get("DOVETAIL_FALLBACK")
+    os.environ["DOVETAIL_FALLBACK"] = "error"
+    try:
+        yield
+    finally:
+        if old is None:
+            del os.environ["DOVETAIL_FALLBACK"]
+        else:
+            os.environ["DOVETAIL_FALLBACK"] = old
 
 
 def prepare(options: Options) -> tuple[list[Case], Expectations]:

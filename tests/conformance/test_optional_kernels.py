@@ -15,10 +15,10 @@ from dovetail.device import device as Device
 from dovetail.dispatch import clear_plans
 from dovetail.errors import HostFallbackError, HostFallbackWarning
 from dovetail.ops.schema import REGISTRY
-from dovetail_conformance.by_policy import policy
 from dovetail_conformance.collect import collect
 from dovetail_conformance.model import Outcome, run_case
 from dovetail_conformance.mutants.base import PlainRuntime, good_table
+from dovetail_conformance.runner import strictly
 
 NAME = "bare"
 OPTIONAL = sorted(name for name, op in REGISTRY.items() if op.is_optional)
@@ -40,7 +40,7 @@ def device() -> Iterator[str]:
 
 
 def outcomes(device: str, level: int = 3) -> list[Outcome]:
-    with policy("error"):
+    with strictly():
         return [run_case(case, device) for case in collect(device, level, op="fft_c2c")]
 
 
@@ -57,7 +57,7 @@ def test_without_the_kernel_nothing_counts_against_the_device(device: str) -> No
     asked = outcomes(device)
     assert [o.id for o in asked if o.failures] == []
     assert sum(o.labels.get("host", 0) for o in asked) > 0
-    assert "2/fallback/fft_c2c" in {o.id for o in asked}
+    assert "2/optional/fft_c2c/complex64" in {o.id for o in asked}
 
 
 def test_a_wrong_host_result_shows(device: str) -> None:
@@ -79,14 +79,13 @@ def test_a_wrong_host_result_shows(device: str) -> None:
 
 def test_a_policy_that_is_not_kept_shows(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dovetail.backend.loader.fallback_policy", lambda: "allow")
-    assert failed(device) == {"fallback"}
+    assert failed(device) == {"optional"}
 
 
 def test_with_the_kernel_it_must_be_used() -> None:
     asked = outcomes("cpu", 2)
     assert [o.id for o in asked if o.failures] == []
     assert sum(o.labels.get("host", 0) for o in asked) == 0
-    assert "2/fallback/fft_c2c" not in {o.id for o in asked}
 
 
 def test_the_policies(device: str, monkeypatch: pytest.MonkeyPatch) -> None:

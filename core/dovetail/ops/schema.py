@@ -187,21 +187,17 @@ class OpDef:
             raise ValueError(f"operator {self.name!r} is defined twice")
         REGISTRY[self.name] = self
 
-    @property
-    def is_optional(self) -> bool:
-        """Whether a device may be without a kernel of it, so that the host runs it by policy.
-
-        True of records that are neither required nor made of others, such as ``fft_c2c``.
-        """
-        return (
-            self.infer is not None
-            and self.decompose is None
-            and not self.required
-            and self.kind not in ("view", "storage", "random")
-        )
-
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _registered, (self.name,)
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether it is a kernel that a device need not have: the host's serves in its place.
+
+        There is nothing that it could be decomposed into; the policy ``DOVETAIL_FALLBACK`` decides.
+        """
+        elsewhere = self.kind not in ("view", "storage", "random")
+        return self.decompose is None and not self.required and elsewhere
 
     def parameter_names(self, function: Callable[..., Any]) -> tuple[str, ...]:
         """The names a gradient function asks for."""

@@ -233,7 +233,11 @@ def _filled(name: str, value: int) -> Any:
                 plan = plans[sizes, dtype, thread.chosen]
             except (KeyError, TypeError):
                 plan = None
-            if plan is not None and (dtype is not None or plan.dtype is d._default):
+            if (
+                plan is not None
+                and (dtype is not None or plan.dtype is d._default)
+                and sizes[0].__class__ is not bool  # True finds the plan of 1
+            ):
                 return plan()
         kind, place = _place(dtype, device, out, layout, pin_memory)
         spec = spec_of(_shape(sizes, size), kind, place)

@@ -179,6 +179,7 @@ newaxis = None
 
 def _start() -> None:
     """Everything that must happen once, in this order: the core's own device, methods, watchers."""
+    import dovetail.dlpack
     import dovetail.facts
     import dovetail.interop
     import dovetail.operators  # noqa: F401
@@ -207,7 +208,7 @@ _start()
 
 _MODULES = (
     "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
-    "testing",
+    "fft", "func", "signal", "special", "testing",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -215,6 +216,11 @@ _ELSEWHERE = {
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
+    "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",
+    "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
+    "kaiser_window": "signal.spectral_windows",
+    "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
+    "typename": "facts", "is_storage": "facts",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 
@@ -251,6 +257,8 @@ def __getattr__(name: str) -> Any:
         found = _module(name)
     if found is None and name in _ELSEWHERE:
         found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
+    if found is None and name == "range":
+        from dovetail.rare_factories import range_inclusive as found
     if found is None and name in _FUNCTIONAL:
         found = getattr(importlib.import_module("dovetail.nn.functional"), name)
     if found is None and name.endswith("Tensor"):

@@ -43,6 +43,9 @@ TOLERANCE = {
 ELSEWHERE: dict[str, str] = {
     "shift_left": "bitwise_left_shift",
     "shift_right": "bitwise_right_shift",
+    "fft_c2c": "_fft_c2c",
+    "fft_r2c": "_fft_r2c",
+    "fft_c2r": "_fft_c2r",
 }
 
 

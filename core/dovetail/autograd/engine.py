@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd import hooks
 from dovetail.autograd.grad_mode import mode, set_grad_enabled
 from dovetail.autograd.graph import Node, OutputNode, freed_error
 from dovetail.ops.schema import REGISTRY
+
+if TYPE_CHECKING:
+    from dovetail.tensor import Tensor
 
 __all__ = [
     "backward",
@@ -359,7 +362,7 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; ``grad`` is untouched.
 
     Raises:

@@ -200,7 +200,7 @@ class Function:
         raise NotImplementedError("setup_context is not implemented.")
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any, **_: Any) -> Any:
         """The gradients of the inputs given those of the outputs, one per argument of ``apply``."""
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom "

@@ -18,8 +18,8 @@ FAMILIES = (
     "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
-    "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
-    "dropout",
+    "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace", "counts",
+    "dropout", "fourier", "stft",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -11,8 +11,10 @@ import dovetail.dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.graph import BackwardInfo
 from dovetail.dispatch import call, type_name
+from dovetail.errors import Unsupported
 from dovetail.ops.expose import FUNCTIONS, operator, publish
 from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.operands import need_tensors
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.ops.views import _ViewPlan
 from dovetail.spec import Spec, spec_of
@@ -215,6 +217,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     Raises:
         RuntimeError: not both float32 or both float64.
     """
+    need_tensors("complex", real=real, imag=imag)
     _complex_infer(real._spec, imag._spec)
     return call(COMPLEX, (real, imag))
 
@@ -226,6 +229,9 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
     Raises:
         RuntimeError: not both float32 or both float64.
     """
+    need_tensors("polar", abs=abs, angle=angle)
+    if abs._spec.dtype is angle._spec.dtype is d.float16:
+        raise Unsupported("\"polar\" not implemented for 'Half'")
     _complex_infer(abs._spec, angle._spec)
     return complex(abs * angle.cos(), abs * angle.sin())
 

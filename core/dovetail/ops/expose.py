@@ -29,6 +29,7 @@ __all__ = [
     "inplace_method",
     "operator",
     "publish",
+    "reshape_memory",
     "resize",
     "unary_function",
     "with_out",
@@ -140,6 +141,11 @@ def resize(name: str, out: Tensor, shape: tuple[int, ...]) -> None:
             UserWarning,
             stacklevel=5,
         )
+    reshape_memory(out, shape)
+
+
+def reshape_memory(out: Tensor, shape: tuple[int, ...]) -> None:
+    """Give ``out`` another shape, with new memory."""
     fresh = raw.empty(spec_of(shape, out._spec.dtype, out._spec.device))
     out._spec, out._array = fresh._spec, fresh._array
     out._storage, out._offset = storage_of(fresh), 0

@@ -338,6 +338,7 @@ def composite(
         function = _like(op, decompose, prepare)
         function.__doc__ = decompose.__doc__
         function.__module__ = decompose.__module__
+        function.__annotations__ = decompose.__annotations__
         return expose.attach(op, function, out=out, aliases=aliases)
 
     return define

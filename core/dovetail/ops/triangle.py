@@ -91,34 +91,54 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,
-             dtype: d.dtype | None, device: Any) -> Tensor:  # fmt: skip
+             dtype: d.dtype | None, device: Any, *memory: Any) -> Tensor:  # fmt: skip
     from dovetail.backend.state import state_of
-    from dovetail.device import resolve
+    from dovetail.factory_arguments import finish, place, whole
 
+    *memory, requires_grad = memory
+    _, where = place(dtype, device, None, *memory)
     for label, n in (("row", row), ("col", col)):
-        if n < 0:
+        if whole(name, label, n) < 0:
             raise RuntimeError(f"{label} must be non-negative, got{n}")
     kind = d.int64 if dtype is None else dtype
     if kind not in (d.int32, d.int64):
         raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
     places = np.array(find(row, offset, col), kind.numpy)
-    return raw.from_host(places, kind, state_of(resolve(device)))
+    return finish(raw.from_host(places, kind, state_of(where)), requires_grad)
 
 
 @publish(method=False)
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: d.dtype | None = None, device: Any = None
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: d.dtype | None = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Rows and columns of the lower triangle of a (row, col) matrix: (2, count)."""
-    return _indices("tril_indices", np.tril_indices, row, col, offset, dtype, device)
+    memory = layout, pin_memory, requires_grad
+    return _indices("tril_indices", np.tril_indices, row, col, offset, dtype, device, *memory)
 
 
 @publish(method=False)
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: d.dtype | None = None, device: Any = None
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: d.dtype | None = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Rows and columns of the upper triangle of a (row, col) matrix: (2, count)."""
-    return _indices("triu_indices", np.triu_indices, row, col, offset, dtype, device)
+    memory = layout, pin_memory, requires_grad
+    return _indices("triu_indices", np.triu_indices, row, col, offset, dtype, device, *memory)
 
 
 # ---------------------------------------------------------------- diagonals

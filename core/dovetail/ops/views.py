@@ -6,6 +6,7 @@ a zero tensor, written with the incoming gradient, unless the record gives a che
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 from weakref import ref as reference
@@ -200,10 +201,19 @@ def view_operator(
                 return apply_view(op, input, prepare(input._spec, *arguments, **named))
 
         function.__doc__ = rule.__doc__
+        function.__signature__ = _signature(prepare or rule)  # type: ignore[attr-defined]
         expose.attach(op, function, aliases=aliases)
         return function
 
     return define
+
+
+def _signature(reads: Callable[..., Any]) -> inspect.Signature:
+    """What users see: a tensor in the place of the spec, and then what ``reads`` takes."""
+    spec, *rest = inspect.signature(reads).parameters.values()
+    return inspect.Signature(
+        [spec.replace(name="input", annotation="Tensor"), *rest], return_annotation="Tensor"
+    )
 
 
 def view_record(name: str) -> OpDef:

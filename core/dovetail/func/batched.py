@@ -19,7 +19,7 @@ from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
     "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent",
-    "debug_unwrap", "depth_of", "detached", "dynamic_shape", "empty", "fill", "is_batched",
+    "debug_unwrap", "depth_of", "detached", "dynamic_shape", "empty", "fill", 
     "level_of", "like", "move", "no_data", "not_batched", "on_value", "outside",
     "recording_outside", "spread", "value_at", "view", "wrap",
 ]  # fmt: skip
@@ -104,11 +104,6 @@ class Batch:
 
 class NotBatched(RuntimeError):
     """A batched value is to be written into a tensor that the vmap does not hide a dim of."""
-
-
-def is_batched(x: Any) -> bool:
-    """Whether ``x`` is a tensor inside of a vmap."""
-    return isinstance(x, Tensor) and x._spec.batch is not None
 
 
 def depth_of(x: Any) -> int:

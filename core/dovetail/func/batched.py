@@ -19,7 +19,7 @@ from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
     "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent",
-    "debug_unwrap", "depth_of", "detached", "dynamic_shape", "empty", "fill", 
+    "debug_unwrap", "depth_of", "detached", "dynamic_shape", "empty", "fill",
     "level_of", "like", "move", "no_data", "not_batched", "on_value", "outside",
     "recording_outside", "spread", "value_at", "view", "wrap",
 ]  # fmt: skip

@@ -207,6 +207,7 @@ _start()
 
 _MODULES = (
     "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
+    "special",
 )  # fmt: skip
 
 _ELSEWHERE = {

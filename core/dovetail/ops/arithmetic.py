@@ -342,3 +342,15 @@ def _with_alpha(op: Any) -> None:
 
 _with_alpha(add)
 _with_alpha(sub)
+
+
+@expose.publish()
+def positive(input: Tensor) -> Tensor:
+    """``+input``: the tensor itself.
+
+    Raises:
+        RuntimeError: the dtype is bool.
+    """
+    if input._spec.dtype is d.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input

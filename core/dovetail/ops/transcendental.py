@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import dovetail.dtypes as d
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
+from dovetail.ops.hyperbolic import complex_acos, complex_asin, complex_atan
 
 __all__ = [
     "erf_reference",
@@ -204,9 +205,8 @@ _float(
 )
 _float(
     "atan",
-    accepts=REAL,
-    gradient=lambda g, input: g / (input * input + 1),
-    decompose=lambda input: input.atan2(1),
+    gradient=lambda g, input: g / _conj(input * input + 1),
+    decompose=lambda input: complex_atan(input) if input.dtype.is_complex else input.atan2(1),
     reference=np.arctan,
     samples=uniform(-4, 4),
     doc="Arc tangent, in radians.",
@@ -214,9 +214,12 @@ _float(
 )
 _float(
     "asin",
-    accepts=REAL,
-    gradient=lambda g, input: g * (1 - input * input).rsqrt(),
-    decompose=lambda input: input.atan2(((1 - input) * (1 + input)).sqrt()),
+    gradient=lambda g, input: g * _conj((1 - input * input).rsqrt()),
+    decompose=lambda input: (
+        complex_asin(input)
+        if input.dtype.is_complex
+        else input.atan2(((1 - input) * (1 + input)).sqrt())
+    ),
     reference=np.arcsin,
     samples=uniform(-0.9, 0.9),
     special=(0.0, -0.0, 1.0, -1.0, nan),
@@ -226,9 +229,12 @@ _float(
 )
 _float(
     "acos",
-    accepts=REAL,
-    gradient=lambda g, input: -g * (1 - input * input).rsqrt(),
-    decompose=lambda input: ((1 - input) * (1 + input)).sqrt().atan2(input),
+    gradient=lambda g, input: -g * _conj((1 - input * input).rsqrt()),
+    decompose=lambda input: (
+        complex_acos(input)
+        if input.dtype.is_complex
+        else ((1 - input) * (1 + input)).sqrt().atan2(input)
+    ),
     reference=np.arccos,
     samples=uniform(-0.9, 0.9),
     special=(0.0, -0.0, 1.0, -1.0, nan),

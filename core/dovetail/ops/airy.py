@@ -93,8 +93,9 @@ def _swinging(x: Any) -> Any:
     square = z * z
     even = fraction(square, _AFN, _AFD) * square + 1.0
     odd = fraction(square, _AGN, _AGD) * z
-    angle = size + math.pi / 4
-    return (angle.sin() * even - angle.cos() * odd) / root.sqrt() * (1 / math.sqrt(math.pi))
+    sine, cosine = size.sin(), size.cos()  # those of size + pi / 4 are their sum and difference
+    swing = (sine + cosine) * even - (cosine - sine) * odd
+    return swing / root.sqrt() * (1 / math.sqrt(2 * math.pi))
 
 
 def _airy_ai(x: Any) -> Any:

@@ -93,9 +93,15 @@ _Y1_YQ = (
     3882312774962.3857, 620557727146953.8, 6.871410873553005e+16, 3.9727060811656064e+18,
 )
 
-_ZEROS_J0 = (5.78318596294678452118, 30.4712623436620863991)
-_ZEROS_J1 = (14.6819706421238932572, 49.2184563216946036703)
-"""Squares of the first two zeros."""
+_ZEROS_J0 = (2.404825448989868, 1.0870590460455913e-07), (5.52007794380188, 1.6648443076678411e-07)
+_ZEROS_J1 = (3.8317058086395264, 1.6156798594842693e-07), (7.015586614608765, 5.520685410509955e-08)
+"""The first two zeros, each as 24 bits, so that float32 holds them, and the rest."""
+
+
+def _zeros(x: Any, zeros: tuple[tuple[float, float], ...]) -> Any:
+    """The product of ``x * x - zero * zero``, with its digits where ``x`` is close to one."""
+    (a, a_rest), (b, b_rest) = zeros
+    return ((x - a) - a_rest) * (x + (a + a_rest)) * ((x - b) - b_rest) * (x + (b + b_rest))
 
 
 def _hankel(x: Any, order: int, is_second: bool) -> Any:
@@ -117,15 +123,11 @@ def _hankel(x: Any, order: int, is_second: bool) -> Any:
 
 
 def _j0_near(x: Any) -> Any:
-    square = x * x
-    zeros = (square - _ZEROS_J0[0]) * (square - _ZEROS_J0[1])
-    return zeros * fraction(square, _J0_RP, _J0_RQ)
+    return _zeros(x, _ZEROS_J0) * fraction(x * x, _J0_RP, _J0_RQ)
 
 
 def _j1_near(x: Any) -> Any:
-    square = x * x
-    zeros = (square - _ZEROS_J1[0]) * (square - _ZEROS_J1[1])
-    return x * zeros * fraction(square, _J1_RP, _J1_RQ)
+    return x * _zeros(x, _ZEROS_J1) * fraction(x * x, _J1_RP, _J1_RQ)
 
 
 def _bessel_j(x: Any, order: int) -> Any:

@@ -226,7 +226,7 @@ def _log_ndtr(x: Any) -> Any:
     return piecewise(
         x,
         [(x.lt(-1.0), lambda y: (_scaled_tail(y * (-1 / ROOT_2)) * 0.5).log() - y * y * 0.5, -2.0)],
-        lambda y: (-0.5 * _erfc(y * (1 / ROOT_2))).log1p(),
+        lambda y: (-_ndtr(-y)).log1p(),
         0.0,
     )
 

@@ -77,10 +77,11 @@ def _below_eight(x: Any) -> Any:
     is_small = x.lt(1.0)
     steps = x.floor()
     rest = where(is_small, x, x - steps)
-    factor = where(is_small, 1.0 / x, 1.0)
+    factor = where(is_small, x, 1.0)
     for k in range(1, 7):
         factor = where(steps.gt(k), factor * (rest + float(k)), factor)
-    return log_gamma_of_one_plus(rest) + factor.log()
+    log = factor.log()
+    return log_gamma_of_one_plus(rest) + where(is_small, -log, log)
 
 
 def _of_large(x: Any) -> Any:

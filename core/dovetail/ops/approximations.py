@@ -14,16 +14,20 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.ops.families import elementwise, to_float
-from dovetail.ops.schema import OpDef
+from dovetail.dispatch import type_name
+from dovetail.errors import Unsupported
+from dovetail.ops.families import elementwise, same, to_float
+from dovetail.ops.schema import Facts, OpDef
 
 __all__ = [
-    "NON_DIFFERENTIABLE", "REAL", "chebyshev", "circle_mean", "exp_of_square", "fraction", "horner",
-    "integral", "piecewise", "sin_pi", "special_function", "valuewise", "where",
-    "without_derivative",
+    "NON_DIFFERENTIABLE", "REAL", "WIDE", "chebyshev", "circle_mean", "exp_of_square",
+    "floats_only", "fraction", "horner", "integral", "piecewise", "sin_pi", "special_function",
+    "valuewise", "where", "without_derivative",
 ]  # fmt: skip
 
 REAL = (*d.FLOATING, *d.INTEGRAL, d.bool_)
+WIDE = (d.float64, d.float32, *d.INTEGRAL, d.bool_)
+"""What PyTorch computes special functions of where it has none of half precision."""
 NON_DIFFERENTIABLE: dict[str, Any] = {}
 """The gradient of an operator whose result never requires grad."""
 
@@ -87,9 +91,9 @@ def piecewise(x: Any, pieces: Iterable[Piece], rest: Callable[[Any], Any], safe:
 def exp_of_square(x: Any, sign: float) -> Any:
     """``exp(sign * x * x)`` to the last digits, where the rounding of the square would show.
 
-    ``x`` is split into a part of few bits, whose square is exact, and the rest (W. J. Cody, "Rational
-    Chebyshev approximations for the error function", Math. Comp. 23 (1969), 631). ``sign`` may be a
-    power of two.
+    ``x`` is split into a part of few bits, whose square is exact, and the rest: W. J. Cody,
+    "Rational Chebyshev approximations for the error function", Math. Comp. 23 (1969), 631.
+    ``sign`` may be any power of two.
     """
     x = x.abs().minimum(64.0)
     few = (x * 16.0).floor() * 0.0625
@@ -105,17 +109,36 @@ def sin_pi(x: Any) -> Any:
     return (near * math.pi).sin()
 
 
+class _NoDerivative:
+    """Stands where a gradient would be; whoever wants to use it is told."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @property
+    def _spec(self) -> Any:
+        raise NotImplementedError(f"the derivative for '{self._name}' is not implemented.")
+
+
 def without_derivative(name: str) -> Callable[..., Any]:
-    """A gradient that says there is none, as PyTorch does.
+    """A gradient that is not there, as PyTorch has it: NotImplementedError, once it is asked for.
 
-    Raises:
-        NotImplementedError: when it is asked for.
+    The gradients of the other inputs can be had.
     """
+    missing = _NoDerivative(name)
+    return lambda g: missing
 
-    def gradient(g: Any) -> Any:
-        raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
 
-    return gradient
+def floats_only(name: str) -> Callable[[tuple[Facts, ...]], tuple[d.dtype, d.dtype]]:
+    """A dtype rule: as ``same``; whole numbers alone are refused."""
+
+    def rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
+        kind, _ = same(operands)
+        if kind.category < 2:
+            raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
+        return kind, kind
+
+    return rule
 
 
 def special_function(name: str, decompose: Callable[..., Any], **fields: Any) -> OpDef:
@@ -134,11 +157,12 @@ def special_function(name: str, decompose: Callable[..., Any], **fields: Any) ->
 # for references
 
 
-def valuewise(function: Callable[..., float]) -> Callable[..., Any]:
-    """A reference from a function of Python floats; NaN in, NaN out."""
+def valuewise(function: Callable[..., float], takes_nan: bool = False) -> Callable[..., Any]:
+    """A reference from a function of Python floats; NaN in, NaN out, unless it takes NaN itself."""
 
     def guarded(*values: float) -> float:
-        return math.nan if any(v != v for v in values) else function(*map(float, values))
+        is_missing = not takes_nan and any(v != v for v in values)
+        return math.nan if is_missing else function(*map(float, values))
 
     @functools.wraps(function)
     def reference(*arrays: Any) -> Any:

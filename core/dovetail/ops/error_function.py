@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from dovetail.ops.approximations import (
+    WIDE,
     exp_of_square,
     fraction,
     piecewise,
@@ -95,6 +94,7 @@ special_function(
 special_function(
     "erfcx",
     _erfcx,
+    accepts=WIDE,
     gradient=lambda g, input, out: g * (input * out * 2.0 - 2 / ROOT_PI),
     reference=erfcx_reference,
     samples=uniform(-2, 6),
@@ -186,7 +186,7 @@ def _ndtri_value(p: float) -> float:
         return -inf if p == 0 else inf if p == 1 else nan
     rest = min(p, 1 - p)
     size = _bisect(lambda x: rest - 0.5 * math.erfc(x / ROOT_2), 0.0, 40.0) if p != 0.5 else 0.0
-    return size if p > 0.5 else -size
+    return size if p >= 0.5 else -size
 
 
 special_function(
@@ -203,6 +203,7 @@ special_function(
 special_function(
     "ndtri",
     _ndtri,
+    accepts=WIDE,
     gradient=lambda g, out: g * ((out * out * 0.5).exp() * (ROOT_2 * ROOT_PI)),
     reference=valuewise(_ndtri_value),
     samples=uniform(0.02, 0.98),
@@ -260,6 +261,7 @@ special_function(
 special_function(
     "log_ndtr",
     _log_ndtr,
+    accepts=WIDE,
     gradient=_log_ndtr_gradient,
     reference=valuewise(_log_ndtr_value),
     samples=uniform(-6, 4),

@@ -1,8 +1,8 @@
 """The regularised incomplete gamma functions, by series, continued fraction and expansion.
 
-Which is taken where follows W. Gautschi, "A computational procedure for incomplete gamma functions",
-ACM TOMS 5 (1979), 466-481, and Cephes' ``igam``. All are of fixed length, and each element takes
-one of them.
+Which is taken where follows W. Gautschi, "A computational procedure for incomplete gamma
+functions", ACM TOMS 5 (1979), 466-481, and Cephes' ``igam``. All are of
+fixed length, and each element takes one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from dovetail import dtypes as d
 from dovetail.ops.approximations import (
+    REAL,
+    floats_only,
     horner,
     integral,
     special_function,
@@ -21,7 +24,6 @@ from dovetail.ops.approximations import (
     where,
     without_derivative,
 )
-from dovetail import dtypes as d
 from dovetail.ops.families import PAIRS, draw
 from dovetail.ops.gamma import log_gamma, log_gamma_of_one_plus, stirling_rest
 from dovetail.ops.schema import Sample
@@ -39,8 +41,9 @@ SMALL_TERMS = 20
 
 _LOG1P = tuple(1 / (2 * k + 3) for k in range(17, -1, -1))
 
-# Coefficients of eta ** n / a ** k. Source: N. M. Temme, "The asymptotic expansion of the incomplete
-# gamma functions", SIAM J. Math. Anal. 10 (1979), 757-766; DLMF 8.12.7; as in Cephes' ``igam.h``.
+# Coefficients of eta ** n / a ** k. Source: N. M. Temme, "The asymptotic expansion of the
+# incomplete gamma functions", SIAM J. Math. Anal. 10 (1979), 757-766; DLMF 8.12.7; as in Cephes'
+# ``igam.h``.
 _TEMME = (
     (-0.3333333333333333, 0.08333333333333333, -0.014814814814814815, 0.0011574074074074073,
      0.0003527336860670194, -0.0001787551440329218, 3.919263178522438e-05, -2.1854485106799924e-06,
@@ -223,9 +226,7 @@ def _regularised(a: Any, x: Any) -> tuple[Any, Any]:
     a0, x0 = where(usual, a, 1.0), where(usual, x, 1.0)
     is_uniform = a0.gt(LARGE) & x0.gt(a0 * 0.5) & x0.lt(a0 * 2.0)
     is_upper = is_uniform.logical_not() & x0.gt(a0.maximum(1.1))
-    is_small = x0.le(1.1) & where(
-        x0.le(0.5), (x0.log() * a0).ge(-0.4), a0.le(x0 * 1.1)
-    )
+    is_small = x0.le(1.1) & where(x0.le(0.5), (x0.log() * a0).ge(-0.4), a0.le(x0 * 1.1))
     first = _first_term(a0, x0)
     in_series = is_uniform | is_upper
     series = _lower_series(where(in_series, 1.0, a0), where(in_series, 0.5, x0)) * first
@@ -300,8 +301,8 @@ def _define(name: str, which: int, sign: float, reference: Callable[..., float],
         inputs=("input", "other"),
         public=True,
         tensors_only=True,
-        rule=_floats_only,
-        accepts=(*d.FLOATING, *d.INTEGRAL, d.bool_),
+        rule=floats_only(name),
+        accepts=REAL,
         gradient={
             "input": without_derivative(f"{name}: input"),
             "other": lambda g, input, other: g * (_density(input, other) * sign),
@@ -312,18 +313,6 @@ def _define(name: str, which: int, sign: float, reference: Callable[..., float],
         ulp=128,
         doc=doc,
     )
-
-
-def _floats_only(operands: tuple[Any, ...]) -> tuple[d.dtype, d.dtype]:
-    """As ``same``; whole numbers are refused."""
-    from dovetail.dispatch import type_name
-    from dovetail.errors import Unsupported
-    from dovetail.ops.families import same
-
-    kind, _ = same(operands)
-    if kind.category != 2:
-        raise Unsupported(f"\"igamma\" not implemented for '{type_name(kind)}'")
-    return kind, kind
 
 
 _define(

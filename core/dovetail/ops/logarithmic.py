@@ -46,7 +46,7 @@ def _logit_reference(x: Any, eps: float | None = None) -> Any:
 def _logit_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = [Sample((draw(rng, shape, dtype, 0.05, 0.95),)) for shape in SHAPES]
     clamped = draw(rng, (3, 5), dtype, -0.5, 1.5)
-    edge = np.array([0.125, 0.875, 0.0, 1.0, 0.5]).astype(dtype.numpy)
+    edge = np.array([0.125, 0.875, 0.0625, 0.9375, 0.5]).astype(dtype.numpy)
     return [
         *made,
         Sample((clamped, 0.125), name="eps"),

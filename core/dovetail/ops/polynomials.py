@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.ops.approximations import NON_DIFFERENTIABLE, special_function, valuewise, where
+from dovetail.ops.approximations import NON_DIFFERENTIABLE, WIDE, special_function, valuewise, where
 from dovetail.ops.families import draw
 from dovetail.ops.schema import Sample
 from dovetail.tensor import Tensor
@@ -29,29 +29,30 @@ Step = Callable[[Any, int, Any, Any], Any]
 
 
 def _arguments(x: Any, n: Any) -> tuple[Any, Any]:
-    """Both as tensors, the degree truncated; an endless degree is NaN."""
+    """Both as tensors, the degree truncated; NaN and infinities count as below zero."""
     if not isinstance(x, Tensor):
         x = n.new_full((), x)
     if not isinstance(n, Tensor):
         n = x.new_full((), n)
-    return x, where(n.abs().eq(inf), nan, n.trunc())
+    return x, where(n.abs().lt(inf), n.trunc(), -1.0)
 
 
 def _highest(n: Any) -> int:
     """The highest degree in the data; the one thing that is read from it."""
     if not n._spec.numel:
         return 0
-    return int(where(n.isnan(), -1.0, n).max().item())
+    return int(n.max().item())
 
 
 def _climb(x: Any, n: Any, first: Any, step: Step, most: int) -> Any:
     """The polynomials of the degrees ``n``, of which none above ``most`` counts."""
-    previous, current = x * 0.0 + 1.0, first
-    made = where(n.eq(0), previous, where(n.ge(1), current, 0.0))
+    previous: Any = 1.0
+    current = first
+    made = where(n.eq(0), 1.0, where(n.ge(1), current, 0.0))
     for k in range(1, min(_highest(n), most)):
         current, previous = step(x, k, current, previous), current
         made = where(n.gt(float(k)), current, made)
-    return where(n.isnan(), nan, made)
+    return made
 
 
 def _double(x: Any, k: int, current: Any, previous: Any) -> Any:
@@ -112,7 +113,7 @@ def _chebyshev(kind: str, x: Any, n: Any) -> Any:
     odd = (n * 0.5).floor().ne(n * 0.5)
     edge = where(x.gt(0), at_1, where(odd, -at_minus_1, at_minus_1))
     made = where(is_edge, edge, made)
-    return where(n.isnan(), nan, where(n.lt(0), 0.0, made))
+    return where(n.lt(0), 0.0, made)
 
 
 # records
@@ -122,15 +123,13 @@ def _exact(step: Callable[..., Any], first: Callable[[Any], Any], shifted: bool 
     """A reference by the recurrence in exact fractions."""
 
     def value(x: float, n: float) -> float:
-        if math.isinf(n):
-            return nan
-        degree = int(n)
+        degree = int(n) if math.isfinite(n) else -1
         if degree < 0:
             return 0.0
         if degree == 0:
             return 1.0
-        if math.isinf(x):
-            return first(2 * x - 1 if shifted else x) if degree == 1 else nan
+        if x != x:
+            return nan
         exact = 2 * Fraction(x) - 1 if shifted else Fraction(x)
         previous, current = Fraction(1), Fraction(first(exact))
         for k in range(1, degree):
@@ -140,7 +139,7 @@ def _exact(step: Callable[..., Any], first: Callable[[Any], Any], shifted: bool 
         except OverflowError:
             return math.copysign(inf, current)
 
-    return valuewise(value)
+    return valuewise(value, takes_nan=True)
 
 
 def _samples(low: float, high: float) -> Any:
@@ -170,6 +169,7 @@ def _define(
         forward,
         inputs=("x", "n"),
         gradient=NON_DIFFERENTIABLE,
+        accepts=WIDE,
         reference=reference,
         samples=_samples(*interval),
         special=special,
@@ -191,7 +191,7 @@ def _define_chebyshev(kind: str) -> None:
 
     first = _FIRST[kind]
     what = f"Chebyshev polynomial of the {_NUMERALS[kind]} kind"
-    values = (-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0, 5.0, 9.0, 10.0, nan)
+    values = (-2.0, -1.0, -0.75, 0.0, 0.375, 1.0, 2.0, 5.0, 9.0, 10.0, nan)
     _define(
         f"chebyshev_polynomial_{kind}", plain, _exact(_double, first), (-1.5, 1.5), values,
         f"The {what}",

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.ops.approximations import special_function, valuewise, where, without_derivative
+from dovetail.ops.approximations import WIDE, special_function, valuewise, where, without_derivative
 from dovetail.ops.families import PAIRS, draw
 from dovetail.ops.schema import Sample
 from dovetail.tensor import Tensor
@@ -52,8 +52,8 @@ def zeta_of(s: Any, q: Any) -> Any:
     """``sum((k + q) ** -s for k = 0, 1, …)``; ``s`` may be a whole number above 1.
 
     Below zero and for whole ``s`` the terms are summed from both sides of zero: with
-    ``r = -q - floor(-q)`` they are those of ``zeta(s, 1 - r)``, and, with the sign of ``(-1) ** s``,
-    those of ``zeta(s, r)`` less those of ``zeta(s, 1 - q)``.
+    ``r = -q - floor(-q)`` they are those of ``zeta(s, 1 - r)``, and, with the sign of
+    ``(-1) ** s``, those of ``zeta(s, r)`` less those of ``zeta(s, 1 - q)``.
     """
     from dovetail import ops
 
@@ -75,7 +75,7 @@ def zeta_of(s: Any, q: Any) -> Any:
         sign = -1.0 if s % 2 else 1.0
     first, second, third = _of_positive(order, three).unbind(0)
     made = where(is_low, second + (first - third) * sign, first)
-    made = where(is_low & is_whole, inf, where(q.eq(inf), 0.0, where(q.eq(-inf), nan, made)))
+    made = where(is_low & is_whole, inf, where(q.eq(inf), 0.0, made))
     if not isinstance(s, Tensor):
         return where(q.isnan(), nan, made)
     made = where(is_low & is_whole.logical_not() & s.ne(s.floor()), nan, made)
@@ -87,13 +87,13 @@ def zeta_of(s: Any, q: Any) -> Any:
 def _zeta_value(s: float, q: float) -> float:
     if s <= 1:
         return inf if s == 1 else nan
+    if math.isinf(s):
+        return 0.0 if q > 1 else 1.0 if q == 1 else inf
     if q <= 0:
-        if q == math.floor(q):
+        if math.isinf(q) or q == math.floor(q):
             return inf
         if s != math.floor(s):
             return nan
-    if math.isinf(s):
-        return 0.0 if q > 1 else 1.0 if q == 1 else inf
     if math.isinf(q):
         return 0.0
     steps = 40 + max(0, -math.floor(q))
@@ -128,13 +128,20 @@ def _zeta(input: Any, other: Any) -> Any:
     return zeta_of(input if isinstance(input, Tensor) else other.new_full((), input), other)
 
 
+def _zeta_gradient(g: Any, input: Any, other: Any) -> Any:
+    from dovetail import special
+
+    return g * (special.zeta(input + 1, other) * -input)
+
+
 special_function(
     "zeta",
     _zeta,
+    accepts=WIDE,
     inputs=("input", "other"),
     gradient={
         "input": without_derivative("zeta"),
-        "other": lambda g, input, other: g * (zeta(input + 1, other) * -input),
+        "other": _zeta_gradient,
     },
     reference=valuewise(_zeta_value),
     samples=_samples,
@@ -142,10 +149,3 @@ special_function(
     ulp=64,
     doc="Hurwitz's zeta function: the sum of ``(k + other) ** -input`` over ``k = 0, 1, …``.",
 )
-
-
-def zeta(input: Any, other: Any) -> Any:
-    """The operator, as its own gradient calls it."""
-    from dovetail import ops
-
-    return ops.zeta(input, other)

@@ -181,5 +181,6 @@ special_function(
     samples=uniform(-9, 6),
     special=(0.0, -0.0, 1.0, -1.0, 2.0, 2.25, -2.25, 8.5, 120.0, inf, -inf, nan),
     ulp=256,
+    against="largest",  # below 0 it swings, and the argument's rounding shows
     doc="The Airy function Ai; NaN at infinities, as PyTorch has it.",
 )

@@ -9,19 +9,18 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import type_name
-from dovetail.errors import Unsupported
-from dovetail.ops.families import elementwise, same, to_float
-from dovetail.ops.schema import Facts, OpDef
+from dovetail.ops.families import elementwise, to_float
+from dovetail.ops.schema import OpDef
 
 __all__ = [
     "NON_DIFFERENTIABLE", "REAL", "WIDE", "chebyshev", "circle_mean", "exp_of_square",
-    "floats_only", "fraction", "horner", "integral", "piecewise", "sin_pi", "special_function",
+    "fraction", "horner", "integral", "piecewise", "sin_pi", "special_function",
     "valuewise", "where", "without_derivative",
 ]  # fmt: skip
 
@@ -129,40 +128,45 @@ def without_derivative(name: str) -> Callable[..., Any]:
     return lambda g: missing
 
 
-def floats_only(name: str) -> Callable[[tuple[Facts, ...]], tuple[d.dtype, d.dtype]]:
-    """A dtype rule: as ``same``; whole numbers alone are refused."""
-
-    def rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
-        kind, _ = same(operands)
-        if kind.category < 2:
-            raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
-        return kind, kind
-
-    return rule
-
-
 def special_function(name: str, decompose: Callable[..., Any], **fields: Any) -> OpDef:
     """Define a special function: real operands of any dtype, a floating result.
 
-    Those that are PyTorch's under ``special`` only have ``public=False`` and no method.
+    ``against`` is the tolerance's. Those that are PyTorch's under ``special`` only have ``public=False`` and no method.
     """
     public = fields.setdefault("public", False)
     fields.setdefault("method", public)
     fields.setdefault("inplace", public)
     fields.setdefault("rule", to_float)
     fields.setdefault("accepts", REAL)
-    return elementwise(name, decompose=decompose, compute=d.float32, **fields)
+    fields.setdefault("named", fields.get("inputs", ("input",))[0] != "input")
+    against = fields.pop("against", "")
+    op = elementwise(name, decompose=decompose, compute=d.float32, **fields)
+    if fields.get("gradient") is NON_DIFFERENTIABLE:
+        op.differentiable = ()
+    if against:
+        op.tolerance = replace(op.tolerance, against=against)
+    return op
 
 
 # for references
 
 
 def valuewise(function: Callable[..., float], takes_nan: bool = False) -> Callable[..., Any]:
-    """A reference from a function of Python floats; NaN in, NaN out, unless it takes NaN itself."""
+    """A reference from a function of Python floats; NaN in, NaN out, unless it takes NaN itself.
+
+    What has been asked before is remembered: some values take an integral each.
+    """
+    known: dict[tuple[float, ...], float] = {}
 
     def guarded(*values: float) -> float:
-        is_missing = not takes_nan and any(v != v for v in values)
-        return math.nan if is_missing else function(*map(float, values))
+        if any(v != v for v in values):
+            return function(*map(float, values)) if takes_nan else math.nan
+        key = (*values, *[math.copysign(1, v) for v in values if not v])  # 0.0 == -0.0
+        if key not in known:
+            if len(known) > 1 << 16:
+                known.clear()
+            known[key] = function(*map(float, values))
+        return known[key]
 
     @functools.wraps(function)
     def reference(*arrays: Any) -> Any:
@@ -172,7 +176,7 @@ def valuewise(function: Callable[..., float], takes_nan: bool = False) -> Callab
     return reference
 
 
-def circle_mean(function: Callable[[Any], Any], points: int = 4096) -> float:
+def circle_mean(function: Callable[[Any], Any], points: int = 1024) -> float:
     """The mean of a smooth function over a circle's angles, by the midpoint rule."""
     angles = (np.arange(points) + 0.5) * (2 * math.pi / points)
     return math.fsum(function(angles)) / points

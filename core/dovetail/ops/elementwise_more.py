@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call
-from dovetail.ops.expose import operator, publish
+from dovetail.dispatch import call, type_name
+from dovetail.ops.expose import inplace_method, operator, publish
 from dovetail.ops.families import (
     draw,
     elementwise,
@@ -21,6 +21,7 @@ from dovetail.ops.families import (
     to_float,
     uniform,
 )
+from dovetail.ops.operands import need_tensors
 from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
@@ -145,6 +146,7 @@ def _factor(input: Tensor, value: Any) -> Any:
 @operator(ADDCMUL, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``, broadcast."""
+    need_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
     return call(ADDCMUL, (input, tensor1, tensor2), (_factor(input, value),))
 
 
@@ -178,6 +180,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     Raises:
         RuntimeError: both divided tensors hold integers.
     """
+    need_tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
     if tensor1._spec.dtype.category < 2 and tensor2._spec.dtype.category < 2:
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release "
@@ -364,6 +367,7 @@ elementwise(
     "heaviside",
     tensors_only=True,
     inputs=("input", "values"),
+    named=True,
     rule=_heaviside_rule,
     accepts=REAL,
     decompose=lambda input, values: _where(input.eq(0), values, input.gt(0)),
@@ -473,7 +477,15 @@ def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None,
     neginf: float | None = None,
 ) -> Tensor:  # fmt: skip
-    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given."""
+    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given.
+
+    Of complex numbers, in both parts.
+    """
+    if input._spec.dtype.is_complex:
+        from dovetail import ops
+
+        parts = (nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag))
+        return ops.complex(*parts)  # type: ignore[no-any-return]
     return call(NAN_TO_NUM, (input,), (nan, posinf, neginf))
 
 
@@ -497,6 +509,27 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     kind = d.complex128 if is_complex else d.float64
     wide = [x.to(kind) if isinstance(x, Tensor) else x for x in operands]
     return call(REGISTRY["pow"], tuple(wide))
+
+
+_raised = inplace_method("float_power", float_power)
+
+
+def _float_power_(self: Tensor, exponent: Any) -> Tensor:
+    is_complex = isinstance(exponent, complex) or (
+        isinstance(exponent, Tensor) and exponent._spec.dtype.is_complex
+    )
+    kind = d.complex128 if is_complex or self._spec.dtype.is_complex else d.float64
+    if self._spec.dtype is not kind:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {type_name(self._spec.dtype)} but the "
+            f"operation's result requires dtype {type_name(kind)}"
+        )
+    return _raised(self, exponent)  # type: ignore[no-any-return]
+
+
+_float_power_.__name__, _float_power_.__qualname__ = "float_power_", "Tensor.float_power_"
+_float_power_.__doc__ = "In-place version of :func:`dovetail.float_power`, of float64 alone."
+Tensor.float_power_ = _float_power_  # type: ignore[attr-defined]
 
 
 @publish(inplace=True, out=True)

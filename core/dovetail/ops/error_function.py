@@ -173,6 +173,8 @@ def _bisect(function: Any, low: float, high: float) -> float:
 def _erfinv_value(y: float) -> float:
     if abs(y) >= 1:
         return math.copysign(inf, y) if abs(y) == 1 else nan
+    if not y:
+        return y
     rest = 1 - abs(y)
     if rest > 0.5:
         size = _bisect(lambda x: math.erf(x) - abs(y), 0.0, 1.0)
@@ -185,7 +187,10 @@ def _ndtri_value(p: float) -> float:
     if p <= 0 or p >= 1:
         return -inf if p == 0 else inf if p == 1 else nan
     rest = min(p, 1 - p)
-    size = _bisect(lambda x: rest - 0.5 * math.erfc(x / ROOT_2), 0.0, 40.0) if p != 0.5 else 0.0
+    if rest > 0.25:
+        size = ROOT_2 * abs(_erfinv_value(2 * (rest - 0.5)))
+    else:
+        size = _bisect(lambda x: rest - 0.5 * math.erfc(x / ROOT_2), 0.0, 40.0)
     return size if p >= 0.5 else -size
 
 
@@ -238,6 +243,14 @@ def _log_ndtr_value(x: float) -> float:
     return math.log1p(-0.5 * math.erfc(x / ROOT_2))
 
 
+def _ndtr_value(x: float) -> float:
+    if x > -2 or x < -40:
+        return 0.5 * math.erfc(-x / ROOT_2)
+    few = round(x * 16) / 16  # whose square is exact
+    size = math.exp(-few * few / 2) * math.exp(-(x - few) * (x + few) / 2)
+    return 0.5 * _erfcx_value(-x / ROOT_2) * size
+
+
 def _density(x: Any) -> Any:
     return (x * x * -0.5).exp() * (1 / (ROOT_2 * ROOT_PI))
 
@@ -252,7 +265,7 @@ special_function(
     "ndtr",
     _ndtr,
     gradient=lambda g, input: g * _density(input),
-    reference=valuewise(lambda x: 0.5 * math.erfc(-x / ROOT_2)),
+    reference=valuewise(_ndtr_value),
     samples=uniform(-4, 4),
     special=(0.0, -0.0, 0.66, -0.67, 1.0, -1.0, 6.0, -6.0, -20.0, inf, -inf, nan),
     ulp=16,

@@ -13,7 +13,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
-from dovetail.ops.approximations import REAL, floats_only, where
+from dovetail.ops.approximations import where
 from dovetail.ops.expose import attach, finish
 from dovetail.ops.families import SHAPES, draw, elementwise, pairs
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
@@ -67,8 +67,7 @@ elementwise(
     "nextafter",
     inputs=("input", "other"),
     tensors_only=True,
-    rule=floats_only("nextafter"),
-    accepts=REAL,
+    accepts=d.FLOATING,
     decompose=_nextafter,
     gradient={
         "input": lambda g, input, other: _apart(input, other, g, wants_equal=False),

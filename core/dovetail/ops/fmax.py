@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-import dovetail.dtypes as d
 from dovetail.ops.approximations import REAL, where
-from dovetail.ops.families import elementwise, pairs, same
-from dovetail.ops.schema import Facts
+from dovetail.ops.families import elementwise, pairs
 
 __all__: list[str] = []
 
 inf, nan = math.inf, math.nan
-
-
-def _real_only(name: str) -> Callable[[tuple[Facts, ...]], tuple[d.dtype, d.dtype]]:
-    def rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
-        kind, _ = same(operands)
-        if kind.is_complex:
-            raise RuntimeError(f"{name} not implemented for complex tensors.")
-        return kind, kind
-
-    return rule
 
 
 def _define(name: str, base: str, comparison: str, reference: Any, doc: str) -> None:
@@ -43,8 +30,7 @@ def _define(name: str, base: str, comparison: str, reference: Any, doc: str) -> 
         name,
         inputs=("input", "other"),
         tensors_only=True,
-        rule=_real_only(name),
-        accepts=(*REAL, *d.COMPLEX),
+        accepts=REAL,
         decompose=decompose,
         gradient={
             "input": lambda g, input, other: where(is_first(input, other), g, 0.0),

@@ -8,7 +8,9 @@ Recurrence, reflection and asymptotic series: DLMF, chapter 5 (https://dlmf.nist
 
 from __future__ import annotations
 
+import functools
 import math
+from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -133,10 +135,32 @@ def log_gamma(x: Any) -> Any:
     return where(inside, reflected, above)
 
 
+_ORDERS = range(2, 60)
+
+
+@functools.cache
+def _zetas_less_1() -> list[float]:
+    """By Euler and Maclaurin's formula from 60 on."""
+    made = []
+    for k in _ORDERS:
+        far = 60.0**-k
+        rising = k * (k + 1) * (k + 2)
+        rest = [far * 60 / (k - 1), far / 2, far * k / 12 / 60, -far * rising / 720 / 60**3]
+        rest.append(far * rising * (k + 3) * (k + 4) / 30240 / 60**5)
+        made.append(math.fsum([*(float(j) ** -k for j in range(2, 60)), *rest]))
+    return made
+
+
 def _lgamma_value(x: float) -> float:
     if math.isinf(x) or (x <= 0 and x == math.floor(x)):
         return inf
-    return math.lgamma(x)
+    if not 0.5 < x < 2.5:
+        return math.lgamma(x)
+    # math.lgamma loses digits beside its zeros; DLMF 5.7.3 does not
+    t = x - 1 if x < 1.5 else x - 2
+    euler = 0.57721566490153286061
+    series = [(-t) ** k * z / k for k, z in zip(_ORDERS, _zetas_less_1(), strict=True)]
+    return math.fsum([t * (1 - euler), *series, -math.log1p(t) if x < 1.5 else 0.0])
 
 
 special_function(
@@ -193,11 +217,13 @@ def _digamma_value(x: float) -> float:
         return inf if x == inf else nan
     if x < 0:
         return _digamma_value(1 - x) - math.pi / math.tan(math.pi * (x - round(x)))
-    steps = max(0, 60 - math.floor(x))
-    far = x + steps
-    square = 1 / far / far
-    tail = [square / 12, -(square**2) / 120, square**3 / 252, 0.5 / far]
-    return math.fsum([math.log(far), *[-t for t in tail], *[-1 / (x + k) for k in range(steps)]])
+    with localcontext() as context:  # for the digits beside its zero
+        context.prec = 40
+        steps = max(0, 60 - math.floor(x))
+        far = Decimal(x) + steps
+        square = 1 / far / far
+        tail = square / 12 - square**2 / 120 + square**3 / 252 - square**4 / 240 + 1 / far / 2
+        return float(far.ln() - tail - sum(1 / (Decimal(x) + k) for k in range(steps)))
 
 
 special_function(

@@ -15,8 +15,6 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.ops.approximations import (
-    REAL,
-    floats_only,
     horner,
     integral,
     special_function,
@@ -24,7 +22,7 @@ from dovetail.ops.approximations import (
     where,
     without_derivative,
 )
-from dovetail.ops.families import PAIRS, draw
+from dovetail.ops.families import PAIRS, draw, same
 from dovetail.ops.gamma import log_gamma, log_gamma_of_one_plus, stirling_rest
 from dovetail.ops.schema import Sample
 
@@ -261,8 +259,14 @@ def _lower_value(a: float, x: float) -> float:
         k += 1
         term *= x / (a + k)
         total += term
-    size = a * math.log(x) - x - math.lgamma(a + 1) + math.log(total)
-    return min(1.0, math.exp(size))
+    return min(1.0, _size(a, x) / a * total)
+
+
+def _size(a: float, x: float) -> float:
+    """``x ** a * exp(-x) / gamma(a)``."""
+    if a < 100 and x < 400:
+        return x**a * math.exp(-x) / math.gamma(a)
+    return math.exp(a * math.log(x) - x - math.lgamma(a))
 
 
 def _edge(a: float, x: float) -> float | None:
@@ -282,8 +286,7 @@ def _upper_value(a: float, x: float) -> float:
     if lower < 0.5:
         return 1 - lower
     end = math.log((max(a, x) + 40 * math.sqrt(a + 1) + 760) / x)  # t = x * exp(v)
-    scale = a * math.log(x) - math.lgamma(a)
-    return integral(lambda v: np.exp(a * v - x * np.exp(v) + scale), 0.0, end, 200)
+    return _size(a, x) * integral(lambda v: np.exp(a * v - x * np.expm1(v)), 0.0, end, 200)
 
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
@@ -301,8 +304,8 @@ def _define(name: str, which: int, sign: float, reference: Callable[..., float],
         inputs=("input", "other"),
         public=True,
         tensors_only=True,
-        rule=floats_only(name),
-        accepts=REAL,
+        rule=same,
+        accepts=d.FLOATING,
         gradient={
             "input": without_derivative(f"{name}: input"),
             "other": lambda g, input, other: g * (_density(input, other) * sign),

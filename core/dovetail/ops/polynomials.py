@@ -173,7 +173,8 @@ def _define(
         reference=reference,
         samples=_samples(*interval),
         special=special,
-        ulp=512,
+        ulp=64,
+        against="largest",
         doc=f"{doc} of degree ``n``, at ``x``.",
     )
 

@@ -19,8 +19,9 @@ FAMILIES = (
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
-    "dropout", "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta", "incomplete_gamma",
-    "bessel", "modified_bessel", "airy", "polynomials", "integer_math", "float_parts", "fmax",
+    "dropout", "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
+    "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",
+    "float_parts", "fmax", "powers",
 )  # fmt: skip
 
 for _family in FAMILIES:

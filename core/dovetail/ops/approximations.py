@@ -131,7 +131,8 @@ def without_derivative(name: str) -> Callable[..., Any]:
 def special_function(name: str, decompose: Callable[..., Any], **fields: Any) -> OpDef:
     """Define a special function: real operands of any dtype, a floating result.
 
-    ``against`` is the tolerance's. Those that are PyTorch's under ``special`` only have ``public=False`` and no method.
+    Those that PyTorch has under ``special`` only are not public and no methods. ``against`` is
+    the tolerance's.
     """
     public = fields.setdefault("public", False)
     fields.setdefault("method", public)

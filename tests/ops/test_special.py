@@ -191,6 +191,26 @@ def test_round_to_decimals(device: Any) -> None:
         dt.arange(3, device=device).round(decimals=1)
 
 
+def test_no_float64_takes_part_in_float32(device: Any) -> None:
+    """Nothing is computed in the default dtype, whatever it is."""
+    from dovetail.ops.schema import REGISTRY
+
+    names = {"asinh", "acosh", "atanh", "igamma", "igammac", "lgamma", "fmax", "nextafter"}
+    operators = [REGISTRY[n] for n in sorted(names | (set(special.__all__) & set(REGISTRY)))]
+    before = dt.get_default_dtype()
+    dt.set_default_dtype(dt.float64)
+    try:
+        for op in operators:
+            if op.kind != "elementwise" or op.attributes or op.decompose is None:
+                continue
+            assert op.samples is not None
+            for sample in op.samples(np.random.default_rng(1), dt.float32)[:3]:
+                args = [on(device, a) if isinstance(a, np.ndarray) else a for a in sample.args]
+                assert op.decompose(*args).dtype is dt.float32, op.name
+    finally:
+        dt.set_default_dtype(before)
+
+
 def test_every_public_name_of_pytorch() -> None:
     torch = pytest.importorskip("torch", reason="the names are PyTorch's")
     assert sorted(special.__all__) == sorted(torch.special.__all__)

@@ -244,7 +244,7 @@ def _bessel_y(x: Any, order: int) -> Any:
         lambda y: _hankel(y, order, is_second=True),
         6.0,
     )
-    return where(x.gt(0), made, where(x.eq(0), -inf, nan))
+    return where(x.eq(0), -inf, where(x.gt(0), made, nan))
 
 
 def _j_value(x: float, order: int) -> float:

@@ -51,7 +51,7 @@ def _nextafter(input: Any, other: Any) -> Any:
     bits = input.contiguous().view(whole)
     lowest = d.iinfo(whole).min  # the sign bit alone: minus zero
     grows = input.lt(other) ^ input.lt(0)
-    moved = bits + where(grows, 1, -1).to(whole)
+    moved = where(grows, bits + 1, bits - 1)
     least = where(other.lt(0), lowest + 1, 1).to(whole)
     made = where(input.eq(0), least, moved).view(kind)
     return where(input.isnan(), input, where(input.eq(other) | other.isnan(), other, made))

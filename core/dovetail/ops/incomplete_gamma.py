@@ -239,7 +239,7 @@ def _regularised(a: Any, x: Any) -> tuple[Any, Any]:
     # the edges: at a = 0 all lies below any x, at x = 0 nothing does
     is_defined = a.ge(0) & x.ge(0) & (a.gt(0) | x.gt(0)) & (a.lt(inf) | x.lt(inf))
     all_below = a.eq(0) | x.eq(inf)
-    edge = where(all_below, 1.0, 0.0)
+    edge = all_below.to(a._spec.dtype)
     lower = where(usual, lower, where(is_defined, edge, nan))
     return lower, where(usual, upper, where(is_defined, 1.0 - edge, nan))
 

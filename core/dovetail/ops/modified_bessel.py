@@ -360,7 +360,7 @@ def _second_kind_of(x: Any, order: int, scaled: bool) -> Any:
 
     positive = where(x.gt(0), x, 1.0)
     made = piecewise(positive, [(positive.le(2.0), close, 1.0)], distant, 4.0)
-    return where(x.gt(0), made, where(x.eq(0), inf, nan))
+    return where(x.eq(0), inf, where(x.gt(0), made, nan))
 
 
 def _k_value(x: float, order: int, scaled: bool) -> float:

@@ -73,7 +73,7 @@ def _closed(kind: str, x: Any, n: Any, above_1: Any) -> Any:
     outside = where(above_1, size, 2.0)
     angle, distance = inside.acos(), outside.acosh()
     odd = (n * 0.5).floor().ne(n * 0.5)
-    sign = where(x.lt(0) & odd, -1.0, 1.0)
+    sign = 1.0 - (x.lt(0) & odd).to(x._spec.dtype) * 2.0
     half, low = n + 0.5, x.lt(0)
     if kind == "t":
         return where(above_1, (distance * n).cosh() * sign, (angle * n).cos())

@@ -70,7 +70,7 @@ def zeta_of(s: Any, q: Any) -> Any:
     if isinstance(s, Tensor):
         order = where(s.gt(1) & s.ne(inf), s, 2.0)
         is_odd = (order * 0.5).floor().ne(order * 0.5)
-        sign = where(is_odd, -1.0, 1.0)
+        sign = 1.0 - is_odd.to(order._spec.dtype) * 2.0
     else:
         sign = -1.0 if s % 2 else 1.0
     first, second, third = _of_positive(order, three).unbind(0)
@@ -79,8 +79,10 @@ def zeta_of(s: Any, q: Any) -> Any:
     if not isinstance(s, Tensor):
         return where(q.isnan(), nan, made)
     made = where(is_low & is_whole.logical_not() & s.ne(s.floor()), nan, made)
-    made = where(s.eq(inf), where(q.gt(1), 0.0, where(q.eq(1), 1.0, inf)), made)
-    made = where(s.gt(1), made, where(s.eq(1), inf, nan))
+    endless = where(q.gt(1), 0.0, where(q.lt(1), inf, q))  # 1 at 1
+    made = where(s.eq(inf), endless, made)
+    made = where(s.gt(1), made, nan)
+    made = where(s.eq(1), inf, made)
     return where(q.isnan() | s.isnan(), nan, made)
 
 

@@ -16,7 +16,7 @@ from dovetail.ops.approximations import where
 from dovetail.ops.families import elementwise, to_float, uniform
 from dovetail.ops.operands import conj
 
-__all__ = ["complex_acos", "complex_asin", "complex_atan"]
+__all__ = ["complex_acos", "complex_asin", "complex_atan", "cosh_of", "sinh_of"]
 
 inf, nan = math.inf, math.nan
 LARGE = 2.0**28
@@ -29,6 +29,24 @@ def _signed(size: Any, like: Any) -> Any:
 
 
 # real numbers
+
+
+def sinh_of(x: Any) -> Any:
+    """The hyperbolic sine; of a large number in two factors, which do not overflow before it."""
+    if x._spec.dtype.is_complex:
+        more = x.expm1()
+        return (more + more / (more + 1.0)) * 0.5
+    size = x.abs()
+    is_large = size.gt(20.0)
+    more = where(is_large, 1.0, size).expm1()
+    half = (size * 0.5).exp()
+    return _signed(where(is_large, half * 0.5 * half, (more + more / (more + 1.0)) * 0.5), x)
+
+
+def cosh_of(x: Any) -> Any:
+    """The hyperbolic cosine, in factors that do not overflow before it."""
+    half = (x * 0.5).exp()
+    return half * 0.5 * half + 0.5 / half / half
 
 
 def _asinh(x: Any) -> Any:

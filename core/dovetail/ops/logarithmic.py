@@ -123,7 +123,10 @@ def _xlog1py_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return [
         *made,
         Sample((some, 2.5)),
+        Sample((some, nan)),
         Sample((1.5, some)),
+        Sample((1.0, some)),
+        Sample((0.0, some)),
         Sample((zeros, np.array([-0.5, 0, 2]).astype(dtype.numpy)), name="zeros"),
     ]
 

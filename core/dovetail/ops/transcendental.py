@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 import dovetail.dtypes as d
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
-from dovetail.ops.hyperbolic import complex_acos, complex_asin, complex_atan
+from dovetail.ops.hyperbolic import (
+    complex_acos,
+    complex_asin,
+    complex_atan,
+    cosh_of,
+    sinh_of,
+)
 
 __all__ = [
     "erf_reference",
@@ -184,23 +190,23 @@ _float(
 _float(
     "sinh",
     gradient=lambda g, input: g * _conj(input.cosh()),
-    decompose=lambda input: (input.expm1() + input.expm1() / (input.expm1() + 1)) * 0.5,
+    decompose=sinh_of,
     compute=d.float32,
     reference=np.sinh,
     samples=uniform(-4, 4),
     ulp=16,
-    special=(0.0, nan),
+    special=(0.0, -0.0, 19.0, 21.0, -88.75, inf, -inf, nan),
     doc="Hyperbolic sine.",
 )
 _float(
     "cosh",
     gradient=lambda g, input: g * _conj(input.sinh()),
-    decompose=lambda input: (input.exp() + (-input).exp()) * 0.5,
+    decompose=cosh_of,
     compute=d.float32,
     reference=np.cosh,
     samples=uniform(-4, 4),
     ulp=16,
-    special=(0.0, inf, -inf, nan),
+    special=(0.0, 19.0, -88.75, inf, -inf, nan),
     doc="Hyperbolic cosine.",
 )
 _float(

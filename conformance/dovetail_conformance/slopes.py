@@ -37,8 +37,11 @@ MOST_SIZE = 400
 CONSTANT: dict[str, tuple[str, ...]] = {
     "nll_loss": ("weight",),
     "cross_entropy": ("weight",),
+    "igamma": ("input",),
+    "igammac": ("input",),
+    "zeta": ("input",),
 }
-"""Parameters that are constants, as PyTorch has it."""
+"""Parameters that are constants, or have no derivative, as PyTorch has it."""
 
 NO_COMPLEX_GRADIENT = ("silu",)
 """Operators of complex numbers that PyTorch does not differentiate there either."""
@@ -188,7 +191,8 @@ def placed(
         kind = dtype if values.dtype.kind == "c" or not dtype.is_complex else _real(dtype)
         way = "offset" if layout == "expanded" else layout
         leaf, _ = place(np.asarray(values).astype(kind.numpy), way, device)
-        if only is None or only == i:
+        is_constant = problem.names[i] in CONSTANT.get(problem.op.name, ())
+        if (only is None or only == i) and not is_constant:
             leaf.requires_grad_()
         leaves.append(leaf)
         seen.append(leaf.expand(*shape) if tuple(leaf.shape) != shape else leaf)

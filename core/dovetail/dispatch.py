@@ -156,7 +156,9 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
-    if tensors and tensors[0]._spec.dtype not in op.accepts:
+    # Several operands are judged by what they are promoted to, below: bool with a whole number.
+    is_promoted = op.kind == "elementwise" and op.infer is not None and len(inputs) > 1
+    if tensors and tensors[0]._spec.dtype not in op.accepts and not is_promoted:
         raise Unsupported(
             f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
         )

@@ -436,6 +436,8 @@ def _in_compute_dtype(op: OpDef) -> Run:
 
     def widened(*inputs: Any, **attributes: Any) -> Any:
         kinds = [x._spec.dtype for x in inputs if isinstance(x, Tensor) and x._spec.dtype in low]
+        if not kinds:  # beside a wider operand they have been promoted already
+            return decompose(*inputs, **attributes)
         wide = [
             x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
         ]

@@ -12,6 +12,7 @@ __all__ = [
     "aminmax",
     "cummax",
     "cummin",
+    "frexp",
     "kthvalue",
     "max",
     "median",
@@ -65,3 +66,4 @@ cummin = _make("cummin", *_PAIR)
 sort = _make("sort", *_PAIR)
 topk = _make("topk", *_PAIR)
 aminmax = _make("aminmax", "min", "max")
+frexp = _make("frexp", "mantissa", "exponent")

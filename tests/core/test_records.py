@@ -14,7 +14,11 @@ import dovetail as dt
 from dovetail import dtypes as d
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
 
-PUBLIC = [op for _, op in sorted(REGISTRY.items()) if op.function is not None and op.public]
+PUBLIC = [
+    op
+    for name, op in sorted(REGISTRY.items())
+    if op.function is not None and (op.public or name in dt.special.__all__)
+]
 SAMPLED = [op for op in PUBLIC if op.samples is not None]
 REFERENCED = [op for op in SAMPLED if op.reference is not None]
 VARIANTS = [op for op in SAMPLED if op.inplace]
@@ -179,7 +183,10 @@ def test_in_place_equals_out_of_place(op: OpDef, device: Any) -> None:
 def test_documented(op: OpDef) -> None:
     assert op.function is not None
     assert (op.function.__doc__ or "").strip(), f"{op.name} has no docstring"
-    assert hasattr(dt, op.name) or op.name in ("shift_left", "shift_right")
+    assert hasattr(dt if op.public else dt.special, op.name) or op.name in (
+        "shift_left",
+        "shift_right",
+    )
 
 
 def test_every_required_primitive_is_there() -> None:

@@ -58,6 +58,11 @@ def operators() -> list[OpDef]:
     ]
 
 
+# How far PyTorch itself is off: it leaves out the leading 1 of denominators that Cephes has.
+OFF_THERE = {
+    "airy_ai": 2e-7, "bessel_j0": 8e-7, "bessel_j1": 8e-7, "bessel_y0": 8e-7, "bessel_y1": 8e-7,
+}  # fmt: skip
+
 # Operators whose arguments are dovetail's own; other tests compare them through what calls them.
 OWN = {"index", "index_put"}
 
@@ -199,12 +204,18 @@ def as_numpy(x: Any) -> np.ndarray:
     return x.numpy(force=True)  # type: ignore[no-any-return]
 
 
-def compare(ours: Any, theirs: Any, what: str, *, dtype: str = "", loosen: float = 1.0) -> None:
-    """Same structure, dtype, shape and (within the dtype's tolerance) values."""
+def compare(
+    ours: Any, theirs: Any, what: str, *, dtype: str = "", loosen: float = 1.0, off: float = 0.0
+) -> None:
+    """Same structure, dtype, shape and (within the dtype's tolerance) values.
+
+    Args:
+        off: how far ``theirs`` may be off by itself.
+    """
     if isinstance(theirs, (tuple, list)):
         assert len(ours) == len(theirs), what
         for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-            compare(a, b, f"{what}[{i}]", dtype=dtype, loosen=loosen)
+            compare(a, b, f"{what}[{i}]", dtype=dtype, loosen=loosen, off=off)
         return
     if not isinstance(theirs, torch.Tensor):
         assert ours == theirs or (ours != ours and theirs != theirs), f"{what}: {ours} != {theirs}"
@@ -215,7 +226,7 @@ def compare(ours: Any, theirs: Any, what: str, *, dtype: str = "", loosen: float
     name = dtype or ours.dtype.name
     if name in TOLERANCE and a.dtype.kind in "fc":
         rtol, atol = TOLERANCE[name]
-        np.testing.assert_allclose(a, b, rtol * loosen, atol * loosen, err_msg=what)
+        np.testing.assert_allclose(a, b, rtol * loosen, max(atol * loosen, off), err_msg=what)
     else:
         np.testing.assert_array_equal(a, b, err_msg=what)
 

@@ -59,6 +59,8 @@ _PADS_BACK = (
 )
 _PRODUCT = "a product of two integers is the same either way round"
 
+_STAND_IN = "what stands in for the elements of another piece is computed and not taken"
+
 EQUIVALENT_SOURCE: dict[str, str] = {
     "compare/elementwise_more.py:_fmod: rest < 0 -> rest <= 0": _ZERO_REST,
     "constant/elementwise_more.py:_fmod: rest < 0 -> rest < 1": _ZERO_REST,
@@ -68,6 +70,20 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "(n - 1 - _nan_count(input, dim)).clamp_min(1)": _HALF,
     "swap/median.py:_medians.flat: along(input.reshape(-1), 0, False) -> "
     "along(input.reshape(-1), False, 0)": _FALSE_IS_0,
+    "constant/logarithmic.py:_entr: where(inside, x, 1.0) -> where(inside, x, 2.0)": _STAND_IN,
+    "constant/logarithmic.py:_entr: x.lt(0) -> x.lt(1)": (
+        "what is above 0, and 0, have been taken before: of the rest all but NaN is below both"
+    ),
+    "constant/logarithmic.py:_sinc: where(is_zero, 1.0, input) -> where(is_zero, 2.0, input)": (
+        _STAND_IN
+    ),
+    "constant/logarithmic.py:_sinc_gradient: where(near, 1.0, input) -> "
+    "where(near, 2.0, input)": _STAND_IN,
+    "constant/logarithmic.py:_sinc_gradient: where(near, input, 0.0) -> "
+    "where(near, input, 1.0)": _STAND_IN,
+    "constant/logarithmic.py:_sinc_gradient: input.abs().lt(0.25) -> input.abs().lt(0.5)": (
+        "the series has the digits of the quotient up to 0.5 too"
+    ),
     "compare/padding.py:_constant_gradient: n < 0 -> n <= 0": _PADS_BACK,
     "constant/padding.py:_constant_gradient: n < 0 -> n < 1": _PADS_BACK,
     "swap/repeating.py:_repeat_shapes: zip(repeats, padded, strict=True) -> "

@@ -20,6 +20,9 @@ FAMILIES = (
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace", "counts",
     "dropout", "fourier", "stft",
+    "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
+    "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",
+    "float_parts", "fmax", "powers",
 )  # fmt: skip
 
 for _family in FAMILIES:

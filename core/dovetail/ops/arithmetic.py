@@ -185,7 +185,7 @@ def _pow_exponent_gradient(g: Any, input: Any, other: Any, out: Any) -> Any:
     return g * ops.where(((input == 0) & (other >= 0)), 0.0, slope)
 
 
-elementwise(
+power = elementwise(
     "pow",
     inputs=TWO,
     gradient={"input": _pow_base_gradient, "other": _pow_exponent_gradient},
@@ -342,3 +342,47 @@ def _with_alpha(op: Any) -> None:
 
 _with_alpha(add)
 _with_alpha(sub)
+
+
+def _without_negative_integers() -> None:
+    """``pow`` of whole numbers refuses a negative number as the exponent; a tensor's it takes."""
+    plain = expose.binary_function(power)
+    in_place = expose.inplace_elementwise(power, plain)
+
+    def check(input: Any, other: Any) -> None:
+        if isinstance(input, Tensor) and input._spec.dtype.category < 2:
+            raise RuntimeError(
+                f"pow: Integers to negative integer powers are not allowed, got {other}; convert "
+                "the base with .float() first."
+            )
+
+    def function(input: Any, other: Any, *, out: Any = None) -> Any:
+        if other.__class__ is int and other < 0:
+            check(input, other)
+        return plain(input, other, out=out)
+
+    def method(self: Any, other: Any) -> Any:
+        if other.__class__ is int and other < 0:
+            check(self, other)
+        return in_place(self, other)
+
+    function.__doc__ = power.function.__doc__ if power.function else None
+    method.__name__, method.__qualname__, method.__doc__ = "pow_", "Tensor.pow_", in_place.__doc__
+    expose.attach(power, function)
+    Tensor.pow_ = method  # type: ignore[attr-defined]
+    expose.FUNCTIONS["pow_"] = method
+
+
+_without_negative_integers()
+
+
+@expose.publish()
+def positive(input: Tensor) -> Tensor:
+    """``+input``: the tensor itself.
+
+    Raises:
+        RuntimeError: the dtype is bool.
+    """
+    if input._spec.dtype is d.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input

@@ -129,6 +129,7 @@ for _name, _reference, _symbol in (
         _reference,
         f"``{_symbol}`` of whether each operand is non-zero.",
         decompose=lambda input, other, _symbol=_symbol: _of_truths(_symbol, input, other),
+        tensors_only=True,
     )
 
 
@@ -272,6 +273,8 @@ def _select(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _prepare_clamp(input: Any, min: Any, max: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if input._spec.dtype is d.bool_ and (min.__class__ is int or max.__class__ is int):
+        input = input.to(d.int64)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, float) or isinstance(max, float):

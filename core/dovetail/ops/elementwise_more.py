@@ -21,12 +21,13 @@ from dovetail.ops.families import (
     to_float,
     uniform,
 )
-from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample, Tolerance
+from dovetail.ops.operands import need_tensors
+from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "addcdiv", "addcmul", "float_power", "isneginf", "isposinf", "ldexp", "nan_to_num", "rsub",
+    "addcdiv", "addcmul", "isneginf", "isposinf", "nan_to_num",
 ]  # fmt: skip
 
 inf, nan = float("inf"), float("nan")
@@ -145,6 +146,7 @@ def _factor(input: Tensor, value: Any) -> Any:
 @operator(ADDCMUL, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``, broadcast."""
+    need_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
     return call(ADDCMUL, (input, tensor1, tensor2), (_factor(input, value),))
 
 
@@ -178,6 +180,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     Raises:
         RuntimeError: both divided tensors hold integers.
     """
+    need_tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
     if tensor1._spec.dtype.category < 2 and tensor2._spec.dtype.category < 2:
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release "
@@ -364,6 +367,7 @@ elementwise(
     "heaviside",
     tensors_only=True,
     inputs=("input", "values"),
+    named=True,
     rule=_heaviside_rule,
     accepts=REAL,
     decompose=lambda input, values: _where(input.eq(0), values, input.gt(0)),
@@ -473,35 +477,13 @@ def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None,
     neginf: float | None = None,
 ) -> Tensor:  # fmt: skip
-    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given."""
+    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given.
+
+    Of complex numbers, in both parts.
+    """
+    if input._spec.dtype.is_complex:
+        from dovetail import ops
+
+        parts = (nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag))
+        return ops.complex(*parts)  # type: ignore[no-any-return]
     return call(NAN_TO_NUM, (input,), (nan, posinf, neginf))
-
-
-# ------------------------------------------------------------ rsub, powers
-
-
-@publish()
-def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-    """``other - alpha * input``."""
-    return call(REGISTRY["sub"], (other, input if alpha == 1 else input * alpha))
-
-
-@publish(out=True)
-def float_power(input: Any, exponent: Any) -> Tensor:
-    """``input`` to the power of ``exponent``, in float64 (complex128 for complex operands)."""
-    operands = (input, exponent)
-    is_complex = any(
-        x._spec.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex)
-        for x in operands
-    )
-    kind = d.complex128 if is_complex else d.float64
-    wide = [x.to(kind) if isinstance(x, Tensor) else x for x in operands]
-    return call(REGISTRY["pow"], tuple(wide))
-
-
-@publish(inplace=True, out=True)
-def ldexp(input: Tensor, other: Tensor) -> Tensor:
-    """``input * 2**other``."""
-    power = 2.0**other
-    kind = input._spec.dtype
-    return input * (power.to(kind) if kind.category > 1 else power)

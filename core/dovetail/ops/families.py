@@ -251,10 +251,12 @@ def elementwise(
     doc: str = "",
     aliases: tuple[str, ...] = (),
     tensors_only: bool = False,
+    named: bool = False,
 ) -> OpDef:
     """Define an elementwise operator of one, two or three operands.
 
     A single gradient function belongs to the first (only) input; a dict names the input of each.
+    Two operands of a public function are called input and other; with ``named``, as in ``inputs``.
     """
     if callable(gradient):
         gradient = {inputs[0]: gradient}
@@ -278,7 +280,7 @@ def elementwise(
         public=public,
     )
     make = {1: expose.unary_function, 2: expose.binary_function}.get(len(inputs))
-    function = make(op) if make else _many(op)
+    function = make(op) if make and not named else _many(op)
     expose.attach(op, function, doc=doc, aliases=aliases)
     return op
 

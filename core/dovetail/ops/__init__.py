@@ -19,7 +19,7 @@ FAMILIES = (
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
-    "dropout",
+    "dropout", "differences", "gradient", "quantile", "covariance",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -63,6 +63,7 @@ NO_GRADIENT_THERE = {
     ("binary_cross_entropy", "edges"): "the value's logarithm is held at -100, its slope is not",
     ("median", "empty"): "the second gradient of nothing is NaN, where none is 0",
     ("nanmedian", "empty"): "the second gradient of nothing is NaN, where none is 0",
+    ("pdist", "no rows"): "backward of no rows divides by 0, which ends the process",
     ("scatter_reduce", "large src"): "backward is refused where src is larger than index",
 }
 """(operator, sample) -> what PyTorch does there that dovetail does not."""

@@ -19,7 +19,8 @@ FAMILIES = (
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
-    "dropout", "differences", "gradient", "quantile", "covariance",
+    "dropout", "differences", "gradient", "quantile", "covariance", "distance",
+    "renorm",
 )  # fmt: skip
 
 for _family in FAMILIES:

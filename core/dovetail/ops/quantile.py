@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,6 @@ from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach, finish
-from dovetail.ops.families import draw
 from dovetail.ops.reducing import kept_shape, numpy_names, one_dim, spec_of_input
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
@@ -63,7 +63,7 @@ def _decompose(
         places = (many * last).expand(rows.shape[0], many.shape[1])
         places = places.masked_fill(nan.any(-1, True), last)
     found = _at_places(rows, places, interpolation)
-    return found.t().reshape(shape)
+    return found.t().reshape(shape).contiguous()
 
 
 def _reference(
@@ -72,7 +72,9 @@ def _reference(
 ) -> Any:  # fmt: skip
     axis = None if not x.ndim else dim
     find = np.nanquantile if skips_nan else np.quantile
-    made = find(x, q, axis=axis, method=interpolation, keepdims=keepdim and x.ndim > 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a row of NaN alone
+        made = find(x, q, axis=axis, method=interpolation, keepdims=keepdim and x.ndim > 0)
     return np.asarray(made, x.dtype)
 
 
@@ -134,7 +136,9 @@ def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
                 raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
         return q
     if not isinstance(q, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}(): argument 'q' must be Tensor or a number, not {type(q).__name__}")
+        raise TypeError(
+            f"{name}(): argument 'q' must be Tensor or a number, not {type(q).__name__}"
+        )
     if not 0 <= q <= 1:
         raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {float(q):g}")
     made: Tensor = input.new_full((), float(q))
@@ -192,7 +196,8 @@ _DOC = """
 
     Args:
         input: float32 or float64, not empty; at most 2**24 elements along ``dim``.
-        q: a number from 0 to 1, or a 0-d or 1-D tensor of them, whose dim comes first in the result.
+        q: a number from 0 to 1, or a 0-d or 1-D tensor of them; its dim comes
+            first in the result.
         dim: the dim to reduce; None for all elements.
         keepdim: reduced dims stay, with size 1.
         interpolation: between two elements ``linear``, ``midpoint``, ``lower``, ``higher`` or

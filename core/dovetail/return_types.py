@@ -12,6 +12,8 @@ __all__ = [
     "aminmax",
     "cummax",
     "cummin",
+    "histogram",
+    "histogramdd",
     "kthvalue",
     "max",
     "median",
@@ -65,3 +67,5 @@ cummin = _make("cummin", *_PAIR)
 sort = _make("sort", *_PAIR)
 topk = _make("topk", *_PAIR)
 aminmax = _make("aminmax", "min", "max")
+histogram = _make("histogram", "hist", "bin_edges")
+histogramdd = _make("histogramdd", "hist", "bin_edges")

@@ -228,7 +228,7 @@ def _corr_reference(x: np.ndarray) -> np.ndarray:
     accepts=_ACCEPTS,
     reference=_corr_reference,
     samples=lambda rng, dtype: [
-        Sample((draw(rng, shape, dtype, -9, 9),)) for shape in ((3, 6), (1, 5), (2, 9))
+        Sample((draw(rng, shape, dtype, -9, 9),)) for shape in ((3, 6), (2, 9))
     ],
     errors=_errors,
     tolerance=Tolerance(16),

@@ -83,7 +83,8 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         size = math.prod(shape)
         return np.asarray(rng.permutation(size) / 2 - 3).reshape(shape).astype(dtype.numpy)
 
-    some = np.array([0.0, 0.3, 0.55, 1.0], dtype.numpy)
+    # No place is whole or a half, where the slope along q jumps.
+    some = np.array([0.08, 0.32, 0.55, 0.93], dtype.numpy)
     found = [
         Sample((make(7), 0.4)),
         Sample((make(3, 5), 0.3, 1)),
@@ -94,6 +95,7 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         Sample((make(), some, 0)),
         Sample((make(4), np.zeros(0, dtype.numpy))),
         Sample((make(3, 4), 1, 1)),
+        Sample((make(3, 4), 0, 0)),
     ]
     for way in _WAYS:
         found.append(Sample((make(5, 6), some, 1), {"interpolation": way}, way))

@@ -65,6 +65,7 @@ NO_GRADIENT_THERE = {
     ("nanmedian", "empty"): "the second gradient of nothing is NaN, where none is 0",
     ("pdist", "no rows"): "backward of no rows divides by 0, which ends the process",
     ("scatter_reduce", "large src"): "backward is refused where src is larger than index",
+    ("segment_reduce", "ties"): "gradients below 0 are not shared among ties, others are",
 }
 """(operator, sample) -> what PyTorch does there that dovetail does not."""
 

@@ -20,7 +20,8 @@ FAMILIES = (
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
     "dropout", "differences", "gradient", "quantile", "covariance", "distance",
-    "renorm", "histogram",
+    "renorm", "histogram", "index_reduce", "places",
+    "segment_reduce",
 )  # fmt: skip
 
 for _family in FAMILIES:

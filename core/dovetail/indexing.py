@@ -21,7 +21,7 @@ from dovetail.dispatch import NUMBERS, type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
 from dovetail.ops.direct import write
-from dovetail.ops.expose import inplace_method
+from dovetail.ops.expose import FUNCTIONS, inplace_method
 from dovetail.ops.indexing import INDEX_PUT, index, index_put
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.ops.views import _ViewPlan, view_backward
@@ -299,3 +299,5 @@ def _index_put(
 
 Tensor.index_put_ = index_put_  # type: ignore[attr-defined]
 Tensor.index_put = _index_put  # type: ignore[attr-defined]
+_index_put.__name__ = _index_put.__qualname__ = "index_put"
+FUNCTIONS["index_put"], FUNCTIONS["index_put_"] = _index_put, index_put_

@@ -21,7 +21,7 @@ FAMILIES = (
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
     "dropout", "differences", "gradient", "quantile", "covariance", "distance",
     "renorm", "histogram", "index_reduce", "places",
-    "segment_reduce", "view_scatter",
+    "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
 )  # fmt: skip
 
 for _family in FAMILIES:

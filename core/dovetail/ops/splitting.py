@@ -130,7 +130,7 @@ def _even(n: int, size: int) -> tuple[int, ...]:
     return (size,) * whole + ((rest,) if rest else ())
 
 
-@publish()
+@publish("unsafe_split")
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts along ``dim``: of one size (the last may be less), or as listed.
 
@@ -153,7 +153,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     return _apart(tensor, "split", "split", (dim, _even(n, size)))
 
 
-@publish()
+@publish("unsafe_split_with_sizes")
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts of the listed sizes along ``dim``.
 

@@ -285,6 +285,10 @@ def index_put_(
         values: broadcast to the shape of ``self[indices]``.
         accumulate: add, so that an element named twice gets both.
     """
+    if isinstance(indices, Tensor):
+        raise TypeError(
+            "index_put_(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor"
+        )
     parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
     _put(self, parsed.advanced, values, accumulate)
     return self

@@ -17,6 +17,10 @@ from dovetail.tensor import Tensor, storage_of
 __all__: list[str] = []
 
 
+_NUMBERS: dict[int, Any] = {0: bool, 1: int, 2: float, 3: complex}
+"""The Python type of a dtype's elements, by its category."""
+
+
 def _write(name: str, target: Tensor, others: tuple[Any, ...], function: Any) -> Tensor:
     label = name + "_"
     for x in (target, *others):
@@ -36,9 +40,14 @@ def _write(name: str, target: Tensor, others: tuple[Any, ...], function: Any) ->
             )
     check_writable(target, label)
     columns = [x.expand(tuple(spec.shape)) for x in others]
-    convert = {0: bool, 1: int, 2: float, 3: complex}[spec.dtype.category]
+    convert = _NUMBERS[spec.dtype.category]
     source = [raw.to_host(x).reshape(-1).tolist() for x in (target, *columns)]
-    values = [convert(function(*row)) for row in zip(*source, strict=True)]
+    values = []
+    for row in zip(*source, strict=True):
+        value = function(*row)
+        if isinstance(value, str):
+            raise TypeError(f"{label}: the function must return a number, got {value!r}")
+        values.append(convert(value))
     kind: Any = np.int64 if convert is int else np.asarray(convert(0)).dtype
     made = np.array(values, kind).astype(spec.dtype.numpy).reshape(tuple(spec.shape))
     raw.copy(raw.from_host(made, spec.dtype, state_of(spec.device)), target)

@@ -65,7 +65,7 @@ def _uneven(x: Any, points: Any, dim: int, edge_order: int) -> Any:
 
 def _spacings(spacing: Any, ndim: int, dim: Any) -> list[Any]:
     """One spacing (a number or a tensor of points) per dim."""
-    count = 1 if dim is not None and hasattr(dim, "__index__") else len(dim or range(ndim))
+    count = ndim if dim is None else 1 if hasattr(dim, "__index__") else len(dim)
     if not isinstance(spacing, (list, tuple)):
         if isinstance(spacing, Tensor) and spacing._spec.ndim:
             raise TypeError(
@@ -119,7 +119,7 @@ def gradient(
         dims = list(range(spec.ndim))
     else:
         each = (dim,) if hasattr(dim, "__index__") else dim
-        dims = [check_dim(n, spec.ndim) for n in each] or list(range(spec.ndim))
+        dims = [check_dim(n, spec.ndim) for n in each]
     if any(spec.shape[n] < edge_order + 1 for n in dims):
         raise RuntimeError(
             "torch.gradient expected each dimension size to be at least edge_order+1"

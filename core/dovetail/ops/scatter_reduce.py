@@ -25,6 +25,7 @@ from dovetail.tensor import Tensor
 
 __all__ = ["product_gradient", "scatter_reduce"]
 
+_OTHER_NAMES = {"max": "amax", "min": "amin"}
 _COMBINE = {"prod": "mul", "amax": "maximum", "amin": "minimum"}
 _UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum, "sum": np.add}
 
@@ -207,6 +208,7 @@ def scatter_reduce(
     """
     need_tensor("scatter_reduce", "src", 4, src)
     dim = checked_dim("scatter_reduce", input, dim, index)
+    reduce = _OTHER_NAMES.get(reduce, reduce)
     if reduce in _COMBINE:
         return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))
     if reduce not in ("sum", "mean"):

@@ -199,12 +199,23 @@ unsafe_chunk = chunk
 
 
 @publish()
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(
+    input: Tensor, indices_or_sections: Any = None, dim: int = 0,
+    *, sections: Any = None, indices: Any = None,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """Views of parts along ``dim``: so many of nearly equal size, or cut at the listed indices.
+
+    Args:
+        indices_or_sections: a number, or indices, or a tensor of either; also as ``sections=`` or
+            ``indices=``.
 
     Raises:
         RuntimeError: no sections, or a 0-d tensor.
     """
+    given = [x for x in (indices_or_sections, sections, indices) if x is not None]
+    if len(given) != 1:
+        raise TypeError(f"tensor_split(): sections or indices must be given once, got {len(given)}")
+    (indices_or_sections,) = given
     spec = input._spec
     if not spec.ndim:
         raise RuntimeError(

@@ -213,6 +213,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     Raises:
         RuntimeError: more than two dims.
     """
+    from dovetail.factories import empty
     from dovetail.ops.broadcasting import at_least
     from dovetail.ops.joining import cat
 
@@ -222,6 +223,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
                 f"{x._spec.ndim} dimensions"
             )
+    if not tensors:
+        return empty((1, 0))
     blocks = [at_least(x, 2) for x in tensors]
     width = sum(x._spec.shape[1] for x in blocks)
     at, rows = 0, []

@@ -55,7 +55,11 @@ _VIEWS: dict[str, Callable[..., Any]] = {
     },
     **{name: lambda x, n=name: FUNCTIONS[n](x) for name in ("view_as_real", "view_as_complex")},
 }
-_PARTS = ("split", "split_with_sizes", "unbind")
+_PARTS: dict[str, Callable[..., Any]] = {
+    "split": lambda input, split_size, dim=0: input.split(split_size, dim),
+    "split_with_sizes": _of_method("split_with_sizes"),
+    "unbind": _of_method("unbind"),
+}
 
 
 def _copy_of(name: str) -> None:
@@ -71,11 +75,11 @@ def _copy_of(name: str) -> None:
 
 
 def _copies_of(name: str) -> None:
-    label = f"{name}_copy"
+    view, label = _PARTS[name], f"{name}_copy"
 
     def function(input: Tensor, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         need_tensor(label, "input", 1, input)
-        parts = tuple(_copied(part) for part in FUNCTIONS[name](input, *args, **kwargs))
+        parts = tuple(_copied(part) for part in view(input, *args, **kwargs))
         if out is None:
             return parts
         if len(out) != len(parts):

@@ -266,7 +266,7 @@ def _strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, offset:
     return call(STRIDED, (input, src), ((tuple(size), tuple(stride), offset),))
 
 
-@publish(out=True)
+@publish()
 def as_strided_scatter(
     input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None
 ) -> Tensor:
@@ -302,7 +302,7 @@ def as_strided_scatter(
 for _op, _function in (
     (SELECT, _select_scatter), (SLICE, _slice_scatter), (DIAGONAL, _diagonal_scatter),
 ):  # fmt: skip
-    attach(_op, _function, out=True)
+    attach(_op, _function)
 attach(STRIDED, _strided_scatter)
 
 

@@ -65,25 +65,29 @@ def _observed(
     """(rows of variables, weight per column or None, weights' sum, mean, what to divide by)."""
     x = input.reshape(1, -1) if input.ndim < 2 else input
     count = x.shape[1]
-    f = None if fweights is None else fweights.reshape(-1)
-    a = None if aweights is None else aweights.reshape(-1)
+    f, a = fweights, aweights
     if f is None and a is None:
         freedom: Any = count - correction
-        return x, None, count, x.sum(1, True) / count, max(freedom, 0)
+        return x, None, count, x.sum(1, keepdim=True) / count, max(freedom, 0)
     weight = f if a is None else a if f is None else f * a
     total = weight.sum()
     freedom = total - correction
     if a is not None and correction:
         freedom = total - correction * (weight * a).sum() / total
     freedom = freedom.masked_fill(freedom.le(0), 0)
-    return x, weight, total, (x * weight).sum(1, True) / total, freedom
+    return x, weight, total, (x * weight).sum(1, keepdim=True) / total, freedom
 
 
 def _decompose(input: Any, fweights: Any, aweights: Any, correction: int) -> Any:
+    return _products(input, fweights, aweights, correction).squeeze()
+
+
+def _products(input: Any, fweights: Any, aweights: Any, correction: int) -> Any:
+    """The covariances as a matrix, of one variable too."""
     x, weight, _, mean, freedom = _observed(input, fweights, aweights, correction)
     x = x - mean
     other = (x if weight is None else x * weight).t()
-    return (x.matmul(other.conj() if other.dtype.is_complex else other) / freedom).squeeze()
+    return x.matmul(other.conj() if other.dtype.is_complex else other) / freedom
 
 
 def _reference(
@@ -228,7 +232,9 @@ def _corr_reference(x: np.ndarray) -> np.ndarray:
     accepts=_ACCEPTS,
     reference=_corr_reference,
     samples=lambda rng, dtype: [
-        Sample((draw(rng, shape, dtype, -9, 9),)) for shape in ((3, 6), (2, 9))
+        Sample((draw(rng, shape, dtype, -9, 9),))
+        # One variable alone has no slope anywhere, and no value where it is constant.
+        for shape in ((3, 6), (2, 9), *(((1, 5), (7,)) if dtype.category < 2 else ()))
     ],
     errors=_errors,
     tolerance=Tolerance(16),
@@ -244,12 +250,9 @@ def corrcoef(input: Any) -> Any:
     """
     from dovetail.ops import complex
 
-    c = _decompose(input, None, None, 1)
-    if not c.ndim:
-        return c / c
-    spread = c.diagonal()
-    spread = (spread.real if spread.dtype.is_complex else spread).sqrt()
-    c = c / spread.unsqueeze(1) / spread
+    c = _products(input, None, None, 1)
+    spread = c.diagonal().real.sqrt()
+    c = (c / spread.unsqueeze(1) / spread).squeeze()
     if c.dtype.is_complex:
         return complex(c.real.clamp(-1, 1), c.imag.clamp(-1, 1))
     return c.clamp(-1, 1)

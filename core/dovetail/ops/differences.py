@@ -100,10 +100,10 @@ def _diff(input: Any, prepend: Any, append: Any, n: int, dim: int) -> Any:
         return input.clone()
     parts = [part for part in (prepend, input, append) if part is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
-    for _ in range(min(n, x.shape[dim])):
+    for _ in range(max(min(n, x.shape[dim]), 1)):
         left, right = _neighbours(x, dim)
         x = right.logical_xor(left) if x.dtype is d.bool_ else right - left
-    return x.clone() if x is input else x
+    return x
 
 
 DIFF = OpDef(
@@ -239,7 +239,7 @@ def _sums(y: Any, x: Any, dim: int) -> Any:
     left, right = _neighbours(y, dim)
     if x is None:
         return left + right
-    first, last = _neighbours(x, dim - y.ndim)
+    first, last = _neighbours(x, dim)
     return (left + right) * (last - first)
 
 

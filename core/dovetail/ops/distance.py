@@ -91,7 +91,10 @@ def _cdist_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     def make(*shape: int) -> np.ndarray:
         return draw(rng, shape, dtype, -5, 5)
 
-    found = [Sample((make(4, 3), make(5, 3), p)) for p in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, math.inf)]
+    found = [Sample((make(2, 3, 2), make(2, 4, 2), 3.0), name="batch")]
+    if dtype.itemsize >= 4:  # PyTorch squares and adds up in the dtype itself
+        found.append(Sample((make(2, 27, 2), make(2, 3, 2)), name="batch by product"))
+    found += [Sample((make(4, 3), make(5, 3), p)) for p in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, math.inf)]
     found += [
         Sample((make(4, 3), make(5, 3))),
         Sample((make(2, 1, 3, 4), make(5, 2, 4)), name="broadcast"),
@@ -194,7 +197,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = _MODES[0])
 def _pairs(x: Any) -> tuple[Any, Any, Any]:
     """(first row, second row, difference) of every pair of rows."""
     n = x.shape[0]
-    first, second = triu_indices(n, n, 1, device=x.device).unbind(0)
+    first, second = triu_indices(n, n, 1, device=x.device)
     return first, second, x.index_select(0, first) - x.index_select(0, second)
 
 

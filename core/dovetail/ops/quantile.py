@@ -53,15 +53,12 @@ def _decompose(
     else:
         rows = input.movedim(dim, -1).reshape(-1, input.shape[dim])
     rows = rows.sort(-1)[0]
-    many = q.reshape(1, -1)
     last = rows.shape[-1] - 1
     nan = rows.ne(rows)
     if skips_nan:
-        places = many * (nan.logical_not().sum(-1, True) - 1)
-        places = places.masked_fill(places.lt(0), 0)
+        places = (q * (nan.logical_not().sum(-1, keepdim=True) - 1)).clamp_min(0)
     else:
-        places = (many * last).expand(rows.shape[0], many.shape[1])
-        places = places.masked_fill(nan.any(-1, True), last)
+        places = (q * last).masked_fill(nan.any(-1, keepdim=True), last)
     found = _at_places(rows, places, interpolation)
     return found.t().reshape(shape).contiguous()
 
@@ -94,6 +91,7 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         Sample((make(2, 3), some, None, True)),
         Sample((make(), some, 0)),
         Sample((make(4), np.zeros(0, dtype.numpy))),
+        Sample((make(2, 3, 4), some, 0)),
         Sample((make(3, 4), 1, 1)),
         Sample((make(3, 4), 0, 0)),
     ]
@@ -105,6 +103,7 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         rows[0, 1] = rows[1, :4] = rows[2] = np.nan
         found += [Sample((rows, some, 1, keep), {}, "nan") for keep in (False, True)]
         found.append(Sample((rows, 0.4, 0), {"interpolation": "midpoint"}, "nan"))
+        found.append(Sample((rows, 1, 1), {}, "nan"))
     return found
 
 

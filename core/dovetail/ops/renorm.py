@@ -97,4 +97,4 @@ def renorm(input: Any, p: Any, dim: int, maxnorm: Any) -> Any:
     from dovetail.ops import where
 
     norm = vector_norm(input, p, tuple(i for i in range(input.ndim) if i != dim), True)
-    return input * where(norm > maxnorm, maxnorm / (norm + _TINY), 1.0).to(input.dtype)
+    return input * where(norm > maxnorm, maxnorm / (norm + _TINY), 1.0)

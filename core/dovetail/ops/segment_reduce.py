@@ -130,9 +130,13 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     def make(*shape: int) -> np.ndarray:
         return draw(rng, shape, dtype, -3, 3)
 
-    found = []
     lengths = np.array([2, 0, 3, 1])
-    for reduce in ("sum", "mean", "prod", "max", "min"):
+    part = np.array([[1, 2, 4], [0, 1, 3]])
+    found = [
+        Sample((make(2, 4), "sum"), {"offsets": part, "axis": 1}, "a part"),
+        Sample((make(2, 4), "prod"), {"offsets": part, "axis": 1}, "a part"),
+    ]
+    for reduce in ("prod", "max", "mean", "sum", "min"):
         found.append(Sample((make(6, 2), reduce), {"lengths": lengths}, reduce))
         start = {"lengths": lengths, "initial": 1.0}
         found.append(Sample((make(6), reduce), start, f"{reduce} from 1"))

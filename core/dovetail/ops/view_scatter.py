@@ -13,7 +13,6 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
-from dovetail.ops.convert import contiguous_format, preserve_format
 from dovetail.ops.expose import attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.index_checks import need_tensor
@@ -40,21 +39,21 @@ def _window(spec: Spec, view: str, arguments: tuple[Any, ...]) -> tuple[Shape, S
     return tuple(shape), tuple(strides), start
 
 
-def _kept(spec: Spec, view: str) -> Spec:
-    """The spec of a copy; in row-major order where strides are to be counted through it."""
-    strides = spec.strides if spec.is_dense and view != "strided" else None
+def _kept(spec: Spec) -> Spec:
+    """The spec of a copy."""
+    strides = spec.strides if spec.is_dense else None
     return spec_of(tuple(spec.shape), spec.dtype, spec.device, strides)
 
 
 def _rule(view: str) -> Callable[..., Inferred]:
     def infer(input: Spec, src: Spec, arguments: tuple[Any, ...]) -> Inferred:
-        shape = _window(_kept(input, view), view, arguments)[0]
+        shape = _window(_kept(input), view, arguments)[0]
         if tuple(src.shape) != shape:
             raise RuntimeError(
                 "expected src to have a size equal to the slice of self. src size = "
                 f"{list(src.shape)}, slice size = {list(shape)}"
             )
-        strides = _kept(input, view).strides
+        strides = _kept(input).strides
         return Inferred((None, input.dtype), ((tuple(input.shape), input.dtype, strides),))
 
     return infer
@@ -62,8 +61,7 @@ def _rule(view: str) -> Callable[..., Inferred]:
 
 def _written(view: str) -> Callable[..., Any]:
     def decompose(input: Any, src: Any, arguments: tuple[Any, ...]) -> Any:
-        layout = contiguous_format if view == "strided" else preserve_format
-        made = input.clone(memory_format=layout)
+        made = input.clone()
         apply_view(view_record(view), made, arguments).copy_(src)
         return made
 
@@ -100,6 +98,8 @@ def _view_scatter(
             found.append(Sample((x, src, *arguments)))
         return found
 
+    # Strides count through rows, whatever a gradient's own are.
+    in_order = Tensor.contiguous if view == "strided" else lambda g: g
     op = OpDef(
         name,
         kind="index",
@@ -109,12 +109,9 @@ def _view_scatter(
         decompose=_written(view),
         gradient={
             "input": lambda g, specs, arguments: call(
-                op, (g, g.new_zeros(tuple(specs[1].shape))), (arguments,)
+                op, (in_order(g), g.new_zeros(tuple(specs[1].shape))), (arguments,)
             ),
-            # Strides count through rows, whatever the gradient's own are.
-            "src": lambda g, arguments: apply_view(
-                view_record(view), g.contiguous() if view == "strided" else g, arguments
-            ),
+            "src": lambda g, arguments: apply_view(view_record(view), in_order(g), arguments),
         },
         reference=_reference(places),
         samples=samples,
@@ -263,7 +260,7 @@ STRIDED = _view_scatter(
 
 def _strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, offset: int) -> Tensor:
     """``input`` with ``src`` in places that strides count through it, in row-major order."""
-    return call(STRIDED, (input, src), ((tuple(size), tuple(stride), offset),))
+    return call(STRIDED, (input.contiguous(), src), ((tuple(size), tuple(stride), offset),))
 
 
 @publish()

@@ -72,10 +72,10 @@ def _scatter_reduce(how: str) -> Call:
     return call
 
 
-def _segments(how: str) -> Call:
+def _segments(how: str, **options: Any) -> Call:
     def call(lib: Any, x: Any) -> Any:
         lengths = lib.tensor([2, 0, 3, 1], device=x.device)
-        return lib.segment_reduce(x, how, lengths=lengths)
+        return lib.segment_reduce(x, how, lengths=lengths, **options)
 
     return call
 
@@ -266,6 +266,7 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     **{f"pdist {p} of equal points": (_plain("pdist", p), (POINTS,)) for p in (1.5, 2.0, inf)},
     "segment_reduce max": (_segments("max"), (TIES,)),
     "segment_reduce max of NaN": (_segments("max"), ([1.0, nan, 3.0, nan, 2.0, nan],)),
+    "segment_reduce max of a start": (_segments("max", initial=2.5), (TIES,)),
     "segment_reduce prod of zeros": (_segments("prod"), ([0.0, 2.0, 0.0, 0.0, 3.0, 4.0],)),
     "renorm at the limit": (_plain("renorm", 2, 0, 5.0), ([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]],)),
     "quantile of NaN": (lambda lib, x: x.quantile(0.5), ([1.0, nan, 3.0, nan],)),

@@ -142,3 +142,18 @@ def test_quantile_in_other_forms(device: Any) -> None:
     out = dt.empty(5, dtype=dt.float64, device=device)
     assert dt.quantile(x, 0.25, 0, out=out) is out
     np.testing.assert_allclose(out.cpu().numpy(), np.quantile(X, 0.25, 0))
+
+
+@pytest.mark.parametrize("mode", ["use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"])
+def test_distances_of_equal_points_are_finite(mode: str, device: Any) -> None:
+    points = dt.tensor(np.random.default_rng(3).random((30, 7)), device=device)
+    assert not dt.cdist(points, points, compute_mode=mode).isnan().any()
+    x = dt.tensor([[1.0, 2.0], [1.0, 2.0]], dtype=dt.float64, device=device, requires_grad=True)
+    (first,) = dt.autograd.grad(dt.cdist(x, x, compute_mode=mode).sum(), x, create_graph=True)
+    (second,) = dt.autograd.grad((first * first).sum(), x)
+    assert not second.isnan().any()
+
+
+def test_nanquantile_of_nothing_but_nan(device: Any) -> None:
+    x = dt.full((2, 3), float("nan"), device=device)
+    assert x.nanquantile(1.0, 1).isnan().all()

@@ -10,7 +10,6 @@ import dovetail.dtypes as d
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
-from dovetail.ops.index import SCATTER, SCATTER_ADD
 from dovetail.ops.index_checks import check_bounds, need_tensor
 from dovetail.ops.rows import along, check_rows
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
@@ -147,9 +146,9 @@ def _put(input: Any, index: Any, source: Any, accumulate: bool) -> Any:
     if not size:
         return input.clone()
     places = index.reshape(-1).remainder(size)
-    write = SCATTER_ADD if accumulate else SCATTER
-    made = call(write, (input.reshape(-1), places, source.reshape(-1)), (0,))
-    return made.reshape(tuple(input.shape))
+    flat = input.reshape(-1)
+    write = flat.scatter_add if accumulate else flat.scatter
+    return write(0, places, source.reshape(-1)).reshape(tuple(input.shape))
 
 
 def _put_reference(

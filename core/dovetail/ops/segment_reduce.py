@@ -88,7 +88,7 @@ def _gradient(
         return product_gradient(g, board, at, data, out, axis, reduce, True)[1], None
     # Shared evenly by all that are as large as the largest; of NaN, by all NaN.
     best = out.gather(axis, at)
-    ties = (data.eq(best) | (data.ne(data) & best.ne(best))).to(g.dtype)
+    ties = (data.eq(best) | data.ne(data)).to(g.dtype)
     count = g.new_zeros(tuple(g.shape)).scatter_add(axis, at, ties)
     return ties * (g / count.masked_fill(count.eq(0), 1)).gather(axis, at), None
 
@@ -132,9 +132,11 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 
     lengths = np.array([2, 0, 3, 1])
     part = np.array([[1, 2, 4], [0, 1, 3]])
+    zero = make(2, 4)
+    zero[0, 2] = zero[1, 1] = 0
     found = [
-        Sample((make(2, 4), "sum"), {"offsets": part, "axis": 1}, "a part"),
-        Sample((make(2, 4), "prod"), {"offsets": part, "axis": 1}, "a part"),
+        Sample((make(2, 4), "mean"), {"offsets": part, "axis": 1}, "a part"),
+        Sample((zero, "prod"), {"offsets": part, "axis": 1, "initial": 2.0}, "a part"),
     ]
     for reduce in ("prod", "max", "mean", "sum", "min"):
         found.append(Sample((make(6, 2), reduce), {"lengths": lengths}, reduce))

@@ -22,7 +22,7 @@ from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
 from dovetail.ops.convert import writable_copy
 from dovetail.ops.direct import write
-from dovetail.ops.expose import inplace_method
+from dovetail.ops.expose import FUNCTIONS, inplace_method
 from dovetail.ops.indexing import INDEX_PUT, index, index_put
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.ops.views import _ViewPlan, view_backward
@@ -294,6 +294,10 @@ def index_put_(
         values: broadcast to the shape of ``self[indices]``.
         accumulate: add, so that an element named twice gets both.
     """
+    if isinstance(indices, Tensor):
+        raise TypeError(
+            "index_put_(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor"
+        )
     parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
     _put(self, parsed.advanced, values, accumulate)
     return self
@@ -308,3 +312,5 @@ def _index_put(
 
 Tensor.index_put_ = index_put_  # type: ignore[attr-defined]
 Tensor.index_put = _index_put  # type: ignore[attr-defined]
+_index_put.__name__ = _index_put.__qualname__ = "index_put"
+FUNCTIONS["index_put"], FUNCTIONS["index_put_"] = _index_put, index_put_

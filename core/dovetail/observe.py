@@ -106,9 +106,8 @@ def _note_line(outs: tuple[Any, ...]) -> None:
                 node.line = user_line()
 
 
-@contextlib.contextmanager
-def trace() -> Iterator[list[Event]]:
-    """Record every dispatch inside the block.
+def trace(input: Any = None) -> Any:
+    """Record every dispatch inside the block. Of a matrix: the sum of its diagonal, as PyTorch's.
 
     Example:
         >>> import dovetail as dt
@@ -116,7 +115,14 @@ def trace() -> Iterator[list[Event]]:
         ...     _ = dt.ones(3) + 1
         >>> [e.op for e in events]
         ['fill', 'add']
+        >>> dt.trace(dt.ones(2, 2)).item()
+        2.0
     """
+    return _recorded() if input is None else input.trace()
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[list[Event]]:
     events: list[Event] = []
     active.append(events)
     try:

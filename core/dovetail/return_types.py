@@ -13,6 +13,8 @@ __all__ = [
     "cummax",
     "cummin",
     "frexp",
+    "histogram",
+    "histogramdd",
     "kthvalue",
     "max",
     "median",
@@ -67,3 +69,5 @@ sort = _make("sort", *_PAIR)
 topk = _make("topk", *_PAIR)
 aminmax = _make("aminmax", "min", "max")
 frexp = _make("frexp", "mantissa", "exponent")
+histogram = _make("histogram", "hist", "bin_edges")
+histogramdd = _make("histogramdd", "hist", "bin_edges")

@@ -67,7 +67,9 @@ NO_GRADIENT_THERE = {
     ("sinc", "near 0"): "the second gradient at 0 is NaN, where none is -pi**2 / 3",
     ("median", "empty"): "the second gradient of nothing is NaN, where none is 0",
     ("nanmedian", "empty"): "the second gradient of nothing is NaN, where none is 0",
+    ("pdist", "no rows"): "backward of no rows divides by 0, which ends the process",
     ("scatter_reduce", "large src"): "backward is refused where src is larger than index",
+    ("segment_reduce", "ties"): "gradients below 0 are not shared among ties, others are",
 }
 """(operator, sample) -> what PyTorch does there that dovetail does not."""
 

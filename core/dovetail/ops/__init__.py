@@ -23,6 +23,9 @@ FAMILIES = (
     "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
     "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",
     "float_parts", "fmax", "powers",
+    "differences", "gradient", "quantile", "covariance", "distance",
+    "renorm", "histogram", "index_reduce", "places",
+    "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -19,8 +19,8 @@ from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "INDEX_SELECT", "INDEX_SELECT_BACKWARD", "index_add", "index_copy", "index_fill",
-    "index_select",
+    "INDEX_SELECT", "INDEX_SELECT_BACKWARD", "along", "check_rows", "index_add", "index_copy",
+    "index_fill", "index_select",
 ]  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def _need_vector(index: Spec) -> None:
         raise IndexError("index_select(): Index is supposed to be a vector")
 
 
-def _along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
+def along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
     """A vector of indices as wide as the rows it names, as ``scatter`` wants it."""
     if not shape:
         return index.reshape(())
@@ -96,7 +96,7 @@ INDEX_SELECT = OpDef(
 def _select(input: Any, index: Any, dim: int) -> Any:
     from dovetail.ops.index import GATHER
 
-    return call(GATHER, (input, _along(index, tuple(input._spec.shape), dim)), (dim,))
+    return call(GATHER, (input, along(index, tuple(input._spec.shape), dim)), (dim,))
 
 
 @operator(INDEX_SELECT, out=True)
@@ -137,7 +137,7 @@ INDEX_SELECT_BACKWARD: OpDef = OpDef(
     attributes=("dim", "shape"),
     infer=_put_back_infer,
     decompose=lambda g, index, dim, shape: call(
-        SCATTER_ADD, (g.new_zeros(shape), _along(index, shape, dim), g), (dim,)
+        SCATTER_ADD, (g.new_zeros(shape), along(index, shape, dim), g), (dim,)
     ),
     gradient=lambda g, index, dim: (call(INDEX_SELECT, (g, index), (dim,)), None),
     method=False,
@@ -179,7 +179,7 @@ INDEX_ADD = OpDef(
         SCATTER_ADD,
         (
             input,
-            _along(index, tuple(source._spec.shape), dim),
+            along(index, tuple(source._spec.shape), dim),
             source if alpha == 1 else source * alpha,
         ),
         (dim,),
@@ -199,31 +199,34 @@ def _scaled(x: Any, factor: Any) -> Any:
     return x if factor == 1 else x * factor
 
 
-def _index_add_inputs(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    need_tensor("index_add", "index", 3, index)
-    need_tensor("index_add", "source", 4, source)
+def check_rows(name: str, input: Tensor, dim: int, index: Any, source: Any) -> int:
+    """``dim`` from the front, with the shapes and dtypes of ``index`` and ``source`` looked at.
+
+    Raises:
+        RuntimeError, IndexError: shapes or dtypes that do not fit.
+    """
+    need_tensor(name, "index", 3, index)
+    need_tensor(name, "source", 4, source)
     spec, at, rows = input._spec, index._spec, source._spec
     dim = check_dim(dim, spec.ndim)
     if at.ndim > 1:
         raise IndexError(
-            f"index_add_(): Index is supposed to be a vector, but got dim: {at.ndim} with type: "
+            f"{name}_(): Index is supposed to be a vector, but got dim: {at.ndim} with type: "
             f"{type_name(at.dtype)} and size: {list(at.shape)}"
         )
     if at.dtype not in INDICES:
         raise RuntimeError(
-            f"index_add_(): Expected dtype int32/int64 for index but got: {type_name(at.dtype)}"
+            f"{name}_(): Expected dtype int32/int64 for index but got: {type_name(at.dtype)}"
         )
     if spec.dtype is not rows.dtype:
         raise RuntimeError(
-            f"index_add_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
+            f"{name}_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
             "must have the same scalar type"
         )
     count = rows.shape[dim] if rows.ndim else 1
     if at.numel != count:
         raise RuntimeError(
-            f"index_add_(): Number of indices ({at.numel}) should be equal to source.size(dim): "
+            f"{name}_(): Number of indices ({at.numel}) should be equal to source.size(dim): "
             f"({count}), for dim: {dim}"
         )
     if spec.ndim != rows.ndim or any(
@@ -233,7 +236,14 @@ def _index_add_inputs(
             "source tensor shape must match self tensor shape, excluding the specified dimension. "
             f"Got self.shape = {list(spec.shape)} source.shape = {list(rows.shape)}"
         )
-    size = spec.shape[dim] if spec.ndim else 1
+    return dim
+
+
+def _index_add_inputs(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    dim = check_rows("index_add", input, dim, index, source)
+    size = input._spec.shape[dim] if input._spec.ndim else 1
     check_bounds(
         index,
         size,
@@ -272,7 +282,7 @@ INDEX_COPY = OpDef(
     attributes=("dim",),
     infer=_same_as_input,
     decompose=lambda input, index, source, dim: call(
-        SCATTER, (input, _along(index, tuple(source._spec.shape), dim), source), (dim,)
+        SCATTER, (input, along(index, tuple(source._spec.shape), dim), source), (dim,)
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
@@ -369,7 +379,7 @@ INDEX_FILL: OpDef = OpDef(
 
 
 def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
-    wide = _along(index, tuple(input._spec.shape), dim)
+    wide = along(index, tuple(input._spec.shape), dim)
     if isinstance(value, Tensor):
         value = value.to(input._spec.dtype).expand(wide._spec.shape)
     return wide, value

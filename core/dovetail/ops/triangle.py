@@ -1,4 +1,4 @@
-"""Triangles and diagonals of matrices: tril, triu, diag, diag_embed, diagflat, block_diag."""
+"""Triangles and diagonals: tril, triu, diag, diag_embed, diagflat, block_diag, trace."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from dovetail import raw
 from dovetail.dispatch import call, type_name
 from dovetail.errors import Unsupported
 from dovetail.ops.expose import operator, publish
-from dovetail.ops.families import draw
-from dovetail.ops.schema import Inferred, OpDef, Sample
-from dovetail.ops.views import view_backward
+from dovetail.ops.families import composite, draw
+from dovetail.ops.index_checks import need_tensor
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
+from dovetail.ops.views import view_backward, view_record
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "block_diag", "diag", "diag_embed", "diagflat", "tril", "tril_indices", "triu",
+    "block_diag", "diag", "diag_embed", "diagflat", "trace", "tril", "tril_indices", "triu",
     "triu_indices",
 ]  # fmt: skip
 
@@ -232,6 +233,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     Raises:
         RuntimeError: more than two dims.
     """
+    from dovetail.factories import empty
     from dovetail.ops.broadcasting import at_least
     from dovetail.ops.joining import cat
 
@@ -241,6 +243,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
                 f"{x._spec.ndim} dimensions"
             )
+    if not tensors:
+        return empty((1, 0))
     blocks = [at_least(x, 2) for x in tensors]
     width = sum(x._spec.shape[1] for x in blocks)
     at, rows = 0, []
@@ -250,3 +254,45 @@ def block_diag(*tensors: Tensor) -> Tensor:
         rows.append(cat(gaps, 1))
         at += columns
     return cat(rows, 0)
+
+
+# -------------------------------------------------------------------- trace
+
+
+def _trace_inputs(input: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    spec = need_tensor("trace", "input", 1, input)._spec
+    if spec.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {spec.ndim}")
+    return (input,), ()
+
+
+@composite(
+    "trace",
+    infer=lambda spec: Inferred(
+        (None,), (((), d.int64 if spec.dtype.category < 2 else spec.dtype),)
+    ),
+    prepare=_trace_inputs,
+    gradient={"input": lambda g, specs: _on_diagonal(g, tuple(specs[0].shape))},
+    accepts=(*d.INTEGRAL, *d.FLOATING, *d.COMPLEX),
+    reference=np.trace,
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, shape, dtype, -5, 5),))
+        for shape in ((3, 3), (2, 5), (5, 2), (1, 1), (0, 3), (3, 0))
+    ],
+    errors=lambda: [
+        ErrorInput((np.zeros(shape, np.float32),), {}, RuntimeError, "expected a matrix")
+        for shape in ((3,), (2, 2, 2))
+    ],
+)
+def trace(input: Any) -> Any:
+    """The sum of a matrix's main diagonal; of integers as int64.
+
+    Raises:
+        RuntimeError: the input is no matrix.
+    """
+    return input.diagonal().sum()
+
+
+def _on_diagonal(g: Any, shape: tuple[int, ...]) -> Any:
+    """``g``, a number, on the diagonal of a matrix of zeros."""
+    return view_backward(g.expand(min(shape)), view_record("diagonal"), (0, 0, 1), shape)

@@ -17,6 +17,7 @@ __all__ = [
     "linear",
     "one_hot",
     "pairwise_distance",
+    "pdist",
 ]
 
 
@@ -119,3 +120,8 @@ def pairwise_distance(
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last dim."""
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of every two rows of ``input`` (N, M): (N (N - 1) / 2)."""
+    return ops.pdist(input, p)  # type: ignore[no-any-return]

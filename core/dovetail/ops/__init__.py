@@ -19,7 +19,9 @@ FAMILIES = (
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
     "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
-    "dropout",
+    "dropout", "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen",
+    "determinants", "least_squares", "matrix_functions", "matrix_norms", "ldl", "vectors",
+    "lobpcg", "removed",
 )  # fmt: skip
 
 for _family in FAMILIES:

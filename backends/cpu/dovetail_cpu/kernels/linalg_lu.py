@@ -1,0 +1,121 @@
+"""LU with partial pivoting and triangular systems, in blocks, vectorised over the batch.
+
+NumPy wraps neither of LAPACK's ``getrf`` and ``trtrs``. Panels are factorized column by column and
+the rest is matrix products.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["lu_factor", "permutation", "solve_triangular"]
+
+_PANEL = 32
+"""Columns that are factorized one by one before the rest is updated by a product."""
+
+
+def _size(x: np.ndarray) -> np.ndarray:
+    """``|re| + |im|``, by which LAPACK chooses pivots."""
+    if x.dtype.kind == "c":
+        return np.abs(x.real) + np.abs(x.imag)
+    return np.abs(x)
+
+
+def lu_factor(input: np.ndarray, LU: np.ndarray, pivots: np.ndarray, info: np.ndarray) -> None:
+    """(*, M, N): L and U packed, the exchanges of rows, the first zero on U's diagonal."""
+    m, n = input.shape[-2:]
+    a = np.array(input, order="C").reshape(-1, m, n)
+    k = min(m, n)
+    exchanges = np.zeros((len(a), k), np.int32)
+    first_zero = np.zeros(len(a), np.int32)
+    if a.size:
+        for start in range(0, k, _PANEL):
+            stop = min(start + _PANEL, k)
+            _panel(a, start, stop, exchanges, first_zero)
+            if stop < n:
+                top = a[:, start:stop, stop:]
+                top[...] = _unit_lower(a[:, start:stop, start:stop], top)
+                if stop < m:
+                    a[:, stop:, stop:] -= a[:, stop:, start:stop] @ top
+    np.copyto(LU, a.reshape(LU.shape))
+    np.copyto(pivots, exchanges.reshape(pivots.shape))
+    np.copyto(info, first_zero.reshape(info.shape))
+
+
+def _panel(
+    a: np.ndarray, start: int, stop: int, exchanges: np.ndarray, first_zero: np.ndarray
+) -> None:
+    """Columns start to stop, the exchanges made in whole rows."""
+    each = np.arange(len(a))
+    for j in range(start, stop):
+        column = _size(a[:, j:, j])
+        p = j + np.argmax(np.where(np.isnan(column), np.inf, column), axis=1)
+        exchanges[:, j] = p + 1
+        if np.any(p != j):
+            rows = a[each, p].copy()
+            a[each, p] = a[:, j]
+            a[:, j] = rows
+        head = a[:, j, j]
+        zero = head == 0
+        if zero.any():
+            first_zero[(first_zero == 0) & zero] = j + 1
+            head = np.where(zero, 1, head)
+        if j + 1 < a.shape[1]:
+            below = a[:, j + 1 :, j]
+            below /= head[:, None]
+            if j + 1 < stop:
+                a[:, j + 1 :, j + 1 : stop] -= below[:, :, None] * a[:, None, j, j + 1 : stop]
+
+
+def _unit_lower(L: np.ndarray, B: np.ndarray) -> np.ndarray:
+    """L's strict lower triangle with ones on the diagonal; small."""
+    made = B.copy()
+    for i in range(1, L.shape[-1]):
+        made[..., i, :] -= (L[..., i, None, :i] @ made[..., :i, :])[..., 0, :]
+    return made
+
+
+def permutation(pivots: np.ndarray, order: np.ndarray, *, size: int) -> None:
+    """The order in which the exchanges leave ``size`` rows."""
+    rows = np.ascontiguousarray(pivots).reshape(-1, pivots.shape[-1]).astype(np.int64) - 1
+    made = np.tile(np.arange(size), (len(rows), 1))
+    each = np.arange(len(rows))
+    for i in range(rows.shape[1]):
+        there = rows[:, i]
+        held = made[each, there]
+        made[each, there] = made[:, i]
+        made[:, i] = held
+    np.copyto(order, made.reshape(order.shape))
+
+
+def solve_triangular(
+    A: np.ndarray, B: np.ndarray, X: np.ndarray, *, upper: bool, left: bool, unitriangular: bool
+) -> None:
+    """A X = B, or X A = B; blocks of the diagonal one row at a time, the rest by products."""
+    if not left:  # X A = B is A^T X^T = B^T
+        A, B, upper = np.swapaxes(A, -2, -1), np.swapaxes(B, -2, -1), not upper
+        X = np.swapaxes(X, -2, -1)
+    n = A.shape[-1]
+    made = np.array(B, order="C")
+    starts = range(0, n, _PANEL)
+    for start in reversed(starts) if upper else starts:
+        stop = min(start + _PANEL, n)
+        block = made[..., start:stop, :]
+        _small(A[..., start:stop, start:stop], block, upper, unitriangular)
+        if upper and start:
+            made[..., :start, :] -= A[..., :start, start:stop] @ block
+        elif not upper and stop < n:
+            made[..., stop:, :] -= A[..., stop:, start:stop] @ block
+    np.copyto(X, made)
+
+
+def _small(A: np.ndarray, B: np.ndarray, upper: bool, unitriangular: bool) -> None:
+    """Substitution in place, row by row."""
+    n = A.shape[-1]
+    for i in reversed(range(n)) if upper else range(n):
+        known = slice(i + 1, n) if upper else slice(0, i)
+        row = B[..., i, :]
+        if n > 1 and known.start != known.stop:
+            row -= (A[..., i, None, known] @ B[..., known, :])[..., 0, :]
+        if not unitriangular:
+            row /= A[..., i, i, None]

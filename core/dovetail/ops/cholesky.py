@@ -36,7 +36,7 @@ def _infer(spec: Spec, upper: bool) -> Inferred:
 
 def _gradient(g: Any, out0: Any, upper: bool) -> Any:
     # I. Murray, "Differentiation of the Cholesky decomposition" (2016), eq. 10, made Hermitian.
-    factor, slope = (conj_transpose(x) if upper else x for x in (out0, g[0]))
+    factor, slope = (conj_transpose(x) if upper else x for x in (out0, g))
     inner = (conj_transpose(factor) @ slope).tril()
     inner = (inner.tril(-1) + 0.5 * inner.triu()) / 2
     inner = inner + conj_transpose(inner)
@@ -74,7 +74,9 @@ CHOLESKY = OpDef(
     gradient={"input": _gradient},
     accepts=FACTORED,
     reference=_reference,
-    samples=matrices((3, 3), (2, 4, 2), (1, 1), (2, 0, 3), (0, 2, 2), attributes=((False,), (True,))),
+    samples=matrices(
+        (3, 3), (2, 4, 2), (1, 1), (2, 0, 3), (0, 2, 2), attributes=((False,), (True,))
+    ),
     tolerance=Tolerance(16, length=lambda x, *_: x.shape[-1]),
     method=False,
     public=False,

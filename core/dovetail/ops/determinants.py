@@ -144,6 +144,7 @@ def _slogdet(input: Any) -> Any:
 def _slogdet_gradient(g: Any, input: Any, out0: Any) -> Any:
     # d log det A = tr(A^-1 dA): its real part moves the logarithm, its imaginary part the sign.
     from dovetail.ops.complex import complex as make_complex
+
     of_sign, scale = g
     if input.dtype.is_complex:
         real = scale if scale is not None else out0.real.new_zeros(out0.shape)

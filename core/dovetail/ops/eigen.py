@@ -44,9 +44,10 @@ def _eigh_gradient(g: Any, out0: Any, out1: Any) -> Any:
     if vectors is None:
         return (out1 * values.to(kind).unsqueeze(-2)) @ back
     inner = back @ vectors
-    check_phase("linalg_eigh_backward", inner - conj_transpose(inner), None, "eigenvectors")
+    # Vectors move within the unitary matrices, whose tangents are skew.
+    inner = (inner - conj_transpose(inner)) / 2
+    check_phase("linalg_eigh_backward", inner, None, "eigenvectors")
     made = inner / gaps(out0).to(kind)
-    made = made - made.diagonal(0, -2, -1).diag_embed()
     if values is not None:
         made = made + values.to(kind).diag_embed()
     return out1 @ made @ back

@@ -56,7 +56,7 @@ def _above(packed: Any) -> Any:
 def _gradient(g: Any, out0: Any, out1: Any) -> Any:
     # F. de Hoog, R. Anderssen and M. Lukas, "Differentiation of matrix functionals using
     # triangular factorization" (2011), in blocks where the matrix is not square.
-    slope = g[0]
+    slope = g
     m, n = out0.shape[-2:]
     k = min(m, n)
     lower, upper = _below(out0), _above(out0)
@@ -347,7 +347,9 @@ def _lu(A: Tensor, *, pivot: bool = True) -> Any:
     """
     packed, pivots, _ = _factor("linalg.lu", A, pivot)
     order = permutation(pivots, A._spec.shape[-2])
-    return return_types.linalg_lu(_as_matrix(order, packed.detach()), _below(packed), _above(packed))
+    return return_types.linalg_lu(
+        _as_matrix(order, packed.detach()), _below(packed), _above(packed)
+    )
 
 
 @publish(method=False)

@@ -187,7 +187,9 @@ def multi_dot(tensors: Any) -> Any:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {count}")
     for label, x in (("first", many[0]), ("last", many[-1])):
         if x.ndim not in (1, 2):
-            raise RuntimeError(f"multi_dot(): the {label} tensor must be 1D or 2D but got {x.ndim}D")
+            raise RuntimeError(
+                f"multi_dot(): the {label} tensor must be 1D or 2D but got {x.ndim}D"
+            )
     for i, x in enumerate(many):
         if 0 < i < count - 1 and x.ndim != 2:
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {x.ndim}D")
@@ -209,4 +211,6 @@ def multi_dot(tensors: Any) -> Any:
                 f"{list(b.shape)} cannot be multiplied"
             )
     made: Any = chain_matmul(*many)
-    return made.reshape([n for n, keep in zip(made.shape, (not first, not last), strict=True) if keep])
+    return made.reshape(
+        [n for n, keep in zip(made.shape, (not first, not last), strict=True) if keep]
+    )

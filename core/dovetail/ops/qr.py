@@ -351,5 +351,4 @@ def ormqr(
     return other - ((other @ v) @ t) @ conj_transpose(v)  # type: ignore[no-any-return]
 
 
-
 attach(GEQRF, _geqrf, out=True)

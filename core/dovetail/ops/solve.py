@@ -51,7 +51,7 @@ def _solve(A: Any, B: Any) -> Any:
 
 
 def _solve_gradient(g: Any, A: Any, out0: Any, needs: Any) -> Any:
-    of_b = solve_parts(conj_transpose(A), g[0])
+    of_b = solve_parts(conj_transpose(A), g)
     return (-of_b @ conj_transpose(out0) if needs[0] else None), of_b
 
 
@@ -108,7 +108,11 @@ def _system(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Any, Any]:
     else:
         made, info = call(SOLVE, (a.transpose(-2, -1), b.transpose(-2, -1)))
         made = made.transpose(-2, -1)
-    return (made.squeeze(-1) if vector else made), info
+    for i, n in enumerate(info.shape):  # one per matrix of A, as PyTorch has it
+        lead = info.ndim - (A._spec.ndim - 2)
+        if n > 1 and (i < lead or A._spec.shape[i - lead] == 1):
+            info = info.narrow(i, 0, 1)
+    return (made.squeeze(-1) if vector else made), info.reshape(tuple(A._spec.shape[:-2]))
 
 
 _SINGULAR = "The solver failed because the input matrix is singular."
@@ -158,7 +162,7 @@ def _inv(input: Any) -> Any:
 
 def _inv_gradient(g: Any, out0: Any) -> Any:
     turned = conj_transpose(out0)
-    return -(turned @ g[0] @ turned)
+    return -(turned @ g @ turned)
 
 
 INV = OpDef(

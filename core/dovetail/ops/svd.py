@@ -131,7 +131,9 @@ def turned(columns: Any) -> Any:
 def turned_reference(columns: np.ndarray) -> Any:
     """:func:`turned` of an array."""
     n = columns.shape[-2]
-    along = ((np.sqrt(np.arange(2, n + 2)).reshape(n, 1) % 1 + 0.3) * columns).sum(-2, keepdims=True)
+    along = ((np.sqrt(np.arange(2, n + 2)).reshape(n, 1) % 1 + 0.3) * columns).sum(
+        -2, keepdims=True
+    )
     return np.conj(along) / np.where(along == 0, 1, np.abs(along))
 
 

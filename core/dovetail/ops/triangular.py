@@ -81,7 +81,11 @@ def _settled(
 
 
 def _reference(
-    A: np.ndarray, B: np.ndarray, upper: bool = False, left: bool = True, unitriangular: bool = False
+    A: np.ndarray,
+    B: np.ndarray,
+    upper: bool = False,
+    left: bool = True,
+    unitriangular: bool = False,
 ) -> Any:
     A = A / A.shape[-1] if unitriangular else apart_reference(A)
     if unitriangular:

@@ -65,7 +65,7 @@ def _diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> 
 
 
 @linalg("vander", out=False)
-def _vander(x: Tensor, N: int | None = None) -> Any:
+def _vander(x: Tensor, *, N: int | None = None) -> Any:
     """The matrix of the powers 0 … N - 1 of each element: (*, K) -> (*, K, N).
 
     Args:

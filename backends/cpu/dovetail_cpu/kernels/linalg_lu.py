@@ -6,6 +6,8 @@ the rest is matrix products.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 __all__ = ["lu_factor", "permutation", "solve_triangular"]
@@ -24,7 +26,7 @@ def _size(x: np.ndarray) -> np.ndarray:
 def lu_factor(input: np.ndarray, LU: np.ndarray, pivots: np.ndarray, info: np.ndarray) -> None:
     """(*, M, N): L and U packed, the exchanges of rows, the first zero on U's diagonal."""
     m, n = input.shape[-2:]
-    a = np.array(input, order="C").reshape(-1, m, n)
+    a = np.array(input, order="C").reshape(math.prod(input.shape[:-2]), m, n)
     k = min(m, n)
     exchanges = np.zeros((len(a), k), np.int32)
     first_zero = np.zeros(len(a), np.int32)
@@ -77,7 +79,8 @@ def _unit_lower(L: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 def permutation(pivots: np.ndarray, order: np.ndarray, *, size: int) -> None:
     """The order in which the exchanges leave ``size`` rows."""
-    rows = np.ascontiguousarray(pivots).reshape(-1, pivots.shape[-1]).astype(np.int64) - 1
+    count = math.prod(pivots.shape[:-1])
+    rows = np.ascontiguousarray(pivots).reshape(count, pivots.shape[-1]).astype(np.int64) - 1
     made = np.tile(np.arange(size), (len(rows), 1))
     each = np.arange(len(rows))
     for i in range(rows.shape[1]):

@@ -121,14 +121,14 @@ def _exp_gradient(g: Any, input: Any) -> Any:
 
 
 def _exp_reference(x: np.ndarray) -> Any:
-    """Taylor's series of the 1024th part, squared ten times."""
-    small = x / 1024
+    """Taylor's series of the fourth part, squared twice."""
+    small = x / 4
     term = np.broadcast_to(np.eye(x.shape[-1]), x.shape).astype(small.dtype)
     total = term.copy()
-    for i in range(1, 14):
+    for i in range(1, 50):
         term = term @ small / i
         total = total + term
-    for _ in range(10):
+    for _ in range(2):
         total = total @ total
     return total
 

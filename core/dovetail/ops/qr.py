@@ -8,7 +8,7 @@ import numpy as np
 
 from dovetail import return_types
 from dovetail.dispatch import call
-from dovetail.ops.expose import attach, publish
+from dovetail.ops.expose import publish
 from dovetail.ops.matrices import (
     FACTORED,
     apart,
@@ -98,7 +98,7 @@ def _settled(input: Any, mode: str = "reduced") -> Any:
     """Q and R of a matrix with larger numbers on its diagonal, R's diagonal made positive.
 
     Rows of R without a diagonal, and columns of Q that belong to none, are as free as a rotation:
-    of those columns comes the projection on the space that they span.
+    of those columns comes 1 and the projection on the space that they span.
     """
     q, r = qr_parts(apart(input), mode)
     m, n = input.shape[-2:]
@@ -110,7 +110,7 @@ def _settled(input: Any, mode: str = "reduced") -> Any:
     main, rest = q.narrow(-1, 0, k) * sign.unsqueeze(-2), q.narrow(-1, k, q.shape[-1] - k)
     if mode == "reduced":
         return main, top
-    return main, top, rest @ conj_transpose(rest)
+    return main, top, eye_like(rest, m) + rest @ conj_transpose(rest)
 
 
 def _reference(x: np.ndarray, mode: str = "reduced") -> Any:
@@ -130,7 +130,7 @@ def _reference(x: np.ndarray, mode: str = "reduced") -> Any:
         return np.zeros(0, x.dtype), r
     if mode == "reduced":
         return q, r
-    return q, r, np.eye(m) - q @ np.swapaxes(q, -2, -1).conj()
+    return q, r, 2 * np.eye(m) - q @ np.swapaxes(q, -2, -1).conj()
 
 
 QR = OpDef(
@@ -201,7 +201,7 @@ def _geqrf_infer(spec: Spec) -> Inferred:
 
 def _geqrf_reference(x: np.ndarray) -> Any:
     """LAPACK's ``larfg``: each reflection leaves a real number on the diagonal."""
-    a = np.array(x)
+    a = apart_reference(x)
     m, n = a.shape[-2:]
     taus = np.zeros((*a.shape[:-2], min(m, n)), a.dtype)
     for at in np.ndindex(*a.shape[:-2]):
@@ -221,7 +221,7 @@ def _geqrf_reference(x: np.ndarray) -> Any:
 
 
 GEQRF = OpDef(
-    "geqrf",
+    "linalg_geqrf",
     kind="contract",
     outputs=2,
     infer=_geqrf_infer,
@@ -230,11 +230,16 @@ GEQRF = OpDef(
     reference=_geqrf_reference,
     samples=matrices((4, 3), (3, 3), (2, 3, 2), (2, 4), (0, 3), (3, 0), (1, 1), (5, 1)),
     tolerance=Tolerance(24, length=lambda x: x.shape[-2]),
+    method=False,
+    public=False,
+    function=lambda input: call(GEQRF, (apart(input),)),
 )
-"""``geqrf(input, a, tau)``: LAPACK's: R in the upper triangle of ``a``, below its diagonal the
+"""``linalg_geqrf(input, a, tau)``: LAPACK's: R in the upper triangle of ``a``, below its diagonal the
 vectors of the reflections ``1 - tau v v^H``, whose first nonzero element 1 is not stored."""
 
 
+@publish(out=True)
+@named("geqrf")
 def _geqrf(input: Tensor) -> Any:
     """R and the reflections that make Q, packed as LAPACK has them, as (a, tau).
 
@@ -350,5 +355,3 @@ def ormqr(
         return other - v @ (t @ (conj_transpose(v) @ other))  # type: ignore[no-any-return]
     return other - ((other @ v) @ t) @ conj_transpose(v)  # type: ignore[no-any-return]
 
-
-attach(GEQRF, _geqrf, out=True)

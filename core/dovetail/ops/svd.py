@@ -13,6 +13,7 @@ from dovetail.ops.matrices import (
     FACTORED,
     apart,
     apart_reference,
+    eye_like,
     has_data,
     linalg,
     matrices,
@@ -140,7 +141,7 @@ def turned_reference(columns: np.ndarray) -> Any:
 def _settled(input: Any, full_matrices: bool = False) -> Any:
     """U, S and Vh of a matrix with larger numbers on its diagonal, their phases fixed.
 
-    Of the vectors without a singular value comes the projection on the space that they span.
+    Of the vectors without a singular value comes 1 and the projection on the space that they span.
     """
     u, s, vh = svd_parts(apart(input), full_matrices)
     k = s.shape[-1]
@@ -151,7 +152,12 @@ def _settled(input: Any, full_matrices: bool = False) -> Any:
         return found
     u = u.narrow(-1, k, u.shape[-1] - k).detach()
     v = vh.narrow(-2, k, vh.shape[-2] - k).detach()
-    return (*found, u @ conj_transpose(u), conj_transpose(v) @ v)
+    m, n = input.shape[-2:]
+    return (
+        *found,
+        eye_like(input, m) + u @ conj_transpose(u),
+        eye_like(input, n) + conj_transpose(v) @ v,
+    )
 
 
 def _reference(x: np.ndarray, full_matrices: bool = False) -> Any:
@@ -171,8 +177,8 @@ def _reference(x: np.ndarray, full_matrices: bool = False) -> Any:
     u, vh = u * phase, np.swapaxes(v * phase, -2, -1).conj()
     if not full_matrices:
         return u, s, vh
-    rest = np.eye(m) - u @ np.swapaxes(u, -2, -1).conj()
-    return u, s, vh, rest, np.eye(n) - np.swapaxes(vh, -2, -1).conj() @ vh
+    rest = 2 * np.eye(m) - u @ np.swapaxes(u, -2, -1).conj()
+    return u, s, vh, rest, 2 * np.eye(n) - np.swapaxes(vh, -2, -1).conj() @ vh
 
 
 SVD = OpDef(

@@ -151,7 +151,7 @@ def enter(table: KernelTable) -> None:
     for name, kernel in (
         ("linalg_cholesky_ex", cholesky),
         ("linalg_qr", qr),
-        ("geqrf", geqrf),
+        ("linalg_geqrf", geqrf),
         ("linalg_svd", svd),
         ("linalg_svdvals", svdvals),
         ("linalg_eigh", eigh),

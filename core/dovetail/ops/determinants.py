@@ -23,7 +23,7 @@ from dovetail.ops.matrices import (
     need_square,
 )
 from dovetail.ops.operands import conj, conj_transpose
-from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.ops.solve import solve_parts
 from dovetail.ops.svd import svd_parts
 from dovetail.spec import Spec
@@ -63,8 +63,8 @@ def _adjugate_gradient(g: Any, input: Any) -> Any:
 def _det_gradient(g: Any, input: Any, out: Any) -> Any:
     # The gradient is g conj(det) A^-H, which is continuous where A is singular.
     n = input.shape[-1]
-    if not n:
-        return input.new_zeros(input.shape)
+    if n < 2:
+        return g.reshape(*g.shape, 1, 1) if n else input.new_zeros(input.shape)
     if mode.grad and has_data(out) and bool(out.detach().eq(0).any()):
         return _adjugate_gradient(g, input)
     scale = (g * conj(out)).unsqueeze(-1).unsqueeze(-1)
@@ -104,6 +104,14 @@ def _det_samples(rng: np.random.Generator, dtype: Any) -> list[Sample]:
     return [*made, Sample((flat,), name="singular")]
 
 
+def _wrong() -> list[ErrorInput]:
+    return [
+        ErrorInput((np.ones(3),), {}, RuntimeError, "must have at least 2 dimensions"),
+        ErrorInput((np.ones((2, 3)),), {}, RuntimeError, "they are 2 by 3 matrices"),
+        ErrorInput((np.ones((2, 2), np.int64),), {}, RuntimeError, "Expected a floating point"),
+    ]
+
+
 DET = OpDef(
     "det",
     infer=_det_infer,
@@ -112,6 +120,7 @@ DET = OpDef(
     accepts=FACTORED,
     reference=_det_reference,
     samples=_det_samples,
+    errors=_wrong,
     tolerance=Tolerance(32, against="inputs", length=lambda x: max(1, x.shape[-1]) ** 2),
     node_name=lambda input: "linalg_det",
 )
@@ -177,6 +186,7 @@ SLOGDET = OpDef(
     accepts=FACTORED,
     reference=_slogdet_reference,
     samples=lambda rng, dtype: _det_samples(rng, dtype)[:-1],
+    errors=_wrong,
     tolerance=Tolerance(64, against="inputs", length=lambda x: max(1, x.shape[-1]) ** 2),
     node_name=lambda input: "linalg_slogdet",
 )

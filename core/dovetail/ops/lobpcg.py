@@ -69,7 +69,7 @@ def lobpcg(
     block = (k if n is None else n) if X is None else X._spec.shape[-1]
     if m < 3 * block:
         raise ValueError(
-            f"LPBPCG algorithm is not applicable when the number of A rows (={m}) is smaller than "
+            f"LOBPCG algorithm is not applicable when the number of A rows (={m}) is smaller than "
             f"3 x the number of requested eigenpairs (={block})"
         )
     largest = True if largest is None else largest

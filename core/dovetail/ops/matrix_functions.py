@@ -10,19 +10,19 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail.dispatch import call
 from dovetail.ops.expose import FUNCTIONS, publish
+from dovetail.ops.families import draw
 from dovetail.ops.matrices import (
     FACTORED,
     LINALG,
     eye_like,
     has_data,
     linalg,
-    matrices,
     need_floating,
     need_square,
 )
 from dovetail.ops.operands import C_NAMES, conj_transpose
 from dovetail.ops.products import chain_matmul
-from dovetail.ops.schema import Inferred, OpDef, Tolerance
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.ops.solve import solve_parts
 from dovetail.tensor import Tensor
 
@@ -133,15 +133,25 @@ def _exp_reference(x: np.ndarray) -> Any:
     return total
 
 
+def _exp_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    shapes = ((3, 3), (2, 2, 2), (1, 1), (0, 0), (2, 0, 0), (5, 5))
+    made = [Sample((draw(rng, shape, dtype, -2, 2),)) for shape in shapes]
+    return [*made, Sample((draw(rng, (2, 3, 3), dtype, -3, 3),), name="large")]
+
+
 MATRIX_EXP = OpDef(
     "matrix_exp",
     infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype),)),
     decompose=_matrix_exp,
     gradient={"input": _exp_gradient},
-    compute=d.float32,
-    accepts=(*FACTORED, d.float16, d.bfloat16),
+    accepts=FACTORED,
     reference=_exp_reference,
-    samples=matrices((3, 3), (2, 2, 2), (1, 1), (0, 0), (2, 0, 0), (5, 5)),
+    samples=_exp_samples,
+    errors=lambda: [
+        ErrorInput((np.ones(3),), {}, RuntimeError, "must have at least 2 dimensions"),
+        ErrorInput((np.ones((2, 3)),), {}, RuntimeError, "they are 2 by 3 matrices"),
+        ErrorInput((np.ones((2, 2), np.int64),), {}, RuntimeError, "Expected a floating point"),
+    ],
     tolerance=Tolerance(32, against="inputs", length=lambda x: max(1, x.shape[-1]) ** 2),
     node_name=lambda input: "linalg_matrix_exp",
 )

@@ -354,4 +354,3 @@ def ormqr(
     if left:
         return other - v @ (t @ (conj_transpose(v) @ other))  # type: ignore[no-any-return]
     return other - ((other @ v) @ t) @ conj_transpose(v)  # type: ignore[no-any-return]
-

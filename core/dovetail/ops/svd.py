@@ -236,8 +236,8 @@ def _checked(A: Tensor, driver: str | None) -> None:
     need_floating("linalg.svd", A)
     if driver is not None:
         raise RuntimeError(
-            "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with "
-            "cuSOLVER backend."
+            f"torch.linalg.svd: keyword argument `driver=` is only supported where a device has "
+            f"several, got {driver!r} on {A._spec.device}"
         )
 
 

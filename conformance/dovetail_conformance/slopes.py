@@ -48,8 +48,8 @@ WITH_CONVENTION: dict[str, tuple[str, ...]] = {"embedding": ("padding_idx", "sca
 
 NOT_OF_EQUALS = ("std", "std_mean", "mode", "sort", "slogdet", "linalg_lu_factor_ex")
 """Asked of different numbers only: the deviation of equal ones, which of them is the mode and
-which comes first have no derivative (``kinks`` asks what is given for one), nor has the logarithm of
-a determinant, or its factors, where rows are equal."""
+which comes first have no derivative (``kinks`` asks what is given for one), nor have the logarithm
+of a determinant and its factors where rows are equal."""
 
 
 @functools.lru_cache(maxsize=512)

@@ -38,4 +38,4 @@ class HostFallbackWarning(UserWarning):
 
 
 class LinAlgError(RuntimeError):
-    """A matrix cannot be inverted or factorized as asked; known as ``dovetail.linalg.LinAlgError``."""
+    """A matrix cannot be inverted or factorized as asked; ``dovetail.linalg.LinAlgError``."""

@@ -15,13 +15,6 @@ from dovetail import ops as _ops  # noqa: F401 (makes the functions)
 from dovetail.errors import LinAlgError
 from dovetail.ops.matrices import LINALG
 
-__all__ = [
-    "LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eig", "eigh",
-    "eigvals", "eigvalsh", "householder_product", "inv", "inv_ex", "ldl_factor", "ldl_factor_ex",
-    "ldl_solve", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul", "matrix_exp",
-    "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet",
-    "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander",
-    "vecdot", "vector_norm",
-]  # fmt: skip
+__all__ = ["LinAlgError", *LINALG]
 
-globals().update({name: LINALG[name] for name in __all__ if name != "LinAlgError"})
+globals().update(LINALG)

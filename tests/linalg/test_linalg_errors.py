@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.parity.harness import torch
 
 import dovetail as dt
-from tests.parity.harness import torch
 
 SQUARE = (
     "det", "slogdet", "inv", "inv_ex", "cholesky", "cholesky_ex", "eig", "eigvals", "eigh",
@@ -67,7 +67,9 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "householder wide": lambda t: t.linalg.householder_product(t.ones(2, 3), t.ones(2)),
     "householder many": lambda t: t.linalg.householder_product(t.ones(3, 2), t.ones(3)),
     "householder 1-D": lambda t: t.linalg.householder_product(t.ones(3), t.ones(3)),
-    "householder dtypes": lambda t: t.linalg.householder_product(t.ones(3, 2), t.ones(2).double()),
+    "householder dtypes": lambda t: t.linalg.householder_product(
+        t.ones(3, 2), t.ones(2).double()
+    ),
     "householder batches": lambda t: t.linalg.householder_product(t.ones(2, 3, 2), t.ones(3, 2)),
     "ormqr rows": lambda t: t.ormqr(t.ones(3, 2), t.ones(2), t.ones(2, 2)),
     "ormqr tau": lambda t: t.ormqr(t.ones(3, 2), t.ones(1, 2), t.ones(3, 2)),

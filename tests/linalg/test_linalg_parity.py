@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.parity.harness import compare, cotangents, tensors_in, to_ours, to_torch, torch
 
 import dovetail as dt
-from tests.parity.harness import compare, cotangents, tensors_in, to_ours, to_torch, torch
 
 Function = Callable[..., Any]
 
@@ -99,7 +99,9 @@ CASES: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "cholesky_ex": (lambda t, x: t.linalg.cholesky_ex(positive(x)), (regular(3, 3),)),
     "cholesky of nothing": (lambda t, x: t.linalg.cholesky(x), (general(2, 0, 0),)),
     "torch.cholesky": (lambda t, x: t.cholesky(positive(x), True), (regular(3, 3),)),
-    "cholesky_solve": (lambda t, b, x: t.cholesky_solve(b, below(x)), (general(3, 2), regular(3, 3))),
+    "cholesky_solve": (
+        lambda t, b, x: t.cholesky_solve(b, below(x)), (general(3, 2), regular(3, 3)),
+    ),
     "cholesky_solve upper": (
         lambda t, b, x: t.cholesky_solve(b, below(x).mH, True), (general(2, 3, 2), regular(3, 3)),
     ),
@@ -204,8 +206,8 @@ CASES: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "matrix_exp large": (lambda t, x: t.matrix_exp(x * 4), (general(2, 3, 3),)),
     "matrix_exp of 0": (lambda t, x: x.matrix_exp(), (lambda rng: np.zeros((2, 2)),)),
     "matrix_power": (
-        lambda t, x: (t.linalg.matrix_power(x, 3), t.matrix_power(x, -2), x.detach().matrix_power(0),
-                      t.linalg.matrix_power(x, 1)),
+        lambda t, x: (t.linalg.matrix_power(x, 3), t.matrix_power(x, -2),
+                      x.detach().matrix_power(0), t.linalg.matrix_power(x, 1)),
         (regular(2, 3, 3),),
     ),
     "multi_dot": (

@@ -12,6 +12,7 @@ from dovetail.dispatch import call
 from dovetail.ops.expose import publish
 from dovetail.ops.matrices import (
     FACTORED,
+    call_laid,
     check_info,
     eye_like,
     linalg,
@@ -48,7 +49,7 @@ def _gradient(g: Any, out0: Any, upper: bool) -> Any:
 def _settled(input: Any, upper: bool = False) -> Any:
     """The factor and info of ``x x^H + 2``, which is positive-definite."""
     made = input @ conj_transpose(input) + 2 * eye_like(input, input.shape[-2])
-    return call(CHOLESKY, (made,), (upper,))
+    return call_laid(CHOLESKY, made, input, (upper,))
 
 
 def _reference(x: np.ndarray, upper: bool = False) -> Any:

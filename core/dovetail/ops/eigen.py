@@ -13,6 +13,7 @@ from dovetail.ops.matrices import (
     FACTORED,
     apart,
     apart_reference,
+    call_laid,
     has_data,
     linalg,
     matrices,
@@ -65,7 +66,7 @@ def _hermitian(input: Any) -> Any:
 
 def _eigh_settled(input: Any, UPLO: str = "L") -> Any:
     """Eigenvalues and eigenvectors of ``x + x^H``, the phases of the vectors fixed."""
-    values, vectors = eigh_parts(_hermitian(input), UPLO)
+    values, vectors = call_laid(EIGH, _hermitian(input), input, (UPLO,))
     return values, vectors * turned(vectors)
 
 
@@ -114,8 +115,9 @@ EIGH = OpDef(
     public=False,
     function=_eigh_settled,
 )
-"""``linalg_eigh(input, eigenvalues, eigenvectors, *, UPLO)``: input (*, N, N), of which the triangle
-``L`` or ``U`` is read; eigenvalues (*, N) real and ascending, eigenvectors in columns, of norm 1."""
+"""``linalg_eigh(input, eigenvalues, eigenvectors, *, UPLO)``: input (*, N, N), of which the
+triangle ``L`` or ``U`` is read; eigenvalues (*, N) real and ascending, eigenvectors in columns, of
+norm 1."""
 
 EIGVALSH = OpDef(
     "linalg_eigvalsh",
@@ -128,7 +130,7 @@ EIGVALSH = OpDef(
     tolerance=Tolerance(16, length=lambda x, *_: x.shape[-1]),
     method=False,
     public=False,
-    function=lambda input, UPLO="L": hermitian_values(_hermitian(input), UPLO),
+    function=lambda input, UPLO="L": call_laid(EIGVALSH, _hermitian(input), input, (UPLO,)),
 )
 """``linalg_eigvalsh(input, eigenvalues, *, UPLO)``: the eigenvalues alone."""
 
@@ -214,7 +216,7 @@ def _in_order(values: Any, vectors: Any) -> Any:
 
 def _eig_settled(input: Any) -> Any:
     """Eigenvalues and eigenvectors in a fixed order, the phases of the vectors fixed."""
-    return _in_order(*call(EIG, (apart(input),)))
+    return _in_order(*call_laid(EIG, apart(input), input, ()))
 
 
 def _eig_reference(x: np.ndarray) -> Any:
@@ -270,7 +272,7 @@ EIGVALS = OpDef(
     tolerance=Tolerance(64, length=lambda x: x.shape[-1]),
     method=False,
     public=False,
-    function=lambda input: _sorted(call(EIGVALS, (apart(input),))),
+    function=lambda input: _sorted(call_laid(EIGVALS, apart(input), input, ())),
 )
 """``linalg_eigvals(input, eigenvalues)``: the eigenvalues alone."""
 

@@ -126,11 +126,11 @@ LDL_FACTOR = OpDef(
     public=False,
     function=lambda input, hermitian=False: call(LDL_FACTOR, (input,), (hermitian,)),
 )
-"""``linalg_ldl_factor_ex(input, LD, pivots, info, *, hermitian)``: LAPACK's ``sytrf`` (``hetrf``) of
-the lower triangle of input (*, N, N): D on the diagonal in blocks of one and two, L below, zeros
-above; pivots (*, N) int32: p > 0, rows k and p - 1 of what is left were exchanged; twice -p, a block
-of two, its second row was exchanged with row p - 1; info (*) int32: 0, or the number of a block that
-is 0."""
+"""``linalg_ldl_factor_ex(input, LD, pivots, info, *, hermitian)``: LAPACK's ``sytrf`` (``hetrf``)
+of the lower triangle of input (*, N, N): D on the diagonal in blocks of one and two, L below, zeros
+above; pivots (*, N) int32: p > 0, rows k and p - 1 of what is left were exchanged; twice -p, a
+block of two, its second row was exchanged with row p - 1; info (*) int32: 0, or the number of a
+block that is 0."""
 
 
 def _solve_infer(LD: Spec, pivots: Spec, B: Spec, hermitian: bool) -> Inferred:

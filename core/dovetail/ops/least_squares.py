@@ -118,8 +118,7 @@ PINV = OpDef(
     public=False,
     function=lambda input: pinv(apart(input)),
 )
-"""``linalg_pinv(input, limit, out, *, hermitian)``: singular values not above ``limit`` (*) count as
-0."""
+"""``linalg_pinv(input, limit, out, *, hermitian)``: singular values up to ``limit`` (*) count as 0."""
 
 
 def _pinv_reference(x: np.ndarray) -> Any:

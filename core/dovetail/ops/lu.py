@@ -410,7 +410,7 @@ def lu_unpack(
 def _check_rows(pivots: Any, spec: Spec) -> None:
     fits = tuple(pivots.shape) == (*spec.shape[:-2], min(spec.shape[-2:]))
     if fits and has_data(pivots) and pivots.numel():
-        fits = 1 <= int(pivots.amin()) and int(pivots.amax()) <= spec.shape[-2]
+        fits = int(pivots.amin()) >= 1 and spec.shape[-2] >= int(pivots.amax())
     if not fits:
         raise RuntimeError(
             "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive. Did you "

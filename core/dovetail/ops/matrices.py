@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dispatch import call, type_name
 from dovetail.errors import LinAlgError
 from dovetail.ops.expose import with_out
 from dovetail.ops.families import broadcast_shapes, draw
-from dovetail.ops.schema import Sample
+from dovetail.ops.schema import OpDef, Sample
 from dovetail.tensor import Tensor
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "apart_reference",
     "batch_of",
     "broadcast_batches",
+    "call_laid",
     "check_info",
     "eye_like",
     "has_data",
@@ -199,6 +200,29 @@ def apart(x: Any) -> Any:
 
     added = weights(*x.shape[-2:]).astype(x.dtype.numpy)
     return x + tensor(added, device=x.device)
+
+
+def call_laid(op: OpDef, made: Any, like: Any, attributes: tuple[Any, ...], *more: Any) -> Any:
+    """``op`` of a matrix made from ``like``, in memory as that lies there.
+
+    A function that changes its input before the kernel sees it would hide how the input lay:
+    transposed, with gaps and an offset, or repeated without a copy.
+    """
+    from dovetail.ops.padding import pad
+
+    strides = like.stride()
+    if any(step == 0 and n > 1 for step, n in zip(strides, like.shape, strict=True)):
+        many = [x.unsqueeze(0).expand(2, *x.shape) for x in (made, *more)]
+        outs = call(op, tuple(many), attributes)
+        return tuple(o.select(0, 1) for o in outs) if isinstance(outs, tuple) else outs.select(0, 1)
+    if not like.is_contiguous() or like.storage_offset():
+        rows, columns = made.shape[-2:]
+        if rows > 1 and strides[-2] == 1:
+            made = made.transpose(-2, -1).contiguous().transpose(-2, -1)
+        else:
+            wide = pad(made, (1, 2, 1, 1), value=float("nan"))
+            made = wide.narrow(-2, 1, rows).narrow(-1, 1, columns)
+    return call(op, (made, *more), attributes)
 
 
 def apart_reference(x: np.ndarray) -> np.ndarray:

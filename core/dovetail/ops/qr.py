@@ -13,6 +13,7 @@ from dovetail.ops.matrices import (
     FACTORED,
     apart,
     apart_reference,
+    call_laid,
     eye_like,
     linalg,
     matrices,
@@ -100,7 +101,7 @@ def _settled(input: Any, mode: str = "reduced") -> Any:
     Rows of R without a diagonal, and columns of Q that belong to none, are as free as a rotation:
     of those columns comes 1 and the projection on the space that they span.
     """
-    q, r = qr_parts(apart(input), mode)
+    q, r = call_laid(QR, apart(input), input, (mode,))
     m, n = input.shape[-2:]
     k = min(m, n)
     sign = r.diagonal(0, -2, -1).real.sign().detach().to(r.dtype)
@@ -152,8 +153,8 @@ QR = OpDef(
     public=False,
     function=_settled,
 )
-"""``linalg_qr(input, Q, R, *, mode)``: input (*, M, N), K = min(M, N); Q (*, M, K), R (*, K, N) with
-a real diagonal and zeros below; with mode ``complete`` Q (*, M, M), R (*, M, N); with mode ``r`` R
+"""``linalg_qr(input, Q, R, *, mode)``: input (*, M, N), K = min(M, N); Q (*, M, K), R (*, K, N)
+with a real diagonal and zeros below; with mode ``complete`` Q (*, M, M), R (*, M, N); with mode ``r`` R
 as it is reduced, and Q (0), not written."""
 
 
@@ -232,10 +233,10 @@ GEQRF = OpDef(
     tolerance=Tolerance(24, length=lambda x: x.shape[-2]),
     method=False,
     public=False,
-    function=lambda input: call(GEQRF, (apart(input),)),
+    function=lambda input: call_laid(GEQRF, apart(input), input, ()),
 )
-"""``linalg_geqrf(input, a, tau)``: LAPACK's: R in the upper triangle of ``a``, below its diagonal the
-vectors of the reflections ``1 - tau v v^H``, whose first nonzero element 1 is not stored."""
+"""``linalg_geqrf(input, a, tau)``: LAPACK's: R in the upper triangle of ``a``, below its diagonal
+the vectors of the reflections ``1 - tau v v^H``, whose first nonzero element 1 is not stored."""
 
 
 @publish(out=True)

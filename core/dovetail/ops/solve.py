@@ -18,6 +18,7 @@ from dovetail.ops.matrices import (
     apart,
     apart_reference,
     broadcast_batches,
+    call_laid,
     check_info,
     eye_like,
     linalg,
@@ -78,10 +79,10 @@ SOLVE = OpDef(
     tolerance=Tolerance(16, length=lambda A, B: A.shape[-1]),
     method=False,
     public=False,
-    function=lambda A, B: call(SOLVE, (apart(A), B)),
+    function=lambda A, B: call_laid(SOLVE, apart(A), A, (), B),
 )  # fmt: skip
-"""``linalg_solve_ex(A, B, X, info)``: A (*, N, N), B (*, N, K), leading dims equal; info (*) int32: 0,
-or where U of A's LU factorization has its first zero (X is then anything)."""
+"""``linalg_solve_ex(A, B, X, info)``: A (*, N, N), B (*, N, K), leading dims equal; info (*) int32:
+0, or where U of A's LU factorization has its first zero (X is then anything)."""
 
 
 def solve_parts(A: Any, B: Any) -> Any:
@@ -178,7 +179,7 @@ INV = OpDef(
     tolerance=Tolerance(16, length=lambda x: x.shape[-1]),
     method=False,
     public=False,
-    function=lambda input: call(INV, (apart(input),)),
+    function=lambda input: call_laid(INV, apart(input), input, ()),
 )
 """``linalg_inv_ex(input, inverse, info)``: input (*, N, N); info as ``linalg_solve_ex`` has it."""
 

@@ -13,6 +13,7 @@ from dovetail.ops.matrices import (
     FACTORED,
     apart,
     apart_reference,
+    call_laid,
     eye_like,
     has_data,
     linalg,
@@ -143,7 +144,7 @@ def _settled(input: Any, full_matrices: bool = False) -> Any:
 
     Of the vectors without a singular value comes 1 and the projection on the space that they span.
     """
-    u, s, vh = svd_parts(apart(input), full_matrices)
+    u, s, vh = call_laid(SVD, apart(input), input, (full_matrices,))
     k = s.shape[-1]
     main, other = u.narrow(-1, 0, k), vh.narrow(-2, 0, k)
     phase = turned(main)
@@ -221,7 +222,7 @@ SVDVALS = OpDef(
     tolerance=Tolerance(16, length=lambda x: max(x.shape[-2:])),
     method=False,
     public=False,
-    function=lambda input: singular_values(apart(input)),
+    function=lambda input: call_laid(SVDVALS, apart(input), input, ()),
 )
 """``linalg_svdvals(input, S)``: the singular values alone."""
 

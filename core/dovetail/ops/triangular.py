@@ -16,6 +16,7 @@ from dovetail.ops.matrices import (
     apart,
     apart_reference,
     broadcast_batches,
+    call_laid,
     linalg,
     need_matrix,
     need_same_dtype,
@@ -76,8 +77,8 @@ def _settled(
         A: (*, N, N), small numbers.
         B: (*, N, K), or (*, K, N) with ``left`` False.
     """
-    A = A / A.shape[-1] if unitriangular else apart(A)
-    return call(SOLVE_TRIANGULAR, (A, B), (upper, left, unitriangular))
+    made = A / A.shape[-1] if unitriangular else apart(A)
+    return call_laid(SOLVE_TRIANGULAR, made, A, (upper, left, unitriangular), B)
 
 
 def _reference(

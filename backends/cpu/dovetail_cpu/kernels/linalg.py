@@ -38,7 +38,7 @@ def cholesky(input: np.ndarray, L: np.ndarray, info: np.ndarray, *, upper: bool)
 
 
 def _one_cholesky(a: np.ndarray) -> tuple[np.ndarray, int]:
-    """The factor of the largest leading part that has one, and the order of the first that has not."""
+    """The factor of the largest leading part that has one; the order of the first that has not."""
     n = len(a)
     good, bad = 0, n + 1
     while bad - good > 1:

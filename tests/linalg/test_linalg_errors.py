@@ -145,7 +145,8 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 OTHER_WORDS = (
-    "eig 1-D", "pinv 1-D", "multi_dot dtypes", "lu_solve sizes", "lu_unpack count", "lu_unpack dtype",
+    "eig 1-D", "pinv 1-D", "multi_dot dtypes", "lu_solve sizes", "lu_unpack count",
+    "lu_unpack dtype",
     "solve batches", "lstsq batches", "vecdot sizes",
     "symeig", "eig", "solve removed", "lstsq removed", "matrix_rank removed", "diagonal",
     "matrix_norm of nothing",

@@ -281,7 +281,7 @@ def both(name: str, is_complex: bool) -> None:
     for library, convert in ((dt, to_ours), (torch, to_torch)):
         inputs = [convert(a, "cpu", True) if library is dt else convert(a, True) for a in arrays]
         made = function(library, *inputs)
-        outs = [o for o in tensors_in(tuple(made) if isinstance(made, (tuple, list)) else made)]
+        outs = list(tensors_in(tuple(made) if isinstance(made, (tuple, list)) else made))
         results.append((inputs, outs))
     (mine_in, mine), (yours_in, yours) = results
     assert len(mine) == len(yours)

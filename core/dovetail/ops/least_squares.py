@@ -118,7 +118,7 @@ PINV = OpDef(
     public=False,
     function=lambda input: pinv(apart(input)),
 )
-"""``linalg_pinv(input, limit, out, *, hermitian)``: singular values up to ``limit`` (*) count as 0."""
+"""``linalg_pinv(input, limit, out, *, hermitian)``: values up to ``limit`` (*) count as 0."""
 
 
 def _pinv_reference(x: np.ndarray) -> Any:
@@ -247,7 +247,7 @@ LSTSQ = OpDef(
     function=lambda input, other, driver=None: _solution(apart(input), other, None, driver)[0],
 )
 """``linalg_lstsq(input, other, limit, out, *, by_qr)``: the solution of the smallest norm; for a
-matrix of full rank by its QR factorization, else singular values up to ``limit`` (*) count as 0."""
+matrix of full rank by its QR factorization, else values up to ``limit`` (*) count as 0."""
 
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 

@@ -154,8 +154,8 @@ QR = OpDef(
     function=_settled,
 )
 """``linalg_qr(input, Q, R, *, mode)``: input (*, M, N), K = min(M, N); Q (*, M, K), R (*, K, N)
-with a real diagonal and zeros below; with mode ``complete`` Q (*, M, M), R (*, M, N); with mode ``r`` R
-as it is reduced, and Q (0), not written."""
+with a real diagonal and zeros below; with mode ``complete`` Q (*, M, M), R (*, M, N); with mode
+``r`` R as it is reduced, and Q (0), not written."""
 
 
 def _checked(A: Tensor, mode: str) -> Any:

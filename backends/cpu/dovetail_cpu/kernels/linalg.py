@@ -13,7 +13,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail.backend import KernelTable
 from dovetail_cpu.kernels.linalg_ldl import ldl_factor, ldl_solve
-from dovetail_cpu.kernels.linalg_lu import lu_factor, permutation, solve_triangular
+from dovetail_cpu.kernels.linalg_lu import det, lu_factor, permutation, slogdet, solve_triangular
 
 __all__ = ["enter"]
 
@@ -162,6 +162,8 @@ def enter(table: KernelTable) -> None:
         ("linalg_inv_ex", inv),
         ("linalg_lu_factor_ex", lu_factor),
         ("linalg_solve_triangular", solve_triangular),
+        ("det", det),
+        ("slogdet", slogdet),
         ("linalg_ldl_factor_ex", ldl_factor),
         ("linalg_ldl_solve", ldl_solve),
     ):

@@ -1,16 +1,19 @@
 """LU with partial pivoting and triangular systems, in blocks, vectorised over the batch.
 
-NumPy wraps neither of LAPACK's ``getrf`` and ``trtrs``. Panels are factorized column by column and
-the rest is matrix products.
+NumPy wraps neither of LAPACK's ``getrf`` and ``trtrs``. The first is called where it can be found;
+else panels are factorized column by column and the rest is matrix products.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-__all__ = ["lu_factor", "permutation", "solve_triangular"]
+from dovetail_cpu.lapack import getrf
+
+__all__ = ["blocked", "det", "lu_factor", "permutation", "slogdet", "solve_triangular"]
 
 _PANEL = 32
 """Columns that are factorized one by one before the rest is updated by a product."""
@@ -23,25 +26,65 @@ def _size(x: np.ndarray) -> np.ndarray:
     return np.abs(x)
 
 
+def _factors(input: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """L and U packed (B, M, N), pivots (B, K) and info (B)."""
+    m, n = input.shape[-2:]
+    count = math.prod(input.shape[:-2])
+    routine = getrf(input.dtype.name)
+    if routine is not None and input.size:
+        columns = np.array(np.swapaxes(input, -2, -1), order="C").reshape(count, n, m)
+        return (np.swapaxes(columns, -2, -1), *routine(columns))
+    made = np.array(input, order="C").reshape(count, m, n)
+    return (made, *blocked(made))
+
+
 def lu_factor(input: np.ndarray, LU: np.ndarray, pivots: np.ndarray, info: np.ndarray) -> None:
     """(*, M, N): L and U packed, the exchanges of rows, the first zero on U's diagonal."""
-    m, n = input.shape[-2:]
-    a = np.array(input, order="C").reshape(math.prod(input.shape[:-2]), m, n)
+    made, exchanges, first_zero = _factors(input)
+    np.copyto(LU, made.reshape(LU.shape))
+    np.copyto(pivots, exchanges.reshape(pivots.shape), casting="same_kind")
+    np.copyto(info, first_zero.reshape(info.shape), casting="same_kind")
+
+
+def _signs(pivots: np.ndarray) -> Any:
+    """1 or -1 per matrix, by whether an even number of rows was exchanged."""
+    moved = pivots != np.arange(1, pivots.shape[1] + 1)
+    return 1 - 2 * (moved.sum(1) & 1)
+
+
+def det(input: np.ndarray, out: np.ndarray) -> None:
+    """Products of U's diagonals; NumPy's own goes by logarithms, which rounds more."""
+    made, pivots, _ = _factors(input)
+    with np.errstate(all="ignore"):
+        found = made.diagonal(0, 1, 2).prod(1) * _signs(pivots).astype(input.dtype)
+    np.copyto(out, found.reshape(out.shape))
+
+
+def slogdet(input: np.ndarray, sign: np.ndarray, size: np.ndarray) -> None:
+    """Signs (phases) and logarithms of determinants."""
+    made, pivots, _ = _factors(input)
+    diagonal = made.diagonal(0, 1, 2)
+    lengths = np.abs(diagonal)
+    units = diagonal / np.where(lengths == 0, 1, lengths)
+    found = units.prod(1) * _signs(pivots).astype(input.dtype)
+    np.copyto(sign, found.reshape(sign.shape))
+    np.copyto(size, np.log(lengths).sum(1).reshape(size.shape))
+
+
+def blocked(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Factorize (B, M, N) in place without LAPACK; pivots (B, K) and info (B)."""
+    count, m, n = a.shape
     k = min(m, n)
-    exchanges = np.zeros((len(a), k), np.int32)
-    first_zero = np.zeros(len(a), np.int32)
-    if a.size:
-        for start in range(0, k, _PANEL):
-            stop = min(start + _PANEL, k)
-            _panel(a, start, stop, exchanges, first_zero)
-            if stop < n:
-                top = a[:, start:stop, stop:]
-                top[...] = _unit_lower(a[:, start:stop, start:stop], top)
-                if stop < m:
-                    a[:, stop:, stop:] -= a[:, stop:, start:stop] @ top
-    np.copyto(LU, a.reshape(LU.shape))
-    np.copyto(pivots, exchanges.reshape(pivots.shape))
-    np.copyto(info, first_zero.reshape(info.shape))
+    exchanges, first_zero = np.zeros((count, k), np.int32), np.zeros(count, np.int32)
+    for start in range(0, k if count else 0, _PANEL):
+        stop = min(start + _PANEL, k)
+        _panel(a, start, stop, exchanges, first_zero)
+        if stop < n:
+            top = a[:, start:stop, stop:]
+            top[...] = _unit_lower(a[:, start:stop, start:stop], top)
+            if stop < m:
+                a[:, stop:, stop:] -= a[:, stop:, start:stop] @ top
+    return exchanges, first_zero
 
 
 def _panel(

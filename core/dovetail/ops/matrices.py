@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail.autograd.grad_mode import no_grad
 from dovetail.dispatch import call, type_name
 from dovetail.errors import LinAlgError
 from dovetail.ops.expose import with_out
@@ -212,8 +213,8 @@ def call_laid(op: OpDef, made: Any, like: Any, attributes: tuple[Any, ...], *mor
 
     strides = like.stride()
     if any(step == 0 and n > 1 for step, n in zip(strides, like.shape, strict=True)):
-        many = [x.unsqueeze(0).expand(2, *x.shape) for x in (made, *more)]
-        outs = call(op, tuple(many), attributes)
+        many = tuple(x.unsqueeze(0).expand(2, *x.shape) for x in (made, *more))
+        outs = _twice(op, many, attributes)
         return tuple(o.select(0, 1) for o in outs) if isinstance(outs, tuple) else outs.select(0, 1)
     if not like.is_contiguous() or like.storage_offset():
         rows, columns = made.shape[-2:]
@@ -222,7 +223,14 @@ def call_laid(op: OpDef, made: Any, like: Any, attributes: tuple[Any, ...], *mor
         else:
             wide = pad(made, (1, 2, 1, 1), value=float("nan"))
             made = wide.narrow(-2, 1, rows).narrow(-1, 1, columns)
-    return call(op, (made, *more), attributes)
+    return _twice(op, (made, *more), attributes)
+
+
+def _twice(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
+    """The second of two calls: a kernel that writes to its input has spoilt it by then."""
+    with no_grad():
+        call(op, inputs, attributes)
+    return call(op, inputs, attributes)
 
 
 def apart_reference(x: np.ndarray) -> np.ndarray:

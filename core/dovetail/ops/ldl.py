@@ -14,6 +14,7 @@ from dovetail.ops.matrices import (
     FACTORED,
     apart,
     apart_reference,
+    call_laid,
     check_info,
     linalg,
     need_floating,
@@ -147,7 +148,7 @@ def _solved(input: Any, B: Any, hermitian: bool = False) -> Any:
     made = apart(input)
     made = made + (conj_transpose(made) if hermitian else made.transpose(-2, -1))
     packed, pivots, _ = call(LDL_FACTOR, (made.flip(-2).flip(-1),), (hermitian,))
-    return call(LDL_SOLVE, (packed, pivots, B), (hermitian,))
+    return call_laid(LDL_SOLVE, packed, input, (hermitian,), pivots, B)
 
 
 def _solve_reference(x: np.ndarray, B: np.ndarray, hermitian: bool = False) -> Any:

@@ -180,7 +180,8 @@ PERMUTATION = OpDef(
     samples=lambda rng, dtype: [
         Sample((np.array(pivots, dtype.numpy), size))
         for pivots, size in (
-            ([3, 2, 3], 3), ([[2, 4, 3], [4, 4, 4]], 4), ([1], 1), (np.zeros((0,)), 3),
+            ([3, 2, 3], 3), ([2, 3, 3], 3), ([5, 2, 7, 4, 6, 6, 7], 7),
+            ([[2, 4, 3], [4, 4, 4]], 4), ([1], 1), (np.zeros((0,)), 3),
         )
     ],
     method=False,

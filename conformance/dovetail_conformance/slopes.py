@@ -49,9 +49,10 @@ NO_COMPLEX_GRADIENT = ("silu",)
 WITH_CONVENTION: dict[str, tuple[str, ...]] = {"embedding": ("padding_idx", "scale_grad_by_freq")}
 """Parameters that change the gradient and not the value; ``kinks`` asks about them."""
 
-NOT_OF_EQUALS = ("std", "std_mean", "mode", "sort")
+NOT_OF_EQUALS = ("std", "std_mean", "mode", "sort", "slogdet", "linalg_lu_factor_ex")
 """Asked of different numbers only: the deviation of equal ones, which of them is the mode and
-which comes first have no derivative (``kinks`` asks what is given for one)."""
+which comes first have no derivative (``kinks`` asks what is given for one), nor have the logarithm
+of a determinant and its factors where rows are equal."""
 
 
 @functools.lru_cache(maxsize=512)

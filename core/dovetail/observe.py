@@ -9,12 +9,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
+    from dovetail.tensor import Tensor
 
 __all__ = ["Event", "Watcher", "active", "run", "trace"]
 
@@ -106,8 +107,17 @@ def _note_line(outs: tuple[Any, ...]) -> None:
                 node.line = user_line()
 
 
-def trace(input: Any = None) -> Any:
-    """Record every dispatch inside the block. Of a matrix: the sum of its diagonal, as PyTorch's.
+@overload
+def trace(input: None = None) -> contextlib.AbstractContextManager[list[Event]]: ...
+@overload
+def trace(input: Tensor) -> Tensor: ...
+
+
+def trace(input: Tensor | None = None) -> Any:
+    """Record every dispatch inside the block; or, as PyTorch has it, sum a matrix's diagonal.
+
+    Args:
+        input: a matrix; see :meth:`Tensor.trace`. None: the recorder.
 
     Example:
         >>> import dovetail as dt
@@ -115,8 +125,8 @@ def trace(input: Any = None) -> Any:
         ...     _ = dt.ones(3) + 1
         >>> [e.op for e in events]
         ['fill', 'add']
-        >>> dt.trace(dt.ones(2, 2)).item()
-        2.0
+        >>> dt.trace(dt.eye(3))
+        tensor(3.)
     """
     return _recorded() if input is None else input.trace()
 

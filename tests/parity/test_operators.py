@@ -5,6 +5,7 @@ Generated from the records; inputs are not contiguous.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import pytest
 import dovetail
 from dovetail import dtypes as d
 from dovetail.backend.state import state_of
-from dovetail.ops.schema import OpDef
+from dovetail.fallback import permitted
+from dovetail.ops.schema import REGISTRY, OpDef
 from tests.parity.harness import (
     DTYPES,
     OFF_THERE,
@@ -30,6 +32,13 @@ from tests.parity.harness import (
 
 OPERATORS = operators()
 NAMES = [op.name for op in OPERATORS]
+
+
+@pytest.fixture(autouse=True)
+def optional_kernels() -> Iterator[None]:
+    """A device need not have them; the host's serve without a warning."""
+    with permitted(op.name for op in REGISTRY.values() if op.is_optional):
+        yield
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda t: t.name)

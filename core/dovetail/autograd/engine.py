@@ -201,7 +201,9 @@ class _Work:
             parts = self.arrived[parent.sequence] = [None] * parent.outputs
             self.nodes[parent.sequence] = parent
             heappush(self.heap, -parent.sequence)
-        parts[node.index] = g
+        # An output that was saved for backward arrives apart from the output itself.
+        old = parts[node.index]
+        parts[node.index] = g if old is None else old + g
 
     def add(self, table: dict[Any, Any], key: Any, g: Any) -> None:
         """Add to a gradient that has arrived; into it where it is a sum already."""

@@ -26,6 +26,9 @@ FAMILIES = (
     "differences", "gradient", "quantile", "covariance", "distance",
     "renorm", "histogram", "index_reduce", "places",
     "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
+    "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen",
+    "determinants", "least_squares", "matrix_functions", "matrix_norms", "ldl", "vectors",
+    "lobpcg", "removed",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -151,19 +151,21 @@ def _norm(
 
     Args:
         input: any shape, floating-point or complex.
-        p: a number; ``"fro"`` (also None) is 2.
+        p: a number; ``"fro"`` (also None) is 2; ``"nuc"`` is the sum of singular values.
         dim: an int or a tuple of them.
         keepdim: reduced dims stay, with size 1.
         dtype: the dtype to cast to first.
 
     Raises:
         RuntimeError: an unknown ``p``, or the input is of integers or bool.
-        NotImplementedError: ``p`` is ``"nuc"``.
     """
     if p is None or p == "fro":
         p = 2
     elif p == "nuc":
-        raise NotImplementedError("norm: p must be a number or 'fro', got 'nuc', a matrix norm")
+        from dovetail.ops.matrix_norms import matrix_norm
+
+        two = tuple(range(input._spec.ndim)) if dim is None else dim
+        return finish("norm", matrix_norm(input, "nuc", two, keepdim, dtype=dtype), out)
     elif isinstance(p, str):
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     x: Any = input

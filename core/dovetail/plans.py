@@ -377,7 +377,7 @@ def decomposed_plan(
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
-            return decompose(*inputs, **attributes)
+            return as_inferred(decompose(*inputs, **attributes), outs)
 
         through.served_by = "decomposed"  # type: ignore[attr-defined]
         return through
@@ -389,7 +389,7 @@ def decomposed_plan(
         needs = outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
         mode.grad = False
         try:
-            result = decompose(*inputs, **attributes)
+            result = as_inferred(decompose(*inputs, **attributes), outs)
         finally:
             mode.grad = outer
         many = isinstance(result, tuple)
@@ -405,6 +405,30 @@ def decomposed_plan(
 
     run.served_by = "decomposed"  # type: ignore[attr-defined]
     return run
+
+
+def as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
+    """A decomposition's results with the strides that the record's rule gives them.
+
+    A kernel of the operator writes into those, so that strides are the same on every device.
+    """
+    if not outs:
+        return made
+    if isinstance(made, tuple):
+        return tuple(map(_with_strides, made, outs))
+    return _with_strides(made, outs[0])
+
+
+def _with_strides(x: Any, wanted: Spec) -> Any:
+    have = x._spec
+    if have is wanted or have.strides == wanted.strides or have.numel < 2:
+        return x
+    steps = zip(have.shape, have.strides, wanted.strides, strict=True)
+    if all(n == 1 or a == b for n, a, b in steps):
+        return x
+    from dovetail.ops.convert import copied
+
+    return copied(x, have.dense() if have.shape != wanted.shape else wanted)
 
 
 def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:

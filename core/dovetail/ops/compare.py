@@ -9,6 +9,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.dispatch import NUMBERS
 from dovetail.ops.families import (
+    broadcast_shapes,
     composite,
     draw,
     elementwise,
@@ -18,7 +19,8 @@ from dovetail.ops.families import (
     to_bool,
     uniform,
 )
-from dovetail.ops.schema import Facts, Sample
+from dovetail.ops.schema import Facts, Inferred, Sample
+from dovetail.spec import Spec
 
 __all__: list[str] = []
 
@@ -396,9 +398,15 @@ def clamp_max(input: Any, max: Any) -> Any:
     return input.clamp(None, max)
 
 
+def _fill_infer(input: Spec, mask: Spec, value: Facts) -> Inferred:
+    shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+    return Inferred((None,) * 3, ((shape, input.dtype),))
+
+
 @composite(
     "masked_fill",
     inputs=("input", "mask", "value"),
+    infer=_fill_infer,
     inplace=True,
     reference=lambda x, mask, value: np.where(mask, value, x).astype(x.dtype),
     samples=_fill_samples,

@@ -234,7 +234,7 @@ CONJ = OpDef(
     "conj_physical",
     kind="elementwise",
     infer=lambda spec: Inferred(
-        (None,), ((tuple(spec.shape), spec.dtype, spec.strides if spec.is_dense else None),)
+        (None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),)
     ),
     decompose=lambda input: (
         complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input
@@ -281,7 +281,8 @@ def _angle_infer(spec: Spec) -> Inferred:
     kind = spec.dtype.to_real()
     if kind.category < 2:
         kind = d.get_default_dtype()
-    return Inferred((None,), ((tuple(spec.shape), kind),))
+    strides = None if spec.dtype.is_complex else spec.dense().strides
+    return Inferred((None,), ((tuple(spec.shape), kind, strides),))
 
 
 ANGLE = OpDef(

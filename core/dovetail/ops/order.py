@@ -38,8 +38,8 @@ def _distinct(rng: np.random.Generator, shape: tuple[int, ...], dtype: d.dtype) 
 
 
 def _sort_infer(spec: Spec, dim: int, descending: bool) -> Inferred:
-    shape = tuple(spec.shape)
-    return Inferred((None,), ((shape, spec.dtype), (shape, d.int64)))
+    shape, strides = tuple(spec.shape), spec.dense().strides
+    return Inferred((None,), ((shape, spec.dtype, strides), (shape, d.int64, strides)))
 
 
 def _back(g: Any, out1: Any, specs: Any, dim: int) -> Any:

@@ -153,6 +153,12 @@ def _same_as_input(input: Spec, index: Spec, source: Facts, **_: Any) -> Inferre
     return Inferred((None, d.int64, input.dtype), ((tuple(input.shape), input.dtype),))
 
 
+def _same_order(input: Spec, index: Spec, value: Facts, **_: Any) -> Inferred:
+    """As ``_same_as_input``, with the input's order of dims."""
+    out = (tuple(input.shape), input.dtype, input.dense().strides)
+    return Inferred((None, d.int64, input.dtype), (out,))
+
+
 def _index_add_reference(
     x: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray, *, alpha: Any = 1
 ) -> np.ndarray:
@@ -347,7 +353,7 @@ INDEX_FILL: OpDef = OpDef(
     kind="index",
     inputs=("input", "index", "value"),
     attributes=("dim",),
-    infer=_same_as_input,
+    infer=_same_order,
     decompose=lambda input, index, value, dim: call(
         SCATTER, (input, *_filled(input, index, value, dim)), (dim,)
     ),

@@ -25,6 +25,10 @@ def _same_shape(spec: Spec, **_: Any) -> Inferred:
     return Inferred((None,), ((tuple(spec.shape), spec.dtype),))
 
 
+def _same_order(spec: Spec, **_: Any) -> Inferred:
+    return Inferred((None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),))
+
+
 def _backwards(n: int, like: Tensor) -> Tensor:
     from dovetail.factories import arange
 
@@ -52,7 +56,7 @@ def _cases(
 FLIP = OpDef(
     "flip",
     attributes=("dims",),
-    infer=_same_shape,
+    infer=_same_order,
     decompose=_flip,
     gradient={"input": lambda g, dims: flip(g, dims)},
     reference=lambda x, dims: np.flip(x, dims),

@@ -14,7 +14,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import ops, raw
 from dovetail.backend.state import state_of
-from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.families import broadcast_shapes, composite, draw, result_strides
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
@@ -38,13 +38,13 @@ def _share(g: Any, input: Any, reduction: str) -> Any:
 
 
 def _infer(input: Any, target: Any, *others: Any, reduction: str, **_: Any) -> Inferred:
-    shape = tuple(input.shape)
-    for spec in (target, *others):
-        if isinstance(spec, Spec):
-            shape = broadcast_shapes(shape, tuple(spec.shape))
+    specs = [s for s in (input, target, *others) if isinstance(s, Spec)]
+    shape = broadcast_shapes(*[tuple(s.shape) for s in specs])
     kind = promote_specs(tuple(s for s in (input, target) if isinstance(s, Spec)))
     computed = (kind, kind, *[None if s is None else kind for s in others])
-    return Inferred(computed, ((shape if reduction == "none" else (), kind),))
+    if reduction != "none":
+        return Inferred(computed, (((), kind),))
+    return Inferred(computed, ((shape, kind, result_strides(specs, shape)),))
 
 
 def _as_first(grad: Any, input: Any, *others: Any, **_: Any) -> Inferred:

@@ -152,7 +152,8 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
-    if tensors and tensors[0]._spec.dtype not in op.accepts:
+    promotes = op.infer is not None and op.kind in ("elementwise", "compare") and len(facts) > 1
+    if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
         raise Unsupported(
             f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
         )
@@ -172,7 +173,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         c if c is not None else f.dtype if isinstance(f, Spec) else None
         for c, f in zip(inferred.compute, facts, strict=True)
     )
-    if op.kind == "elementwise":
+    if op.kind == "elementwise" or promotes:
         for kind in dtypes:
             if kind is not None and kind not in op.accepts:
                 raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")

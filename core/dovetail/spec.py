@@ -81,9 +81,7 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def ordered_strides(
-    shape: tuple[int, ...], rows: Sequence[tuple[int, ...]]
-) -> tuple[int, ...]:
+def ordered_strides(shape: tuple[int, ...], rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """Dense strides of ``shape``, the dims ordered as the strides of the ``rows`` order them.
 
     Of two dims the first row that tells them apart decides; where none does they are row-major.

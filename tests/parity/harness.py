@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +20,7 @@ from dovetail.ops.schema import REGISTRY, OpDef, Sample
 torch = pytest.importorskip("torch", reason="parity needs the extra: pip install dovetail[parity]")
 
 __all__ = [
+    "ADAPTED",
     "DTYPES",
     "arguments_of",
     "compare",
@@ -44,6 +48,13 @@ TOLERANCE = {
     "complex64": (1.3e-6, 1e-5),
     "complex128": (1e-7, 1e-9),
 }
+
+# where a function may be published, besides the namespace itself
+HOMES = [
+    importlib.import_module(name)
+    for name in ("dovetail.nn.functional", "dovetail.special", "dovetail.linalg")
+    if importlib.util.find_spec(name)
+]
 
 # operators that PyTorch keeps under another name or in another place
 ELSEWHERE: dict[str, str] = {
@@ -106,7 +117,11 @@ def counterparts(op: OpDef) -> list[Callable[..., Any]]:
 
 def published(op: OpDef) -> Callable[..., Any]:
     """What users call: with ``out=`` where the operator has it."""
-    function = FUNCTIONS.get(op.name) or getattr(dovetail.nn.functional, op.name, op.function)
+    found = [FUNCTIONS.get(op.name), *(getattr(home, op.name, None) for home in HOMES)]
+    if op.function is not None:
+        home = sys.modules.get(op.function.__module__)
+        found.append(getattr(home, op.name, None))
+    function = next((f for f in found if callable(f)), op.function)
     return op.function if op.name in ADAPTED else function  # type: ignore[return-value]
 
 

@@ -56,8 +56,14 @@ def refuses_dtype(error: Any) -> bool:
     return isinstance(error, RuntimeError) and "not implemented for" in str(error)
 
 
-def note_outcomes(findings: Findings, sample: str, ours: Any, theirs: Any) -> str:
-    """Compare two outcomes; what agrees: ``same``, ``refused``, ``ours``, ``theirs`` or nothing."""
+def note_outcomes(
+    findings: Findings, sample: str, ours: Any, theirs: Any, precision: str = ""
+) -> str:
+    """Compare two outcomes; what agrees: ``same``, ``refused``, ``ours``, ``theirs`` or nothing.
+
+    Args:
+        precision: the dtype that was computed in, where that is not the result's.
+    """
     if isinstance(theirs, Exception):
         if not isinstance(ours, Exception):
             if refuses_dtype(theirs):
@@ -73,7 +79,7 @@ def note_outcomes(findings: Findings, sample: str, ours: Any, theirs: Any) -> st
         findings.add(sample, "refuses", said(ours))
         return "theirs"
     before = len(findings.found)
-    _note_difference(findings, sample, ours, theirs)
+    _note_difference(findings, sample, ours, theirs, precision)
     return "same" if len(findings.found) == before else ""
 
 
@@ -82,7 +88,9 @@ def said(error: Exception) -> str:
     return f"{type(error).__name__}({' '.join(str(error).split())[:160]!r})"
 
 
-def _note_difference(findings: Findings, sample: str, ours: Any, theirs: Any) -> None:
+def _note_difference(
+    findings: Findings, sample: str, ours: Any, theirs: Any, precision: str
+) -> None:
     if isinstance(theirs, (tuple, list)):
         fields = getattr(theirs, "_fields", None) or names_of(theirs)
         if not isinstance(ours, (tuple, list)) or len(ours) != len(theirs):
@@ -91,7 +99,7 @@ def _note_difference(findings: Findings, sample: str, ours: Any, theirs: Any) ->
         if names_of(ours) != fields:
             findings.add(sample, "structure", f"fields {names_of(ours)}, PyTorch {fields}")
         for a, b in zip(ours, theirs, strict=True):
-            _note_difference(findings, sample, a, b)
+            _note_difference(findings, sample, a, b, precision)
         return
     if not isinstance(theirs, torch.Tensor) or not isinstance(ours, dovetail.Tensor):
         same = type(ours).__name__ == type(theirs).__name__ and (
@@ -107,7 +115,7 @@ def _note_difference(findings: Findings, sample: str, ours: Any, theirs: Any) ->
         findings.add(sample, "shape", f"{tuple(ours.shape)}, PyTorch {tuple(theirs.shape)}")
         return
     try:
-        compare(ours, theirs, "")
+        compare(ours, theirs, "", dtype=precision)
     except AssertionError as error:
         findings.add(sample, "values", " ".join(str(error).split())[:300])
     if strides_of(ours) != strides_of(theirs):

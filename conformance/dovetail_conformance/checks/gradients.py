@@ -283,10 +283,8 @@ def _in_place(op: OpDef, trial: Trial) -> None:
             for inplace in (False, True):
                 there = placed(problem, d.float32, "mixed", trial.device)
                 first, rest = there.args[0] * 1, there.args[1:]
-                call = getattr(first, op.name + "_") if inplace else None
-                made = call(*rest, **there.kwargs) if call else op.function(
-                    first, *rest, **there.kwargs
-                )  # fmt: skip
+                call = getattr(dt, op.name + "_") if inplace else op.function
+                made = call(first, *rest, **there.kwargs)
                 _send({0: outputs(made)[0]}, expected.vectors, "mixed", trial.device)
                 found.append([None if x.grad is None else host(x.grad) for x in there.leaves])
             for i, (pure, written) in enumerate(zip(*found, strict=True)):

@@ -84,8 +84,8 @@ def _expected(call: Call, result: Any) -> tuple[Any, ...]:
 # In place
 
 
-def _has_method(op: OpDef) -> bool:
-    return op.inplace and hasattr(dt.Tensor, op.name + "_")
+def _is_in_place(op: OpDef) -> bool:
+    return op.inplace and hasattr(dt, op.name + "_")
 
 
 class Guarded:
@@ -141,7 +141,7 @@ def _in_place_once(
     with trial.attempt(**facts_of(call, layout, name)):
         pure = call.run()
         expected = _expected(call, pure)
-        made = getattr(guarded.view, op.name + "_")(*call.args[1:], **call.kwargs)
+        made = getattr(dt, op.name + "_")(guarded.view, *call.args[1:], **call.kwargs)
         if made is not guarded.view:
             raise Mismatch(f"{what}: must return the tensor itself", "returns-self")
         if pure.dtype is kind:

@@ -252,6 +252,7 @@ def softplus_backward(grad: Any, input: Any, *, beta: float, threshold: float) -
     prepare=numbers,
     compute=d.float32,
     public=False,
+    inplace=False,
     tolerance=Tolerance(16),
 )
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -318,7 +319,6 @@ def _gelu_reference(x: Any, approximate: str = "none") -> Any:
     compute=d.float32,
     method=False,
     public=False,
-    inplace=True,
     reference=_gelu_reference,
     tolerance=Tolerance(16, against="inputs"),  # erf(x) + 1 and tanh(x) + 1 cancel below 0
     samples=lambda rng, dtype: [

@@ -12,14 +12,14 @@ import dovetail.dtypes as d
 from dovetail.autograd.graph import unchanged
 from dovetail.ops import expose
 from dovetail.ops.families import draw, elementwise, pairs, same, to_float, uniform
-from dovetail.ops.schema import Facts, Sample
+from dovetail.ops.schema import REGISTRY, Facts, Sample
 from dovetail.promotion import result_type
 from dovetail.tensor import Tensor
 
-__all__ = ["PLAIN"]
+__all__ = ["PLAIN", "check_exponent"]
 
 PLAIN: dict[str, tuple[Any, Any]] = {}
-"""The two-operand function and in-place method of operators that also take ``alpha``."""
+"""The two-operand function and in-place method of operators whose own do or take more."""
 
 inf, nan = float("inf"), float("nan")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
@@ -340,5 +340,40 @@ def _with_alpha(op: Any) -> None:
     PLAIN[op.name] = (plain, in_place)
 
 
+def check_exponent(base: Any, exponent: Any) -> None:
+    """Refuse a negative Python int as the exponent of whole numbers.
+
+    Raises:
+        RuntimeError: in PyTorch's words.
+    """
+    if exponent.__class__ is not int or exponent >= 0 or not isinstance(base, Tensor):
+        return
+    if base._spec.dtype.category < 2:
+        raise RuntimeError(
+            "Integers to negative integer powers are not allowed. (pow: exponent is "
+            f"{exponent}; write {float(exponent)} for a quotient)"
+        )
+
+
+def _with_exponent(op: Any) -> None:
+    """``pow(input, exponent)``: PyTorch's name of the second operand, and its check."""
+    plain = expose.binary_function(op)
+    in_place = expose.inplace_elementwise(op, plain)
+
+    def function(input: Any, exponent: Any, *, out: Any = None) -> Any:
+        check_exponent(input, exponent)
+        return plain(input, exponent, out=out)
+
+    def method(self: Any, exponent: Any) -> Any:
+        check_exponent(self, exponent)
+        return in_place(self, exponent)
+
+    function.__doc__, method.__doc__ = op.function.__doc__, in_place.__doc__
+    expose.attach(op, function)
+    Tensor.pow_ = method  # type: ignore[attr-defined]
+    PLAIN["pow"] = (function, method)
+
+
 _with_alpha(add)
 _with_alpha(sub)
+_with_exponent(REGISTRY["pow"])

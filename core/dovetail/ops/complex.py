@@ -233,9 +233,7 @@ def _complex_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 CONJ = OpDef(
     "conj_physical",
     kind="elementwise",
-    infer=lambda spec: Inferred(
-        (None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),)
-    ),
+    infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),)),
     decompose=lambda input: (
         complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input
     ),
@@ -246,7 +244,7 @@ CONJ = OpDef(
 )
 
 
-@operator(CONJ)
+@operator(CONJ, out=True)
 def conj(input: Tensor) -> Tensor:
     """The complex conjugate; a real tensor itself."""
     if not input._spec.dtype.is_complex:

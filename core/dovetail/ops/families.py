@@ -253,7 +253,11 @@ def elementwise(
         method=method,
         public=public,
     )
-    make = {1: expose.unary_function, 2: expose.binary_function}.get(len(inputs))
+    hand_shaped = {
+        ("input",): expose.unary_function,
+        ("input", "other"): expose.binary_function,
+    }
+    make = hand_shaped.get(inputs)
     function = make(op) if make else _many(op)
     expose.attach(op, function, doc=doc, aliases=aliases)
     return op

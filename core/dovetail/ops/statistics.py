@@ -278,6 +278,7 @@ def _moment(name: str, outputs: int, decompose: Any, gradient: Any, reference: A
         name,
         attributes=("dim", "correction", "keepdim"),
         outputs=outputs,
+        method=outputs == 1,
         infer=_moment_infer(outputs),
         gradient={"input": gradient},
         differentiable=tuple(range(outputs)),

@@ -65,12 +65,18 @@ FLIP = OpDef(
 
 
 @operator(FLIP)
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """The order of the elements reversed along ``dims``, copied.
 
     Raises:
         RuntimeError: a dim named twice.
     """
+    if dims is None:
+        dims = order
+    elif order:
+        raise TypeError("flip() got multiple values for argument 'dims'")
+    else:
+        dims = (dims,)
     if not dims:
         raise TypeError('flip() missing 1 required positional arguments: "dims"')
     named = tuple(check_dim(n, input._spec.ndim) for n in _ints(dims))

@@ -122,6 +122,7 @@ def _norm_samples(rng: np.random.Generator, dtype: d.dtype) -> Any:
     samples=_norm_samples,
     method=False,
     public=False,
+    out=True,
 )
 def vector_norm(input: Any, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Any:
     """``(sum |x| ** ord) ** (1 / ord)`` of all elements, or over some dims (any ``ord``).

@@ -190,6 +190,10 @@ def view_operator(
         else:
 
             def function(input: Tensor, *arguments: Any, **named: Any) -> Tensor:
+                if not isinstance(input, Tensor):
+                    raise TypeError(
+                        f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}"
+                    )
                 return apply_view(op, input, prepare(input._spec, *arguments, **named))
 
         function.__doc__ = rule.__doc__
@@ -251,12 +255,12 @@ def _ints(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     Raises:
         TypeError: something is not an integer.
     """
-    if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
-        sizes = tuple(sizes[0])
     try:
+        if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
+            sizes = tuple(sizes[0])
         return tuple(n.__index__() for n in sizes)
-    except AttributeError:
-        raise TypeError(f"sizes must be integers, got {sizes}") from None
+    except (AttributeError, TypeError):
+        raise TypeError(f"sizes must be integers or one sequence of them, got {sizes}") from None
 
 
 def fill_in(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
@@ -342,10 +346,10 @@ def _dims(dims: tuple[Any, ...], ndim: int) -> tuple[int, ...]:
     return tuple(check_dim(n, ndim) for n in _ints(dims))
 
 
-def _permute_prepare(spec: Spec, *dims: Any) -> tuple[Any, ...]:
-    if "dims" in dims:
-        raise TypeError("permute: dims must be integers")
-    order = _dims(dims, spec.ndim)
+def _permute_prepare(spec: Spec, *order: Any, dims: Any = None) -> tuple[Any, ...]:
+    if dims is not None and order:
+        raise TypeError("permute() got multiple values for argument 'dims'")
+    order = _dims(order if dims is None else (dims,), spec.ndim)
     if len(order) != spec.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "

@@ -7,6 +7,7 @@ kernel, packing) is decided when the plan is made and never again.
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -157,6 +158,8 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         raise Unsupported(
             f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
         )
+    if any(f is None for f in facts):
+        _need_inputs(op, facts)
     state = state_of(device)
     if op.infer is None:
         if state.table.entries(op.name):
@@ -194,6 +197,22 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     if op.decompose is not None:
         return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
     return host_plan(op, call_facts, state)
+
+
+def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:
+    """Refuse None where the function has no default.
+
+    Raises:
+        TypeError: in PyTorch's words.
+    """
+    if op.variadic or op.function is None:
+        return
+    parameters = inspect.signature(op.function).parameters
+    for position, (name, fact) in enumerate(zip(op.inputs, facts, strict=True), 1):
+        if fact is None and name in parameters and parameters[name].default is inspect._empty:
+            raise TypeError(
+                f"{op.name}(): argument '{name}' (position {position}) must be Tensor, not NoneType"
+            )
 
 
 def infer_by_running(

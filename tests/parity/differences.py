@@ -81,7 +81,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         (
             "all", "amax", "amin", "any", "argmax", "argmin", "bmm", "cummax", "cummin", "matmul",
             "mv", "std", "threshold", "tril", "triu", "var", "mm", "addmm", "baddbmm", "sum",
-            "prod", "mean", "cumsum", "cumprod", "softmax", "log_softmax",
+            "prod", "mean", "vector_norm", "cumsum", "cumprod", "softmax", "log_softmax",
         ),
         "out", "refuses", "an out= with elements in one place is refused everywhere",
         sample="* memory written twice", sometimes=True,

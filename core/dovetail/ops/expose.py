@@ -14,6 +14,7 @@ from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable, note_write, rebase
 from dovetail.dispatch import NUMBERS, call, type_name
+from dovetail.ops.calling import guarded, told
 from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.promotion import can_cast
 from dovetail.spec import Spec
@@ -40,12 +41,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """Public functions by name; ``dovetail`` takes its namespace from here."""
 
 SAME_DTYPE_OUT = frozenset({
-    "abs", "all", "any", "addmm", "amax", "amin", "argmax", "argmin", "baddbmm", "bitwise_not", "bmm",
+    "abs", "all", "any", "addmm", "amax", "amin", "argmax", "argmin", "baddbmm", "bitwise_not",
+    "bmm",
     "ceil", "clamp", "clamp_max", "clamp_min", "conj_physical", "cummax", "cummin", "dot", "floor",
     "frac", "gather", "heaviside", "index_add", "index_copy", "index_select", "kthvalue",
-    "log_softmax", "logcumsumexp", "matmul", "mm", "mode", "mv", "nan_to_num", "neg", "nonzero", "round",
-    "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "sign", "signbit", "softmax", "sort",
-    "topk", "tril", "triu", "trunc", "vector_norm", "where",
+    "log_softmax", "logcumsumexp", "matmul", "mm", "mode", "mv", "nan_to_num", "neg", "nonzero",
+    "round", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "sign", "signbit",
+    "softmax", "sort", "topk", "tril", "triu", "trunc", "vector_norm", "where",
 })  # fmt: skip
 """Operators whose ``out=`` must have the result's dtype; the others cast within a category."""
 
@@ -71,6 +73,7 @@ def unary_function(op: OpDef) -> Callable[..., Any]:
             return result
         return finish(op.name, call(op, (input,)), out)
 
+    function.is_guarded = True  # type: ignore[attr-defined]
     return function
 
 
@@ -92,6 +95,7 @@ def binary_function(op: OpDef) -> Callable[..., Any]:
             return result
         return finish(op.name, call(op, (input, other)), out)
 
+    function.is_guarded = True  # type: ignore[attr-defined]
     return function
 
 
@@ -371,6 +375,7 @@ def attach(
     """Publish an operator's function under its name and aliases: function, method, in-place."""
     if not function.__doc__:
         function.__doc__ = doc
+    function = guarded(op.name, op.inputs, function)
     function.__name__ = function.__qualname__ = op.name
     op.function = function
     public = with_out(op.name, function) if out else function
@@ -402,6 +407,7 @@ def publish(
     """Publish a function that only puts operators together, so that it needs no record."""
 
     def define(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = told(function)
         public = with_out(function.__name__, function) if out else function
         for name in (function.__name__, *aliases):
             FUNCTIONS[name] = public

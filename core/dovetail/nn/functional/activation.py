@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
+from dovetail.ops.calling import told
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -243,6 +244,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return ops.prelu(input, weight)
 
 
+@told
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a · sigmoid(b), where a and b are the two halves of ``dim``.
 

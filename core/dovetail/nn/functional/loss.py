@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.ops.calling import told
 from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _regression(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
-            stacklevel=3,
+            stacklevel=4,
         )
         input, target = dovetail.broadcast_tensors(input, target)
     if weight is None:
@@ -60,6 +61,7 @@ def _regression(
     return reduced(weighted, reduction)  # type: ignore[no-any-return]
 
 
+@told
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -73,6 +75,7 @@ def l1_loss(
     return _regression(ops.l1_loss, input, target, weight, reduction)
 
 
+@told
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -86,6 +89,7 @@ def mse_loss(
     return _regression(ops.mse_loss, input, target, weight, reduction)
 
 
+@told
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -107,6 +111,7 @@ def smooth_l1_loss(
     return _regression(ops.smooth_l1_loss, input, target, None, reduction, beta=float(beta))
 
 
+@told
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -154,6 +159,7 @@ def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | No
     return classes
 
 
+@told
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -182,6 +188,7 @@ def nll_loss(
     return ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
+@told
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -262,6 +269,7 @@ def _probability_cross_entropy(
     return reduced(loss, reduction)
 
 
+@told
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -295,6 +303,7 @@ def binary_cross_entropy(
     return ops.binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
+@told
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -328,6 +337,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@told
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -354,7 +364,7 @@ def kl_div(
             "'batchmean' divides only by the batch size, and aligns with the KL div math "
             "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
             "release.",
-            stacklevel=2,
+            stacklevel=3,
         )
     by_batch = reduction == "batchmean"
     if not by_batch:

@@ -153,7 +153,8 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
-    promotes = op.infer is not None and op.kind in ("elementwise", "compare") and len(facts) > 1
+    # Where several operands are promoted, what they are computed in must be accepted.
+    promotes = op.infer is not None and len(tensors) > 1
     if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
         raise Unsupported(
             f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
@@ -176,10 +177,10 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         c if c is not None else f.dtype if isinstance(f, Spec) else None
         for c, f in zip(inferred.compute, facts, strict=True)
     )
-    if op.kind == "elementwise" or promotes:
-        for kind in dtypes:
-            if kind is not None and kind not in op.accepts:
-                raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
+    wanted = dtypes if op.kind in ("elementwise", "compare") else dtypes[:1] if promotes else ()
+    for kind in wanted:
+        if kind is not None and kind not in op.accepts:
+            raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
     for kind in (*dtypes, *(o.dtype for o in outs)):
         if kind is not None:
             state.check_dtype(op.name, kind)

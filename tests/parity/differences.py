@@ -34,7 +34,77 @@ _TENSORS = (
     "logaddexp2", "logical_and", "logical_or", "logical_xor", "lt", "maximum", "minimum", "ne",
 )  # fmt: skip
 
+_FLAGS = (
+    "descending", "include_self", "keepdim", "largest", "log_target", "right", "sorted", "stable",
+)  # fmt: skip
+
 DIFFERENCES: tuple[Difference, ...] = (
+    *[
+        Difference(
+            ("*",), "wrong call", "accepts", "a flag is taken by its truth, whatever it is",
+            sample=f"*, {flag} *", sometimes=True,
+        )
+        for flag in _FLAGS
+    ],
+    Difference(
+        ("*",), "wrong call", "refuses",
+        "PyTorch computes shapes for a mixture of a device and meta; two devices are refused here",
+        sample="* meta", sometimes=True,
+    ),
+    *[
+        Difference(
+            (
+                "baddbmm", "cross_entropy", "index_add", "index_copy", "index_fill", "kthvalue",
+                "mv", "permute", "bmm", "roll",
+            ),
+            "wrong call", "class", "two things are wrong at once, and another is named first",
+            sample=sample, sometimes=True,
+        )
+        for sample in (
+            "* no dims", "* no elements", "* another shape", "* 7 in front", "* too few",
+            "* dtype *",
+        )
+    ],
+    *[
+        Difference(
+            ("binary_cross_entropy", "huber_loss", "kl_div", "l1_loss"), "wrong call", kind,
+            "input and target are promoted; PyTorch's kernels want the same dtype",
+            sample="* dtype *", sometimes=True,
+        )
+        for kind in ("accepts", "dtype", "values")
+    ],
+    *[
+        Difference(
+            ("kthvalue", "sort", "topk"), "wrong call", "values",
+            "of equal elements the first are taken; PyTorch takes any",
+            sample=sample, sometimes=True,
+        )
+        for sample in ("* another shape", "* 7 in front", "* None")
+    ],
+    *[
+        Difference(
+            ("complex", "logsigmoid"), "wrong call", "strides",
+            "PyTorch packs the inputs on the cpu, or takes the order of the wider operand",
+            sample=sample, sometimes=True,
+        )
+        for sample in ("* another shape", "* 7 in front")
+    ],
+    Difference(
+        ("log_softmax", "softmax"), "wrong call", "refuses",
+        "the operator wants its dim; nn.functional guesses one with PyTorch's warning",
+    ),
+    Difference(
+        ("logsumexp", "prod", "squeeze"), "wrong call", "accepts",
+        "dim=None is all dims, as in sum", sample="* dim None", sometimes=True,
+    ),
+    Difference(
+        ("hardtanh",), "wrong call", "accepts",
+        "nn.functional refuses min_val > max_val; dovetail.hardtanh, which PyTorch has not, clamps",
+    ),
+    Difference(
+        ("roll",), "wrong call", "*",
+        "a dim is looked at where there is nothing to roll, too", sometimes=True,
+    ),
     *[
         Difference(
             _TENSORS, "numbers", kind,

@@ -41,7 +41,7 @@ class Findings:
             known
             for known in DIFFERENCES
             if fnmatchcase(self.form, known.form)
-            and self.operator in known.operators
+            and (known.operators == ("*",) or self.operator in known.operators)
             and (known.dtypes == ("*",) or self.dtype in known.dtypes)
         ]
 
@@ -76,4 +76,4 @@ class Findings:
 
 
 def _matches(known: Difference, found: Finding) -> bool:
-    return known.kind == found.kind and fnmatchcase(found.sample, known.sample)
+    return fnmatchcase(found.kind, known.kind) and fnmatchcase(found.sample, known.sample)

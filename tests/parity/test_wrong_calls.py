@@ -7,6 +7,7 @@ out of range; another device.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -90,12 +91,14 @@ def spoilt(value: Any, position: int) -> Iterator[tuple[str, Any]]:
         yield "one", value[0]
 
 
-def wrong_calls(sample: Sample) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+def wrong_calls(op: OpDef, sample: Sample) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
     """Every spoilt form of a sample: what was done, arguments, keywords."""
+    names = list(inspect.signature(published(op)).parameters)
     args, kwargs = tuple(sample.args), dict(sample.kwargs)
     for i, value in enumerate(args):
+        name = names[i] if i < len(names) else str(i)
         for what, wrong in spoilt(value, i):
-            yield f"argument {i} {what}", (*args[:i], wrong, *args[i + 1 :]), kwargs
+            yield f"{name} {what}", (*args[:i], wrong, *args[i + 1 :]), kwargs
         if isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray):
             for what, wrong in spoilt(value[-1], 1):
                 mixed = type(value)([*value[:-1], wrong])
@@ -141,7 +144,7 @@ def ours(op: OpDef, args: Any, kwargs: Any, device: Any) -> Any:
 def test_wrong_calls(op: OpDef, device: Any) -> None:
     findings = Findings(op.name, "wrong call", usual(op).name)
     for i, sample in chosen(op):
-        for what, args, kwargs in wrong_calls(sample):
+        for what, args, kwargs in wrong_calls(op, sample):
             where = f"sample {i}, {what}"
             meta = lambda x: x.to("meta")
             theirs = torch_call(
@@ -160,7 +163,7 @@ def test_wrong_calls(op: OpDef, device: Any) -> None:
 def test_the_same_sentence_on_every_device(op: OpDef, need_device: Callable[[str], Any]) -> None:
     other = need_device("loop:0")
     for i, sample in chosen(op):
-        for what, args, kwargs in wrong_calls(sample):
+        for what, args, kwargs in wrong_calls(op, sample):
             here, there = (ours(op, args, kwargs, device) for device in ("cpu", other))
             if "out of range" in what or "index below" in what:
                 continue  # bounds are checked where the values are in host memory

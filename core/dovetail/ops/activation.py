@@ -351,7 +351,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     "softsign",
     method=False,
     public=False,
-    accepts=NUMBER,
+    accepts=d.NUMBER,
     reference=lambda x: x / (1 + np.abs(x)),
     samples=uniform(-4, 4),
 )

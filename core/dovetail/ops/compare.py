@@ -356,7 +356,7 @@ def _fill_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     out=True,
     aliases=("clip",),
     kind="composite",
-    accepts=(*d.INTEGRAL, *d.FLOATING),
+    accepts=REAL,
     reference=_clamp_reference,
     samples=_clamp_samples,
 )
@@ -375,7 +375,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     inputs=("input", "min"),
     inplace=True,
     out=True,
-    accepts=(*d.INTEGRAL, *d.FLOATING),
+    accepts=REAL,
     reference=np.maximum,
     samples=_one_bound,
 )
@@ -389,7 +389,7 @@ def clamp_min(input: Any, min: Any) -> Any:
     inputs=("input", "max"),
     inplace=True,
     out=True,
-    accepts=(*d.INTEGRAL, *d.FLOATING),
+    accepts=REAL,
     reference=np.minimum,
     samples=_one_bound,
 )

@@ -429,6 +429,11 @@ isneginf = _infinite("isneginf", -inf, "Whether minus infinity.")
 def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     if input._spec.dtype.category < 2:
         return input.clone()
+    if input._spec.dtype.is_complex:
+        from dovetail import ops
+
+        parts = (ops.nan_to_num(x, nan, posinf, neginf) for x in (input.real, input.imag))
+        return ops.complex(*parts)
     limits = d.finfo(input._spec.dtype)
     nan = 0.0 if nan is None else nan
     posinf = limits.max if posinf is None else posinf
@@ -457,7 +462,7 @@ NAN_TO_NUM = OpDef(
     kind="elementwise",
     attributes=("nan", "posinf", "neginf"),
     infer=lambda spec, **_: elementwise_infer("nan_to_num", same)(spec),
-    accepts=REAL,
+    accepts=d.ALL,
     decompose=_nan_to_num,
     gradient={"input": lambda g, input: g * input.isfinite()},
     reference=lambda x, nan=None, posinf=None, neginf=None: np.nan_to_num(

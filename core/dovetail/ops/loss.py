@@ -112,6 +112,8 @@ def _loss(
     options: tuple[dict[str, Any], ...] = ({},),
     edges: tuple[tuple[float, ...], ...] = (),
     gradient: Any = None,
+    infer: Callable[..., Inferred] = _infer,
+    accepts: tuple[d.dtype, ...] = d.FLOATING,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The record of a loss.
 
@@ -132,9 +134,9 @@ def _loss(
     return composite(
         name,
         inputs=inputs,
-        infer=_infer,
+        infer=infer,
         gradient=gradient,
-        accepts=d.FLOATING,
+        accepts=accepts,
         compute=d.float32,
         method=False,
         public=False,
@@ -164,7 +166,15 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     return reduced((input - target).square(), reduction)
 
 
-@_loss("l1_loss", lambda x, y: np.abs(x - y))
+def _infer_distance(input: Any, target: Any, *, reduction: str) -> Inferred:
+    """As a loss, but real of complex numbers, and summed in int64 of whole ones."""
+    compute, ((shape, kind, *strides),) = _infer(input, target, reduction=reduction)
+    if kind.category < 2:
+        kind = d.int64 if reduction == "sum" else kind
+    return Inferred(compute, ((shape, kind.to_real(), *strides),))
+
+
+@_loss("l1_loss", lambda x, y: np.abs(x - y), infer=_infer_distance, accepts=d.NUMBER)
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """``|input - target|``; its gradient where they are equal is 0."""
     return reduced((input - target).abs(), reduction)

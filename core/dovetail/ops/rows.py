@@ -226,6 +226,11 @@ def _index_add_inputs(
             f"index_add_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
             "must have the same scalar type"
         )
+    if rows.ndim and dim >= rows.ndim:
+        raise RuntimeError(
+            f"index_add_(): Indexing dim {dim} is out of bounds of the source tensor with dim "
+            f"{rows.ndim}"
+        )
     count = rows.shape[dim] if rows.ndim else 1
     if at.numel != count:
         raise RuntimeError(
@@ -243,7 +248,9 @@ def _index_add_inputs(
     check_bounds(
         index,
         size,
-        lambda i: RuntimeError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
+        lambda i: IndexError(
+            f"index_add_(): index {i} is out of bounds for dimension {dim} with size {size}"
+        ),
     )
     return (input, index, source), (dim, alpha)
 

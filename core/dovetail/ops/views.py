@@ -14,6 +14,7 @@ from dovetail import observe
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo, Node, next_sequence
 from dovetail.ops import expose
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, check_dim, storage_of
@@ -349,13 +350,14 @@ def _dims(dims: tuple[Any, ...], ndim: int) -> tuple[int, ...]:
 def _permute_prepare(spec: Spec, *order: Any, dims: Any = None) -> tuple[Any, ...]:
     if dims is not None and order:
         raise TypeError("permute() got multiple values for argument 'dims'")
-    order = _dims(order if dims is None else (dims,), spec.ndim)
+    order = _ints(order if dims is None else (dims,))
     if len(order) != spec.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
             f"length of the desired ordering of dimensions i.e. input.dim() = {spec.ndim} is not "
             f"equal to len(dims) = {len(order)}"
         )
+    order = tuple(check_dim(n, spec.ndim) for n in order)
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return (order,)
@@ -452,6 +454,9 @@ def _squeeze_prepare(spec: Spec, dim: Any = None) -> tuple[Any, ...]:
         dims = tuple(range(spec.ndim))
     elif isinstance(dim, (tuple, list)):
         dims = tuple(check_dim(n, spec.ndim) for n in dim)
+        twice = [n for n in dims if dims.count(n) > 1]
+        if twice:
+            raise RuntimeError(f"dim {twice[0]} appears multiple times in the list of dims")
     else:
         dims = (check_dim(dim, spec.ndim),)
     return (tuple(n for n in dims if n < spec.ndim and spec.shape[n] == 1),)
@@ -502,7 +507,7 @@ def _narrow_prepare(spec: Spec, dim: int, start: Any, length: int) -> tuple[Any,
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = check_dim(dim, spec.ndim)
     n = spec.shape[dim]
-    start = int(start)
+    start = whole_number("narrow", "start", start)
     if not -n <= start <= n:
         raise IndexError(
             f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"

@@ -223,6 +223,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return ops.hardshrink(input, lambd)
 
 
+@told
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, and 0 where |x| is smaller.
 

@@ -154,7 +154,8 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     if device is None:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
     # Where several operands are promoted, what they are computed in must be accepted.
-    promotes = op.infer is not None and len(tensors) > 1
+    several = len(facts) if op.kind in ("elementwise", "compare") else len(tensors)
+    promotes = op.infer is not None and several > 1
     if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
         raise Unsupported(
             f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
@@ -206,7 +207,7 @@ def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:
     Raises:
         TypeError: in PyTorch's words.
     """
-    if op.variadic or op.function is None:
+    if op.variadic or op.function is None or not op.public:
         return
     parameters = inspect.signature(op.function).parameters
     for position, (name, fact) in enumerate(zip(op.inputs, facts, strict=True), 1):

@@ -38,7 +38,72 @@ _FLAGS = (
     "descending", "include_self", "keepdim", "largest", "log_target", "right", "sorted", "stable",
 )  # fmt: skip
 
+_COMPLEX = (
+    "acos", "asin", "atan", "logaddexp", "logcumsumexp", "logsumexp", "rms_norm",
+)  # fmt: skip
+
 DIFFERENCES: tuple[Difference, ...] = (
+    *[
+        Difference(
+            _COMPLEX, form, "refuses", "not defined for complex numbers",
+            dtypes, sample=sample, sometimes=form != "function",
+        )
+        for form, dtypes, sample in (
+            ("function", ("complex64",), "*"),
+            ("wrong call", ("*",), "* dtype complex64"),
+            ("mixed dtypes", ("*",), "*complex64*"),
+        )
+    ],
+    Difference(
+        ("complex",), "function", "refuses", "there is no complex32 to make of two float16",
+        ("float16",),
+    ),
+    Difference(
+        (
+            "cummax", "cummin", "kthvalue", "mode", "matmul", "mm", "mv", "bmm", "addmm",
+            "baddbmm", "linear", "scaled_dot_product_attention",
+        ),
+        "function", "refuses",
+        "PyTorch looks at the dtype only where there is more than one element, or a sum of some",
+        ("complex64", "bool", "int64", "uint8"), sometimes=True,
+    ),
+    Difference(
+        ("addmm", "baddbmm", "std", "std_mean", "var", "var_mean", "index_add", "squeeze"),
+        "wrong call", "accepts",
+        "None is the default: unbiased=None, alpha=None, beta=None, dim=None",
+        sample="* None", sometimes=True,
+    ),
+    Difference(
+        ("std", "std_mean", "var", "var_mean"), "wrong call", "accepts",
+        "unbiased takes an int", sample="* unbiased an int",
+    ),
+    Difference(
+        ("embedding",), "wrong call", "*",
+        "padding_idx has a meaning for gradients only, and is not looked at before",
+        sometimes=True,
+    ),
+    Difference(
+        ("index_fill",), "wrong call", "accepts",
+        "the real part of a complex value is filled in, as of a Python number",
+        sample="* value dtype complex64",
+    ),
+    Difference(
+        ("nll_loss",), "wrong call", "class",
+        "shapes and dtypes are checked as in cross_entropy, with a RuntimeError",
+        sometimes=True,
+    ),
+    *[
+        Difference(
+            ("scaled_dot_product_attention",), "wrong call", kind,
+            "is_causal is taken by its truth; a mask may have more leading dims than the scores",
+            sometimes=True,
+        )
+        for kind in ("accepts", "class")
+    ],
+    Difference(
+        ("threshold",), "function", "accepts",
+        "a value that the dtype cannot hold wraps around, as everywhere", ("uint8",),
+    ),
     *[
         Difference(
             ("*",), "wrong call", "accepts", "a flag is taken by its truth, whatever it is",

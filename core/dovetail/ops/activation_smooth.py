@@ -296,6 +296,10 @@ def gelu_backward(grad: Any, input: Any, *, approximate: str) -> Any:
 
 
 def _gelu_prepare(input: Any, approximate: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if not isinstance(approximate, str):
+        raise TypeError(
+            f"gelu(): argument 'approximate' must be str, not {type(approximate).__name__}"
+        )
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
     return (input,), (approximate,)

@@ -17,6 +17,7 @@ from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
 from dovetail.ops.loss import reduced
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import REGISTRY, ErrorInput, Inferred, Sample, Tolerance
 
 __all__ = ["check_classes"]
@@ -27,7 +28,9 @@ def check_classes(target: Any, classes: int, ignore_index: int) -> None:
 
     Raises:
         IndexError: one is outside [0, classes) and is not ``ignore_index``.
+        TypeError: ``ignore_index`` is not an int.
     """
+    whole_number("nll_loss", "ignore_index", ignore_index)
     if not state_of(target._spec.device).host_arrays or not target._spec.numel:
         return
     array = target._materialize()

@@ -10,6 +10,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.arithmetic import conjugate
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import (
     draw,
@@ -40,10 +41,6 @@ def _where(condition: Any, input: Any, other: Any) -> Any:
     from dovetail import ops
 
     return ops.where(condition, input, other)
-
-
-def _conj(x: Any) -> Any:
-    return x.conj() if isinstance(x, Tensor) and x._spec.dtype.is_complex else x
 
 
 # ------------------------------------------------- lerp, addcmul, addcdiv
@@ -86,9 +83,9 @@ elementwise(
     decompose=lambda input, end, weight: input + weight * (end - input),
     compute=d.float32,
     gradient={
-        "input": lambda g, weight: g * _conj(1 - weight),
-        "end": lambda g, weight: g * _conj(weight),
-        "weight": lambda g, input, end: g * _conj(end - input),
+        "input": lambda g, weight: g * conjugate(1 - weight),
+        "end": lambda g, weight: g * conjugate(weight),
+        "weight": lambda g, input, end: g * conjugate(end - input),
     },
     reference=lambda a, b, w: a + w * (b - a),
     samples=_lerp_samples,
@@ -128,8 +125,8 @@ ADDCMUL = OpDef(
     compute=d.float32,
     gradient={
         "input": lambda g: g,
-        "tensor1": lambda g, tensor2, value: g * _conj(_scaled(tensor2, value)),
-        "tensor2": lambda g, tensor1, value: g * _conj(_scaled(tensor1, value)),
+        "tensor1": lambda g, tensor2, value: g * conjugate(_scaled(tensor2, value)),
+        "tensor2": lambda g, tensor1, value: g * conjugate(_scaled(tensor1, value)),
     },
     reference=lambda x, a, b, value=1: x + value * a * b,
     samples=_three_samples,
@@ -159,9 +156,9 @@ ADDCDIV = OpDef(
     compute=d.float32,
     gradient={
         "input": lambda g: g,
-        "tensor1": lambda g, tensor2, value: g * _conj(value / tensor2),
+        "tensor1": lambda g, tensor2, value: g * conjugate(value / tensor2),
         "tensor2": lambda g, tensor1, tensor2, value: (
-            -g * _conj(_scaled(tensor1, value) / (tensor2 * tensor2))
+            -g * conjugate(_scaled(tensor1, value) / (tensor2 * tensor2))
         ),
     },
     reference=lambda x, a, b, value=1: x + value * a / b,

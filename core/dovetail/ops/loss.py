@@ -98,7 +98,7 @@ def _reduced_reference(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at_edges(dtype: d.dtype, edges: tuple[tuple[float, ...], ...]) -> list[Sample]:
-    arrays = tuple(np.array(numbers, dtype.numpy) for numbers in edges)
+    arrays = tuple(np.array(numbers).astype(dtype.numpy) for numbers in edges)
     return [Sample(arrays, {"reduction": "none"}, "edges")] if edges else []
 
 

@@ -367,7 +367,7 @@ INDEX_FILL: OpDef = OpDef(
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
         # Autograd sums it to the value's shape.
-        "value": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)),
+        "value": lambda g, index, dim: g - call(INDEX_FILL, (g, index, 0), (dim,)),
     },
     reference=_rows_written,
     samples=lambda rng, dtype: [

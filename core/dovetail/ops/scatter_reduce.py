@@ -203,6 +203,10 @@ def scatter_reduce(
     """
     need_tensor("scatter_reduce", "src", 4, src)
     dim = checked_dim("scatter_reduce", input, dim, index)
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"scatter_reduce(): argument 'reduce' must be str, not {type(reduce).__name__}"
+        )
     if reduce in _COMBINE:
         return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))
     if reduce not in ("sum", "mean"):

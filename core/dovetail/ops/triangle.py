@@ -13,6 +13,7 @@ from dovetail.dispatch import call, type_name
 from dovetail.errors import Unsupported
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.ops.views import view_backward
 from dovetail.spec import Spec
@@ -77,7 +78,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIL, (input,), (diagonal,))
+    return call(TRIL, (input,), (whole_number("tril", "diagonal", diagonal),))
 
 
 @operator(TRIU, out=True)
@@ -87,7 +88,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIU, (input,), (diagonal,))
+    return call(TRIU, (input,), (whole_number("triu", "diagonal", diagonal),))
 
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,

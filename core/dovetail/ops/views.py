@@ -548,7 +548,7 @@ def _diagonal_prepare(spec: Spec, offset: int = 0, dim1: int = 0, dim2: int = 1)
     one, two = check_dim(dim1, spec.ndim), check_dim(dim2, spec.ndim)
     if one == two:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return offset, one, two
+    return whole_number("diagonal", "offset", offset), one, two
 
 
 @view_operator("diagonal", prepare=_diagonal_prepare)

@@ -153,8 +153,6 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     Raises:
         RuntimeError: another ``approximate``.
     """
-    if approximate not in ("none", "tanh"):
-        raise RuntimeError("approximate argument must be either none or tanh.")
     return ops.gelu(input, approximate=approximate)
 
 

@@ -367,7 +367,7 @@ INDEX_FILL: OpDef = OpDef(
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
         # Autograd sums it to the value's shape.
-        "value": lambda g, index, dim: g - call(INDEX_FILL, (g, index, 0), (dim,)),
+        "value": lambda g, index, dim: g.masked_fill(_left_alone(g, index, dim), 0),
     },
     reference=_rows_written,
     samples=lambda rng, dtype: [
@@ -386,6 +386,12 @@ def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
     if isinstance(value, Tensor):
         value = value.to(input._spec.dtype).expand(wide._spec.shape)
     return wide, value
+
+
+def _left_alone(x: Any, index: Any, dim: int) -> Any:
+    """Where ``index`` writes nothing; a row that it names twice is written once."""
+    everywhere = x.new_ones(tuple(x._spec.shape), dtype=d.bool_)
+    return call(INDEX_FILL, (everywhere, index, False), (dim,))
 
 
 def _index_fill_inputs(

@@ -10,6 +10,7 @@ import numpy as np
 import dovetail
 from dovetail import dtypes as d
 from dovetail.ops.schema import OpDef
+from dovetail.tensor import storage_of
 from tests.parity.findings import Findings
 from tests.parity.harness import (
     arguments_of,
@@ -141,19 +142,41 @@ def strides_of(x: Any) -> tuple[int, ...]:
     return tuple(s for n, s in zip(x.shape, x.stride(), strict=True) if n != 1)
 
 
+def aliases(result: Any, arguments: Any) -> list[tuple[int, int]]:
+    """(result, argument) pairs that share memory, by place."""
+    made, given = tensors_in([result]), tensors_in(arguments)
+    return [
+        (i, j)
+        for i, r in enumerate(made)
+        for j, a in enumerate(given)
+        if r is a or (r.numel() and memory_of(r) == memory_of(a))
+    ]
+
+
+def memory_of(x: Any) -> Any:
+    """What is the same for two tensors over the same memory."""
+    if isinstance(x, dovetail.Tensor):
+        return id(storage_of(x))
+    return x.untyped_storage().data_ptr()
+
+
 @functools.cache
 def judge(op: OpDef, dtype: d.dtype, device: Any) -> Verdict:
     """Every sample of the record as a function call."""
     findings = Findings(op.name, "function", dtype.name)
     counts = {"same": 0, "ours": 0, "theirs": 0}
     for i, sample in enumerate(samples(op, dtype)):
-        expected = torch_call(op, sample, to_torch(sample.args))
+        their_args = to_torch(sample.args)
+        expected = torch_call(op, sample, their_args)
         args, kwargs = arguments_of(sample, device)
         before = [dovetail.raw.to_host(t).tobytes() for t in tensors_in(args)]
         what = label(i, sample)
-        came = note_outcomes(findings, what, outcome(op.function, args, kwargs), expected)
+        made = outcome(op.function, args, kwargs)
+        came = note_outcomes(findings, what, made, expected)
         if came in counts:
             counts[came] += 1
+        if came == "same" and aliases(made, args) != aliases(expected, their_args):
+            findings.add(what, "aliasing", f"{aliases(made, args)}, PyTorch not so")
         after = [dovetail.raw.to_host(t).tobytes() for t in tensors_in(args)]
         if before != after:  # by bytes: NaN must stay NaN
             findings.add(what, "writes", "an input changed")

@@ -377,7 +377,7 @@ def decomposed_plan(
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
-            return as_inferred(decompose(*inputs, **attributes), outs)
+            return _as_inferred(decompose(*inputs, **attributes), outs)
 
         through.served_by = "decomposed"  # type: ignore[attr-defined]
         return through
@@ -389,7 +389,7 @@ def decomposed_plan(
         needs = outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
         mode.grad = False
         try:
-            result = as_inferred(decompose(*inputs, **attributes), outs)
+            result = _as_inferred(decompose(*inputs, **attributes), outs)
         finally:
             mode.grad = outer
         many = isinstance(result, tuple)
@@ -407,7 +407,7 @@ def decomposed_plan(
     return run
 
 
-def as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
+def _as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
     """A decomposition's results with the strides that the record's rule gives them.
 
     A kernel of the operator writes into those, so that strides are the same on every device.

@@ -205,6 +205,10 @@ def _scaled(x: Any, factor: Any) -> Any:
     return x if factor == 1 else x * factor
 
 
+class _RowError(IndexError, RuntimeError):
+    """PyTorch raises the one or the other, by the dim that the rows are of."""
+
+
 def _index_add_inputs(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -248,9 +252,7 @@ def _index_add_inputs(
     check_bounds(
         index,
         size,
-        lambda i: IndexError(
-            f"index_add_(): index {i} is out of bounds for dimension {dim} with size {size}"
-        ),
+        lambda i: _RowError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
     )
     return (input, index, source), (dim, alpha)
 

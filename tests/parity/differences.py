@@ -40,6 +40,7 @@ _FLAGS = (
 
 _COMPLEX = (
     "acos", "asin", "atan", "logaddexp", "logcumsumexp", "logsumexp", "rms_norm",
+    "scatter_reduce",
 )  # fmt: skip
 
 DIFFERENCES: tuple[Difference, ...] = (
@@ -220,6 +221,11 @@ DIFFERENCES: tuple[Difference, ...] = (
         ),
         "out", "refuses", "an out= with elements in one place is refused everywhere",
         sample="* memory written twice", sometimes=True,
+    ),
+    Difference(
+        ("nonzero",), "*", "strides",
+        "row-major on every device; PyTorch's cpu kernel has the places of one dim together",
+        sometimes=True,
     ),
     Difference(
         ("logsigmoid",), "function", "strides",

@@ -342,9 +342,7 @@ NONZERO = OpDef(
     "nonzero",
     kind="index",
     attributes=("count",),
-    infer=lambda spec, count: Inferred(
-        (None,), (((count, spec.ndim), d.int64, (1, max(count, 1))),)
-    ),
+    infer=lambda spec, count: Inferred((None,), (((count, spec.ndim), d.int64),)),
     reference=lambda x: np.argwhere(x != 0),
     samples=lambda rng, dtype: [
         Sample((_half_zero(rng, shape, dtype),)) for shape in ((7,), (3, 4), (2, 3, 4), (), (0, 3))

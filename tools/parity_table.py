@@ -114,6 +114,7 @@ def forms() -> Iterable[str]:
     for (form, names, reason), _ in sorted(merged.items()):
         shown = "all" if names == ("*",) else ", ".join(f"`{n}`" for n in names)
         what = ", ".join(sorted(whats[form, names, reason]))
+        form = _WORDS.get(form, form)
         yield f"| {form} | {shown} | {what} | {reason} |"
     for (name, where), reason in sorted(NO_GRADIENT_THERE.items()):
         shown = "" if where == "*" else f", sample “{where}”"

@@ -423,12 +423,14 @@ def _with_strides(x: Any, wanted: Spec) -> Any:
     have = x._spec
     if have is wanted or have.strides == wanted.strides or have.numel < 2:
         return x
+    if have.shape != wanted.shape or have.dtype is not wanted.dtype:
+        return x  # the record contradicts itself; that must show
     steps = zip(have.shape, have.strides, wanted.strides, strict=True)
     if all(n == 1 or a == b for n, a, b in steps):
         return x
     from dovetail.ops.convert import copied
 
-    return copied(x, have.dense() if have.shape != wanted.shape else wanted)
+    return copied(x, wanted)
 
 
 def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:

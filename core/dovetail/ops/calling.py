@@ -1,7 +1,7 @@
 """Wrong arguments told in PyTorch's words, found out only after a call has failed.
 
-Calls that succeed pay for nothing but a ``try``: what an operator does not look at itself, its
-failure is explained by here.
+A call that succeeds pays for one more Python frame; what an operator does not look at itself, is
+explained here from its failure.
 """
 
 from __future__ import annotations

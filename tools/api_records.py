@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tools import facts
-
 from dovetail.ops.schema import REGISTRY, OpDef
+from tools import facts
 
 __all__ = ["records_page"]
 

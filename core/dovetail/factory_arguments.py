@@ -117,7 +117,7 @@ def deliver(made: Tensor, out: Tensor | None) -> Tensor:
     from dovetail.ops.expose import reshape_memory
 
     if isinstance(out, Tensor) and out._spec.shape != made._spec.shape:
-        reshape_memory(out, tuple(made._spec.shape))
+        reshape_memory(out, made._spec)
     result: Tensor = into("factory", made, out)
     return result
 

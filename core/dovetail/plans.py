@@ -374,7 +374,7 @@ def decomposed_plan(
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
-            return decompose(*inputs, **attributes)
+            return _as_inferred(decompose(*inputs, **attributes), outs)
 
         through.served_by = "decomposed"  # type: ignore[attr-defined]
         return through
@@ -386,7 +386,7 @@ def decomposed_plan(
         needs = outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
         mode.grad = False
         try:
-            result = decompose(*inputs, **attributes)
+            result = _as_inferred(decompose(*inputs, **attributes), outs)
         finally:
             mode.grad = outer
         many = isinstance(result, tuple)
@@ -420,6 +420,32 @@ def decomposition(op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...]) 
     return decompose
 
 
+def _as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
+    """A decomposition's results with the strides that the record's rule gives them.
+
+    A kernel of the operator writes into those, so that strides are the same on every device.
+    """
+    if not outs:
+        return made
+    if isinstance(made, tuple):
+        return tuple(map(_with_strides, made, outs))
+    return _with_strides(made, outs[0])
+
+
+def _with_strides(x: Any, wanted: Spec) -> Any:
+    have = x._spec
+    if have is wanted or have.strides == wanted.strides or have.numel < 2:
+        return x
+    if have.shape != wanted.shape or have.dtype is not wanted.dtype:
+        return x  # the record contradicts itself; that must show
+    steps = zip(have.shape, have.strides, wanted.strides, strict=True)
+    if all(n == 1 or a == b for n, a, b in steps):
+        return x
+    from dovetail.ops.convert import copied
+
+    return copied(x, wanted)
+
+
 def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:
     def cast(*inputs: Any, **attributes: Any) -> Any:
         pairs = zip(inputs, promoted, strict=True)
@@ -442,6 +468,8 @@ def _in_compute_dtype(op: OpDef) -> Run:
             x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
         ]
         result = decompose(*wide, **attributes)
+        if not kinds:  # promoted with a wider operand
+            return result
         narrow = lambda o: o.to(kinds[0]) if o._spec.dtype is compute else o
         return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
 

@@ -138,7 +138,7 @@ def move(x: Tensor, device: Device) -> Tensor:
     if device.type == "meta":
         return empty(spec)
     target, source = state_of(device), state_of(x._spec.device)
-    dense = x if x._spec.is_dense else cast(x, packed(x._spec))
+    dense = x if x._spec.is_dense else cast(x, x._spec.dense())
     if target.runtime is source.runtime and not target.host_arrays:
         made = empty(spec)
         size = spec.dtype.itemsize

@@ -475,7 +475,12 @@ def check_dim(dim: int, ndim: int) -> int:
 
     Raises:
         IndexError: out of range, in PyTorch's words.
+        TypeError: not an integer.
     """
+    if dim.__class__ is not int:
+        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+            raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+        dim = dim.__index__()
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
         raise IndexError(

@@ -21,6 +21,7 @@ from dovetail_conformance.calls import (
     Refused,
     facts_of,
     host,
+    in_place_of,
     judge,
     operators,
     outputs,
@@ -89,10 +90,6 @@ def _expected(call: Call, result: Any) -> tuple[Any, ...]:
 # In place
 
 
-def _has_method(op: OpDef) -> bool:
-    return op.inplace and hasattr(dt.Tensor, op.name + "_")
-
-
 class Guarded:
     """A view into filled memory, and a check that nothing but the view was written."""
 
@@ -146,7 +143,9 @@ def _in_place_once(
     with trial.attempt(**facts_of(call, layout, name)):
         pure = call.run()
         expected = _expected(call, pure)
-        made = getattr(guarded.view, op.name + "_")(*call.args[1:], **call.kwargs)
+        call_in_place = in_place_of(op)
+        assert call_in_place is not None
+        made = call_in_place(guarded.view, *call.args[1:], **call.kwargs)
         if made is not guarded.view:
             raise Mismatch(f"{what}: must return the tensor itself", "returns-self")
         if pure.dtype is kind:
@@ -331,7 +330,7 @@ def _repeat(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
 
 
 _VARIANTS: tuple[tuple[str, Callable[[OpDef], bool], Callable[..., None]], ...] = (
-    ("in-place", _has_method, _in_place),
+    ("in-place", lambda op: in_place_of(op) is not None, _in_place),
     ("out", _takes_out, _out),
     ("aliasing", _is_binary, _twice),
     (

@@ -112,7 +112,7 @@ ADDMM = OpDef(
     infer=_addmm_infer,
     decompose=lambda input, mat1, mat2, beta, alpha: affine(input, mm(mat1, mat2), beta, alpha),
     gradient={
-        "input": lambda g, beta: times(g, beta),
+        "input": lambda g, beta: times(g, _conjugate(beta)),
         "mat1": lambda g, mat2, alpha: times(mm(g, conj_transpose(mat2)), _conjugate(alpha)),
         "mat2": lambda g, mat1, alpha: times(mm(conj_transpose(mat1), g), _conjugate(alpha)),
     },
@@ -183,7 +183,7 @@ BADDBMM = OpDef(
         input, bmm(batch1, batch2), beta, alpha
     ),
     gradient={
-        "input": lambda g, beta: times(g, beta),
+        "input": lambda g, beta: times(g, _conjugate(beta)),
         "batch1": lambda g, batch2, alpha: times(bmm(g, conj_transpose(batch2)), _conjugate(alpha)),
         "batch2": lambda g, batch1, alpha: times(bmm(conj_transpose(batch1), g), _conjugate(alpha)),
     },

@@ -139,7 +139,6 @@ def special_function(name: str, decompose: Callable[..., Any], **fields: Any) ->
     fields.setdefault("inplace", public)
     fields.setdefault("rule", to_float)
     fields.setdefault("accepts", REAL)
-    fields.setdefault("named", fields.get("inputs", ("input",))[0] != "input")
     against = fields.pop("against", "")
     op = elementwise(name, decompose=decompose, compute=d.float32, **fields)
     if fields.get("gradient") is NON_DIFFERENTIABLE:

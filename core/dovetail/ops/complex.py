@@ -248,9 +248,7 @@ def _complex_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 CONJ = OpDef(
     "conj_physical",
     kind="elementwise",
-    infer=lambda spec: Inferred(
-        (None,), ((tuple(spec.shape), spec.dtype, spec.strides if spec.is_dense else None),)
-    ),
+    infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),)),
     decompose=lambda input: (
         complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input
     ),
@@ -261,7 +259,7 @@ CONJ = OpDef(
 )
 
 
-@operator(CONJ)
+@operator(CONJ, out=True)
 def conj(input: Tensor) -> Tensor:
     """The complex conjugate; a real tensor itself."""
     if not input._spec.dtype.is_complex:
@@ -296,7 +294,8 @@ def _angle_infer(spec: Spec) -> Inferred:
     kind = spec.dtype.to_real()
     if kind.category < 2:
         kind = d.get_default_dtype()
-    return Inferred((None,), ((tuple(spec.shape), kind),))
+    strides = None if spec.dtype.is_complex else spec.dense().strides
+    return Inferred((None,), ((tuple(spec.shape), kind, strides),))
 
 
 ANGLE = OpDef(

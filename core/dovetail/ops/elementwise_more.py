@@ -10,6 +10,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.arithmetic import conjugate
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import (
     draw,
@@ -41,10 +42,6 @@ def _where(condition: Any, input: Any, other: Any) -> Any:
     from dovetail import ops
 
     return ops.where(condition, input, other)
-
-
-def _conj(x: Any) -> Any:
-    return x.conj() if isinstance(x, Tensor) and x._spec.dtype.is_complex else x
 
 
 # ------------------------------------------------- lerp, addcmul, addcdiv
@@ -87,9 +84,9 @@ elementwise(
     decompose=lambda input, end, weight: input + weight * (end - input),
     compute=d.float32,
     gradient={
-        "input": lambda g, weight: g * _conj(1 - weight),
-        "end": lambda g, weight: g * _conj(weight),
-        "weight": lambda g, input, end: g * _conj(end - input),
+        "input": lambda g, weight: g * conjugate(1 - weight),
+        "end": lambda g, weight: g * conjugate(weight),
+        "weight": lambda g, input, end: g * conjugate(end - input),
     },
     reference=lambda a, b, w: a + w * (b - a),
     samples=_lerp_samples,
@@ -129,8 +126,8 @@ ADDCMUL = OpDef(
     compute=d.float32,
     gradient={
         "input": lambda g: g,
-        "tensor1": lambda g, tensor2, value: g * _conj(_scaled(tensor2, value)),
-        "tensor2": lambda g, tensor1, value: g * _conj(_scaled(tensor1, value)),
+        "tensor1": lambda g, tensor2, value: g * conjugate(_scaled(tensor2, value)),
+        "tensor2": lambda g, tensor1, value: g * conjugate(_scaled(tensor1, value)),
     },
     reference=lambda x, a, b, value=1: x + value * a * b,
     samples=_three_samples,
@@ -161,9 +158,9 @@ ADDCDIV = OpDef(
     compute=d.float32,
     gradient={
         "input": lambda g: g,
-        "tensor1": lambda g, tensor2, value: g * _conj(value / tensor2),
+        "tensor1": lambda g, tensor2, value: g * conjugate(value / tensor2),
         "tensor2": lambda g, tensor1, tensor2, value: (
-            -g * _conj(_scaled(tensor1, value) / (tensor2 * tensor2))
+            -g * conjugate(_scaled(tensor1, value) / (tensor2 * tensor2))
         ),
     },
     reference=lambda x, a, b, value=1: x + value * a / b,
@@ -367,7 +364,6 @@ elementwise(
     "heaviside",
     tensors_only=True,
     inputs=("input", "values"),
-    named=True,
     rule=_heaviside_rule,
     accepts=REAL,
     decompose=lambda input, values: _where(input.eq(0), values, input.gt(0)),
@@ -433,6 +429,11 @@ isneginf = _infinite("isneginf", -inf, "Whether minus infinity.")
 def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     if input._spec.dtype.category < 2:
         return input.clone()
+    if input._spec.dtype.is_complex:
+        from dovetail import ops
+
+        parts = (ops.nan_to_num(x, nan, posinf, neginf) for x in (input.real, input.imag))
+        return ops.complex(*parts)
     limits = d.finfo(input._spec.dtype)
     nan = 0.0 if nan is None else nan
     posinf = limits.max if posinf is None else posinf
@@ -461,7 +462,7 @@ NAN_TO_NUM = OpDef(
     kind="elementwise",
     attributes=("nan", "posinf", "neginf"),
     infer=lambda spec, **_: elementwise_infer("nan_to_num", same)(spec),
-    accepts=REAL,
+    accepts=d.ALL,
     decompose=_nan_to_num,
     gradient={"input": lambda g, input: g * input.isfinite()},
     reference=lambda x, nan=None, posinf=None, neginf=None: np.nan_to_num(

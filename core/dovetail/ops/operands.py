@@ -18,6 +18,7 @@ from dovetail.tensor import Tensor
 __all__ = [
     "CONTRACTION", "C_NAMES", "as_rows", "batch_error", "cannot_multiply", "conj",
     "conj_transpose", "need_tensors", "operands", "same_dtype", "same_scalar_type", "times",
+    "whole_number",
 ]  # fmt: skip
 
 C_NAMES = {
@@ -41,6 +42,17 @@ def need_tensors(name: str, **arguments: Any) -> None:
                 f"{name}(): argument '{label}' (position {position}) must be Tensor, not "
                 f"{type(value).__name__}"
             )
+
+
+def whole_number(name: str, label: str, value: Any) -> int:
+    """An argument as an int.
+
+    Raises:
+        TypeError: it is none, in PyTorch's words.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}(): argument '{label}' must be int, not {type(value).__name__}")
+    return int(value.__index__())
 
 
 def same_dtype(a: Spec, b: Spec) -> None:

@@ -132,6 +132,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
         RuntimeError: the pads do not fit the input.
         NotImplementedError: an unknown mode, or a number of dims that it does not pad.
     """
+    if not isinstance(mode, str):
+        raise TypeError(f"pad(): argument 'mode' must be str, not {type(mode).__name__}")
     amounts = [n.__index__() for n in pad]
     ndim = input._spec.ndim
     if len(amounts) % 2:
@@ -144,10 +146,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
     sides = tuple(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
     if mode == "constant":
         return call(PAD, (input,), (sides, 0 if value is None else value))
-    if value not in (None, 0):
-        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in _PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if value not in (None, 0):
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if len(sides) > 3 or ndim not in (len(sides) + 1, len(sides) + 2):
         raise NotImplementedError(
             f"Padding size {len(amounts)} is not supported for {ndim}D input tensor.\n"

@@ -153,6 +153,12 @@ def _same_as_input(input: Spec, index: Spec, source: Facts, **_: Any) -> Inferre
     return Inferred((None, d.int64, input.dtype), ((tuple(input.shape), input.dtype),))
 
 
+def _same_order(input: Spec, index: Spec, value: Facts, **_: Any) -> Inferred:
+    """As ``_same_as_input``, with the input's order of dims."""
+    out = (tuple(input.shape), input.dtype, input.dense().strides)
+    return Inferred((None, d.int64, input.dtype), (out,))
+
+
 def _index_add_reference(
     x: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray, *, alpha: Any = 1
 ) -> np.ndarray:
@@ -199,6 +205,10 @@ def _scaled(x: Any, factor: Any) -> Any:
     return x if factor == 1 else x * factor
 
 
+class _RowError(IndexError, RuntimeError):
+    """PyTorch raises the one or the other, by the dim that the rows are of."""
+
+
 def check_rows(name: str, input: Tensor, dim: int, index: Any, source: Any) -> int:
     """``dim`` from the front, with the shapes and dtypes of ``index`` and ``source`` looked at.
 
@@ -222,6 +232,11 @@ def check_rows(name: str, input: Tensor, dim: int, index: Any, source: Any) -> i
         raise RuntimeError(
             f"{name}_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
             "must have the same scalar type"
+        )
+    if rows.ndim and dim >= rows.ndim:
+        raise RuntimeError(
+            f"{name}_(): Indexing dim {dim} is out of bounds of the source tensor with dim "
+            f"{rows.ndim}"
         )
     count = rows.shape[dim] if rows.ndim else 1
     if at.numel != count:
@@ -247,7 +262,7 @@ def _index_add_inputs(
     check_bounds(
         index,
         size,
-        lambda i: RuntimeError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
+        lambda i: _RowError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
     )
     return (input, index, source), (dim, alpha)
 
@@ -357,14 +372,14 @@ INDEX_FILL: OpDef = OpDef(
     kind="index",
     inputs=("input", "index", "value"),
     attributes=("dim",),
-    infer=_same_as_input,
+    infer=_same_order,
     decompose=lambda input, index, value, dim: call(
         SCATTER, (input, *_filled(input, index, value, dim)), (dim,)
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
         # Autograd sums it to the value's shape.
-        "value": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)),
+        "value": lambda g, index, dim: g.masked_fill(_left_alone(g, index, dim), 0),
     },
     reference=_rows_written,
     samples=lambda rng, dtype: [
@@ -383,6 +398,12 @@ def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
     if isinstance(value, Tensor):
         value = value.to(input._spec.dtype).expand(wide._spec.shape)
     return wide, value
+
+
+def _left_alone(x: Any, index: Any, dim: int) -> Any:
+    """Where ``index`` writes nothing; a row that it names twice is written once."""
+    everywhere = x.new_ones(tuple(x._spec.shape), dtype=d.bool_)
+    return call(INDEX_FILL, (everywhere, index, False), (dim,))
 
 
 def _index_fill_inputs(

@@ -261,7 +261,7 @@ def _every_pair(g: Any, input: Any, out: Any, dim: int) -> Any:
 
 
 def _log_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    far_apart = np.array([200, 0, -200, 4], dtype.numpy)
+    far_apart = np.array([200, 0, -200, 4]).astype(dtype.numpy)
     return [*samples(-5, 5)(rng, dtype), Sample((far_apart, 0), {}, "far apart")]
 
 

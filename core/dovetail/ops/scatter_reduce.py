@@ -208,6 +208,10 @@ def scatter_reduce(
     """
     need_tensor("scatter_reduce", "src", 4, src)
     dim = checked_dim("scatter_reduce", input, dim, index)
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"scatter_reduce(): argument 'reduce' must be str, not {type(reduce).__name__}"
+        )
     reduce = _OTHER_NAMES.get(reduce, reduce)
     if reduce in _COMBINE:
         return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))

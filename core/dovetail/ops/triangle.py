@@ -14,6 +14,7 @@ from dovetail.errors import Unsupported
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.index_checks import need_tensor
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.ops.views import view_backward, view_record
 from dovetail.spec import Spec
@@ -78,7 +79,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIL, (input,), (diagonal,))
+    return call(TRIL, (input,), (whole_number("tril", "diagonal", diagonal),))
 
 
 @operator(TRIU, out=True)
@@ -88,7 +89,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIU, (input,), (diagonal,))
+    return call(TRIU, (input,), (whole_number("triu", "diagonal", diagonal),))
 
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,

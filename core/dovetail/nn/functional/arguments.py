@@ -37,6 +37,6 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     meant: Reduction = "none" if not reduces else "mean" if averages else "sum"
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.",
-        stacklevel=4,
+        stacklevel=5,
     )
     return meant

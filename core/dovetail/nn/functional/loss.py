@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.ops.calling import told
 from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _regression(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
-            stacklevel=3,
+            stacklevel=4,
         )
         input, target = dovetail.broadcast_tensors(input, target)
     if weight is None:
@@ -61,6 +62,7 @@ def _regression(
     return reduced(weighted, reduction)  # type: ignore[no-any-return]
 
 
+@told
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -74,6 +76,7 @@ def l1_loss(
     return _regression(ops.l1_loss, input, target, weight, reduction)
 
 
+@told
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -87,6 +90,7 @@ def mse_loss(
     return _regression(ops.mse_loss, input, target, weight, reduction)
 
 
+@told
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -108,6 +112,7 @@ def smooth_l1_loss(
     return _regression(ops.smooth_l1_loss, input, target, None, reduction, beta=float(beta))
 
 
+@told
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -155,6 +160,7 @@ def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | No
     return classes
 
 
+@told
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -183,6 +189,7 @@ def nll_loss(
     return ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
+@told
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -263,6 +270,7 @@ def _probability_cross_entropy(
     return reduced(loss, reduction)
 
 
+@told
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -296,6 +304,7 @@ def binary_cross_entropy(
     return ops.binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
+@told
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -329,6 +338,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@told
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -355,7 +365,7 @@ def kl_div(
             "'batchmean' divides only by the batch size, and aligns with the KL div math "
             "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
             "release.",
-            stacklevel=2,
+            stacklevel=3,
         )
     by_batch = reduction == "batchmean"
     if not by_batch:

@@ -35,24 +35,37 @@ class Page(NamedTuple):
 
 
 TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "arithmetic": ("Arithmetic", ("arithmetic", "division", "elementwise_more")),
-    "functions": ("Exponentials, roots, trigonometry", ("transcendental",)),
+    "arithmetic": ("Arithmetic", ("arithmetic", "division", "elementwise_more", "rounding",
+                                  "powers", "fmax", "float_parts", "integer_math")),
+    "functions": ("Exponentials, roots, trigonometry", ("transcendental", "hyperbolic",
+                                                        "logarithmic")),
+    "special-functions": ("Special functions", (
+        "error_function", "gamma", "zeta", "incomplete_gamma", "bessel", "modified_bessel", "airy",
+        "polynomials")),
     "comparison": ("Comparison, logic, bits", ("compare", "closeness")),
     "complex": ("Complex numbers", ("complex",)),
-    "reductions": ("Reductions", ("reduce", "extremes", "statistics", "vector_norm", "median")),
-    "order": ("Scans, order, search", ("scan", "order", "search", "unique")),
-    "products": ("Matrix products", ("contract", "affine", "products", "einsum")),
+    "reductions": ("Reductions", ("reduce", "extremes", "statistics", "vector_norm", "median",
+                                  "quantile", "covariance", "segment_reduce", "renorm")),
+    "order": ("Scans, order, search", ("scan", "order", "search", "unique", "differences",
+                                       "gradient", "histogram")),
+    "products": ("Matrix products", ("contract", "affine", "products", "einsum", "vectors")),
+    "linear-algebra": ("Linear algebra", (
+        "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen", "determinants",
+        "least_squares", "matrix_functions", "matrix_norms", "ldl", "lobpcg", "removed",
+        "distance")),
+    "spectra": ("Short-time spectra", ("fourier", "stft")),
     "views": ("Views and shapes", ("views", "view_samples", "shape", "broadcasting", "splitting",
-                                   "inplace_views")),
+                                   "inplace_views", "view_copies")),
     "joining": ("Joining, repeating, turning", ("joining", "repeating", "turning", "padding",
-                                                "triangle")),
+                                                "triangle", "combinations")),
     "indexing": ("Indexing", ("index", "scatter_reduce", "rows", "masks", "embedding",
-                              "indexing")),
+                              "indexing", "index_reduce", "places", "view_scatter",
+                              "by_function")),
     "activations": ("Activations", ("activation", "activation_smooth", "softmax")),
     "layers": ("Losses, norms, convolution, attention", (
         "loss", "classification", "norm", "layer_norm", "conv", "pool", "adaptive_pool",
         "attention", "dropout")),
-    "random-numbers": ("Random numbers", ("draws", "random", "random_inplace")),
+    "random-numbers": ("Random numbers", ("draws", "random", "random_inplace", "counts")),
     "conversion": ("Copies and conversions", ("convert", "storage")),
 }  # fmt: skip
 """Pages of ``dovetail`` itself: file, title, families. A family that is not here has its own."""

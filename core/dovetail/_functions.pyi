@@ -39,6 +39,12 @@ def acos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def acos_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.acos`."""
 
+def acosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverse hyperbolic cosine."""
+
+def acosh_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.acosh`."""
+
 def add(
     input: Tensor,
     other: Tensor | Number,
@@ -122,6 +128,7 @@ def addmm(
     input: Tensor,
     mat1: Tensor,
     mat2: Tensor,
+    out_dtype: _dtype | None = None,
     *,
     beta: Number = 1,
     alpha: Number = 1,
@@ -132,6 +139,7 @@ def addmm(
     Args:
         input: broadcast to (M, N); not looked at when ``beta`` is 0.
         mat1, mat2: (M, K) and (K, N).
+        out_dtype: float32 for half and bfloat16 matrices: the product is not rounded to theirs.
 
     Raises:
         RuntimeError: sizes or dtypes that do not fit.
@@ -141,6 +149,7 @@ def addmm_(
     self: Tensor,
     mat1: Tensor,
     mat2: Tensor,
+    out_dtype: _dtype | None = None,
     *,
     beta: Number = 1,
     alpha: Number = 1,
@@ -199,6 +208,9 @@ def addr_(
 
 def adjoint(input: Tensor) -> Tensor:
     """Every matrix of a batch transposed and conjugated; a view of a real tensor."""
+
+def alias_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``alias`` shows, copied."""
 
 def all(
     input: Tensor,
@@ -341,11 +353,23 @@ def arccos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def arccos_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.acos`."""
 
+def arccosh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverse hyperbolic cosine."""
+
+def arccosh_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.acosh`."""
+
 def arcsin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Arc sine, in radians."""
 
 def arcsin_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.asin`."""
+
+def arcsinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverse hyperbolic sine."""
+
+def arcsinh_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.asinh`."""
 
 def arctan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Arc tangent, in radians."""
@@ -358,6 +382,12 @@ def arctan2_(self: Tensor, other: Tensor | Number) -> Tensor:
 
 def arctan_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.atan`."""
+
+def arctanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverse hyperbolic tangent."""
+
+def arctanh_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.atanh`."""
 
 def argmax(
     input: Tensor,
@@ -426,11 +456,41 @@ def as_strided_(
 ) -> Tensor:
     """In-place version of :meth:`as_strided`: the same memory, this very tensor."""
 
+def as_strided_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``as_strided`` shows, copied."""
+
+def as_strided_scatter(
+    input: Tensor,
+    src: Tensor,
+    size: _int | Sequence[_int],
+    stride: _int | Sequence[_int],
+    storage_offset: _int | None = None,
+) -> Tensor:
+    """``input`` with ``src`` in ``input.as_strided(size, stride, storage_offset)``.
+
+    Args:
+        src: of shape ``size``.
+
+    Raises:
+        RuntimeError: ``src`` has another shape, negative strides, or places out of bounds.
+    """
+
 def asin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Arc sine, in radians."""
 
 def asin_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.asin`."""
+
+def asinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverse hyperbolic sine."""
+
+def asinh_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.asinh`."""
 
 def atan(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Arc tangent, in radians."""
@@ -443,6 +503,12 @@ def atan2_(self: Tensor, other: Tensor | Number) -> Tensor:
 
 def atan_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.atan`."""
+
+def atanh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Inverse hyperbolic tangent."""
+
+def atanh_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.atanh`."""
 
 @overload
 def atleast_1d(tensor: Tensor, /) -> Tensor:
@@ -487,6 +553,7 @@ def baddbmm(
     input: Tensor,
     batch1: Tensor,
     batch2: Tensor,
+    out_dtype: _dtype | None = None,
     *,
     beta: Number = 1,
     alpha: Number = 1,
@@ -497,6 +564,7 @@ def baddbmm(
     Args:
         input: broadcast to (B, M, N); not looked at when ``beta`` is 0.
         batch1, batch2: (B, M, K) and (B, K, N).
+        out_dtype: float32 for half and bfloat16 batches: the products are not rounded to theirs.
 
     Raises:
         RuntimeError: sizes or dtypes that do not fit.
@@ -506,6 +574,7 @@ def baddbmm_(
     self: Tensor,
     batch1: Tensor,
     batch2: Tensor,
+    out_dtype: _dtype | None = None,
     *,
     beta: Number = 1,
     alpha: Number = 1,
@@ -566,6 +635,36 @@ def bilinear(
         RuntimeError: sizes that do not fit.
     """
 
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
+    """How often each of the numbers 0, 1, … occurs in a vector, up to the largest.
+
+    Waits for the device: the result's shape depends on the data.
+
+    Args:
+        input: (N), integers from 0 on.
+        weights: (N), what each element counts; the result is then float32 or float64.
+        minlength: the least number of results.
+
+    Raises:
+        RuntimeError: another number of dims, or negative numbers.
+        NotImplementedError: another dtype.
+    """
+
+def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
+    """How many of ``count`` tries succeed with chance ``prob``; the two broadcast.
+
+    A count of no or less tries gives 0, a fraction of a try counts nothing.
+
+    Raises:
+        ValueError: not a floating-point dtype.
+        RuntimeError: two dtypes.
+
+    Example:
+        >>> import dovetail as dt
+        >>> dt.binomial(dt.tensor([5.0, 5.0]), dt.tensor([0.0, 1.0]))
+        tensor([0., 5.])
+    """
+
 def bitwise_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Bits set in both."""
 
@@ -619,8 +718,17 @@ def block_diag(*tensors: Tensor) -> Tensor:
         RuntimeError: more than two dims.
     """
 
-def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+def bmm(
+    input: Tensor,
+    mat2: Tensor,
+    out_dtype: _dtype | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Products of two batches of matrices: (B, M, K) by (B, K, N).
+
+    Args:
+        out_dtype: float32 for half and bfloat16 operands: the products are not rounded to theirs.
 
     Raises:
         RuntimeError: not 3-D, or sizes or dtypes that do not fit.
@@ -653,6 +761,19 @@ def bucketize(
         RuntimeError: the boundaries are not a vector.
     """
 
+def cartesian_prod(*tensors: Tensor | Sequence[Tensor]) -> Tensor:
+    """Every choice of one element from each vector, as rows; the last vector's change first.
+
+    Args:
+        tensors: vectors of one dtype, one by one or as a sequence.
+
+    Returns:
+        (product of the lengths, number of vectors); a single vector as it is.
+
+    Raises:
+        RuntimeError: no tensors, tensors of other dims, or of several dtypes.
+    """
+
 def cat(tensors: Sequence[Tensor], dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors one after the other along a dim that exists.
 
@@ -662,6 +783,30 @@ def cat(tensors: Sequence[Tensor], dim: _int = 0, *, out: Tensor | None = None) 
     Raises:
         ValueError: no tensors.
         RuntimeError: sizes that differ, or a 0-d tensor.
+    """
+
+def cdist(
+    x1: Tensor,
+    x2: Tensor,
+    p: _float = 2.0,
+    compute_mode: str = 'use_mm_for_euclid_dist_if_necessary',
+) -> Tensor:
+    """The distance (p-norm of the difference) of every point of ``x1`` from every one of ``x2``.
+
+    Args:
+        x1: (\\*, P, M), floating-point.
+        x2: (\\*, R, M); leading dims broadcast.
+        p: 0 (how many coordinates differ) up to infinity.
+        compute_mode: whether Euclidean distances come from a matrix product, which is faster and
+            less exact: ``use_mm_for_euclid_dist``, ``donot_use_mm_for_euclid_dist``, or
+            ``use_mm_for_euclid_dist_if_necessary`` (with more than 25 points).
+
+    Returns:
+        (\\*, P, R).
+
+    Raises:
+        RuntimeError: shapes or dtypes that do not fit, or a negative ``p``.
+        ValueError: another mode.
     """
 
 def ceil(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -680,6 +825,40 @@ def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
     """The product of several matrices, multiplied in the order that takes the least work.
 
     Source: T. H. Cormen et al., "Introduction to Algorithms", matrix-chain multiplication.
+    """
+
+def cholesky(input: Tensor, upper: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """As ``linalg.cholesky``, with ``upper`` by position.
+
+    Raises:
+        LinAlgError: a matrix is not positive-definite.
+    """
+
+def cholesky_inverse(L: Tensor, upper: _bool = False, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of A from its Cholesky factor.
+
+    Args:
+        L: (*, N, N), the lower factor (the upper one with ``upper``).
+
+    Raises:
+        RuntimeError: not square matrices.
+    """
+
+def cholesky_solve(
+    input: Tensor,
+    L: Tensor,
+    upper: _bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """X with ``A X = input`` from the Cholesky factor of A.
+
+    Args:
+        input: (*, N, K).
+        L: (*, N, N), the lower factor (the upper one with ``upper``); leading dims broadcast.
+
+    Raises:
+        RuntimeError: sizes or dtypes that do not fit.
     """
 
 def chunk(input: Tensor, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
@@ -745,6 +924,19 @@ def clone(input: Tensor, *, memory_format: _memory_format = ...) -> Tensor:
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Along dim 1, vectors and numbers as columns."""
 
+def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor:
+    """Every choice of ``r`` elements of a vector, in its order, as rows.
+
+    Args:
+        with_replacement: an element may be taken more than once.
+
+    Returns:
+        (number of choices, r); for ``r`` of 0 nothing.
+
+    Raises:
+        RuntimeError: another number of dims, or a negative ``r``.
+    """
+
 def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers of real and imaginary parts, which broadcast.
 
@@ -779,20 +971,47 @@ def concatenate(
         RuntimeError: sizes that differ, or a 0-d tensor.
     """
 
-def conj(input: Tensor) -> Tensor:
+def conj(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex conjugate; a real tensor itself."""
 
-def conj_physical(input: Tensor) -> Tensor:
+def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex conjugate; a real tensor itself."""
 
 def conj_physical_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.conj_physical`."""
+
+def constant_pad_nd(
+    input: Tensor,
+    pad: Sequence[_int],
+    value: Tensor | Number = 0,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``pad`` with one value, of any dims.
+
+    Args:
+        pad: (left, right, top, bottom, …), the last dim first.
+        value: what is filled in.
+
+    Raises:
+        RuntimeError: the pads do not fit the input.
+    """
 
 def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """``input`` with the sign of ``other``, that of a zero included."""
 
 def copysign_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.copysign`."""
+
+def corrcoef(input: Tensor) -> Tensor:
+    """The correlation of every two variables, from -1 to 1: the covariance over both deviations.
+
+    Args:
+        input: (variables, observations), or a vector of observations of one variable; not bool.
+
+    Raises:
+        RuntimeError: more dims, or bool.
+    """
 
 def cos(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Cosine, ``input`` in radians."""
@@ -808,6 +1027,28 @@ def cosh_(self: Tensor) -> Tensor:
 
 def count_nonzero(input: Tensor, dim: _int | Sequence[_int] | None = None) -> Tensor:
     """How many elements are not zero, as int64."""
+
+def cov(
+    input: Tensor,
+    *,
+    correction: _int = 1,
+    fweights: Tensor | None = None,
+    aweights: Tensor | None = None,
+) -> Tensor:
+    """The covariance of every two variables.
+
+    Args:
+        input: (variables, observations), or a vector of observations of one variable; not bool.
+        correction: taken off the number of observations before dividing by it.
+        fweights: how often each observation was made, integers.
+        aweights: how much each observation counts, floating-point.
+
+    Returns:
+        (variables, variables); 0-d of one variable.
+
+    Raises:
+        RuntimeError: more dims, or weights of another size or dtype or below 0.
+    """
 
 def cross(
     input: Tensor,
@@ -882,11 +1123,37 @@ def cumsum(
 def cumsum_(self: Tensor, dim: _int, *, dtype: _dtype | None = None) -> Tensor:
     """In-place version of :func:`dovetail.cumsum`."""
 
+def cumulative_trapezoid(
+    y: Tensor,
+    x: Tensor | None = None,
+    *,
+    dx: Number | None = None,
+    dim: _int = -1,
+) -> Tensor:
+    """The integral up to each point but the first, along a dim, by the trapezoidal rule.
+
+    Args:
+        y: the values; not bool.
+        x: where they were taken: a vector, or a shape that broadcasts with ``y``.
+        dx: the distance of neighbours where ``x`` is not given, by default 1.
+
+    Raises:
+        RuntimeError: bool tensors, or not one x per value.
+        IndexError: the dim is out of range.
+    """
+
 def deg2rad(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Degrees in radians."""
 
 def deg2rad_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.deg2rad`."""
+
+def det(input: Tensor) -> Tensor:
+    """The determinant of square matrices: (*, N, N) -> (*).
+
+    Raises:
+        RuntimeError: not square matrices of floats.
+    """
 
 def detach(self: Tensor) -> Tensor:
     """The same memory without history."""
@@ -897,6 +1164,9 @@ def detach_(self: Tensor) -> Tensor:
     Raises:
         RuntimeError: this is a view.
     """
+
+def detach_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``detach`` shows, copied."""
 
 def diag(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
     """The matrix with a vector on its diagonal, or a copy of the diagonal of a matrix.
@@ -920,6 +1190,60 @@ def diagflat(input: Tensor, offset: _int = 0) -> Tensor:
 
 def diagonal(input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor:
     """The diagonal of dims dim1 and dim2, as a new last dim."""
+
+def diagonal_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``diagonal`` shows, copied."""
+
+def diagonal_scatter(
+    input: Tensor,
+    src: Tensor,
+    offset: _int = 0,
+    dim1: _int = 0,
+    dim2: _int = 1,
+) -> Tensor:
+    """``input`` with ``src`` on a diagonal.
+
+    Args:
+        src: the shape of ``input.diagonal(offset, dim1, dim2)``.
+
+    Raises:
+        RuntimeError: ``src`` has another shape, or both dims are the same.
+        IndexError: a dim is out of range.
+    """
+
+def diff(
+    input: Tensor,
+    n: _int = 1,
+    dim: _int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The n-th difference along a dim: ``out[i] = input[i + 1] - input[i]``, so many times.
+
+    Of bool tensors: whether neighbours differ.
+
+    Args:
+        n: how many times; 0 gives a copy of the input.
+        prepend: values to put before the input along ``dim`` first; as many dims as it has.
+        append: values to put behind it.
+
+    Raises:
+        RuntimeError: a 0-d input, a negative ``n``, or sizes that do not fit.
+        IndexError: the dim is out of range.
+    """
+
+def digamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithmic derivative of the gamma function; NaN at its negative poles."""
+
+def digamma_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.digamma`."""
 
 def dist(input: Tensor, other: Tensor, p: _float = 2) -> Tensor:
     """The p-norm of ``input - other``, broadcast."""
@@ -1009,6 +1333,9 @@ def dsplit(
 
 def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """One behind the other: along dim 2."""
+
+def eig(*args: Any, **kwargs: Any) -> Tensor:
+    """Removed: raises RuntimeError. Use ``linalg.eig(A), which is complex, or linalg.eigvals for the values alone``."""
 
 def einsum(equation: str, *operands: Tensor | Sequence[Tensor]) -> Tensor:
     """Sums of products over named dims.
@@ -1108,6 +1435,18 @@ def erf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def erf_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.erf`."""
 
+def erfc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complementary error function, ``1 - erf(input)`` without the cancellation."""
+
+def erfc_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.erfc`."""
+
+def erfinv(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inverse of the error function: infinite at -1 and 1, NaN beyond."""
+
+def erfinv_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.erfinv`."""
+
 def exp(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """e to the power of ``input``."""
 
@@ -1122,6 +1461,9 @@ def exp_(self: Tensor) -> Tensor:
 
 def expand(input: Tensor, *sizes: _int | Sequence[_int]) -> Tensor:
     """Dims of size 1 (and new leading dims) repeated without copying; -1 keeps a size."""
+
+def expand_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``expand`` shows, copied."""
 
 def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``exp(input) - 1``, accurate near 0."""
@@ -1208,7 +1550,7 @@ def flatten(input: Tensor, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         RuntimeError: ``start_dim`` comes after ``end_dim``.
     """
 
-def flip(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor:
+def flip(input: Tensor, *order: Any, dims: _int | Sequence[_int] | None = None) -> Tensor:
     """The order of the elements reversed along ``dims``, copied.
 
     Raises:
@@ -1249,6 +1591,12 @@ def floor_divide(input: Tensor, other: Tensor | Number, *, out: Tensor | None = 
 def floor_divide_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.floor_divide`."""
 
+def fmax(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The larger value; the other one where one is NaN."""
+
+def fmin(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The smaller value; the other one where one is NaN."""
+
 def fmod(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """What is left of ``input`` after division rounded towards zero; it has input's sign."""
 
@@ -1260,6 +1608,26 @@ def frac(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def frac_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.frac`."""
+
+def frexp(input: Tensor, *, out: tuple[Tensor, ...] | None = None) -> return_types.frexp:
+    """``(mantissa, exponent)`` with ``input == mantissa * 2**exponent``, the mantissa in [0.5, 1).
+
+    Raises:
+        RuntimeError: the dtype is not a floating-point one.
+    """
+
+def frobenius_norm(
+    input: Tensor,
+    dim: _int | Sequence[_int],
+    keepdim: _bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The root of the sum of squares over some dims.
+
+    Raises:
+        RuntimeError: more than two dims.
+    """
 
 def full_like(
     input: Tensor,
@@ -1291,20 +1659,59 @@ def gather(
         RuntimeError: an index out of bounds, of another dtype, or too large.
     """
 
+def gcd(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The greatest common divisor, not negative; of 0 and 0 it is 0."""
+
+def gcd_(self: Tensor, other: Tensor | Number) -> Tensor:
+    """In-place version of :func:`dovetail.gcd`."""
+
 def ge(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Whether ``input >= other``."""
 
 def ge_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.ge`."""
 
-def gelu_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """In-place version of :func:`dovetail.gelu`."""
+def geqrf(input: Tensor, *, out: tuple[Tensor, ...] | None = None) -> return_types.geqrf:
+    """R and the reflections that make Q, packed as LAPACK has them, as (a, tau).
+
+    No gradient flows through it; ``linalg.qr`` has one.
+
+    Raises:
+        RuntimeError: not matrices.
+    """
 
 def ger(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Every product of an element of one vector with one of the other: (M) and (N) -> (M, N).
 
     Raises:
         RuntimeError: not vectors.
+    """
+
+def get_device(self: Tensor) -> _int:
+    """The index of the tensor's device; -1 in host memory."""
+
+def gradient(
+    input: Tensor,
+    *,
+    spacing: Any = 1,
+    dim: _int | Sequence[_int] | None = None,
+    edge_order: _int = 1,
+) -> tuple[Tensor, ...]:
+    """The derivative of sampled values along each dim (or those in ``dim``), one tensor per dim.
+
+    Inside, central differences; at both ends, one-sided ones. Source: Fornberg, "Generation of
+    finite difference formulas on arbitrarily spaced grids", 1988.
+
+    Args:
+        input: the values; integers give floating-point results.
+        spacing: the distance between neighbours, one for all dims or one per dim; or per dim a
+            vector of the points' places.
+        dim: an int, or a tuple of them.
+        edge_order: 1 or 2, the order of the differences at both ends.
+
+    Raises:
+        RuntimeError: fewer than ``edge_order + 1`` values along a dim, or spacings that do not fit.
+        IndexError: a dim is out of range.
     """
 
 def greater(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
@@ -1333,9 +1740,6 @@ def gt_(self: Tensor, other: Tensor | Number) -> Tensor:
 def hardshrink(input: Tensor, lambd: _float = 0.5) -> Tensor:
     """``input`` outside [-lambd, lambd], 0 inside."""
 
-def hardshrink_(self: Tensor, lambd: _float = 0.5) -> Tensor:
-    """In-place version of :func:`dovetail.hardshrink`."""
-
 def hardsigmoid_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """In-place version of :func:`dovetail.hardsigmoid`."""
 
@@ -1348,11 +1752,84 @@ def hardtanh(input: Tensor, min_val: _float = -1.0, max_val: _float = 1.0) -> Te
 def hardtanh_(self: Tensor, min_val: _float = -1.0, max_val: _float = 1.0) -> Tensor:
     """In-place version of :func:`dovetail.hardtanh`."""
 
-def heaviside(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+def heaviside(input: Tensor, values: Any, *, out: Tensor | None = None) -> Tensor:
     """0 below zero, ``values`` at zero, 1 above."""
 
-def heaviside_(self: Tensor, other: Tensor | Number) -> Tensor:
+def heaviside_(self: Tensor, values: Any) -> Tensor:
     """In-place version of :func:`dovetail.heaviside`."""
+
+def histc(
+    input: Tensor,
+    bins: _int = 100,
+    min: Tensor | Number = 0,
+    max: Tensor | Number = 0,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """How many elements fall into each of ``bins`` equal parts of ``min`` to ``max``.
+
+    Elements outside do not count, nor does NaN; the last part has its upper end. Not
+    differentiable.
+
+    Args:
+        input: any shape, floating-point.
+        min: the lower end; where both ends are equal, the elements' own.
+        max: the upper end.
+
+    Raises:
+        RuntimeError: no bins, or ends that are not finite or turned round.
+        NotImplementedError: the input is not of a floating-point dtype.
+    """
+
+def histogram(
+    input: Tensor,
+    bins: _int = 100,
+    *,
+    range: Any = None,
+    weight: Tensor | None = None,
+    density: _bool = False,
+    out: tuple[Tensor, ...] | None = None,
+) -> return_types.histogram:
+    """How many elements fall into each bin, as a named tuple (hist, bin_edges).
+
+    A bin has its lower edge; the last one has both. Elements outside do not count.
+
+    Args:
+        input: any shape, float32 or float64.
+        bins: how many bins of one width, or a vector of their edges, ascending.
+        range: (lowest edge, highest edge) of bins of one width; otherwise the elements' own.
+        weight: what each element counts, of the input's shape and dtype.
+        density: divide by the whole and by each bin's width, so that the integral is 1.
+
+    Raises:
+        RuntimeError: no bins, a range that is not finite, or shapes or dtypes that do not fit.
+        NotImplementedError: the input has another dtype.
+    """
+
+def histogramdd(
+    input: Tensor,
+    bins: Any,
+    range: Any = None,
+    weight: Tensor | None = None,
+    density: _bool = False,
+) -> return_types.histogramdd:
+    """How many points fall into each bin of a grid, as a named tuple (hist, bin_edges).
+
+    Args:
+        input: (\\*, D), float32 or float64: points of D coordinates.
+        bins: how many bins of one width along each coordinate (one number, or D of them), or D
+            vectors of their edges, ascending.
+        range: D pairs of lowest and highest edge, one after the other.
+        weight: (\\*), what each point counts.
+        density: divide by the whole and by each bin's volume, so that the integral is 1.
+
+    Returns:
+        The counts, with D dims, and D vectors of edges.
+
+    Raises:
+        RuntimeError: no bins, a range that is not finite, or shapes or dtypes that do not fit.
+        NotImplementedError: the input has another dtype.
+    """
 
 def hsplit(
     input: Tensor,
@@ -1368,6 +1845,24 @@ def hypot(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -
 
 def hypot_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.hypot`."""
+
+def i0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the first kind of order 0."""
+
+def i0_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.i0`."""
+
+def igamma(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The regularised lower incomplete gamma function: P(``input``, ``other``)."""
+
+def igamma_(self: Tensor, other: Tensor | Number) -> Tensor:
+    """In-place version of :func:`dovetail.igamma`."""
+
+def igammac(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The regularised upper incomplete gamma function: 1 - :func:`dovetail.igamma`."""
+
+def igammac_(self: Tensor, other: Tensor | Number) -> Tensor:
+    """In-place version of :func:`dovetail.igammac`."""
 
 def imag(input: Tensor) -> Tensor:
     """The imaginary parts, a view.
@@ -1422,6 +1917,61 @@ def index_fill(input: Tensor, dim: _int, index: Tensor, value: Tensor | Number) 
         RuntimeError: the value has dims.
     """
 
+def index_put(
+    self: Tensor,
+    indices: tuple[Any, ...],
+    values: Tensor,
+    accumulate: _bool = False,
+) -> Tensor:
+    """Out of place version of :func:`index_put_`."""
+
+def index_put_(
+    self: Tensor,
+    indices: tuple[Any, ...],
+    values: Tensor,
+    accumulate: _bool = False,
+) -> Tensor:
+    """Write ``values`` over (or add them to) what ``indices`` select of ``self``.
+
+    Args:
+        indices: index tensors, one per dim from the first on; masks span several.
+        values: broadcast to the shape of ``self[indices]``.
+        accumulate: add, so that an element named twice gets both.
+    """
+
+def index_reduce(
+    input: Tensor,
+    dim: _int,
+    index: Tensor,
+    source: Tensor,
+    reduce: Literal['prod', 'mean', 'amax', 'amin'],
+    *,
+    include_self: _bool = True,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` with the rows of ``source`` brought together in the rows that ``index`` names.
+
+    Args:
+        index: a vector of int64 or int32, one per row of ``source`` along ``dim``.
+        reduce: ``prod``, ``mean``, ``amax`` or ``amin``.
+        include_self: what ``input`` holds in a row that is named counts too.
+
+    Raises:
+        RuntimeError: shapes or dtypes that do not fit, or another way.
+        IndexError: an index out of bounds, or not a vector.
+    """
+
+def index_reduce_(
+    self: Tensor,
+    dim: _int,
+    index: Tensor,
+    source: Tensor,
+    reduce: Literal['prod', 'mean', 'amax', 'amin'],
+    *,
+    include_self: _bool = True,
+) -> Tensor:
+    """In-place version of :func:`dovetail.index_reduce`."""
+
 def index_select(
     input: Tensor,
     dim: _int,
@@ -1445,6 +1995,9 @@ def inner(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     Raises:
         RuntimeError: last dims that differ.
     """
+
+def inverse(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """See ``linalg.inv``."""
 
 def is_complex(input: Tensor) -> _bool:
     """Whether the dtype is complex."""
@@ -1470,6 +2023,9 @@ def is_nonzero(input: Tensor) -> _bool:
 
 def is_same_size(input: Tensor, other: Tensor) -> _bool:
     """Whether two tensors have the same shape."""
+
+def is_signed(input: Tensor) -> _bool:
+    """Whether the dtype holds numbers below 0."""
 
 def isclose(
     input: Tensor,
@@ -1511,6 +2067,35 @@ def isposinf(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def isreal(input: Tensor) -> Tensor:
     """Whether the imaginary part is 0."""
 
+def istft(
+    input: Tensor,
+    n_fft: _int,
+    hop_length: _int | None = None,
+    win_length: _int | None = None,
+    window: Tensor | None = None,
+    center: _bool = True,
+    normalized: _bool = False,
+    onesided: _bool | None = None,
+    length: _int | None = None,
+    return_complex: _bool = False,
+) -> Tensor:
+    """The signal of such spectra: (B, frequencies, windows) or without B -> (B, L) or (L,).
+
+    Each point is the sum of the windows over it, divided by the sum of their squares.
+
+    Args:
+        length: of the signal; what the windows do not reach is 0.
+
+    Raises:
+        RuntimeError: a length that does not fit, or windows that leave a point out.
+
+    Example:
+        >>> import dovetail as dt
+        >>> spectra = dt.stft(dt.arange(8.0), 4, window=dt.ones(4), return_complex=True)
+        >>> dt.istft(spectra, 4, window=dt.ones(4)).round()
+        tensor([0., 1., 2., 3., 4., 5., 6., 7.])
+    """
+
 def kron(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Kronecker product: every element of ``input`` times the whole of ``other``."""
 
@@ -1528,6 +2113,12 @@ def kthvalue(
         RuntimeError: k is out of range.
         IndexError: the dim is out of range.
     """
+
+def lcm(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The least common multiple, not negative; of 0 and anything it is 0."""
+
+def lcm_(self: Tensor, other: Tensor | Number) -> Tensor:
+    """In-place version of :func:`dovetail.lcm`."""
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """``input * 2**other``."""
@@ -1571,6 +2162,12 @@ def less_equal(input: Tensor, other: Tensor | Number, *, out: Tensor | None = No
 def less_equal_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.le`."""
 
+def lgamma(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the absolute value of the gamma function."""
+
+def lgamma_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.lgamma`."""
+
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``input @ weight.t() + bias``.
 
@@ -1581,6 +2178,46 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Raises:
         RuntimeError: sizes or dtypes that do not fit.
+    """
+
+def lobpcg(
+    A: Tensor,
+    k: _int | None = None,
+    B: Tensor | None = None,
+    X: Tensor | None = None,
+    n: _int | None = None,
+    iK: Tensor | None = None,
+    niter: _int | None = None,
+    tol: _float | None = None,
+    largest: _bool | None = None,
+    method: str | None = None,
+    tracker: Callable[..., Any] | None = None,
+    ortho_iparams: dict[str, _int] | None = None,
+    ortho_fparams: dict[str, _float] | None = None,
+    ortho_bparams: dict[str, _bool] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The first k eigenvalues of ``A x = w B x`` and their vectors, by a block iteration.
+
+    Source: A. Knyazev, "Toward the optimal preconditioned eigensolver" (2001); the basis is kept
+    orthonormal as in A. Stathopoulos and K. Wu (2002). The eigenvalues are differentiable, and the
+    vectors are where B is None.
+
+    Args:
+        A: (*, M, M), symmetric.
+        k: how many eigenvalues; that of X, else 1.
+        B: (*, M, M), symmetric and positive-definite; None is the identity.
+        X: (*, M, N), where to start from; random where None.
+        n: the size of the random start.
+        iK: (*, M, M), a preconditioner.
+        niter: how many steps at most; None: until the residuals are small (at most 1000), -1 too.
+        tol: how small relative residuals must be; the root of eps where None.
+        largest: the largest eigenvalues, else the smallest; True where None.
+        method: ``ortho`` or ``basic``; both iterate here in an orthonormal basis.
+        tracker: called after each step with an object that has ``ivars`` and ``tvars``.
+        ortho_iparams, ortho_fparams, ortho_bparams: without effect.
+
+    Raises:
+        ValueError: the matrix is not square, or smaller than three times the block.
     """
 
 def log(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1630,6 +2267,13 @@ def logcumsumexp(input: Tensor, dim: _int, *, out: Tensor | None = None) -> Tens
         IndexError: the dim is out of range.
     """
 
+def logdet(input: Tensor) -> Tensor:
+    """The logarithm of the determinant: -inf for a singular matrix, NaN where it is negative.
+
+    Raises:
+        RuntimeError: not square matrices of floats.
+    """
+
 def logical_and(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """``bitwise_and`` of whether each operand is non-zero."""
 
@@ -1654,6 +2298,12 @@ def logical_xor(input: Tensor, other: Tensor | Number, *, out: Tensor | None = N
 def logical_xor_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.logical_xor`."""
 
+def logit(input: Tensor, eps: _float | None = None, *, out: Tensor | None = None) -> Tensor:
+    """``log(input / (1 - input))``; with ``eps``, of ``input`` bounded to [eps, 1 - eps]."""
+
+def logit_(self: Tensor, eps: _float | None = None) -> Tensor:
+    """In-place version of :func:`dovetail.logit`."""
+
 def logsumexp(
     input: Tensor,
     dim: _int | Sequence[_int],
@@ -1667,11 +2317,53 @@ def logsumexp(
         IndexError: a dim is out of range.
     """
 
+def lstsq(*args: Any, **kwargs: Any) -> Tensor:
+    """Removed: raises RuntimeError. Use ``linalg.lstsq(A, B).solution, which has its arguments in the other order``."""
+
 def lt(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Whether ``input < other``."""
 
 def lt_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.lt`."""
+
+def lu(
+    A: Tensor,
+    pivot: _bool = True,
+    get_infos: _bool = False,
+    out: Tensor | None = None,
+) -> tuple[Tensor, ...]:
+    """``A = P L U`` packed, as (LU, pivots), or (LU, pivots, infos) with ``get_infos``.
+
+    Raises:
+        RuntimeError: a zero on the diagonal of U, unless ``get_infos``.
+    """
+
+def lu_solve(
+    b: Tensor,
+    LU_data: Tensor,
+    LU_pivots: Tensor,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """As ``linalg.lu_solve``, with B first.
+
+    Raises:
+        RuntimeError: sizes or dtypes that do not fit.
+    """
+
+def lu_unpack(
+    LU_data: Tensor,
+    LU_pivots: Tensor,
+    unpack_data: _bool = True,
+    unpack_pivots: _bool = True,
+    *,
+    out: tuple[Tensor, ...] | None = None,
+) -> return_types.lu_unpack:
+    """P, L and U of what ``lu_factor`` gives; what is not asked for is empty.
+
+    Raises:
+        RuntimeError: shapes or dtypes that do not fit, or pivots that are no rows.
+    """
 
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     """``input`` with ``value`` (a number or 0-d tensor) where ``mask`` (bool) holds; broadcast.
@@ -1710,6 +2402,27 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     Raises:
         RuntimeError: sizes or dtypes that do not fit, or a 0-d operand.
     """
+
+def matrix_exp(input: Tensor) -> Tensor:
+    """The exponential of square matrices, ``1 + A + A A / 2 + …``: (*, N, N).
+
+    Raises:
+        RuntimeError: not square matrices of floats.
+    """
+
+def matrix_power(input: Tensor, n: _int, *, out: Tensor | None = None) -> Tensor:
+    """``A @ A @ … @ A``, n times; of the inverse where n is negative, the identity for 0.
+
+    Args:
+        input: (*, N, N).
+
+    Raises:
+        LinAlgError: n is negative and a matrix is singular.
+        RuntimeError: not square matrices.
+    """
+
+def matrix_rank(*args: Any, **kwargs: Any) -> Tensor:
+    """Removed: raises RuntimeError. Use ``linalg.matrix_rank(A, hermitian=symmetric)``."""
 
 @overload
 def max(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -1821,8 +2534,17 @@ def mish(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def mish_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.mish`."""
 
-def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+def mm(
+    input: Tensor,
+    mat2: Tensor,
+    out_dtype: _dtype | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """Product of two matrices: (M, K) by (K, N).
+
+    Args:
+        out_dtype: float32 for half and bfloat16 operands: the product is not rounded to theirs.
 
     Raises:
         RuntimeError: not matrices, or sizes or dtypes that do not fit.
@@ -1908,6 +2630,15 @@ def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
         RuntimeError: not a matrix and a vector, or sizes or dtypes that do not fit.
     """
 
+def mvlgamma(input: Tensor, p: _int, *, out: Tensor | None = None) -> Tensor:
+    """The logarithm of the multivariate gamma function of dimension ``p``.
+
+    Source: https://en.wikipedia.org/wiki/Multivariate_gamma_function
+    """
+
+def mvlgamma_(self: Tensor, p: _int) -> Tensor:
+    """In-place version of :func:`dovetail.mvlgamma`."""
+
 def nan_to_num(
     input: Tensor,
     nan: _float | None = None,
@@ -1916,7 +2647,10 @@ def nan_to_num(
     *,
     out: Tensor | None = None,
 ) -> Tensor:
-    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given."""
+    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given.
+
+    Of complex numbers, in both parts.
+    """
 
 def nan_to_num_(
     self: Tensor,
@@ -1957,6 +2691,31 @@ def nanmedian(
     out: tuple[Tensor, ...] | None = None,
 ) -> return_types.nanmedian: ...
 
+def nanquantile(
+    input: Tensor,
+    q: _float | Tensor,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+    *,
+    interpolation: str = 'linear',
+    out: Tensor | None = None,
+) -> Tensor:
+    """As ``quantile``, of what is not NaN; NaN where there is nothing else.
+
+    Args:
+        input: float32 or float64, not empty; at most 2**24 elements along ``dim``.
+        q: a number from 0 to 1, or a 0-d or 1-D tensor of them; its dim comes
+            first in the result.
+        dim: the dim to reduce; None for all elements.
+        keepdim: reduced dims stay, with size 1.
+        interpolation: between two elements ``linear``, ``midpoint``, ``lower``, ``higher`` or
+            ``nearest`` (halves to the even place).
+
+    Raises:
+        RuntimeError: an empty input, another dtype, or ``q`` outside of [0, 1].
+        IndexError: the dim is out of range.
+    """
+
 def nansum(
     input: Tensor,
     dim: _int | Sequence[_int] | None = None,
@@ -1996,6 +2755,12 @@ def negative(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def negative_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.neg`."""
 
+def nextafter(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+    """The number next to ``input`` in the direction of ``other``."""
+
+def nextafter_(self: Tensor, other: Tensor | Number) -> Tensor:
+    """In-place version of :func:`dovetail.nextafter`."""
+
 @overload
 def nonzero(
     input: Tensor,
@@ -2010,6 +2775,25 @@ def nonzero(
 @overload
 def nonzero(input: Tensor, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
 
+def nonzero_static(
+    input: Tensor,
+    *,
+    size: _int,
+    fill_value: _int = -1,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The places of the first ``size`` elements that are not zero: (size, ndim).
+
+    As ``nonzero``, but it need not wait for the device: the shape does not depend on the data.
+
+    Args:
+        size: the number of rows.
+        fill_value: what rows hold for which there is no element.
+
+    Raises:
+        RuntimeError: a negative ``size``.
+    """
+
 def norm(
     input: Tensor,
     p: _float | str = 'fro',
@@ -2022,14 +2806,13 @@ def norm(
 
     Args:
         input: any shape, floating-point or complex.
-        p: a number; ``"fro"`` (also None) is 2.
+        p: a number; ``"fro"`` (also None) is 2; ``"nuc"`` is the sum of singular values.
         dim: an int or a tuple of them.
         keepdim: reduced dims stay, with size 1.
         dtype: the dtype to cast to first.
 
     Raises:
         RuntimeError: an unknown ``p``, or the input is of integers or bool.
-        NotImplementedError: ``p`` is ``"nuc"``.
     """
 
 def normal(
@@ -2062,6 +2845,19 @@ def not_equal(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
 def not_equal_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.ne`."""
 
+def nuclear_norm(
+    input: Tensor,
+    dim: _int | Sequence[_int] | None = None,
+    keepdim: _bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The sum of the singular values of a matrix, or of matrices in two dims.
+
+    Raises:
+        RuntimeError: not matrices of floats.
+    """
+
 def numel(input: Tensor) -> _int:
     """The number of elements."""
 
@@ -2089,6 +2885,38 @@ def ones_like(
 ) -> Tensor:
     """As :func:`ones`, with the shape, dtype and device of ``input``."""
 
+def orgqr(input: Tensor, tau: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The first columns of the product of Householder reflections, as ``geqrf`` packs them.
+
+    Args:
+        input: (*, M, N) with M >= N.
+        tau: (*, K) with K <= N.
+
+    Raises:
+        RuntimeError: sizes or dtypes that do not fit.
+    """
+
+def ormqr(
+    input: Tensor,
+    tau: Tensor,
+    other: Tensor,
+    left: _bool = True,
+    transpose: _bool = False,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """The product of the square Q of Householder reflections with a matrix.
+
+    Args:
+        input: (*, M, K), tau: (*, K): as ``geqrf`` packs them.
+        other: (*, M, N), or (*, N, M) with ``left`` False.
+        left: ``Q @ other``, else ``other @ Q``.
+        transpose: with the conjugate transpose of Q.
+
+    Raises:
+        RuntimeError: sizes or dtypes that do not fit.
+    """
+
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Every product of an element of one vector with one of the other: (M) and (N) -> (M, N).
 
@@ -2096,8 +2924,60 @@ def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
         RuntimeError: not vectors.
     """
 
-def permute(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor:
+def pca_lowrank(
+    A: Tensor,
+    q: _int | None = None,
+    center: _bool = True,
+    niter: _int = 2,
+) -> Tensor:
+    """About the first q principal components of the rows of A, as (U, S, V).
+
+    Args:
+        A: (*, M, N).
+        q: how many; min(6, M, N) where None.
+        center: the columns' means are taken away first.
+
+    Raises:
+        ValueError: q or niter is out of range.
+    """
+
+def pdist(input: Tensor, p: _float = 2.0) -> Tensor:
+    """The distances (p-norms of differences) of every two rows, each pair once.
+
+    Args:
+        input: (N, M), floating-point.
+        p: 0 (how many coordinates differ) up to infinity.
+
+    Returns:
+        (N (N - 1) / 2): row 0 from 1, 2, …, then row 1 from 2, …
+
+    Raises:
+        RuntimeError: another number of dims, another dtype, or a negative ``p``.
+    """
+
+def permute(input: Tensor, *order: Any, dims: _int | Sequence[_int] | None = None) -> Tensor:
     """Dims in another order: ``dims[i]`` is the old dim at place i."""
+
+def permute_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``permute`` shows, copied."""
+
+def pinverse(input: Tensor, rcond: _float = 1e-15) -> Tensor:
+    """See ``linalg.pinv``."""
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Counts of events of which ``input`` happen on average, in input's shape and dtype.
+
+    The gradient is 0.
+
+    Raises:
+        NotImplementedError: not a floating-point dtype.
+        RuntimeError: a rate is negative.
+
+    Example:
+        >>> import dovetail as dt
+        >>> dt.poisson(dt.full((1000,), 4.0)).mean().sub(4).abs().lt(0.5)
+        tensor(True)
+    """
 
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Complex numbers of absolute values and angles.
@@ -2106,10 +2986,24 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
         RuntimeError: not both float32 or both float64.
     """
 
-def pow(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
+def polygamma(n: _int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The derivative of order ``n`` of :func:`dovetail.digamma`.
+
+    Raises:
+        RuntimeError: ``n`` is negative.
+    """
+
+def positive(input: Tensor) -> Tensor:
+    """``+input``: the tensor itself.
+
+    Raises:
+        RuntimeError: the dtype is bool.
+    """
+
+def pow(input: Tensor, exponent: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """``input`` to the power of ``other``."""
 
-def pow_(self: Tensor, other: Tensor | Number) -> Tensor:
+def pow_(self: Tensor, exponent: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.pow`."""
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
@@ -2126,6 +3020,54 @@ def prod(
     """The product of all elements, or along one dim; integers and bool as int64.
 
     Raises:
+        IndexError: the dim is out of range.
+    """
+
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+    """``input`` with ``source`` at places counted through the flattened input.
+
+    Args:
+        index: int64, as many as ``source`` has elements; negative ones count from the end.
+        accumulate: add instead of writing over, so that a place named twice gets both.
+
+    Raises:
+        RuntimeError: dtypes that do not fit.
+        IndexError: an index out of range, or another number of elements.
+    """
+
+def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+    """In-place version of :func:`dovetail.put`."""
+
+def qr(
+    input: Tensor,
+    some: _bool = True,
+    *,
+    out: tuple[Tensor, ...] | None = None,
+) -> return_types.qr:
+    """As ``linalg.qr``: ``reduced``, or ``complete`` with ``some`` False."""
+
+def quantile(
+    input: Tensor,
+    q: _float | Tensor,
+    dim: _int | None = None,
+    keepdim: _bool = False,
+    *,
+    interpolation: str = 'linear',
+    out: Tensor | None = None,
+) -> Tensor:
+    """The values below which a fraction ``q`` of the elements lies; NaN where there is one.
+
+    Args:
+        input: float32 or float64, not empty; at most 2**24 elements along ``dim``.
+        q: a number from 0 to 1, or a 0-d or 1-D tensor of them; its dim comes
+            first in the result.
+        dim: the dim to reduce; None for all elements.
+        keepdim: reduced dims stay, with size 1.
+        interpolation: between two elements ``linear``, ``midpoint``, ``lower``, ``higher`` or
+            ``nearest`` (halves to the even place).
+
+    Raises:
+        RuntimeError: an empty input, another dtype, or ``q`` outside of [0, 1].
         IndexError: the dim is out of range.
     """
 
@@ -2265,7 +3207,7 @@ def randperm(
     *,
     generator: Generator | None = None,
     out: Tensor | None = None,
-    dtype: _dtype | None = ...,
+    dtype: _dtype | None = None,
     layout: _layout | None = None,
     device: DeviceLike | None = None,
     requires_grad: _bool = False,
@@ -2306,6 +3248,24 @@ def remainder(input: Tensor, other: Tensor | Number, *, out: Tensor | None = Non
 
 def remainder_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.remainder`."""
+
+def renorm(
+    input: Tensor,
+    p: _float,
+    dim: _int,
+    maxnorm: Number,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """``input`` with every slice along ``dim`` whose p-norm is above ``maxnorm`` scaled down to it.
+
+    Raises:
+        RuntimeError: fewer than 2 dims, or a ``p`` or ``maxnorm`` that is not positive.
+        IndexError: the dim is out of range.
+    """
+
+def renorm_(self: Tensor, p: _float, dim: _int, maxnorm: Number) -> Tensor:
+    """In-place version of :func:`dovetail.renorm`."""
 
 def repeat_interleave(
     input: Tensor,
@@ -2361,10 +3321,13 @@ def rot90(input: Tensor, k: _int = 1, dims: Sequence[_int] = (0, 1)) -> Tensor:
         RuntimeError: not two different dims.
     """
 
-def round(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The nearest whole number; halves go to the even one."""
+def round(input: Tensor, *, decimals: _int = 0, out: Tensor | None = None) -> Tensor:
+    """The nearest whole number; halves go to the even one.
 
-def round_(self: Tensor) -> Tensor:
+    With ``decimals`` to so many places behind the point; before it where it is negative.
+    """
+
+def round_(self: Tensor, *, decimals: _int = 0) -> Tensor:
     """In-place version of :func:`dovetail.round`."""
 
 def row_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
@@ -2471,8 +3434,50 @@ def searchsorted(
         RuntimeError: shapes that do not fit, or a contradiction of ``side`` and ``right``.
     """
 
+def segment_reduce(
+    data: Tensor,
+    reduce: str,
+    *,
+    lengths: Tensor | None = None,
+    indices: Tensor | None = None,
+    offsets: Tensor | None = None,
+    axis: _int = 0,
+    unsafe: _bool = False,
+    initial: _float | None = None,
+) -> Tensor:
+    """A reduction of each of several consecutive parts of a dim.
+
+    Args:
+        data: (\\*batch, N, \\*rest), floating-point.
+        reduce: ``sum``, ``mean``, ``max``, ``min`` or ``prod``.
+        lengths: (\\*batch, segments), how long each part is; together N.
+        offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
+        axis: the dim that is taken apart; the number of batch dims.
+        unsafe: lengths are not looked at.
+        initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
+            1 (``prod``), or an infinity.
+
+    Raises:
+        RuntimeError: lengths that are negative or do not add up, or shapes that do not fit.
+        NotImplementedError: another dtype.
+    """
+
 def select(input: Tensor, dim: _int, index: _int) -> Tensor:
     """One index of one dim, without that dim."""
+
+def select_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``select`` shows, copied."""
+
+def select_scatter(input: Tensor, src: Tensor, dim: _int, index: _int) -> Tensor:
+    """``input`` with ``src`` at one index of ``dim``.
+
+    Args:
+        src: the input's shape without ``dim``.
+
+    Raises:
+        RuntimeError: ``src`` has another shape.
+        IndexError: the dim or the index is out of range.
+    """
 
 def selu(input: Tensor) -> Tensor:
     """Scaled ELU whose constants keep mean 0 and variance 1."""
@@ -2525,11 +3530,64 @@ def sin(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 def sin_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.sin`."""
 
+def sinc(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """``sin(pi * input) / (pi * input)``, 1 at 0."""
+
+def sinc_(self: Tensor) -> Tensor:
+    """In-place version of :func:`dovetail.sinc`."""
+
 def sinh(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Hyperbolic sine."""
 
 def sinh_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.sinh`."""
+
+def slice_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``slice`` shows, copied."""
+
+def slice_inverse(
+    input: Tensor,
+    src: Tensor,
+    dim: _int = 0,
+    start: _int | Tensor | None = None,
+    end: _int | None = None,
+    step: _int = 1,
+) -> Tensor:
+    """What ``input`` was sliced from: a view of its memory with the size and strides of ``src``.
+
+    Args:
+        dim: with ``start``, ``end`` and ``step``, the slice that was taken; memory alone tells.
+
+    Raises:
+        RuntimeError: the memory is too small.
+    """
+
+def slice_scatter(
+    input: Tensor,
+    src: Tensor,
+    dim: _int = 0,
+    start: _int | Tensor | None = None,
+    end: _int | None = None,
+    step: _int = 1,
+) -> Tensor:
+    """``input`` with ``src`` in a slice of ``dim``.
+
+    Args:
+        src: the slice's shape.
+
+    Raises:
+        RuntimeError: ``src`` has another shape, or the step is not positive.
+        IndexError: the dim is out of range.
+    """
+
+def slogdet(input: Tensor, *, out: tuple[Tensor, ...] | None = None) -> return_types.slogdet:
+    """Sign (phase) and logarithm of the absolute value of the determinant.
+
+    Of a singular matrix the sign is 0 and the logarithm -inf. As (sign, logabsdet).
+
+    Raises:
+        RuntimeError: not square matrices of floats.
+    """
 
 def softmax(
     input: Tensor,
@@ -2540,11 +3598,8 @@ def softmax(
 ) -> Tensor:
     """``exp(input)`` divided by its sum over ``dim``; ``dtype`` converts the input first."""
 
-def softplus_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """In-place version of :func:`dovetail.softplus`."""
-
-def softshrink_(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """In-place version of :func:`dovetail.softshrink`."""
+def solve(*args: Any, **kwargs: Any) -> Tensor:
+    """Removed: raises RuntimeError. Use ``linalg.solve(A, B), which has its arguments in the other order``."""
 
 def sort(
     input: Tensor,
@@ -2575,6 +3630,9 @@ def split(
         RuntimeError: sizes that are negative or do not add up.
     """
 
+def split_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``split`` shows, each part copied; ``out`` takes a list of tensors."""
+
 def split_with_sizes(
     input: Tensor,
     split_sizes: Sequence[_int],
@@ -2585,6 +3643,14 @@ def split_with_sizes(
     Raises:
         RuntimeError: sizes that are negative or do not add up.
     """
+
+def split_with_sizes_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``split_with_sizes`` shows, each part copied; ``out`` takes a list of tensors."""
 
 def sqrt(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Square root."""
@@ -2603,6 +3669,9 @@ def squeeze(input: Tensor, dim: _int | Sequence[_int] | None = None) -> Tensor:
 
 def squeeze_(self: Tensor, dim: _int | Sequence[_int] | None = None) -> Tensor:
     """In-place version of :meth:`squeeze`: the same memory, this very tensor."""
+
+def squeeze_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``squeeze`` shows, copied."""
 
 def stack(tensors: Sequence[Tensor], dim: _int = 0, *, out: Tensor | None = None) -> Tensor:
     """Tensors of one shape side by side along a new dim.
@@ -2657,6 +3726,40 @@ def std_mean(
         IndexError: a dim is out of range.
     """
 
+def stft(
+    input: Tensor,
+    n_fft: _int,
+    hop_length: _int | None = None,
+    win_length: _int | None = None,
+    window: Tensor | None = None,
+    center: _bool = True,
+    pad_mode: str = 'reflect',
+    normalized: _bool = False,
+    onesided: _bool | None = None,
+    return_complex: _bool | None = None,
+    align_to_window: _bool | None = None,
+) -> Tensor:
+    """Spectra of windows every ``hop_length`` points: (B, L) or (L,) -> (B, frequencies, windows).
+
+    Args:
+        hop_length: ``n_fft // 4`` where not given.
+        win_length: ``n_fft`` where not given; shorter windows are filled up on both sides.
+        center: windows are centred on their point; the ends are padded by ``pad_mode``.
+        normalized: divide by the root of ``n_fft``.
+        onesided: half of a real signal's spectrum, as is usual for real signals.
+        return_complex: False gives pairs of real numbers, which PyTorch deprecates.
+        align_to_window: without ``center``, windows begin where ``win_length`` points fit, not
+            ``n_fft``.
+
+    Raises:
+        RuntimeError: a length that does not fit, a signal of whole numbers or of half precision.
+
+    Example:
+        >>> import dovetail as dt
+        >>> dt.stft(dt.ones(16), 4, window=dt.ones(4), return_complex=True).shape
+        torch.Size([3, 17])
+    """
+
 def sub(
     input: Tensor,
     other: Tensor | Number,
@@ -2703,11 +3806,41 @@ def sum(
         IndexError: a dim is out of range.
     """
 
+def svd(
+    input: Tensor,
+    some: _bool = True,
+    compute_uv: _bool = True,
+    *,
+    out: tuple[Tensor, ...] | None = None,
+) -> return_types.svd:
+    """``input = U diag(S) V^H`` as (U, S, V); without ``compute_uv`` U and V are zeros.
+
+    PyTorch's older form of ``linalg.svd``, which gives V conjugated and transposed.
+    """
+
+def svd_lowrank(
+    A: Tensor,
+    q: _int | None = 6,
+    niter: _int | None = 2,
+    M: Tensor | None = None,
+) -> Tensor:
+    """About the largest q singular values and vectors of ``A - M``, as (U, S, V).
+
+    Args:
+        A: (*, M, N).
+        q: how many, a little more than the rank that is looked for.
+        niter: subspace iterations.
+        M: (*, M, N), the mean to take away.
+    """
+
 def swapaxes(input: Tensor, dim0: _int, dim1: _int) -> Tensor:
     """Two dims exchanged."""
 
 def swapdims(input: Tensor, dim0: _int, dim1: _int) -> Tensor:
     """Two dims exchanged."""
+
+def symeig(*args: Any, **kwargs: Any) -> Tensor:
+    """Removed: raises RuntimeError. Use ``linalg.eigh(A, UPLO='U' if upper else 'L'), or linalg.eigvalsh for the values alone``."""
 
 def t(input: Tensor) -> Tensor:
     """A matrix transposed; tensors of fewer dims as they are.
@@ -2718,6 +3851,9 @@ def t(input: Tensor) -> Tensor:
 
 def t_(self: Tensor) -> Tensor:
     """In-place version of :meth:`t`: the same memory, this very tensor."""
+
+def t_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``t`` shows, copied."""
 
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements at places counted through the flattened input; negative ones from its end.
@@ -2759,10 +3895,17 @@ def tanh_(self: Tensor) -> Tensor:
 
 def tensor_split(
     input: Tensor,
-    indices_or_sections: _int | Sequence[_int] | Tensor,
+    indices_or_sections: _int | Sequence[_int] | Tensor | None = None,
     dim: _int = 0,
+    *,
+    sections: Any = None,
+    indices: Any = None,
 ) -> tuple[Tensor, ...]:
     """Views of parts along ``dim``: so many of nearly equal size, or cut at the listed indices.
+
+    Args:
+        indices_or_sections: a number, or indices, or a tensor of either; also as ``sections=`` or
+            ``indices=``.
 
     Raises:
         RuntimeError: no sections, or a 0-d tensor.
@@ -2784,7 +3927,13 @@ def tensordot(
         RuntimeError: dims that do not match.
     """
 
-def threshold(input: Tensor, threshold: Number, value: Tensor | Number) -> Tensor:
+def threshold(
+    input: Tensor,
+    threshold: Number,
+    value: Tensor | Number,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
     """``input`` where it is above ``threshold`` (or NaN), ``value`` elsewhere."""
 
 def threshold_(self: Tensor, threshold: Number, value: Tensor | Number) -> Tensor:
@@ -2812,6 +3961,69 @@ def topk(
 def transpose(input: Tensor, dim0: _int, dim1: _int) -> Tensor:
     """Two dims exchanged."""
 
+def transpose_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``transpose`` shows, copied."""
+
+def trapezoid(
+    y: Tensor,
+    x: Tensor | None = None,
+    *,
+    dx: Number | None = None,
+    dim: _int = -1,
+) -> Tensor:
+    """The integral along a dim by the trapezoidal rule.
+
+    Args:
+        y: the values; not bool.
+        x: where they were taken: a vector, or a shape that broadcasts with ``y``.
+        dx: the distance of neighbours where ``x`` is not given, by default 1.
+
+    Raises:
+        RuntimeError: bool tensors, or not one x per value.
+        IndexError: the dim is out of range.
+    """
+
+def trapz(
+    y: Tensor,
+    x: Tensor | None = None,
+    *,
+    dx: Number | None = None,
+    dim: _int = -1,
+) -> Tensor:
+    """The integral along a dim by the trapezoidal rule.
+
+    Args:
+        y: the values; not bool.
+        x: where they were taken: a vector, or a shape that broadcasts with ``y``.
+        dx: the distance of neighbours where ``x`` is not given, by default 1.
+
+    Raises:
+        RuntimeError: bool tensors, or not one x per value.
+        IndexError: the dim is out of range.
+    """
+
+def triangular_solve(
+    input: Tensor,
+    A: Tensor,
+    upper: _bool = True,
+    transpose: _bool = False,
+    unitriangular: _bool = False,
+    *,
+    out: tuple[Tensor, ...] | None = None,
+) -> return_types.triangular_solve:
+    """The solution of ``A X = input`` and a copy of A, as (solution, cloned_coefficient).
+
+    PyTorch's older form; ``linalg.solve_triangular`` has the arguments in the other order.
+
+    Raises:
+        RuntimeError: sizes or dtypes that do not fit.
+    """
+
 def tril(input: Tensor, diagonal: _int = 0, *, out: Tensor | None = None) -> Tensor:
     """Every matrix with 0 above its ``diagonal``-th diagonal.
 
@@ -2829,6 +4041,9 @@ def tril_indices(
     *,
     dtype: _dtype | None = None,
     device: DeviceLike | None = None,
+    layout: _layout | None = None,
+    requires_grad: _bool = False,
+    pin_memory: _bool = False,
 ) -> Tensor:
     """Rows and columns of the lower triangle of a (row, col) matrix: (2, count)."""
 
@@ -2849,6 +4064,9 @@ def triu_indices(
     *,
     dtype: _dtype | None = None,
     device: DeviceLike | None = None,
+    layout: _layout | None = None,
+    requires_grad: _bool = False,
+    pin_memory: _bool = False,
 ) -> Tensor:
     """Rows and columns of the upper triangle of a (row, col) matrix: (2, count)."""
 
@@ -2885,6 +4103,9 @@ def unbind(input: Tensor, dim: _int = 0) -> tuple[Tensor, ...]:
         IndexError: a 0-d tensor, or no such dim.
     """
 
+def unbind_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``unbind`` shows, each part copied; ``out`` takes a list of tensors."""
+
 def unflatten(input: Tensor, dim: _int, sizes: _int | Sequence[_int]) -> Tensor:
     """One dim as several, whose sizes multiply up to its own; one of them may be -1.
 
@@ -2894,6 +4115,9 @@ def unflatten(input: Tensor, dim: _int, sizes: _int | Sequence[_int]) -> Tensor:
 
 def unfold(input: Tensor, dimension: _int, size: _int, step: _int) -> Tensor:
     """Windows of ``size`` every ``step`` along one dim; the window is a new last dim."""
+
+def unfold_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``unfold`` shows, copied."""
 
 @overload
 def unique(
@@ -2945,6 +4169,18 @@ def unique_consecutive(
     dim: _int | None = None,
 ) -> tuple[Tensor, ...]: ...
 
+def unravel_index(indices: Tensor, shape: _int | Sequence[_int]) -> tuple[Tensor, ...]:
+    """The coordinates, one tensor per dim, of places counted through a tensor of ``shape``.
+
+    Args:
+        indices: integers, any shape.
+        shape: an int or a sequence of them.
+
+    Raises:
+        TypeError: indices of another dtype, or a shape that is none.
+        ValueError: a negative size.
+    """
+
 def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
     """Views of at most ``chunks`` equal parts along ``dim``; the last may be smaller.
 
@@ -2952,11 +4188,48 @@ def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> tuple[Tensor, ..
         RuntimeError: ``chunks`` is not positive.
     """
 
+def unsafe_split(
+    tensor: Tensor,
+    split_size_or_sections: _int | Sequence[_int],
+    dim: _int = 0,
+) -> tuple[Tensor, ...]:
+    """Views of consecutive parts along ``dim``: of one size (the last may be less), or as listed.
+
+    Raises:
+        RuntimeError: sizes that are negative or do not add up.
+    """
+
+def unsafe_split_with_sizes(
+    input: Tensor,
+    split_sizes: Sequence[_int],
+    dim: _int = 0,
+) -> tuple[Tensor, ...]:
+    """Views of consecutive parts of the listed sizes along ``dim``.
+
+    Raises:
+        RuntimeError: sizes that are negative or do not add up.
+    """
+
 def unsqueeze(input: Tensor, dim: _int) -> Tensor:
     """A new dim of size 1 at ``dim``."""
 
 def unsqueeze_(self: Tensor, dim: _int) -> Tensor:
     """In-place version of :meth:`unsqueeze`: the same memory, this very tensor."""
+
+def unsqueeze_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``unsqueeze`` shows, copied."""
+
+def vander(x: Tensor, N: _int | None = None, increasing: _bool = False) -> Tensor:
+    """The matrix of the powers of each element, falling from the first column: (K) -> (K, N).
+
+    Raises:
+        RuntimeError: not a vector, or N is negative.
+    """
 
 def var(
     input: Tensor,
@@ -3014,12 +4287,31 @@ def view_as_complex(input: Tensor) -> Tensor:
         RuntimeError: no pairs, or pairs that do not lie in memory as complex numbers do.
     """
 
+def view_as_complex_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``view_as_complex`` shows, copied."""
+
 def view_as_real(input: Tensor) -> Tensor:
     """A complex tensor as pairs of real numbers: (*) -> (*, 2), a view.
 
     Raises:
         RuntimeError: not complex.
     """
+
+def view_as_real_copy(
+    input: Tensor,
+    *args: Any,
+    out: Tensor | None = None,
+    **kwargs: Any,
+) -> Tensor:
+    """What ``view_as_real`` shows, copied."""
+
+def view_copy(input: Tensor, *args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+    """What ``view`` shows, copied."""
 
 def vsplit(
     input: Tensor,

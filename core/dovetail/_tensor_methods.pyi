@@ -172,6 +172,12 @@ class TensorMethods:
     def acos_(self) -> Tensor:
         """In-place version of :func:`dovetail.acos`."""
 
+    def acosh(self) -> Tensor:
+        """Inverse hyperbolic cosine."""
+
+    def acosh_(self) -> Tensor:
+        """In-place version of :func:`dovetail.acosh`."""
+
     def add(self, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
         """Sum of two tensors, broadcast: ``input + alpha * other``."""
 
@@ -238,6 +244,7 @@ class TensorMethods:
         self,
         mat1: Tensor,
         mat2: Tensor,
+        out_dtype: _dtype | None = None,
         *,
         beta: Number = 1,
         alpha: Number = 1,
@@ -248,6 +255,7 @@ class TensorMethods:
         self,
         mat1: Tensor,
         mat2: Tensor,
+        out_dtype: _dtype | None = None,
         *,
         beta: Number = 1,
         alpha: Number = 1,
@@ -322,17 +330,32 @@ class TensorMethods:
     def any(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False) -> Tensor:
         """Whether any element is not zero: of all, or over one or more dims."""
 
+    def apply_(self, callable: Callable[[Any], Any]) -> Tensor:
+        """Every element replaced by ``callable(element)``, a Python number; slow, on the host only."""
+
     def arccos(self) -> Tensor:
         """Arc cosine, in radians."""
 
     def arccos_(self) -> Tensor:
         """In-place version of :func:`dovetail.acos`."""
 
+    def arccosh(self) -> Tensor:
+        """Inverse hyperbolic cosine."""
+
+    def arccosh_(self) -> Tensor:
+        """In-place version of :func:`dovetail.acosh`."""
+
     def arcsin(self) -> Tensor:
         """Arc sine, in radians."""
 
     def arcsin_(self) -> Tensor:
         """In-place version of :func:`dovetail.asin`."""
+
+    def arcsinh(self) -> Tensor:
+        """Inverse hyperbolic sine."""
+
+    def arcsinh_(self) -> Tensor:
+        """In-place version of :func:`dovetail.asinh`."""
 
     def arctan(self) -> Tensor:
         """Arc tangent, in radians."""
@@ -345,6 +368,12 @@ class TensorMethods:
 
     def arctan_(self) -> Tensor:
         """In-place version of :func:`dovetail.atan`."""
+
+    def arctanh(self) -> Tensor:
+        """Inverse hyperbolic tangent."""
+
+    def arctanh_(self) -> Tensor:
+        """In-place version of :func:`dovetail.atanh`."""
 
     def argmax(self, dim: _int | None = None, keepdim: _bool = False) -> Tensor:
         """The index of the largest element as int64: of all elements, counted row-major, or along a dim."""
@@ -379,11 +408,26 @@ class TensorMethods:
     ) -> Tensor:
         """In-place version of :meth:`as_strided`: the same memory, this very tensor."""
 
+    def as_strided_scatter(
+        self,
+        src: Tensor,
+        size: _int | Sequence[_int],
+        stride: _int | Sequence[_int],
+        storage_offset: _int | None = None,
+    ) -> Tensor:
+        """``input`` with ``src`` in ``input.as_strided(size, stride, storage_offset)``."""
+
     def asin(self) -> Tensor:
         """Arc sine, in radians."""
 
     def asin_(self) -> Tensor:
         """In-place version of :func:`dovetail.asin`."""
+
+    def asinh(self) -> Tensor:
+        """Inverse hyperbolic sine."""
+
+    def asinh_(self) -> Tensor:
+        """In-place version of :func:`dovetail.asinh`."""
 
     def atan(self) -> Tensor:
         """Arc tangent, in radians."""
@@ -397,10 +441,17 @@ class TensorMethods:
     def atan_(self) -> Tensor:
         """In-place version of :func:`dovetail.atan`."""
 
+    def atanh(self) -> Tensor:
+        """Inverse hyperbolic tangent."""
+
+    def atanh_(self) -> Tensor:
+        """In-place version of :func:`dovetail.atanh`."""
+
     def baddbmm(
         self,
         batch1: Tensor,
         batch2: Tensor,
+        out_dtype: _dtype | None = None,
         *,
         beta: Number = 1,
         alpha: Number = 1,
@@ -411,6 +462,7 @@ class TensorMethods:
         self,
         batch1: Tensor,
         batch2: Tensor,
+        out_dtype: _dtype | None = None,
         *,
         beta: Number = 1,
         alpha: Number = 1,
@@ -430,6 +482,9 @@ class TensorMethods:
 
     def bfloat16(self, memory_format: _memory_format | None = None) -> Tensor:
         """As bfloat16."""
+
+    def bincount(self, weights: Tensor | None = None, minlength: _int = 0) -> Tensor:
+        """How often each of the numbers 0, 1, … occurs in a vector, up to the largest."""
 
     def bitwise_and(self, other: Tensor | Number) -> Tensor:
         """Bits set in both."""
@@ -467,7 +522,7 @@ class TensorMethods:
     def bitwise_xor_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.bitwise_xor`."""
 
-    def bmm(self, mat2: Tensor) -> Tensor:
+    def bmm(self, mat2: Tensor, out_dtype: _dtype | None = None) -> Tensor:
         """Products of two batches of matrices: (B, M, K) by (B, K, N)."""
 
     def bool(self, memory_format: _memory_format | None = None) -> Tensor:
@@ -497,14 +552,20 @@ class TensorMethods:
     def ceil_(self) -> Tensor:
         """In-place version of :func:`dovetail.ceil`."""
 
-    def celu_(self, alpha: _float = 1.0) -> Tensor:
-        """In-place version of :func:`dovetail.celu`."""
-
     def cfloat(self, memory_format: _memory_format | None = None) -> Tensor:
         """As complex64."""
 
     def char(self, memory_format: _memory_format | None = None) -> Tensor:
         """As int8."""
+
+    def cholesky(self, upper: _bool = False) -> Tensor:
+        """As ``linalg.cholesky``, with ``upper`` by position."""
+
+    def cholesky_inverse(self, upper: _bool = False) -> Tensor:
+        """The inverse of A from its Cholesky factor."""
+
+    def cholesky_solve(self, L: Tensor, upper: _bool = False) -> Tensor:
+        """X with ``A X = input`` from the Cholesky factor of A."""
 
     def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of at most ``chunks`` equal parts along ``dim``; the last may be smaller."""
@@ -573,6 +634,9 @@ class TensorMethods:
     def copysign_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.copysign`."""
 
+    def corrcoef(self) -> Tensor:
+        """The correlation of every two variables, from -1 to 1: the covariance over both deviations."""
+
     def cos(self) -> Tensor:
         """Cosine, ``input`` in radians."""
 
@@ -587,6 +651,15 @@ class TensorMethods:
 
     def count_nonzero(self, dim: _int | Sequence[_int] | None = None) -> Tensor:
         """How many elements are not zero, as int64."""
+
+    def cov(
+        self,
+        *,
+        correction: _int = 1,
+        fweights: Tensor | None = None,
+        aweights: Tensor | None = None,
+    ) -> Tensor:
+        """The covariance of every two variables."""
 
     def cpu(self, memory_format: _memory_format | None = None) -> Tensor:
         """This tensor in host memory."""
@@ -629,6 +702,9 @@ class TensorMethods:
     def dense_dim(self) -> _int:
         """The number of dims."""
 
+    def det(self) -> Tensor:
+        """The determinant of square matrices: (*, N, N) -> (*)."""
+
     def diag(self, diagonal: _int = 0) -> Tensor:
         """The matrix with a vector on its diagonal, or a copy of the diagonal of a matrix."""
 
@@ -640,6 +716,30 @@ class TensorMethods:
 
     def diagonal(self, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor:
         """The diagonal of dims dim1 and dim2, as a new last dim."""
+
+    def diagonal_scatter(
+        self,
+        src: Tensor,
+        offset: _int = 0,
+        dim1: _int = 0,
+        dim2: _int = 1,
+    ) -> Tensor:
+        """``input`` with ``src`` on a diagonal."""
+
+    def diff(
+        self,
+        n: _int = 1,
+        dim: _int = -1,
+        prepend: Tensor | None = None,
+        append: Tensor | None = None,
+    ) -> Tensor:
+        """The n-th difference along a dim: ``out[i] = input[i + 1] - input[i]``, so many times."""
+
+    def digamma(self) -> Tensor:
+        """The logarithmic derivative of the gamma function; NaN at its negative poles."""
+
+    def digamma_(self) -> Tensor:
+        """In-place version of :func:`dovetail.digamma`."""
 
     def dim_order(self) -> tuple[_int, ...]:
         """The dims from the slowest to the fastest in memory."""
@@ -688,13 +788,8 @@ class TensorMethods:
     def dsplit(self, indices_or_sections: _int | Sequence[_int] | Tensor) -> tuple[Tensor, ...]:
         """``tensor_split`` along dim 2."""
 
-    def elu_(
-        self,
-        alpha: _float = 1.0,
-        scale: _float = 1.0,
-        input_scale: _float = 1.0,
-    ) -> Tensor:
-        """In-place version of :func:`dovetail.elu`."""
+    def eig(self) -> Tensor:
+        """Removed: raises RuntimeError. Use ``linalg.eig(A), which is complex, or linalg.eigvals for the values alone``."""
 
     def eq(self, other: Tensor | Number) -> Tensor:
         """Whether ``input == other``, elementwise."""
@@ -710,6 +805,18 @@ class TensorMethods:
 
     def erf_(self) -> Tensor:
         """In-place version of :func:`dovetail.erf`."""
+
+    def erfc(self) -> Tensor:
+        """The complementary error function, ``1 - erf(input)`` without the cancellation."""
+
+    def erfc_(self) -> Tensor:
+        """In-place version of :func:`dovetail.erfc`."""
+
+    def erfinv(self) -> Tensor:
+        """The inverse of the error function: infinite at -1 and 1, NaN beyond."""
+
+    def erfinv_(self) -> Tensor:
+        """In-place version of :func:`dovetail.erfinv`."""
 
     def exp(self) -> Tensor:
         """e to the power of ``input``."""
@@ -746,6 +853,9 @@ class TensorMethods:
     def fill_(self, value: Tensor | Number) -> Tensor:
         """Make every element ``value`` (a number or a 0-d tensor)."""
 
+    def fill_diagonal_(self, fill_value: Number, wrap: _bool = False) -> Tensor:
+        """Write a number on the main diagonal, in place."""
+
     def fix(self) -> Tensor:
         """``input`` without its fraction."""
 
@@ -755,7 +865,7 @@ class TensorMethods:
     def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
         """Dims ``start_dim`` to ``end_dim`` as one: the tensor itself, a view, or a copy."""
 
-    def flip(self, *dims: _int | Sequence[_int]) -> Tensor:
+    def flip(self, *order: Any, dims: _int | Sequence[_int] | None = None) -> Tensor:
         """The order of the elements reversed along ``dims``, copied."""
 
     def fliplr(self) -> Tensor:
@@ -770,6 +880,9 @@ class TensorMethods:
     def float_power(self, exponent: Tensor | Number) -> Tensor:
         """``input`` to the power of ``exponent``, in float64 (complex128 for complex operands)."""
 
+    def float_power_(self, exponent: Tensor | Number) -> Tensor:
+        """In-place version of :func:`dovetail.float_power`, of float64 alone."""
+
     def floor(self) -> Tensor:
         """The largest whole number not above ``input``."""
 
@@ -781,6 +894,12 @@ class TensorMethods:
 
     def floor_divide_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.floor_divide`."""
+
+    def fmax(self, other: Tensor | Number) -> Tensor:
+        """The larger value; the other one where one is NaN."""
+
+    def fmin(self, other: Tensor | Number) -> Tensor:
+        """The smaller value; the other one where one is NaN."""
 
     def fmod(self, other: Tensor | Number) -> Tensor:
         """What is left of ``input`` after division rounded towards zero; it has input's sign."""
@@ -794,8 +913,17 @@ class TensorMethods:
     def frac_(self) -> Tensor:
         """In-place version of :func:`dovetail.frac`."""
 
+    def frexp(self) -> return_types.frexp:
+        """``(mantissa, exponent)`` with ``input == mantissa * 2**exponent``, the mantissa in [0.5, 1)."""
+
     def gather(self, dim: _int, index: Tensor, *, sparse_grad: _bool = False) -> Tensor:
         """The elements that ``index`` names along ``dim``: ``out[i][j] = input[index[i][j]][j]`` for 0."""
+
+    def gcd(self, other: Tensor | Number) -> Tensor:
+        """The greatest common divisor, not negative; of 0 and 0 it is 0."""
+
+    def gcd_(self, other: Tensor | Number) -> Tensor:
+        """In-place version of :func:`dovetail.gcd`."""
 
     def ge(self, other: Tensor | Number) -> Tensor:
         """Whether ``input >= other``."""
@@ -803,11 +931,11 @@ class TensorMethods:
     def ge_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.ge`."""
 
-    def gelu_(self, *args: Any, **kwargs: Any) -> Tensor:
-        """In-place version of :func:`dovetail.gelu`."""
-
     def geometric_(self, p: _float, *, generator: Generator | None = None) -> Tensor:
         """How many tries of chance ``p`` until one succeeds: ``ceil(log(1 - u) / log(1 - p))``."""
+
+    def geqrf(self) -> return_types.geqrf:
+        """R and the reflections that make Q, packed as LAPACK has them, as (a, tau)."""
 
     def ger(self, vec2: Tensor) -> Tensor:
         """Every product of an element of one vector with one of the other: (M) and (N) -> (M, N)."""
@@ -839,23 +967,29 @@ class TensorMethods:
     def hardshrink(self, lambd: _float = 0.5) -> Tensor:
         """``input`` outside [-lambd, lambd], 0 inside."""
 
-    def hardshrink_(self, lambd: _float = 0.5) -> Tensor:
-        """In-place version of :func:`dovetail.hardshrink`."""
-
-    def hardsigmoid_(self, *args: Any, **kwargs: Any) -> Tensor:
-        """In-place version of :func:`dovetail.hardsigmoid`."""
-
-    def hardswish_(self, *args: Any, **kwargs: Any) -> Tensor:
-        """In-place version of :func:`dovetail.hardswish`."""
-
-    def hardtanh_(self, min_val: _float = -1.0, max_val: _float = 1.0) -> Tensor:
-        """In-place version of :func:`dovetail.hardtanh`."""
-
-    def heaviside(self, other: Tensor | Number) -> Tensor:
+    def heaviside(self, values: Any) -> Tensor:
         """0 below zero, ``values`` at zero, 1 above."""
 
-    def heaviside_(self, other: Tensor | Number) -> Tensor:
+    def heaviside_(self, values: Any) -> Tensor:
         """In-place version of :func:`dovetail.heaviside`."""
+
+    def histc(
+        self,
+        bins: _int = 100,
+        min: Tensor | Number = 0,
+        max: Tensor | Number = 0,
+    ) -> Tensor:
+        """How many elements fall into each of ``bins`` equal parts of ``min`` to ``max``."""
+
+    def histogram(
+        self,
+        bins: _int = 100,
+        *,
+        range: Any = None,
+        weight: Tensor | None = None,
+        density: _bool = False,
+    ) -> return_types.histogram:
+        """How many elements fall into each bin, as a named tuple (hist, bin_edges)."""
 
     def hsplit(self, indices_or_sections: _int | Sequence[_int] | Tensor) -> tuple[Tensor, ...]:
         """``tensor_split`` along dim 1 (0 for a vector)."""
@@ -865,6 +999,24 @@ class TensorMethods:
 
     def hypot_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.hypot`."""
+
+    def i0(self) -> Tensor:
+        """The modified Bessel function of the first kind of order 0."""
+
+    def i0_(self) -> Tensor:
+        """In-place version of :func:`dovetail.i0`."""
+
+    def igamma(self, other: Tensor | Number) -> Tensor:
+        """The regularised lower incomplete gamma function: P(``input``, ``other``)."""
+
+    def igamma_(self, other: Tensor | Number) -> Tensor:
+        """In-place version of :func:`dovetail.igamma`."""
+
+    def igammac(self, other: Tensor | Number) -> Tensor:
+        """The regularised upper incomplete gamma function: 1 - :func:`dovetail.igamma`."""
+
+    def igammac_(self, other: Tensor | Number) -> Tensor:
+        """In-place version of :func:`dovetail.igammac`."""
 
     @property
     def imag(self) -> Tensor:
@@ -921,6 +1073,28 @@ class TensorMethods:
     ) -> Tensor:
         """Write ``values`` over (or add them to) what ``indices`` select of ``self``."""
 
+    def index_reduce(
+        self,
+        dim: _int,
+        index: Tensor,
+        source: Tensor,
+        reduce: Literal['prod', 'mean', 'amax', 'amin'],
+        *,
+        include_self: _bool = True,
+    ) -> Tensor:
+        """``input`` with the rows of ``source`` brought together in the rows that ``index`` names."""
+
+    def index_reduce_(
+        self,
+        dim: _int,
+        index: Tensor,
+        source: Tensor,
+        reduce: Literal['prod', 'mean', 'amax', 'amin'],
+        *,
+        include_self: _bool = True,
+    ) -> Tensor:
+        """In-place version of :func:`dovetail.index_reduce`."""
+
     def index_select(self, dim: _int, index: Tensor) -> Tensor:
         """The rows of ``input`` along ``dim`` that ``index`` names, in its order."""
 
@@ -929,6 +1103,9 @@ class TensorMethods:
 
     def int(self, memory_format: _memory_format | None = None) -> Tensor:
         """As int32."""
+
+    def inverse(self) -> Tensor:
+        """See ``linalg.inv``."""
 
     def is_conj(self) -> _bool:
         """Always False: conjugation is never lazy here."""
@@ -997,6 +1174,20 @@ class TensorMethods:
     def isreal(self) -> Tensor:
         """Whether the imaginary part is 0."""
 
+    def istft(
+        self,
+        n_fft: _int,
+        hop_length: _int | None = None,
+        win_length: _int | None = None,
+        window: Tensor | None = None,
+        center: _bool = True,
+        normalized: _bool = False,
+        onesided: _bool | None = None,
+        length: _int | None = None,
+        return_complex: _bool = False,
+    ) -> Tensor:
+        """The signal of such spectra: (B, frequencies, windows) or without B -> (B, L) or (L,)."""
+
     def item(self) -> _int | _float | _bool:
         """The single element as a Python number."""
 
@@ -1011,6 +1202,12 @@ class TensorMethods:
     ) -> return_types.kthvalue:
         """The k-th smallest element along a dim (k from 1), as (values, indices)."""
 
+    def lcm(self, other: Tensor | Number) -> Tensor:
+        """The least common multiple, not negative; of 0 and anything it is 0."""
+
+    def lcm_(self, other: Tensor | Number) -> Tensor:
+        """In-place version of :func:`dovetail.lcm`."""
+
     def ldexp(self, other: Tensor) -> Tensor:
         """``input * 2**other``."""
 
@@ -1022,9 +1219,6 @@ class TensorMethods:
 
     def le_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.le`."""
-
-    def leaky_relu_(self, negative_slope: _float = 0.01) -> Tensor:
-        """In-place version of :func:`dovetail.leaky_relu`."""
 
     def lerp(self, end: Tensor, weight: Tensor | _float) -> Tensor:
         """``input + weight * (end - input)``; ``weight`` is a number or a tensor."""
@@ -1043,6 +1237,12 @@ class TensorMethods:
 
     def less_equal_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.le`."""
+
+    def lgamma(self) -> Tensor:
+        """The logarithm of the absolute value of the gamma function."""
+
+    def lgamma_(self) -> Tensor:
+        """In-place version of :func:`dovetail.lgamma`."""
 
     def log(self) -> Tensor:
         """Natural logarithm."""
@@ -1089,6 +1289,9 @@ class TensorMethods:
     def logcumsumexp(self, dim: _int) -> Tensor:
         """``log(cumsum(exp(x)))`` along a dim, without overflow."""
 
+    def logdet(self) -> Tensor:
+        """The logarithm of the determinant: -inf for a singular matrix, NaN where it is negative."""
+
     def logical_and(self, other: Tensor | Number) -> Tensor:
         """``bitwise_and`` of whether each operand is non-zero."""
 
@@ -1113,17 +1316,32 @@ class TensorMethods:
     def logical_xor_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.logical_xor`."""
 
+    def logit(self, eps: _float | None = None) -> Tensor:
+        """``log(input / (1 - input))``; with ``eps``, of ``input`` bounded to [eps, 1 - eps]."""
+
+    def logit_(self, eps: _float | None = None) -> Tensor:
+        """In-place version of :func:`dovetail.logit`."""
+
     def logsumexp(self, dim: _int | Sequence[_int], keepdim: _bool = False) -> Tensor:
         """``log(sum(exp(x)))`` over some dims, without overflow."""
 
     def long(self, memory_format: _memory_format | None = None) -> Tensor:
         """As int64."""
 
+    def lstsq(self) -> Tensor:
+        """Removed: raises RuntimeError. Use ``linalg.lstsq(A, B).solution, which has its arguments in the other order``."""
+
     def lt(self, other: Tensor | Number) -> Tensor:
         """Whether ``input < other``."""
 
     def lt_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.lt`."""
+
+    def lu(self, pivot: _bool = True, get_infos: _bool = False) -> tuple[Tensor, ...]:
+        """See :func:`dovetail.lu`."""
+
+    def lu_solve(self, LU_data: Tensor, LU_pivots: Tensor) -> Tensor:
+        """As ``linalg.lu_solve``, with B first."""
 
     @property
     def mH(self) -> Tensor:
@@ -1132,6 +1350,12 @@ class TensorMethods:
     @property
     def mT(self) -> Tensor:
         """Every matrix of a batch transposed, a view."""
+
+    def map2_(self, x: Tensor, y: Tensor, callable: Callable[[Any, Any, Any], Any]) -> Tensor:
+        """Every element replaced by ``callable(element, x's, y's)``; slow, on the host only."""
+
+    def map_(self, tensor: Tensor, callable: Callable[[Any, Any], Any]) -> Tensor:
+        """Every element replaced by ``callable(element, other element)``; slow, on the host only."""
 
     def masked_fill(self, mask: Tensor, value: Tensor | Number) -> Tensor:
         """``input`` with ``value`` (a number or 0-d tensor) where ``mask`` (bool) holds; broadcast."""
@@ -1150,6 +1374,12 @@ class TensorMethods:
 
     def matmul(self, other: Tensor) -> Tensor:
         """Matrix product of two tensors: dot, matrix by vector, matrix by matrix, or batches of them."""
+
+    def matrix_exp(self) -> Tensor:
+        """The exponential of square matrices, ``1 + A + A A / 2 + …``: (*, N, N)."""
+
+    def matrix_power(self, n: _int) -> Tensor:
+        """``A @ A @ … @ A``, n times; of the inverse where n is negative, the identity for 0."""
 
     @overload
     def max(self) -> Tensor:
@@ -1190,10 +1420,7 @@ class TensorMethods:
     def minimum(self, other: Tensor | Number) -> Tensor:
         """The smaller of two values; NaN if either is."""
 
-    def mish_(self) -> Tensor:
-        """In-place version of :func:`dovetail.mish`."""
-
-    def mm(self, mat2: Tensor) -> Tensor:
+    def mm(self, mat2: Tensor, out_dtype: _dtype | None = None) -> Tensor:
         """Product of two matrices: (M, K) by (K, N)."""
 
     def mode(self, dim: _int = -1, keepdim: _bool = False) -> return_types.mode:
@@ -1240,6 +1467,12 @@ class TensorMethods:
     def mv(self, vec: Tensor) -> Tensor:
         """Matrix by vector: (M, K) by (K)."""
 
+    def mvlgamma(self, p: _int) -> Tensor:
+        """The logarithm of the multivariate gamma function of dimension ``p``."""
+
+    def mvlgamma_(self, p: _int) -> Tensor:
+        """In-place version of :func:`dovetail.mvlgamma`."""
+
     def nan_to_num(
         self,
         nan: _float | None = None,
@@ -1274,6 +1507,16 @@ class TensorMethods:
         dim: _int,
         keepdim: _bool = False,
     ) -> return_types.nanmedian: ...
+
+    def nanquantile(
+        self,
+        q: _float | Tensor,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+        *,
+        interpolation: str = 'linear',
+    ) -> Tensor:
+        """As ``quantile``, of what is not NaN; NaN where there is nothing else."""
 
     def nansum(
         self,
@@ -1370,11 +1613,20 @@ class TensorMethods:
     ) -> Tensor:
         """``zeros`` with this tensor's dtype and device."""
 
+    def nextafter(self, other: Tensor | Number) -> Tensor:
+        """The number next to ``input`` in the direction of ``other``."""
+
+    def nextafter_(self, other: Tensor | Number) -> Tensor:
+        """In-place version of :func:`dovetail.nextafter`."""
+
     @overload
     def nonzero(self, *, as_tuple: Literal[False] = False) -> Tensor:
         """The places of elements that are not zero: (count, ndim), or ``as_tuple`` one vector per dim."""
     @overload
     def nonzero(self, *, as_tuple: Literal[True]) -> tuple[Tensor, ...]: ...
+
+    def nonzero_static(self, *, size: _int, fill_value: _int = -1) -> Tensor:
+        """The places of the first ``size`` elements that are not zero: (size, ndim)."""
 
     def norm(
         self,
@@ -1403,19 +1655,43 @@ class TensorMethods:
     def numpy(self, *, force: _bool = False) -> NDArray[Any]:
         """A NumPy array that shares this cpu tensor's memory, in both directions."""
 
+    def orgqr(self, tau: Tensor) -> Tensor:
+        """The first columns of the product of Householder reflections, as ``geqrf`` packs them."""
+
+    def ormqr(
+        self,
+        tau: Tensor,
+        other: Tensor,
+        left: _bool = True,
+        transpose: _bool = False,
+    ) -> Tensor:
+        """The product of the square Q of Householder reflections with a matrix."""
+
     def outer(self, vec2: Tensor) -> Tensor:
         """Every product of an element of one vector with one of the other: (M) and (N) -> (M, N)."""
 
-    def permute(self, *dims: _int | Sequence[_int]) -> Tensor:
+    def permute(self, *order: Any, dims: _int | Sequence[_int] | None = None) -> Tensor:
         """Dims in another order: ``dims[i]`` is the old dim at place i."""
 
     def pin_memory(self, device: DeviceLike | None = None) -> Tensor:
         """A copy in host memory that an accelerator's driver reads; ordinary memory serves here."""
 
-    def pow(self, other: Tensor | Number) -> Tensor:
+    def pinverse(self, rcond: _float = 1e-15) -> Tensor:
+        """See ``linalg.pinv``."""
+
+    def polygamma(self, n: _int) -> Tensor:
+        """The derivative of order ``n`` of :func:`dovetail.digamma`."""
+
+    def polygamma_(self, input: Tensor) -> Tensor:
+        """In-place version of :func:`dovetail.polygamma`."""
+
+    def positive(self) -> Tensor:
+        """``+input``: the tensor itself."""
+
+    def pow(self, exponent: Tensor | Number) -> Tensor:
         """``input`` to the power of ``other``."""
 
-    def pow_(self, other: Tensor | Number) -> Tensor:
+    def pow_(self, exponent: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.pow`."""
 
     def prelu(self, weight: Tensor) -> Tensor:
@@ -1429,6 +1705,25 @@ class TensorMethods:
         dtype: _dtype | None = None,
     ) -> Tensor:
         """The product of all elements, or along one dim; integers and bool as int64."""
+
+    def put(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+        """``input`` with ``source`` at places counted through the flattened input."""
+
+    def put_(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+        """In-place version of :func:`dovetail.put`."""
+
+    def qr(self, some: _bool = True) -> return_types.qr:
+        """As ``linalg.qr``: ``reduced``, or ``complete`` with ``some`` False."""
+
+    def quantile(
+        self,
+        q: _float | Tensor,
+        dim: _int | None = None,
+        keepdim: _bool = False,
+        *,
+        interpolation: str = 'linear',
+    ) -> Tensor:
+        """The values below which a fraction ``q`` of the elements lies; NaN where there is one."""
 
     def rad2deg(self) -> Tensor:
         """Radians in degrees."""
@@ -1473,9 +1768,6 @@ class TensorMethods:
     def relu(self) -> Tensor:
         """``max(input, 0)``; its gradient at 0 is 0."""
 
-    def relu6_(self) -> Tensor:
-        """In-place version of :func:`dovetail.relu6`."""
-
     def relu_(self) -> Tensor:
         """In-place version of :func:`dovetail.relu`."""
 
@@ -1484,6 +1776,12 @@ class TensorMethods:
 
     def remainder_(self, other: Tensor | Number) -> Tensor:
         """In-place version of :func:`dovetail.remainder`."""
+
+    def renorm(self, p: _float, dim: _int, maxnorm: Number) -> Tensor:
+        """``input`` with every slice along ``dim`` whose p-norm is above ``maxnorm`` scaled down to it."""
+
+    def renorm_(self, p: _float, dim: _int, maxnorm: Number) -> Tensor:
+        """In-place version of :func:`dovetail.renorm`."""
 
     def repeat(self, *repeats: _int | Sequence[_int]) -> Tensor:
         """The whole tensor so many times along each dim (new dims in front), copied."""
@@ -1507,12 +1805,18 @@ class TensorMethods:
     def reshape_as(self, other: Tensor) -> Tensor:
         """``reshape`` with the other tensor's shape."""
 
+    def resize(self, *sizes: _int | Sequence[_int]) -> Tensor:
+        """Another shape of as many elements; deprecated, as in PyTorch: ``reshape`` is the same."""
+
     def resize_(
         self,
         *sizes: _int | Sequence[_int],
         memory_format: _memory_format = ...,
     ) -> Tensor:
         """Another size over the same memory; more memory, its end unwritten, where that is too little."""
+
+    def resize_as(self, tensor: Tensor) -> Tensor:
+        """The shape of a tensor of as many elements; deprecated, as in PyTorch: see ``reshape_as``."""
 
     def resize_as_(self, other: Tensor) -> Tensor:
         """``resize_`` to the size of ``other``."""
@@ -1529,10 +1833,10 @@ class TensorMethods:
     def rot90(self, k: _int = 1, dims: Sequence[_int] = (0, 1)) -> Tensor:
         """Turned by ``k`` quarters from the first of two dims towards the second."""
 
-    def round(self) -> Tensor:
+    def round(self, *, decimals: _int = 0) -> Tensor:
         """The nearest whole number; halves go to the even one."""
 
-    def round_(self) -> Tensor:
+    def round_(self, *, decimals: _int = 0) -> Tensor:
         """In-place version of :func:`dovetail.round`."""
 
     def rsqrt(self) -> Tensor:
@@ -1597,8 +1901,8 @@ class TensorMethods:
     def select(self, dim: _int, index: _int) -> Tensor:
         """One index of one dim, without that dim."""
 
-    def selu_(self) -> Tensor:
-        """In-place version of :func:`dovetail.selu`."""
+    def select_scatter(self, src: Tensor, dim: _int, index: _int) -> Tensor:
+        """``input`` with ``src`` at one index of ``dim``."""
 
     def set_(self, source: Tensor | None = None) -> Tensor:
         """The memory, size and strides of ``source``; empty without one."""
@@ -1639,14 +1943,17 @@ class TensorMethods:
     def signbit(self) -> Tensor:
         """Whether the sign is minus, that of -0.0 included."""
 
-    def silu_(self) -> Tensor:
-        """In-place version of :func:`dovetail.silu`."""
-
     def sin(self) -> Tensor:
         """Sine, ``input`` in radians."""
 
     def sin_(self) -> Tensor:
         """In-place version of :func:`dovetail.sin`."""
+
+    def sinc(self) -> Tensor:
+        """``sin(pi * input) / (pi * input)``, 1 at 0."""
+
+    def sinc_(self) -> Tensor:
+        """In-place version of :func:`dovetail.sinc`."""
 
     def sinh(self) -> Tensor:
         """Hyperbolic sine."""
@@ -1654,14 +1961,34 @@ class TensorMethods:
     def sinh_(self) -> Tensor:
         """In-place version of :func:`dovetail.sinh`."""
 
+    def slice_inverse(
+        self,
+        src: Tensor,
+        dim: _int = 0,
+        start: _int | Tensor | None = None,
+        end: _int | None = None,
+        step: _int = 1,
+    ) -> Tensor:
+        """What ``input`` was sliced from: a view of its memory with the size and strides of ``src``."""
+
+    def slice_scatter(
+        self,
+        src: Tensor,
+        dim: _int = 0,
+        start: _int | Tensor | None = None,
+        end: _int | None = None,
+        step: _int = 1,
+    ) -> Tensor:
+        """``input`` with ``src`` in a slice of ``dim``."""
+
+    def slogdet(self) -> return_types.slogdet:
+        """Sign (phase) and logarithm of the absolute value of the determinant."""
+
     def softmax(self, dim: _int, dtype: _dtype | None = None) -> Tensor:
         """``exp(input)`` divided by its sum over ``dim``; ``dtype`` converts the input first."""
 
-    def softplus_(self, *args: Any, **kwargs: Any) -> Tensor:
-        """In-place version of :func:`dovetail.softplus`."""
-
-    def softshrink_(self, *args: Any, **kwargs: Any) -> Tensor:
-        """In-place version of :func:`dovetail.softshrink`."""
+    def solve(self) -> Tensor:
+        """Removed: raises RuntimeError. Use ``linalg.solve(A, B), which has its arguments in the other order``."""
 
     def sort(
         self,
@@ -1716,15 +2043,20 @@ class TensorMethods:
     ) -> Tensor:
         """The standard deviation, of all elements or over some dims."""
 
-    def std_mean(
+    def stft(
         self,
-        dim: _int | Sequence[_int] | None = None,
-        unbiased: _bool | None = None,
-        keepdim: _bool = False,
-        *,
-        correction: _float | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The standard deviation and the mean, of all elements or over some dims."""
+        n_fft: _int,
+        hop_length: _int | None = None,
+        win_length: _int | None = None,
+        window: Tensor | None = None,
+        center: _bool = True,
+        pad_mode: str = 'reflect',
+        normalized: _bool = False,
+        onesided: _bool | None = None,
+        return_complex: _bool | None = None,
+        align_to_window: _bool | None = None,
+    ) -> Tensor:
+        """Spectra of windows every ``hop_length`` points: (B, L) or (L,) -> (B, frequencies, windows)."""
 
     def sub(self, other: Tensor | Number, *, alpha: Number = 1) -> Tensor:
         """Difference of two tensors, broadcast: ``input - alpha * other``."""
@@ -1752,6 +2084,9 @@ class TensorMethods:
     def sum_to_size(self, *size: _int | Sequence[_int]) -> Tensor:
         """The sum over broadcast dims, so that the result has shape ``size``."""
 
+    def svd(self, some: _bool = True, compute_uv: _bool = True) -> return_types.svd:
+        """``input = U diag(S) V^H`` as (U, S, V); without ``compute_uv`` U and V are zeros."""
+
     def swapaxes(self, dim0: _int, dim1: _int) -> Tensor:
         """Two dims exchanged."""
 
@@ -1763,6 +2098,9 @@ class TensorMethods:
 
     def swapdims_(self, dim0: _int, dim1: _int) -> Tensor:
         """In-place version of :meth:`swapdims`: the same memory, this very tensor."""
+
+    def symeig(self) -> Tensor:
+        """Removed: raises RuntimeError. Use ``linalg.eigh(A, UPLO='U' if upper else 'L'), or linalg.eigvalsh for the values alone``."""
 
     def t(self) -> Tensor:
         """A matrix transposed; tensors of fewer dims as they are."""
@@ -1790,13 +2128,13 @@ class TensorMethods:
 
     def tensor_split(
         self,
-        indices_or_sections: _int | Sequence[_int] | Tensor,
+        indices_or_sections: _int | Sequence[_int] | Tensor | None = None,
         dim: _int = 0,
+        *,
+        sections: Any = None,
+        indices: Any = None,
     ) -> tuple[Tensor, ...]:
         """Views of parts along ``dim``: so many of nearly equal size, or cut at the listed indices."""
-
-    def threshold_(self, threshold: Number, value: Tensor | Number) -> Tensor:
-        """In-place version of :func:`dovetail.threshold`."""
 
     def tile(self, *dims: _int | Sequence[_int]) -> Tensor:
         """As ``repeat``; missing numbers in front are 1."""
@@ -1843,11 +2181,23 @@ class TensorMethods:
     ) -> return_types.topk:
         """The k largest (or smallest) elements along a dim, in order, as (values, indices)."""
 
+    def trace(self) -> Tensor:
+        """The sum of a matrix's diagonal; of integers as int64."""
+
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """Two dims exchanged."""
 
     def transpose_(self, dim0: _int, dim1: _int) -> Tensor:
         """In-place version of :meth:`transpose`: the same memory, this very tensor."""
+
+    def triangular_solve(
+        self,
+        A: Tensor,
+        upper: _bool = True,
+        transpose: _bool = False,
+        unitriangular: _bool = False,
+    ) -> return_types.triangular_solve:
+        """The solution of ``A X = input`` and a copy of A, as (solution, cloned_coefficient)."""
 
     def tril(self, diagonal: _int = 0) -> Tensor:
         """Every matrix with 0 above its ``diagonal``-th diagonal."""
@@ -1948,6 +2298,20 @@ class TensorMethods:
     def unsafe_chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
         """Views of at most ``chunks`` equal parts along ``dim``; the last may be smaller."""
 
+    def unsafe_split(
+        self,
+        split_size_or_sections: _int | Sequence[_int],
+        dim: _int = 0,
+    ) -> tuple[Tensor, ...]:
+        """Views of consecutive parts along ``dim``: of one size (the last may be less), or as listed."""
+
+    def unsafe_split_with_sizes(
+        self,
+        split_sizes: Sequence[_int],
+        dim: _int = 0,
+    ) -> tuple[Tensor, ...]:
+        """Views of consecutive parts of the listed sizes along ``dim``."""
+
     def unsqueeze(self, dim: _int) -> Tensor:
         """A new dim of size 1 at ``dim``."""
 
@@ -1966,16 +2330,6 @@ class TensorMethods:
         correction: _float | None = None,
     ) -> Tensor:
         """The variance, of all elements or over some dims."""
-
-    def var_mean(
-        self,
-        dim: _int | Sequence[_int] | None = None,
-        unbiased: _bool | None = None,
-        keepdim: _bool = False,
-        *,
-        correction: _float | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The variance and the mean, of all elements or over some dims."""
 
     def vdot(self, other: Tensor) -> Tensor:
         """As ``dot``, with the first vector conjugated."""

@@ -28,11 +28,132 @@ class cummin(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class frexp(NamedTuple):
+    """Result of ``frexp``: (mantissa, exponent)."""
+
+    mantissa: Tensor
+    exponent: Tensor
+
+class geqrf(NamedTuple):
+    """Result of ``geqrf``: (a, tau)."""
+
+    a: Tensor
+    tau: Tensor
+
+class histogram(NamedTuple):
+    """Result of ``histogram``: (hist, bin_edges)."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+class histogramdd(NamedTuple):
+    """Result of ``histogramdd``: (hist, bin_edges)."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
 class kthvalue(NamedTuple):
     """Result of ``kthvalue``: (values, indices)."""
 
     values: Tensor
     indices: Tensor
+
+class linalg_cholesky_ex(NamedTuple):
+    """Result of ``linalg_cholesky_ex``: (L, info)."""
+
+    L: Tensor
+    info: Tensor
+
+class linalg_eig(NamedTuple):
+    """Result of ``linalg_eig``: (eigenvalues, eigenvectors)."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+class linalg_eigh(NamedTuple):
+    """Result of ``linalg_eigh``: (eigenvalues, eigenvectors)."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+class linalg_inv_ex(NamedTuple):
+    """Result of ``linalg_inv_ex``: (inverse, info)."""
+
+    inverse: Tensor
+    info: Tensor
+
+class linalg_ldl_factor(NamedTuple):
+    """Result of ``linalg_ldl_factor``: (LD, pivots)."""
+
+    LD: Tensor
+    pivots: Tensor
+
+class linalg_ldl_factor_ex(NamedTuple):
+    """Result of ``linalg_ldl_factor_ex``: (LD, pivots, info)."""
+
+    LD: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class linalg_lstsq(NamedTuple):
+    """Result of ``linalg_lstsq``: (solution, residuals, rank, singular_values)."""
+
+    solution: Tensor
+    residuals: Tensor
+    rank: Tensor
+    singular_values: Tensor
+
+class linalg_lu(NamedTuple):
+    """Result of ``linalg_lu``: (P, L, U)."""
+
+    P: Tensor
+    L: Tensor
+    U: Tensor
+
+class linalg_lu_factor(NamedTuple):
+    """Result of ``linalg_lu_factor``: (LU, pivots)."""
+
+    LU: Tensor
+    pivots: Tensor
+
+class linalg_lu_factor_ex(NamedTuple):
+    """Result of ``linalg_lu_factor_ex``: (LU, pivots, info)."""
+
+    LU: Tensor
+    pivots: Tensor
+    info: Tensor
+
+class linalg_qr(NamedTuple):
+    """Result of ``linalg_qr``: (Q, R)."""
+
+    Q: Tensor
+    R: Tensor
+
+class linalg_slogdet(NamedTuple):
+    """Result of ``linalg_slogdet``: (sign, logabsdet)."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
+class linalg_solve_ex(NamedTuple):
+    """Result of ``linalg_solve_ex``: (result, info)."""
+
+    result: Tensor
+    info: Tensor
+
+class linalg_svd(NamedTuple):
+    """Result of ``linalg_svd``: (U, S, Vh)."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+class lu_unpack(NamedTuple):
+    """Result of ``lu_unpack``: (P, L, U)."""
+
+    P: Tensor
+    L: Tensor
+    U: Tensor
 
 class max(NamedTuple):
     """Result of ``max``: (values, indices)."""
@@ -64,14 +185,39 @@ class nanmedian(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class qr(NamedTuple):
+    """Result of ``qr``: (Q, R)."""
+
+    Q: Tensor
+    R: Tensor
+
+class slogdet(NamedTuple):
+    """Result of ``slogdet``: (sign, logabsdet)."""
+
+    sign: Tensor
+    logabsdet: Tensor
+
 class sort(NamedTuple):
     """Result of ``sort``: (values, indices)."""
 
     values: Tensor
     indices: Tensor
 
+class svd(NamedTuple):
+    """Result of ``svd``: (U, S, V)."""
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
 class topk(NamedTuple):
     """Result of ``topk``: (values, indices)."""
 
     values: Tensor
     indices: Tensor
+
+class triangular_solve(NamedTuple):
+    """Result of ``triangular_solve``: (solution, cloned_coefficient)."""
+
+    solution: Tensor
+    cloned_coefficient: Tensor

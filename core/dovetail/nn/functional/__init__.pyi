@@ -27,14 +27,11 @@ DeviceLike: TypeAlias = _device | str | _int
 from dovetail.nn.functional.dropout import alpha_dropout as alpha_dropout
 from dovetail.nn.functional.normalization import batch_norm as batch_norm
 from dovetail.nn.functional.linear import bilinear as bilinear
-from dovetail.nn.functional.loss import binary_cross_entropy as binary_cross_entropy
-from dovetail.nn.functional.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from dovetail.nn.functional.activation import celu as celu
 from dovetail.nn.functional.activation import celu_ as celu_
 from dovetail.nn.functional.padding import channel_shuffle as channel_shuffle
 from dovetail.nn.functional.margin_loss import cosine_embedding_loss as cosine_embedding_loss
 from dovetail.nn.functional.linear import cosine_similarity as cosine_similarity
-from dovetail.nn.functional.loss import cross_entropy as cross_entropy
 from dovetail.nn.functional.dropout import dropout as dropout
 from dovetail.nn.functional.dropout import dropout1d as dropout1d
 from dovetail.nn.functional.dropout import dropout2d as dropout2d
@@ -45,7 +42,6 @@ from dovetail.nn.functional.linear import embedding as embedding
 from dovetail.nn.functional.dropout import feature_alpha_dropout as feature_alpha_dropout
 from dovetail.nn.functional.margin_loss import gaussian_nll_loss as gaussian_nll_loss
 from dovetail.nn.functional.activation import gelu as gelu
-from dovetail.nn.functional.activation import glu as glu
 from dovetail.nn.functional.normalization import group_norm as group_norm
 from dovetail.nn.functional.activation import gumbel_softmax as gumbel_softmax
 from dovetail.nn.functional.activation import hardshrink as hardshrink
@@ -54,10 +50,7 @@ from dovetail.nn.functional.activation import hardswish as hardswish
 from dovetail.nn.functional.activation import hardtanh as hardtanh
 from dovetail.nn.functional.activation import hardtanh_ as hardtanh_
 from dovetail.nn.functional.margin_loss import hinge_embedding_loss as hinge_embedding_loss
-from dovetail.nn.functional.loss import huber_loss as huber_loss
 from dovetail.nn.functional.normalization import instance_norm as instance_norm
-from dovetail.nn.functional.loss import kl_div as kl_div
-from dovetail.nn.functional.loss import l1_loss as l1_loss
 from dovetail.nn.functional.normalization import layer_norm as layer_norm
 from dovetail.nn.functional.activation import leaky_relu as leaky_relu
 from dovetail.nn.functional.activation import leaky_relu_ as leaky_relu_
@@ -67,12 +60,11 @@ from dovetail.nn.functional.activation import log_softmax as log_softmax
 from dovetail.nn.functional.activation import logsigmoid as logsigmoid
 from dovetail.nn.functional.margin_loss import margin_ranking_loss as margin_ranking_loss
 from dovetail.nn.functional.activation import mish as mish
-from dovetail.nn.functional.loss import mse_loss as mse_loss
-from dovetail.nn.functional.loss import nll_loss as nll_loss
 from dovetail.nn.functional.normalization import normalize as normalize
 from dovetail.nn.functional.linear import one_hot as one_hot
 from dovetail.nn.functional.padding import pad as pad
 from dovetail.nn.functional.linear import pairwise_distance as pairwise_distance
+from dovetail.nn.functional.linear import pdist as pdist
 from dovetail.nn.functional.padding import pixel_shuffle as pixel_shuffle
 from dovetail.nn.functional.padding import pixel_unshuffle as pixel_unshuffle
 from dovetail.nn.functional.margin_loss import poisson_nll_loss as poisson_nll_loss
@@ -87,12 +79,10 @@ from dovetail.nn.functional.activation import selu as selu
 from dovetail.nn.functional.activation import selu_ as selu_
 from dovetail.nn.functional.activation import sigmoid as sigmoid
 from dovetail.nn.functional.activation import silu as silu
-from dovetail.nn.functional.loss import smooth_l1_loss as smooth_l1_loss
 from dovetail.nn.functional.margin_loss import soft_margin_loss as soft_margin_loss
 from dovetail.nn.functional.activation import softmax as softmax
 from dovetail.nn.functional.activation import softmin as softmin
 from dovetail.nn.functional.activation import softplus as softplus
-from dovetail.nn.functional.activation import softshrink as softshrink
 from dovetail.nn.functional.activation import softsign as softsign
 from dovetail.nn.functional.activation import tanh as tanh
 from dovetail.nn.functional.activation import tanhshrink as tanhshrink
@@ -168,6 +158,7 @@ __all__ = [
     'one_hot',
     'pad',
     'pairwise_distance',
+    'pdist',
     'pixel_shuffle',
     'pixel_unshuffle',
     'poisson_nll_loss',
@@ -332,6 +323,53 @@ def avg_pool3d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """Binary cross entropy of probabilities; logarithms are at least -100.
+
+    Args:
+        input: any shape, values in [0, 1].
+        target: the same shape, values in [0, 1].
+        weight: a factor per element; broadcasts.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: see the file.
+
+    Raises:
+        ValueError: shapes that differ.
+        RuntimeError: an input outside [0, 1].
+    """
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Binary cross entropy of logits.
+
+    Args:
+        input: any shape.
+        target: the same shape, values in [0, 1].
+        weight: a factor per element; broadcasts.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: see the file.
+        pos_weight: a factor of the positive part; broadcasts.
+
+    Raises:
+        ValueError: shapes that differ.
+    """
+
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -488,6 +526,86 @@ def conv_transpose3d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    ignore_index: _int = -100,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    label_smoothing: _float = 0.0,
+) -> Tensor:
+    """Cross entropy of logits with classes or with class probabilities.
+
+    Args:
+        input: (N, C, *) or (C), logits.
+        target: (N, *) or () of int64; or the input's shape, probabilities.
+        weight: (C) a factor per class.
+        size_average: deprecated.
+        ignore_index: targets of this class count for nothing.
+        reduce: deprecated.
+        reduction: ``mean`` divides by the sum of the targets' weights (by N for probabilities).
+        label_smoothing: how much of each target is spread over all classes.
+
+    Raises:
+        IndexError: a class outside [0, C).
+        RuntimeError: shapes or dtypes that do not fit; a smoothing outside [0, 1].
+
+    >>> import dovetail as dt
+    >>> dt.nn.functional.cross_entropy(dt.zeros(1, 2), dt.tensor([1]))
+    tensor(0.6931)
+    """
+
+def glu(input: Tensor, dim: _int = -1) -> Tensor:
+    """a · sigmoid(b), where a and b are the two halves of ``dim``.
+
+    Raises:
+        RuntimeError: the input is 0-d, or the size of ``dim`` is odd.
+    """
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    delta: _float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """d² / 2 where d = |input - target| is below ``delta``, delta · (d - delta / 2) elsewhere.
+
+    Raises:
+        RuntimeError: ``delta`` is not positive.
+    """
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum', 'batchmean'] = 'mean',
+    log_target: _bool = False,
+) -> Tensor:
+    """target · (log target - input), where ``input`` holds log-probabilities.
+
+    Args:
+        input: any shape.
+        target: probabilities, or their logarithms; broadcasts.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: also ``batchmean``: the sum divided by the batch size.
+        log_target: the targets are logarithms.
+    """
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    weight: Tensor | None = None,
+) -> Tensor:
+    """|input - target|."""
+
 def max_pool1d(
     input: Tensor,
     kernel_size: _int | Sequence[_int],
@@ -560,6 +678,40 @@ def max_pool3d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(input - target)²."""
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    ignore_index: _int = -100,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """The negative log-likelihood of classes, given log-probabilities.
+
+    Args:
+        input: (N, C, *) or (C).
+        target: (N, *) or () of int64, values in [0, C).
+        weight: (C) a factor per class.
+        size_average: deprecated.
+        ignore_index: targets of this value count for nothing.
+        reduce: deprecated.
+        reduction: ``mean`` divides by the sum of the targets' weights.
+
+    Raises:
+        IndexError: a target outside [0, C).
+    """
+
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -584,4 +736,25 @@ def scaled_dot_product_attention(
 
     Raises:
         RuntimeError: shapes or dtypes that do not fit together.
+    """
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    beta: _float = 1.0,
+) -> Tensor:
+    """d² / (2 beta) where d = |input - target| is below ``beta``, d - beta / 2 elsewhere.
+
+    Raises:
+        RuntimeError: ``beta`` is negative.
+    """
+
+def softshrink(input: Tensor, lambd: _float = 0.5) -> Tensor:
+    """x moved towards 0 by ``lambd``, and 0 where |x| is smaller.
+
+    Raises:
+        RuntimeError: ``lambd`` is negative.
     """

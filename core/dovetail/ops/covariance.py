@@ -13,6 +13,7 @@ from dovetail.backend.state import state_of
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
+from dovetail.ops.operands import whole_number
 from dovetail.ops.reducing import spec_of_input
 from dovetail.ops.schema import ErrorInput, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
@@ -181,12 +182,14 @@ def cov(
         RuntimeError: more dims, or weights of another size or dtype or below 0.
     """
     spec = _matrix_only("cov", input)
+    correction = whole_number("cov", "correction", correction)
     count = spec.shape[1] if spec.ndim == 2 else spec.numel
     given = [("fweights", fweights), ("aweights", aweights)]
     for label, weights in given:
         if weights is not None:
             _check_weights(label, weights, count)
-    if state_of(spec.device).host_arrays:
+    together = all(w is None or w._spec.device is spec.device for _, w in given)
+    if together and state_of(spec.device).host_arrays:
         freedom = _freedom(count, fweights, aweights, correction)
         if freedom <= 0:
             warnings.warn(

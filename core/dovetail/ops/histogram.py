@@ -18,6 +18,7 @@ from dovetail.ops.expose import finish, operator, publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.index_checks import need_tensor
 from dovetail.ops.masks import where
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.ops.search import searchsorted
 from dovetail.spec import Spec
@@ -107,6 +108,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         NotImplementedError: another dtype.
     """
     spec = need_tensor("bincount", "input", 1, input)._spec
+    minlength = whole_number("bincount", "minlength", minlength)
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
     if spec.dtype not in d.INTEGRAL:
@@ -182,7 +184,7 @@ def _histc_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         return np.asarray(np.round(draw(rng, shape, dtype, -4, 4) * 4) / 4, dtype.numpy)
 
     found = [
-        Sample((np.array([-2, -1, 0, 0.5, 1.5, 2, 6], dtype.numpy), 4)),
+        Sample((np.array([-2, -1, 0, 0.5, 1.5, 2, 6]).astype(dtype.numpy), 4)),
         Sample((make(50), 8, -4, 4)),
         Sample((make(3, 20), 4, -2, 2)),
         Sample((make(40), 2), {"min": 0, "max": 1}),

@@ -209,7 +209,9 @@ def _bounds(data: Tensor, lengths: Any, offsets: Any, axis: int, unsafe: bool) -
         )
     if offsets is not None:
         return offsets.to(d.int64)
-    if not unsafe and spec.numel and state_of(spec.device).host_arrays:
+    if not unsafe and not spec.numel:
+        raise RuntimeError("segment_reduce(): lengths must have elements unless unsafe, got none")
+    if not unsafe and state_of(spec.device).host_arrays:
         counts = raw.to_host(lengths)
         if counts.min() < 0:
             raise RuntimeError("lengths contains negative value!")
@@ -246,6 +248,10 @@ def segment_reduce(
     """
     spec = need_tensor("segment_reduce", "data", 1, data)._spec
     axis = check_dim(axis, spec.ndim)
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"segment_reduce(): argument 'reduce' (position 2) must be str, not {type(reduce).__name__}"
+        )
     way = _WAYS.get(reduce)
     if way is None:
         raise RuntimeError(

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach, finish
+from dovetail.ops.index_checks import host_values
 from dovetail.ops.reducing import kept_shape, numpy_names, one_dim, spec_of_input
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec, contiguous_strides
@@ -145,7 +145,7 @@ def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
         if q._spec.device is not spec.device:
             raise RuntimeError(f"{name}() q tensor must be on the same device as the input tensor")
         if q._spec.numel and state_of(q._spec.device).host_arrays:
-            values = raw.to_host(q)
+            values = host_values(q)
             if not ((values >= 0) & (values <= 1)).all():
                 raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
         return q

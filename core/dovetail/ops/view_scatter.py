@@ -13,6 +13,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.convert import writable_copy
 from dovetail.ops.expose import attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.index_checks import need_tensor
@@ -66,7 +67,7 @@ def _rule(view: str) -> Callable[..., Inferred]:
 
 def _written(view: str) -> Callable[..., Any]:
     def decompose(input: Any, src: Any, arguments: tuple[Any, ...]) -> Any:
-        made = input.clone()
+        made = writable_copy(input, src)
         apply_view(view_record(view), made, arguments).copy_(src)
         return made
 

@@ -1,0 +1,132 @@
+"""The machine's sizes and speeds: presets, the environment, and what a program configures."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+__all__ = ["PRESETS", "Machine", "current", "set_current"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One device.
+
+    Attributes:
+        name: for people.
+        devices: how many the host has.
+        clusters, cores: clusters of a device, and cores of a cluster; a core runs one task.
+        nram, wram, shared: bytes of a core's neuron memory, of its weight memory, and of the
+            memory that a cluster shares.
+        memory: bytes of GDRAM.
+        clock: cycles per second.
+        alignment: bytes that the on-chip end of a DMA, and every vector operand, must start at a
+            multiple of.
+        bandwidth: bytes per cycle of GDRAM, for all cores together.
+        dma: bytes per cycle of one core's DMA engine.
+        dma_latency: cycles before the first byte comes.
+        row: cycles that each further row of a strided DMA costs.
+        vector: bytes per cycle of a core's vector unit.
+        macs: multiply-accumulates per cycle of a core's matrix unit in int8; half as many in
+            16 bits, an eighth in float32.
+        launch: cycles to start a kernel.
+        link: bytes per second between host and device.
+        opaque: 1: GDRAM has no strided DMA, only dense pieces and single elements.
+    """
+
+    name: str = "dlp"
+    devices: int = 2
+    clusters: int = 4
+    cores: int = 4
+    nram: int = 512 << 10
+    wram: int = 1 << 20
+    shared: int = 2 << 20
+    memory: int = 4 << 30
+    clock: float = 1e9
+    alignment: int = 64
+    bandwidth: float = 100.0
+    dma: float = 64.0
+    dma_latency: float = 200.0
+    row: float = 2.0
+    vector: float = 128.0
+    macs: float = 4096.0
+    launch: float = 2000.0
+    link: float = 8e9
+    opaque: int = 0
+
+    @property
+    def tasks(self) -> int:
+        """Cores of the device."""
+        return self.clusters * self.cores
+
+
+PRESETS: dict[str, Machine] = {"dlp": Machine()}
+"""Machines by name."""
+
+_INTEGERS = {"devices", "clusters", "cores", "nram", "wram", "shared", "memory", "alignment", "opaque"}
+_chosen: list[Machine] = []
+
+
+def from_environment() -> Machine:
+    """The preset that DOVETAIL_DLP_PRESET names, changed by DOVETAIL_DLP_<SIZE>.
+
+    Raises:
+        ValueError: a variable has no meaning.
+    """
+    preset = os.environ.get("DOVETAIL_DLP_PRESET") or "dlp"
+    machine = named(preset)
+    changes: dict[str, Any] = {}
+    for field in fields(Machine):
+        text = os.environ.get(f"DOVETAIL_DLP_{field.name.upper()}")
+        if text and field.name != "name":
+            changes[field.name] = _number(field.name, text)
+    return check(replace(machine, **changes))
+
+
+def named(preset: str) -> Machine:
+    """A preset.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"dlp: the preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    return PRESETS[preset]
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return int(text, 0) if name in _INTEGERS else float(text)
+    except ValueError:
+        raise ValueError(
+            f"DOVETAIL_DLP_{name.upper()}: must be a number, got {text!r}"
+        ) from None
+
+
+def check(machine: Machine) -> Machine:
+    """``machine``, if it makes sense.
+
+    Raises:
+        ValueError: a size is not positive, or the alignment is no power of two.
+    """
+    for field in fields(Machine):
+        value = getattr(machine, field.name)
+        least = 0 if field.name in ("devices", "dma_latency", "row", "launch", "opaque") else 1
+        if field.name != "name" and not value >= least:
+            raise ValueError(f"dlp: {field.name} must be at least {least}, got {value}")
+    if machine.alignment & (machine.alignment - 1):
+        raise ValueError(f"dlp: alignment must be a power of two, got {machine.alignment}")
+    return machine
+
+
+def current() -> Machine:
+    """The machine in use."""
+    if not _chosen:
+        _chosen.append(from_environment())
+    return _chosen[0]
+
+
+def set_current(machine: Machine | None) -> None:
+    """Use another machine; None: what the environment says."""
+    _chosen[:] = [] if machine is None else [check(machine)]

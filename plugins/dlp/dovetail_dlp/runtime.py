@@ -10,7 +10,9 @@ from math import prod
 from typing import Any
 
 from dovetail.backend import DeviceInfo, KernelTable, OutOfMemoryError, Pool, Runtime, registry
-from dovetail.dtypes import bfloat16, bool_, dtype, float16, float32, int8, int16, int32, int64
+from dovetail.dtypes import (
+    bfloat16, bool_, dtype, float16, float32, int8, int16, int32, int64, uint8,
+)  # fmt: skip
 from dovetail_dlp import machine
 from dovetail_dlp.machine import link, settings
 from dovetail_dlp.machine.blocks import Blocks
@@ -18,7 +20,7 @@ from dovetail_dlp.machine.region import DEVICE_SHIFT, Region
 
 __all__ = ["DTYPES", "DlpRuntime", "scratch"]
 
-DTYPES = (bool_, int8, int16, int32, int64, float16, bfloat16, float32)
+DTYPES = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32)
 """int64 is for indices: the vector unit takes it at half its speed, the matrix unit not at all."""
 
 

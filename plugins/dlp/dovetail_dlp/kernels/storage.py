@@ -101,15 +101,13 @@ def arange(out: Any, start: Any, step: Any) -> None:
 
 @dlp.kernel
 def random_bits(out: Any, seed: Any, offset: Any) -> None:
-    """Words of Philox4x32-10 (int32)."""
-    for begin, end in dlp.parts(out.size, dlp.room(out.dtype) // 4 * 4):
+    """Words of Philox4x32-10 (int32), or their bytes (uint8)."""
+    size = out.dtype.itemsize
+    for begin, end in dlp.parts(-(-out.size * size // 4), dlp.room(int32) // 4 * 4):
         tile = dlp.nram(end - begin, int32)
         dlp.vector_random(tile, seed, offset, begin)
-        dlp.store(out.flat[begin:end], tile)
-
-
-def _is_dense(region: Any) -> bool:
-    return dlp.Tile(None, 0, *region.key).is_dense
+        target = out.flat[begin * 4 // size : end * 4 // size]
+        dlp.store(target, tile.view(out.dtype)[: target.size])
 
 
 KERNELS = {

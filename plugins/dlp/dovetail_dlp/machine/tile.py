@@ -176,10 +176,17 @@ class Tile:
         return Tile(self.home, self.offset, tuple(shape), strides, self.dtype)
 
     def view(self, dtype: DType) -> Tile:
-        """The same bytes as another dtype of equal size."""
-        if dtype.itemsize != self.dtype.itemsize:
-            raise ValueError(f"view: {self.dtype.name} and {dtype.name} differ in size")
-        return Tile(self.home, self.offset, self.shape, self.strides, dtype)
+        """The same bytes as another dtype; a dense tile of one dim, where the sizes differ.
+
+        Raises:
+            ValueError: the bytes are no whole number of elements, or the tile has gaps.
+        """
+        if dtype.itemsize == self.dtype.itemsize:
+            return Tile(self.home, self.offset, self.shape, self.strides, dtype)
+        if self.ndim != 1 or not self.is_dense or self.nbytes % dtype.itemsize:
+            raise ValueError(f"view: {self!r} has no whole number of {dtype.name} in a row")
+        shape = (self.nbytes // dtype.itemsize,)
+        return Tile(self.home, self.offset, shape, (dtype.itemsize,), dtype)
 
     def __repr__(self) -> str:
         return f"{self.home.space} tile of shape {self.shape}, {self.dtype.name}"

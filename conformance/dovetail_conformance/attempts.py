@@ -42,6 +42,7 @@ class Call(NamedTuple):
         sample: the sample's name.
         stage: when the result was read, for cases that read it more than once.
         device_index: which device of its kind.
+        dim: the dims that it works along, counted from the last (-1).
     """
 
     check: str
@@ -54,6 +55,7 @@ class Call(NamedTuple):
     sample: str = ""
     stage: str = ""
     device_index: int | None = None
+    dim: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def _call(o: Outcome, facts: Mapping[str, Any], seen_by: str) -> Call:
         f"{facts.get('sample', '')} {o.variant}".strip(),
         str(facts.get("stage", "")),
         _index(facts, o),
+        None if facts.get("dim") is None else tuple(facts["dim"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,7 +175,25 @@ def facts_of(call: Call, layout: str, sample: Any) -> dict[str, Any]:
         "shape": [list(x.shape) for x in tensors],
         "numel": max((x.numel() for x in tensors), default=0),
         "offset": max((x.storage_offset() for x in tensors), default=0),
+        "dim": _dim_of(call),
     }
+
+
+def _dim_of(call: Call) -> list[int] | None:
+    """The dims that a call names, counted from the last (-1); None where it names none."""
+    first = next(tensors_in([call.args, call.kwargs]), None)
+    if first is None or not first.ndim or "dim" not in call.op.attributes:
+        return None
+    assert call.op.function is not None
+    try:
+        given = inspect.signature(call.op.function).bind(*call.args, **call.kwargs).arguments
+        dims = given.get("dim", given.get("kwargs", {}).get("dim"))
+    except TypeError:
+        return None
+    many = [dims] if isinstance(dims, int) else dims
+    if not isinstance(many, (list, tuple)) or not all(type(n) is int for n in many):
+        return None
+    return [n % first.ndim - first.ndim for n in many]
 
 
 def judge(

@@ -157,6 +157,18 @@ CONTRASTS: tuple[Contrast, ...] = (
         for n in (5, 4, 3, 2, 1)
     ),
     Contrast(
+        "dim",
+        "along another dim than the last",
+        "does the kernel work along `dim` (counted from the front), or always along the last one?",
+        lambda c: None if c.dim is None else any(n != -1 for n in c.dim),
+    ),
+    Contrast(
+        "dims",
+        "over several dims at once",
+        "does the kernel reduce over every dim in `dim`, or over the first of them?",
+        lambda c: None if c.dim is None else len(c.dim) > 1,
+    ),
+    Contrast(
         "broadcast",
         "whose inputs have several shapes",
         "does the kernel pair the inputs' elements by position in memory instead of by index? "

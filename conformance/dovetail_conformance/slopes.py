@@ -30,7 +30,7 @@ __all__ = [
     "placed",
 ]
 
-MOST_SAMPLES = 6
+MOST_SAMPLES = 8
 MOST_ELEMENTS = 6
 MOST_SIZE = 400
 
@@ -56,6 +56,7 @@ def _chosen(name: str, is_complex: bool) -> tuple[tuple[Any, Sample], ...]:
     op = REGISTRY[name]
     dtype = d.complex64 if is_complex else d.float32
     found = []
+    has_empty = False
     for i, sample in enumerate(samples_of(op, dtype)):
         sample = _apart(sample) if name in NOT_OF_EQUALS else sample
         problem = Problem(op, sample)
@@ -63,7 +64,11 @@ def _chosen(name: str, is_complex: bool) -> tuple[tuple[Any, Sample], ...]:
             continue
         if any(problem.given(k) for k in WITH_CONVENTION.get(name, ())):
             continue
-        if sum(x.size for x in problem.leaves) <= MOST_SIZE and _is_taken(op, sample):
+        size = sum(x.size for x in problem.leaves)
+        if not size and has_empty:  # one says all that nothing can say
+            continue
+        if size <= MOST_SIZE and _is_taken(op, sample):
+            has_empty = has_empty or not size
             found.append((sample.name or i, sample))
     if len(found) > MOST_SAMPLES:
         places = np.linspace(0, len(found) - 1, MOST_SAMPLES).round().astype(int)
@@ -130,11 +135,14 @@ def expected_of(
     values = problem.value(problem.leaves)
     vectors = tuple(_cotangent(rng, values[j], layout) for j in positions)
     loss = problem.loss(positions, vectors)
+    # The gradient of an infinite output reaches every input that it is made of, and differences
+    # do not show it; an elementwise operator's reaches the element that made it alone.
+    is_clear = op.kind == "elementwise" or all(np.isfinite(values[j]).all() for j in positions)
     slopes = []
     for leaf in range(len(problem.leaves)):
         for what, u in problem.directions(leaf, rng, MOST_ELEMENTS):
             along = functools.partial(_along, problem, loss, leaf, u)
-            is_finite = np.isfinite(problem.leaves[leaf][u != 0]).all()
+            is_finite = is_clear and np.isfinite(problem.leaves[leaf][u != 0]).all()
             slopes.append((leaf, what, u, slope(along) if is_finite else None))
     return Expected(problem, vectors, tuple(slopes))
 

@@ -213,7 +213,7 @@ _ELSEWHERE = {
     "capabilities": "capability",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
-    "Event": "streams", "Stream": "streams",
+    "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 

@@ -62,6 +62,22 @@ def test_vector_jacobian_product(x: dt.Tensor, device: dt.device) -> None:
     assert values(x.grad) == [2.0, 40.0, 600.0]
 
 
+def test_a_backward_that_fails_leaves_gradients_on(
+    x: dt.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(tensor: dt.Tensor) -> dt.Tensor:
+        raise dt.OutOfMemoryError("no memory for the first gradient")
+
+    total = (x * x).sum()
+    with monkeypatch.context() as patch:
+        patch.setattr(dt, "ones_like", refuse)
+        with pytest.raises(dt.OutOfMemoryError):
+            total.backward()
+    assert dt.is_grad_enabled()
+    total.backward()
+    assert values(x.grad) == [2.0, 4.0, 6.0]
+
+
 def test_gradient_of_wrong_shape(x: dt.Tensor, device: dt.device) -> None:
     with pytest.raises(RuntimeError, match="Mismatch in shape"):
         (x * x).backward(dt.ones(2, device=device))

@@ -131,6 +131,19 @@ class NotAwaited(PlainRuntime):
         self.work.join()
 
 
+def last_only(ufunc: np.ufunc) -> Callable[..., None]:
+    """A reduction that takes the last dims for ``dim``."""
+
+    def kernel(
+        x: np.ndarray, out: np.ndarray, *, dim: Any, keepdim: bool, dtype: Any = None
+    ) -> None:
+        moved = np.moveaxis(x, dim, range(-len(dim), 0)).shape
+        last = tuple(range(-len(dim), 0))
+        out[...] = ufunc.reduce(np.reshape(x, moved), axis=last).reshape(out.shape)
+
+    return kernel
+
+
 # What their authors read.
 
 
@@ -164,6 +177,16 @@ def test_odd_sizes_are_named(names: tuple[str, ...]) -> None:
     assert "Is the tail written?" in group.hint
     assert "of the others 0 of" in group.hint
     assert {o.op for o in report.outcomes if o.is_against} == set(names)
+
+
+def test_a_dim_that_is_ignored_is_named() -> None:
+    table = good_table()
+    table.update({"sum": last_only(np.add), "amax": last_only(np.maximum)}, dtypes=[float32])
+    report = report_of(PlainRuntime(table), 1, op="sum,amax,amin,prod", dtype="float32")
+    group = first_of(report)
+    assert "calls along another dim than the last fail" in group.title
+    assert "Does the kernel work along `dim`" in group.hint
+    assert {o.op for o in report.outcomes if o.is_against} == {"sum", "amax"}
 
 
 def test_work_that_is_not_awaited_is_named() -> None:

@@ -268,10 +268,11 @@ def _roots(
                 )
             from dovetail import ones_like
 
-            with_grad = mode.grad
-            mode.grad = False
-            gradient = ones_like(tensor)
-            mode.grad = with_grad
+            with_grad, mode.grad = mode.grad, False
+            try:
+                gradient = ones_like(tensor)
+            finally:
+                mode.grad = with_grad
         elif gradient._spec.shape != tensor._spec.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {gradient.shape} and "

@@ -121,6 +121,7 @@ def _cat_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         (-1, ((2, 2, 3), (2, 2, 2))),
         (0, ((5,),)),
         (0, ((0,), (4,), (2,))),
+        (1, ((0,), (2, 3), (2, 1))),
     )
     return [
         Sample(([draw(rng, shape, dtype, -5, 5) for shape in shapes], dim)) for dim, shapes in cases
@@ -135,7 +136,9 @@ CAT = OpDef(
     infer=_cat_infer,
     gradient=_cat_gradient,
     decompose=_cat,
-    reference=lambda tensors, dim=0: np.concatenate(tensors, dim),
+    reference=lambda tensors, dim=0: np.concatenate(
+        [x for x in tensors if x.shape != (0,)] or tensors, dim
+    ),
     samples=_cat_samples,
     method=False,
 )

@@ -183,12 +183,12 @@ _float(
 _float(
     "sinh",
     gradient=lambda g, input: g * _conj(input.cosh()),
-    decompose=lambda input: (input.expm1() + input.expm1() / (input.expm1() + 1)) * 0.5,
+    decompose=lambda input: (input.expm1() - (-input).expm1()) * 0.5,
     compute=d.float32,
     reference=np.sinh,
     samples=uniform(-4, 4),
     ulp=16,
-    special=(0.0, nan),
+    special=(0.0, inf, -inf, nan),
     doc="Hyperbolic sine.",
 )
 _float(

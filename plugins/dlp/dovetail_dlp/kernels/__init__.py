@@ -10,8 +10,9 @@ __all__ = ["table"]
 
 def table() -> KernelTable:
     """A table of them all; every kernel but ``copy`` takes dense rows only, so the core packs."""
-    made = KernelTable(contract=(1, 1), layout="contiguous", scalars=True)
-    for family in (elementwise, storage, reduce, index, order, contract):
+    made = KernelTable(contract=(1, 1), layout="contiguous")
+    made.update(elementwise.KERNELS, scalars=True)
+    for family in (storage, reduce, index, order, contract):
         made.update(family.KERNELS)
     made.remove("copy")
     made.add("copy", storage.copy, layout="strided")

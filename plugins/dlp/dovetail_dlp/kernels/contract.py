@@ -15,6 +15,7 @@ __all__ = ["KERNELS", "matmul"]
 def tile_sizes(m: int, k: int, n: int, size: int, wide: int) -> tuple[int, int, int]:
     """Sizes of tiles that fit: an m by k and an m by n tile in NRAM, a k by n tile in WRAM."""
     machine = dlp.machine()
+    m, k, n = max(1, m), max(1, k), max(1, n)
     tn = min(n, 256)
     tk = min(k, max(1, (machine.wram - 64) // (tn * size)), 1024)
     per_row = tk * size + tn * (wide + size + wide)

@@ -42,6 +42,11 @@ class DlpRuntime(Runtime):
         self._blocks: dict[int, Blocks] = {}
         self._freed: dict[int, list[int]] = {}
 
+    @property
+    def caching(self) -> bool:  # type: ignore[override]
+        """As the settings say."""
+        return bool(settings.current().caching)
+
     def count(self) -> int:
         """As many as the settings say; raises nothing, for a wrong setting is told by why_absent."""
         try:
@@ -120,6 +125,10 @@ class DlpRuntime(Runtime):
     def memory_free(self, index: int) -> int:
         """What is not taken."""
         return self._of(index).free
+
+    def reset(self, index: int) -> None:
+        """Start the device again; what was in its memory is lost, and what is freed stays free."""
+        link.link(index).reset(self._blocks.get(index))
 
     # Waiting, queues and events
 

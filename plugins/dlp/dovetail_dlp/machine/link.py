@@ -20,9 +20,13 @@ from typing import Any
 
 from dovetail_dlp.machine import errors, settings
 from dovetail_dlp.machine.compiler import Compiled
+from dovetail_dlp.machine.lost import Lost
 from dovetail_dlp.machine.region import DEVICE_SHIFT
 
-__all__ = ["Link", "close_all", "link"]
+__all__ = ["RECORDERS", "Link", "close_all", "is_any_started", "link"]
+
+RECORDERS: list[Any] = []
+"""Who is told of every launch and copy: see ``profile``."""
 
 BATCH = 24
 """Commands that are sent together, unless somebody waits."""
@@ -40,10 +44,11 @@ class Link:
         self.base = (index + 1) << DEVICE_SHIFT
         self.lock = threading.RLock()
         self.broken: errors.DeviceError | None = None
-        self.recorders: list[Any] = []
-        self.lost: Any = None
+        self.lost: Lost | None = None
+        self.launches = 0
+        self.out_of_memory_at: int | None = None
         self.names: dict[int, str] = {}
-        self.timeout = float(os.environ.get("DOVETAIL_DLP_TIMEOUT") or 120)
+        self.timeout = _timeout()
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
         self._pending: list[tuple[Any, ...]] = []
@@ -66,8 +71,8 @@ class Link:
     def launch(self, program: Compiled, values: list[Any]) -> None:
         """Queue a program on this thread's queue."""
         with self.lock:
-            if self.broken:
-                raise self.broken
+            self.check_usable()
+            self.launches += 1
             if self.lost:
                 self.lost.check(program, values)
             if program.number not in self._sent:
@@ -75,7 +80,7 @@ class Link:
                 self.names[program.number] = program.program.name
                 self._pending.append(("P", program.number, pickle.dumps(program.program)))
             self._pending.append(("L", self.queue, program.number, *values))
-            for recorder in self.recorders:
+            for recorder in RECORDERS:
                 recorder.launched(self.index, self.queue, program)
             if len(self._pending) >= BATCH:
                 self.flush()
@@ -83,8 +88,7 @@ class Link:
     def send(self, *command: Any) -> None:
         """Queue another command."""
         with self.lock:
-            if self.broken:
-                raise self.broken
+            self.check_usable()
             self._pending.append(command)
             if len(self._pending) >= BATCH:
                 self.flush()
@@ -110,7 +114,7 @@ class Link:
 
     def is_out_of_memory(self) -> bool:
         """Whether that fault was asked for, and is due."""
-        return False
+        return self.out_of_memory_at is not None and self.launches >= self.out_of_memory_at
 
     def settle(self) -> None:
         """Wait for all queues; errors stay for who asks for them."""
@@ -119,12 +123,20 @@ class Link:
 
     def write(self, address: int, source: memoryview) -> None:
         """Queue bytes for the device's memory."""
+        if self.lost:
+            self.lost.written(address)
+        for recorder in RECORDERS:
+            recorder.copied(self.index, self.queue, "h2d", source.nbytes)
         self.send("W", self.queue, address, bytes(source))
         if source.nbytes > 1 << 20:
             self.flush()
 
     def read(self, target: memoryview, address: int) -> None:
         """Fill ``target`` with the device's bytes, behind this thread's queue."""
+        if self.lost:
+            self.lost.read("d2h", address)
+        for recorder in RECORDERS:
+            recorder.copied(self.index, self.queue, "d2h", target.nbytes)
         target[:] = self.ask("R", self.queue, address, target.nbytes)
 
     @property
@@ -210,10 +222,19 @@ class Link:
         if kind == "EccError":
             self.broken = errors.EccError(
                 f"{name}: {text} on dlp:{self.index}; what it computed is void; "
-                f"dovetail_dlp.reset({self.index}) takes the memory out of use"
+                f"dovetail_dlp.reset({self.index}) gives it sound memory"
             )
             raise self.broken
         raise (IndexError if kind == "IndexError" else RuntimeError)(f"{name}: {text}")
+
+    def reset(self, blocks: Any) -> None:
+        """End the process; the next command starts another. What was in memory is lost."""
+        with self.lock:
+            self.stop()
+            self.broken = self.out_of_memory_at = None
+            self.timeout = _timeout()
+            lost = Lost(f"dlp:{self.index}", blocks) if blocks else None
+            self.lost = lost or None
 
     def stop(self) -> None:
         """End the process; its memory is gone."""
@@ -231,6 +252,11 @@ class Link:
             self._status_file.close()
 
 
+def _timeout() -> float:
+    """Seconds that the watchdog waits for an answer."""
+    return float(os.environ.get("DOVETAIL_DLP_TIMEOUT") or 120)
+
+
 _links: dict[int, Link] = {}
 
 
@@ -240,6 +266,11 @@ def link(index: int) -> Link:
     if found is None or found._owner != os.getpid() and not found.is_started:
         found = _links[index] = Link(index)
     return found
+
+
+def is_any_started() -> bool:
+    """Whether any device has been used."""
+    return any(one.is_started for one in _links.values())
 
 
 def close_all() -> None:

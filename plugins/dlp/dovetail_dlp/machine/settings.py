@@ -33,6 +33,7 @@ class Machine:
         launch: cycles to start a kernel.
         link: bytes per second between host and device.
         opaque: 1: GDRAM has no strided DMA, only dense pieces and single elements.
+        caching: 0: memory goes back to the device as soon as a tensor is gone.
     """
 
     name: str = "dlp"
@@ -54,6 +55,7 @@ class Machine:
     launch: float = 2000.0
     link: float = 8e9
     opaque: int = 0
+    caching: int = 1
 
     @property
     def tasks(self) -> int:
@@ -64,7 +66,7 @@ class Machine:
 PRESETS: dict[str, Machine] = {"dlp": Machine()}
 """Machines by name."""
 
-_INTEGERS = {"devices", "clusters", "cores", "nram", "wram", "shared", "memory", "alignment", "opaque"}
+_INTEGERS = {"devices", "clusters", "cores", "nram", "wram", "shared", "memory", "alignment", "opaque", "caching"}
 _chosen: list[Machine] = []
 
 
@@ -112,7 +114,7 @@ def check(machine: Machine) -> Machine:
     """
     for field in fields(Machine):
         value = getattr(machine, field.name)
-        least = 0 if field.name in ("devices", "dma_latency", "row", "launch", "opaque") else 1
+        least = 0 if field.name in ("devices", "dma_latency", "row", "launch", "opaque", "caching") else 1
         if field.name != "name" and not value >= least:
             raise ValueError(f"dlp: {field.name} must be at least {least}, got {value}")
     if machine.alignment & (machine.alignment - 1):

@@ -411,6 +411,19 @@ def sumpool(
     _vector("pool", target, source, parameters=("sum", *where), weight=prod(where[0]))
 
 
+def spread(
+    target: Tile, source: Tile, kernel: Any, stride: Any, padding: Any = None, dilation: Any = None
+) -> None:
+    """``sumpool`` the other way: each of (C, outer…) is added to its window of (C, spatial…)."""
+    where = _window(kernel, stride, padding, dilation)
+    _vector("spread", target, source, parameters=where, weight=prod(where[0]))
+
+
+def add_at(target: Tile, values: Tile, index: Tile) -> None:
+    """``target[c, index[c, i]] += values[c, i]``, from zeros: (C, N) of (C, M); check the range first."""
+    _vector("add_at", target, values, index, weight=8)
+
+
 def _window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Any, ...]:
     kernel = _shape(kernel)
     n = len(kernel)
@@ -483,7 +496,10 @@ def conv_weight(
     target: Tile, g: Tile, x: Tile, stride: Any, padding: Any, dilation: Any = None,
     *, accumulate: bool = False,
 ) -> None:  # fmt: skip
-    """The gradient of the weight: g (O, outer…) in NRAM, x (C, spatial…) in WRAM to (O, C, kernel…)."""
+    """The gradient of the weight: g (N, O, outer…) in NRAM, x (N, C, spatial…) in WRAM.
+
+    The target is (O, C, kernel…); images are added up.
+    """
     _check_matmul("conv_weight", target, g, x, ("wram",), accumulate)
     where = _window(target.shape[2:], stride, padding, dilation)[1:]
     _matrix("conv_weight", target, g, x, where, prod(g.shape) * prod(target.shape[1:]), accumulate)
@@ -501,11 +517,11 @@ def conv_input(
 
 
 __all__ = [
-    "Scalar", "Tile", "blocks", "bool_", "check_range", "conv", "conv_input", "conv_weight", "convert",
+    "Scalar", "Tile", "add_at", "blocks", "bool_", "check_range", "conv", "conv_input", "conv_weight", "convert",
     "cut", "dense_strides", "each", "fill", "grid", "int64", "kernel", "load", "load_async", "load_gather",
     "MATRIX", "machine", "matmul", "maxpool", "move", "nram", "order", "pad", "parts", "pick", "product", "reduce_argmax",
     "reduce_argmin", "reduce_max", "reduce_min", "reduce_prod", "reduce_sum", "room", "scan_prod",
-    "scan_sum", "scope", "shared", "sort_keys", "store", "store_async", "store_scatter", "sumpool", "sync",
+    "scan_sum", "scope", "shared", "sort_keys", "spread", "store", "store_async", "store_scatter", "sumpool", "sync",
     "task_dim", "task_id", "transpose", "vector", "vector_index", "vector_matmul",
     "vector_random", "wram",
 ]  # fmt: skip

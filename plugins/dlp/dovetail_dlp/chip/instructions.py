@@ -347,12 +347,15 @@ def _conv(stride: Any, padding: Any, dilation: Any, accumulate: bool) -> Functio
 
 
 def _conv_weight(stride: Any, padding: Any, dilation: Any, accumulate: bool) -> Function:
-    """The weight's gradient. g: (O, outer...), x: (C, spatial...), out: (O, C, kernel...)."""
+    """The weight's gradient. g: (N, O, outer...), x: (N, C, spatial...), out: (O, C, kernel...)."""
 
     def run(out: Array, g: Array, x: Array) -> None:
-        columns = _columns(_wide(x), out.shape[3:], stride, dilation, padding)
-        flat = _wide(g).reshape(g.shape[0], g.shape[1], -1)
-        made = np.matmul(flat, columns.swapaxes(1, 2)).reshape(out.shape)
+        batch, images = x.shape[:2]
+        whole = _wide(x).reshape(batch * images, *x.shape[2:])
+        columns = _columns(whole, out.shape[3:], stride, dilation, padding)
+        columns = columns.reshape(batch, images, *columns.shape[1:])
+        flat = _wide(g).reshape(batch, images, g.shape[2], -1)
+        made = np.matmul(flat, columns.swapaxes(2, 3)).sum(1).reshape(out.shape)
         out[...] = out + made if accumulate else made
 
     return run
@@ -396,7 +399,13 @@ def _pool(kind: str, kernel: Any, stride: Any, padding: Any, dilation: Any) -> F
         if kind == "max":
             out[...] = view.max(tuple(range(-n, 0)))
             return
-        first = view.reshape(*view.shape[:-n], -1).argmax(-1)
+        flat = view.reshape(*view.shape[:-n], -1)
+        if any(p != (0, 0) for p in padding):  # the edge is never the largest, nor is it first
+            inside = _windows(np.ones(x.shape, bool), kernel, stride, dilation, padding, 0)
+            inside = inside.reshape(flat.shape)
+            first = (inside & ((flat == flat.max(-1, keepdims=True)) | (flat != flat))).argmax(-1)
+        else:
+            first = flat.argmax(-1)
         places = np.unravel_index(first, kernel)
         flat = np.zeros(first.shape, np.int64)
         for dim, place in enumerate(places):
@@ -404,6 +413,37 @@ def _pool(kind: str, kernel: Any, stride: Any, padding: Any, dilation: Any) -> F
             begin = begin.reshape(-1, *[1] * (n - dim - 1))
             flat = flat * x.shape[2 + dim] + begin + place * dilation[dim]
         out[...] = flat
+
+    return run
+
+
+def _spread(kernel: Any, stride: Any, padding: Any, dilation: Any) -> Function:
+    """Every g (C, outer...) added to all places of its window in out (C, spatial...)."""
+
+    def run(out: Array, g: Array) -> None:
+        sizes = [n + a + b for n, (a, b) in zip(out.shape[2:], padding, strict=True)]
+        made = np.zeros((*out.shape[:2], *sizes), np.float32)
+        for place in np.ndindex(*kernel):
+            where = tuple(
+                slice(p * d, p * d + (n - 1) * s + 1, s)
+                for p, d, s, n in zip(place, dilation, stride, g.shape[2:], strict=True)
+            )
+            made[(slice(None), slice(None), *where)] += g
+        inner = tuple(slice(a, a + n) for n, (a, _) in zip(out.shape[2:], padding, strict=True))
+        out[...] = made[(slice(None), slice(None), *inner)]
+
+    return run
+
+
+def _add_at() -> Function:
+    """``out[c, index[c, i]] += values[c, i]`` over (C, N) and (C, M)."""
+
+    def run(out: Array, values: Array, index: Array) -> None:
+        rows = out.shape[0] * out.shape[1]
+        first = np.arange(rows).reshape(*out.shape[:2], 1) * out.shape[2]
+        at = (index + first).reshape(-1)
+        made = np.bincount(at, values.reshape(-1).astype(np.float64), rows * out.shape[2])
+        out[...] = made.reshape(out.shape)
 
     return run
 
@@ -450,6 +490,6 @@ INSTRUCTIONS: dict[str, Callable[..., Function]] = {
     "scan_sum": _scan(np.add), "scan_prod": _scan(np.multiply),
     "sort_keys": _sort_keys, "order": _order, "pick": _pick,
     "matmul": _matmul, "vector_matmul": _matmul, "conv": _conv, "conv_weight": _conv_weight,
-    "conv_input": _conv_input, "pool": _pool, "random": _random_words,
+    "conv_input": _conv_input, "pool": _pool, "spread": _spread, "add_at": _add_at, "random": _random_words,
 }  # fmt: skip
 """By name, what makes the function from the parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dovetail.backend import KernelTable
+from dovetail_dlp import fused
 from dovetail_dlp.kernels import contract, elementwise, index, order, reduce, storage
 
 __all__ = ["table"]
@@ -16,4 +17,5 @@ def table() -> KernelTable:
         made.update(family.KERNELS)
     made.remove("copy")
     made.add("copy", storage.copy, layout="strided")
+    fused.enter(made)
     return made

@@ -36,18 +36,23 @@ def gather(x: Any, index: Any, out: Any, *, dim: int) -> None:
         dlp.store(out[block], tile)
 
 
-@dlp.kernel
-def scatter(index: Any, src: Any, out: Any, *, dim: int, add: bool) -> None:
-    """``out[index[i][j]][j] = src[i][j]``, or ``+=``; one element after another."""
-    for block in dlp.blocks(index.shape, dlp.room(int64, int64, src.dtype, out.dtype)):
-        offsets, first = _offsets(out, index, block, dim)
-        tile = dlp.nram(offsets.shape, src.dtype)
-        dlp.load(tile, src[block])
-        if src.dtype is not out.dtype:
-            wide = dlp.nram(offsets.shape, out.dtype)
-            dlp.convert(wide, tile)
-            tile = wide
-        dlp.store_scatter(out.flat[first:], tile, offsets, add=add)
+def _scattering(name: str, add: bool) -> Any:
+    def body(index: Any, src: Any, out: Any, *, dim: int) -> None:
+        for block in dlp.blocks(index.shape, dlp.room(int64, int64, src.dtype, out.dtype)):
+            offsets, first = _offsets(out, index, block, dim)
+            tile = dlp.nram(offsets.shape, src.dtype)
+            dlp.load(tile, src[block])
+            if src.dtype is not out.dtype:
+                wide = dlp.nram(offsets.shape, out.dtype)
+                dlp.convert(wide, tile)
+                tile = wide
+            dlp.store_scatter(out.flat[first:], tile, offsets, add=add)
+
+    body.__name__ = body.__qualname__ = name
+    return dlp.kernel(body)
+
+
+scatter, scatter_add = _scattering("scatter", False), _scattering("scatter_add", True)
 
 
 def run_gather(x: Any, index: Any, out: Any, *, dim: int) -> None:
@@ -58,14 +63,14 @@ def run_gather(x: Any, index: Any, out: Any, *, dim: int) -> None:
 def run_scatter(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None:
     """A copy of ``x`` with elements of ``src`` put in."""
     _start_with(x, out)
-    _scattered(index, src, out, dim, False)
+    _scattered(scatter, index, src, out, dim)
 
 
 def run_scatter_add(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None:
     """The same, adding; half precision is added up in float32."""
     if out.dtype not in (float16, bfloat16):
         _start_with(x, out)
-        _scattered(index, src, out, dim, True)
+        _scattered(scatter_add, index, src, out, dim)
         return
     from dovetail_dlp.runtime import scratch
 
@@ -73,7 +78,7 @@ def run_scatter_add(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None
     with scratch(out, out.shape, float32) as address:
         wide = Region(address, out.shape, strides, float32)
         copy(x, wide)
-        _scattered(index, src, wide, dim, True)
+        _scattered(scatter_add, index, src, wide, dim)
         copy(wide, out)
 
 
@@ -82,10 +87,10 @@ def _start_with(x: Any, out: Any) -> None:
         copy(x, out)
 
 
-def _scattered(index: Any, src: Any, out: Any, dim: int, add: bool) -> None:
+def _scattered(kernel: Any, index: Any, src: Any, out: Any, dim: int) -> None:
     if isinstance(src, Region) and not src.shape and index.shape:  # one value for all
         src = Region(src.address, index.shape, (0,) * len(index.shape), src.dtype)
-    scatter(*map(_at_least_1d, (index, src, out)), dim=dim, add=add)
+    kernel(*map(_at_least_1d, (index, src, out)), dim=dim)
 
 
 def _at_least_1d(x: Any) -> Any:

@@ -8,12 +8,12 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.dtypes import bfloat16, float16, float32, int64
 
-__all__ = ["KERNELS"]
+__all__ = ["HALF", "KERNELS", "dense", "loaded", "sides", "stored"]
 
 HALF = (float16, bfloat16)
 
 
-def _loaded(x: Any, wide: Any) -> Any:
+def loaded(x: Any, wide: Any) -> Any:
     """A tile with the elements of ``x`` (GDRAM) as dtype ``wide``."""
     tile = dlp.nram(x.shape, x.dtype)
     dlp.load(tile, x)
@@ -24,7 +24,8 @@ def _loaded(x: Any, wide: Any) -> Any:
     return made
 
 
-def _stored(out: Any, tile: Any) -> None:
+def stored(out: Any, tile: Any) -> None:
+    """Write a tile out, converting it first where the dtypes differ."""
     if out.dtype is not tile.dtype:
         made = dlp.nram(tile.shape, out.dtype)
         dlp.convert(made, tile)
@@ -56,10 +57,10 @@ def reduction(name: str, instruction: Any, join: Any, empty: Any, is_widened: bo
                 steps = iter(inner)
                 here = tuple(next(steps) if d in dim else kept[d] for d in range(x.ndim))
                 with dlp.scope():
-                    instruction(part if first else total, _loaded(x[here], wide), dim)
+                    instruction(part if first else total, loaded(x[here], wide), dim)
                 if first:
                     join(total, total, part)
-            _stored(place, total)
+            stored(place, total)
 
     body.__name__ = body.__qualname__ = name
     return dlp.kernel(body)
@@ -82,7 +83,7 @@ def place_of(name: str, instruction: Any, better: Any, extreme: Any) -> Any:
             best, place = dlp.nram(shape, x.dtype), dlp.nram(shape, int64)
             for start in range(0, n, length):
                 with dlp.scope():
-                    tile = _loaded(x[rows, start : min(start + length, n), columns], x.dtype)
+                    tile = loaded(x[rows, start : min(start + length, n), columns], x.dtype)
                     if not start:
                         extreme(best, tile, (1,))
                         instruction(place, tile, 1)
@@ -143,7 +144,7 @@ def scan(name: str, instruction: Any, gather: Any, join: Any) -> Any:
             for start in range(0, n, length):
                 here = (rows, slice(start, min(start + length, n)), columns)
                 with dlp.scope():
-                    tile = _loaded(x[here], wide)
+                    tile = loaded(x[here], wide)
                     made = dlp.nram(tile.shape, wide)
                     instruction(made, tile, 1)
                     if start:
@@ -152,7 +153,7 @@ def scan(name: str, instruction: Any, gather: Any, join: Any) -> Any:
                         gather(part if start else carry, tile, 1)
                         if start:
                             join(carry, carry, part)
-                    _stored(out[here], made)
+                    stored(out[here], made)
 
     body.__name__ = body.__qualname__ = name
     made = dlp.kernel(body)

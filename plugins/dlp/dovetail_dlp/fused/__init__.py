@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dovetail.backend import KernelTable
-from dovetail_dlp.fused import activation, convolution, normalise, optimizer, pooling, softmax
+from dovetail_dlp.fused import activation, convolution, indexing, normalise, optimizer, pooling, softmax
 
 __all__ = ["enter"]
 
 
 def enter(table: KernelTable) -> None:
     """Add them all to a table of required kernels."""
-    for family in (activation, convolution, normalise, optimizer, pooling, softmax):
+    for family in (activation, convolution, indexing, normalise, optimizer, pooling, softmax):
         family.enter(table)

@@ -58,14 +58,14 @@ class Kernel:
         trace = Trace(machine, self.name, count)
         numbers = iter(range(1 << 30))
         tiles = [_tile(x, numbers) for x in arguments]
-        active.append(trace)
+        active().append(trace)
         try:
             for task in range(count):
                 trace.begin_task(task)
                 self.function(*tiles, **constants)
                 trace.end_task()
         finally:
-            active.pop()
+            active().pop()
         return compile_trace(machine, trace)
 
 

@@ -6,6 +6,7 @@ What a program does depends on shapes and dtypes alone, so it is compiled once a
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -195,8 +196,17 @@ class Trace:
         raise KernelError(f"{self.name}: {text} ({place})")
 
 
-active: list[Trace] = []
-"""The compilation under way, innermost last."""
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.active: list[Trace] = []
+
+
+_thread = _Thread()
+
+
+def active() -> list[Trace]:
+    """The compilations under way in this thread, innermost last."""
+    return _thread.active
 
 
 def now() -> Trace:
@@ -205,8 +215,8 @@ def now() -> Trace:
     Raises:
         KernelError: the language is used outside of a kernel.
     """
-    if not active:
+    if not _thread.active:
         raise KernelError(
             "dlp: instructions work inside of a @dlp.kernel function, when it is launched"
         )
-    return active[-1]
+    return _thread.active[-1]

@@ -75,7 +75,8 @@ def _shape(shape: Any) -> tuple[int, ...]:
 def room(*dtypes: DType, leave: int = 0) -> int:
     """How many elements fit into NRAM, if each needs one of every dtype given and ``leave`` bytes stay."""
     step = now().machine.alignment
-    free = now().machine.nram - now()._used["nram"] - leave - step * len(dtypes)
+    free = now().machine.nram - now()._used["nram"]
+    free -= min(leave, free // 2) + step * len(dtypes)
     return max(1, free // sum(d.itemsize for d in dtypes) // step * step)
 
 

@@ -196,9 +196,11 @@ class DlpRuntime(Runtime):
 
     def kernels(self) -> KernelTable:
         """The required kernels, and those that the hardware fuses."""
-        from dovetail_dlp import kernels
+        from dovetail_dlp import extend, kernels
 
-        return kernels.table()
+        table = kernels.table()
+        extend.entered(table)
+        return table
 
     def close(self) -> None:
         """End the devices' processes."""

@@ -16,11 +16,14 @@ def tile_sizes(m: int, k: int, n: int, size: int, wide: int) -> tuple[int, int, 
     """Sizes of tiles that fit: an m by k and an m by n tile in NRAM, a k by n tile in WRAM."""
     machine = dlp.machine()
     m, k, n = max(1, m), max(1, k), max(1, n)
-    tn = min(n, 256)
-    tk = min(k, max(1, (machine.wram - 64) // (tn * size)), 1024)
-    per_row = tk * size + tn * (wide + size + wide)
-    tm = min(m, max(1, (machine.nram - 512) // per_row))
-    return tm, tk, tn
+    room = machine.nram - 512
+    tn, tk = min(n, 256), min(k, 1024)
+    while tk > 1 and (tk * tn * size > machine.wram - 64 or 2 * tk * size > room):
+        tk = -(-tk // 2)
+    per_row = lambda: tk * size + tn * (wide + size + wide)
+    while tn > 1 and per_row() > room:
+        tn = -(-tn // 2)
+    return min(m, max(1, room // per_row())), tk, tn
 
 
 def body(a: Any, b: Any, out: Any) -> None:

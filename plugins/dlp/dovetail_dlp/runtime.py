@@ -85,7 +85,9 @@ class DlpRuntime(Runtime):
         device.check_usable()
         with self._lock:
             blocks = self._of(index)
-            found = None if device.is_out_of_memory() else blocks.take(nbytes)
+            if device.is_out_of_memory():
+                raise OutOfMemoryError(f"dlp:{index}: no memory is given, as inject() asked")
+            found = blocks.take(nbytes)
             if found is None and self._freed[index]:
                 device.settle()
                 self._reuse(index)

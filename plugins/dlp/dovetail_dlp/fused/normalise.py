@@ -9,11 +9,9 @@ import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
 from dovetail_dlp.kernels.reduce import HALF, dense, loaded, stored
+from dovetail_dlp.machine import settings
 
 __all__ = ["enter"]
-
-LONGEST = 8192
-
 
 def _root(out: Any, variance: Any, eps: float) -> None:
     """``1 / sqrt(variance + eps)``."""
@@ -186,7 +184,8 @@ def _channelled(kernel: Any, big: tuple[int, ...]) -> Any:
 def enter(table: KernelTable) -> None:
     """Into a table, where there is something to normalise."""
     kinds = (*HALF, float32)
-    fits = lambda call: 0 < prod(call.normalized_shape) <= LONGEST and call.input.numel > 0
+    longest = lambda: settings.current().nram // 64
+    fits = lambda call: 0 < prod(call.normalized_shape) <= longest() and call.input.numel > 0
     table.add("layer_norm", run_layer_norm, dtypes=kinds, when=fits)
     some = lambda call: call.input.numel > 0
     table.add("batch_norm_train", _channelled(batch_norm_train, (0, 3)), dtypes=kinds, when=some)

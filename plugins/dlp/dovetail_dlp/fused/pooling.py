@@ -9,12 +9,9 @@ import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, int64
 from dovetail_dlp.kernels.reduce import HALF, dense, loaded, stored
+from dovetail_dlp.machine import settings
 
 __all__ = ["enter"]
-
-LARGEST = 12000
-"""Elements of a plane that fit with all that is made of it."""
-
 
 def _padding(size: Any, places: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     """(before, after) per dim, so that every window has room."""
@@ -131,7 +128,7 @@ def _is_constant(padding: Any, count_include_pad: bool) -> bool:
 
 def _fits(call: Any) -> bool:
     sizes = [(x.numel, x.shape) for x in (*call.inputs, *call.outputs)]
-    return all(n and prod(shape[2:]) <= LARGEST for n, shape in sizes)
+    return all(n and prod(shape[2:]) * 44 <= settings.current().nram for n, shape in sizes)
 
 
 def enter(table: KernelTable) -> None:

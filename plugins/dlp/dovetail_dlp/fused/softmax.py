@@ -8,12 +8,9 @@ import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
 from dovetail_dlp.kernels.reduce import HALF, dense, loaded, sides, stored
+from dovetail_dlp.machine import settings
 
 __all__ = ["enter"]
-
-LONGEST = 8192
-"""Elements of a row: several of its like must be on the chip."""
-
 
 def rows(name: str, compute: Any) -> Any:
     """A kernel whose blocks have whole rows: ``compute(*tiles)`` (outer, n, inner) -> the result."""
@@ -88,7 +85,7 @@ def log_softmax_backward(g: Any, y: Any) -> Any:
 def _fits(call: Any) -> bool:
     x = call.inputs[0]
     n = x.shape[call.dim] if x.ndim else 1
-    return bool(0 < n <= LONGEST)
+    return bool(0 < n * 64 <= settings.current().nram)  # several of its like must be on the chip
 
 
 def enter(table: KernelTable) -> None:

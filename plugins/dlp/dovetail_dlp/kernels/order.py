@@ -53,7 +53,7 @@ def sort(x: Any, values: Any, indices: Any, *, descending: bool) -> None:
     """Along the middle of three dims."""
     outer, n, inner = x.shape
     room = dlp.room(x.dtype, x.dtype, int64, int64, int64, int64, int64, leave=1024)
-    piece = min(n, room // 2)
+    piece = min(n, max(64, room // 2 // 64 * 64))  # so that pieces start aligned in a merge
     limit = max(1, room // (2 * max(1, piece))) if n <= piece else 1
     for rows, columns in dlp.blocks((outer, inner), limit):
         part = (rows, slice(0, n), columns)

@@ -15,7 +15,13 @@ from dovetail_dlp.control import FAULTS, configure, inject, reset
 from dovetail_dlp.extend import install, operator
 from dovetail_dlp.machine import VERSION as __version__
 from dovetail_dlp.machine import settings
-from dovetail_dlp.machine.errors import DeviceError, DeviceLost, EccError, KernelError, KernelTimeout
+from dovetail_dlp.machine.errors import (
+    DeviceError,
+    DeviceLost,
+    EccError,
+    KernelError,
+    KernelTimeout,
+)
 from dovetail_dlp.machine.settings import PRESETS, Machine
 from dovetail_dlp.profiler import Profile, profile
 from dovetail_dlp.runtime import DlpRuntime

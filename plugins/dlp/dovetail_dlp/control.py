@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from dovetail.backend import registry
+from dovetail_dlp.extend import forget_plans
 from dovetail_dlp.machine import link, settings
 from dovetail_dlp.machine.kernel import forget_programs
 from dovetail_dlp.machine.settings import Machine
@@ -89,6 +90,7 @@ def inject(
 def reset(device: Any = 0) -> None:
     """Start a device again after a fault. Its memory is lost: load tensors from the host again."""
     registry.get("dlp").runtime.reset(_index(device))  # type: ignore[attr-defined]
+    forget_plans()
 
 
 def _index(device: Any) -> int:

@@ -14,7 +14,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32
 from dovetail_dlp.machine.kernel import Kernel, kernel
 
-__all__ = ["install", "load_named", "operator"]
+__all__ = ["forget_plans", "install", "load_named", "operator"]
 
 VARIABLE = "DOVETAIL_DLP_KERNELS"
 """Modules, or files, that are loaded with the device; what they install is there in every process."""
@@ -80,6 +80,14 @@ def load_named() -> None:
 def handed_over(ops: Any) -> None:
     """Called with the module ``dovetail.ops``, once."""
     _ops[:] = [ops]
+
+
+def forget_plans() -> None:
+    """Have every call be resolved again: plans keep numbers in device memory."""
+    for ops in _ops:
+        for op in ops.schema.REGISTRY.values():
+            op.plans.clear()
+            op.writes.clear()
 
 
 def operator(

@@ -25,13 +25,16 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import bfloat16, bool_, float16, float32, int8, int32, int64
+from dovetail.dtypes import dtype as DType
 from dovetail_dlp.machine.kernel import kernel
 from dovetail_dlp.machine.tile import Scalar, Tile, dense_strides
 from dovetail_dlp.machine.trace import Event, now
 
 ON_CHIP = ("nram", "wram", "shared")
+HALF = (float16, bfloat16)
+"""What is added up in float32."""
+
 GRAIN = 4096
 """Elements below which another task is not worth its launch."""
 
@@ -183,6 +186,26 @@ def sync() -> None:
     now().sync()
 
 
+def load_as(source: Tile, dtype: DType) -> Tile:
+    """A new NRAM tile with the elements of ``source`` (GDRAM), converted to ``dtype``."""
+    tile = nram(source.shape, source.dtype)
+    load(tile, source)
+    if source.dtype is dtype:
+        return tile
+    made = nram(source.shape, dtype)
+    convert(made, tile)
+    return made
+
+
+def store_as(target: Tile, source: Tile) -> None:
+    """Store ``source``, converted to the dtype of ``target`` (GDRAM) and in its shape."""
+    if target.dtype is not source.dtype:
+        made = nram(source.shape, target.dtype)
+        convert(made, source)
+        source = made
+    store(target, source.reshape(*target.shape))
+
+
 def load_gather(target: Tile, source: Tile, offsets: Tile) -> None:
     """``target[i] = source.flat[offsets[i]]``: single elements from GDRAM; check their range first."""
     trace = now()
@@ -205,7 +228,7 @@ def store_scatter(target: Tile, values: Tile, offsets: Tile, *, add: bool = Fals
     trace.check("store_scatter", target, ("gdram",), writes=True)
     cycles = trace.machine.dma_latency + trace.machine.row * offsets.size * (2 if add else 1)
     event = Event("dma", "store_scatter", cycles, offsets.size * values.dtype.itemsize)
-    trace.emit(event, (add,), (target, values, offsets), reads_out=True)
+    trace.emit(event, (add,), (target, values, offsets), reads_out=add)
 
 
 # The vector unit
@@ -220,7 +243,11 @@ _SLOW = {
 
 
 def _vector(
-    name: str, target: Tile | None, *inputs: Any, parameters: tuple[Any, ...] = (), weight: float = 1
+    name: str,
+    target: Tile | None,
+    *inputs: Any,
+    parameters: tuple[Any, ...] = (),
+    weight: float = 1,
 ) -> None:
     trace = now()
     tiles = [x for x in inputs if isinstance(x, Tile)]
@@ -275,7 +302,9 @@ _ELEMENTWISE = {
 for _count, _names in _ELEMENTWISE.items():
     for _name in _names.split():
         globals()[f"vector_{_name}"] = _elementwise(
-            _name, _count, f"``target = {_name}`` of {_count} inputs, elementwise; numbers may be inputs."
+            _name,
+            _count,
+            f"``target = {_name}`` of {_count} inputs, elementwise; numbers may be inputs.",
         )
 
 
@@ -428,8 +457,8 @@ def add_at(target: Tile, values: Tile, index: Tile) -> None:
 def _window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Any, ...]:
     kernel = _shape(kernel)
     n = len(kernel)
-    many = lambda value, default: (default,) * n if value is None else _shape(value) * (
-        n if isinstance(value, int) else 1
+    many = lambda value, default: (
+        (default,) * n if value is None else _shape(value) * (n if isinstance(value, int) else 1)
     )
     pads = tuple(p if isinstance(p, tuple) else (p, p) for p in many(padding, 0))
     return kernel, many(stride, 1), pads, many(dilation, 1)
@@ -490,7 +519,9 @@ def conv(
     """Convolution of x (C, spatial…) in NRAM with weight (O, C, kernel…) in WRAM to (O, outer…)."""
     _check_matmul("conv", target, x, weight, ("wram",), accumulate)
     where = _window(weight.shape[2:], stride, padding, dilation)[1:]
-    _matrix("conv", target, x, weight, where, prod(target.shape) * prod(weight.shape[1:]), accumulate)
+    _matrix(
+        "conv", target, x, weight, where, prod(target.shape) * prod(weight.shape[1:]), accumulate
+    )
 
 
 def conv_weight(
@@ -518,12 +549,65 @@ def conv_input(
 
 
 __all__ = [
-    "Scalar", "Tile", "add_at", "blocks", "bool_", "check_range", "conv", "conv_input", "conv_weight", "convert",
-    "cut", "dense_strides", "each", "fill", "grid", "int64", "kernel", "load", "load_async", "load_gather",
-    "MATRIX", "machine", "matmul", "maxpool", "move", "nram", "order", "pad", "parts", "pick", "product", "reduce_argmax",
-    "reduce_argmin", "reduce_max", "reduce_min", "reduce_prod", "reduce_sum", "room", "scan_prod",
-    "scan_sum", "scope", "shared", "sort_keys", "spread", "store", "store_async", "store_scatter", "sumpool", "sync",
-    "task_dim", "task_id", "transpose", "vector", "vector_index", "vector_matmul",
-    "vector_random", "wram",
+    "HALF",
+    "MATRIX",
+    "Scalar",
+    "Tile",
+    "add_at",
+    "blocks",
+    "bool_",
+    "check_range",
+    "conv",
+    "conv_input",
+    "conv_weight",
+    "convert",
+    "cut",
+    "dense_strides",
+    "each",
+    "fill",
+    "grid",
+    "int64",
+    "kernel",
+    "load",
+    "load_as",
+    "load_async",
+    "load_gather",
+    "machine",
+    "matmul",
+    "maxpool",
+    "move",
+    "nram",
+    "order",
+    "pad",
+    "parts",
+    "pick",
+    "product",
+    "reduce_argmax",
+    "reduce_argmin",
+    "reduce_max",
+    "reduce_min",
+    "reduce_prod",
+    "reduce_sum",
+    "room",
+    "scan_prod",
+    "scan_sum",
+    "scope",
+    "shared",
+    "sort_keys",
+    "spread",
+    "store",
+    "store_as",
+    "store_async",
+    "store_scatter",
+    "sumpool",
+    "sync",
+    "task_dim",
+    "task_id",
+    "transpose",
+    "vector",
+    "vector_index",
+    "vector_matmul",
+    "vector_random",
+    "wram",
 ]  # fmt: skip
 __all__ += [f"vector_{name}" for names in _ELEMENTWISE.values() for name in names.split()]

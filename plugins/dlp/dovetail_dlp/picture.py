@@ -43,7 +43,9 @@ def _timeline(axes: Any, profile: Any) -> None:
     for row, name in enumerate(names):
         bars = [(e["ts"], e["dur"]) for e in events if e["tid"] == name and e["pid"] == 0]
         kind = name.split()[-1] if "core" in name else "queue"
-        axes.broken_barh(bars, (row - 0.4, 0.8), facecolors=COLOURS[kind], edgecolor="white", linewidth=0.2)
+        axes.broken_barh(
+            bars, (row - 0.4, 0.8), facecolors=COLOURS[kind], edgecolor="white", linewidth=0.2
+        )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("microseconds of the simulated machine")

@@ -141,7 +141,11 @@ class Profile:
 
     def _chart(self, lines: list[Line]) -> list[str]:
         """The roofline in letters: intensity to the right, operations per cycle upwards."""
-        points = [(line, line.operations / line.cycles) for line in lines if line.operations and line.nbytes]
+        points = [
+            (line, line.operations / line.cycles)
+            for line in lines
+            if line.operations and line.nbytes
+        ]
         if not points:
             return []
         columns, height = 60, 12
@@ -170,7 +174,12 @@ class Profile:
             f"roofline: {self.peak:,.0f} op/cycle (float32), ridge at {ridge:.1f} op/B; "
             f"op/B from 2^{low} to 2^{high}, op/cycle from 2^{top - 16} to 2^{top}"
         )
-        return [head, *("|" + "".join(row) for row in cells), "+" + "-" * columns, "  ".join(legend)]
+        return [
+            head,
+            *("|" + "".join(row) for row in cells),
+            "+" + "-" * columns,
+            "  ".join(legend),
+        ]
 
     def timeline(self) -> list[dict[str, Any]]:
         """Chrome trace events: a process per device, a thread per queue and per core's unit."""
@@ -197,7 +206,12 @@ class Profile:
                 add(device, f"core {core:02} {unit}", step, start + begin, end - begin)
         for device in {pid for pid, _ in threads}:
             events.append(
-                {"name": "process_name", "ph": "M", "pid": device, "args": {"name": f"dlp:{device}"}}
+                {
+                    "name": "process_name",
+                    "ph": "M",
+                    "pid": device,
+                    "args": {"name": f"dlp:{device}"},
+                }
             )
         return events
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import threading
-from collections.abc import Iterator
-from math import prod
 from typing import Any
 
-from dovetail.backend import DeviceInfo, KernelTable, OutOfMemoryError, Pool, Runtime, registry
+from dovetail.backend import DeviceInfo, KernelTable, OutOfMemoryError, Runtime
 from dovetail.dtypes import (
-    bfloat16, bool_, dtype, float16, float32, int8, int16, int32, int64, uint8,
+    bfloat16,
+    bool_,
+    dtype,
+    float16,
+    float32,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
 )  # fmt: skip
 from dovetail_dlp import machine
 from dovetail_dlp.machine import link, settings
 from dovetail_dlp.machine.blocks import Blocks
 from dovetail_dlp.machine.region import DEVICE_SHIFT, Region
 
-__all__ = ["DTYPES", "DlpRuntime", "scratch"]
+__all__ = ["DTYPES", "DlpRuntime"]
 
 DTYPES = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32)
 """int64 is for indices: the vector unit takes it at half its speed, the matrix unit not at all."""
@@ -207,25 +213,3 @@ class DlpRuntime(Runtime):
     def close(self) -> None:
         """End the devices' processes."""
         link.close_all()
-
-
-_pools: dict[int, Pool] = {}
-
-
-@contextlib.contextmanager
-def scratch(near: Region, shape: Any, kind: dtype) -> Iterator[int]:
-    """The address of device memory that serves again in order, queue by queue, when this is left."""
-    index = (near.address >> DEVICE_SHIFT) - 1
-    pool = _pools.get(index)
-    if pool is None:
-        runtime = registry.get("dlp").runtime
-        pool = _pools[index] = Pool(
-            lambda nbytes: runtime.alloc(nbytes, index), runtime.free,
-            lambda: link.link(index).settle(), f"dlp:{index} workspace",
-            stream=lambda: link.link(index).queue,
-        )  # fmt: skip
-    block, size = pool.take(max(1, prod(shape) * kind.itemsize))
-    try:
-        yield block
-    finally:
-        pool.give(block, size)

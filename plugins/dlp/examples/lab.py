@@ -102,7 +102,10 @@ def matmul_overlapped(a: Any, b: Any, out: Any) -> None:
             following = cuts[number + 1 : number + 2]
             for inner in following:
                 pair = pairs[(number + 1) % 2]
-                if pair[0].shape != a[rows, inner].shape or pair[1].shape != b[inner, columns].shape:
+                if (
+                    pair[0].shape != a[rows, inner].shape
+                    or pair[1].shape != b[inner, columns].shape
+                ):
                     left = dlp.nram(a[rows, inner].shape, a.dtype)
                     pair = (left, dlp.wram(b[inner, columns].shape, b.dtype))
                     pairs[(number + 1) % 2] = pair

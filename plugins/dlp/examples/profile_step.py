@@ -1,6 +1,6 @@
 """The profile of one training step, its timeline for a browser, and a picture.
 
-    python plugins/dlp/examples/profile_step.py [FOLDER]
+python plugins/dlp/examples/profile_step.py [FOLDER]
 """
 
 from __future__ import annotations

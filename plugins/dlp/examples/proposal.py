@@ -42,7 +42,10 @@ def _gradient(
         score_gradient = zeros.scatter_add(1, place, of_scores * is_real.to(float32))
     if of_boxes is not None:
         four = place.unsqueeze(2).expand(*place.shape, 4)
-        chosen, moved = anchors.unsqueeze(0).expand(deltas.shape).gather(1, four), deltas.gather(1, four)
+        chosen, moved = (
+            anchors.unsqueeze(0).expand(deltas.shape).gather(1, four),
+            deltas.gather(1, four),
+        )
         size = chosen[..., 2:] - chosen[..., :2]
         centre = chosen[..., :2] + size * 0.5 + moved[..., :2] * size
         new_size = moved[..., 2:].exp() * size
@@ -55,7 +58,9 @@ def _gradient(
         made = (first * keep, second * keep)
         zeros = deltas.new_zeros(tuple(deltas.shape))
         parts = [
-            zeros[..., 2 * i : 2 * i + 2].contiguous().scatter_add(1, four[..., :2].contiguous(), part)
+            zeros[..., 2 * i : 2 * i + 2]
+            .contiguous()
+            .scatter_add(1, four[..., :2].contiguous(), part)
             for i, part in enumerate(made)
         ]
         delta_gradient = zeros.clone()
@@ -64,7 +69,14 @@ def _gradient(
 
 
 def _in_tensors(
-    scores: Any, deltas: Any, anchors: Any, *, height: float, width: float, count: int, threshold: float
+    scores: Any,
+    deltas: Any,
+    anchors: Any,
+    *,
+    height: float,
+    width: float,
+    count: int,
+    threshold: float,
 ) -> Any:
     """The same in tensor operations, for devices without the kernel."""
     size = anchors[:, 2:] - anchors[:, :2]
@@ -106,7 +118,9 @@ def proposal(
     """
     total = scores.shape[1]
     for image in dlp.each(range(scores.shape[0])):
-        edges = [_edge(anchors, deltas[image], axis, limit) for axis, limit in ((0, width), (1, height))]
+        edges = [
+            _edge(anchors, deltas[image], axis, limit) for axis, limit in ((0, width), (1, height))
+        ]
         (x1, x2), (y1, y2) = edges
         area, side = dlp.nram((1, total), float32), dlp.nram((1, total), float32)
         dlp.vector_sub(area, x2, x1)
@@ -172,7 +186,9 @@ def _best(left: Any, total: int) -> tuple[Any, Any, Any]:
     return found, place, best
 
 
-def _suppress(left: Any, numbers: Any, place: Any, boxes: Any, chosen: Any, threshold: float) -> None:
+def _suppress(
+    left: Any, numbers: Any, place: Any, boxes: Any, chosen: Any, threshold: float
+) -> None:
     """Take the chosen box, and all that overlap it by more than ``threshold`` of the union."""
     x1, y1, x2, y2, area = boxes
     over, side, union = (dlp.nram(area.shape, float32) for _ in range(3))

@@ -52,7 +52,9 @@ def _error_function(x: Array) -> Array:
     t = place - index
     low, high = _erf_value[index], _erf_value[index + 1]
     start, end = _erf_slope[index] * _ERF_STEP, _erf_slope[index + 1] * _ERF_STEP
-    ratio = low + t * (start + t * (3 * (high - low) - 2 * start - end + t * (2 * (low - high) + start + end)))
+    ratio = low + t * (
+        start + t * (3 * (high - low) - 2 * start - end + t * (2 * (low - high) + start + end))
+    )
     return np.where(np.abs(wide) < 5.9, wide * ratio, np.sign(wide))
 
 
@@ -314,7 +316,9 @@ def _matmul(accumulate: bool) -> Function:
     return run
 
 
-def _windows(x: Array, kernel: Any, stride: Any, dilation: Any, padding: Any, value: float) -> Array:
+def _windows(
+    x: Array, kernel: Any, stride: Any, dilation: Any, padding: Any, value: float
+) -> Array:
     """(B, C, outer..., window...) of x: (B, C, spatial...)."""
     if any(p != (0, 0) for p in padding):
         x = np.pad(x, ((0, 0), (0, 0), *padding), constant_values=value)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from dovetail_dlp.chip.program import Program
 
 __all__ = ["Processor"]
@@ -89,7 +90,9 @@ class Processor:
             if self.random is not None:
                 _, number, queue = self.random.choice(ready)
             else:
-                _, number, queue = min(ready)[:3] if len(ready) == 1 else min(ready, key=lambda r: r[0])
+                _, number, queue = (
+                    min(ready)[:3] if len(ready) == 1 else min(ready, key=lambda r: r[0])
+                )
             until = min((r[0] for r in ready if r[1] != number), default=None)
             self._work(queue, until)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from dovetail_dlp.chip.instructions import INSTRUCTIONS
 
 __all__ = ["Chip", "Global", "Program", "Step", "Value"]
@@ -77,7 +78,9 @@ class Program:
             for i, operand in enumerate(step.operands):
                 if isinstance(operand, Chip):
                     operands.append(
-                        np.ndarray(operand.shape, operand.kind, chip, operand.offset, operand.strides)
+                        np.ndarray(
+                            operand.shape, operand.kind, chip, operand.offset, operand.strides
+                        )
                     )
                 elif isinstance(operand, Value) and operand.number is None:
                     operands.append(_number(operand.constant, operand.kind))

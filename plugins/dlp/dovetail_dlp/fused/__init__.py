@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from dovetail.backend import KernelTable
-from dovetail_dlp.fused import activation, convolution, indexing, normalise, optimizer, pooling, softmax
+from dovetail_dlp.fused import (
+    activation,
+    convolution,
+    indexing,
+    normalise,
+    optimizer,
+    pooling,
+    softmax,
+)
 
 __all__ = ["enter"]
 

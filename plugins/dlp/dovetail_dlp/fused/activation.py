@@ -7,7 +7,6 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING, bool_, float32
-from dovetail_dlp.kernels.reduce import HALF, loaded, stored
 
 __all__ = ["enter"]
 
@@ -19,10 +18,10 @@ def pointwise(name: str, compute: Any) -> Any:
         *inputs, out = arguments
         kinds = [kind for x in arguments for kind in (x.dtype, float32)]
         for start, stop in dlp.parts(out.size, dlp.room(*kinds, float32)):
-            tiles = [loaded(x.flat[start:stop], float32) for x in inputs]
+            tiles = [dlp.load_as(x.flat[start:stop], float32) for x in inputs]
             made = dlp.nram(stop - start, float32)
             compute(made, *tiles, **constants)
-            stored(out.flat[start:stop], made)
+            dlp.store_as(out.flat[start:stop], made)
 
     body.__name__ = body.__qualname__ = name
     return dlp.kernel(body)
@@ -64,7 +63,7 @@ def gelu(out: Any, x: Any, *, approximate: str) -> None:
     dlp.vector_gelu(out, x)
 
 
-KINDS = (*HALF, float32)
+KINDS = (*dlp.HALF, float32)
 
 
 def enter(table: KernelTable) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
-from dovetail_dlp.kernels.reduce import HALF, loaded, stored
 from dovetail_dlp.machine.region import Region
 
 __all__ = ["enter"]
@@ -37,7 +36,17 @@ def _channels(given: int, made: int, weights: int, one: int, other: int) -> tupl
 
 
 @dlp.kernel
-def conv(x: Any, weight: Any, bias: Any, out: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> None:
+def conv(
+    x: Any,
+    weight: Any,
+    bias: Any,
+    out: Any,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> None:
     """x: (N, C, *S), weight: (O, C / groups, *K), bias: (O), out: (N, O, *P)."""
     images, size = x.shape[0], x.dtype.itemsize
     given, made = weight.shape[1], weight.shape[0] // groups
@@ -50,8 +59,12 @@ def conv(x: Any, weight: Any, bias: Any, out: Any, *, stride: Any, padding: Any,
         shift = None
         with dlp.scope():
             if bias is not None:
-                shift = loaded(bias[rows].reshape(*column[1:]), float32)
-            weights = [_weights(weight[rows, part]) for part in inner] if _is_whole(weight, rows, inner) else []
+                shift = dlp.load_as(bias[rows].reshape(*column[1:]), float32)
+            weights = (
+                [_weights(weight[rows, part]) for part in inner]
+                if _is_whole(weight, rows, inner)
+                else []
+            )
             for n in dlp.each(range(images)):
                 total = dlp.nram((count, *out.shape[2:]), float32)
                 for number, part in enumerate(inner):
@@ -60,10 +73,12 @@ def conv(x: Any, weight: Any, bias: Any, out: Any, *, stride: Any, padding: Any,
                         tile = dlp.nram((part.stop - part.start, *x.shape[2:]), x.dtype)
                         dlp.load(tile, x[n, place])
                         kernel = weights[number] if weights else _weights(weight[rows, part])
-                        dlp.conv(total, tile, kernel, stride, padding, dilation, accumulate=number > 0)
+                        dlp.conv(
+                            total, tile, kernel, stride, padding, dilation, accumulate=number > 0
+                        )
                 if shift is not None:
                     dlp.vector_add(total, total, shift)
-                stored(out[n, rows], total)
+                dlp.store_as(out[n, rows], total)
 
 
 def _is_whole(weight: Any, rows: slice, inner: list[slice]) -> bool:
@@ -79,7 +94,9 @@ def _weights(part: Any) -> Any:
 
 
 @dlp.kernel
-def conv_grad_input(g: Any, weight: Any, out: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> None:
+def conv_grad_input(
+    g: Any, weight: Any, out: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
+) -> None:
     """g: (N, O, *P), weight: (O, C / groups, *K), out: (N, C, *S)."""
     size = g.dtype.itemsize
     made, given = weight.shape[1], weight.shape[0] // groups
@@ -91,7 +108,9 @@ def conv_grad_input(g: Any, weight: Any, out: Any, *, stride: Any, padding: Any,
         with dlp.scope():
             rows = [slice(group * given + p.start, group * given + p.stop) for p in inner]
             whole = sum(r.stop - r.start for r in rows) * (columns.stop - columns.start)
-            fits = whole * prod(weight.shape[2:]) * size + 64 * len(rows) <= dlp.machine().wram - 1024
+            fits = (
+                whole * prod(weight.shape[2:]) * size + 64 * len(rows) <= dlp.machine().wram - 1024
+            )
             weights = [_weights(weight[r, columns]) for r in rows] if fits else []
             for n in dlp.each(range(g.shape[0])):
                 total = dlp.nram((place.stop - place.start, *out.shape[2:]), float32)
@@ -100,8 +119,10 @@ def conv_grad_input(g: Any, weight: Any, out: Any, *, stride: Any, padding: Any,
                         tile = dlp.nram((r.stop - r.start, *g.shape[2:]), g.dtype)
                         dlp.load(tile, g[n, r])
                         kernel = weights[number] if weights else _weights(weight[r, columns])
-                        dlp.conv_input(total, tile, kernel, stride, padding, dilation, accumulate=number > 0)
-                stored(out[n, place], total)
+                        dlp.conv_input(
+                            total, tile, kernel, stride, padding, dilation, accumulate=number > 0
+                        )
+                dlp.store_as(out[n, place], total)
 
 
 @dlp.kernel
@@ -115,13 +136,24 @@ def conv_grad_weight(
     one, other = prod(x.shape[2:]) * size, prod(g.shape[2:]) * size
     single = prod(parts.shape[3:]) * 4
     many = max(1, min(made, (machine.nram // 2) // max(other, 1)))
-    several = max(1, min(given, (machine.wram - 1024) // one, (machine.nram // 2 - 1024) // (many * single)))
+    several = max(
+        1, min(given, (machine.wram - 1024) // one, (machine.nram // 2 - 1024) // (many * single))
+    )
     many = max(1, min(many, (machine.nram // 2 - 1024) // (several * single)))
     step = -(-images // shares)
-    at_once = max(1, min(step, (machine.wram - 1024) // (several * one), (machine.nram // 2 - 512) // (many * other)))
+    at_once = max(
+        1,
+        min(
+            step,
+            (machine.wram - 1024) // (several * one),
+            (machine.nram // 2 - 512) // (many * other),
+        ),
+    )
     for share in dlp.each(range(shares)):
         mine = range(share * step, min(images, (share + 1) * step))
-        for group, left, right in dlp.product(range(groups), _cuts(made, many), _cuts(given, several)):
+        for group, left, right in dlp.product(
+            range(groups), _cuts(made, many), _cuts(given, several)
+        ):
             rows = slice(group * made + left.start, group * made + left.stop)
             place = slice(group * given + right.start, group * given + right.stop)
             with dlp.scope():
@@ -136,7 +168,9 @@ def conv_grad_weight(
                         b = dlp.wram(x[here, place].shape, x.dtype)
                         dlp.load(a, g[here, rows])
                         dlp.load(b, x[here, place])
-                        dlp.conv_weight(total, a, b, stride, padding, dilation, accumulate=start > 0)
+                        dlp.conv_weight(
+                            total, a, b, stride, padding, dilation, accumulate=start > 0
+                        )
                 dlp.store(target, total)
 
 
@@ -146,8 +180,8 @@ def add_parts(parts: Any, out: Any) -> None:
     room = dlp.room(float32, float32, out.dtype, leave=512)
     for start, stop in dlp.parts(out.size, max(1, room // (parts.shape[0] + 2))):
         total = dlp.nram((1, stop - start), float32)
-        dlp.reduce_sum(total, loaded(parts[:, start:stop], float32), 0)
-        stored(out[start:stop].reshape(1, stop - start), total)
+        dlp.reduce_sum(total, dlp.load_as(parts[:, start:stop], float32), 0)
+        dlp.store_as(out[start:stop].reshape(1, stop - start), total)
 
 
 add_parts.name = "conv_grad_weight"
@@ -166,7 +200,7 @@ def run_grad_input(*arguments: Any, input_shape: Any, **options: Any) -> None:
 def run_grad_weight(g: Any, x: Any, out: Any, *, weight_shape: Any, **options: Any) -> None:
     """Shares of the sum in a workspace, then their sum."""
     from dovetail_dlp.machine import settings
-    from dovetail_dlp.runtime import scratch
+    from dovetail_dlp.machine.scratch import scratch
 
     shares = max(1, min(settings.current().tasks, x.shape[0]))
     shape = (shares, *weight_shape)
@@ -193,4 +227,4 @@ def enter(table: KernelTable) -> None:
     for name, run in (
         ("conv", run_conv), ("conv_grad_input", run_grad_input), ("conv_grad_weight", run_grad_weight),
     ):  # fmt: skip
-        table.add(name, run, dtypes=(*HALF, float32), when=_fits)
+        table.add(name, run, dtypes=(*dlp.HALF, float32), when=_fits)

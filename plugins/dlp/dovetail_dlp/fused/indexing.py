@@ -7,7 +7,7 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import int64
-from dovetail_dlp.kernels.reduce import dense, sides
+from dovetail_dlp.machine.region import dense, sides
 
 __all__ = ["enter"]
 
@@ -33,7 +33,9 @@ def run(x: Any, index: Any, out: Any, *, dim: int) -> None:
     """Along any dim."""
     outer, n, inner = sides(x.shape, dim)
     count = out.shape[dim]
-    index_select(dense(x, (outer, n, inner)), dense(index, (count,)), dense(out, (outer, count, inner)))
+    index_select(
+        dense(x, (outer, n, inner)), dense(index, (count,)), dense(out, (outer, count, inner))
+    )
 
 
 def enter(table: KernelTable) -> None:

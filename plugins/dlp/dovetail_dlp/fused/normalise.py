@@ -8,10 +8,11 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
-from dovetail_dlp.kernels.reduce import HALF, dense, loaded, stored
 from dovetail_dlp.machine import settings
+from dovetail_dlp.machine.region import dense
 
 __all__ = ["enter"]
+
 
 def _root(out: Any, variance: Any, eps: float) -> None:
     """``1 / sqrt(variance + eps)``."""
@@ -26,11 +27,11 @@ def layer_norm(
 ) -> None:
     """x: (rows, n); mean and rstd: (rows, 1)."""
     count, n = x.shape
-    scale = None if weight is None else loaded(weight.reshape(1, n), float32)
-    shift = None if bias is None else loaded(bias.reshape(1, n), float32)
+    scale = None if weight is None else dlp.load_as(weight.reshape(1, n), float32)
+    shift = None if bias is None else dlp.load_as(bias.reshape(1, n), float32)
     room = dlp.room(x.dtype, float32, float32, out.dtype, leave=4096)
     for (here,) in dlp.blocks((count,), max(1, room // (n + 8))):
-        tile = loaded(x[here], float32)
+        tile = dlp.load_as(x[here], float32)
         shape = (tile.shape[0], 1)
         middle, spread, square = (dlp.nram(s, float32) for s in (shape, shape, tile.shape))
         dlp.reduce_sum(middle, tile, 1)
@@ -45,12 +46,14 @@ def layer_norm(
             dlp.vector_mul(tile, tile, scale)
         if shift is not None:
             dlp.vector_add(tile, tile, shift)
-        stored(out[here], tile)
-        stored(mean[here], middle)
-        stored(rstd[here], spread)
+        dlp.store_as(out[here], tile)
+        dlp.store_as(mean[here], middle)
+        dlp.store_as(rstd[here], spread)
 
 
-def run_layer_norm(x: Any, weight: Any, bias: Any, *outs: Any, normalized_shape: Any, eps: float) -> None:
+def run_layer_norm(
+    x: Any, weight: Any, bias: Any, *outs: Any, normalized_shape: Any, eps: float
+) -> None:
     """Rows of the normalised shape."""
     n = prod(normalized_shape)
     rows = prod(x.shape) // n
@@ -68,7 +71,9 @@ class _Channels:
         room = dlp.room(*[float32] * tiles, x.dtype, leave=8192)
         most = -(-self.channels // dlp.task_dim())
         each = max(1, min(most, room // (self.images * self.size)))
-        self.blocks = [slice(c, min(c + each, self.channels)) for c in range(0, self.channels, each)]
+        self.blocks = [
+            slice(c, min(c + each, self.channels)) for c in range(0, self.channels, each)
+        ]
         self.pieces = dlp.cut((self.images, self.size), max(1, room // each))
 
     def numbers(self, width: int, count: int) -> list[Any]:
@@ -77,7 +82,7 @@ class _Channels:
 
     def read(self, x: Any, here: slice) -> Any:
         """One number per channel from GDRAM."""
-        return loaded(x[here].reshape(1, here.stop - here.start, 1), float32)
+        return dlp.load_as(x[here].reshape(1, here.stop - here.start, 1), float32)
 
     def total(self, target: Any, here: slice, compute: Any) -> None:
         """``target`` is the sum over all pieces of what ``compute(place)`` makes."""
@@ -98,11 +103,11 @@ def batch_norm_train(
     for here in dlp.each(work.blocks):
         width = here.stop - here.start
         middle, spread, scale = work.numbers(width, 3)
-        work.total(middle, here, lambda place: loaded(x[place], float32))
+        work.total(middle, here, lambda place: dlp.load_as(x[place], float32))
         dlp.vector_div(middle, middle, work.count)
 
         def squared(place: Any, middle: Any = middle) -> Any:
-            tile = loaded(x[place], float32)
+            tile = dlp.load_as(x[place], float32)
             dlp.vector_sub(tile, tile, middle)
             dlp.vector_mul(tile, tile, tile)
             return tile
@@ -115,14 +120,14 @@ def batch_norm_train(
         shift = None if bias is None else work.read(bias, here)
         for images, places in work.pieces:
             with dlp.scope():
-                tile = loaded(x[images, here, places], float32)
+                tile = dlp.load_as(x[images, here, places], float32)
                 dlp.vector_sub(tile, tile, middle)
                 dlp.vector_mul(tile, tile, scale)
                 if shift is not None:
                     dlp.vector_add(tile, tile, shift)
-                stored(out[images, here, places], tile)
-        stored(mean[here], middle)
-        stored(var[here], spread)
+                dlp.store_as(out[images, here, places], tile)
+        dlp.store_as(mean[here], middle)
+        dlp.store_as(var[here], spread)
 
 
 @dlp.kernel
@@ -139,20 +144,20 @@ def batch_norm_train_backward(
         _root(scale, work.read(var, here), eps)
 
         def normal(place: Any, middle: Any = middle, scale: Any = scale) -> Any:
-            tile = loaded(x[place], float32)
+            tile = dlp.load_as(x[place], float32)
             dlp.vector_sub(tile, tile, middle)
             dlp.vector_mul(tile, tile, scale)
             return tile
 
         def product(place: Any, normal: Any = normal) -> Any:
             tile = normal(place)
-            dlp.vector_mul(tile, tile, loaded(g[place], float32))
+            dlp.vector_mul(tile, tile, dlp.load_as(g[place], float32))
             return tile
 
-        work.total(level, here, lambda place: loaded(g[place], float32))
+        work.total(level, here, lambda place: dlp.load_as(g[place], float32))
         work.total(slope, here, product)
-        stored(of_bias[here], level)
-        stored(of_weight[here], slope)
+        dlp.store_as(of_bias[here], level)
+        dlp.store_as(of_weight[here], slope)
         dlp.vector_div(level, level, work.count)
         dlp.vector_div(slope, slope, work.count)
         factor = scale
@@ -162,12 +167,12 @@ def batch_norm_train_backward(
         for images, places in work.pieces:
             with dlp.scope():
                 place = (images, here, places)
-                tile, made = normal(place), loaded(g[place], float32)
+                tile, made = normal(place), dlp.load_as(g[place], float32)
                 dlp.vector_mul(tile, tile, slope)
                 dlp.vector_sub(made, made, level)
                 dlp.vector_sub(made, made, tile)
                 dlp.vector_mul(made, made, factor)
-                stored(out[place], made)
+                dlp.store_as(out[place], made)
 
 
 def _channelled(kernel: Any, big: tuple[int, ...]) -> Any:
@@ -183,7 +188,7 @@ def _channelled(kernel: Any, big: tuple[int, ...]) -> Any:
 
 def enter(table: KernelTable) -> None:
     """Into a table, where there is something to normalise."""
-    kinds = (*HALF, float32)
+    kinds = (*dlp.HALF, float32)
     longest = lambda: settings.current().nram // 64
     fits = lambda call: 0 < prod(call.normalized_shape) <= longest() and call.input.numel > 0
     table.add("layer_norm", run_layer_norm, dtypes=kinds, when=fits)

@@ -7,7 +7,6 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
-from dovetail_dlp.kernels.reduce import loaded
 
 __all__ = ["enter"]
 
@@ -23,7 +22,9 @@ def adam(
     for i, param in enumerate(params):
         for start, stop in dlp.parts(param.size, room):
             here = slice(start, stop)
-            p, g, m, v = (loaded(x[i].flat[here], float32) for x in (params, grads, means, squares))
+            p, g, m, v = (
+                dlp.load_as(x[i].flat[here], float32) for x in (params, grads, means, squares)
+            )
             spare = dlp.nram(p.shape, float32)
             if decoupled and weight_decay:
                 dlp.vector_mul(p, p, shrink)
@@ -42,7 +43,7 @@ def adam(
             dlp.store(means[i].flat[here], m)
             dlp.store(squares[i].flat[here], v)
             if largest:
-                top = loaded(largest[i].flat[here], float32)
+                top = dlp.load_as(largest[i].flat[here], float32)
                 dlp.vector_maximum(v, top, v)
                 dlp.store(largest[i].flat[here], v)
             # m / (sqrt(v) / root + eps), with root taken to the other side

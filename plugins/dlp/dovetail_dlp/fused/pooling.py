@@ -8,10 +8,11 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, int64
-from dovetail_dlp.kernels.reduce import HALF, dense, loaded, stored
 from dovetail_dlp.machine import settings
+from dovetail_dlp.machine.region import dense
 
 __all__ = ["enter"]
+
 
 def _padding(size: Any, places: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     """(before, after) per dim, so that every window has room."""
@@ -22,13 +23,20 @@ def _padding(size: Any, places: Any, kernel: Any, stride: Any, padding: Any, dil
 
 
 @dlp.kernel
-def max_pool(x: Any, out: Any, indices: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
+def max_pool(
+    x: Any, out: Any, indices: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> None:
     """x: (planes, *S); out and indices: (planes, *P)."""
-    window = (kernel, stride, _padding(x.shape[1:], out.shape[1:], kernel, stride, padding, dilation), dilation)
+    window = (
+        kernel,
+        stride,
+        _padding(x.shape[1:], out.shape[1:], kernel, stride, padding, dilation),
+        dilation,
+    )
     each = prod(x.shape[1:]) * x.dtype.itemsize + prod(out.shape[1:]) * (out.dtype.itemsize + 8)
     limit = max(1, dlp.room(dlp.int8, leave=512) // each)
     for (here,) in dlp.blocks((x.shape[0],), _planes(x, limit)):
-        tile = loaded(x[here], x.dtype)
+        tile = dlp.load_as(x[here], x.dtype)
         made, where = dlp.nram(out[here].shape, x.dtype), dlp.nram(out[here].shape, int64)
         dlp.maxpool(made, tile, *window, indices=where)
         dlp.store(out[here], made)
@@ -45,50 +53,66 @@ def max_pool_grad(g: Any, indices: Any, out: Any) -> None:
     each = g.shape[1] * (g.dtype.itemsize + 4 + 8) + out.shape[1] * (4 + out.dtype.itemsize)
     limit = max(1, dlp.room(dlp.int8, leave=512) // each)
     for (here,) in dlp.blocks((g.shape[0],), _planes(g, limit)):
-        values, where = loaded(g[here], float32), loaded(indices[here], int64)
+        values, where = dlp.load_as(g[here], float32), dlp.load_as(indices[here], int64)
         dlp.check_range(where, out.shape[1])
         made = dlp.nram(out[here].shape, float32)
         dlp.add_at(made, values, where)
-        stored(out[here], made)
+        dlp.store_as(out[here], made)
 
 
 @dlp.kernel
 def avg_pool(x: Any, out: Any, *, kernel: Any, stride: Any, padding: Any, divisor: Any) -> None:
     """x: (planes, *S); out: (planes, *P); ``divisor``: a number, or None for what lies inside."""
     ones = (1,) * len(kernel)
-    window = (kernel, stride, _padding(x.shape[1:], out.shape[1:], kernel, stride, padding, ones), ones)
+    window = (
+        kernel,
+        stride,
+        _padding(x.shape[1:], out.shape[1:], kernel, stride, padding, ones),
+        ones,
+    )
     count: Any = divisor
     if divisor is None:
         full, count = dlp.nram((1, *x.shape[1:]), float32), dlp.nram((1, *out.shape[1:]), float32)
         dlp.fill(full, 1.0)
         dlp.sumpool(count, full, *window)
-    each = prod(x.shape[1:]) * (x.dtype.itemsize + 4) + prod(out.shape[1:]) * (4 + out.dtype.itemsize)
+    each = prod(x.shape[1:]) * (x.dtype.itemsize + 4) + prod(out.shape[1:]) * (
+        4 + out.dtype.itemsize
+    )
     limit = max(1, dlp.room(dlp.int8, leave=512) // each)
     for (here,) in dlp.blocks((x.shape[0],), _planes(x, limit)):
         made = dlp.nram(out[here].shape, float32)
-        dlp.sumpool(made, loaded(x[here], float32), *window)
+        dlp.sumpool(made, dlp.load_as(x[here], float32), *window)
         dlp.vector_div(made, made, count)
-        stored(out[here], made)
+        dlp.store_as(out[here], made)
 
 
 @dlp.kernel
-def avg_pool_grad(g: Any, out: Any, *, kernel: Any, stride: Any, padding: Any, divisor: Any) -> None:
+def avg_pool_grad(
+    g: Any, out: Any, *, kernel: Any, stride: Any, padding: Any, divisor: Any
+) -> None:
     """g: (planes, *P); out: (planes, *S)."""
     ones = (1,) * len(kernel)
-    window = (kernel, stride, _padding(out.shape[1:], g.shape[1:], kernel, stride, padding, ones), ones)
+    window = (
+        kernel,
+        stride,
+        _padding(out.shape[1:], g.shape[1:], kernel, stride, padding, ones),
+        ones,
+    )
     count: Any = divisor
     if divisor is None:
         full, count = dlp.nram((1, *out.shape[1:]), float32), dlp.nram((1, *g.shape[1:]), float32)
         dlp.fill(full, 1.0)
         dlp.sumpool(count, full, *window)
-    each = prod(out.shape[1:]) * (out.dtype.itemsize + 4) + prod(g.shape[1:]) * (4 + g.dtype.itemsize)
+    each = prod(out.shape[1:]) * (out.dtype.itemsize + 4) + prod(g.shape[1:]) * (
+        4 + g.dtype.itemsize
+    )
     limit = max(1, dlp.room(dlp.int8, leave=512) // each)
     for (here,) in dlp.blocks((g.shape[0],), _planes(g, limit)):
-        tile = loaded(g[here], float32)
+        tile = dlp.load_as(g[here], float32)
         dlp.vector_div(tile, tile, count)
         made = dlp.nram(out[here].shape, float32)
         dlp.spread(made, tile, *window)
-        stored(out[here], made)
+        dlp.store_as(out[here], made)
 
 
 def _flat(x: Any) -> Any:
@@ -115,7 +139,9 @@ def _averaging(kernel: Any) -> Any:
         x: Any, out: Any, *, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
         count_include_pad: bool, divisor_override: int | None, input_shape: Any = None,
     ) -> None:  # fmt: skip
-        divisor = divisor_override or (prod(kernel_size) if _is_constant(padding, count_include_pad) else None)
+        divisor = divisor_override or (
+            prod(kernel_size) if _is_constant(padding, count_include_pad) else None
+        )
         options = {"kernel": kernel_size, "stride": stride, "padding": padding}
         kernel(_flat(x), _flat(out), **options, divisor=None if divisor is None else float(divisor))
 
@@ -133,7 +159,7 @@ def _fits(call: Any) -> bool:
 
 def enter(table: KernelTable) -> None:
     """Into a table, where planes fit; windows beyond the end (ceil_mode) are counted by the core."""
-    kinds = (*HALF, float32)
+    kinds = (*dlp.HALF, float32)
     table.add("max_pool", run_max_pool, dtypes=kinds, when=_fits)
     table.add("max_pool_grad", run_max_pool_grad, dtypes=kinds, when=_fits)
     plain = lambda call: _fits(call) and not call.ceil_mode

@@ -7,10 +7,11 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
-from dovetail_dlp.kernels.reduce import HALF, dense, loaded, sides, stored
 from dovetail_dlp.machine import settings
+from dovetail_dlp.machine.region import dense, sides
 
 __all__ = ["enter"]
+
 
 def rows(name: str, compute: Any) -> Any:
     """A kernel whose blocks have whole rows: ``compute(*tiles)`` (outer, n, inner) -> the result."""
@@ -22,7 +23,7 @@ def rows(name: str, compute: Any) -> Any:
         room = dlp.room(*kinds, float32, float32, float32)
         for here, there in dlp.blocks((outer, inner), max(1, room // n)):
             part = (here, slice(0, n), there)
-            stored(out[part], compute(*[loaded(x[part], float32) for x in inputs]))
+            dlp.store_as(out[part], compute(*[dlp.load_as(x[part], float32) for x in inputs]))
 
     body.__name__ = body.__qualname__ = name
     kernel = dlp.kernel(body)
@@ -92,4 +93,4 @@ def enter(table: KernelTable) -> None:
     """Into a table, for rows that fit."""
     for compute in (softmax, log_softmax, softmax_backward, log_softmax_backward):
         name = compute.__name__
-        table.add(name, rows(name, compute), dtypes=(*HALF, float32), when=_fits)
+        table.add(name, rows(name, compute), dtypes=(*dlp.HALF, float32), when=_fits)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import dovetail_dlp.lang as dlp
 from dovetail.dtypes import float32, int8, int32
-from dovetail_dlp.machine.region import Region
+from dovetail_dlp.machine.region import expanded, flattened, picked
 
-__all__ = ["KERNELS", "matmul"]
+__all__ = ["KERNELS"]
 
 
 def tile_sizes(m: int, k: int, n: int, size: int, wide: int) -> tuple[int, int, int]:
@@ -33,8 +32,10 @@ def body(a: Any, b: Any, out: Any) -> None:
     wide = (int32 if a.dtype is int8 else float32) if on_matrix else out.dtype
     multiply = dlp.matmul if on_matrix else dlp.vector_matmul
     tm, tk, tn = tile_sizes(m, k, n, a.dtype.itemsize, wide.itemsize)
-    many = max(1, min(batch, (dlp.machine().nram // 2) // max(1, 4 * (tm * (tk + 3 * tn)))))
-    many = many if (tm, tk, tn) == (m, k, n) and many * tk * tn * a.dtype.itemsize < dlp.machine().wram else 1
+    nram, wram = dlp.machine().nram // 2, dlp.machine().wram - 512
+    many = min(batch, nram // (4 * tm * (tk + 3 * tn)), wram // (tk * tn * a.dtype.itemsize))
+    if (tm, tk, tn) != (m, k, n) or many < 1:  # several small matrices are one work item
+        many = 1
     works = [
         (slice(s, min(s + many, batch)), *block)
         for s in range(0, batch, many)
@@ -53,11 +54,7 @@ def body(a: Any, b: Any, out: Any) -> None:
                 dlp.load(left, a[items, rows, inner])
                 dlp.load(right, b[items, inner, columns])
                 multiply(total, left, right, accumulate=number > 0)
-        if wide is not out.dtype:
-            made = dlp.nram(shape, out.dtype)
-            dlp.convert(made, total)
-            total = made
-        dlp.store(out[items, rows, columns], total)
+        dlp.store_as(out[items, rows, columns], total)
 
 
 def _cuts(n: int, size: int) -> list[slice]:
@@ -68,51 +65,16 @@ body.__name__ = "matmul"
 kernel = dlp.kernel(body)
 
 
-def matmul(a: Any, b: Any, out: Any) -> None:
-    """Leading dims broadcast, then become one."""
-    lead = out.shape[:-2]
-    kernel(*(_flattened(_expanded(x, lead)) for x in (a, b, out)))
-
-
-def _expanded(x: Any, lead: tuple[int, ...]) -> Any:
-    shape, strides = x.shape, x.strides
-    own = len(shape) - 2
-    steps = (0,) * (len(lead) - own) + tuple(
-        s if n == m else 0
-        for n, s, m in zip(shape[:own], strides, lead[len(lead) - own :], strict=False)
-    )
-    return Region(x.address, (*lead, *shape[own:]), (*steps, *strides[own:]), x.dtype)
-
-
-def _flattened(x: Any) -> Any:
-    """Three dims: leading ones are merged where strides allow it, which they do for dense operands."""
-    shape, strides = x.shape, x.strides
-    batch = prod(shape[:-2])
-    moving = [(n, s) for n, s in zip(shape[:-2], strides, strict=False) if n > 1]
-    step = moving[-1][1] if moving else 0
-    for (_, outer), (n, inner) in zip(moving, moving[1:], strict=False):
-        if outer != n * inner:
-            raise _Irregular
-    return Region(x.address, (batch, *shape[-2:]), (step, *strides[-2:]), x.dtype)
-
-
-class _Irregular(Exception):
-    """Leading dims that cannot be one."""
-
-
 def run(a: Any, b: Any, out: Any) -> None:
-    """Where leading dims cannot be one, each of the first of them is a launch of its own."""
-    try:
-        matmul(a, b, out)
-    except _Irregular:
-        lead = out.shape[:-2]
-        a, b = _expanded(a, lead), _expanded(b, lead)
-        for i in range(lead[0]):
-            run(*(_picked(x, i) for x in (a, b, out)))
-
-
-def _picked(x: Any, i: int) -> Any:
-    return Region(x.address + i * x.strides[0], x.shape[1:], x.strides[1:], x.dtype)
+    """Leading dims broadcast; where they cannot become one, each of the first is a launch."""
+    lead = out.shape[:-2]
+    operands = [expanded(x, lead) for x in (a, b, out)]
+    flat = [flattened(x) for x in operands]
+    if all(flat):
+        kernel(*flat)
+        return
+    for i in range(lead[0]):
+        run(*(picked(x, i) for x in operands))
 
 
 KERNELS = {"matmul": run}

@@ -9,10 +9,11 @@ import dovetail_dlp.lang as dlp
 __all__ = ["KERNELS", "elementwise"]
 
 NAMES = (
-    "neg abs floor round exp expm1 log log1p sqrt sin cos tanh erf bitwise_not "
-    "add sub mul div floor_divide remainder pow maximum minimum atan2 bitwise_and bitwise_or bitwise_xor "
-    "shift_left shift_right eq lt le where"
-).split()
+    "neg", "abs", "floor", "round", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh",
+    "erf", "bitwise_not", "add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "maximum",
+    "minimum", "atan2", "bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right", "eq",
+    "lt", "le", "where",
+)  # fmt: skip
 
 
 def elementwise(name: str, compute: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import dovetail_dlp.lang as dlp
 from dovetail.dtypes import bfloat16, bool_, float16, float32, int64
 from dovetail_dlp.kernels.storage import copy
-from dovetail_dlp.machine.region import Region
+from dovetail_dlp.machine.region import Region, at_least_1d
+from dovetail_dlp.machine.scratch import scratch
 
 __all__ = ["KERNELS"]
 
@@ -40,12 +41,7 @@ def _scattering(name: str, add: bool) -> Any:
     def body(index: Any, src: Any, out: Any, *, dim: int) -> None:
         for block in dlp.blocks(index.shape, dlp.room(int64, int64, src.dtype, out.dtype)):
             offsets, first = _offsets(out, index, block, dim)
-            tile = dlp.nram(offsets.shape, src.dtype)
-            dlp.load(tile, src[block])
-            if src.dtype is not out.dtype:
-                wide = dlp.nram(offsets.shape, out.dtype)
-                dlp.convert(wide, tile)
-                tile = wide
+            tile = dlp.load_as(src[block], out.dtype)
             dlp.store_scatter(out.flat[first:], tile, offsets, add=add)
 
     body.__name__ = body.__qualname__ = name
@@ -57,7 +53,7 @@ scatter, scatter_add = _scattering("scatter", False), _scattering("scatter_add",
 
 def run_gather(x: Any, index: Any, out: Any, *, dim: int) -> None:
     """A 0-d tensor is one of one element."""
-    gather(*map(_at_least_1d, (x, index, out)), dim=dim)
+    gather(*map(at_least_1d, (x, index, out)), dim=dim)
 
 
 def run_scatter(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None:
@@ -72,8 +68,6 @@ def run_scatter_add(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None
         _start_with(x, out)
         _scattered(scatter_add, index, src, out, dim)
         return
-    from dovetail_dlp.runtime import scratch
-
     strides = dlp.dense_strides(out.shape, 4)
     with scratch(out, out.shape, float32) as address:
         wide = Region(address, out.shape, strides, float32)
@@ -90,11 +84,7 @@ def _start_with(x: Any, out: Any) -> None:
 def _scattered(kernel: Any, index: Any, src: Any, out: Any, dim: int) -> None:
     if isinstance(src, Region) and not src.shape and index.shape:  # one value for all
         src = Region(src.address, index.shape, (0,) * len(index.shape), src.dtype)
-    kernel(*map(_at_least_1d, (index, src, out)), dim=dim)
-
-
-def _at_least_1d(x: Any) -> Any:
-    return x if x.shape else Region(x.address, (1,), (x.dtype.itemsize,), x.dtype)
+    kernel(*map(at_least_1d, (index, src, out)), dim=dim)
 
 
 @dlp.kernel(tasks=1)

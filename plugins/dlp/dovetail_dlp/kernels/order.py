@@ -12,7 +12,7 @@ from typing import Any
 
 import dovetail_dlp.lang as dlp
 from dovetail.dtypes import FLOATING, int32, int64
-from dovetail_dlp.kernels.reduce import dense, sides
+from dovetail_dlp.machine.region import dense, sides
 
 __all__ = ["KERNELS"]
 

@@ -6,31 +6,10 @@ from math import prod
 from typing import Any
 
 import dovetail_dlp.lang as dlp
-from dovetail.dtypes import bfloat16, float16, float32, int64
+from dovetail.dtypes import float32, int64
+from dovetail_dlp.machine.region import dense, sides
 
-__all__ = ["HALF", "KERNELS", "dense", "loaded", "sides", "stored"]
-
-HALF = (float16, bfloat16)
-
-
-def loaded(x: Any, wide: Any) -> Any:
-    """A tile with the elements of ``x`` (GDRAM) as dtype ``wide``."""
-    tile = dlp.nram(x.shape, x.dtype)
-    dlp.load(tile, x)
-    if x.dtype is wide:
-        return tile
-    made = dlp.nram(x.shape, wide)
-    dlp.convert(made, tile)
-    return made
-
-
-def stored(out: Any, tile: Any) -> None:
-    """Write a tile out, converting it first where the dtypes differ."""
-    if out.dtype is not tile.dtype:
-        made = dlp.nram(tile.shape, out.dtype)
-        dlp.convert(made, tile)
-        tile = made
-    dlp.store(out, tile.reshape(*out.shape))
+__all__ = ["KERNELS"]
 
 
 def reduction(name: str, instruction: Any, join: Any, empty: Any, is_widened: bool) -> Any:
@@ -39,7 +18,7 @@ def reduction(name: str, instruction: Any, join: Any, empty: Any, is_widened: bo
     def body(x: Any, out: Any, *, dim: tuple[int, ...]) -> None:
         out = out.reshape(*[1 if d in dim else n for d, n in enumerate(x.shape)])
         wide = out.dtype if is_widened else x.dtype
-        if wide in HALF and is_widened:
+        if wide in dlp.HALF and is_widened:
             wide = float32
         spread = tuple(n for d, n in enumerate(x.shape) if d not in dim)
         summed = tuple(n for d, n in enumerate(x.shape) if d in dim)
@@ -57,10 +36,10 @@ def reduction(name: str, instruction: Any, join: Any, empty: Any, is_widened: bo
                 steps = iter(inner)
                 here = tuple(next(steps) if d in dim else kept[d] for d in range(x.ndim))
                 with dlp.scope():
-                    instruction(part if first else total, loaded(x[here], wide), dim)
+                    instruction(part if first else total, dlp.load_as(x[here], wide), dim)
                 if first:
                     join(total, total, part)
-            stored(place, total)
+            dlp.store_as(place, total)
 
     body.__name__ = body.__qualname__ = name
     return dlp.kernel(body)
@@ -83,7 +62,7 @@ def place_of(name: str, instruction: Any, better: Any, extreme: Any) -> Any:
             best, place = dlp.nram(shape, x.dtype), dlp.nram(shape, int64)
             for start in range(0, n, length):
                 with dlp.scope():
-                    tile = loaded(x[rows, start : min(start + length, n), columns], x.dtype)
+                    tile = dlp.load_as(x[rows, start : min(start + length, n), columns], x.dtype)
                     if not start:
                         extreme(best, tile, (1,))
                         instruction(place, tile, 1)
@@ -118,24 +97,12 @@ def _along(kernel: Any) -> Any:
     return run
 
 
-def sides(shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
-    """How many elements are before, in and after a dim; a 0-d shape counts as (1,)."""
-    shape = shape or (1,)
-    return prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :])
-
-
-def dense(region: Any, shape: tuple[int, ...]) -> Any:
-    """A dense region in another shape."""
-    size = region.dtype.itemsize
-    return type(region)(region.address, shape, dlp.dense_strides(shape, size), region.dtype)
-
-
 def scan(name: str, instruction: Any, gather: Any, join: Any) -> Any:
     """A kernel for running sums and products along the middle of three dims."""
 
     def body(x: Any, out: Any) -> None:
         outer, n, inner = x.shape
-        wide = float32 if out.dtype in HALF else out.dtype
+        wide = float32 if out.dtype in dlp.HALF else out.dtype
         room = dlp.room(x.dtype, wide, wide, wide, wide, out.dtype, leave=512)
         length = max(1, min(n, room))
         for rows, columns in dlp.blocks((outer, inner), max(1, room // length)):
@@ -144,7 +111,7 @@ def scan(name: str, instruction: Any, gather: Any, join: Any) -> Any:
             for start in range(0, n, length):
                 here = (rows, slice(start, min(start + length, n)), columns)
                 with dlp.scope():
-                    tile = loaded(x[here], wide)
+                    tile = dlp.load_as(x[here], wide)
                     made = dlp.nram(tile.shape, wide)
                     instruction(made, tile, 1)
                     if start:
@@ -153,7 +120,7 @@ def scan(name: str, instruction: Any, gather: Any, join: Any) -> Any:
                         gather(part if start else carry, tile, 1)
                         if start:
                             join(carry, carry, part)
-                    stored(out[here], made)
+                    dlp.store_as(out[here], made)
 
     body.__name__ = body.__qualname__ = name
     made = dlp.kernel(body)
@@ -178,10 +145,14 @@ KERNELS = {
     "amax": _reducing(reduction("amax", dlp.reduce_max, dlp.vector_maximum, 0, False)),
     "amin": _reducing(reduction("amin", dlp.reduce_min, dlp.vector_minimum, 0, False)),
     "argmax": _along(
-        place_of("argmax", dlp.reduce_argmax, lambda out, a, b: dlp.vector_lt(out, b, a), dlp.reduce_max)
+        place_of(
+            "argmax", dlp.reduce_argmax, lambda out, a, b: dlp.vector_lt(out, b, a), dlp.reduce_max
+        )
     ),
     "argmin": _along(
-        place_of("argmin", dlp.reduce_argmin, lambda out, a, b: dlp.vector_lt(out, a, b), dlp.reduce_min)
+        place_of(
+            "argmin", dlp.reduce_argmin, lambda out, a, b: dlp.vector_lt(out, a, b), dlp.reduce_min
+        )
     ),
     "cumsum": scan("cumsum", dlp.scan_sum, dlp.reduce_sum, dlp.vector_add),
     "cumprod": scan("cumprod", dlp.scan_prod, dlp.reduce_prod, dlp.vector_mul),

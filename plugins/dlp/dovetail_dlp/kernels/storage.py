@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import dovetail_dlp.lang as dlp
-from dovetail.backend import StridedView, collapse
 from dovetail.dtypes import int32
 from dovetail_dlp.machine import settings
-from dovetail_dlp.machine.region import Region
+from dovetail_dlp.machine.region import Region, merged_keys
 
 __all__ = ["KERNELS", "copy"]
 
@@ -26,14 +25,7 @@ def fill(out: Any, value: Any) -> None:
 def copy_blocks(x: Any, out: Any) -> None:
     """Strided DMA in, conversion, strided DMA out."""
     for block in dlp.blocks(out.shape, dlp.room(x.dtype, out.dtype)):
-        source = x[block]
-        tile = dlp.nram(source.shape, x.dtype)
-        dlp.load(tile, source)
-        if out.dtype is not x.dtype:
-            made = dlp.nram(source.shape, out.dtype)
-            dlp.convert(made, tile)
-            tile = made
-        dlp.store(out[block], tile)
+        dlp.store_as(out[block], dlp.load_as(x[block], x.dtype))
 
 
 @dlp.kernel
@@ -60,18 +52,6 @@ def _span(tile: Any) -> Any:
     return dlp.Tile(tile.home, tile.offset, (n,), (size,), tile.dtype)
 
 
-def _merged(*regions: Any) -> list[Any]:
-    """The regions with the fewest dims that reach the same elements."""
-    views = [StridedView(None, 0, *r.key) for r in reversed(regions)]
-    loops = collapse(*views)
-    made = []
-    for region, strides in zip(regions, reversed(loops.strides), strict=True):
-        size = region.dtype.itemsize
-        steps = tuple(s * size for s in strides) if loops.shape else ()
-        made.append(Region(region.address, loops.shape, steps, region.dtype))
-    return made
-
-
 _merges: dict[Any, list[Any]] = {}
 
 
@@ -82,7 +62,7 @@ def copy(x: Any, out: Any) -> None:
     if merged is None:
         if len(_merges) > 4096:
             _merges.clear()
-        merged = _merges[key] = [r.key for r in _merged(x, out)]
+        merged = _merges[key] = merged_keys(x, out)
     kernel = copy_elements if settings.current().opaque and merged[0] != merged[1] else copy_blocks
     kernel(Region(x.address, *merged[0]), Region(out.address, *merged[1]))
 

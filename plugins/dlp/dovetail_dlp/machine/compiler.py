@@ -33,7 +33,8 @@ class Compiled(NamedTuple):
         number: its own, for the link.
         program: what the device runs.
         cost: of a launch.
-        reads, writes: numbers of the arguments whose memory is read, and written.
+        reads, writes: numbers of the arguments whose memory is read (before it is written), and
+            written.
     """
 
     number: int
@@ -68,13 +69,23 @@ def compile_trace(machine: Machine, trace: Trace) -> Compiled:
     steps = [step for group in groups for step in layout.steps(group)]
     cost = cost_of(machine, trace.events)
     program = Program(trace.name, steps, layout.size, cost.cycles)
+    reads, writes = _touched(segments)
+    return Compiled(next(_ids), program, cost, reads, writes)
+
+
+def _touched(segments: list[Segment]) -> tuple[frozenset[int], frozenset[int]]:
+    """Numbers of the arguments that are read before anything is written to them; that are written."""
     reads, writes = set(), set()
-    for segment in segments:
-        for ins in segment.instructions:
-            for place, operand in enumerate(ins.operands):
-                if isinstance(operand, Tile) and isinstance(operand.home, Argument):
-                    (reads if place or ins.name == "check_range" else writes).add(operand.home.number)
-    return Compiled(next(_ids), program, cost, frozenset(reads), frozenset(writes))
+    for ins in (ins for segment in segments for ins in segment.instructions):
+        for place in (*range(1, len(ins.operands)), 0):
+            operand = ins.operands[place]
+            if isinstance(operand, Tile) and isinstance(operand.home, Argument):
+                number = operand.home.number
+                if (place or ins.reads_out) and number not in writes:
+                    reads.add(number)
+                if not place:
+                    writes.add(number)
+    return frozenset(reads), frozenset(writes)
 
 
 def _private_buffers(segments: list[Segment]) -> tuple[set[int], dict[int, set[int]]]:

@@ -172,7 +172,14 @@ class Link:
         self._status = mmap.mmap(self._status_file.fileno(), 8)
         number = self._status_file.fileno()
         size = settings.current().memory
-        command = [sys.executable, "-m", "dovetail_dlp.chip", str(self.base), str(size), str(number)]
+        command = [
+            sys.executable,
+            "-m",
+            "dovetail_dlp.chip",
+            str(self.base),
+            str(size),
+            str(number),
+        ]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=[number]
         )
@@ -263,7 +270,7 @@ _links: dict[int, Link] = {}
 def link(index: int) -> Link:
     """The link to device ``index``."""
     found = _links.get(index)
-    if found is None or found._owner != os.getpid() and not found.is_started:
+    if found is None or (found._owner != os.getpid() and not found.is_started):
         found = _links[index] = Link(index)
     return found
 

@@ -114,7 +114,18 @@ PRESETS: dict[str, Machine] = {
 }  # fmt: skip
 """Machines by name, after the generation that they resemble; ``memory`` and ``devices`` are the host's."""
 
-_INTEGERS = {"devices", "clusters", "cores", "nram", "wram", "shared", "memory", "alignment", "opaque", "caching"}
+_INTEGERS = {
+    "devices",
+    "clusters",
+    "cores",
+    "nram",
+    "wram",
+    "shared",
+    "memory",
+    "alignment",
+    "opaque",
+    "caching",
+}
 _chosen: list[Machine] = []
 
 
@@ -149,9 +160,7 @@ def _number(name: str, text: str) -> float:
     try:
         return int(text, 0) if name in _INTEGERS else float(text)
     except ValueError:
-        raise ValueError(
-            f"DOVETAIL_DLP_{name.upper()}: must be a number, got {text!r}"
-        ) from None
+        raise ValueError(f"DOVETAIL_DLP_{name.upper()}: must be a number, got {text!r}") from None
 
 
 def check(machine: Machine) -> Machine:
@@ -162,7 +171,11 @@ def check(machine: Machine) -> Machine:
     """
     for field in fields(Machine):
         value = getattr(machine, field.name)
-        least = 0 if field.name in ("devices", "dma_latency", "row", "launch", "opaque", "caching") else 1
+        least = (
+            0
+            if field.name in ("devices", "dma_latency", "row", "launch", "opaque", "caching")
+            else 1
+        )
         if field.name != "name" and not value >= least:
             raise ValueError(f"dlp: {field.name} must be at least {least}, got {value}")
     if machine.alignment & (machine.alignment - 1):

@@ -159,7 +159,9 @@ class Tile:
         if prod(shape) != self.size or not (self.is_dense or not self.size):
             kind = "dense" if self.is_dense else "strided"
             raise ValueError(f"reshape: a {kind} tile of shape {self.shape} cannot be {shape}")
-        return Tile(self.home, self.offset, shape, dense_strides(shape, self.dtype.itemsize), self.dtype)
+        return Tile(
+            self.home, self.offset, shape, dense_strides(shape, self.dtype.itemsize), self.dtype
+        )
 
     def transpose(self, *dims: int) -> Tile:
         """Dims in another order."""

@@ -132,7 +132,7 @@ def test_wrong_use_names_kernel_and_line(module: Any, body: Callable[..., None])
 def test_language_outside_of_a_kernel(module: Any) -> None:
     import dovetail_dlp.lang as dlp
 
-    with pytest.raises(module.KernelError, match="inside of a @dlp.kernel function"):
+    with pytest.raises(module.KernelError, match=r"inside of a @dlp\.kernel function"):
         dlp.nram(4, dt.float32)
 
 

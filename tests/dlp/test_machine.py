@@ -45,7 +45,9 @@ def test_the_environment_configures(module: Any) -> None:
 
 
 def test_a_wrong_variable_is_told_by_the_device_alone(module: Any) -> None:
-    code = "import dovetail as dt\ntry: dt.ones(1, device='dlp')\nexcept RuntimeError as e: print(e)"
+    code = (
+        "import dovetail as dt\ntry: dt.ones(1, device='dlp')\nexcept RuntimeError as e: print(e)"
+    )
     done = python(code, DOVETAIL_DLP_NRAM="lots")
     assert "DOVETAIL_DLP_NRAM: must be a number, got 'lots'" in done.stdout, done.stderr
 
@@ -94,7 +96,8 @@ def test_profile_counts_and_explains(module: Any, tmp_path: Path) -> None:
     whole = {e["name"]: (e["ts"], e["ts"] + e["dur"]) for e in bars if e["tid"] == "queue 0"}
     assert whole["exp"][1] <= whole["add"][0]
     for event in bars:  # every instruction lies inside of a kernel
-        assert any(a <= event["ts"] and event["ts"] + event["dur"] <= b + 1e-6 for a, b in whole.values())
+        start, end = event["ts"], event["ts"] + event["dur"]
+        assert any(a <= start and end <= b + 1e-6 for a, b in whole.values())
 
 
 def test_picture(module: Any, tmp_path: Path) -> None:

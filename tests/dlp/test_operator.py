@@ -21,7 +21,16 @@ def inputs(seed: int, total: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndar
     return scores.astype("f"), deltas.astype("f"), anchors.astype("f")
 
 
-def reference(scores: Any, deltas: Any, anchors: Any, *, height: float, width: float, count: int, threshold: float) -> Any:
+def reference(
+    scores: Any,
+    deltas: Any,
+    anchors: Any,
+    *,
+    height: float,
+    width: float,
+    count: int,
+    threshold: float,
+) -> Any:
     """One box after another, in float64, as Girshick et al. describe it."""
     boxes = np.zeros((len(scores), count, 4))
     places = np.full((len(scores), count), -1)

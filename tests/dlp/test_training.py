@@ -1,4 +1,5 @@
-"""Networks train on the device as on the cpu; packing and opaque storage are exercised on the way."""
+"""Networks train on the device as on the cpu; packing and opaque storage are exercised on the
+way."""
 
 from __future__ import annotations
 

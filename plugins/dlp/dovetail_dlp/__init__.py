@@ -1,8 +1,8 @@
 """A device ``dlp``: a simulated deep-learning processor, with its runtime, kernels and language.
 
-``configure`` sets the machine's sizes, ``inject`` faults, latency and disorder, ``reset`` starts a device
-again, ``profile`` counts cycles, ``operator`` makes an operator of a kernel; kernels are written in
-``dovetail_dlp.lang``.
+``configure`` sets the machine's sizes, ``inject`` faults, latency and disorder, ``reset`` starts a
+device again, ``profile`` counts cycles, ``operator`` makes an operator of a kernel; kernels are
+written in ``dovetail_dlp.lang``.
 """
 
 from __future__ import annotations
@@ -68,5 +68,6 @@ def dovetail_report_header() -> str:
     machine = settings.current()
     return (
         f"{machine.name}: {machine.clusters} clusters of {machine.cores} cores, NRAM "
-        f"{machine.nram >> 10} KiB, WRAM {machine.wram >> 10} KiB, {machine.clock / 1e9:g} GHz, simulated"
+        f"{machine.nram >> 10} KiB, WRAM {machine.wram >> 10} KiB, {machine.clock / 1e9:g} GHz, "
+        "simulated"
     )

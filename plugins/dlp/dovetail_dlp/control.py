@@ -1,4 +1,5 @@
-"""What a program tells the simulated machine: its sizes, latency, the order of work, faults, reset."""
+"""What a program tells the simulated machine: its sizes, latency, the order of work, faults,
+reset."""
 
 from __future__ import annotations
 

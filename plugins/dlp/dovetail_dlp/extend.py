@@ -17,7 +17,8 @@ from dovetail_dlp.machine.kernel import Kernel, kernel
 __all__ = ["forget_plans", "install", "load_named", "operator"]
 
 VARIABLE = "DOVETAIL_DLP_KERNELS"
-"""Modules, or files, that are loaded with the device; what they install is there in every process."""
+"""Modules, or files, that are loaded with the device; what they install is there in every
+process."""
 
 _ops: list[Any] = []  # the module dovetail.ops, once the core has handed it over
 _waiting: list[Callable[[], None]] = []
@@ -109,12 +110,14 @@ def operator(
             a list of ``(shape, dtype)``, one per output.
         outputs: how many there are.
         gradient: as in the core's records: per input a function whose parameter names say what it
-            needs (``g``, inputs, ``out0``, …, attributes), or one function for all that returns a tuple.
+            needs (``g``, inputs, ``out0``, …, attributes), or one function for all that returns a
+            tuple.
         decompose: the same in tensor operations, for other devices, and for gradients where
             ``gradient`` is None; without both, there is no gradient.
         dtypes: of the first input.
         differentiable: the outputs with a gradient; None: all of a floating dtype.
-        record: more fields of the record, such as ``reference``, ``samples``, ``tolerance``, with which
+        record: more fields of the record, such as ``reference``, ``samples``, ``tolerance``, with
+            which
             the conformance suite grades it.
 
     Returns:
@@ -136,15 +139,16 @@ def operator(
 
         op = ops.schema.OpDef(
             name, inputs=inputs, attributes=tuple(attributes), outputs=outputs, infer=infer,
-            gradient=gradient, decompose=decompose, accepts=tuple(dtypes), method=False, public=False,
-            differentiable=tuple(range(outputs)) if differentiable is None else differentiable, **record,
+            gradient=gradient, decompose=decompose, accepts=tuple(dtypes), method=False,
+            public=False, differentiable=differentiable or tuple(range(outputs)), **record,
         )  # fmt: skip
         install(name, made, dtypes=tuple(dtypes))
 
         def call(*tensors: Any, **given: Any) -> Any:
             if len(tensors) != len(inputs):
                 raise TypeError(
-                    f"{name}(): takes {len(inputs)} tensors ({', '.join(inputs)}), got {len(tensors)}"
+                    f"{name}(): takes {len(inputs)} tensors ({', '.join(inputs)}), got "
+                    f"{len(tensors)}"
                 )
             unknown = set(given) - set(attributes)
             if unknown:

@@ -1,8 +1,8 @@
 """The kernel language: what a ``@dlp.kernel`` function is written in, in the spirit of BANG.
 
-A kernel is run once by each task (``task_id()`` of ``task_dim()``). Its arguments are tensors in GDRAM and
-numbers. It allocates on-chip memory (``nram``, ``wram``), brings data there (``load``), computes
-there (``vector_add``, ``matmul``, …) and stores results::
+A kernel is run once by each task (``task_id()`` of ``task_dim()``). Its arguments are tensors in
+GDRAM and numbers. It allocates on-chip memory (``nram``, ``wram``), brings data there (``load``),
+computes there (``vector_add``, ``matmul``, …) and stores results::
 
     import dovetail_dlp.lang as dlp
 
@@ -57,7 +57,8 @@ def machine() -> Any:
 
 
 def nram(shape: Any, dtype: DType) -> Tile:
-    """Neuron memory of this core, uninitialised; free at the end of the loop over tiles that it is in."""
+    """Neuron memory of this core, uninitialised; free at the end of the loop over tiles that it is
+    in."""
     return now().allocate("nram", _shape(shape), dtype)
 
 
@@ -76,7 +77,8 @@ def _shape(shape: Any) -> tuple[int, ...]:
 
 
 def room(*dtypes: DType, leave: int = 0) -> int:
-    """How many elements fit into NRAM, if each needs one of every dtype given and ``leave`` bytes stay."""
+    """How many elements fit into NRAM, if each needs one of every dtype given and ``leave`` bytes
+    stay."""
     step = now().machine.alignment
     free = now().machine.nram - now()._used["nram"]
     free -= min(leave, free // 2) + step * len(dtypes)
@@ -135,7 +137,8 @@ def _share(items: list[Any]) -> list[Any]:
 
 
 def scope() -> Any:
-    """``with dlp.scope():`` what is allocated inside is free afterwards, for loops within a tile."""
+    """``with dlp.scope():`` what is allocated inside is free afterwards, for loops within a
+    tile."""
     return now().scope()
 
 
@@ -149,7 +152,8 @@ def _dma(name: str, target: Tile, source: Tile, is_waited: bool) -> None:
     trace.check(name, target, ON_CHIP if target is on_chip else ("gdram",), writes=True)
     if target.shape != source.shape or target.dtype is not source.dtype:
         trace.fail(
-            f"{name}: both ends must be alike, got {target!r} and {source!r}; a DMA does not convert"
+            f"{name}: both ends must be alike, got {target!r} and {source!r}; a DMA does "
+            "not convert"
         )
     machine = trace.machine
     rows = max(on_chip.rows, outside.rows)
@@ -207,7 +211,8 @@ def store_as(target: Tile, source: Tile) -> None:
 
 
 def load_gather(target: Tile, source: Tile, offsets: Tile) -> None:
-    """``target[i] = source.flat[offsets[i]]``: single elements from GDRAM; check their range first."""
+    """``target[i] = source.flat[offsets[i]]``: single elements from GDRAM; check their range
+    first."""
     trace = now()
     trace.check("load_gather", source, ("gdram",))
     trace.check("load_gather", offsets, ON_CHIP)
@@ -294,7 +299,8 @@ def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 
 _ELEMENTWISE = {
-    1: "neg abs floor round exp expm1 log log1p sqrt sin cos tanh erf bitwise_not relu sigmoid gelu",
+    1: "neg abs floor round exp expm1 log log1p sqrt sin cos tanh erf bitwise_not relu sigmoid "
+    "gelu",
     2: "add sub mul div floor_divide remainder pow maximum minimum atan2 bitwise_and bitwise_or "
     "bitwise_xor shift_left shift_right eq lt le ne",
     3: "where",
@@ -401,7 +407,8 @@ def sort_keys(target: Tile, source: Tile) -> None:
 
 
 def order(target: Tile, keys: Tile, second: Tile | None = None) -> None:
-    """The permutation (int64) that sorts integer keys along the last dim, equal ones by ``second``."""
+    """The permutation (int64) that sorts integer keys along the last dim, equal ones by
+    ``second``."""
     inputs = (keys,) if second is None else (keys, second)
     _vector("order", target, *inputs, parameters=(second is not None,), weight=32)
 
@@ -425,7 +432,8 @@ def maxpool(
     target: Tile, source: Tile, kernel: Any, stride: Any, padding: Any = None, dilation: Any = None,
     *, indices: Tile | None = None,
 ) -> None:  # fmt: skip
-    """The largest of each window of (C, spatial…); ``indices`` (int64) gets its place in the source."""
+    """The largest of each window of (C, spatial…); ``indices`` (int64) gets its place in the
+    source."""
     where = _window(kernel, stride, padding, dilation)
     weight = prod(where[0])
     _vector("pool", target, source, parameters=("max", *where), weight=weight)
@@ -450,7 +458,8 @@ def spread(
 
 
 def add_at(target: Tile, values: Tile, index: Tile) -> None:
-    """``target[c, index[c, i]] += values[c, i]``, from zeros: (C, N) of (C, M); check the range first."""
+    """``target[c, index[c, i]] += values[c, i]``, from zeros: (C, N) of (C, M); check the range
+    first."""
     _vector("add_at", target, values, index, weight=8)
 
 

@@ -14,7 +14,8 @@ COLOURS = {"dma": "#4477aa", "vector": "#228833", "matrix": "#ee6677", "queue": 
 
 
 def draw(profile: Any, path: Path) -> Path:
-    """Save a picture of ``profile``; the upper half is the roofline, the lower the units of core 0."""
+    """Save a picture of ``profile``; the upper half is the roofline, the lower the units of core
+    0."""
     figure = Figure(figsize=(10, 8), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1)

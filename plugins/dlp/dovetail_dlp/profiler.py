@@ -116,7 +116,8 @@ class Profile:
         rows = [
             f"{machine.name}: {machine.clusters} clusters of {machine.cores} cores, "
             f"{machine.clock / 1e9:g} GHz, GDRAM {machine.bandwidth * machine.clock / 1e9:g} GB/s; "
-            f"{len(self.launches)} launches, {total:,.0f} cycles = {total / machine.clock * 1e3:.3f} ms",
+            f"{len(self.launches)} launches, {total:,.0f} cycles = "
+            f"{total / machine.clock * 1e3:.3f} ms",
             f"{'kernel':20}{'launches':>9}{'cycles':>13}{'%':>6}{'KiB':>10}{'dma':>6}{'vector':>7}"
             f"{'matrix':>7}{'op/B':>8}{'op/cycle':>10}{'of roof':>8}",
         ]
@@ -135,7 +136,8 @@ class Profile:
             if sizes:
                 milliseconds = sum(sizes) / machine.link * 1e3
                 rows.append(
-                    f"{way:20}{len(sizes):9,}{'':19}{sum(sizes) / 1024:10,.0f}   {milliseconds:.3f} ms"
+                    f"{way:20}{len(sizes):9,}{'':19}{sum(sizes) / 1024:10,.0f}   "
+                    f"{milliseconds:.3f} ms"
                 )
         return "\n".join([*rows, "", *self._chart(lines)])
 
@@ -237,5 +239,6 @@ class Profile:
 
 
 def profile() -> Profile:
-    """``with dovetail_dlp.profile() as found: …; print(found)``; times are the machine's, not the host's."""
+    """``with dovetail_dlp.profile() as found: …; print(found)``; times are the machine's, not the
+    host's."""
     return Profile()

@@ -54,7 +54,8 @@ class DlpRuntime(Runtime):
         return bool(settings.current().caching)
 
     def count(self) -> int:
-        """As many as the settings say; raises nothing, for a wrong setting is told by why_absent."""
+        """As many as the settings say; raises nothing, for a wrong setting is told by
+        why_absent."""
         try:
             return settings.current().devices
         except ValueError:
@@ -100,8 +101,8 @@ class DlpRuntime(Runtime):
                 found = blocks.take(nbytes)
             if found is None:
                 raise OutOfMemoryError(
-                    f"dlp:{index}: GDRAM must have {nbytes} bytes in one piece, has {blocks.free} of "
-                    f"{blocks.size} free"
+                    f"dlp:{index}: GDRAM must have {nbytes} bytes in one piece, has "
+                    f"{blocks.free} of {blocks.size} free"
                 )
         return found
 

@@ -2,7 +2,8 @@
 
     DOVETAIL_DLP_CACHING=0 python plugins/dlp/examples/faults.py
 
-Without caching every tensor asks the device for memory, so that the fault of that kind shows at once.
+Without caching every tensor asks the device for memory, so that the fault of that kind shows at
+once.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Training:
     def __init__(self) -> None:
         dt.manual_seed(0)
         self.model = nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 10)
+            nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+            nn.Linear(128, 10),
         ).dlp()  # fmt: skip
         self.optimizer = dt.optim.Adam(self.model.parameters(), lr=1e-2)
 

@@ -1,4 +1,5 @@
-"""The lab of docs/dlp.md: ``relu``, ``add``, and ``matmul`` three times, each faster than the one before.
+"""The lab of docs/dlp.md: ``relu``, ``add``, and ``matmul`` three times, each faster than the one
+before.
 
     python plugins/dlp/examples/lab.py
     DOVETAIL_DLP_KERNELS=plugins/dlp/examples/lab.py \\
@@ -40,7 +41,8 @@ def add(x: Any, y: Any, out: Any) -> None:
 
 @dlp.kernel
 def matmul_naive(a: Any, b: Any, out: Any) -> None:
-    """Step 3, as a beginner writes it: one row of the result at a time, so b comes again for each."""
+    """Step 3, as a beginner writes it: one row of the result at a time, so b comes again for
+    each."""
     (m, k), n = a.shape, b.shape[1]
     for row in dlp.each(range(m)):
         total = dlp.nram((1, n), float32)

@@ -1,8 +1,8 @@
 """The course's ``Proposal``: boxes for a detector, from anchors, with non-maximum suppression.
 
 A kernel of one's own becomes an operator with gradients. Scores are half precision in NRAM, their
-maximum is found by ``maxpool``, and one task serves one image. On other devices the same operator is
-made of tensor operations. Sources: Ren et al., "Faster R-CNN", 2015 (boxes relative to anchors);
+maximum is found by ``maxpool``, and one task serves one image. On other devices the same operator
+is made of tensor operations. Sources: Ren et al., "Faster R-CNN", 2015 (boxes relative to anchors);
 Girshick et al., 2014 (suppression).
 
     python plugins/dlp/examples/proposal.py
@@ -20,7 +20,8 @@ from dovetail.dtypes import bool_, float16, float32, int64
 __all__ = ["proposal"]
 
 LOWEST = -60000.0
-"""Below every score: what is taken, or overlaps too much, has it (float16 has no more than 65504)."""
+"""Below every score: what is taken, or overlaps too much, has it (float16 has no more than
+65504)."""
 WINDOW = 64
 
 
@@ -113,8 +114,8 @@ def proposal(
     """The ``count`` best boxes of each image that do not overlap by more than ``threshold``.
 
     scores: (N, A); deltas: (N, A, 4) as (dx, dy, log dw, log dh) relative to anchors: (A, 4) as
-    (x1, y1, x2, y2). Gives boxes (N, count, 4), their scores (N, count) and their numbers (N, count),
-    which is -1 where no box was left.
+    (x1, y1, x2, y2). Gives boxes (N, count, 4), their scores (N, count) and their numbers (N,
+    count), which is -1 where no box was left.
     """
     total = scores.shape[1]
     for image in dlp.each(range(scores.shape[0])):

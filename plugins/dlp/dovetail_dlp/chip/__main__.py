@@ -1,8 +1,7 @@
 """The processor: a process of its own that owns the device's memory and runs its programs.
 
-Started by the host as ``python -m dovetail_dlp.chip``; commands come by standard input, replies go to standard
-output. A command is a tuple; see
-``Processor`` for each of them.
+Started by the host as ``python -m dovetail_dlp.chip``; commands come by standard input, replies go
+to standard output. A command is a tuple; see ``Processor`` for each of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What each instruction of the processor does to its operands, in NumPy.
 
 Operands are arrays with a leading dim: the same instruction of several tiles at once. A function
-takes ``(out, *inputs)``; an entry of :data:`INSTRUCTIONS` makes it from the instruction's parameters.
+takes ``(out, *inputs)``; an entry of :data:`INSTRUCTIONS` makes it from the instruction's
+parameters.
 """
 
 from __future__ import annotations
@@ -494,6 +495,7 @@ INSTRUCTIONS: dict[str, Callable[..., Function]] = {
     "scan_sum": _scan(np.add), "scan_prod": _scan(np.multiply),
     "sort_keys": _sort_keys, "order": _order, "pick": _pick,
     "matmul": _matmul, "vector_matmul": _matmul, "conv": _conv, "conv_weight": _conv_weight,
-    "conv_input": _conv_input, "pool": _pool, "spread": _spread, "add_at": _add_at, "random": _random_words,
+    "conv_input": _conv_input, "pool": _pool, "spread": _spread, "add_at": _add_at,
+    "random": _random_words,
 }  # fmt: skip
 """By name, what makes the function from the parameters."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import mmap
+import os
 import pickle
 import random
 import time
@@ -50,9 +51,9 @@ class Processor:
         self.reply, self.status = reply, status
         self.arrivals = 0
         self.launches = 0
-        self.random: random.Random | None = None
-        self.latency = 0.0
-        self.held = 0
+        seed = os.environ.get("DOVETAIL_DLP_REORDER")
+        self.random = random.Random(int(seed)) if seed else None
+        self.latency = float(os.environ.get("DOVETAIL_DLP_LATENCY") or 0)
         self.faults: list[list[Any]] = []
         self.poisoned: list[int] = []
         self.broken: tuple[str, str, str] | None = None

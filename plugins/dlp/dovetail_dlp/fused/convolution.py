@@ -22,7 +22,8 @@ def _cuts(n: int, size: int) -> list[slice]:
 
 
 def _channels(given: int, made: int, weights: int, one: int, other: int) -> tuple[int, int]:
-    """How many channels in and out at a time: ``one`` and ``other`` are bytes of a plane of each."""
+    """How many channels in and out at a time: ``one`` and ``other`` are bytes of a plane of
+    each."""
     machine = dlp.machine()
     room = machine.nram - 2048
     into = max(1, min(made, (room // 2) // other))
@@ -129,7 +130,8 @@ def conv_grad_input(
 def conv_grad_weight(
     g: Any, x: Any, parts: Any, *, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> None:
-    """g: (N, O, *P), x: (N, C, *S), parts: (tasks, O, C / groups, *K), each task's share of the sum."""
+    """g: (N, O, *P), x: (N, C, *S), parts: (tasks, O, C / groups, *K), each task's share of the
+    sum."""
     images, size = x.shape[0], x.dtype.itemsize
     shares, filters, given = parts.shape[:3]
     made, machine = filters // groups, dlp.machine()
@@ -225,6 +227,7 @@ def _fits(call: Any) -> bool:
 def enter(table: KernelTable) -> None:
     """Into a table."""
     for name, run in (
-        ("conv", run_conv), ("conv_grad_input", run_grad_input), ("conv_grad_weight", run_grad_weight),
+        ("conv", run_conv), ("conv_grad_input", run_grad_input),
+        ("conv_grad_weight", run_grad_weight),
     ):  # fmt: skip
         table.add(name, run, dtypes=(*dlp.HALF, float32), when=_fits)

@@ -17,7 +17,8 @@ def adam(
     shrink: Any, eps: Any, *, beta1: float, beta2: float, weight_decay: float, maximize: bool,
     decoupled: bool,
 ) -> None:  # fmt: skip
-    """Adam and AdamW, with AMSGrad where ``largest`` has tensors; numbers that change are arguments."""
+    """Adam and AdamW, with AMSGrad where ``largest`` has tensors; numbers that change are
+    arguments."""
     room = dlp.room(*[float32] * 7)
     for i, param in enumerate(params):
         for start, stop in dlp.parts(param.size, room):
@@ -59,8 +60,9 @@ adam.name = "adam_step"
 
 
 def adam_step(
-    params: Any, grads: Any, means: Any, squares: Any, largest: Any, *, steps: list[float], lr: float,
-    beta1: float, beta2: float, eps: float, weight_decay: float, maximize: bool, decoupled: bool,
+    params: Any, grads: Any, means: Any, squares: Any, largest: Any, *, steps: list[float],
+    lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, maximize: bool,
+    decoupled: bool,
 ) -> None:  # fmt: skip
     """See ``dovetail.optim.Adam``; the numbers of this step are computed on the host."""
     roots = [(1 - beta2**step) ** 0.5 for step in steps]

@@ -158,7 +158,8 @@ def _fits(call: Any) -> bool:
 
 
 def enter(table: KernelTable) -> None:
-    """Into a table, where planes fit; windows beyond the end (ceil_mode) are counted by the core."""
+    """Into a table, where planes fit; windows beyond the end (ceil_mode) are counted by the
+    core."""
     kinds = (*dlp.HALF, float32)
     table.add("max_pool", run_max_pool, dtypes=kinds, when=_fits)
     table.add("max_pool_grad", run_max_pool_grad, dtypes=kinds, when=_fits)

@@ -14,7 +14,8 @@ __all__ = ["enter"]
 
 
 def rows(name: str, compute: Any) -> Any:
-    """A kernel whose blocks have whole rows: ``compute(*tiles)`` (outer, n, inner) -> the result."""
+    """A kernel whose blocks have whole rows: ``compute(*tiles)`` (outer, n, inner) -> the
+    result."""
 
     def body(*arguments: Any) -> None:
         *inputs, out = arguments

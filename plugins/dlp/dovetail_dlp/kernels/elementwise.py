@@ -11,8 +11,8 @@ __all__ = ["KERNELS", "elementwise"]
 NAMES = (
     "neg", "abs", "floor", "round", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos", "tanh",
     "erf", "bitwise_not", "add", "sub", "mul", "div", "floor_divide", "remainder", "pow", "maximum",
-    "minimum", "atan2", "bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right", "eq",
-    "lt", "le", "where",
+    "minimum", "atan2", "bitwise_and", "bitwise_or", "bitwise_xor", "shift_left", "shift_right",
+    "eq", "lt", "le", "where",
 )  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""gather, scatter, scatter_add, nonzero: single elements, by offsets that are computed on the chip."""
+"""gather, scatter, scatter_add, nonzero: single elements, by offsets that are computed on the
+chip."""
 
 from __future__ import annotations
 
@@ -89,8 +90,9 @@ def _scattered(kernel: Any, index: Any, src: Any, out: Any, dim: int) -> None:
 
 @dlp.kernel(tasks=1)
 def nonzero(x: Any, out: Any, *, count: int) -> None:
-    """Places of elements that are not 0, row-major: each is written to where the count has come to."""
-    rows, columns = out.shape
+    """Places of elements that are not 0, row-major: each is written to where the count has come
+    to."""
+    columns = out.shape[1]
     room = dlp.room(x.dtype, bool_, bool_, int64, int64, int64, int64, int64, leave=512)
     carry, part = dlp.nram(1, int64), dlp.nram(1, int64)
     dlp.fill(carry, 0)
@@ -120,5 +122,6 @@ def nonzero(x: Any, out: Any, *, count: int) -> None:
 
 
 KERNELS = {
-    "gather": run_gather, "scatter": run_scatter, "scatter_add": run_scatter_add, "nonzero": nonzero,
+    "gather": run_gather, "scatter": run_scatter, "scatter_add": run_scatter_add,
+    "nonzero": nonzero,
 }  # fmt: skip

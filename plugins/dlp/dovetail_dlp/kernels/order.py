@@ -18,7 +18,8 @@ __all__ = ["KERNELS"]
 
 
 def network(n: int) -> Iterator[tuple[int, int]]:
-    """Batcher's merge exchange for ``n`` pieces: the pairs to be put in order, one after another."""
+    """Batcher's merge exchange for ``n`` pieces: the pairs to be put in order, one after
+    another."""
     top = 1 << max(0, (n - 1).bit_length() - 1)
     p = top
     while p > 0 and n > 1:

@@ -89,7 +89,7 @@ def _along(kernel: Any) -> Any:
     """One dim, or all of them, as the middle of three."""
 
     def run(x: Any, out: Any, *, dim: tuple[int, ...], keepdim: bool) -> None:
-        shape, _, kind = x.key
+        shape = x.shape
         whole = len(dim) == len(shape)
         outer, n, inner = (1, prod(shape), 1) if whole else sides(shape, dim[0])
         kernel(dense(x, (outer, n, inner)), dense(out, (outer, 1, inner)))

@@ -1,4 +1,5 @@
-"""The host's side of the simulated machine: its sizes, compiling kernels, the link, faults, profile."""
+"""The host's side of the simulated machine: its sizes, compiling kernels, the link, faults,
+profile."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Two segments are alike if their instructions differ only in where they reach into GDRAM, by the same
 distance each time. Then one NumPy call can do the instruction for all of them; each still has its
-own on-chip memory, so results are those of one after another. What would not be is left alone: tiles
-that pass values on in on-chip memory, or read what the one before wrote.
+own on-chip memory, so results are those of one after another. What would not be is left alone:
+tiles that pass values on in on-chip memory, or read what the one before wrote.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def compile_trace(machine: Machine, trace: Trace) -> Compiled:
 
 
 def _touched(segments: list[Segment]) -> tuple[frozenset[int], frozenset[int]]:
-    """Numbers of the arguments that are read before anything is written to them; that are written."""
+    """Numbers of the arguments that are read before anything is written to them; that are
+    written."""
     reads, writes = set(), set()
     for ins in (ins for segment in segments for ins in segment.instructions):
         for place in (*range(1, len(ins.operands)), 0):

@@ -1,4 +1,5 @@
-"""``@dlp.kernel``: compiled once per combination of shapes, dtypes and constants, launched often."""
+"""``@dlp.kernel``: compiled once per combination of shapes, dtypes and constants, launched
+often."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ _kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 class Kernel:
     """A function in the kernel language, which calls launch.
 
-    Arguments by position are regions of device memory, numbers that may differ from launch to launch,
-    None, or lists of these; keywords are constants that the program is compiled for.
+    Arguments by position are regions of device memory, numbers that may differ from launch to
+    launch, None, or lists of these; keywords are constants that the program is compiled for.
 
     Args:
         function: the body.

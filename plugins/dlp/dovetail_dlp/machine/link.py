@@ -151,7 +151,8 @@ class Link:
                 return
             if os.getpid() != self._owner:
                 raise errors.DeviceError(
-                    f"dlp:{self.index}: a forked child cannot use its parent's device; start processes "
+                    f"dlp:{self.index}: a forked child cannot use its parent's device; start "
+                    "processes "
                     "with the method 'spawn', or use the device in the child only"
                 )
             if self._process is None:
@@ -167,7 +168,7 @@ class Link:
     # The process
 
     def _start(self) -> None:
-        self._status_file = tempfile.TemporaryFile()
+        self._status_file = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the process)
         self._status_file.truncate(8)
         self._status = mmap.mmap(self._status_file.fileno(), 8)
         number = self._status_file.fileno()
@@ -186,7 +187,8 @@ class Link:
 
     def _write(self, data: bytes) -> None:
         process = self._process
-        assert process is not None and process.stdin is not None
+        assert process is not None
+        assert process.stdin is not None
         view = memoryview(data)
         while view:
             view = view[os.write(process.stdin.fileno(), view) :]
@@ -197,7 +199,8 @@ class Link:
 
     def _read(self, count: int) -> bytes:
         process = self._process
-        assert process is not None and process.stdout is not None
+        assert process is not None
+        assert process.stdout is not None
         number = process.stdout.fileno()
         parts = []
         while count:
@@ -205,8 +208,9 @@ class Link:
                 name = self.names.get(struct.unpack("<Q", self._status[:8])[0], "?")
                 self.stop()
                 self.broken = errors.KernelTimeout(
-                    f"{name}: the kernel did not end within {self.timeout:g} s on dlp:{self.index}; "
-                    f"the watchdog stopped the device; dovetail_dlp.reset({self.index}) starts it again"
+                    f"{name}: the kernel did not end within {self.timeout:g} s on "
+                    f"dlp:{self.index}; the watchdog stopped the device; "
+                    f"dovetail_dlp.reset({self.index}) starts it again"
                 )
                 raise self.broken
             part = os.read(number, min(count, 1 << 20))

@@ -41,8 +41,8 @@ class Lost:
         """
         if self.blocks.holding(address) in self.starts:
             raise DeviceError(
-                f"{name}: the tensor was on {self.device} when that was reset, and its contents are "
-                "lost; load it again from a checkpoint or from the host"
+                f"{name}: the tensor was on {self.device} when that was reset, and its contents "
+                "are lost; load it again from a checkpoint or from the host"
             )
 
     def written(self, address: int) -> None:

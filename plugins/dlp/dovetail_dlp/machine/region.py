@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -10,8 +11,8 @@ from dovetail.dtypes import dtype as DType
 from dovetail_dlp.machine.tile import dense_strides
 
 __all__ = [
-    "DEVICE_SHIFT", "Region", "at_least_1d", "dense", "expanded", "flattened", "merged_keys", "picked",
-    "sides",
+    "DEVICE_SHIFT", "Region", "at_least_1d", "dense", "expanded", "flattened", "merged_keys",
+    "picked", "sides",
 ]  # fmt: skip
 
 DEVICE_SHIFT = 44
@@ -76,7 +77,7 @@ def expanded(x: Region, lead: tuple[int, ...]) -> Region:
 def flattened(x: Region) -> Region | None:
     """Three dims, the leading ones merged; None where strides do not allow it."""
     moving = [(n, s) for n, s in zip(x.shape[:-2], x.strides, strict=False) if n > 1]
-    for (_, outer), (n, inner) in zip(moving, moving[1:], strict=False):
+    for (_, outer), (n, inner) in pairwise(moving):
         if outer != n * inner:
             return None
     shape = (prod(x.shape[:-2]), *x.shape[-2:])

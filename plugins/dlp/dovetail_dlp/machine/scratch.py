@@ -19,7 +19,8 @@ _pools: dict[int, Pool] = {}
 
 @contextlib.contextmanager
 def scratch(near: Region, shape: Any, kind: DType) -> Iterator[int]:
-    """The address of device memory that serves again in order, queue by queue, when this is left."""
+    """The address of device memory that serves again in order, queue by queue, when this is
+    left."""
     index = (near.address >> DEVICE_SHIFT) - 1
     pool = _pools.get(index)
     if pool is None:

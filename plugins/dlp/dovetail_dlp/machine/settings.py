@@ -68,26 +68,29 @@ KIB, MIB = 1 << 10, 1 << 20
 PRESETS: dict[str, Machine] = {
     # What a student's kernel meets: the sizes of the MLU270's cores (see there).
     "dlp": Machine(),
-    # Chen et al., "DianNao", ASPLOS 2014: 0.98 GHz, 16 x 16 multipliers of 16 bits, NBin and NBout of
-    # 2 KiB each, SB of 32 KiB. Bandwidth and latency are approximate.
+    # Chen et al., "DianNao", ASPLOS 2014: 0.98 GHz, 16 x 16 multipliers of 16 bits, NBin and NBout
+    # of 2 KiB each, SB of 32 KiB. Bandwidth and latency are approximate.
     "diannao": Machine(
         "diannao", clusters=1, cores=1, nram=4 * KIB, wram=32 * KIB, clock=0.98e9, macs=512.0,
         vector=32.0, bandwidth=32.0, dma=32.0, launch=200.0,
     ),
-    # Chen et al., "DaDianNao", MICRO 2014: 16 tiles at 606 MHz, each with 2 MiB of eDRAM for synapses and
-    # 16 x 16 multipliers of 16 bits; 4 MiB of eDRAM for neurons are shared by all tiles.
+    # Chen et al., "DaDianNao", MICRO 2014: 16 tiles at 606 MHz, each with 2 MiB of eDRAM for
+    # synapses and 16 x 16 multipliers of 16 bits; 4 MiB of eDRAM for neurons are shared by all
+    # tiles.
     "dadiannao": Machine(
-        "dadiannao", clusters=1, cores=16, nram=256 * KIB, wram=2 * MIB, shared=4 * MIB, clock=606e6,
-        macs=512.0, vector=32.0, bandwidth=40.0, dma=32.0, launch=500.0,
+        "dadiannao", clusters=1, cores=16, nram=256 * KIB, wram=2 * MIB, shared=4 * MIB,
+        clock=606e6, macs=512.0, vector=32.0, bandwidth=40.0, dma=32.0, launch=500.0,
     ),
-    # Liu et al., "PuDianNao", ASPLOS 2015: 1 GHz, 16 functional units of 16 bits (1056 GOP/s), HotBuf of
-    # 8, ColdBuf of 16 and OutputBuf of 8 KiB. How these map to NRAM and WRAM is our reading.
+    # Liu et al., "PuDianNao", ASPLOS 2015: 1 GHz, 16 functional units of 16 bits (1056 GOP/s),
+    # HotBuf of 8, ColdBuf of 16 and OutputBuf of 8 KiB. How these map to NRAM and WRAM is our
+    # reading.
     "pudiannao": Machine(
         "pudiannao", clusters=1, cores=1, nram=16 * KIB, wram=16 * KIB, macs=1024.0, vector=32.0,
         bandwidth=32.0, dma=32.0, launch=200.0,
     ),
-    # Du et al., "ShiDianNao", ISCA 2015: 1 GHz, 8 x 8 processing elements of 16 bits, NBin and NBout of
-    # 64 KiB each, SB of 128 KiB. It sits beside a sensor; its bandwidth here is approximate.
+    # Du et al., "ShiDianNao", ISCA 2015: 1 GHz, 8 x 8 processing elements of 16 bits, NBin and
+    # NBout of 64 KiB each, SB of 128 KiB. It sits beside a sensor; its bandwidth here is
+    # approximate.
     "shidiannao": Machine(
         "shidiannao", clusters=1, cores=1, nram=128 * KIB, wram=128 * KIB, macs=128.0, vector=16.0,
         bandwidth=8.0, dma=8.0, launch=200.0,
@@ -99,20 +102,21 @@ PRESETS: dict[str, Machine] = {
         "cambricon", clusters=1, cores=1, nram=64 * KIB, wram=768 * KIB, macs=2048.0, vector=64.0,
         bandwidth=32.0, dma=32.0, launch=200.0,
     ),
-    # Zhang et al., "Cambricon-X", MICRO 2016: 16 processing elements at 1 GHz, 544 GOP/s in 16 bits,
-    # 56 KiB in all. Sparsity, which it is about, is not simulated.
+    # Zhang et al., "Cambricon-X", MICRO 2016: 16 processing elements at 1 GHz, 544 GOP/s in 16
+    # bits, 56 KiB in all. Sparsity, which it is about, is not simulated.
     "cambricon-x": Machine(
         "cambricon-x", clusters=1, cores=1, nram=16 * KIB, wram=32 * KIB, macs=544.0, vector=32.0,
         bandwidth=32.0, dma=32.0, launch=200.0,
     ),
-    # Cambricon MLU270, public data: 4 clusters of 4 cores at 1 GHz, 128 TOPS in int8, 102 GB/s; NRAM,
-    # WRAM and shared memory as BANG's documentation has them. Latencies are approximate.
+    # Cambricon MLU270, public data: 4 clusters of 4 cores at 1 GHz, 128 TOPS in int8, 102 GB/s;
+    # NRAM, WRAM and shared memory as BANG's documentation has them. Latencies are approximate.
     "mlu270": Machine("mlu270", bandwidth=102.0),
     # Cambricon MLU370-X4, public data: 256 TOPS in int8, 307 GB/s. The number of cores and
     # their memories are approximate.
     "mlu370": Machine("mlu370", clusters=8, nram=768 * KIB, bandwidth=307.0, shared=4 * MIB),
 }  # fmt: skip
-"""Machines by name, after the generation that they resemble; ``memory`` and ``devices`` are the host's."""
+"""Machines by name, after the generation that they resemble; ``memory`` and ``devices`` are the
+host's."""
 
 _INTEGERS = {
     "devices",

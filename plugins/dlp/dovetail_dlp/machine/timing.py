@@ -1,8 +1,8 @@
 """How long a compiled kernel takes: every task's units, one after another or beside each other.
 
 A task issues in order. A DMA that is waited for, and every vector and matrix instruction, ends
-before the next begins; a DMA that is not waited for runs beside what follows until ``sync``. GDRAM's
-bandwidth is shared by the tasks that have work.
+before the next begins; a DMA that is not waited for runs beside what follows until ``sync``.
+GDRAM's bandwidth is shared by the tasks that have work.
 """
 
 from __future__ import annotations

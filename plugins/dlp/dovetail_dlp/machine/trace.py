@@ -1,4 +1,5 @@
-"""A kernel's body, run once per task without data: the rules are checked, instructions written down.
+"""A kernel's body, run once per task without data: the rules are checked, instructions written
+down.
 
 What a program does depends on shapes and dtypes alone, so it is compiled once and launched often.
 """
@@ -142,7 +143,8 @@ class Trace:
         return tile
 
     def check(self, what: str, tile: Any, spaces: tuple[str, ...], *, writes: bool = False) -> None:
-        """An operand of instruction ``what``: its space, alignment, and that nothing is under way."""
+        """An operand of instruction ``what``: its space, alignment, and that nothing is under
+        way."""
         if not isinstance(tile, Tile):
             self.fail(f"{what}: must be given a tile, got {type(tile).__name__}")
         home = tile.home

@@ -1,15 +1,18 @@
 """The lab of docs/dlp.md: ``relu``, ``add``, and ``matmul`` three times, each faster than the one
 before.
 
-    python plugins/dlp/examples/lab.py
+    python plugins/dlp/examples/lab.py [FOLDER]
     DOVETAIL_DLP_KERNELS=plugins/dlp/examples/lab.py \\
         python -m dovetail_conformance --device dlp --op relu,add,matmul --dtype float32
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
+import dovetail as dt
 import dovetail_dlp
 import dovetail_dlp.lang as dlp
 from dovetail.dtypes import float32
@@ -132,10 +135,8 @@ dovetail_dlp.install("add", add, layout="contiguous")
 dovetail_dlp.install("matmul", matmul_overlapped, when=two_dims)
 
 
-def main() -> None:
-    """The profile of the three, on 512 x 512."""
-    import dovetail as dt
-
+def main(folder: str = "") -> None:
+    """The profile of the three, on 512 x 512; timelines and pictures go to a folder."""
     dt.manual_seed(0)
     a, b = dt.randn(512, 512), dt.randn(512, 512)
     wanted = a @ b
@@ -146,7 +147,10 @@ def main() -> None:
             made = x @ y
         assert dt.allclose(made.cpu(), wanted, rtol=1e-4, atol=1e-4)
         print("\n".join(str(found).splitlines()[1:3]))
+        if folder:
+            found.save_trace(Path(folder) / f"{kernel.name}.json")
+            found.save_picture(Path(folder) / f"{kernel.name}.png")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -71,3 +71,29 @@ def test_devices_are_apart(module: Any) -> None:
     with pytest.raises(RuntimeError, match="same device"):
         x + y
     assert (x + y.to("dlp:0")).tolist() == [2, 2, 2]
+
+
+def test_an_interrupt_loses_no_answer(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the host waits: the next question gets its own answer, not the one before."""
+    from dovetail_dlp.machine import link
+
+    x, y = dt.full((1000,), 1.0, device="dlp"), dt.full((1000,), 2.0, device="dlp")
+    dt.dlp.synchronize()
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(link.select, "select", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            x.cpu()
+    assert y.cpu().sum().item() == 2000
+    assert x.cpu().sum().item() == 1000
+
+
+def test_programs_are_forgotten_in_the_end(module: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dovetail_dlp.machine import kernel
+
+    monkeypatch.setattr(kernel, "LIMIT", 5)
+    for n in range(1, 30):
+        assert (dt.ones(n, device="dlp") + 1).sum().item() == 2 * n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from typing import Any
 
@@ -56,6 +57,8 @@ class DlpRuntime(Runtime):
     def count(self) -> int:
         """As many as the settings say; raises nothing, for a wrong setting is told by
         why_absent."""
+        if os.name != "posix":
+            return 0
         try:
             return settings.current().devices
         except ValueError:
@@ -67,6 +70,8 @@ class DlpRuntime(Runtime):
             settings.current()
         except ValueError as error:
             return str(error)
+        if os.name != "posix":
+            return "the device's process inherits file descriptors, which needs Linux or macOS"
         return "DOVETAIL_DLP_DEVICES is 0; set it to at least 1"
 
     def info(self, index: int) -> DeviceInfo:

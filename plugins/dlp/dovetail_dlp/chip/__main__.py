@@ -9,6 +9,7 @@ from __future__ import annotations
 import marshal
 import mmap
 import os
+import signal
 import struct
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def _reply(data: bytes) -> None:
 
 def main() -> None:
     """Take batches of commands until the host closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the host, which then ends us
     base, size, status = map(int, sys.argv[1:])
     # The host reads here which program runs, should no answer come.
     processor = Processor(base, size, _reply, mmap.mmap(status, 8))

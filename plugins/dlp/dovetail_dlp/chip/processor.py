@@ -65,6 +65,10 @@ class Processor:
             if letter == "P":
                 self.programs[command[1]] = pickle.loads(command[2])
                 self.programs[command[1]].prepare()
+            elif letter == "U":
+                self._run(None)  # they may be queued still
+                for number in command[1]:
+                    del self.programs[number]
             elif letter in "LWEA":
                 queue = self.queues.get(command[1])
                 if queue is None:

@@ -16,6 +16,9 @@ from dovetail_dlp.machine.trace import Trace, active
 
 __all__ = ["Kernel", "kernel"]
 
+LIMIT = 2048
+"""Programs that a kernel has at a time."""
+
 _kernels: weakref.WeakSet[Kernel] = weakref.WeakSet()
 
 
@@ -49,8 +52,16 @@ class Kernel:
             key = (key, tuple(constants.items()))
         program = self.programs.get(key)
         if program is None:
+            if len(self.programs) >= LIMIT:
+                self.forget()
             program = self.programs[key] = self.compiled(arguments, constants)
         link.link((_first(arguments) >> DEVICE_SHIFT) - 1).launch(program, values)
+
+    def forget(self) -> None:
+        """Give up all programs; they are compiled again when they are needed."""
+        numbers = [program.number for program in self.programs.values()]
+        self.programs.clear()
+        link.forget(numbers)
 
     def compiled(self, arguments: tuple[Any, ...], constants: dict[str, Any]) -> Compiled:
         """The program for arguments like these."""
@@ -115,4 +126,4 @@ def kernel(function: Any = None, *, tasks: int | None = None) -> Any:
 def forget_programs() -> None:
     """Compile again from here on; the machine has changed."""
     for one in _kernels:
-        one.programs.clear()
+        one.forget()

@@ -23,7 +23,7 @@ from dovetail_dlp.machine.compiler import Compiled
 from dovetail_dlp.machine.lost import Lost
 from dovetail_dlp.machine.region import DEVICE_SHIFT
 
-__all__ = ["RECORDERS", "Link", "close_all", "is_any_started", "link"]
+__all__ = ["RECORDERS", "Link", "close_all", "forget", "is_any_started", "link"]
 
 RECORDERS: list[Any] = []
 """Who is told of every launch and copy: see ``profile``."""
@@ -53,6 +53,8 @@ class Link:
         self._process: subprocess.Popen[bytes] | None = None
         self._pending: list[tuple[Any, ...]] = []
         self._sent: set[int] = set()
+        # An interrupt (Ctrl-C) may come between any two bytes; what is here goes on where it was.
+        self._outbox, self._inbox, self._owed = bytearray(), bytearray(), 0
         self._thread = threading.local()
 
     # Queues
@@ -85,6 +87,14 @@ class Link:
             if len(self._pending) >= BATCH:
                 self.flush()
 
+    def forget(self, numbers: list[int]) -> None:
+        """Have the device forget programs."""
+        with self.lock:
+            known = [number for number in numbers if number in self._sent]
+            if known and not self.broken:
+                self._sent.difference_update(known)
+                self._pending.append(("U", known))
+
     def send(self, *command: Any) -> None:
         """Queue another command."""
         with self.lock:
@@ -102,6 +112,9 @@ class Link:
         with self.lock:
             self.send(*command)
             self.flush()
+            while self._owed:  # answers to those whom an interrupt has kept from reading them
+                self._answer()
+            self._owed += 1
             error, value = marshal.loads(self._answer())
             if error:
                 self._raise(*error)
@@ -147,7 +160,7 @@ class Link:
     def flush(self) -> None:
         """Send what is queued."""
         with self.lock:
-            if not self._pending:
+            if not self._pending and not self._outbox:
                 return
             if os.getpid() != self._owner:
                 raise errors.DeviceError(
@@ -159,11 +172,8 @@ class Link:
                 self._start()
             batch, self._pending = self._pending, []
             data = marshal.dumps(batch)
-            try:
-                self._write(struct.pack("<Q", len(data)))
-                self._write(data)
-            except BrokenPipeError:
-                self._lose()
+            self._outbox += struct.pack("<Q", len(data)) + data
+            self._write()
 
     # The process
 
@@ -185,25 +195,33 @@ class Link:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, pass_fds=[number]
         )
 
-    def _write(self, data: bytes) -> None:
+    def _write(self) -> None:
         process = self._process
         assert process is not None
         assert process.stdin is not None
-        view = memoryview(data)
-        while view:
-            view = view[os.write(process.stdin.fileno(), view) :]
+        number = process.stdin.fileno()
+        try:
+            while self._outbox:
+                del self._outbox[: os.write(number, memoryview(self._outbox)[: 1 << 20].tobytes())]
+        except BrokenPipeError:
+            self._lose()
 
     def _answer(self) -> bytes:
-        (size,) = struct.unpack("<Q", self._read(8))
-        return self._read(size)
+        self._receive(8)
+        (size,) = struct.unpack("<Q", self._inbox[:8])
+        self._receive(8 + size)
+        answer = bytes(self._inbox[8 : 8 + size])
+        self._owed -= 1
+        del self._inbox[: 8 + size]
+        return answer
 
-    def _read(self, count: int) -> bytes:
+    def _receive(self, count: int) -> None:
+        """Wait until so many bytes of the answer are there."""
         process = self._process
         assert process is not None
         assert process.stdout is not None
         number = process.stdout.fileno()
-        parts = []
-        while count:
+        while len(self._inbox) < count:
             if not select.select([number], [], [], self.timeout)[0]:
                 name = self.names.get(struct.unpack("<Q", self._status[:8])[0], "?")
                 self.stop()
@@ -213,12 +231,10 @@ class Link:
                     f"dovetail_dlp.reset({self.index}) starts it again"
                 )
                 raise self.broken
-            part = os.read(number, min(count, 1 << 20))
+            part = os.read(number, 1 << 20)
             if not part:
                 self._lose()
-            parts.append(part)
-            count -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            self._inbox += part
 
     def _lose(self) -> None:
         name = self.names.get(struct.unpack("<Q", self._status[:8])[0], "?")
@@ -252,6 +268,9 @@ class Link:
         with self.lock:
             process, self._process = self._process, None
             self._pending.clear()
+            self._outbox.clear()
+            self._inbox.clear()
+            self._owed = 0
             self._sent.clear()
             if process is None or os.getpid() != self._owner:
                 return
@@ -277,6 +296,12 @@ def link(index: int) -> Link:
     if found is None or (found._owner != os.getpid() and not found.is_started):
         found = _links[index] = Link(index)
     return found
+
+
+def forget(numbers: list[int]) -> None:
+    """Have all devices forget programs."""
+    for one in _links.values():
+        one.forget(numbers)
 
 
 def is_any_started() -> bool:

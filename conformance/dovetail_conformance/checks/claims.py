@@ -109,7 +109,8 @@ def _refused(name: str, dtype: d.dtype, trial: Trial) -> None:
         if not isinstance(first, np.ndarray):
             continue
         with np.errstate(all="ignore"):
-            changed = sample._replace(args=(first.astype(dtype.numpy), *sample.args[1:]))
+            real = first.real if not dtype.is_complex else first
+            changed = sample._replace(args=(real.astype(dtype.numpy), *sample.args[1:]))
         call = Call.placed(op, changed, "contiguous", trial.device)
         with trial.attempt(dtype=dtype.name):
             try:

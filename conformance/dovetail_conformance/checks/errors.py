@@ -18,6 +18,7 @@ import numpy as np
 
 import dovetail as dt
 from dovetail import dtypes as d
+from dovetail.errors import Unsupported
 from dovetail.ops.schema import REGISTRY
 from dovetail_conformance.calls import host
 from dovetail_conformance.device_bytes import LATE, is_late, module_of, state
@@ -173,6 +174,18 @@ def _record(name: str, trial: Trial) -> None:
             args, _ = place_all(tuple(wrong.args), "contiguous", device)
             return function(*args, **wrong.kwargs)
 
+        if _lacking(
+            wrong.args, trial.device
+        ):  # the device refuses the dtype, whatever else is wrong
+            with trial.attempt(stage=wrong.match):
+                came = fails(functools.partial(call, trial.device))
+                if not isinstance(came, Unsupported):
+                    raise Mismatch(
+                        f"{name}: must raise Unsupported, for the device has not all dtypes of the "
+                        f"arguments, raised {type(came).__name__}: {came}",
+                        "error",
+                    )
+            continue
         # What tensors without data do not show lies in the data, which the core may not see.
         decides = state(trial.device).host_arrays or fails(lambda: call("meta"))
         with trial.attempt(stage=wrong.match):
@@ -187,6 +200,13 @@ def _record(name: str, trial: Trial) -> None:
             if not decides:  # it may come later
                 fails(lambda: module_of(trial.device).synchronize(trial.device))
             _check_works(trial.device, f"{name} with wrong arguments")
+
+
+def _lacking(value: Any, device: str) -> bool:
+    """Whether an array in nested lists and tuples has a dtype that the device has not."""
+    if isinstance(value, np.ndarray):
+        return d.from_numpy_dtype(value.dtype) not in state(device).dtypes
+    return isinstance(value, (list, tuple)) and any(_lacking(v, device) for v in value)
 
 
 # Devices

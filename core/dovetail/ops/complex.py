@@ -239,22 +239,20 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
 # --------------------------------------------------------- conj, angle, isreal
 
 
-def _complex_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    kind = dtype if dtype.is_complex else dtype.to_complex()
+def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     shapes: tuple[tuple[int, ...], ...] = ((5,), (2, 3), (), (0,))
-    return [Sample((draw(rng, shape, kind, -3, 3),)) for shape in shapes]
+    return [Sample((draw(rng, shape, dtype, -3, 3),)) for shape in shapes]
 
 
 CONJ = OpDef(
     "conj_physical",
     kind="elementwise",
     infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),)),
-    decompose=lambda input: (
-        complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input
-    ),
+    accepts=d.COMPLEX,
+    decompose=lambda input: complex(real(input), imag(input).neg()),
     gradient={"input": lambda g: conj(g)},
     reference=np.conj,
-    samples=_complex_samples,
+    samples=lambda rng, dtype: _samples(rng, dtype if dtype.is_complex else d.complex64),
     inplace=True,
 )
 
@@ -267,6 +265,15 @@ def conj(input: Tensor) -> Tensor:
     return call(CONJ, (input,))
 
 
+_conjugate_in_place = Tensor.conj_physical_  # type: ignore[attr-defined]
+
+
+def _conj_physical_(self: Tensor) -> Tensor:
+    """The conjugate in place; a real tensor stays as it is."""
+    return _conjugate_in_place(self) if self._spec.dtype.is_complex else self  # type: ignore[no-any-return]
+
+
+Tensor.conj_physical_ = _conj_physical_  # type: ignore[attr-defined]
 FUNCTIONS["conj"] = conj
 Tensor.conj = conj  # type: ignore[attr-defined]
 
@@ -304,10 +311,7 @@ ANGLE = OpDef(
     decompose=_angle,
     gradient={"input": _angle_gradient},
     reference=lambda x: np.angle(x if np.iscomplexobj(x) else np.asarray(x, np.float64)),
-    samples=lambda rng, dtype: [
-        *[Sample((draw(rng, shape, dtype, -3, 3),)) for shape in ((5,), (2, 3), ())],
-        *_complex_samples(rng, dtype),
-    ],
+    samples=_samples,
 )
 
 

@@ -34,7 +34,11 @@ def _lcm(input: Any, other: Any) -> Any:
 
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    made = [Sample((draw(rng, a, dtype, -30, 30), draw(rng, b, dtype, -30, 30))) for a, b in PAIRS]
+    most = 11 if dtype.itemsize == 1 else 30  # a multiple that does not fit has no right sign
+    made = [
+        Sample((draw(rng, a, dtype, -most, most), draw(rng, b, dtype, -most, most)))
+        for a, b in PAIRS
+    ]
     a, b = np.array([0, 0, 5, 12, 89, 55, 7]), np.array([0, 5, 0, 18, 55, 89, 7])
     return [*made, Sample((a.astype(dtype.numpy), b.astype(dtype.numpy)), name="zeros and far")]
 

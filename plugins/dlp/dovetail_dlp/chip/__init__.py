@@ -1,0 +1,1 @@
+"""The device process: memory, queues, and instructions in NumPy."""

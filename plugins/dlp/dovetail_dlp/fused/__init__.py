@@ -1,0 +1,22 @@
+"""Kernels for what the hardware does at once; without them the core builds it of primitives."""
+
+from __future__ import annotations
+
+from dovetail.backend import KernelTable
+from dovetail_dlp.fused import (
+    activation,
+    convolution,
+    indexing,
+    normalise,
+    optimizer,
+    pooling,
+    softmax,
+)
+
+__all__ = ["enter"]
+
+
+def enter(table: KernelTable) -> None:
+    """Add them all to a table of required kernels."""
+    for family in (activation, convolution, indexing, normalise, optimizer, pooling, softmax):
+        family.enter(table)

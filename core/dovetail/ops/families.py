@@ -93,7 +93,7 @@ def logical(operands: tuple[Facts, ...]) -> tuple[DType, DType]:
 def elementwise_infer(
     name: str,
     rule: Callable[..., tuple[DType, DType]],
-    inputs: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = ("input", "other"),
     tensors_only: bool = False,
 ) -> Callable[..., Inferred]:
     """The shape and dtype rule of an operator that broadcasts.

@@ -35,11 +35,12 @@ _TENSORS = (
 )  # fmt: skip
 
 _FLAGS = (
-    "descending", "include_self", "keepdim", "largest", "log_target", "right", "sorted", "stable",
+    "accumulate", "descending", "forward", "include_self", "keepdim", "largest", "log_target",
+    "onesided", "right", "sorted", "stable",
 )  # fmt: skip
 
 _COMPLEX = (
-    "acos", "asin", "atan", "logaddexp", "logcumsumexp", "logsumexp", "rms_norm",
+    "logaddexp", "logcumsumexp", "logsumexp", "rms_norm",
     "scatter_reduce",
 )  # fmt: skip
 
@@ -62,16 +63,19 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         (
             "cummax", "cummin", "kthvalue", "mode", "matmul", "mm", "mv", "bmm", "addmm",
-            "baddbmm", "linear", "scaled_dot_product_attention",
+            "baddbmm", "linear", "scaled_dot_product_attention", "trapezoid",
         ),
         "function", "refuses",
         "PyTorch looks at the dtype only where there is more than one element, or a sum of some",
         ("complex64", "bool", "int64", "uint8"), sometimes=True,
     ),
     Difference(
-        ("addmm", "baddbmm", "std", "std_mean", "var", "var_mean", "index_add", "squeeze"),
+        (
+            "addmm", "baddbmm", "std", "std_mean", "var", "var_mean", "index_add", "squeeze",
+            "trapezoid", "cumulative_trapezoid",
+        ),
         "wrong call", "accepts",
-        "None is the default: unbiased=None, alpha=None, beta=None, dim=None",
+        "None is the default: unbiased=None, alpha=None, beta=None, dim=None, x=None, dx=None",
         sample="* None", sometimes=True,
     ),
     Difference(
@@ -231,5 +235,76 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("logsigmoid",), "function", "strides",
         "PyTorch packs the input on the cpu only; its result on other devices keeps the order",
         ("float64", "float32", "bfloat16", "float16"),
+    ),
+    Difference(
+        ("det",), "function", "refuses",
+        "PyTorch looks at the dtype only where there are elements", ("float16", "bfloat16"),
+    ),
+    Difference(
+        ("det",), "out", "refuses",
+        "torch.det has no out= either; linalg.det has it in both", sometimes=True,
+    ),
+    Difference(
+        ("index_reduce",), "function", "refuses",
+        "PyTorch does not look at the dtype where include_self is True and there are two dims",
+        ("bool", "complex64"),
+    ),
+    *[
+        Difference(
+            ("mvlgamma", "nanquantile", "ndtr", "quantile", "slice_scatter"), "out", "strides",
+            "PyTorch makes an out= of another shape row-major; here it gets the result's order",
+            sample=sample, sometimes=True,
+        )
+        for sample in ("* another shape", "* empty")
+    ],
+    Difference(
+        ("histc",), "out", "refuses", "an out= with elements in one place is refused everywhere",
+        sample="* memory written twice",
+    ),
+    Difference(
+        ("fft_c2c", "fft_c2r", "fft_r2c"), "out", "refuses",
+        "the primitives below dovetail.fft, whose functions have out=", sometimes=True,
+    ),
+    Difference(
+        ("fft_c2c", "fft_c2r"), "function", "accepts",
+        "of nothing comes nothing; the library that PyTorch calls refuses it", ("complex64",),
+        sample="8 (complex64[[]0, *",
+    ),
+    Difference(
+        ("fft_c2c", "fft_r2c"), "wrong call", "accepts",
+        "of nothing comes nothing; the library that PyTorch calls refuses it",
+        sample="* input no elements",
+    ),
+    Difference(
+        ("fft_c2c", "fft_c2r", "fft_r2c"), "wrong call", "refuses",
+        "normalization, dims and the number of frequencies are looked at; PyTorch's primitives "
+        "take any",
+        sometimes=True,
+    ),
+    Difference(
+        ("fft_c2c", "fft_c2r", "fft_r2c"), "wrong call", "class",
+        "an IndexError; PyTorch's primitives fail in an assertion of their own",
+        sample="* dim far", sometimes=True,
+    ),
+    Difference(
+        ("bincount", "cov", "put"), "wrong call", "class",
+        "two devices are refused as everywhere; PyTorch has no kernel for meta",
+        sample="* meta", sometimes=True,
+    ),
+    Difference(
+        (
+            "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v",
+            "chebyshev_polynomial_w", "shifted_chebyshev_polynomial_t",
+            "shifted_chebyshev_polynomial_u", "shifted_chebyshev_polynomial_v",
+            "shifted_chebyshev_polynomial_w",
+        ),
+        "wrong call", "values",
+        "infinite where the polynomial is above all numbers; PyTorch subtracts infinities: NaN",
+        sample="* n far",
+    ),
+    Difference(
+        ("matrix_exp",), "function", "values",
+        "computed in float32; PyTorch's has NaN and infinities for half dtypes",
+        ("float16", "bfloat16"),
     ),
 )  # fmt: skip

@@ -175,6 +175,7 @@ def _airy_value(x: float) -> float:
 special_function(
     "airy_ai",
     _airy_ai,
+    inputs=("x",),
     gradient=NON_DIFFERENTIABLE,
     accepts=WIDE,
     reference=valuewise(_airy_value),

@@ -316,11 +316,12 @@ def _spherical(x: Any) -> Any:
 special_function(
     "spherical_bessel_j0",
     _spherical,
+    inputs=("x",),
     gradient=NON_DIFFERENTIABLE,
     accepts=WIDE,
     reference=valuewise(lambda x: 0.0 if math.isinf(x) else math.sin(x) / x if x else 1.0),
     samples=uniform(-10, 10),
     special=(0.0, -0.0, 1e-9, 0.25, -0.5, 0.75, 3.0, inf, -inf, nan),
     ulp=16,
-    doc="The spherical Bessel function of order 0, ``sin(input) / input``.",
+    doc="The spherical Bessel function of order 0, ``sin(x) / x``.",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from dovetail.dtypes import dtype
@@ -77,11 +78,45 @@ def _is_plain(value: Any) -> bool:
 def guarded(
     name: str, tensors: tuple[str, ...], function: Callable[..., Any]
 ) -> Callable[..., Any]:
-    """``function`` with the same signature, whose TypeErrors are explained."""
+    """``function`` with the same signature, whose TypeErrors are explained.
+
+    Its code is made in the first call: compiling that of all operators would take longer than
+    everything else that an import does.
+    """
     if getattr(function, "is_guarded", False):
         return function
+
+    def make() -> Callable[..., Any]:
+        real = _compiled(name, function, space)
+        # The code last: another thread may be on its way in here.
+        made.__defaults__, made.__kwdefaults__ = real.__defaults__, real.__kwdefaults__
+        made.__code__ = real.__code__
+        return made
+
+    space: dict[str, Any] = {
+        "_function": function,
+        "_explain": lambda error, *args, **kwargs: explained(
+            name, tensors, function, args, kwargs, error
+        ),
+        "_make": make,
+    }
+    made: Any = FunctionType(_unmade.__code__, space, name)
+    made.__qualname__ = name
+    made.__doc__, made.__module__ = function.__doc__, function.__module__
+    made.__wrapped__ = function
+    made.is_guarded = True
+    return made  # type: ignore[no-any-return]
+
+
+def _unmade(*args: Any, **kwargs: Any) -> Any:
+    """The code of a guarded function before its first call; ``_make`` is among its globals."""
+    return _make()(*args, **kwargs)  # type: ignore[name-defined] # noqa: F821
+
+
+def _compiled(name: str, function: Callable[..., Any], space: dict[str, Any]) -> Any:
+    """The function that a guarded one becomes; ``space`` is its globals."""
     parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
-    declared, passed, defaults = [], [], {}
+    declared, passed = [], []
     starred = False
     for p in parameters:
         if p.kind is p.VAR_POSITIONAL:
@@ -92,7 +127,7 @@ def guarded(
         prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
         default = ""
         if p.default is not p.empty:
-            defaults[f"_default_{p.name}"] = p.default
+            space[f"_default_{p.name}"] = p.default
             default = f"=_default_{p.name}"
         declared.append(f"{prefix}{p.name}{default}")
         passed.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else f"{prefix}{p.name}")
@@ -107,14 +142,8 @@ def guarded(
         "            raise\n"
         "        raise _why from None\n"
     )
-    explain = lambda error, *args, **kwargs: explained(name, tensors, function, args, kwargs, error)
-    space: dict[str, Any] = {"_function": function, "_explain": explain, **defaults}
     exec(compile(source, f"<dovetail {name}>", "exec"), space)
-    made: Callable[..., Any] = space[name]
-    made.__doc__, made.__module__ = function.__doc__, function.__module__
-    made.__wrapped__ = function  # type: ignore[attr-defined]
-    made.is_guarded = True  # type: ignore[attr-defined]
-    return made
+    return space.pop(name)
 
 
 def told(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
+from dovetail.ops.index_checks import host_values, true_anywhere
+from dovetail.ops.operands import whole_number
 from dovetail.ops.reducing import spec_of_input
 from dovetail.ops.schema import ErrorInput, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
@@ -55,7 +57,7 @@ def _check_weights(label: str, weights: Any, count: int) -> None:
             f"cov(): expected {label} to have the same numel as there are observations in the "
             f"input but got {spec.numel} != {count}"
         )
-    if count and state_of(spec.device).host_arrays and (raw.to_host(weights) < 0).any():
+    if count and state_of(spec.device).host_arrays and (host_values(weights) < 0).any():
         raise RuntimeError(f"cov(): {label} cannot be negative")
 
 
@@ -181,12 +183,14 @@ def cov(
         RuntimeError: more dims, or weights of another size or dtype or below 0.
     """
     spec = _matrix_only("cov", input)
+    correction = whole_number("cov", "correction", correction)
     count = spec.shape[1] if spec.ndim == 2 else spec.numel
     given = [("fweights", fweights), ("aweights", aweights)]
     for label, weights in given:
         if weights is not None:
             _check_weights(label, weights, count)
-    if state_of(spec.device).host_arrays:
+    together = all(w is None or w._spec.device is spec.device for _, w in given)
+    if together and state_of(spec.device).host_arrays:
         freedom = _freedom(count, fweights, aweights, correction)
         if freedom <= 0:
             warnings.warn(
@@ -199,25 +203,24 @@ def cov(
 
 
 def _freedom(count: int, fweights: Any, aweights: Any, correction: int) -> float:
-    """What the sums of products are divided by, where the weights' values can be looked at.
+    """What the sums of products are divided by; the least of all examples inside of a vmap.
 
     Raises:
         RuntimeError: the weights add up to 0.
     """
     if fweights is None and aweights is None:
         return count - correction
-    weight: Any = 1.0
-    if fweights is not None:
-        weight = weight * raw.to_host(fweights).reshape(-1).astype(np.float64)
-    a = None if aweights is None else raw.to_host(aweights).reshape(-1).astype(np.float64)
-    if a is not None:
-        weight = weight * a
-    total = float(np.sum(weight))
-    if not total:
+    f, a = (
+        None if w is None else w.detach().reshape(-1).to(d.float64) for w in (fweights, aweights)
+    )
+    weight = f if a is None else a if f is None else f * a
+    total = weight.sum()
+    if true_anywhere(total.eq(0)):
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
-    if a is None or not correction:
-        return total - correction
-    return total - correction * float(np.sum(weight * a)) / total
+    freedom = total - correction
+    if a is not None and correction:
+        freedom = total - correction * (weight * a).sum() / total
+    return float(np.min(host_values(freedom), initial=math.inf))
 
 
 def _corr_reference(x: np.ndarray) -> np.ndarray:

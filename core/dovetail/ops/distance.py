@@ -109,7 +109,7 @@ def _cdist_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     found += [
         Sample((same, same.copy(), p, _MODES[2]), {}, "at 0") for p in (0.5, 1.0, 1.5, 2.0, 3.0)
     ]
-    ties = np.array([[1, -1, 1], [2, 2, 0]], dtype.numpy)
+    ties = np.array([[1, -1, 1], [2, 2, 0]]).astype(dtype.numpy)
     found.append(Sample((ties, ties * 0, math.inf), {}, "ties"))
     return found
 

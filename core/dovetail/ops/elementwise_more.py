@@ -443,6 +443,13 @@ def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     return _where(input.eq(-inf), neginf, made)
 
 
+def _finite_parts(g: Any, input: Any) -> Any:
+    from dovetail import ops
+
+    real, imag = g.real * input.real.isfinite(), g.imag * input.imag.isfinite()
+    return ops.complex(real, imag)
+
+
 def _nan_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     found = []
     for shape, kwargs in (
@@ -465,6 +472,7 @@ NAN_TO_NUM = OpDef(
     accepts=d.ALL,
     decompose=_nan_to_num,
     gradient={"input": lambda g, input: g * input.isfinite()},
+    complex_gradient={"input": _finite_parts},
     reference=lambda x, nan=None, posinf=None, neginf=None: np.nan_to_num(
         x, nan=nan or 0.0, posinf=posinf, neginf=neginf
     ),
@@ -482,9 +490,4 @@ def nan_to_num(
 
     Of complex numbers, in both parts.
     """
-    if input._spec.dtype.is_complex:
-        from dovetail import ops
-
-        parts = (nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag))
-        return ops.complex(*parts)  # type: ignore[no-any-return]
     return call(NAN_TO_NUM, (input,), (nan, posinf, neginf))

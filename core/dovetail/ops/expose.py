@@ -42,13 +42,14 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """Public functions by name; ``dovetail`` takes its namespace from here."""
 
 SAME_DTYPE_OUT = frozenset({
-    "abs", "all", "any", "addmm", "amax", "amin", "argmax", "argmin", "baddbmm", "bitwise_not",
-    "bmm",
-    "ceil", "clamp", "clamp_max", "clamp_min", "conj_physical", "cummax", "cummin", "dot", "floor",
-    "frac", "gather", "heaviside", "index_add", "index_copy", "index_select", "kthvalue",
-    "log_softmax", "logcumsumexp", "matmul", "mm", "mode", "mv", "nan_to_num", "neg", "nonzero",
-    "round", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "sign", "signbit",
-    "softmax", "sort", "topk", "tril", "triu", "trunc", "vector_norm", "where",
+    "abs", "addmm", "all", "amax", "amin", "any", "argmax", "argmin", "baddbmm", "bitwise_not",
+    "bmm", "ceil", "clamp", "clamp_max", "clamp_min", "conj_physical", "cummax", "cummin", "dot",
+    "floor", "frac", "frexp", "gather", "heaviside", "histc", "index_add", "index_copy",
+    "index_reduce", "index_select", "kthvalue", "linalg.vector_norm", "log_softmax", "logcumsumexp",
+    "matmul", "mm", "mode", "mv", "nan_to_num", "nanquantile", "neg", "nonzero", "nonzero_static",
+    "quantile", "renorm", "round", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "sgn", "sign", "signbit", "slice_scatter", "slogdet", "softmax", "sort", "topk", "tril", "triu",
+    "trunc", "vector_norm", "where",
 })  # fmt: skip
 """Operators whose ``out=`` must have the result's dtype; the others cast within a category."""
 

@@ -93,7 +93,7 @@ def logical(operands: tuple[Facts, ...]) -> tuple[DType, DType]:
 def elementwise_infer(
     name: str,
     rule: Callable[..., tuple[DType, DType]],
-    inputs: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = ("input", "other"),
     tensors_only: bool = False,
 ) -> Callable[..., Inferred]:
     """The shape and dtype rule of an operator that broadcasts.
@@ -102,13 +102,13 @@ def elementwise_infer(
     """
 
     def infer(*facts: Facts, **attributes: Any) -> Inferred:
-        if tensors_only:
-            for i, fact in enumerate(facts):
-                if isinstance(fact, type):
-                    raise TypeError(
-                        f"{name}(): argument '{inputs[i]}' (position {i + 1}) must be Tensor, "
-                        f"not {fact.__name__}"
-                    )
+        for i, fact in enumerate(facts):
+            if fact is None or (tensors_only and isinstance(fact, type)):
+                given = "NoneType" if fact is None else fact.__name__
+                raise TypeError(
+                    f"{name}(): argument '{inputs[i]}' (position {i + 1}) must be Tensor, not "
+                    f"{given}"
+                )
         compute, result = rule(facts)
         specs = [f for f in facts if isinstance(f, Spec)]
         shape: tuple[int, ...] = (

@@ -100,7 +100,7 @@ def _frexp(input: Any) -> tuple[Any, Any]:
 
 
 def _frexp_infer(spec: Spec) -> Inferred:
-    strides = spec.strides if spec.is_dense else None
+    strides = spec.dense().strides
     shape = tuple(spec.shape)
     return Inferred((None,), ((shape, spec.dtype, strides), (shape, d.int32, strides)))
 

@@ -18,6 +18,7 @@ from dovetail import dtypes as d
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
@@ -46,6 +47,11 @@ def _prepared(
             f"{name}: Only supports {kind} dtypes ({' and '.join(k.name for k in accepts)}), but "
             f"found: {type_name(spec.dtype)}"
         )
+    normalization = whole_number(name, "normalization", normalization)
+    if not spec.ndim:
+        raise RuntimeError(f"{name}: input must have at least one dim, got none")
+    if len(set(dim)) < len(dim):
+        raise RuntimeError(f"{name}: each dim may be named once, got {tuple(dim)}")
     if normalization not in (0, 1, 2):
         raise ValueError(f"{name}: normalization must be 0, 1 or 2, got {normalization}")
     return tuple(check_dim(i, spec.ndim) for i in dim), normalization
@@ -53,6 +59,23 @@ def _prepared(
 
 def _with_size(shape: Dims, dim: int, size: int) -> Dims:
     return (*shape[:dim], size, *shape[dim + 1 :])
+
+
+def _sorted(strides: Dims, dim: Dims) -> Dims:
+    return tuple(sorted(dim, key=lambda i: -strides[i]))
+
+
+def _strides(shape: Dims, strides: Dims, dim: Dims) -> Dims:
+    """Of a result: the other dims in the order of the input's strides, then ``dim`` as given.
+
+    Source: PyTorch's ``_exec_fft`` on the cpu.
+    """
+    others = _sorted(strides, tuple(i for i in range(len(shape)) if i not in dim))
+    made, step = [0] * len(shape), 1
+    for i in reversed((*others, *dim)):
+        made[i] = step
+        step *= max(shape[i], 1)
+    return tuple(made)
 
 
 # ------------------------------------------------------------- references
@@ -144,7 +167,8 @@ _TOLERANCE = Tolerance(ulp=4, against="inputs")
 
 
 def _c2c_infer(input: Spec, dim: Dims, normalization: int, forward: bool) -> Inferred:
-    return Inferred((None,), ((tuple(input.shape), input.dtype),))
+    shape, order = tuple(input.shape), _sorted(input.strides, dim)
+    return Inferred((None,), ((shape, input.dtype, _strides(shape, input.strides, order)),))
 
 
 def _c2c_gradient(g: Any, dim: Dims, normalization: int, forward: bool) -> Any:
@@ -182,7 +206,9 @@ def _r2c_infer(input: Spec, dim: Dims, normalization: int, onesided: bool) -> In
     shape, last = tuple(input.shape), dim[-1]
     if onesided:
         shape = _with_size(shape, last, shape[last] // 2 + 1)
-    return Inferred((None,), ((shape, input.dtype.to_complex()),))
+    order = (*_sorted(input.strides, dim[:-1]), last)
+    strides = _strides(shape, input.strides, order)
+    return Inferred((None,), ((shape, input.dtype.to_complex(), strides),))
 
 
 def _r2c_gradient(g: Any, specs: Any, dim: Dims, normalization: int, onesided: bool) -> Any:
@@ -229,8 +255,12 @@ def fft_r2c(input: Tensor, dim: Any, normalization: int, onesided: bool) -> Tens
 
 
 def _c2r_infer(input: Spec, dim: Dims, normalization: int, last_dim_size: int) -> Inferred:
-    shape, last = tuple(input.shape), dim[-1]
-    return Inferred((None,), ((_with_size(shape, last, last_dim_size), input.dtype.to_real()),))
+    *others, last = dim
+    before = input.strides
+    if others:
+        before = _strides(tuple(input.shape), before, _sorted(before, tuple(others)))
+    shape = _with_size(tuple(input.shape), last, last_dim_size)
+    return Inferred((None,), ((shape, input.dtype.to_real(), _strides(shape, before, (last,))),))
 
 
 def _c2r_gradient(g: Any, specs: Any, dim: Dims, normalization: int) -> Any:
@@ -273,6 +303,7 @@ def fft_c2r(input: Tensor, dim: Any, normalization: int, last_dim_size: int) -> 
         IndexError: a dim is out of range.
     """
     dims, scale = _prepared("fft_c2r", input, dim, normalization, "complex", COMPLEX)
+    last_dim_size = whole_number("fft_c2r", "last_dim_size", last_dim_size)
     have = input._spec.shape[dims[-1]]
     if have != last_dim_size // 2 + 1:
         raise RuntimeError(

@@ -28,8 +28,10 @@ from dovetail.ops.approximations import (
 )
 from dovetail.ops.expose import attach, inplace_method
 from dovetail.ops.families import SHAPES, composite, draw, elementwise_infer, to_float, uniform
-from dovetail.ops.schema import ErrorInput, OpDef, Sample, Tolerance
+from dovetail.ops.operands import whole_number
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.ops.zeta import polygamma_value, zeta_of
+from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__ = ["log_gamma", "log_gamma_of_one_plus", "mvlgamma", "polygamma", "stirling_rest"]
@@ -336,15 +338,22 @@ Tensor.polygamma_ = inplace_method("polygamma", _method)  # type: ignore[attr-de
 def _mvlgamma_prepare(input: Any, p: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if input._spec.dtype is d.bool_:
         raise RuntimeError("mvlgamma: the input tensor may not be a boolean tensor.")
+    p = whole_number("mvlgamma", "p", p)
     if p < 1:
         raise RuntimeError(f"p has to be greater than or equal to 1, got {p}")
-    return (input,), (int(p),)
+    return (input,), (p,)
+
+
+def _mvlgamma_infer(spec: Spec, p: int) -> Inferred:
+    """Row-major: PyTorch adds up a dim of its own."""
+    compute, result = to_float((spec,))
+    return Inferred((compute,), ((tuple(spec.shape), result),))
 
 
 @composite(
     "mvlgamma",
     kind="elementwise",
-    infer=lambda spec, **_: elementwise_infer("mvlgamma", to_float)(spec),
+    infer=_mvlgamma_infer,
     gradient={"input": lambda g, input, p: g * sum((input - 0.5 * j).digamma() for j in range(p))},
     prepare=_mvlgamma_prepare,
     inplace=True,

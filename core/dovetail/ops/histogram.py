@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import raw, return_types
+from dovetail import return_types
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call, type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange, zeros
 from dovetail.ops.expose import finish, operator, publish
 from dovetail.ops.families import composite, draw
-from dovetail.ops.index_checks import need_tensor
+from dovetail.ops.index_checks import host_values, need_tensor
 from dovetail.ops.masks import where
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.ops.search import searchsorted
 from dovetail.spec import Spec
@@ -107,6 +108,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         NotImplementedError: another dtype.
     """
     spec = need_tensor("bincount", "input", 1, input)._spec
+    minlength = whole_number("bincount", "minlength", minlength)
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
     if spec.dtype not in d.INTEGRAL:
@@ -117,6 +119,10 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise NotImplementedError("bincount: the result's shape depends on data that meta has not")
     if not spec.numel:
         return zeros(minlength, dtype=d.int64, device=spec.device)
+    if spec.batch is not None:
+        from dovetail.func.batched import dynamic_shape
+
+        raise dynamic_shape("bincount")
     low, high = (int(x.item()) for x in input.aminmax())
     if low < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
@@ -144,7 +150,11 @@ def _check_ends(name: str, low: Any, high: Any) -> None:
     if isinstance(low, Tensor):
         if not state_of(low._spec.device).host_arrays:
             return
-        low, high = float(raw.to_host(low)), float(raw.to_host(high))
+        ends = [host_values(x).reshape(-1) for x in (low, high)]
+        wrong = ~(np.isfinite(ends[0]) & np.isfinite(ends[1]))
+        if not wrong.any():
+            return
+        low, high = (float(x[wrong][0]) for x in ends)
     if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"{name} [{low:g}, {high:g}] is not finite")
 
@@ -182,7 +192,7 @@ def _histc_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         return np.asarray(np.round(draw(rng, shape, dtype, -4, 4) * 4) / 4, dtype.numpy)
 
     found = [
-        Sample((np.array([-2, -1, 0, 0.5, 1.5, 2, 6], dtype.numpy), 4)),
+        Sample((np.array([-2, -1, 0, 0.5, 1.5, 2, 6]).astype(dtype.numpy), 4)),
         Sample((make(50), 8, -4, 4)),
         Sample((make(3, 20), 4, -2, 2)),
         Sample((make(40), 2), {"min": 0, "max": 1}),

@@ -14,7 +14,7 @@ from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
     "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger",
-    "out_of_bounds", "true_anywhere",
+    "of_all_examples", "out_of_bounds", "true_anywhere",
 ]  # fmt: skip
 
 INDICES = (d.int64, d.int32)
@@ -52,17 +52,20 @@ def check_bounds(
 
 def host_values(x: Tensor) -> np.ndarray:
     """The array of a tensor in host memory; of all examples inside of a vmap."""
-    while x._spec.batch is not None:
-        x = x._array.value
-    array: np.ndarray = x._materialize()
+    array: np.ndarray = of_all_examples(x)._materialize()
     return array
 
 
 def true_anywhere(flags: Any) -> bool:
     """Whether any element is true; of any example inside of a vmap."""
-    while flags._spec.batch is not None:
-        flags = flags._array.value
-    return bool(flags.any())
+    return bool(of_all_examples(flags).any())
+
+
+def of_all_examples(x: Tensor) -> Any:
+    """``x``, or inside of a vmap the tensor of all examples, to look at and not to compute with."""
+    while x._spec.batch is not None:
+        x = x._array.value
+    return x
 
 
 def out_of_bounds(dim: int, size: int) -> Callable[[int], Exception]:

@@ -127,6 +127,10 @@ def index_reduce(
         RuntimeError: shapes or dtypes that do not fit, or another way.
         IndexError: an index out of bounds, or not a vector.
     """
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"index_reduce(): argument 'reduce' (position 5) must be str, not {type(reduce).__name__}"
+        )
     if reduce not in _WAYS:
         raise RuntimeError(
             f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
@@ -196,7 +200,9 @@ PUT = OpDef(
     kind="index",
     inputs=("input", "index", "source"),
     attributes=("accumulate",),
-    infer=_same,
+    infer=lambda input, *_, **__: Inferred(
+        (None, None, None), ((tuple(input.shape), input.dtype, input.dense().strides),)
+    ),
     decompose=_put,
     reference=_put_reference,
     samples=_put_samples,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from dovetail import dtypes as d
 from dovetail.dispatch import call
 from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.families import draw
+from dovetail.ops.index_checks import of_all_examples
 from dovetail.ops.matrices import (
     FACTORED,
     LINALG,
@@ -102,8 +102,8 @@ def _matrix_exp(input: Any) -> Any:
     made = _pade(input * (-times).exp2().to(input.dtype), coefficients)
     most = 0
     if has_data(times):
-        largest = float(times.amax())
-        most = int(largest) if math.isfinite(largest) else 0
+        finite = times.masked_fill(times.isfinite().logical_not(), 0)
+        most = int(of_all_examples(finite).amax())
     for i in range(most):
         from dovetail import ops
 
@@ -146,7 +146,8 @@ MATRIX_EXP = OpDef(
     infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype),)),
     decompose=_matrix_exp,
     gradient={"input": _exp_gradient},
-    accepts=FACTORED,
+    compute=d.float32,
+    accepts=(*FACTORED, d.float16, d.bfloat16),
     reference=_exp_reference,
     samples=_exp_samples,
     errors=lambda: [

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from dovetail import dtypes as d
 from dovetail.dispatch import type_name
 from dovetail.ops.expose import publish
+from dovetail.ops.index_checks import need_tensor
 from dovetail.ops.matrices import LINALG, linalg, need_floating, need_matrix
 from dovetail.ops.reducing import kept_shape
 from dovetail.ops.solve import inverse_parts
@@ -109,7 +112,20 @@ def _reduced(name: str, values: Any, ord: Any, dim: int) -> Any:
     return values.amax(dim) if ord > 0 else values.amin(dim)
 
 
+def _also_input(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Accept ``input`` for ``x``: PyTorch documents the one and declares the other."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if "input" in kwargs:
+            kwargs["x"] = kwargs.pop("input")
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
 @linalg("vector_norm")
+@_also_input
 def _vector_norm(
     x: Tensor,
     ord: Any = 2,
@@ -128,6 +144,7 @@ def _vector_norm(
     Raises:
         RuntimeError: no floats, or empty where there is no such norm.
     """
+    need_tensor("linalg.vector_norm", "input", 1, x)
     return vector_norm(_converted("linalg.vector_norm", x, dtype), ord, dim, keepdim)
 
 

@@ -378,7 +378,8 @@ def _k_value(x: float, order: int, scaled: bool) -> float:
 def _second_kind(name: str, forward: Callable[..., Any], order: int, scaled: bool) -> None:
     special_function(
         name,
-        lambda input: forward(input, order),
+        lambda x: forward(x, order),
+        inputs=("x",) if scaled else ("input",),
         gradient=NON_DIFFERENTIABLE,
         accepts=WIDE,
         reference=valuewise(lambda x: _k_value(x, order, scaled)),
@@ -386,7 +387,7 @@ def _second_kind(name: str, forward: Callable[..., Any], order: int, scaled: boo
         special=(0.0, 1e-7, 0.5, 1.75, 2.0, 2.5, 30.0, -1.0, inf, nan),
         ulp=64,
         doc=f"The modified Bessel function of the second kind of order {order}"
-        f"{', times ``exp(input)``' if scaled else ''}: infinite at 0, NaN below.",
+        f"{', times ``exp(x)``' if scaled else ''}: infinite at 0, NaN below.",
     )
 
 

@@ -16,6 +16,7 @@ from dovetail.ops.families import composite, draw
 from dovetail.ops.index_checks import need_tensor
 from dovetail.ops.joining import stack
 from dovetail.ops.masks import where
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, Sample
 from dovetail.tensor import Tensor
 
@@ -64,9 +65,11 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
 
 def _inputs(input: Any, size: int, fill_value: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     need_tensor("nonzero_static", "input", 1, input)
+    size = whole_number("nonzero_static", "size", size)
+    fill_value = whole_number("nonzero_static", "fill_value", fill_value)
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
-    return (input,), (int(size), int(fill_value))
+    return (input,), (size, fill_value)
 
 
 def _reference(x: np.ndarray, *, size: int, fill_value: int = -1) -> np.ndarray:

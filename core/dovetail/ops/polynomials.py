@@ -1,7 +1,7 @@
 """Orthogonal polynomials: Chebyshev's four kinds, plain and shifted, Hermite, Laguerre, Legendre.
 
 Each goes up by its recurrence of three terms (DLMF 18.9) as far as the highest degree asked for;
-Chebyshev's take their trigonometric form above degree 8. The degree is rounded towards zero; below
+Chebyshev's take their trigonometric form above degree 8, their hyperbolic one above 32. The degree is rounded towards zero; below
 zero the polynomial is 0.
 """
 
@@ -63,7 +63,10 @@ def _double(x: Any, k: int, current: Any, previous: Any) -> Any:
 # Chebyshev
 
 _ITERATED = 8
-"""The highest degree that is reached by recurrence."""
+"""The highest degree that is reached by recurrence within [-1, 1]."""
+
+_ITERATED_BEYOND = 32
+"""The same beyond: a hyperbolic cosine is off by as many units as its argument is large."""
 
 
 def _closed(kind: str, x: Any, n: Any, above_1: Any) -> Any:
@@ -105,10 +108,12 @@ def _chebyshev(kind: str, x: Any, n: Any) -> Any:
     size = x.abs()
     is_edge = size.eq(1)
     inner = where(is_edge, 0.5, x)
-    made = _climb(inner, n, _FIRST[kind](inner), _double, _ITERATED)
+    made = _climb(inner, n, _FIRST[kind](inner), _double, _ITERATED_BEYOND)
     if _highest(n) > _ITERATED:
-        high = where(n.gt(_ITERATED), n, 9.0)
-        made = where(n.gt(_ITERATED), _closed(kind, inner, high, size.gt(1)), made)
+        beyond = size.gt(1)
+        is_high = n.gt(where(beyond, float(_ITERATED_BEYOND), float(_ITERATED)))
+        high = where(is_high, n, 9.0)
+        made = where(is_high, _closed(kind, inner, high, beyond), made)
     at_1, at_minus_1 = _AT_1[kind](n)
     odd = (n * 0.5).floor().ne(n * 0.5)
     edge = where(x.gt(0), at_1, where(odd, -at_minus_1, at_minus_1))

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach, finish
+from dovetail.ops.index_checks import host_values
 from dovetail.ops.reducing import kept_shape, numpy_names, one_dim, spec_of_input
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
-from dovetail.spec import Spec
+from dovetail.spec import Spec, contiguous_strides
 from dovetail.tensor import Tensor
 
 __all__: list[str] = []
@@ -32,6 +32,19 @@ def _shape(spec: Spec, q: Spec, dim: int | None, keepdim: bool) -> tuple[int, ..
     kept = kept_shape(spec.shape, gone)
     rest = kept if keepdim else tuple(n for i, n in enumerate(kept) if i not in gone)
     return (*q.shape, *rest)
+
+
+def _strides(shape: tuple[int, ...], q: Spec) -> tuple[int, ...] | None:
+    """The dim of ``q`` is the fastest, though it comes first; as PyTorch leaves it."""
+    if not q.ndim:
+        return None
+    many = max(q.numel, 1)
+    return (1, *(step * many for step in contiguous_strides(shape[1:])))
+
+
+def _infer(spec: Spec, q: Spec, dim: int | None, keepdim: bool, **_: Any) -> Inferred:
+    shape = _shape(spec, q, dim, keepdim)
+    return Inferred((None, None), ((shape, spec.dtype, _strides(shape, q)),))
 
 
 def _at_places(rows: Any, places: Any, interpolation: str) -> Any:
@@ -60,7 +73,7 @@ def _decompose(
     else:
         places = (q * last).masked_fill(nan.any(-1, keepdim=True), last)
     found = _at_places(rows, places, interpolation)
-    return found.t().reshape(shape).contiguous()
+    return found.t().reshape(shape)
 
 
 def _reference(
@@ -132,7 +145,7 @@ def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
         if q._spec.device is not spec.device:
             raise RuntimeError(f"{name}() q tensor must be on the same device as the input tensor")
         if q._spec.numel and state_of(q._spec.device).host_arrays:
-            values = raw.to_host(q)
+            values = host_values(q)
             if not ((values >= 0) & (values <= 1)).all():
                 raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
         return q
@@ -151,9 +164,7 @@ def _quantile(name: str, skips_nan: bool, doc: str) -> Callable[..., Any]:
         name,
         inputs=("input", "q"),
         attributes=("dim", "keepdim", "interpolation", "skips_nan"),
-        infer=lambda spec, q, dim, keepdim, **_: Inferred(
-            (None, None), ((_shape(spec, q, dim, keepdim), spec.dtype),)
-        ),
+        infer=_infer,
         decompose=_decompose,
         accepts=_ACCEPTS,
         reference=lambda *args, **named: _reference(*args, **named, skips_nan=skips_nan),

@@ -233,6 +233,8 @@ def check_rows(name: str, input: Tensor, dim: int, index: Any, source: Any) -> i
             f"{name}_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
             "must have the same scalar type"
         )
+    if spec.ndim and not rows.ndim and at.numel != 1:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     if rows.ndim and dim >= rows.ndim:
         raise RuntimeError(
             f"{name}_(): Indexing dim {dim} is out of bounds of the source tensor with dim "

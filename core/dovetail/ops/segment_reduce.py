@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call, type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
-from dovetail.ops.index_checks import INDICES, need_tensor
+from dovetail.ops.index_checks import INDICES, host_values, need_tensor
 from dovetail.ops.joining import cat
 from dovetail.ops.masks import where
 from dovetail.ops.scatter_reduce import product_gradient
@@ -209,8 +208,10 @@ def _bounds(data: Tensor, lengths: Any, offsets: Any, axis: int, unsafe: bool) -
         )
     if offsets is not None:
         return offsets.to(d.int64)
-    if not unsafe and spec.numel and state_of(spec.device).host_arrays:
-        counts = raw.to_host(lengths)
+    if not unsafe and not spec.numel:
+        raise RuntimeError("segment_reduce(): lengths must have elements unless unsafe, got none")
+    if not unsafe and state_of(spec.device).host_arrays:
+        counts = host_values(lengths)
         if counts.min() < 0:
             raise RuntimeError("lengths contains negative value!")
         if (counts.sum(-1) != data._spec.shape[axis]).any():
@@ -246,6 +247,10 @@ def segment_reduce(
     """
     spec = need_tensor("segment_reduce", "data", 1, data)._spec
     axis = check_dim(axis, spec.ndim)
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"segment_reduce(): argument 'reduce' (position 2) must be str, not {type(reduce).__name__}"
+        )
     way = _WAYS.get(reduce)
     if way is None:
         raise RuntimeError(

@@ -1,7 +1,7 @@
 """A copy of a tensor with one of its views written over.
 
 select_scatter, slice_scatter, diagonal_scatter, as_strided_scatter: what writing through the view
-would give, out of place. The result has the strides of the input where it has no gaps.
+would give, out of place. The result has the strides of the input.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.convert import writable_copy
 from dovetail.ops.expose import attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.index_checks import need_tensor
@@ -25,7 +26,7 @@ from dovetail.ops.views import (
     apply_view,
     view_record,
 )
-from dovetail.spec import Spec, spec_of
+from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__ = ["as_strided_scatter"]
@@ -40,9 +41,14 @@ def _window(spec: Spec, view: str, arguments: tuple[Any, ...]) -> tuple[Shape, S
 
 
 def _kept(spec: Spec) -> Spec:
-    """The spec of a copy."""
-    strides = spec.strides if spec.is_dense else None
-    return spec_of(tuple(spec.shape), spec.dtype, spec.device, strides)
+    """The spec of a copy: as PyTorch's, it has the input's gaps, where no two elements overlap."""
+    pairs = zip(spec.strides, spec.shape, strict=True)
+    span = 1
+    for step, n in sorted(pair for pair in pairs if pair[1] > 1):
+        if step < span:
+            return spec.dense()
+        span += step * (n - 1)
+    return spec
 
 
 def _rule(view: str) -> Callable[..., Inferred]:
@@ -61,7 +67,7 @@ def _rule(view: str) -> Callable[..., Inferred]:
 
 def _written(view: str) -> Callable[..., Any]:
     def decompose(input: Any, src: Any, arguments: tuple[Any, ...]) -> Any:
-        made = input.clone()
+        made = writable_copy(input, src)
         apply_view(view_record(view), made, arguments).copy_(src)
         return made
 
@@ -299,7 +305,7 @@ def as_strided_scatter(
 for _op, _function in (
     (SELECT, _select_scatter), (SLICE, _slice_scatter), (DIAGONAL, _diagonal_scatter),
 ):  # fmt: skip
-    attach(_op, _function)
+    attach(_op, _function, out=_op is SLICE)  # the only one of which PyTorch has it
 attach(STRIDED, _strided_scatter)
 
 

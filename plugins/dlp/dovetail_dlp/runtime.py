@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 from typing import Any
 
@@ -29,6 +28,10 @@ __all__ = ["DTYPES", "DlpRuntime"]
 
 DTYPES = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32)
 """int64 is for indices: the vector unit takes it at half its speed, the matrix unit not at all."""
+
+
+MANY = 256
+"""Freed blocks that are waited for, so that they can be given out again."""
 
 
 class Event:
@@ -57,8 +60,6 @@ class DlpRuntime(Runtime):
     def count(self) -> int:
         """As many as the settings say; raises nothing, for a wrong setting is told by
         why_absent."""
-        if os.name != "posix":
-            return 0
         try:
             return settings.current().devices
         except ValueError:
@@ -70,8 +71,6 @@ class DlpRuntime(Runtime):
             settings.current()
         except ValueError as error:
             return str(error)
-        if os.name != "posix":
-            return "the device's process inherits file descriptors, which needs Linux or macOS"
         return "DOVETAIL_DLP_DEVICES is 0; set it to at least 1"
 
     def info(self, index: int) -> DeviceInfo:
@@ -100,10 +99,10 @@ class DlpRuntime(Runtime):
             if device.is_out_of_memory():
                 raise OutOfMemoryError(f"dlp:{index}: no memory is given, as inject() asked")
             found = blocks.take(nbytes)
-            if found is None and self._freed[index]:
+            if self._freed[index] and (found is None or len(self._freed[index]) > MANY):
                 device.settle()
                 self._reuse(index)
-                found = blocks.take(nbytes)
+                found = found or blocks.take(nbytes)
             if found is None:
                 raise OutOfMemoryError(
                     f"dlp:{index}: GDRAM must have {nbytes} bytes in one piece, has "
@@ -149,6 +148,7 @@ class DlpRuntime(Runtime):
     def synchronize(self, index: int) -> None:
         """Wait for all queues; the first error of each has its turn."""
         device = link.link(index)
+        device.check_usable()
         if device.is_started:
             device.ask("S", None)
         if self._freed.get(index):

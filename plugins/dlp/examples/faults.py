@@ -74,7 +74,8 @@ def train(fault: str | None = None) -> tuple[list[float], dict[str, Any], Except
         if number == CHECKPOINT and saved is None:
             saved = training.state()
             if fault:
-                dovetail_dlp.inject("dlp:0", fault=fault, after=AFTER[fault], timeout=2.0)
+                patience = 2.0 if fault == "hang" else None
+                dovetail_dlp.inject("dlp:0", fault=fault, after=AFTER[fault], timeout=patience)
         try:
             losses.append(training.step(number))
             number += 1

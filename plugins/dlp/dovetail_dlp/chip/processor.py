@@ -42,8 +42,9 @@ class Processor:
         self, base: int, size: int, reply: Callable[[bytes], None], status: mmap.mmap
     ) -> None:
         self.base, self.size = base, size
-        # Pages come to be when they are touched, so an address space may be larger than memory.
-        self.memory = mmap.mmap(-1, size)
+        # Pages come to be when they are touched, so there may be more addresses than memory.
+        lazy = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+        self.memory = mmap.mmap(-1, size, flags=lazy)
         self.bytes = np.frombuffer(self.memory, np.uint8)
         self.programs: dict[int, Program] = {}
         self.queues: dict[int, Queue] = {}

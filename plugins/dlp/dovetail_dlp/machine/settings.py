@@ -171,8 +171,10 @@ def check(machine: Machine) -> Machine:
     """``machine``, if it makes sense.
 
     Raises:
-        ValueError: a size is not positive, or the alignment is no power of two.
+        ValueError: not here, a size is not positive, or the alignment is no power of two.
     """
+    if os.name != "posix":
+        raise ValueError("dlp: the device's process inherits file descriptors: Linux or macOS only")
     for field in fields(Machine):
         value = getattr(machine, field.name)
         least = (

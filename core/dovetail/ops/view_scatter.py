@@ -25,7 +25,7 @@ from dovetail.ops.views import (
     apply_view,
     view_record,
 )
-from dovetail.spec import Spec, spec_of
+from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__ = ["as_strided_scatter"]

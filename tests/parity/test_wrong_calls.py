@@ -44,8 +44,13 @@ LEAKS = re.compile(
 
 # what is said of values, not of shapes and dtypes
 VALUES = re.compile(
-    r"out of (range in self|range: tried to access|bounds)|cannot be negative|negative value|sum to data.size"
+    r"out of (range in self|range: tried to access|bounds)|cannot be negative|negative value|"
+    r"sum to data.size"
 )
+
+
+# (operator, what was done) that PyTorch reads beyond its memory for, which may end the process
+ENDS_THERE = {("segment_reduce", "data 7 in front")}
 
 
 class Other:
@@ -153,6 +158,8 @@ def test_wrong_calls(op: OpDef) -> None:
     findings = Findings(op.name, "wrong call", usual(op).name)
     for i, sample in chosen(op):
         for what, args, kwargs in wrong_calls(op, sample):
+            if (op.name, what) in ENDS_THERE:
+                continue
             where = f"sample {i}, {what}"
             meta = lambda x: x.to("meta")
             theirs = torch_call(

@@ -101,7 +101,7 @@ def ask(
         kind = first.dtype if isinstance(first, dt.Tensor) else d.float64
         expected = reference(op, call.values, call.keywords, kind)
         judge(trial, call, result, expected, ghosts, what)
-        _check_apart(call, result, what)
+        _check_apart(call, result, ghosts, what)
         if first.dtype is d.bool_ and isinstance(first, dt.Tensor):
             _opposite(result)
             judge(trial, call, call.run(), expected, ghosts, what)
@@ -167,19 +167,25 @@ def _names_absent(error: Unsupported, held: tuple[d.dtype, ...]) -> bool:
     return any(f"has no {k.name};" in str(error) for k in d.ALL if k not in held)
 
 
-def _check_apart(call: Call, result: Any, what: str) -> None:
+def _check_apart(call: Call, result: Any, ghosts: Any, what: str) -> None:
     """Only a view may share memory with what it was made from: the rest is free to be written.
 
-    Nor may what is made of contiguous tensors be a part of something larger.
+    Nor may what is made of contiguous tensors be a part of something larger; it is contiguous too,
+    unless the record's rule gives it another order.
     """
     if call.op.kind == "view":
         return
     given = list(tensors_in([call.args, call.kwargs]))
     theirs = [storage_of(x) for x in given]
-    for x in tensors_in(outputs(result)):
+    made = outputs(result)
+    ruled = ghosts if ghosts is not None and call.op.infer is not None else (None,) * len(made)
+    for x, ghost in zip(made, ruled, strict=True):
+        if not isinstance(x, dt.Tensor):
+            continue
         if any(storage_of(x) is storage for storage in theirs):
             raise Mismatch(f"{what}: the result must be new memory, it is an input's", "aliases")
-        if not x.is_contiguous() and all(y.is_contiguous() for y in given):
+        is_ruled = ghost is not None and x._spec.is_dense and x.stride() == ghost.stride()
+        if not x.is_contiguous() and not is_ruled and all(y.is_contiguous() for y in given):
             raise Mismatch(
                 f"{what}: the result must be contiguous as all inputs are, has strides "
                 f"{x.stride()} for the shape {tuple(x.shape)}",

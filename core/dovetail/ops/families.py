@@ -102,7 +102,7 @@ def elementwise_infer(
     """
 
     def infer(*facts: Facts, **attributes: Any) -> Inferred:
-        for i, fact in enumerate(facts):
+        for i, fact in enumerate(facts[: len(inputs)]):
             if fact is None or (tensors_only and isinstance(fact, type)):
                 given = "NoneType" if fact is None else fact.__name__
                 raise TypeError(

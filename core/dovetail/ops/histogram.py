@@ -254,7 +254,7 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
         low, high = _ends(x, 1)
     inside = x.ge(low) & x.le(high)
     place = ((x - low) * bins / (high - low)).masked_fill(inside.logical_not(), 0)
-    counts = _added_up(place.to(d.int64).clamp(max=bins - 1), inside.to(d.int64), bins)
+    counts = _added_up(place.to(d.int64).clamp(0, bins - 1), inside.to(d.int64), bins)
     return counts.to(input.dtype)
 
 

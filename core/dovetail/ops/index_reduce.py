@@ -129,7 +129,8 @@ def index_reduce(
     """
     if not isinstance(reduce, str):
         raise TypeError(
-            f"index_reduce(): argument 'reduce' (position 5) must be str, not {type(reduce).__name__}"
+            f"index_reduce(): argument 'reduce' (position 5) must be str, not "
+            f"{type(reduce).__name__}"
         )
     if reduce not in _WAYS:
         raise RuntimeError(

@@ -1,8 +1,8 @@
 """Orthogonal polynomials: Chebyshev's four kinds, plain and shifted, Hermite, Laguerre, Legendre.
 
 Each goes up by its recurrence of three terms (DLMF 18.9) as far as the highest degree asked for;
-Chebyshev's take their trigonometric form above degree 8, their hyperbolic one above 32. The degree is rounded towards zero; below
-zero the polynomial is 0.
+Chebyshev's take their trigonometric form above degree 8, their hyperbolic one above 32. The degree
+is rounded towards zero; below zero the polynomial is 0.
 """
 
 from __future__ import annotations

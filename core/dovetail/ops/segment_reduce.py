@@ -249,7 +249,8 @@ def segment_reduce(
     axis = check_dim(axis, spec.ndim)
     if not isinstance(reduce, str):
         raise TypeError(
-            f"segment_reduce(): argument 'reduce' (position 2) must be str, not {type(reduce).__name__}"
+            f"segment_reduce(): argument 'reduce' (position 2) must be str, not "
+            f"{type(reduce).__name__}"
         )
     way = _WAYS.get(reduce)
     if way is None:

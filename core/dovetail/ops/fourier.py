@@ -48,7 +48,7 @@ def _prepared(
             f"found: {type_name(spec.dtype)}"
         )
     normalization = whole_number(name, "normalization", normalization)
-    if not spec.ndim:
+    if len(dim) and not spec.ndim:
         raise RuntimeError(f"{name}: input must have at least one dim, got none")
     if len(set(dim)) < len(dim):
         raise RuntimeError(f"{name}: each dim may be named once, got {tuple(dim)}")

@@ -3569,6 +3569,8 @@ def slice_scatter(
     start: _int | Tensor | None = None,
     end: _int | None = None,
     step: _int = 1,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """``input`` with ``src`` in a slice of ``dim``.
 

@@ -620,7 +620,7 @@ class TensorMethods:
         """The complex conjugate; a real tensor itself."""
 
     def conj_physical_(self) -> Tensor:
-        """In-place version of :func:`dovetail.conj_physical`."""
+        """The conjugate in place; a real tensor stays as it is."""
 
     def contiguous(self, memory_format: _memory_format = ...) -> Tensor:
         """The tensor itself if dense in this format, else a copy that is."""

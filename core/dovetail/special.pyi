@@ -91,7 +91,7 @@ __all__ = [
     'zeta',
 ]
 
-def airy_ai(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+def airy_ai(x: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The Airy function Ai; NaN at infinities, as PyTorch has it."""
 
 def bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -242,11 +242,11 @@ def round(input: Tensor, *, decimals: _int = 0, out: Tensor | None = None) -> Te
     With ``decimals`` to so many places behind the point; before it where it is negative.
     """
 
-def scaled_modified_bessel_k0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The modified Bessel function of the second kind of order 0, times ``exp(input)``: infinite at 0, NaN below."""
+def scaled_modified_bessel_k0(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the second kind of order 0, times ``exp(x)``: infinite at 0, NaN below."""
 
-def scaled_modified_bessel_k1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The modified Bessel function of the second kind of order 1, times ``exp(input)``: infinite at 0, NaN below."""
+def scaled_modified_bessel_k1(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The modified Bessel function of the second kind of order 1, times ``exp(x)``: infinite at 0, NaN below."""
 
 def shifted_chebyshev_polynomial_t(x: Tensor, n: Any, *, out: Tensor | None = None) -> Tensor:
     """The Chebyshev polynomial of the first kind of ``2 * x - 1``, of degree ``n``, at ``x``."""
@@ -272,8 +272,8 @@ def softmax(
 ) -> Tensor:
     """``exp(input)`` divided by its sum over ``dim``; ``dtype`` converts the input first."""
 
-def spherical_bessel_j0(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """The spherical Bessel function of order 0, ``sin(input) / input``."""
+def spherical_bessel_j0(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The spherical Bessel function of order 0, ``sin(x) / x``."""
 
 def xlog1py(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """``input * log1p(other)``, 0 where ``input`` is 0 and NaN where ``other`` is."""

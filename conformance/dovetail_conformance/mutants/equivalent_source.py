@@ -78,12 +78,12 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/covariance.py:corrcoef: c.imag.clamp(-1, 1) -> c.imag.clamp(-1, 2)": _ROUNDED_BEYOND,
     "call/covariance.py:corrcoef: c.clamp(-1, 1) -> c": _ROUNDED_BEYOND,
     "constant/covariance.py:corrcoef: c.clamp(-1, 1) -> c.clamp(-1, 2)": _ROUNDED_BEYOND,
-    "call/distance.py:_cdist_gradient: (g / out.masked_fill(none, 1)).masked_fill(none, 0) -> "
-    "g / out.masked_fill(none, 1)": _COINCIDE,
+    "call/distance.py:_cdist_gradient: g.masked_fill(none, 0) -> g": _COINCIDE,
+    "constant/distance.py:_cdist_gradient: g.masked_fill(none, 0) -> g.masked_fill(none, 1)": (
+        _COINCIDE
+    ),
     "constant/distance.py:_cdist_gradient: out.masked_fill(none, 1) -> "
-    "out.masked_fill(none, 2)": _COINCIDE,
-    "constant/distance.py:_cdist_gradient: (g / out.masked_fill(none, 1)).masked_fill(none, 0) -> "
-    "(g / out.masked_fill(none, 1)).masked_fill(none, 1)": _COINCIDE,
+    "out.masked_fill(none, 2)": "0 over any number is 0",
     "call/histogram.py:_ends: x.new_zeros(()) -> x": _NO_ELEMENTS,
     "call/histogram.py:_ends: x.new_ones(()) -> x": _NO_ELEMENTS,
     "constant/histogram.py:histc: _ends(x, 1) -> _ends(x, 2)": _MIDDLE,
@@ -114,6 +114,9 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/logarithmic.py:_entr: where(inside, x, 1.0) -> where(inside, x, 2.0)": _STAND_IN,
     "constant/logarithmic.py:_entr: x.lt(0) -> x.lt(1)": (
         "what is above 0, and 0, have been taken before: of the rest all but NaN is below both"
+    ),
+    "arithmetic/logarithmic.py:_xlog1py: input * nan -> input / nan": (
+        "a quotient by NaN is NaN as a product with it is"
     ),
     "constant/logarithmic.py:_sinc: where(is_zero, 1.0, input) -> where(is_zero, 2.0, input)": (
         _STAND_IN

@@ -24,6 +24,8 @@ ROWS = [[2.0, 5.0, 5.0, 1.0], [4.0, 4.0, 4.0, 4.0], [0.0, -0.0, -1.0, -1.0]]
 SIGNS = [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]
 WHOLE = [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
 ZEROS = [0.0, 2.0, -3.0, 4.0]
+SINGULAR = [[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [3.0, 4.0, 1.0]]
+SQUARE = [[1.0, -2.0, 0.5], [0.0, 1.5, 2.0], [3.0, 1.0, -1.0]]
 DATA = [[1.0, 2.0, 6.0], [3.0, 1.0, 2.0]]
 POINTS = [[1.0, 2.0], [1.0, 2.0], [-2.0, 5.0], [1.0, 0.0]]
 PIXELS = [
@@ -86,6 +88,21 @@ def _embedding_twice(lib: Any, weight: Any, factor: Any) -> Any:
     index = lib.tensor([[0, 2], [1, 0]], device=weight.device)
     made = lib.nn.functional.embedding(index, weight, padding_idx=0)
     return lib.autograd.grad((made * factor).sum(), weight, create_graph=True)[0]
+
+
+def _det_twice(lib: Any, x: Any) -> Any:
+    """The gradient of a determinant as a function of the matrix, which is added lest it be 0."""
+    return lib.autograd.grad(lib.linalg.det(x), x, create_graph=True)[0] + x
+
+
+def _slogdet(output: int) -> Call:
+    """The sign (its imaginary part) or the logarithm alone, of a complex matrix."""
+
+    def call(lib: Any, x: Any, y: Any) -> Any:
+        made = lib.linalg.slogdet(lib.complex(x, y))[output]
+        return made if output else made.imag
+
+    return call
 
 
 def _attention_twice(lib: Any, query: Any, key: Any, value: Any) -> Any:
@@ -281,6 +298,9 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "norm inf": (lambda lib, x: x.norm(inf), (TIES,)),
     "norm 3": (lambda lib, x: x.norm(3), (ZEROS,)),
     "norm 2 of rows": (lambda lib, x: x.norm(2, 1), ([[0.0, 0.0], [3.0, 4.0]],)),
+    "det of a singular matrix, twice": (_det_twice, (SINGULAR,)),
+    "sign of slogdet": (_slogdet(0), (SQUARE, SINGULAR)),
+    "logarithm of slogdet": (_slogdet(1), (SQUARE, SINGULAR)),
     "cdist 2 of equal points": (_plain("cdist"), (POINTS, POINTS)),
     "cdist 2 by product": (
         lambda lib, x, y: lib.cdist(x, y, compute_mode="use_mm_for_euclid_dist"),

@@ -69,12 +69,13 @@ def zeta_of(s: Any, q: Any) -> Any:
     order: Any = s
     if isinstance(s, Tensor):
         order = where(s.gt(1) & s.ne(inf), s, 2.0)
-        is_odd = (order * 0.5).floor().ne(order * 0.5)
-        sign = 1.0 - is_odd.to(order._spec.dtype) * 2.0
-    else:
-        sign = -1.0 if s % 2 else 1.0
-    first, second, third = _of_positive(order, three).unbind(0)
-    made = where(is_low, second + (first - third) * sign, first)
+    first, second, third = _of_positive(order, three)
+    swing = first - third
+    if isinstance(s, Tensor):
+        swing = where((order * 0.5).floor().eq(order * 0.5), swing, -swing)
+    elif s % 2:
+        swing = -swing
+    made = where(is_low, second + swing, first)
     made = where(is_low & is_whole, inf, where(q.eq(inf), 0.0, made))
     if not isinstance(s, Tensor):
         return where(q.isnan(), nan, made)
@@ -83,7 +84,7 @@ def zeta_of(s: Any, q: Any) -> Any:
     made = where(s.eq(inf), endless, made)
     made = where(s.gt(1), made, nan)
     made = where(s.eq(1), inf, made)
-    return where(q.isnan() | s.isnan(), nan, made)
+    return where(q.isnan(), nan, made)
 
 
 def _zeta_value(s: float, q: float) -> float:

@@ -62,17 +62,13 @@ def zeta_of(s: Any, q: Any) -> Any:
     if isinstance(s, Tensor):
         q, s = ops.broadcast_tensors(q, s)
     is_low, is_whole = q.le(0), q.eq(q.floor())
-    valid = q.ne(inf) & q.ne(-inf)
-    below = where(is_low & is_whole.logical_not() & valid, q, -0.5)
+    below = where(is_low, q, -0.5)
     rest = -below - (-below).floor()
-    three = ops.stack([where(is_low, rest, where(valid, q, 1.0)), 1.0 - rest, 1.0 - below])
-    order: Any = s
-    if isinstance(s, Tensor):
-        order = where(s.gt(1) & s.ne(inf), s, 2.0)
-    first, second, third = _of_positive(order, three)
+    three = ops.stack([where(is_low, rest, q), 1.0 - rest, 1.0 - below])
+    first, second, third = _of_positive(s, three)
     swing = first - third
     if isinstance(s, Tensor):
-        swing = where((order * 0.5).floor().eq(order * 0.5), swing, -swing)
+        swing = where((s * 0.5).floor().eq(s * 0.5), swing, -swing)
     elif s % 2:
         swing = -swing
     made = where(is_low, second + swing, first)
@@ -119,12 +115,16 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = [Sample((draw(rng, a, dtype, 2, 5), draw(rng, b, dtype, 1, 6))) for a, b in PAIRS]
     some = draw(rng, (5,), dtype, 2, 9)
     orders = np.array([2, 3, 4, 3]).astype(dtype.numpy)
-    return [
+    found = [
         *made,
         Sample((some, 0.5)),
         Sample((3.0, some)),
         Sample((orders, draw(rng, (4,), dtype, -3.8, -3.2)), name="below zero"),
     ]
+    if dtype.category == 2:
+        far = np.array([-30.75, -12.25, -1.75, -20.25], dtype.numpy)
+        found.append(Sample((orders, far), name="far below zero"))
+    return found
 
 
 def _zeta(input: Any, other: Any) -> Any:

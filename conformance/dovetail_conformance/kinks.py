@@ -191,6 +191,8 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "amin of zeros": (lambda lib, x: x.amin(), ([0.0, -0.0, 0.0],)),
     "maximum": (_plain("maximum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
     "minimum": (_plain("minimum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
+    "fmax": (_plain("fmax"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
+    "fmin": (_plain("fmin"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
     "maximum with itself": (lambda lib, x: lib.maximum(x, x), (SIGNS,)),
     "sort": (_first(0, "sort", stable=True), (TIES,)),
     "sort descending": (_first(0, "sort", stable=True, descending=True), (TIES,)),

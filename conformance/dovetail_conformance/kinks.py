@@ -24,6 +24,9 @@ ROWS = [[2.0, 5.0, 5.0, 1.0], [4.0, 4.0, 4.0, 4.0], [0.0, -0.0, -1.0, -1.0]]
 SIGNS = [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]
 WHOLE = [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
 ZEROS = [0.0, 2.0, -3.0, 4.0]
+SINGULAR = [[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [3.0, 4.0, 1.0]]
+SQUARE = [[1.0, -2.0, 0.5], [0.0, 1.5, 2.0], [3.0, 1.0, -1.0]]
+DATA = [[1.0, 2.0, 6.0], [3.0, 1.0, 2.0]]
 POINTS = [[1.0, 2.0], [1.0, 2.0], [-2.0, 5.0], [1.0, 0.0]]
 PIXELS = [
     [[[1.0, 3.0, 3.0, 2.0], [3.0, 3.0, 2.0, 2.0], [0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 1.0, 5.0]]]
@@ -87,10 +90,45 @@ def _embedding_twice(lib: Any, weight: Any, factor: Any) -> Any:
     return lib.autograd.grad((made * factor).sum(), weight, create_graph=True)[0]
 
 
+def _det_twice(lib: Any, x: Any) -> Any:
+    """The gradient of a determinant as a function of the matrix, which is added lest it be 0."""
+    return lib.autograd.grad(lib.linalg.det(x), x, create_graph=True)[0] + x
+
+
+def _slogdet(output: int) -> Call:
+    """The sign (its imaginary part) or the logarithm alone, of a complex matrix."""
+
+    def call(lib: Any, x: Any, y: Any) -> Any:
+        made = lib.linalg.slogdet(lib.complex(x, y))[output]
+        return made if output else made.imag
+
+    return call
+
+
 def _attention_twice(lib: Any, query: Any, key: Any, value: Any) -> Any:
     """The gradient of the values alone: it depends on the weights, not on the result."""
     made = lib.nn.functional.scaled_dot_product_attention(query, key, value)
     return lib.autograd.grad(made.sum(), value, create_graph=True)[0]
+
+
+def _cov(correction: int, **weights: list[float]) -> Call:
+    """A covariance with weights that nobody differentiates."""
+
+    def call(lib: Any, x: Any) -> Any:
+        given = {k: lib.tensor(w, device=x.device) for k, w in weights.items()}
+        return x.cov(correction=correction, **given)
+
+    return _quietly(call)
+
+
+def _has_no_nan(call: Call) -> Call:
+    """The first tensor, where no element of the call's result is NaN; else NaN."""
+
+    def checked(lib: Any, *tensors: Any) -> Any:
+        bad = call(lib, *tensors).detach().isnan().any()
+        return tensors[0] * lib.where(bad, nan, 1.0)
+
+    return checked
 
 
 def _classes(name: str, *targets: int, **options: Any) -> Call:
@@ -153,6 +191,8 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "amin of zeros": (lambda lib, x: x.amin(), ([0.0, -0.0, 0.0],)),
     "maximum": (_plain("maximum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
     "minimum": (_plain("minimum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
+    "fmax": (_plain("fmax"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
+    "fmin": (_plain("fmin"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
     "maximum with itself": (lambda lib, x: lib.maximum(x, x), (SIGNS,)),
     "sort": (_first(0, "sort", stable=True), (TIES,)),
     "sort descending": (_first(0, "sort", stable=True, descending=True), (TIES,)),
@@ -213,6 +253,12 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "reciprocal": (_plain("reciprocal"), ([0.0, 1.0, 4.0],)),
     "xlogy": (_plain("xlogy"), ([0.0, 0.0, 2.0, 2.0, 0.0, 2.0], [0.0, 2.0, 3.0, 0.0, 0.5, -1.0])),
     "xlogy of a number": (_plain("xlogy", 0.0), ([0.0, 2.0],)),
+    "xlog1py": (
+        lambda lib, x, y: lib.special.xlog1py(x, y),
+        ([0.0, 0, 0, 0, 2, 2, 2, 2], [-2.0, -1, -0.5, 2, -2, -1, -0.5, 2]),
+    ),
+    "logit": (_plain("logit"), ([-0.5, 0.0, 0.25, 1.0, 1.5],)),
+    "logit of what is bounded": (_plain("logit", 0.25), ([0.0, 0.25, 0.5, 0.75, 1.0],)),
     "pow of tensors": (_plain("pow"), ([0.0, 0, 0, 2, -2, 0], [0.0, 1, 2, 0, 3, -1])),
     "pow 0": (_plain("pow", 0.0), (SIGNS,)),
     "pow 2": (_plain("pow", 2.0), (SIGNS,)),
@@ -254,10 +300,17 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "norm inf": (lambda lib, x: x.norm(inf), (TIES,)),
     "norm 3": (lambda lib, x: x.norm(3), (ZEROS,)),
     "norm 2 of rows": (lambda lib, x: x.norm(2, 1), ([[0.0, 0.0], [3.0, 4.0]],)),
+    "det of a singular matrix, twice": (_det_twice, (SINGULAR,)),
+    "sign of slogdet": (_slogdet(0), (SQUARE, SINGULAR)),
+    "logarithm of slogdet": (_slogdet(1), (SQUARE, SINGULAR)),
     "cdist 2 of equal points": (_plain("cdist"), (POINTS, POINTS)),
     "cdist 2 by product": (
         lambda lib, x, y: lib.cdist(x, y, compute_mode="use_mm_for_euclid_dist"),
         (POINTS, POINTS),
+    ),
+    "cdist 2 by product of nearly equal points": (
+        _has_no_nan(lambda lib, x: lib.cdist(x, x, compute_mode="use_mm_for_euclid_dist")),
+        ([[0.1 * i + 0.07 * j * j for j in range(7)] for i in range(9)],),
     ),
     **{
         f"cdist {p} of equal points": (_plain("cdist", p), (POINTS, POINTS))
@@ -291,6 +344,12 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         _quietly(lambda lib, x: -2 * x.std(correction=3)),
         ([1.0, 2.0, 3.0],),
     ),
+    "cov without freedom": (_cov(3), (DATA,)),
+    "cov with less than none": (_cov(4), (DATA,)),
+    "cov of counts, with one left": (_cov(2, fweights=[1, 1, 1]), (DATA,)),
+    "cov of counts without freedom": (_cov(3, fweights=[1, 1, 1]), (DATA,)),
+    "cov of counts with less than none": (_cov(4, fweights=[1, 1, 1]), (DATA,)),
+    "cov of weights with less than none": (_cov(4, aweights=[1.0, 1.0, 2.0]), (DATA,)),
     "std of std_mean": (_first(0, "std_mean"), ([1.0, 2.0, 4.0],)),
     "mean of std_mean": (_first(1, "std_mean"), ([1.0, 2.0, 4.0],)),
     "var of var_mean": (_first(0, "var_mean"), ([1.0, 2.0, 4.0],)),

@@ -193,13 +193,17 @@ def _start() -> None:
 def _forget_devices() -> None:
     """A backend came or went: nothing resolved for it may be used again."""
     from dovetail.backend import state
+    from dovetail.backend.loader import HOST, registry
     from dovetail.device_methods import attach
     from dovetail.dispatch import clear_plans
     from dovetail.factories import clear_factory_plans
+    from dovetail.spec import forget_specs
 
+    there = {HOST, *registry.known()}
     state.clear_states()
     clear_plans()
     clear_factory_plans()
+    forget_specs(lambda device: device.type not in there)
     attach()
 
 

@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from dovetail import generator, spec
+from dovetail import generator
 from dovetail.backend import state as state_module
 from dovetail.backend.api import Kernel, KernelTable
 from dovetail.backend.state import DeviceState, state_of
@@ -21,7 +21,7 @@ from dovetail.device import device as Device
 from dovetail.errors import Unsupported
 from dovetail.fallback import host_device
 from dovetail.ops.schema import REGISTRY, CallFacts
-from dovetail.spec import Spec
+from dovetail.spec import Spec, forget_specs
 
 __all__ = ["HOST_REFUSES", "ghost_of", "would_go_to_the_host"]
 
@@ -128,8 +128,7 @@ def _forget(ghost: Device) -> None:
         for plans in (op.plans, op.writes):
             for key in [k for k in list(plans) if _mentions(k, ghost)]:
                 plans.pop(key, None)
-    for known in [k for k in list(spec._interned) if k[3] is ghost]:
-        spec._interned.pop(known, None)
+    forget_specs(lambda device: device is ghost)
 
 
 def _mentions(key: Any, ghost: Device) -> bool:

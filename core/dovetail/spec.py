@@ -8,7 +8,7 @@ was made again only costs a cache miss.
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,10 @@ from dovetail.dtypes import dtype as DType
 if TYPE_CHECKING:
     from dovetail.device import device as Device
 
-__all__ = ["Size", "Spec", "clear_views", "contiguous_strides", "ordered_strides", "spec_of"]
+__all__ = [
+    "Size", "Spec", "clear_views", "contiguous_strides", "forget_specs", "ordered_strides",
+    "spec_of",
+]  # fmt: skip
 
 
 def _size(position: int, value: Any) -> int:
@@ -231,3 +234,9 @@ def clear_views() -> None:
     """Forget what view operators computed from specs."""
     for spec in list(_interned.values()):
         spec.memo.clear()
+
+
+def forget_specs(is_gone: Callable[[Device], bool]) -> None:
+    """Let go of the specs of devices that have gone."""
+    for key in [k for k in list(_interned) if is_gone(k[3])]:
+        _interned.pop(key, None)

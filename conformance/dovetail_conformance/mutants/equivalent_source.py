@@ -69,7 +69,56 @@ _PRODUCT = "a product of two integers is the same either way round"
 
 _STAND_IN = "what stands in for the elements of another piece is computed and not taken"
 
+_ONE_DIAGONAL = "a matrix and its transpose have the same diagonal"
+_SIGN = "a sign divides as it multiplies"
+
 EQUIVALENT_SOURCE: dict[str, str] = {
+    **dict.fromkeys(
+        (
+            "constant/airy.py:_airy_ai: where(size.gt(EDGE), size, 3.0) -> "
+            "where(size.gt(EDGE), size, 6.0)",
+            "constant/airy.py:_airy_ai: where(size.gt(EDGE), 0.0, x) -> "
+            "where(size.gt(EDGE), 1.0, x)",
+            "constant/bessel.py:_bessel_j: (near, 1.0) -> (near, 2.0)",
+            "constant/bessel.py:_bessel_j: (far, 6.0) -> (far, 12.0)",
+            "constant/bessel.py:_bessel_y: (near, 1.0) -> (near, 2.0)",
+            "constant/bessel.py:_bessel_y: (far, 6.0) -> (far, 12.0)",
+            "constant/bessel.py:_bessel_y: where(x.gt(0), x, 1.0) -> where(x.gt(0), x, 2.0)",
+            "constant/bessel.py:_spherical: (near, 0.0) -> (near, 1.0)",
+            "constant/bessel.py:_spherical: (far, 1.0) -> (far, 2.0)",
+            "constant/zeta.py:zeta_of: where(is_low, q, -0.5) -> where(is_low, q, 0.5)",
+            "constant/error_function.py:_scaled_tail: (lambda y: fraction(y, *_MIDDLE), 1.0) -> "
+            "(lambda y: fraction(y, *_MIDDLE), 2.0)",
+            "constant/error_function.py:_scaled_tail: (_far, 5.0) -> (_far, 10.0)",
+        ),
+        _STAND_IN,
+    ),
+    "constant/bessel.py:_spherical: x.abs().lt(0.5) -> x.abs().lt(1.0)": (
+        "the series has the digits of the quotient up to 1 too"
+    ),
+    "constant/approximations.py:exp_of_square: x.abs().minimum(64.0) -> x.abs().minimum(128.0)": (
+        "from 64 on the exponential of the square is 0 or infinite in every dtype"
+    ),
+    "swap/determinants.py:_det: packed.diagonal(0, -2, -1) -> packed.diagonal(0, -1, -2)": (
+        _ONE_DIAGONAL
+    ),
+    "arithmetic/determinants.py:_det: packed.diagonal(0, -2, -1).prod(-1) * _parity(pivots) -> "
+    "packed.diagonal(0, -2, -1).prod(-1) / _parity(pivots)": _SIGN,
+    "swap/determinants.py:_slogdet: packed.diagonal(0, -2, -1) -> packed.diagonal(0, -1, -2)": (
+        _ONE_DIAGONAL
+    ),
+    "arithmetic/determinants.py:_slogdet: diagonal.sgn().prod(-1) * _parity(pivots) -> "
+    "diagonal.sgn().prod(-1) / _parity(pivots)": _SIGN,
+    "swap/svd.py:check_phase: total.diagonal(0, -2, -1) -> total.diagonal(0, -1, -2)": (
+        _ONE_DIAGONAL
+    ),
+    "swap/eigen.py:_real_diagonal: x.diagonal(0, -2, -1) -> x.diagonal(0, -1, -2)": _ONE_DIAGONAL,
+    "swap/eigen.py:_eig_gradient: inner.diagonal(0, -2, -1) -> inner.diagonal(0, -1, -2)": (
+        _ONE_DIAGONAL
+    ),
+    "swap/eigen.py:_eig_gradient: middle.diagonal(0, -2, -1) -> middle.diagonal(0, -1, -2)": (
+        _ONE_DIAGONAL
+    ),
     "constant/covariance.py:corrcoef: _products(input, None, None, 1) -> "
     "_products(input, None, None, 2)": _DIVIDED_OUT,
     "call/covariance.py:corrcoef: c.real.clamp(-1, 1) -> c.real": _ROUNDED_BEYOND,
@@ -78,12 +127,12 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/covariance.py:corrcoef: c.imag.clamp(-1, 1) -> c.imag.clamp(-1, 2)": _ROUNDED_BEYOND,
     "call/covariance.py:corrcoef: c.clamp(-1, 1) -> c": _ROUNDED_BEYOND,
     "constant/covariance.py:corrcoef: c.clamp(-1, 1) -> c.clamp(-1, 2)": _ROUNDED_BEYOND,
-    "call/distance.py:_cdist_gradient: (g / out.masked_fill(none, 1)).masked_fill(none, 0) -> "
-    "g / out.masked_fill(none, 1)": _COINCIDE,
+    "call/distance.py:_cdist_gradient: g.masked_fill(none, 0) -> g": _COINCIDE,
+    "constant/distance.py:_cdist_gradient: g.masked_fill(none, 0) -> g.masked_fill(none, 1)": (
+        _COINCIDE
+    ),
     "constant/distance.py:_cdist_gradient: out.masked_fill(none, 1) -> "
-    "out.masked_fill(none, 2)": _COINCIDE,
-    "constant/distance.py:_cdist_gradient: (g / out.masked_fill(none, 1)).masked_fill(none, 0) -> "
-    "(g / out.masked_fill(none, 1)).masked_fill(none, 1)": _COINCIDE,
+    "out.masked_fill(none, 2)": "0 over any number is 0",
     "call/histogram.py:_ends: x.new_zeros(()) -> x": _NO_ELEMENTS,
     "call/histogram.py:_ends: x.new_ones(()) -> x": _NO_ELEMENTS,
     "constant/histogram.py:histc: _ends(x, 1) -> _ends(x, 2)": _MIDDLE,
@@ -115,6 +164,9 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/logarithmic.py:_entr: x.lt(0) -> x.lt(1)": (
         "what is above 0, and 0, have been taken before: of the rest all but NaN is below both"
     ),
+    "arithmetic/logarithmic.py:_xlog1py: input * nan -> input / nan": (
+        "a quotient by NaN is NaN as a product with it is"
+    ),
     "constant/logarithmic.py:_sinc: where(is_zero, 1.0, input) -> where(is_zero, 2.0, input)": (
         _STAND_IN
     ),
@@ -139,9 +191,9 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "promote_types(kind, seen)": _EITHER_WAY,
     "constant/scatter_reduce.py:_in_rounds: 1 -> 2": _ONLY_LARGER,
     "call/scatter_reduce.py:_in_rounds: input.new_zeros(extra) -> input": _ONLY_LARGER,
-    "constant/scatter_reduce.py:_product_gradient: input.masked_fill(input.eq(0), 1) -> "
+    "constant/scatter_reduce.py:product_gradient: input.masked_fill(input.eq(0), 1) -> "
     "input.masked_fill(input.eq(0), 2)": _REPLACED,
-    "constant/scatter_reduce.py:_product_gradient: src.masked_fill(zero, 1) -> "
+    "constant/scatter_reduce.py:product_gradient: src.masked_fill(zero, 1) -> "
     "src.masked_fill(zero, 2)": _ZERO_OVER,
     "call/search.py:_halving: n.bit_length() -> n": _MORE_ROUNDS,
     "arithmetic/draws.py:_normal: (spec.numel + 1) // 2 -> (spec.numel + 1) * 2": _LONGER,

@@ -123,6 +123,7 @@ class _Plugged:
         for index in range(self.runtime.count()):
             forget_state(Device(self.name, index))
         registry.unregister(self.name)
+        self.runtime.blocks.clear()  # the registry keeps the runtime, to close it at the end
 
 
 def touched(progress: Callable[[int, int], None] | None = None) -> tuple[Touched, list[Outcome]]:

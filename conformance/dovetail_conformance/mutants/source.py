@@ -50,7 +50,7 @@ BARE = "bare"
 Entered = Mapping[str, tuple[str, ...]]
 """``file:function`` -> ids of the cases that run it, the first to be asked first."""
 
-_PER_MUTANT = 80
+_PER_MUTANT = 160
 """A mutant is asked no more cases than this."""
 
 _FLAGS = __future__.annotations.compiler_flag

@@ -99,14 +99,15 @@ def entered(jobs: int, tell: Progress) -> tuple[Entered, list[Outcome]]:
 
 
 def _mixed(outcomes: Iterable[Outcome], function: str) -> Iterator[Outcome]:
-    """Quick ones first, but those of every check, operator and dtype before a second of one.
+    """Quick ones first, but of every check, operator and kind of dtype one before a second.
 
     Before all come those of the operator that a function is named after.
     """
     own = function.partition(":")[2].partition(".")[0]
     piles: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
     for o in sorted(outcomes, key=lambda o: (o.seconds, o.op)):
-        piles[tuple(o.op.split("/")[1:4])].append(o)
+        check, op, kind = o.op.split("/")[1:4]
+        piles[check, op, kind.rstrip("0123456789")].append(o)
     rank = {o.op: i for pile in piles.values() for i, o in enumerate(pile)}
     everything = [o for pile in piles.values() for o in pile]
     # Everything promotes, but only one check is about it.

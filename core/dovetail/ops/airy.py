@@ -16,7 +16,6 @@ from dovetail.ops.approximations import (
     WIDE,
     fraction,
     horner,
-    piecewise,
     special_function,
     valuewise,
     where,
@@ -141,16 +140,11 @@ def _swinging(x: Any) -> Any:
 
 
 def _airy_ai(x: Any) -> Any:
-    made = piecewise(
-        x,
-        [
-            (x.lt(-EDGE), lambda y: _swinging(-y), -3.0),
-            (x.ge(EDGE), _falling, 3.0),
-        ],
-        _near,
-        0.0,
-    )
-    return where(x.abs().eq(inf), nan, made)
+    size = x.abs()
+    far = where(size.gt(EDGE), size, 3.0)
+    outer = where(x.lt(0), _swinging(far), _falling(far))
+    made = where(size.gt(EDGE), outer, _near(where(size.gt(EDGE), 0.0, x)))
+    return where(size.eq(inf), nan, made)
 
 
 def _airy_value(x: float) -> float:

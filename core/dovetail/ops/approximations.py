@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -65,26 +65,19 @@ def chebyshev(x: Any, coefficients: Sequence[float]) -> Any:
     return (last - before) * 0.5
 
 
-Piece = tuple[Any, Callable[[Any], Any], float]
+Piece = tuple[Callable[[Any], Any], float]
+"""A function, and a value where it is finite."""
 
 
-def piecewise(x: Any, pieces: Iterable[Piece], rest: Callable[[Any], Any], safe: float) -> Any:
-    """A function made of pieces: the first whose condition holds, else ``rest``.
+def piecewise(x: Any, condition: Any, inside: Piece, outside: Piece) -> Any:
+    """One function of ``x`` where the condition holds, another where it does not.
 
-    Each piece is (condition, function, safe value). A function sees the elements of its own piece
-    only, and its safe value in place of the others: what it would make of those (an infinity, NaN)
-    reaches neither the result nor a gradient.
+    A function sees the elements of its own piece only, and the value beside it in place of the
+    others: what it would make of those (an infinity, NaN) reaches neither the result nor a
+    gradient.
     """
-    taken: Any = None
-    parts = []
-    for condition, function, value in pieces:
-        mine = condition if taken is None else condition & taken.logical_not()
-        parts.append((mine, function(where(mine, x, value))))
-        taken = mine if taken is None else taken | mine
-    result = rest(x if taken is None else where(taken, safe, x))
-    for mine, part in parts:
-        result = where(mine, part, result)
-    return result
+    (near, kept), (far, left) = inside, outside
+    return where(condition, near(where(condition, x, kept)), far(where(condition, left, x)))
 
 
 def exp_of_square(x: Any, sign: float) -> Any:

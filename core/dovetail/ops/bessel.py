@@ -221,9 +221,8 @@ def _j1_near(x: Any) -> Any:
 def _bessel_j(x: Any, order: int) -> Any:
     size = x.abs()
     near = _j1_near if order else _j0_near
-    made = piecewise(
-        size, [(size.le(5.0), near, 1.0)], lambda y: _hankel(y, order, is_second=False), 6.0
-    )
+    far = lambda y: _hankel(y, order, is_second=False)
+    made = piecewise(size, size.le(5.0), (near, 1.0), (far, 6.0))
     return where(x.lt(0), -made, made) if order else made
 
 
@@ -238,12 +237,8 @@ def _y1_near(x: Any) -> Any:
 
 def _bessel_y(x: Any, order: int) -> Any:
     positive = where(x.gt(0), x, 1.0)
-    made = piecewise(
-        positive,
-        [(positive.le(5.0), _y1_near if order else _y0_near, 1.0)],
-        lambda y: _hankel(y, order, is_second=True),
-        6.0,
-    )
+    near, far = _y1_near if order else _y0_near, lambda y: _hankel(y, order, is_second=True)
+    made = piecewise(positive, positive.le(5.0), (near, 1.0), (far, 6.0))
     return where(x.eq(0), -inf, where(x.gt(0), made, nan))
 
 
@@ -304,12 +299,8 @@ _SPHERICAL = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(7, -1, -
 
 
 def _spherical(x: Any) -> Any:
-    made = piecewise(
-        x,
-        [(x.abs().lt(0.5), lambda y: horner(y * y, _SPHERICAL), 0.0)],
-        lambda y: y.sin() / y,
-        1.0,
-    )
+    near, far = lambda y: horner(y * y, _SPHERICAL), lambda y: y.sin() / y
+    made = piecewise(x, x.abs().lt(0.5), (near, 0.0), (far, 1.0))
     return where(x.abs().eq(inf), 0.0, made)
 
 

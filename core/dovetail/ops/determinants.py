@@ -42,7 +42,7 @@ def _parity(pivots: Any) -> Any:
 
 def _det(input: Any) -> Any:
     packed, pivots, _ = lu_parts(input)
-    return packed.diagonal(0, -2, -1).prod(-1) * _parity(pivots).to(input.dtype)
+    return packed.diagonal(0, -2, -1).prod(-1) * _parity(pivots)
 
 
 def _adjugate_gradient(g: Any, input: Any) -> Any:
@@ -54,7 +54,7 @@ def _adjugate_gradient(g: Any, input: Any) -> Any:
     others = []
     for i in range(n):
         part = [s.narrow(-1, j, 1) for j in range(n) if j != i]
-        others.append(ops.cat(part, -1).prod(-1, True) if part else s.new_ones(s.shape))
+        others.append(ops.cat(part, -1).prod(-1, True))
     rest = ops.cat(others, -1).to(input.dtype)
     scale = conj(call(DET, (u,)) * call(DET, (vh,))) * g
     return (u * (rest * scale.unsqueeze(-1)).unsqueeze(-2)) @ vh
@@ -75,8 +75,7 @@ def _det_gradient(g: Any, input: Any, out: Any) -> Any:
     zeros = packed.diagonal(0, -2, -1).eq(0)
     tiny = float(np.finfo(input.dtype.numpy).eps)
     shifted = packed + (zeros.to(packed.dtype) * tiny).diag_embed()
-    sign = _parity(pivots).to(packed.dtype)
-    near = shifted.diagonal(0, -2, -1).prod(-1) * sign
+    near = shifted.diagonal(0, -2, -1).prod(-1) * _parity(pivots)
     scale = (g * conj(near)).unsqueeze(-1).unsqueeze(-1)
     return solve_factored(shifted, pivots, scale * eye_like(input, n), adjoint=True)
 
@@ -148,7 +147,7 @@ def _named_det(name: str) -> Any:
 def _slogdet(input: Any) -> Any:
     packed, pivots, _ = lu_parts(input)
     diagonal = packed.diagonal(0, -2, -1)
-    sign = diagonal.sgn().prod(-1) * _parity(pivots).to(input.dtype)
+    sign = diagonal.sgn().prod(-1) * _parity(pivots)
     return sign, diagonal.abs().log().sum(-1)
 
 

@@ -70,7 +70,7 @@ def _cdist_gradient(
 ) -> tuple[Any, Any]:
     if p == 2:
         none = out.eq(0)
-        weight = (g / out.masked_fill(none, 1)).masked_fill(none, 0)
+        weight = g.masked_fill(none, 0) / out.masked_fill(none, 1)
         return (
             x1 * weight.sum(-1).unsqueeze(-1) - weight.matmul(x2),
             x2 * weight.sum(-2).unsqueeze(-1) - weight.mT.matmul(x1),

@@ -49,7 +49,7 @@ def _far(x: Any) -> Any:
 
 def _scaled_tail(x: Any) -> Any:
     """``erfc(x) * exp(x * x)`` for ``x`` of ``NEAR`` and above."""
-    return piecewise(x, [(x.le(4.0), lambda y: fraction(y, *_MIDDLE), 1.0)], _far, 5.0)
+    return piecewise(x, x.le(4.0), (lambda y: fraction(y, *_MIDDLE), 1.0), (_far, 5.0))
 
 
 def _erfc(x: Any) -> Any:
@@ -136,12 +136,8 @@ def _quantile(centre: Any, tail: Any) -> Any:
     inside = where(is_central, centre, 0.0)
     central = inside * fraction(0.180625 - inside * inside, *_CENTRE)
     depth = (-where(is_central | tail.le(0), 0.05, tail).log()).sqrt()
-    size = piecewise(
-        depth,
-        [(depth.le(5.0), lambda r: fraction(r - 1.6, *_OUTER), 2.0)],
-        lambda r: fraction(r - 5.0, *_REMOTE),
-        6.0,
-    )
+    outer, remote = lambda r: fraction(r - 1.6, *_OUTER), lambda r: fraction(r - 5.0, *_REMOTE)
+    size = piecewise(depth, depth.le(5.0), (outer, 2.0), (remote, 6.0))
     return where(is_central, central, where(centre.lt(0), -size, size))
 
 
@@ -229,12 +225,8 @@ def _ndtr(x: Any) -> Any:
 
 def _log_ndtr(x: Any) -> Any:
     """Below -1 from the scaled tail, so that nothing underflows."""
-    return piecewise(
-        x,
-        [(x.lt(-1.0), lambda y: (_scaled_tail(y * (-1 / ROOT_2)) * 0.5).log() - y * y * 0.5, -2.0)],
-        lambda y: (-_ndtr(-y)).log1p(),
-        0.0,
-    )
+    low = lambda y: (_scaled_tail(y * (-1 / ROOT_2)) * 0.5).log() - y * y * 0.5
+    return piecewise(x, x.lt(-1.0), (low, -2.0), (lambda y: (-_ndtr(-y)).log1p(), 0.0))
 
 
 def _log_ndtr_value(x: float) -> float:

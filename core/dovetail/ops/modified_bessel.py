@@ -239,12 +239,8 @@ def _scaled_i(x: Any, order: int) -> Any:
         made = chebyshev(y * 0.5 - 2.0, near)
         return made * y if order else made
 
-    made = piecewise(
-        size,
-        [(size.le(8.0), close, 1.0)],
-        lambda y: chebyshev(32.0 / y - 2.0, far) / y.sqrt(),
-        16.0,
-    )
+    distant = lambda y: chebyshev(32.0 / y - 2.0, far) / y.sqrt()
+    made = piecewise(size, size.le(8.0), (close, 1.0), (distant, 16.0))
     return where(x.lt(0), -made, made) if order else made
 
 
@@ -359,7 +355,7 @@ def _second_kind_of(x: Any, order: int, scaled: bool) -> Any:
         return made if scaled else made * (-y).exp()
 
     positive = where(x.gt(0), x, 1.0)
-    made = piecewise(positive, [(positive.le(2.0), close, 1.0)], distant, 4.0)
+    made = piecewise(positive, positive.le(2.0), (close, 1.0), (distant, 4.0))
     return where(x.eq(0), inf, where(x.gt(0), made, nan))
 
 

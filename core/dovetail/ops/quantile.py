@@ -69,7 +69,9 @@ def _decompose(
     last = rows.shape[-1] - 1
     nan = rows.ne(rows)
     if skips_nan:
-        places = (q * (nan.logical_not().sum(-1, keepdim=True) - 1)).clamp_min(0)
+        # NaN is last: without the first, the numbers are as many as places from the first to the
+        # last of them, and none where all are NaN.
+        places = q * nan.narrow(-1, 1, last).logical_not().sum(-1, keepdim=True)
     else:
         places = (q * last).masked_fill(nan.any(-1, keepdim=True), last)
     found = _at_places(rows, places, interpolation)

@@ -62,19 +62,16 @@ def zeta_of(s: Any, q: Any) -> Any:
     if isinstance(s, Tensor):
         q, s = ops.broadcast_tensors(q, s)
     is_low, is_whole = q.le(0), q.eq(q.floor())
-    valid = q.ne(inf) & q.ne(-inf)
-    below = where(is_low & is_whole.logical_not() & valid, q, -0.5)
+    below = where(is_low, q, -0.5)
     rest = -below - (-below).floor()
-    three = ops.stack([where(is_low, rest, where(valid, q, 1.0)), 1.0 - rest, 1.0 - below])
-    order: Any = s
+    three = ops.stack([where(is_low, rest, q), 1.0 - rest, 1.0 - below])
+    first, second, third = _of_positive(s, three)
+    swing = first - third
     if isinstance(s, Tensor):
-        order = where(s.gt(1) & s.ne(inf), s, 2.0)
-        is_odd = (order * 0.5).floor().ne(order * 0.5)
-        sign = 1.0 - is_odd.to(order._spec.dtype) * 2.0
-    else:
-        sign = -1.0 if s % 2 else 1.0
-    first, second, third = _of_positive(order, three).unbind(0)
-    made = where(is_low, second + (first - third) * sign, first)
+        swing = where((s * 0.5).floor().eq(s * 0.5), swing, -swing)
+    elif s % 2:
+        swing = -swing
+    made = where(is_low, second + swing, first)
     made = where(is_low & is_whole, inf, where(q.eq(inf), 0.0, made))
     if not isinstance(s, Tensor):
         return where(q.isnan(), nan, made)
@@ -83,7 +80,7 @@ def zeta_of(s: Any, q: Any) -> Any:
     made = where(s.eq(inf), endless, made)
     made = where(s.gt(1), made, nan)
     made = where(s.eq(1), inf, made)
-    return where(q.isnan() | s.isnan(), nan, made)
+    return where(q.isnan(), nan, made)
 
 
 def _zeta_value(s: float, q: float) -> float:
@@ -118,12 +115,16 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = [Sample((draw(rng, a, dtype, 2, 5), draw(rng, b, dtype, 1, 6))) for a, b in PAIRS]
     some = draw(rng, (5,), dtype, 2, 9)
     orders = np.array([2, 3, 4, 3]).astype(dtype.numpy)
-    return [
+    found = [
         *made,
         Sample((some, 0.5)),
         Sample((3.0, some)),
         Sample((orders, draw(rng, (4,), dtype, -3.8, -3.2)), name="below zero"),
     ]
+    if dtype.category == 2:
+        far = np.array([-30.75, -12.25, -1.75, -20.25], dtype.numpy)
+        found.append(Sample((orders, far), name="far below zero"))
+    return found
 
 
 def _zeta(input: Any, other: Any) -> Any:

@@ -36,7 +36,7 @@ class OpenCLRuntime(Runtime):
         return len(discover().devices)
 
     def why_absent(self) -> str:
-        return discover().reason
+        return discover().reason or "there is one: count() is not 0"
 
     def info(self, index: int) -> DeviceInfo:
         handle = discover().devices[index]

@@ -14,7 +14,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_opencl import dialect
 from dovetail_opencl.device import Device
 
-__all__ = ["MOST", "converted", "element", "loop_numbers", "places", "program"]
+__all__ = ["MOST", "converted", "element", "loop_numbers", "moved", "places", "program"]
 
 MOST = 8
 """Loops whose sizes and strides fit into a kernel's arguments."""
@@ -50,6 +50,20 @@ def element(device: Device, prefix: str, dtype: DType) -> dict[str, str]:
         f"{prefix}_LOAD(p, i)": spelled.load_of(dtype, "(p)", "(i)"),
         f"{prefix}_STORE(p, i, v)": spelled.store_of(dtype, "(p)", "(i)", "(v)"),
     }
+
+
+def moved(*prefixes: str, itemsize: int) -> dict[str, str]:
+    """The macros of :func:`element` for elements that are only moved, as words of their size."""
+    word = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong", 16: "ulong2"}[itemsize]
+    made = {}
+    for prefix in prefixes:
+        made |= {
+            f"{prefix}_MEMORY": word,
+            f"{prefix}_VALUE": word,
+            f"{prefix}_LOAD(p, i)": "(p)[i]",
+            f"{prefix}_STORE(p, i, v)": "(p)[i] = (v)",
+        }
+    return made
 
 
 def converted(source: DType, target: DType, value: str) -> str:

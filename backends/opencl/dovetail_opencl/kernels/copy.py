@@ -14,7 +14,7 @@ from dovetail.backend import EXPRESSIONS, StridedView, collapse
 from dovetail.dtypes import dtype as DType
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.source import converted, element, loop_numbers, places, program
+from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
 
 __all__ = ["Copy", "packed"]
 
@@ -48,11 +48,15 @@ class Copy:
 
     def _general(self) -> Launch:
         device, source, target = self.device, self.source.dtype, self.target.dtype
+        if source is target:  # bits are kept, those of NaN too
+            elements = moved("IN", "OUT", itemsize=source.itemsize)
+            elements["CONVERTED(v)"] = "v"
+        else:
+            elements = element(device, "IN", source) | element(device, "OUT", target)
+            elements["CONVERTED(v)"] = converted(source, target, "v")
         macros = {
             "IS_CPU": int(device.is_cpu),
-            "CONVERTED(v)": converted(source, target, "v"),
-            **element(device, "IN", source),
-            **element(device, "OUT", target),
+            **elements,
             **places("OUTER", self._loops, "c", ("to", "from")),
         }
         text = program(device, "copy", macros, (source, target))

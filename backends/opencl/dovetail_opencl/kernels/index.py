@@ -16,7 +16,7 @@ from dovetail_opencl.kernels.copy import Copy, packed
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.kernels.reduce import accumulated
 from dovetail_opencl.runtime import device_of
-from dovetail_opencl.source import converted, element, loop_numbers, places, program
+from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
 
 __all__ = ["enter"]
 
@@ -51,12 +51,6 @@ def _offsets(*arrays: Any) -> list[tuple[int, Any]]:
     return [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate(arrays)]
 
 
-def _moved(dtype: DType) -> dict[str, str]:
-    """Elements that are only moved, as unsigned integers of their size."""
-    word = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong", 16: "ulong2"}[dtype.itemsize]
-    return {"X_MEMORY": word, "S_MEMORY": word}
-
-
 def _gather(facts: Any) -> Any:
     source, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
@@ -66,7 +60,7 @@ def _gather(facts: Any) -> Any:
     loops = collapse(out, index, _walked(source, out.shape, dim))
     macros = {
         "IS_GATHER": 1,
-        **_moved(out.dtype),
+        **moved("X", "S", itemsize=out.itemsize),
         **places("PLACES", loops, "p", ("to", "place", "from")),
     }
     text = program(device, "index", macros, ())
@@ -107,7 +101,7 @@ class _Scatter:
         loops = collapse(index, _walked(out, shape, self.dim), _walked(src, shape, None))
         macros = {
             "IS_SCATTER": 1,
-            **_moved(out.dtype),
+            **moved("X", "S", itemsize=out.itemsize),
             **places("PLACES", loops, "p", ("place", "to", "from")),
         }
         numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *_along(out, self.dim))]

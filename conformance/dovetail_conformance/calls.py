@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ __all__ = [
     "Refused",
     "facts_of",
     "host",
+    "in_place_of",
     "judge",
     "on_meta",
     "operators",
@@ -40,6 +41,13 @@ class Refused(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def in_place_of(op: OpDef) -> Callable[..., Any] | None:
+    """``x.name_`` as a function; PyTorch has some as functions only. None where there is none."""
+    name = op.name + "_"
+    found = getattr(dt.Tensor, name, None) or getattr(dt, name, None)
+    return found if op.inplace else None
 
 
 def operators() -> list[OpDef]:

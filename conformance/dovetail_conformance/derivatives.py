@@ -44,7 +44,7 @@ def differentiable_operators() -> list[OpDef]:
         and op.reference is not None
         and op.differentiable
         and op.kind not in ("random", "compare")
-        and d.float32 in op.accepts
+        and (d.float32 in op.accepts or d.complex64 in op.accepts)
     ]
 
 

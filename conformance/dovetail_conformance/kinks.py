@@ -24,6 +24,7 @@ ROWS = [[2.0, 5.0, 5.0, 1.0], [4.0, 4.0, 4.0, 4.0], [0.0, -0.0, -1.0, -1.0]]
 SIGNS = [-2.0, -1.0, -0.0, 0.0, 1.0, 2.0]
 WHOLE = [-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0]
 ZEROS = [0.0, 2.0, -3.0, 4.0]
+POINTS = [[1.0, 2.0], [1.0, 2.0], [-2.0, 5.0], [1.0, 0.0]]
 PIXELS = [
     [[[1.0, 3.0, 3.0, 2.0], [3.0, 3.0, 2.0, 2.0], [0.0, 0.0, 5.0, 1.0], [0.0, 0.0, 1.0, 5.0]]]
 ]
@@ -67,6 +68,14 @@ def _scatter_reduce(how: str) -> Call:
     def call(lib: Any, x: Any, source: Any) -> Any:
         index = lib.tensor([0, 0, 1, 1, 1, 2], device=x.device)
         return x.scatter_reduce(0, index, source, how)
+
+    return call
+
+
+def _segments(how: str, **options: Any) -> Call:
+    def call(lib: Any, x: Any) -> Any:
+        lengths = lib.tensor([2, 0, 3, 1], device=x.device)
+        return lib.segment_reduce(x, how, lengths=lengths, **options)
 
     return call
 
@@ -245,6 +254,23 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "norm inf": (lambda lib, x: x.norm(inf), (TIES,)),
     "norm 3": (lambda lib, x: x.norm(3), (ZEROS,)),
     "norm 2 of rows": (lambda lib, x: x.norm(2, 1), ([[0.0, 0.0], [3.0, 4.0]],)),
+    "cdist 2 of equal points": (_plain("cdist"), (POINTS, POINTS)),
+    "cdist 2 by product": (
+        lambda lib, x, y: lib.cdist(x, y, compute_mode="use_mm_for_euclid_dist"),
+        (POINTS, POINTS),
+    ),
+    **{
+        f"cdist {p} of equal points": (_plain("cdist", p), (POINTS, POINTS))
+        for p in (0.0, 0.5, 1.0, 1.5, 3.0, inf)
+    },
+    **{f"pdist {p} of equal points": (_plain("pdist", p), (POINTS,)) for p in (1.5, 2.0, inf)},
+    "segment_reduce max": (_segments("max"), (TIES,)),
+    "segment_reduce max of NaN": (_segments("max"), ([1.0, nan, 3.0, nan, 2.0, nan],)),
+    "segment_reduce max of a start": (_segments("max", initial=2.5), (TIES,)),
+    "segment_reduce prod of zeros": (_segments("prod"), ([0.0, 2.0, 0.0, 0.0, 3.0, 4.0],)),
+    "renorm at the limit": (_plain("renorm", 2, 0, 5.0), ([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]],)),
+    "quantile of NaN": (lambda lib, x: x.quantile(0.5), ([1.0, nan, 3.0, nan],)),
+    "nanquantile of NaN": (lambda lib, x: x.nanquantile(0.25), ([1.0, nan, 3.0, nan],)),
     "std of equals": (lambda lib, x: x.std(), ([1.0, 1.0, 1.0, 1.0],)),
     "var of equals": (lambda lib, x: x.var(), ([1.0, 1.0, 1.0, 1.0],)),
     "std of nearly equals": (lambda lib, x: x.std(), ([1e-200, 2e-200, 3e-200],)),

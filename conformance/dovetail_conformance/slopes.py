@@ -37,8 +37,11 @@ MOST_SIZE = 400
 CONSTANT: dict[str, tuple[str, ...]] = {
     "nll_loss": ("weight",),
     "cross_entropy": ("weight",),
+    "igamma": ("input",),
+    "igammac": ("input",),
+    "zeta": ("input",),
 }
-"""Parameters that are constants, as PyTorch has it."""
+"""Parameters that are constants, or have no derivative, as PyTorch has it."""
 
 NO_COMPLEX_GRADIENT = ("silu",)
 """Operators of complex numbers that PyTorch does not differentiate there either."""
@@ -46,9 +49,10 @@ NO_COMPLEX_GRADIENT = ("silu",)
 WITH_CONVENTION: dict[str, tuple[str, ...]] = {"embedding": ("padding_idx", "scale_grad_by_freq")}
 """Parameters that change the gradient and not the value; ``kinks`` asks about them."""
 
-NOT_OF_EQUALS = ("std", "std_mean", "mode", "sort")
+NOT_OF_EQUALS = ("std", "std_mean", "mode", "sort", "slogdet", "linalg_lu_factor_ex")
 """Asked of different numbers only: the deviation of equal ones, which of them is the mode and
-which comes first have no derivative (``kinks`` asks what is given for one)."""
+which comes first have no derivative (``kinks`` asks what is given for one), nor have the logarithm
+of a determinant and its factors where rows are equal."""
 
 
 @functools.lru_cache(maxsize=512)
@@ -188,7 +192,8 @@ def placed(
         kind = dtype if values.dtype.kind == "c" or not dtype.is_complex else _real(dtype)
         way = "offset" if layout == "expanded" else layout
         leaf, _ = place(np.asarray(values).astype(kind.numpy), way, device)
-        if only is None or only == i:
+        is_constant = problem.names[i] in CONSTANT.get(problem.op.name, ())
+        if (only is None or only == i) and not is_constant:
             leaf.requires_grad_()
         leaves.append(leaf)
         seen.append(leaf.expand(*shape) if tuple(leaf.shape) != shape else leaf)

@@ -6,7 +6,7 @@ plugin has registered.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import math
 from typing import Any
 
@@ -179,6 +179,7 @@ newaxis = None
 
 def _start() -> None:
     """Everything that must happen once, in this order: the core's own device, methods, watchers."""
+    import dovetail.dlpack
     import dovetail.facts
     import dovetail.interop
     import dovetail.operators  # noqa: F401
@@ -207,6 +208,7 @@ _start()
 
 _MODULES = (
     "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
+    "fft", "func", "signal", "special", "testing",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -214,6 +216,12 @@ _ELSEWHERE = {
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
+    "vmap": "func",
+    "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",
+    "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
+    "kaiser_window": "signal.spectral_windows",
+    "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
+    "typename": "facts", "is_storage": "facts",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 
@@ -228,12 +236,30 @@ pixel_shuffle pixel_unshuffle poisson_nll_loss rms_norm rrelu rrelu_ triplet_mar
 """Names of nn.functional that PyTorch has at its top level too."""
 
 
+def __dir__() -> list[str]:
+    own = [name for name in globals() if not name.startswith("_")]
+    modules = [name for name in _MODULES if importlib.util.find_spec(f"dovetail.{name}")]
+    return sorted({*__all__, *own, *ops.FUNCTIONS, *modules, *_ELSEWHERE, *_FUNCTIONAL})
+
+
+def _module(name: str) -> Any:
+    """A submodule; None where this installation has none of that name."""
+    try:
+        return importlib.import_module(f"dovetail.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"dovetail.{name}":  # it is there, and lacks something
+            raise
+        return None
+
+
 def __getattr__(name: str) -> Any:
     found = ops.FUNCTIONS.get(name)
     if found is None and name in _MODULES:
-        found = importlib.import_module(f"dovetail.{name}")
+        found = _module(name)
     if found is None and name in _ELSEWHERE:
         found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
+    if found is None and name == "range":
+        from dovetail.rare_factories import range_inclusive as found
     if found is None and name in _FUNCTIONAL:
         found = getattr(importlib.import_module("dovetail.nn.functional"), name)
     if found is None and name.endswith("Tensor"):

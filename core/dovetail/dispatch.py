@@ -7,6 +7,7 @@ kernel, packing) is decided when the plan is made and never again.
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from collections.abc import Callable
 from typing import Any
@@ -148,14 +149,23 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     """
     facts = facts_of(inputs)
     attributes = dict(zip(op.attributes, values, strict=True))
+    if any(isinstance(f, Spec) and f.batch is not None for f in facts):
+        from dovetail.func.plans import batched_plan
+
+        return batched_plan(op, facts, attributes)
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor")
-    if tensors and tensors[0]._spec.dtype not in op.accepts:
+    # Where several operands are promoted, what they are computed in must be accepted.
+    several = len(facts) if op.kind in ("elementwise", "compare") else len(tensors)
+    promotes = op.infer is not None and several > 1
+    if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
         raise Unsupported(
             f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
         )
+    if any(f is None for f in facts):
+        _need_inputs(op, facts)
     state = state_of(device)
     if op.infer is None:
         if state.table.entries(op.name):
@@ -172,10 +182,10 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         c if c is not None else f.dtype if isinstance(f, Spec) else None
         for c, f in zip(inferred.compute, facts, strict=True)
     )
-    if op.kind == "elementwise":
-        for kind in dtypes:
-            if kind is not None and kind not in op.accepts:
-                raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
+    wanted = dtypes if op.kind in ("elementwise", "compare") else dtypes[:1] if promotes else ()
+    for kind in wanted:
+        if kind is not None and kind not in op.accepts:
+            raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
     for kind in (*dtypes, *(o.dtype for o in outs)):
         if kind is not None:
             state.check_dtype(op.name, kind)
@@ -193,6 +203,22 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     if op.decompose is not None:
         return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
     return host_plan(op, call_facts, state)
+
+
+def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:
+    """Refuse None where the function has no default.
+
+    Raises:
+        TypeError: in PyTorch's words.
+    """
+    if op.variadic or op.function is None or not op.public:
+        return
+    parameters = inspect.signature(op.function).parameters
+    for position, (name, fact) in enumerate(zip(op.inputs, facts, strict=True), 1):
+        if fact is None and name in parameters and parameters[name].default is inspect._empty:
+            raise TypeError(
+                f"{op.name}(): argument '{name}' (position {position}) must be Tensor, not NoneType"
+            )
 
 
 def infer_by_running(

@@ -7,6 +7,7 @@ __all__ = [
     "ContractVersionError",
     "HostFallbackError",
     "HostFallbackWarning",
+    "LinAlgError",
     "OutOfMemoryError",
     "Unsupported",
 ]
@@ -34,3 +35,7 @@ class HostFallbackError(RuntimeError):
 
 class HostFallbackWarning(UserWarning):
     """An operator ran on the host because the device's backend has no kernel for it."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix cannot be inverted or factorized as asked; ``dovetail.linalg.LinAlgError``."""

@@ -16,7 +16,7 @@ from dovetail.dispatch import select_kernel, type_name
 from dovetail.errors import Unsupported
 from dovetail.factory_arguments import deliver as _deliver
 from dovetail.factory_arguments import finish as _finish
-from dovetail.factory_arguments import number_for
+from dovetail.factory_arguments import number_for, whole
 from dovetail.factory_arguments import place as _place
 from dovetail.factory_arguments import shape_of as _shape
 from dovetail.from_data import (
@@ -27,6 +27,7 @@ from dovetail.from_data import (
     frombuffer,
     scalar_tensor,
     tensor,
+    warn_of_copy,
 )
 from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
 from dovetail.ops.schema import REGISTRY, CallFacts
@@ -101,6 +102,10 @@ def fill_raw(made: Tensor, value: Any) -> Tensor:
     kind = made._spec.dtype
     value = number_for(kind, value)
     spec = made._spec
+    if spec.batch is not None:
+        from dovetail.func.batched import fill
+
+        return fill(made, value)
     if not spec.is_contiguous and not _fills_strided(spec, value):
         one = run_storage("fill", raw.empty(spec_of((), kind, spec.device)), {"value": value})
         raw.copy(one, made)
@@ -126,7 +131,9 @@ def empty(
     memory_format: Any = contiguous_format,
 ) -> Tensor:
     """Uninitialised memory of a shape."""
-    kind, place = _place(dtype, device, out)
+    kind, place = _place(dtype, device, out, layout, pin_memory)
+    if memory_format is preserve_format:
+        raise RuntimeError("unsupported memory format Preserve (there is nothing to preserve)")
     spec = target_spec(spec_of(_shape(sizes, size), kind, place), memory_format)
     return _finish(_deliver(raw.empty(spec), out), requires_grad)
 
@@ -146,8 +153,9 @@ def empty_strided(
     Raises:
         RuntimeError: not one stride per dim, or a negative one.
     """
-    kind, place = _place(dtype, device)
-    shape, strides = _shape((tuple(size),)), tuple(n.__index__() for n in stride)
+    kind, place = _place(dtype, device, None, layout, pin_memory)
+    shape = _shape((tuple(size),))
+    strides = tuple(whole("empty_strided", "stride", n) for n in stride)
     if len(shape) != len(strides):
         raise RuntimeError(
             f"empty_strided: dimensionality of sizes ({len(shape)}) must match dimensionality of "
@@ -182,14 +190,14 @@ def full(
     fill_value = _number("full", 2, fill_value)
     if dtype is None and out is None:
         dtype = number_dtype(type(fill_value))
-    kind, place = _place(dtype, device, out)
+    kind, place = _place(dtype, device, out, layout, pin_memory)
     made = fill_raw(raw.empty(spec_of(_shape((tuple(size),)), kind, place)), fill_value)
     return _finish(_deliver(made, out), requires_grad)
 
 
 def _number(function: str, position: int, value: Any) -> Any:
     """A Python number from a number, a NumPy scalar or a tensor of one element."""
-    if isinstance(value, (Tensor, np.generic)):
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and not value._spec.ndim):
         value = value.item()  # type: ignore[union-attr]
     if not isinstance(value, (bool, int, float, complex)):
         raise TypeError(
@@ -221,15 +229,21 @@ def _filled(name: str, value: int) -> Any:
             and out is None
             and size is None
             and not requires_grad
+            and layout is None
+            and not pin_memory
             and not observe.active
         ):
             try:
                 plan = plans[sizes, dtype, thread.chosen]
             except (KeyError, TypeError):
                 plan = None
-            if plan is not None and (dtype is not None or plan.dtype is d._default):
+            if (
+                plan is not None
+                and (dtype is not None or plan.dtype is d._default)
+                and sizes[0].__class__ is not bool  # True finds the plan of 1
+            ):
                 return plan()
-        kind, place = _place(dtype, device, out)
+        kind, place = _place(dtype, device, out, layout, pin_memory)
         spec = spec_of(_shape(sizes, size), kind, place)
         made = _finish(_deliver(fill_raw(raw.empty(spec), value), out), requires_grad)
         if device is None and out is None and all(n.__class__ is int for n in sizes) and sizes:
@@ -350,6 +364,8 @@ def arange(
         RuntimeError: step is 0, or points away from end, or the range has no end.
         Unsupported: a bool or complex dtype.
     """
+    if len(bounds) > 3:
+        raise TypeError(f"arange(): expected (start=0, end, step=1), got {len(bounds)} numbers")
     values = [b.item() if isinstance(b, (Tensor, np.generic)) else b for b in bounds]  # type: ignore[union-attr]
     if len(values) == 1 and end is None:
         end = values[0]
@@ -364,6 +380,8 @@ def arange(
     start, step = 0 if start is None else start, 1 if step is None else step
     if end is None:
         raise TypeError("arange(): end is missing")
+    if any(isinstance(v, complex) for v in (start, end, step)):
+        raise RuntimeError("value cannot be converted to type double without overflow (arange)")
     if not all(math.isfinite(v) for v in (start, end, step)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if step == 0:
@@ -373,7 +391,7 @@ def arange(
     if dtype is None and out is None:
         floats = any(isinstance(v, float) for v in (start, end, step))
         dtype = d.get_default_dtype() if floats else d.int64
-    kind, place = _place(dtype, device, out)
+    kind, place = _place(dtype, device, out, layout, pin_memory)
     if kind not in (*d.INTEGRAL, *d.FLOATING):
         raise Unsupported(f"\"arange\" not implemented for '{type_name(kind)}'")
     if kind is d.int64:  # PyTorch counts in the dtype itself here, and in float64 for all others
@@ -400,27 +418,71 @@ def linspace(
     requires_grad: bool = False,
     pin_memory: bool = False,
 ) -> Tensor:
-    """``steps`` numbers from ``start`` to ``end`` inclusive, evenly spaced."""
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
-    if dtype is None and out is None and any(isinstance(v, complex) for v in (start, end)):
-        dtype = d.get_default_dtype().to_complex()
-    kind, place = _place(dtype, device, out)
-    step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    i = np.arange(steps)
-    values = np.where(i < steps / 2, start + step * i, end - step * (steps - 1 - i))
-    made = raw.from_host(elements(values, kind), kind, state_of(place))
+    """``steps`` numbers from ``start`` to ``end`` inclusive, evenly spaced.
+
+    Raises:
+        TypeError: ``steps`` is no integer.
+        RuntimeError: it is negative, or the numbers are complex and the dtype is not.
+    """
+    kind, place = _spaced("linspace", start, end, steps, dtype, device, out, layout, pin_memory)
+    made = raw.from_host(elements(_spread(start, end, steps), kind), kind, state_of(place))
     return _finish(_deliver(made, out), requires_grad)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, **options: Any) -> Tensor:
-    """``base`` to the power of ``linspace(start, end, steps)``."""
-    dtype, requires_grad = options.pop("dtype", None), options.pop("requires_grad", False)
-    exponents = linspace(start, end, steps, dtype=d.float64, device="cpu").numpy()
-    kind, place = _place(dtype, options.pop("device", None))
-    made = raw.from_host(elements(np.power(base, exponents), kind), kind, state_of(place))
-    return _finish(made, requires_grad)
+def _spaced(
+    name: str, start: Any, end: Any, steps: Any, dtype: Any, device: Any, out: Any, *memory: Any
+) -> tuple[d.dtype, Device]:
+    """The dtype and device of evenly spaced numbers, checked."""
+    if whole(name, "steps", steps) < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    kind, place = _place(dtype, device, out, *memory)
+    if any(isinstance(_scalar(v), complex) for v in (start, end)) and not kind.is_complex:
+        if dtype is not None or out is not None:
+            raise RuntimeError(
+                f"torch.{name}(): inferred dtype {kind.to_complex()} can't be safely cast to "
+                f"passed dtype {kind}"
+            )
+        kind = kind.to_complex()
+    if kind is d.bool_:
+        raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
+    return kind, place
+
+
+def _scalar(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+
+
+def _spread(start: Any, end: Any, steps: int) -> Any:
+    start, end = _scalar(start), _scalar(end)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    i = np.arange(steps)
+    return np.where(i < steps / 2, start + step * i, end - step * (steps - 1 - i))
+
+
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: d.dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """``base`` to the power of ``linspace(start, end, steps)``.
+
+    Raises:
+        TypeError: ``steps`` is no integer.
+        RuntimeError: it is negative, or the numbers are complex and the dtype is not.
+    """
+    kind, place = _spaced("logspace", start, end, steps, dtype, device, out, layout, pin_memory)
+    with np.errstate(all="ignore"):
+        values = np.power(base, np.asarray(_spread(start, end, steps)))
+    made = raw.from_host(elements(values, kind), kind, state_of(place))
+    return _finish(_deliver(made, out), requires_grad)
 
 
 def eye(
@@ -435,8 +497,9 @@ def eye(
     pin_memory: bool = False,
 ) -> Tensor:
     """The n by m matrix with ones on the diagonal."""
-    kind, place = _place(dtype, device, out)
-    made = zeros(n, n if m is None else m, dtype=kind, device=place)
+    kind, place = _place(dtype, device, out, layout, pin_memory)
+    rows = whole("eye", "n", n)
+    made = zeros(rows, rows if m is None else whole("eye", "m", m), dtype=kind, device=place)
     fill_raw(made.diagonal(), 1)
     return _finish(_deliver(made, out), requires_grad)
 
@@ -454,7 +517,12 @@ def _new(name: str) -> Any:
         for option in ("dtype", "device"):
             if options.get(option) is None:
                 options[option] = getattr(self, option)
-        return functions[name](*arguments, **options)  # type: ignore[no-any-return]
+        made: Tensor = functions[name](*arguments, **options)
+        if self._spec.batch is not None:
+            from dovetail.func.batched import like
+
+            made = like(made, self)
+        return made
 
     method.__doc__ = f"``{name}`` with this tensor's dtype and device."
     method.__name__ = f"new_{name}"
@@ -467,6 +535,7 @@ def _new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
         if options.get(option) is None:
             options[option] = getattr(self, option)
     if isinstance(data, Tensor):
+        warn_of_copy(4)
         where, kind = resolve(options["device"]), options["dtype"]
         made = data.detach().to(where, kind, copy=True)  # type: ignore[attr-defined]
         return _finish(made, options.get("requires_grad", False))

@@ -12,12 +12,19 @@ from dovetail.device import resolve
 from dovetail.dispatch import type_name
 from dovetail.ops.views import _ints
 from dovetail.tensor import Tensor
+from dovetail.tensor import layout as Layout
 
-__all__ = ["deliver", "finish", "number_for", "place", "shape_of"]
+__all__ = ["deliver", "finish", "number_for", "place", "shape_of", "whole"]
 
 
 def finish(made: Tensor, requires_grad: bool) -> Tensor:
-    """The last step of a factory: the mark of inference mode, and whether gradients are wanted."""
+    """The last step of a factory: the mark of inference mode, and whether gradients are wanted.
+
+    Raises:
+        TypeError: ``requires_grad`` is no bool.
+    """
+    if requires_grad.__class__ is not bool:
+        raise TypeError(f"argument 'requires_grad' must be bool, not {_kind(requires_grad)}")
     if mode.inference:
         made._inference = True
     return made.requires_grad_() if requires_grad else made
@@ -34,7 +41,11 @@ def shape_of(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
         if sizes:
             raise TypeError(f"size: given both by position {sizes} and by name {size}")
         sizes = (size,)
-    shape = _ints(sizes) if sizes else ()
+    if not sizes:
+        raise TypeError('missing 1 required positional arguments: "size"')
+    if sizes[0].__class__ is bool:
+        raise TypeError("argument 'size' (position 1) must be tuple of ints, not bool")
+    shape = _ints(sizes)
     if any(n < 0 for n in shape):
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
@@ -42,13 +53,18 @@ def shape_of(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
     return shape
 
 
-def place(dtype: Any, device: Any, out: Tensor | None = None) -> tuple[d.dtype, Device]:
+def place(
+    dtype: Any, device: Any, out: Tensor | None = None, layout: Any = None, pin_memory: Any = False
+) -> tuple[d.dtype, Device]:
     """The dtype (the default unless given) and the concrete device; those of ``out`` if given.
 
     Raises:
-        TypeError: ``dtype`` is none.
-        RuntimeError: it is not that of ``out``.
+        TypeError: ``dtype`` or ``layout`` is none.
+        RuntimeError: it is not that of ``out``; or memory shall be pinned, and there is no
+            accelerator to pin it for.
     """
+    if layout is not None or pin_memory is not False:
+        _check_memory(layout, pin_memory)
     kind = None if dtype is None else d.as_dtype(dtype)
     if out is None:
         return kind or d.get_default_dtype(), resolve(device)
@@ -63,12 +79,45 @@ def place(dtype: Any, device: Any, out: Tensor | None = None) -> tuple[d.dtype, 
     return have, where
 
 
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def _check_memory(layout: Any, pin_memory: Any) -> None:
+    if layout is not None and not isinstance(layout, Layout):
+        raise TypeError(f"argument 'layout' must be torch.layout, not {_kind(layout)}")
+    if pin_memory.__class__ is not bool:
+        raise TypeError(f"argument 'pin_memory' must be bool, not {_kind(pin_memory)}")
+    if pin_memory:
+        from dovetail.device_modules import accelerator
+
+        if not accelerator.is_available():
+            raise RuntimeError(
+                "pin_memory=True requires an accelerator; no pinned memory allocator is available "
+                "on this system."
+            )
+
+
+def whole(function: str, label: str, value: Any) -> int:
+    """``value`` as a Python integer.
+
+    Raises:
+        TypeError: it is none, or a bool.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{function}(): argument '{label}' must be int, not {_kind(value)}")
+    return int(value.__index__())
+
+
 def deliver(made: Tensor, out: Tensor | None) -> Tensor:
     """``made``, or ``out`` with its values."""
     if out is None:
         return made
     from dovetail.ops.expose import finish as into
+    from dovetail.ops.expose import reshape_memory
 
+    if isinstance(out, Tensor) and out._spec.shape != made._spec.shape:
+        reshape_memory(out, made._spec)
     result: Tensor = into("factory", made, out)
     return result
 

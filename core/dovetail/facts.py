@@ -14,7 +14,7 @@ from dovetail.ops import expose
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
-__all__ = ["UntypedStorage"]
+__all__ = ["UntypedStorage", "is_storage", "typename"]
 
 
 class UntypedStorage:
@@ -156,5 +156,37 @@ for _name, _function in _METHODS.items():
     setattr(Tensor, _name, _function)
 for _name, _why in _PROPERTIES.items():
     setattr(Tensor, _name, property(_false(_name, _why)))
-for _name in ("detach", "detach_", "is_inference"):
+for _name in ("detach", "detach_", "is_inference", "get_device"):
     expose.FUNCTIONS[_name] = getattr(Tensor, _name)
+
+
+def _is_signed(input: Tensor) -> bool:
+    """Whether the dtype holds numbers below 0."""
+    if not isinstance(input, Tensor):
+        raise TypeError(
+            f"is_signed(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
+        )
+    return input.is_signed()
+
+
+expose.FUNCTIONS["is_signed"] = _is_signed
+
+
+def typename(obj: Any, /) -> str:
+    """The name of an object's type: ``torch.FloatTensor``, or module and class.
+
+    Example:
+        >>> import dovetail as dt
+        >>> typename(dt.ones(1)), typename(3)
+        ('torch.FloatTensor', 'int')
+    """
+    if isinstance(obj, Tensor):
+        return str(obj.type())  # type: ignore[attr-defined]
+    module = getattr(type(obj), "__module__", "") or ""
+    name = getattr(type(obj), "__qualname__", type(obj).__name__)
+    return name if module in ("", "builtins") else f"{module}.{name}"
+
+
+def is_storage(obj: Any, /) -> bool:
+    """Whether an object is the memory of tensors."""
+    return isinstance(obj, UntypedStorage)

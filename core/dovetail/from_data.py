@@ -29,6 +29,7 @@ __all__ = [
     "frombuffer",
     "scalar_tensor",
     "tensor",
+    "warn_of_copy",
 ]  # fmt: skip
 
 _NUMBERS = frozenset((bool, int, float, complex))
@@ -216,20 +217,25 @@ def tensor(
         ValueError: sequences of unequal length.
     """
     if isinstance(data, Tensor):
-        import warnings
-
-        warnings.warn(
-            "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
-            "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
-            "tensor(sourceTensor).",
-            UserWarning,
-            stacklevel=2,
-        )
+        warn_of_copy(3)
         where = data.device if device is None else resolve(device)
         kind = data.dtype if dtype is None else d.as_dtype(dtype)
         made = data.detach().to(where, kind, copy=True)  # type: ignore[attr-defined]
         return finish(made, requires_grad)
     return finish(from_sequence(data, dtype, device), requires_grad)
+
+
+def warn_of_copy(level: int) -> None:
+    """Say that a tensor is better copied by ``clone``."""
+    import warnings
+
+    warnings.warn(
+        "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
+        "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
+        "tensor(sourceTensor).",
+        UserWarning,
+        stacklevel=level,
+    )
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
@@ -293,6 +299,14 @@ def frombuffer(
     Raises:
         ValueError: the buffer has too few bytes, or not a whole number of elements.
     """
+    try:
+        size = memoryview(buffer).nbytes
+    except TypeError:
+        raise ValueError(
+            f"object does not implement Python buffer protocol. (got {type(buffer).__name__})"
+        ) from None
+    if not size or not count:
+        raise ValueError(f"both buffer length ({size}) and count ({count}) must not be 0")
     array = np.frombuffer(buffer, d.as_dtype(dtype).numpy, count, offset)
     return finish(from_numpy(array), requires_grad)
 
@@ -322,8 +336,9 @@ def asarray(
     Raises:
         ValueError: ``copy=False``, and the memory cannot be shared.
     """
-    made = as_tensor(obj, dtype, device)
-    if copy is False and made is not obj:
+    is_buffer = isinstance(obj, (bytes, bytearray, memoryview))
+    made = _of_buffer(obj, dtype, device) if is_buffer else as_tensor(obj, dtype, device)
+    if copy is False and made is not obj and not is_buffer:
         if isinstance(obj, Tensor):
             raise ValueError(
                 f"asarray: copy=False, but {obj.dtype} on {obj.device} cannot be seen as "
@@ -337,9 +352,35 @@ def asarray(
     return finish(made, requires_grad)
 
 
+def _of_buffer(buffer: Any, dtype: d.dtype | None, device: Any) -> Tensor:
+    """The memory of a Python buffer; ``bytes`` may not be written to, and are copied."""
+    writable = bytearray(buffer) if isinstance(buffer, bytes) else buffer
+    made = frombuffer(writable, dtype=dtype or d.get_default_dtype())
+    return made.to(resolve(device))  # type: ignore[no-any-return,attr-defined]
+
+
 def scalar_tensor(
-    s: Any, *, dtype: d.dtype | None = None, device: Any = None, requires_grad: bool = False
+    s: Any,
+    *,
+    dtype: d.dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
-    """A 0-d tensor of the default dtype unless given."""
-    kind, _ = place(dtype, device)
+    """A 0-d tensor of the default dtype unless given.
+
+    Raises:
+        TypeError: not a number.
+        RuntimeError: the dtype cannot hold it.
+    """
+    kind, _ = place(dtype, device, None, layout, pin_memory)
+    if isinstance(s, Tensor) and not s.ndim:
+        s = s.item()  # type: ignore[attr-defined]
+    if not isinstance(s, (bool, int, float, complex, np.generic)):
+        raise TypeError(
+            f"scalar_tensor(): argument 's' (position 1) must be Number, not {type(s).__name__}"
+        )
+    if isinstance(s, complex) and not kind.is_complex:
+        raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
     return finish(from_sequence(s, kind, device), requires_grad)

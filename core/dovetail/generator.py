@@ -26,6 +26,7 @@ __all__ = [
     "manual_seed",
     "seed",
     "set_rng_state",
+    "thread_safe_generator",
 ]
 
 _DEFAULT_SEED = 67280421310721  # PyTorch's; a Generator nobody has seeded repeats in every process
@@ -133,6 +134,23 @@ class Generator:
         twin.__setstate__(self.__getstate__())
         return twin
 
+    def graphsafe_get_state(self) -> Generator:
+        """The state as a generator of its own, for :meth:`graphsafe_set_state`."""
+        return self.clone_state()
+
+    def graphsafe_set_state(self, state: Generator) -> None:
+        """Go to where another generator is.
+
+        Raises:
+            TypeError: not a Generator.
+        """
+        if not isinstance(state, Generator):
+            raise TypeError(
+                f"graphsafe_set_state: state must be a Generator, got {type(state).__name__}"
+            )
+        _, seed, offset = state.__getstate__()
+        self._go_to(seed, offset)
+
     def take(self, words: int) -> tuple[int, int]:
         """Seed and offset for a draw of so many words; the offset moves past its blocks."""
         with self._lock:
@@ -157,7 +175,7 @@ class Generator:
 
 
 def _checked_seed(seed: Any) -> int:
-    if not hasattr(seed, "__index__"):
+    if not hasattr(seed, "__index__") or hasattr(seed, "_spec"):
         raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
     number = int(seed.__index__())
     if not -(1 << 63) <= number < _WORD:
@@ -278,3 +296,11 @@ def fork_rng(
                     generator._go_to(*before[place])
                 elif named is None:  # came into use inside the block
                     generator._go_to(seed, 0)
+
+
+def thread_safe_generator() -> Generator | None:
+    """The generator of a data loader's worker thread; None, for data is loaded in no threads.
+
+    None makes draws use the default generators, which threads may share.
+    """
+    return None

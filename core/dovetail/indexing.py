@@ -20,8 +20,9 @@ from dovetail.autograd.graph import BackwardInfo
 from dovetail.dispatch import NUMBERS, type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
+from dovetail.ops.convert import writable_copy
 from dovetail.ops.direct import write
-from dovetail.ops.expose import inplace_method
+from dovetail.ops.expose import FUNCTIONS, inplace_method
 from dovetail.ops.indexing import INDEX_PUT, index, index_put
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.ops.views import _ViewPlan, view_backward
@@ -53,6 +54,14 @@ _MEMO_LIMIT = 4096
 
 def _view_plan(spec: Spec, key: tuple[Any, ...], parsed: Parsed) -> _ViewPlan:
     """What an index expression without indices by value does to ``spec``; kept by the spec."""
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView, batched
+
+        plain = _view_plan(spec.batch.logical, key, parsed)
+        plan = spec.memo[key] = BatchedView(
+            spec, plain, lambda x: batched(x, INDEX_VIEW.name, (key,))
+        )
+        return plan
     out = spec_of(parsed.shape, spec.dtype, spec.device, parsed.strides)
     shape = tuple(spec.shape)
     gradient = lambda g: view_backward(g, INDEX_VIEW, (key,), shape)
@@ -285,6 +294,10 @@ def index_put_(
         values: broadcast to the shape of ``self[indices]``.
         accumulate: add, so that an element named twice gets both.
     """
+    if isinstance(indices, Tensor):
+        raise TypeError(
+            "index_put_(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor"
+        )
     parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
     _put(self, parsed.advanced, values, accumulate)
     return self
@@ -294,8 +307,10 @@ def _index_put(
     self: Tensor, indices: tuple[Any, ...], values: Tensor, accumulate: bool = False
 ) -> Tensor:
     """Out of place version of :func:`index_put_`."""
-    return index_put_(self.clone(), indices, values, accumulate)
+    return index_put_(writable_copy(self, *indices, values), indices, values, accumulate)
 
 
 Tensor.index_put_ = index_put_  # type: ignore[attr-defined]
 Tensor.index_put = _index_put  # type: ignore[attr-defined]
+_index_put.__name__ = _index_put.__qualname__ = "index_put"
+FUNCTIONS["index_put"], FUNCTIONS["index_put_"] = _index_put, index_put_

@@ -17,6 +17,7 @@ from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.indexing_parse import Advanced, is_mask
+from dovetail.ops.index_checks import host_values
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
 
@@ -70,7 +71,7 @@ def _on_host(value: Any, x: Tensor) -> bool:
     """
     if not isinstance(value, Tensor):
         return True
-    if value._spec.device.type == "meta":
+    if value._spec.device.type == "meta" or value._spec.batch is not None:
         return False
     if state_of(value._spec.device).host_arrays:
         return True
@@ -120,6 +121,8 @@ def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor) -> _Block:
     size = math.prod(shape[position : position + count])
     if is_mask(value):
         return _Block(position, count, size, value.reshape(-1).nonzero().reshape(-1))
+    if value._spec.batch is not None and state_of(value._spec.device).host_arrays:
+        _into_range(host_values(value), size, entry.dim, x._spec.numel > 0)
     # Reading the values back to check them would stop the device; wrapped, they stay inside.
     value = value.to(d.int64)
     return _Block(position, 1, size, value.remainder(size) if size else value)

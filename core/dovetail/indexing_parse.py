@@ -272,7 +272,8 @@ def _by_value(item: Any, tensor_type: type[Any]) -> Any:
                     "only integers, slices (`:`), ellipsis (`...`), None and long or byte "
                     f"Variables are valid indices (got {name})"
                 ) from None
-    if item.ndim:
+    is_batched = isinstance(item, tensor_type) and item._spec.batch is not None
+    if item.ndim or (is_batched and not is_mask(item)):  # in a vmap each row has its own
         return item
     if is_mask(item):
         return bool(item.item())

@@ -56,6 +56,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
+    if self._spec.batch is not None:
+        return raw.to_host(self)
     state = storage_of(self).state
     if not state.host_arrays:
         if not force:
@@ -82,6 +84,10 @@ def _bool(self: Tensor) -> bool:
     if numel != 1:
         what = "no values" if numel == 0 else "more than one value"
         raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
+    if self._spec.batch is not None:
+        from dovetail.func.batched import data_dependent
+
+        raise data_dependent()
     return bool(item(self))
 
 
@@ -132,7 +138,8 @@ def _contains(self: Tensor, element: Any) -> bool:
 
 
 def _format(self: Tensor, form: str) -> str:
-    if not self._spec.ndim and not self.is_meta and type(self) is Tensor:
+    is_plain = type(self) is Tensor and self._spec.batch is None
+    if not self._spec.ndim and not self.is_meta and is_plain:
         return format(item(self), form)
     return object.__format__(self, form)
 
@@ -166,6 +173,8 @@ def _attributes(self: Tensor) -> dict[str, Any]:
 def _copied_storage(self: Tensor, memo: dict[int, Any]) -> Tensor:
     """A copy of the tensor; tensors that share memory share it again in one deep copy."""
     storage = self._storage
+    if self._spec.batch is not None:
+        return raw.cast(self, self._spec.dense())
     if storage is None or storage.buffer is None or not storage.nbytes:
         return raw.cast(self, self._spec.dense() if storage is None else self._spec)
     twin = memo.get(id(storage))

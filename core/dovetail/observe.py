@@ -9,12 +9,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
+    from dovetail.tensor import Tensor
 
 __all__ = ["Event", "Watcher", "active", "run", "trace"]
 
@@ -106,9 +107,17 @@ def _note_line(outs: tuple[Any, ...]) -> None:
                 node.line = user_line()
 
 
-@contextlib.contextmanager
-def trace() -> Iterator[list[Event]]:
-    """Record every dispatch inside the block.
+@overload
+def trace(input: None = None) -> contextlib.AbstractContextManager[list[Event]]: ...
+@overload
+def trace(input: Tensor) -> Tensor: ...
+
+
+def trace(input: Tensor | None = None) -> Any:
+    """Record every dispatch inside the block; or, as PyTorch has it, sum a matrix's diagonal.
+
+    Args:
+        input: a matrix; see :meth:`Tensor.trace`. None: the recorder.
 
     Example:
         >>> import dovetail as dt
@@ -116,7 +125,14 @@ def trace() -> Iterator[list[Event]]:
         ...     _ = dt.ones(3) + 1
         >>> [e.op for e in events]
         ['fill', 'add']
+        >>> dt.trace(dt.eye(3))
+        tensor(3.)
     """
+    return _recorded() if input is None else input.trace()
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[list[Event]]:
     events: list[Event] = []
     active.append(events)
     try:

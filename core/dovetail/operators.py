@@ -10,7 +10,7 @@ import numpy as np
 from dovetail import observe
 from dovetail.dispatch import NUMBERS, call, lift
 from dovetail.ops import expose
-from dovetail.ops.arithmetic import PLAIN
+from dovetail.ops.arithmetic import PLAIN, check_exponent
 from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.tensor import Tensor
 
@@ -47,6 +47,17 @@ def _infix(op: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
     return operate
 
 
+def _checked(power: Callable[..., Any]) -> Callable[..., Any]:
+    """The exponent's value is no part of a plan's key, so it is looked at in each call."""
+
+    def operate(self: Tensor, other: Any) -> Any:
+        if other.__class__ is int:
+            check_exponent(self, other)
+        return power(self, other)
+
+    return operate
+
+
 def _reflected(op: OpDef) -> Callable[..., Any]:
     def operate(self: Tensor, other: Any) -> Any:
         if not isinstance(other, (Tensor, *_ACCEPTED)):
@@ -72,6 +83,8 @@ def _install() -> None:
         function = plain[0] if plain else op.function
         assert function is not None
         forward = _infix(op, function)
+        if name == "pow":
+            forward = _checked(forward)
         forward.__name__ = f"__{suffix}__"
         setattr(Tensor, f"__{suffix}__", forward)
         if suffix in _BINARY:

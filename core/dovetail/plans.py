@@ -25,7 +25,14 @@ from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["bind_kernel", "decomposed_plan", "either_plan", "host_plan", "kernel_plan"]
+__all__ = [
+    "bind_kernel",
+    "decomposed_plan",
+    "decomposition",
+    "either_plan",
+    "host_plan",
+    "kernel_plan",
+]
 
 new = object.__new__
 Run = Callable[..., Any]
@@ -363,21 +370,11 @@ def decomposed_plan(
     Args:
         promoted: per input, the dtype that it is computed in; None: its own.
     """
-    decompose = op.decompose
-    assert decompose is not None
-    if op.compute is not None and any(
-        isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
-    ):
-        decompose = _in_compute_dtype(op)
-    if any(
-        isinstance(f, Spec) and k and f.dtype is not k
-        for f, k in zip(facts, promoted, strict=False)
-    ):
-        decompose = _in_promoted_dtypes(decompose, promoted)
+    decompose = decomposition(op, facts, promoted)
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
-            return decompose(*inputs, **attributes)
+            return _as_inferred(decompose(*inputs, **attributes), outs)
 
         through.served_by = "decomposed"  # type: ignore[attr-defined]
         return through
@@ -389,7 +386,7 @@ def decomposed_plan(
         needs = outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
         mode.grad = False
         try:
-            result = decompose(*inputs, **attributes)
+            result = _as_inferred(decompose(*inputs, **attributes), outs)
         finally:
             mode.grad = outer
         many = isinstance(result, tuple)
@@ -405,6 +402,48 @@ def decomposed_plan(
 
     run.served_by = "decomposed"  # type: ignore[attr-defined]
     return run
+
+
+def decomposition(op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...]) -> Run:
+    """The operator's decomposition, in the dtypes that this call is to be computed in."""
+    decompose = op.decompose
+    assert decompose is not None
+    if op.compute is not None and any(
+        isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
+    ):
+        decompose = _in_compute_dtype(op)
+    if any(
+        isinstance(f, Spec) and k and f.dtype is not k
+        for f, k in zip(facts, promoted, strict=False)
+    ):
+        decompose = _in_promoted_dtypes(decompose, promoted)
+    return decompose
+
+
+def _as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
+    """A decomposition's results with the strides that the record's rule gives them.
+
+    A kernel of the operator writes into those, so that strides are the same on every device.
+    """
+    if not outs:
+        return made
+    if isinstance(made, tuple):
+        return tuple(map(_with_strides, made, outs))
+    return _with_strides(made, outs[0])
+
+
+def _with_strides(x: Any, wanted: Spec) -> Any:
+    have = x._spec
+    if have is wanted or have.strides == wanted.strides or have.numel < 2:
+        return x
+    if have.shape != wanted.shape or have.dtype is not wanted.dtype:
+        return x  # the record contradicts itself; that must show
+    steps = zip(have.shape, have.strides, wanted.strides, strict=True)
+    if all(n == 1 or a == b for n, a, b in steps):
+        return x
+    from dovetail.ops.convert import copied
+
+    return copied(x, wanted)
 
 
 def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:
@@ -423,10 +462,14 @@ def _in_compute_dtype(op: OpDef) -> Run:
 
     def widened(*inputs: Any, **attributes: Any) -> Any:
         kinds = [x._spec.dtype for x in inputs if isinstance(x, Tensor) and x._spec.dtype in low]
+        if not kinds:  # beside a wider operand they have been promoted already
+            return decompose(*inputs, **attributes)
         wide = [
             x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
         ]
         result = decompose(*wide, **attributes)
+        if not kinds:  # promoted with a wider operand
+            return result
         narrow = lambda o: o.to(kinds[0]) if o._spec.dtype is compute else o
         return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
 

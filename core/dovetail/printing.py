@@ -288,6 +288,11 @@ def tensor_repr(tensor: Tensor, *, tensor_contents: str | None = None) -> str:
     """
     from dovetail.tensor import Tensor
 
+    hidden = tensor._spec.batch
+    if hidden is not None:
+        value = tensor_repr(tensor._array.value, tensor_contents=tensor_contents)
+        inner = value.replace("\n", "\n    ")
+        return f"BatchedTensor(lvl={hidden.depth}, bdim=0, value=\n    {inner}\n)"
     kind = type(tensor)
     plain, is_parameter = True, False
     if kind is not Tensor:

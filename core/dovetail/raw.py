@@ -16,12 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["cast", "copy", "empty", "expanded", "from_host", "move", "packed", "to_host", "view"]
 
 
+def _batched() -> Any:
+    """How these functions work on tensors inside of a vmap."""
+    from dovetail.func import batched
+
+    return batched
+
+
 def empty(spec: Spec) -> Tensor:
     """A new, uninitialised tensor."""
     from dovetail.backend.state import state_of
 
     make = spec.memo.get("maker")
     if make is None:
+        if spec.batch is not None:
+            return _batched().empty(spec)
         make = spec.memo["maker"] = state_of(spec.device).maker(spec)
     made: Tensor = make()
     return made
@@ -29,6 +38,8 @@ def empty(spec: Spec) -> Tensor:
 
 def view(x: Tensor, spec: Spec, offset: int) -> Tensor:
     """The same memory under another spec, ``offset`` elements on from x's first."""
+    if x._spec.batch is not None:
+        return _batched().view(x, spec, offset)
     storage = storage_of(x)
     return new_tensor(spec, None, storage, x._offset + offset)
 
@@ -57,6 +68,9 @@ def copy(source: Tensor, target: Tensor) -> None:
     key = ("copy", source._spec)
     kernel = target._spec.memo.get(key)
     if kernel is None:
+        if source._spec.batch is not None or target._spec.batch is not None:
+            _batched().copy(source, target)
+            return
         from dovetail.dispatch import select_kernel
         from dovetail.errors import Unsupported
         from dovetail.ops.schema import REGISTRY, CallFacts
@@ -75,6 +89,8 @@ def copy(source: Tensor, target: Tensor) -> None:
 
 def cast(x: Tensor, spec: Spec) -> Tensor:
     """A new tensor of ``spec`` with x's values."""
+    if x._spec.batch is not None:
+        return _batched().cast(x, spec)
     made = empty(spec)
     copy(x, made)
     return made
@@ -96,6 +112,8 @@ def to_host(x: Tensor) -> np.ndarray:
     from dovetail.backend.state import state_of
 
     spec = x._spec
+    if spec.batch is not None:
+        raise _batched().no_data()
     state = state_of(spec.device)
     if state.host_arrays:
         array: np.ndarray = x._materialize()
@@ -114,11 +132,13 @@ def move(x: Tensor, device: Device) -> Tensor:
     """A copy of x on another device, same dtype."""
     from dovetail.backend.state import state_of
 
+    if x._spec.batch is not None:
+        return _batched().move(x, device)
     spec = x._spec.dense(device=device)
     if device.type == "meta":
         return empty(spec)
     target, source = state_of(device), state_of(x._spec.device)
-    dense = x if x._spec.is_dense else cast(x, packed(x._spec))
+    dense = x if x._spec.is_dense else cast(x, x._spec.dense())
     if target.runtime is source.runtime and not target.host_arrays:
         made = empty(spec)
         size = spec.dtype.itemsize

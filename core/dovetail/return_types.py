@@ -12,14 +12,37 @@ __all__ = [
     "aminmax",
     "cummax",
     "cummin",
+    "frexp",
+    "geqrf",
+    "histogram",
+    "histogramdd",
     "kthvalue",
+    "linalg_cholesky_ex",
+    "linalg_eig",
+    "linalg_eigh",
+    "linalg_inv_ex",
+    "linalg_ldl_factor",
+    "linalg_ldl_factor_ex",
+    "linalg_lstsq",
+    "linalg_lu",
+    "linalg_lu_factor",
+    "linalg_lu_factor_ex",
+    "linalg_qr",
+    "linalg_slogdet",
+    "linalg_solve_ex",
+    "linalg_svd",
+    "lu_unpack",
     "max",
     "median",
     "min",
     "mode",
     "nanmedian",
+    "qr",
+    "slogdet",
     "sort",
+    "svd",
     "topk",
+    "triangular_solve",
 ]
 
 
@@ -65,3 +88,26 @@ cummin = _make("cummin", *_PAIR)
 sort = _make("sort", *_PAIR)
 topk = _make("topk", *_PAIR)
 aminmax = _make("aminmax", "min", "max")
+frexp = _make("frexp", "mantissa", "exponent")
+histogram = _make("histogram", "hist", "bin_edges")
+histogramdd = _make("histogramdd", "hist", "bin_edges")
+geqrf = _make("geqrf", "a", "tau")
+qr = _make("qr", "Q", "R")
+svd = _make("svd", "U", "S", "V")
+slogdet = _make("slogdet", "sign", "logabsdet")
+lu_unpack = _make("lu_unpack", "P", "L", "U")
+triangular_solve = _make("triangular_solve", "solution", "cloned_coefficient")
+linalg_cholesky_ex = _make("linalg_cholesky_ex", "L", "info")
+linalg_eig = _make("linalg_eig", "eigenvalues", "eigenvectors")
+linalg_eigh = _make("linalg_eigh", "eigenvalues", "eigenvectors")
+linalg_inv_ex = _make("linalg_inv_ex", "inverse", "info")
+linalg_ldl_factor = _make("linalg_ldl_factor", "LD", "pivots")
+linalg_ldl_factor_ex = _make("linalg_ldl_factor_ex", "LD", "pivots", "info")
+linalg_lstsq = _make("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+linalg_lu = _make("linalg_lu", "P", "L", "U")
+linalg_lu_factor = _make("linalg_lu_factor", "LU", "pivots")
+linalg_lu_factor_ex = _make("linalg_lu_factor_ex", "LU", "pivots", "info")
+linalg_qr = _make("linalg_qr", "Q", "R")
+linalg_slogdet = _make("linalg_slogdet", "sign", "logabsdet")
+linalg_solve_ex = _make("linalg_solve_ex", "result", "info")
+linalg_svd = _make("linalg_svd", "U", "S", "Vh")

@@ -8,6 +8,7 @@ was made again only costs a cache miss.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from dovetail.dtypes import dtype as DType
 if TYPE_CHECKING:
     from dovetail.device import device as Device
 
-__all__ = ["Size", "Spec", "clear_views", "contiguous_strides", "spec_of"]
+__all__ = ["Size", "Spec", "clear_views", "contiguous_strides", "ordered_strides", "spec_of"]
 
 
 def _size(position: int, value: Any) -> int:
@@ -80,6 +81,39 @@ def contiguous_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def ordered_strides(shape: tuple[int, ...], rows: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Dense strides of ``shape``, the dims ordered as the strides of the ``rows`` order them.
+
+    Of two dims the first row that tells them apart decides; where none does they are row-major.
+    A stride of 0 tells nothing. Source: PyTorch's ``TensorIterator`` and ``infer_dense_strides``.
+    """
+
+    def is_slower(a: int, b: int) -> int:
+        for row in rows:
+            if row[a] and row[b]:
+                if row[a] != row[b]:
+                    return 1 if row[a] > row[b] else -1
+                if shape[a] > shape[b]:
+                    return 1
+        return 0
+
+    order = list(reversed(range(len(shape))))  # the fastest dim first
+    for i in range(1, len(order)):
+        moving = i
+        for j in range(i - 1, -1, -1):
+            answer = is_slower(order[j], order[moving])
+            if answer < 0:
+                break
+            if answer > 0:
+                order[j], order[moving] = order[moving], order[j]
+                moving = j
+    strides, step = [0] * len(shape), 1
+    for dim in order:
+        strides[dim] = step
+        step *= shape[dim]
+    return tuple(strides)
+
+
 class Spec:
     """Shape, strides (in elements), dtype and device of a tensor; made by :func:`spec_of` only.
 
@@ -92,6 +126,8 @@ class Spec:
         layout: ``"contiguous"``, ``"broadcast"`` (dense but for stride 0) or ``"strided"``.
         is_dense: every element of ``span`` is reached once (some permutation is contiguous).
     """
+
+    batch: Any = None  # what a vmap hides of the tensor; see func/batched.py
 
     __slots__ = (
         "device",
@@ -144,11 +180,16 @@ class Spec:
         return spec_of(self.shape, dtype or self.dtype, device or self.device, self.strides)
 
     def dense(self, dtype: DType | None = None, device: Device | None = None) -> Spec:
-        """A dense spec of the same shape: strides kept when dense already, else row-major.
+        """A dense spec of the same shape: strides kept when dense already, else their order.
 
         This is PyTorch's ``preserve_format``.
         """
-        strides = self.strides if self.is_dense else None
+        strides = self.strides
+        if not self.is_dense:
+            found = self.memo.get("dense")
+            if found is None:
+                found = self.memo["dense"] = ordered_strides(tuple(self.shape), (strides,))
+            strides = found
         return spec_of(self.shape, dtype or self.dtype, device or self.device, strides)
 
 

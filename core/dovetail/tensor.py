@@ -6,17 +6,20 @@ Only what makes a tensor a tensor is here. The operators attach themselves as me
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import AccumulateGrad, Node, OutputNode
 from dovetail.storage import Storage
 
 if TYPE_CHECKING:
+    from dovetail._tensor_methods import TensorMethods
     from dovetail.device import device as Device
     from dovetail.dtypes import dtype as DType
     from dovetail.spec import Size, Spec
+else:
+    TensorMethods = object
 
 __all__ = ["Tensor", "check_dim", "is_tensor", "layout", "new_tensor", "storage_of", "strided"]
 
@@ -31,9 +34,10 @@ class layout:
 
 
 strided = layout()
+Layout = layout  # inside the class the name is a property's
 
 
-class Tensor:
+class Tensor(TensorMethods):
     """An n-dimensional array on a device, with PyTorch's meaning.
 
     Made by the factory functions (:func:`dovetail.tensor`, ``zeros``, …) and by operators.
@@ -60,43 +64,11 @@ class Tensor:
     _offset: int
     _base: Tensor | None
 
-    _grad: Any = None
+    _grad: Tensor | None = None
     _views: list[Any] | None = None
     _inference = False
     _is_parameter = False
     __array_priority__ = 1000
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """Operators attach themselves as methods, so any name may exist."""
-
-        # Python looks these up on the class, so a type checker wants to see each.
-        __add__: Any
-        __radd__: Any
-        __sub__: Any
-        __rsub__: Any
-        __mul__: Any
-        __rmul__: Any
-        __truediv__: Any
-        __rtruediv__: Any
-        __floordiv__: Any
-        __mod__: Any
-        __pow__: Any
-        __rpow__: Any
-        __matmul__: Any
-        __and__: Any
-        __or__: Any
-        __xor__: Any
-        __invert__: Any
-        __neg__: Any
-        __lt__: Any
-        __le__: Any
-        __gt__: Any
-        __ge__: Any
-        __getitem__: Any
-        __setitem__: Any
-        __iter__: Any
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor:
@@ -123,7 +95,7 @@ class Tensor:
         return self._spec.device
 
     @property
-    def layout(self) -> layout:
+    def layout(self) -> Layout:
         """Always ``strided``."""
         return strided
 
@@ -142,6 +114,10 @@ class Tensor:
         """Bytes of all elements."""
         return self._spec.nbytes
 
+    @overload
+    def size(self) -> Size: ...
+    @overload
+    def size(self, dim: int) -> int: ...
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dim."""
         if dim is None:
@@ -164,6 +140,10 @@ class Tensor:
         """Bytes per element."""
         return self._spec.dtype.itemsize
 
+    @overload
+    def stride(self) -> tuple[int, ...]: ...
+    @overload
+    def stride(self, dim: int) -> int: ...
     def stride(self, dim: int | None = None) -> Any:
         """The strides in elements, or that of one dim."""
         if dim is None:
@@ -226,6 +206,13 @@ class Tensor:
         """
         node = self._node
         if requires_grad:
+            if self._spec.batch is not None:
+                raise RuntimeError(
+                    "You are attempting to call Tensor.requires_grad_() (or perhaps using "
+                    "torch.autograd.functional.* APIs) inside of a function being transformed by "
+                    "vmap. This is unsupported, please attempt to use the functions in torch.func "
+                    "instead, or call requires_grad_() outside of a function being transformed."
+                )
             if node is None:
                 if self._spec.dtype.category < 2:
                     raise RuntimeError(
@@ -315,10 +302,10 @@ class Tensor:
 
     def backward(
         self,
-        gradient: Any = None,
+        gradient: Tensor | None = None,
         retain_graph: bool | None = None,
         create_graph: bool = False,
-        inputs: Any = None,
+        inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add gradients to the leaves; see :func:`dovetail.autograd.backward`."""
         from dovetail.autograd.engine import backward
@@ -328,6 +315,10 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same memory without history."""
+        if self._spec.batch is not None:
+            from dovetail.func.batched import detached
+
+            return detached(self)
         storage_of(self)
         return self._alias()
 
@@ -345,11 +336,15 @@ class Tensor:
                 "on these gradients."
             )
         self._node = None
+        if self._spec.batch is not None:
+            self._array = self.detach()._array
         return self
 
     @property
     def data(self) -> Tensor:
         """The same memory, not recorded and not guarded by the version counter."""
+        if self._spec.batch is not None:
+            return self.detach()
         made = self._alias()
         made._storage = storage_of(self).shadow()
         return made
@@ -406,12 +401,12 @@ class Tensor:
         return self._spec.shape[0]
 
     @property
-    def grad(self) -> Any:
+    def grad(self) -> Tensor | None:
         """The gradient that backward added up here, or None."""
         return self._grad
 
     @grad.setter
-    def grad(self, value: Any) -> None:
+    def grad(self, value: Tensor | None) -> None:
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         if value is not None and getattr(value, "_spec", None) is not self._spec:
@@ -480,7 +475,12 @@ def check_dim(dim: int, ndim: int) -> int:
 
     Raises:
         IndexError: out of range, in PyTorch's words.
+        TypeError: not an integer.
     """
+    if dim.__class__ is not int:
+        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+            raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+        dim = dim.__index__()
     bound = max(ndim, 1)
     if not -bound <= dim < bound:
         raise IndexError(

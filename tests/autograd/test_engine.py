@@ -117,6 +117,20 @@ def test_grad_of_a_non_leaf(x: dt.Tensor) -> None:
     assert values(g) == [4.0, 8.0, 12.0]
 
 
+def test_an_output_that_was_saved_and_used_counts_twice(device: dt.device) -> None:
+    """Second derivatives of an operator with several outputs, each saved for its backward."""
+    x = dt.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=dt.float64, device=device, requires_grad=True)
+    w, v = dt.linalg.eigh(x)
+    (first,) = dt.autograd.grad(((v * w**3) @ v.mT).sum(), x, create_graph=True)
+    (second,) = dt.autograd.grad((first * first).sum(), x)
+    # The same of x @ x @ x, whose gradients need no eigenvectors.
+    (cubed,) = dt.autograd.grad((x @ x @ x).sum(), x, create_graph=True)
+    (again,) = dt.autograd.grad((cubed * cubed).sum(), x)
+    assert (first - cubed).abs().amax().item() < 1e-12
+    symmetric = [(g + g.mT) / 2 for g in (second, again)]
+    assert (symmetric[0] - symmetric[1]).abs().amax().item() < 1e-11
+
+
 def test_third_derivative(device: dt.device) -> None:
     t = dt.tensor(2.0, device=device, requires_grad=True)
     y = t**4

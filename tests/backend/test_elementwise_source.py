@@ -39,7 +39,10 @@ FUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "ne": ("ne", {}), "gt": ("gt", {}), "ge": ("ge", {}), "logical_and": ("logical_and", {}),
     "logical_or": ("logical_or", {}), "logical_xor": ("logical_xor", {}),
     "logical_not": ("logical_not", {}), "isnan": ("isnan", {}), "isinf": ("isinf", {}),
-    "isfinite": ("isfinite", {}),
+    "isfinite": ("isfinite", {}), "asinh": ("asinh", {}), "acosh": ("acosh", {}),
+    "atanh": ("atanh", {}), "erfc": ("erfc", {}), "lgamma": ("lgamma", {}), "fmax": ("fmax", {}),
+    "fmin": ("fmin", {}), "copysign": ("copysign", {}), "fmod": ("fmod", {}),
+    "hypot": ("hypot", {}), "gcd": ("gcd", {}), "lcm": ("lcm", {}),
 }  # fmt: skip
 CANCELLING = {"gelu", "gelu_tanh"}
 """Their references lose digits below -4, where the expression does not."""
@@ -82,6 +85,9 @@ def operands(name: str, kind: d.dtype) -> list[np.ndarray]:
     made = [row[pick] for pick in picks]
     if count == 2 and kind.category == 1 and name in ("floor_divide", "remainder", "pow"):
         kept = made[1] > 0 if name == "pow" else made[1] != 0
+        made = [x[kept] for x in made]
+    if name == "lcm":  # what does not fit is undefined
+        kept = np.all(np.abs(np.asarray(made, np.float64)) <= 11, axis=0)
         made = [x[kept] for x in made]
     return made
 

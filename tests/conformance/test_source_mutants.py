@@ -92,7 +92,9 @@ def test_every_gradient_and_decomposition_of_a_record_is_asked_about() -> None:
             code = getattr(rule, "__code__", None)
             if code is not None and key_of(code) not in keys:
                 left_out.add((Path(code.co_filename).name, code.co_qualname))
-    assert left_out == {("graph.py", "unchanged")}  # it gives the incoming gradient back
+    # One gives the incoming gradient back; the other's record is met inside of vmap alone, where
+    # tests/func asks about it.
+    assert left_out == {("graph.py", "unchanged"), ("views.py", "_back")}
 
 
 def test_kinds_make_what_they_say() -> None:

@@ -265,10 +265,25 @@ def test_in_place_forgets_history(device: Any) -> None:
     assert x.grad.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_nothing_is_recorded(device: Any) -> None:
-    mean = dt.zeros(3, device=device, requires_grad=True)
-    assert not dt.normal(mean, 1.0).requires_grad
-    assert not dt.bernoulli(mean).requires_grad
+def test_gradients_are_zero(device: Any) -> None:
+    for call in (
+        lambda m, x: m.normal(x, 1.0),
+        lambda m, x: m.normal(0.0, x),
+        lambda m, x: m.normal(x, x),
+        lambda m, x: m.bernoulli(x),
+        lambda m, x: m.poisson(x),
+    ):
+        mine, theirs = dt.ones(3, device=device).requires_grad_(), torch.ones(3).requires_grad_()
+        call(dt, mine).sum().backward()
+        call(torch, theirs).sum().backward()
+        assert mine.grad.tolist() == theirs.grad.tolist() == [0.0, 0.0, 0.0]
+    x = dt.ones(2, 3, device=device, requires_grad=True)
+    assert not dt.multinomial(x, 1).requires_grad
+    with dt.no_grad():
+        assert not dt.bernoulli(x).requires_grad
+
+
+def test_inference_tensors(device: Any) -> None:
     with dt.inference_mode():
         assert dt.rand(2, device=device).is_inference()
 

@@ -169,3 +169,34 @@ def test_threads_draw_right_numbers(device: Any) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_the_module_random_is_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    assert set(torch.random.__all__) <= set(dt.random.__all__)
+    assert isinstance(dt.random.default_generator, dt.Generator)
+    assert dt.random.default_generator is dt.default_generator
+    assert dt.random.thread_safe_generator() is None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        dt.random.nothing  # noqa: B018
+
+
+def test_graphsafe_states(device: Any) -> None:
+    g = dt.Generator(device).manual_seed(3)
+    dt.rand(5, generator=g, device=device)
+    state = g.graphsafe_get_state()
+    first = dt.rand(4, generator=g, device=device).tolist()
+    g.graphsafe_set_state(state)
+    assert dt.rand(4, generator=g, device=device).tolist() == first
+    with pytest.raises(TypeError, match="must be a Generator"):
+        g.graphsafe_set_state(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("options", [{}, {"devices": []}, {"device_type": "meta"}])
+def test_fork_rng_takes_pytorchs_arguments(options: dict[str, Any]) -> None:
+    dt.manual_seed(4)
+    before = dt.get_rng_state().tolist()
+    with dt.random.fork_rng(**options):
+        dt.manual_seed(9)
+        dt.rand(3)
+    assert dt.get_rng_state().tolist() == before

@@ -6,6 +6,7 @@ __all__ = ["SUBJECTS"]
 
 SUBJECTS = (
     "values",
+    "optional",
     "variants",
     "sizes",
     "special",

@@ -265,9 +265,10 @@ def _pickled(value: Any) -> Any:
 
 def _saved(value: Any) -> Any:
     stream = io.BytesIO()
-    dt.save(value, stream)
+    library: Any = dt  # whether it saves files is asked below
+    library.save(value, stream)
     stream.seek(0)
-    return dt.load(stream)
+    return library.load(stream)
 
 
 _SAVES: dict[str, Callable[[Any], Any] | None] = {

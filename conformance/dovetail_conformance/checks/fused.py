@@ -56,7 +56,7 @@ def cases(target: Target) -> Iterator[Case]:
         dtype = target.widest()
         if op.name in NOT_DERIVED:
             continue
-        if op.gradient is not None and dtype in op.accepts and _has_samples(op):
+        if op.gradient and dtype in op.accepts and _has_samples(op):
             run = functools.partial(_derived, op, dtype)
             yield Case(3, "derived", op.name, dtype.name, "", run)
 
@@ -93,6 +93,8 @@ NOT_DERIVED = {
     "cat": "writes its result part by part",
     "complex": "writes the real and the imaginary part",
     "pad": "writes its result into a filled one",
+    "frexp": "sees the mantissa as bits",
+    "nextafter": "sees its operand as bits",
     "clamp": "shares the gradient between value and bound where they are equal",
 }
 """Composites whose decomposition has no gradient, or another one at ties."""
@@ -301,7 +303,11 @@ def _is_real(x: Any) -> bool:
 
 
 def _gradients(op: OpDef, inputs: tuple[Any, ...], function: Any) -> list[Any]:
-    leaves = [x.detach().requires_grad_() if _is_real(x) else x for x in inputs]
+    constant = CONSTANT.get(op.name, ())
+    leaves = [
+        x.detach().requires_grad_(name not in constant) if _is_real(x) else x
+        for name, x in _by_name(op, inputs)
+    ]
     made = outputs(function(*leaves))
     outs = [
         o
@@ -315,7 +321,9 @@ def _gradients(op: OpDef, inputs: tuple[Any, ...], function: Any) -> list[Any]:
     sent = [
         dt.tensor(rng.standard_normal(tuple(o.shape)), dtype=o.dtype, device=o.device) for o in outs
     ]
-    return list(dt.autograd.grad(outs, wanted, sent, allow_unused=True))
+    asked = [x for x in wanted if x.requires_grad]
+    found = iter(dt.autograd.grad(outs, asked, sent, allow_unused=True))
+    return [next(found) if x.requires_grad else None for x in wanted]
 
 
 assert set(CALLERS) | set(NOT_DERIVED) <= set(REGISTRY)

@@ -16,7 +16,7 @@ import numpy as np
 import dovetail as dt
 from dovetail import dtypes as d
 from dovetail.ops.schema import OpDef
-from dovetail_conformance.calls import host, on_meta, outputs, tensors_in
+from dovetail_conformance.calls import host, in_place_of, on_meta, outputs, tensors_in
 from dovetail_conformance.compare import EPS
 from dovetail_conformance.derivatives import Problem, differentiable_operators, inner
 from dovetail_conformance.layouts import place
@@ -283,10 +283,9 @@ def _in_place(op: OpDef, trial: Trial) -> None:
             for inplace in (False, True):
                 there = placed(problem, d.float32, "mixed", trial.device)
                 first, rest = there.args[0] * 1, there.args[1:]
-                call = getattr(first, op.name + "_") if inplace else None
-                made = call(*rest, **there.kwargs) if call else op.function(
-                    first, *rest, **there.kwargs
-                )  # fmt: skip
+                call = in_place_of(op) if inplace else op.function
+                assert call is not None
+                made = call(first, *rest, **there.kwargs)
                 _send({0: outputs(made)[0]}, expected.vectors, "mixed", trial.device)
                 found.append([None if x.grad is None else host(x.grad) for x in there.leaves])
             for i, (pure, written) in enumerate(zip(*found, strict=True)):

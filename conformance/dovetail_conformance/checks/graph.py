@@ -287,7 +287,7 @@ def _write_after_save(device: str) -> str:
 def _once(device: str) -> str:
     from dovetail.autograd.function import once_differentiable
 
-    class Double(dt.autograd.Function):  # type: ignore[misc]
+    class Double(dt.autograd.Function):
         """2 x, whose gradient is a constant to autograd."""
 
         @staticmethod

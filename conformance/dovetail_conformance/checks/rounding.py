@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,8 @@ __all__ = ["cases"]
 
 _VALUES = (-7, -6, -1, 0, 1, 5, 6, 7)
 _DIVISORS = (-3, -2, 2, 3)
-_ROUNDED = {"floor": np.floor, "trunc": np.trunc}
+Mode = Literal["floor", "trunc"]
+_ROUNDED: dict[Mode, Any] = {"floor": np.floor, "trunc": np.trunc}
 
 
 def cases(target: Target) -> Iterator[Case]:
@@ -39,7 +40,7 @@ def _grid(dtype: d.dtype) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _values(dtype: d.dtype, mode: str, trial: Trial) -> None:
+def _values(dtype: d.dtype, mode: Mode, trial: Trial) -> None:
     x, y = _grid(dtype)
     here = functools.partial(dt.tensor, dtype=dtype, device=trial.device)
     with trial.attempt(stage="two tensors"):
@@ -53,7 +54,7 @@ def _values(dtype: d.dtype, mode: str, trial: Trial) -> None:
             _judge(made, x / 1.5, dt.get_default_dtype(), mode)
 
 
-def _judge(made: Any, exact: np.ndarray, dtype: d.dtype, mode: str) -> None:
+def _judge(made: Any, exact: np.ndarray, dtype: d.dtype, mode: Mode) -> None:
     wanted = _ROUNDED[mode](exact)
     if made.dtype is not dtype:
         raise Mismatch(f"div {mode}: must have dtype {dtype}, got {made.dtype}", "dtype")
@@ -63,7 +64,7 @@ def _judge(made: Any, exact: np.ndarray, dtype: d.dtype, mode: str) -> None:
         raise Mismatch(f"div {mode}: element {list(at)} must be {wanted[at]}, got {values[at]}")
 
 
-def _gradient(mode: str, trial: Trial) -> None:
+def _gradient(mode: Mode, trial: Trial) -> None:
     x, y = _grid(d.float32)
     leaves = [
         dt.tensor(v, dtype=dt.float32, device=trial.device, requires_grad=True) for v in (x, y)

@@ -245,7 +245,7 @@ def _large(target: Target, trial: Trial) -> None:
 def _autograd_errors(target: Target, trial: Trial) -> None:
     """An exception in a backward function leaves gradients, graph and device as they must be."""
 
-    class Fails(dt.autograd.Function):  # type: ignore[misc]
+    class Fails(dt.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:
             return x * 2

@@ -18,6 +18,7 @@ EQUIVALENT: dict[str, str] = {
         for fault in ("vector-of-4", "off-by-one")
         for op in ("dot", "max", "min", "median")
     },
+    "sign-flip/linalg_qr": "minus Q and minus R are a QR factorization too",
     "off-by-one/fill": "all elements are the same, so it does not matter which is where",
     "wrong-keepdim/*": _SHAPED,
     "wrong-ceil_mode/*": _SHAPED,

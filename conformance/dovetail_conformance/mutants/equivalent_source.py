@@ -57,9 +57,52 @@ _FALSE_IS_0 = "False is 0 and 0 is false"
 _PADS_BACK = (
     "cutting the sides off by padding with less than 0 gives what narrow gives; it only copies"
 )
+_ROUNDED_BEYOND = "it takes off what rounding has added beyond 1, a unit in the last place"
+_DIVIDED_OUT = "what a covariance is divided by is divided out again by the deviations"
+_COINCIDE = "points that coincide have no difference for this weight to be of"
+_MIDDLE = "the middle of equal margins is in the same bin, whatever their width"
+_NOT_COUNTED = "what is outside counts 0 in whatever bin it is put"
+_NO_ELEMENTS = "of no elements none is counted, whatever the ends"
+_NO_SUCH_ROW = "a row that has no element is filled afterwards"
+_NO_TIES = "where nothing ties nothing has a share, of whatever size"
 _PRODUCT = "a product of two integers is the same either way round"
 
+_STAND_IN = "what stands in for the elements of another piece is computed and not taken"
+
 EQUIVALENT_SOURCE: dict[str, str] = {
+    "constant/covariance.py:corrcoef: _products(input, None, None, 1) -> "
+    "_products(input, None, None, 2)": _DIVIDED_OUT,
+    "call/covariance.py:corrcoef: c.real.clamp(-1, 1) -> c.real": _ROUNDED_BEYOND,
+    "constant/covariance.py:corrcoef: c.real.clamp(-1, 1) -> c.real.clamp(-1, 2)": _ROUNDED_BEYOND,
+    "call/covariance.py:corrcoef: c.imag.clamp(-1, 1) -> c.imag": _ROUNDED_BEYOND,
+    "constant/covariance.py:corrcoef: c.imag.clamp(-1, 1) -> c.imag.clamp(-1, 2)": _ROUNDED_BEYOND,
+    "call/covariance.py:corrcoef: c.clamp(-1, 1) -> c": _ROUNDED_BEYOND,
+    "constant/covariance.py:corrcoef: c.clamp(-1, 1) -> c.clamp(-1, 2)": _ROUNDED_BEYOND,
+    "call/distance.py:_cdist_gradient: (g / out.masked_fill(none, 1)).masked_fill(none, 0) -> "
+    "g / out.masked_fill(none, 1)": _COINCIDE,
+    "constant/distance.py:_cdist_gradient: out.masked_fill(none, 1) -> "
+    "out.masked_fill(none, 2)": _COINCIDE,
+    "constant/distance.py:_cdist_gradient: (g / out.masked_fill(none, 1)).masked_fill(none, 0) -> "
+    "(g / out.masked_fill(none, 1)).masked_fill(none, 1)": _COINCIDE,
+    "call/histogram.py:_ends: x.new_zeros(()) -> x": _NO_ELEMENTS,
+    "call/histogram.py:_ends: x.new_ones(()) -> x": _NO_ELEMENTS,
+    "constant/histogram.py:histc: _ends(x, 1) -> _ends(x, 2)": _MIDDLE,
+    "constant/histogram.py:histc: ((x - low) * bins / (high - low)).masked_fill("
+    "inside.logical_not(), 0) -> ((x - low) * bins / (high - low)).masked_fill("
+    "inside.logical_not(), 1)": _NOT_COUNTED,
+    "constant/places.py:nonzero_static: size + 1 -> size + 2": _ONLY_LARGER,
+    "constant/places.py:nonzero_static: full((size + 1,), 0, dtype=d.int64, "
+    "device=input.device) -> full((size + 1,), 1, dtype=d.int64, device=input.device)": (
+        _NO_SUCH_ROW
+    ),
+    "constant/segment_reduce.py:_board: many + 1 -> many + 2": _ONLY_LARGER,
+    "constant/segment_reduce.py:_one_more: (*x.shape[:axis], 1, *x.shape[axis + 1:]) -> "
+    "(*x.shape[:axis], 2, *x.shape[axis + 1:])": _ONLY_LARGER,
+    "constant/segment_reduce.py:_gradient: count.masked_fill(count.eq(0), 1) -> "
+    "count.masked_fill(count.eq(0), 2)": _NO_TIES,
+    "compare/differences.py:_diff: len(parts) > 1 -> len(parts) >= 1": (
+        "a cat of one tensor is a copy of it"
+    ),
     "compare/elementwise_more.py:_fmod: rest < 0 -> rest <= 0": _ZERO_REST,
     "constant/elementwise_more.py:_fmod: rest < 0 -> rest < 1": _ZERO_REST,
     "compare/elementwise_more.py:_fmod: input < 0 -> input <= 0": _ZERO_REST,
@@ -68,6 +111,20 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "(n - 1 - _nan_count(input, dim)).clamp_min(1)": _HALF,
     "swap/median.py:_medians.flat: along(input.reshape(-1), 0, False) -> "
     "along(input.reshape(-1), False, 0)": _FALSE_IS_0,
+    "constant/logarithmic.py:_entr: where(inside, x, 1.0) -> where(inside, x, 2.0)": _STAND_IN,
+    "constant/logarithmic.py:_entr: x.lt(0) -> x.lt(1)": (
+        "what is above 0, and 0, have been taken before: of the rest all but NaN is below both"
+    ),
+    "constant/logarithmic.py:_sinc: where(is_zero, 1.0, input) -> where(is_zero, 2.0, input)": (
+        _STAND_IN
+    ),
+    "constant/logarithmic.py:_sinc_gradient: where(near, 1.0, input) -> "
+    "where(near, 2.0, input)": _STAND_IN,
+    "constant/logarithmic.py:_sinc_gradient: where(near, input, 0.0) -> "
+    "where(near, input, 1.0)": _STAND_IN,
+    "constant/logarithmic.py:_sinc_gradient: input.abs().lt(0.25) -> input.abs().lt(0.5)": (
+        "the series has the digits of the quotient up to 0.5 too"
+    ),
     "compare/padding.py:_constant_gradient: n < 0 -> n <= 0": _PADS_BACK,
     "constant/padding.py:_constant_gradient: n < 0 -> n < 1": _PADS_BACK,
     "swap/repeating.py:_repeat_shapes: zip(repeats, padded, strict=True) -> "

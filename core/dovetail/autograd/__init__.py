@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd.engine import backward, grad
 from dovetail.autograd.grad_mode import (
@@ -14,12 +14,19 @@ from dovetail.autograd.grad_mode import (
     set_grad_enabled,
 )
 
+if TYPE_CHECKING:
+    from dovetail.autograd import functional, graph
+    from dovetail.autograd.anomaly import detect_anomaly, set_detect_anomaly
+    from dovetail.autograd.function import Function, FunctionCtx
+    from dovetail.autograd.gradient_check import gradcheck, gradgradcheck
+
 __all__ = [
     "Function",
     "FunctionCtx",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "forward_ad",
     "functional",
     "grad",
     "gradcheck",
@@ -42,11 +49,13 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        found = getattr(importlib.import_module(f"dovetail.autograd.{_LATER[name]}"), name)
-        globals()[name] = found  # the name may also be that of the submodule just imported
-        return found
-    if name in ("functional", "function", "graph", "anomaly"):
-        return importlib.import_module(f"dovetail.autograd.{name}")
-    raise AttributeError(f"module 'dovetail.autograd' has no attribute {name!r}")
+if not TYPE_CHECKING:  # it would make any name good
+
+    def __getattr__(name: str) -> Any:
+        if name in _LATER:
+            found = getattr(importlib.import_module(f"dovetail.autograd.{_LATER[name]}"), name)
+            globals()[name] = found  # the name may also be that of the submodule just imported
+            return found
+        if name in ("functional", "function", "graph", "anomaly", "forward_ad"):
+            return importlib.import_module(f"dovetail.autograd.{name}")
+        raise AttributeError(f"module 'dovetail.autograd' has no attribute {name!r}")

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd import hooks
-from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.grad_mode import mode, set_grad_enabled
 from dovetail.autograd.graph import Node, OutputNode, freed_error
 from dovetail.ops.schema import REGISTRY
+
+if TYPE_CHECKING:
+    from dovetail.tensor import Tensor
 
 __all__ = [
     "backward",
@@ -107,7 +110,10 @@ def run(
                     work.send_part(node, g)
                     break
                 try:
-                    parts = node.backward(g, create_graph)
+                    if needed is None or node.is_special:
+                        parts = node.backward(g, create_graph)
+                    else:
+                        parts = node.backward_to(g, create_graph, needed)
                 except Exception as error:
                     hooks.explain(node, error)
                     raise
@@ -195,7 +201,9 @@ class _Work:
             parts = self.arrived[parent.sequence] = [None] * parent.outputs
             self.nodes[parent.sequence] = parent
             heappush(self.heap, -parent.sequence)
-        parts[node.index] = g
+        # An output that was saved for backward arrives apart from the output itself.
+        old = parts[node.index]
+        parts[node.index] = g if old is None else old + g
 
     def add(self, table: dict[Any, Any], key: Any, g: Any) -> None:
         """Add to a gradient that has arrived; into it where it is a sum already."""
@@ -331,6 +339,22 @@ def backward(
             x.grad = g if x.grad is None else x.grad + g
 
 
+def _mapped(vmap: Any, rows: Any, vectors: tuple[Any, ...]) -> tuple[Any, ...]:
+    """``rows`` of each of the vectors; None for inputs that nothing leads to."""
+    unused: list[int] = []
+    count = 0
+
+    def found(*vectors: Any) -> tuple[Any, ...]:
+        nonlocal count
+        made = rows(*vectors)
+        count = len(made)
+        unused[:] = [i for i, g in enumerate(made) if g is None]
+        return tuple(g for g in made if g is not None)
+
+    made = iter(vmap(found)(*vectors))
+    return tuple(None if i in unused else next(made) for i in range(count))
+
+
 def grad(
     outputs: Any,
     inputs: Any,
@@ -340,7 +364,7 @@ def grad(
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; ``grad`` is untouched.
 
     Raises:
@@ -348,14 +372,14 @@ def grad(
     """
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
     if is_grads_batched:
-        stacked = _as_tuple(grad_outputs)
-        rows = [
-            grad(outputs, inputs, tuple(s[i] for s in stacked), True, create_graph, allow_unused)
-            for i in range(len(stacked[0]))
-        ]
-        from dovetail import stack
+        from dovetail.func.vmap import vmap
 
-        return tuple(None if c[0] is None else stack(list(c)) for c in zip(*rows, strict=True))
+        def rows(*vectors: Any) -> tuple[Any, ...]:
+            options = (True, create_graph, allow_unused, False, materialize_grads)
+            return grad(outputs, inputs, vectors, *options)
+
+        with set_grad_enabled(create_graph):  # or else the vmap's outside would record
+            return _mapped(vmap, rows, _as_tuple(grad_outputs))
     gradients = _as_tuple(grad_outputs) if grad_outputs is not None else (None,) * len(outputs)
     keep = create_graph if retain_graph is None else retain_graph
     for x in inputs:

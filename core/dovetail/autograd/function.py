@@ -136,6 +136,10 @@ class FunctionCtx(Node):
             self._check(i, part, wants)
         return parts
 
+    def backward_to(self, g: Any, create_graph: bool, needed: set[Any]) -> Any:
+        """As :meth:`backward`: the user's function gives all or nothing."""
+        return self.backward(g, create_graph)
+
     def _check(self, i: int, part: Any, spec: Any) -> None:
         if part is None:
             return
@@ -196,7 +200,7 @@ class Function:
         raise NotImplementedError("setup_context is not implemented.")
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any, **_: Any) -> Any:
         """The gradients of the inputs given those of the outputs, one per argument of ``apply``."""
         raise NotImplementedError(
             "You must implement either the backward or vjp method for your custom "
@@ -211,6 +215,11 @@ class Function:
         backward = getattr(cls, "vjp", None)
         if backward is not None and cls.backward is Function.backward:
             cls.backward = staticmethod(backward)  # type: ignore[method-assign]
+        forward: Any = cls.forward
+        if any(isinstance(x, Tensor) and x._spec.batch is not None for x in args):
+            from dovetail.func.custom import batched_forward
+
+            forward = batched_forward(cls, args)
         edges = tuple(x._node if isinstance(x, Tensor) else None for x in args)
         recording = mode.grad and any(e is not None for e in edges)
         ctx.needs_input_grad = tuple(recording and e is not None for e in edges)
@@ -219,10 +228,10 @@ class Function:
         mode.grad = False
         try:
             if cls.setup_context is not Function.setup_context:
-                result = cls.forward(*args, **kwargs)
+                result = forward(*args, **kwargs)
                 cls.setup_context(ctx, args, result)
             else:
-                result = cls.forward(ctx, *args, **kwargs)
+                result = forward(ctx, *args, **kwargs)
         finally:
             mode.grad = outer
         many = isinstance(result, (tuple, list))

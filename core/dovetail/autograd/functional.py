@@ -144,15 +144,38 @@ def jacobian(
 ) -> Any:
     """The Jacobian of ``func``: per output and input a tensor of shape ``y.shape + x.shape``.
 
-    ``vectorize`` and ``strategy`` are accepted; rows are computed one by one in reverse mode.
+    Args:
+        create_graph: record the computation, for derivatives of the Jacobian.
+        strict: raise where an output does not depend on an input.
+        vectorize: all rows (or columns) at once, through ``vmap``.
+        strategy: ``"reverse-mode"``, row by row, or ``"forward-mode"``, column by column (with
+            ``vectorize`` only).
+
+    Raises:
+        RuntimeError: an output does not depend on an input (``strict``), or ``strict`` with
+            ``vectorize``.
+        NotImplementedError: forward mode without ``vectorize``, or with ``create_graph``.
+        AssertionError: another strategy.
     """
     from dovetail.factories import zeros_like
 
+    _check_strategy(
+        strategy,
+        ' Hint: If your function has more outputs than inputs, "forward-mode" tends to be more '
+        'performant. Otherwise, prefer to use "reverse-mode".',
+    )
+    if strategy == "forward-mode":
+        return _forward_jacobian(func, inputs, create_graph, strict, vectorize)
+    if strict and vectorize:
+        raise RuntimeError(_NOT_STRICT)
     with enable_grad():
         xs, many_in = _inputs(inputs, "jacobian", create_graph)
         outs, many_out = _outputs(func(*xs), "jacobian")
         table = []
         for y in outs:
+            if vectorize and y.requires_grad and y.numel():
+                table.append(_rows_at_once(y, xs, create_graph))
+                continue
             columns: list[list[Tensor]] = [[] for _ in xs]
             flat = y.reshape(-1)  # type: ignore[attr-defined]
             for k in range(y.numel()):
@@ -174,6 +197,68 @@ def jacobian(
     return _unwrap(rows, many_out)
 
 
+_NOT_STRICT = (
+    "torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported "
+    "together. Please either set `strict=False` or `vectorize=False`."
+)
+
+
+def _check_strategy(strategy: str, hint: str = "") -> None:
+    if strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError(
+            f'Expected strategy to be either "forward-mode" or "reverse-mode".{hint}'
+        )
+
+
+def _rows_at_once(y: Tensor, xs: tuple[Tensor, ...], create_graph: bool) -> tuple[Any, ...]:
+    from dovetail.func.jacobians import unit_vectors
+
+    options: dict[str, Any] = {"allow_unused": True, "materialize_grads": True}
+    rows = grad(
+        y, xs, unit_vectors(y), True, create_graph=create_graph, is_grads_batched=True, **options
+    )
+    return tuple(
+        (g if create_graph else g.detach()).reshape(*y.shape, *x.shape)
+        for g, x in zip(rows, xs, strict=True)
+    )
+
+
+def _forward_jacobian(
+    func: Function, inputs: Any, create_graph: bool, strict: bool, vectorize: bool
+) -> Any:
+    from dovetail.func.derivatives import linearized
+    from dovetail.func.jacobians import columns
+
+    for refused, problem in ((strict, "strict"), (create_graph, "create_graph")):
+        if refused:
+            kind = RuntimeError if strict else NotImplementedError
+            raise kind(
+                f"torch.autograd.functional.jacobian: `{problem}=True` and "
+                '`strategy="forward-mode"` are not supported together (yet). Please either set '
+                f"`{problem}=False` or "
+                '`strategy="reverse-mode"`.'
+            )
+    if not vectorize:
+        raise NotImplementedError(
+            "Computing Jacobian using forward-AD or forward-over-reverse Hessian is only "
+            "implemented for `vectorize=True`."
+        )
+    xs, many_in = _inputs(inputs, "jacobian", False)
+    plain = tuple(x.detach() for x in xs)
+    many_out = False
+
+    def listed(*xs: Tensor) -> list[Tensor]:
+        nonlocal many_out
+        outs, many_out = _outputs(func(*xs), "jacobian")
+        return list(outs)
+
+    outs, push, _, _ = linearized(listed, plain, None, False, "jacobian")
+    found = columns(push, outs, list(plain))
+    return _unwrap(
+        tuple(_unwrap(tuple(g.detach() for g in row), many_in) for row in found), many_out
+    )
+
+
 def _stacked(column: list[Tensor], y: Tensor, x: Tensor) -> Any:
     from dovetail.ops import stack
 
@@ -190,9 +275,15 @@ def hessian(
 ) -> Any:
     """The Hessian of a scalar function: per pair of inputs a tensor of shape ``x.shape + z.shape``.
 
+    Args:
+        vectorize, outer_jacobian_strategy: of the Jacobian of the gradient; see :func:`jacobian`.
+
     Raises:
-        RuntimeError: the function returns more than one number.
+        RuntimeError: the function returns more than one number; and as :func:`jacobian`.
     """
+    _check_strategy(outer_jacobian_strategy)
+    if strict and vectorize:
+        raise RuntimeError(_NOT_STRICT)
     many = isinstance(inputs, (tuple, list))
 
     def gradient(*xs: Tensor) -> Any:
@@ -207,7 +298,13 @@ def hessian(
             found = grad(outs[0].reshape(()), xs, create_graph=True, allow_unused=True)  # type: ignore[attr-defined]
         return _unwrap(_finish(found, xs, strict, True, "hessian"), many)
 
-    return jacobian(gradient, inputs, create_graph=create_graph)
+    return jacobian(
+        gradient,
+        inputs,
+        create_graph=create_graph,
+        vectorize=vectorize,
+        strategy=outer_jacobian_strategy,
+    )
 
 
 def vhp(

@@ -9,7 +9,7 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = [
     "enable_grad",
@@ -22,9 +22,14 @@ __all__ = [
 ]
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
 class _Mode(threading.local):
     grad = True
+    asked = True  # as the user's contexts have it; the engine and decompositions change only grad
     inference = False
+    maps: tuple[Any, ...] = ()  # the running vmaps, the outermost first; see func/levels.py
 
 
 mode = _Mode()
@@ -45,35 +50,35 @@ class _ModeContext:
 
     def __init__(self, grad: bool) -> None:
         self._grad = grad
-        self._stack: list[tuple[bool, bool]] = []
+        self._stack: list[tuple[bool, bool, bool]] = []
 
     def _inference(self) -> bool:
         return mode.inference
 
     def __enter__(self) -> None:
-        self._stack.append((mode.grad, mode.inference))
+        self._stack.append(_current())
         mode.inference = self._inference()
-        mode.grad = self._grad
+        mode.grad = mode.asked = self._grad
 
     def __exit__(self, *exc: object) -> None:
-        mode.grad, mode.inference = self._stack.pop()
+        mode.grad, mode.inference, mode.asked = self._stack.pop()
 
     def _clone(self) -> _ModeContext:
         return type(self)(self._grad)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         if inspect.isclass(function):
-            function.__init__ = self(function.__init__)  # type: ignore[misc]
+            function.__init__ = self(function.__init__)  # type: ignore[misc, method-assign]
             return function
         if inspect.isgeneratorfunction(function):
-            return self._wrap_generator(function)
+            return self._wrap_generator(function)  # type: ignore[return-value]
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with self._clone():
                 return function(*args, **kwargs)
 
-        return wrapped
+        return wrapped  # type: ignore[return-value]
 
     def _wrap_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -134,17 +139,17 @@ class set_grad_enabled(_ModeContext):
         self._stack.append(self._previous)
         _set(self._grad)
 
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def __call__(self, function: F) -> F:
         _set(self._previous[0])
         return super().__call__(function)
 
 
-def _current() -> tuple[bool, bool]:
-    return mode.grad, mode.inference
+def _current() -> tuple[bool, bool, bool]:
+    return mode.grad, mode.inference, mode.asked
 
 
 def _set(grad: bool) -> None:
-    mode.grad = grad
+    mode.grad = mode.asked = grad
 
 
 class inference_mode(_ModeContext):
@@ -173,7 +178,7 @@ class inference_mode(_ModeContext):
         keep = mode.grad
         super().__enter__()
         if not self._on:
-            mode.grad = keep
+            mode.grad = mode.asked = keep
         observe.active.append(self)  # results must be marked, so calls take the watched path
 
     def __exit__(self, *exc: object) -> None:

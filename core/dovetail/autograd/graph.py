@@ -155,6 +155,7 @@ class Node:
     saved: Any
 
     accumulates = False
+    is_entry = False  # where a function transform begins; see func/levels.py
     _hooks: dict[int, Any] | None = None
     _prehooks: dict[int, Any] | None = None
     _tensor_hooks: dict[int, Any] | None = None  # on the gradient that arrives
@@ -260,6 +261,19 @@ class Node:
             else:
                 parts.append(function(*[values[i] for i in positions]))
         return parts
+
+    def backward_to(self, g: Any, create_graph: bool, needed: set[Any]) -> Any:
+        """As :meth:`backward`, for those inputs alone whose nodes are in ``needed``."""
+        info = self.info
+        values = (g,) if self.saved == () else self.values(g, create_graph)
+        wanted = tuple([n in needed for n in self.next])
+        if info.joint is not None:
+            function, positions = info.joint
+            return function(*[values[i] if i >= 0 else wanted for i in positions])
+        return [
+            call[0](*[values[i] for i in call[1]]) if want and call is not None else None
+            for call, want in zip(info.calls, wanted, strict=False)
+        ]
 
 
 def unchanged(g: Any) -> Any:

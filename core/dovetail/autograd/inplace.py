@@ -14,9 +14,9 @@ from types import CodeType
 from typing import Any
 
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.graph import BackwardInfo, Node, next_sequence
+from dovetail.autograd.graph import BackwardInfo, Node, next_sequence, unchanged
 
-__all__ = ["check_writable", "modified_error", "note_write", "rebase", "user_line"]
+__all__ = ["after", "check_writable", "modified_error", "note_write", "rebase", "user_line"]
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -85,12 +85,13 @@ def check_writable(tensor: Any, operator: str, *, each_once: bool = True) -> Non
     node = tensor._node
     if mode.grad and node is not None:
         base = tensor._base
-        if node.accumulates:
+        if node.accumulates or node.is_entry:
             raise RuntimeError(
                 "a leaf Variable that requires grad is being used in an in-place operation."
                 f" ({operator}: work under no_grad(), or on a clone())"
             )
-        if base is not None and base._node is not None and base._node.accumulates:
+        before = None if base is None else base._node
+        if before is not None and (before.accumulates or before.is_entry):
             raise RuntimeError(
                 "a view of a leaf Variable that requires grad is being used in an in-place "
                 f"operation. ({operator}: work under no_grad(), or on a clone())"
@@ -136,6 +137,19 @@ def _strided_part(g: Any, base: Any, part: Any) -> Any:
     """The elements of ``g`` (shaped as ``base``) that ``part``, a view of base, covers."""
     laid_out = g._laid_out_as(base[0])
     return laid_out.as_strided(part[0].shape, part[0].strides, part[1] - base[1])
+
+
+def after(x: Any) -> Node | None:
+    """The history of a copy of ``x``: its own, with a node in between where ``x`` is a leaf."""
+    node: Node | None = x._node
+    if node is None or not (node.accumulates or node.is_entry):
+        return node
+    made = Node()
+    made.info = BackwardInfo("copy", ((unchanged, (0,)),), (), (x._spec,))
+    made.sequence = next_sequence()
+    made.next = (node,)
+    made.saved = ()
+    return made
 
 
 def rebase(tensor: Any, node: Node | None) -> None:

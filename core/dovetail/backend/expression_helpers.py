@@ -9,8 +9,8 @@ from __future__ import annotations
 __all__ = ["HELPERS", "MATH"]
 
 _MATH = """
-acos asin atan atan2 ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fmod hypot log log10
-log1p log2 pow rint sin sinh sqrt tan tanh trunc
+acos acosh asin asinh atan atan2 atanh ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor
+fmax fmin fmod hypot lgamma log log10 log1p log2 pow rint sin sinh sqrt tan tanh trunc
 """
 MATH = frozenset(_MATH.split())
 """Functions of C's that a dialect must be able to spell, on the type that is computed in."""
@@ -44,6 +44,23 @@ T whole_pow(T base, T exponent) {
         exponent >>= 1;
     }
     return (T)power;
+}""",
+    # Signs are dropped at the end: the smallest number has no absolute value.
+    "whole_gcd": """
+T whole_gcd(T a, T b) {
+    while (b != 0) {
+        T left = b == -1 ? 0 : (T)(a % b);
+        a = b;
+        b = left;
+    }
+    return a < 0 ? (T)(0 - (U)a) : a;
+}""",
+    "whole_lcm": """
+T whole_lcm(T a, T b) {
+    T divisor = whole_gcd(a, b);
+    if (divisor == 0 || b == 0) return 0;
+    T multiple = (T)((U)(divisor == -1 ? (T)(0 - (U)a) : a / divisor) * (U)b);
+    return multiple < 0 ? (T)(0 - (U)multiple) : multiple;
 }""",
 }
 

@@ -103,6 +103,12 @@ def _function(name: str) -> dict[str, str]:
     return {"float": f"{name}(x0)", "complex": f"complex_{name}(x0)"}
 
 
+OF_FLOATS = (
+    "exp2", "log2", "log10", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh",
+    "atanh", "erfc", "lgamma",
+)  # fmt: skip
+"""Functions of C's that have no form for complex numbers here."""
+
 UNARY: dict[str, str | Mapping[str, str]] = {
     "copy": "x0",
     "neg": {"integer": "(T)(0 - (U)x0)", "float": "-x0", "complex": "pair(-x0.x, -x0.y)"},
@@ -119,10 +125,7 @@ UNARY: dict[str, str | Mapping[str, str]] = {
     **{name: _function(name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos")},
     "tanh": _function("tanh"),
     "erf": {"float": "erf(x0)"},
-    **{
-        name: {"float": f"{name}(x0)"}
-        for name in ("exp2", "log2", "log10", "tan", "sinh", "cosh", "asin", "acos", "atan")
-    },
+    **{name: {"float": f"{name}(x0)"} for name in OF_FLOATS},
     "rsqrt": {"float": "1.0 / sqrt(x0)"},
     "reciprocal": {"float": "1.0 / x0", "complex": "complex_div(pair(1.0, 0.0), x0)"},
     "square": {
@@ -177,7 +180,19 @@ BINARY: dict[str, str | Mapping[str, str]] = {
         "integer": "x0 < x1 ? x0 : x1",
         "float": "x0 != x0 ? x0 : x1 != x1 ? x1 : x0 < x1 ? x0 : x1",
     },
-    "atan2": {"float": "atan2(x0, x1)"},
+    "fmax": {
+        "bool": "x0 | x1",
+        "integer": "x0 > x1 ? x0 : x1",
+        "float": "fmax(x0, x1)",
+    },
+    "fmin": {
+        "bool": "x0 & x1",
+        "integer": "x0 < x1 ? x0 : x1",
+        "float": "fmin(x0, x1)",
+    },
+    **{name: {"float": f"{name}(x0, x1)"} for name in ("atan2", "copysign", "fmod", "hypot")},
+    "gcd": {"integer": "whole_gcd(x0, x1)"},
+    "lcm": {"integer": "whole_lcm(x0, x1)"},
     "bitwise_and": {"bool": "x0 & x1", "integer": "(T)(x0 & x1)"},
     "bitwise_or": {"bool": "x0 | x1", "integer": "(T)(x0 | x1)"},
     "bitwise_xor": {"bool": "x0 ^ x1", "integer": "(T)(x0 ^ x1)"},

@@ -1,6 +1,6 @@
 """Neural-network building blocks: modules, layers, losses and initialisers (``torch.nn``)."""
 
-from dovetail.nn import functional, init
+from dovetail.nn import functional, init, utils
 from dovetail.nn.activation import (
     CELU,
     ELU,
@@ -235,4 +235,5 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
+    "utils",
 ]

@@ -6,13 +6,14 @@ deprecated way of saying the same.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dovetail.nn import functional as F
 from dovetail.nn.functional.arguments import legacy_reduction
 from dovetail.nn.module import Module
 
 if TYPE_CHECKING:
+    from dovetail.nn.functional.arguments import BatchReduction, Reduction
     from dovetail.tensor import Tensor
 
 __all__ = [
@@ -32,13 +33,13 @@ __all__ = [
 class Loss(Module):
     """A loss of two tensors."""
 
-    reduction: str
+    reduction: Any  # a Reduction; KLDivLoss has one more
 
     def __init__(
         self,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
         flags_given = size_average is not None or reduce is not None
@@ -58,7 +59,7 @@ class _WeightedLoss(Loss):
         weight: Tensor | None = None,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
@@ -87,7 +88,7 @@ class SmoothL1Loss(Loss):
         self,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         beta: float = 1.0,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -101,7 +102,7 @@ class SmoothL1Loss(Loss):
 class HuberLoss(Loss):
     """Quadratic below ``delta``, linear above (Huber, 1964)."""
 
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+    def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
 
@@ -127,7 +128,7 @@ class NLLLoss(_WeightedLoss):
         size_average: bool | None = None,
         ignore_index: int = -100,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
@@ -165,7 +166,7 @@ class CrossEntropyLoss(_WeightedLoss):
         size_average: bool | None = None,
         ignore_index: int = -100,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, size_average, reduce, reduction)
@@ -208,7 +209,7 @@ class BCEWithLogitsLoss(Loss):
         weight: Tensor | None = None,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -236,10 +237,10 @@ class KLDivLoss(Loss):
         self,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: BatchReduction = "mean",
         log_target: bool = False,
     ) -> None:
-        super().__init__(size_average, reduce, reduction)
+        super().__init__(size_average, reduce, reduction)  # type: ignore[arg-type]
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

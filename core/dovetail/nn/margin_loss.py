@@ -11,6 +11,7 @@ from dovetail.nn import functional as F
 from dovetail.nn.loss import Loss
 
 if TYPE_CHECKING:
+    from dovetail.nn.functional.arguments import Reduction
     from dovetail.tensor import Tensor
 
 __all__ = [
@@ -43,7 +44,7 @@ class PoissonNLLLoss(Loss):
         size_average: bool | None = None,
         eps: float = 1e-8,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.log_input = log_input
@@ -65,7 +66,9 @@ class PoissonNLLLoss(Loss):
 class GaussianNLLLoss(Loss):
     """The negative log-likelihood of values under normal distributions of given variances."""
 
-    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+    def __init__(
+        self, *, full: bool = False, eps: float = 1e-6, reduction: Reduction = "mean"
+    ) -> None:
         super().__init__(reduction=reduction)
         self.full = full
         self.eps = eps
@@ -85,7 +88,7 @@ class HingeEmbeddingLoss(Loss):
         margin: float = 1.0,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
@@ -111,7 +114,7 @@ class MarginRankingLoss(Loss):
         margin: float = 0.0,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
@@ -131,7 +134,7 @@ class CosineEmbeddingLoss(Loss):
         margin: float = 0.0,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         self.margin = margin
@@ -164,7 +167,7 @@ class TripletMarginLoss(Loss):
         swap: bool = False,
         size_average: bool | None = None,
         reduce: bool | None = None,
-        reduction: str = "mean",
+        reduction: Reduction = "mean",
     ) -> None:
         super().__init__(size_average, reduce, reduction)
         if margin <= 0:

@@ -18,8 +18,17 @@ FAMILIES = (
     "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
-    "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace",
-    "dropout",
+    "pool", "adaptive_pool", "attention", "unique", "draws", "random", "random_inplace", "counts",
+    "dropout", "fourier", "stft",
+    "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
+    "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",
+    "float_parts", "fmax", "powers",
+    "differences", "gradient", "quantile", "covariance", "distance",
+    "renorm", "histogram", "index_reduce", "places",
+    "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
+    "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen",
+    "determinants", "least_squares", "matrix_functions", "matrix_norms", "ldl", "vectors",
+    "lobpcg", "removed",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -84,6 +84,7 @@ def with_attributes(
     prepare: Callable[..., Any],
     accepts: tuple[d.dtype, ...] = d.FLOATING,
     method: bool = False,
+    inplace: bool = True,
     **fields: Any,
 ) -> Record:
     """The record of an activation that has numbers as arguments; ``tried`` are some of them.
@@ -109,7 +110,7 @@ def with_attributes(
         samples=samples,
         prepare=prepare,
         accepts=accepts,
-        inplace=True,
+        inplace=inplace,
         method=method,
         **fields,
     )
@@ -167,6 +168,7 @@ elementwise(
     tried=((0.5, -2.0), (-1, 3)),
     prepare=numbers,
     accepts=NUMBER,
+    out=True,
 )
 def threshold(input: Any, threshold: Any, value: Any) -> Any:
     """``input`` where it is above ``threshold`` (or NaN), ``value`` elsewhere."""
@@ -313,6 +315,7 @@ def _shrink(g: Any, input: Any, lambd: float) -> Any:
     edges=((np.array([-1.0, 1.0, 1.5, -0.5]), 1.0),),
     prepare=numbers,
     method=True,
+    inplace=False,
 )
 def hardshrink(input: Any, lambd: float = 0.5) -> Any:
     """``input`` outside [-lambd, lambd], 0 inside."""
@@ -333,6 +336,7 @@ def _softshrink_prepare(input: Any, lambd: Any) -> tuple[tuple[Any, ...], tuple[
     tried=((), (1.0,)),
     prepare=_softshrink_prepare,
     public=False,
+    inplace=False,
 )
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """``input`` moved towards 0 by ``lambd``; 0 where it is nearer.
@@ -347,7 +351,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     "softsign",
     method=False,
     public=False,
-    accepts=NUMBER,
+    accepts=d.NUMBER,
     reference=lambda x: x / (1 + np.abs(x)),
     samples=uniform(-4, 4),
 )

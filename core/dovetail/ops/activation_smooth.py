@@ -252,6 +252,7 @@ def softplus_backward(grad: Any, input: Any, *, beta: float, threshold: float) -
     prepare=numbers,
     compute=d.float32,
     public=False,
+    inplace=False,
     tolerance=Tolerance(16),
 )
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -295,6 +296,10 @@ def gelu_backward(grad: Any, input: Any, *, approximate: str) -> Any:
 
 
 def _gelu_prepare(input: Any, approximate: str) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if not isinstance(approximate, str):
+        raise TypeError(
+            f"gelu(): argument 'approximate' must be str, not {type(approximate).__name__}"
+        )
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
     return (input,), (approximate,)
@@ -318,7 +323,6 @@ def _gelu_reference(x: Any, approximate: str = "none") -> Any:
     compute=d.float32,
     method=False,
     public=False,
-    inplace=True,
     reference=_gelu_reference,
     tolerance=Tolerance(16, against="inputs"),  # erf(x) + 1 and tanh(x) + 1 cancel below 0
     samples=lambda rng, dtype: [

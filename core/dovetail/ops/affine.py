@@ -11,7 +11,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import observe
 from dovetail.dispatch import call, type_name
-from dovetail.ops.contract import MATMUL, bmm, bmm_infer, matmul, mm
+from dovetail.ops.contract import MATMUL, bmm, bmm_infer, matmul, mm, widened
 from dovetail.ops.expose import operator
 from dovetail.ops.operands import (
     C_NAMES,
@@ -29,7 +29,7 @@ from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["addmm", "affine", "baddbmm", "factors", "linear"]
+__all__ = ["addmm", "affine", "baddbmm", "expandable", "factors", "linear"]
 
 
 # ----------------------------------------------------------- addmm, baddbmm
@@ -43,9 +43,10 @@ def affine(input: Any, product: Any, beta: Any, alpha: Any) -> Any:
     return result + times(input, beta)
 
 
-def _expandable(input: Spec, shape: tuple[int, ...]) -> None:
+def expandable(input: Spec, shape: tuple[int, ...]) -> None:
+    """Raise RuntimeError where an input does not expand to a shape, in PyTorch's words."""
     lead = len(shape) - input.ndim
-    for i, n in enumerate(shape):
+    for i, n in reversed(list(enumerate(shape))):
         have = input.shape[i - lead] if i >= lead else 1
         if lead < 0 or have not in (1, n):
             raise RuntimeError(
@@ -63,7 +64,7 @@ def _addmm_infer(input: Spec, mat1: Spec, mat2: Spec, beta: Any, alpha: Any) -> 
         raise cannot_multiply(mat1.shape[0], mat1, mat2)
     _same_as_product(input, mat1, mat2)
     shape = (mat1.shape[0], mat2.shape[1])
-    _expandable(input, shape)
+    expandable(input, shape)
     return Inferred((None,) * 3, ((shape, mat1.dtype),))
 
 
@@ -111,7 +112,7 @@ ADDMM = OpDef(
     infer=_addmm_infer,
     decompose=lambda input, mat1, mat2, beta, alpha: affine(input, mm(mat1, mat2), beta, alpha),
     gradient={
-        "input": lambda g, beta: times(g, beta),
+        "input": lambda g, beta: times(g, _conjugate(beta)),
         "mat1": lambda g, mat2, alpha: times(mm(g, conj_transpose(mat2)), _conjugate(alpha)),
         "mat2": lambda g, mat1, alpha: times(mm(conj_transpose(mat1), g), _conjugate(alpha)),
     },
@@ -135,23 +136,35 @@ def factors(input: Tensor, beta: Any, alpha: Any) -> tuple[Any, Any]:
 
 
 @operator(ADDMM, out=True)
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def addmm(
+    input: Tensor,
+    mat1: Tensor,
+    mat2: Tensor,
+    out_dtype: d.dtype | None = None,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
+) -> Tensor:
     """``beta * input + alpha * (mat1 @ mat2)``.
 
     Args:
         input: broadcast to (M, N); not looked at when ``beta`` is 0.
         mat1, mat2: (M, K) and (K, N).
+        out_dtype: float32 for half and bfloat16 matrices: the product is not rounded to theirs.
 
     Raises:
         RuntimeError: sizes or dtypes that do not fit.
     """
+    if out_dtype is not None:
+        mat1, mat2 = widened("addmm", out_dtype, mat1, mat2)
+        input = input.to(out_dtype)
     return call(ADDMM, (input, mat1, mat2), factors(input, beta, alpha))
 
 
 def _baddbmm_infer(input: Spec, batch1: Spec, batch2: Spec, beta: Any, alpha: Any) -> Inferred:
     inferred = bmm_infer(batch1, batch2)
     shape = inferred.outs[0][0]
-    _expandable(input, shape)
+    expandable(input, shape)
     if input.dtype is not batch1.dtype:
         raise RuntimeError(
             f"Input dtypes must be the same, got: input {C_NAMES[input.dtype.name]}, batch1: "
@@ -170,7 +183,7 @@ BADDBMM = OpDef(
         input, bmm(batch1, batch2), beta, alpha
     ),
     gradient={
-        "input": lambda g, beta: times(g, beta),
+        "input": lambda g, beta: times(g, _conjugate(beta)),
         "batch1": lambda g, batch2, alpha: times(bmm(g, conj_transpose(batch2)), _conjugate(alpha)),
         "batch2": lambda g, batch1, alpha: times(bmm(conj_transpose(batch1), g), _conjugate(alpha)),
     },
@@ -190,17 +203,27 @@ BADDBMM = OpDef(
 
 @operator(BADDBMM, out=True)
 def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1
+    input: Tensor,
+    batch1: Tensor,
+    batch2: Tensor,
+    out_dtype: d.dtype | None = None,
+    *,
+    beta: Any = 1,
+    alpha: Any = 1,
 ) -> Tensor:
     """``beta * input + alpha * bmm(batch1, batch2)``.
 
     Args:
         input: broadcast to (B, M, N); not looked at when ``beta`` is 0.
         batch1, batch2: (B, M, K) and (B, K, N).
+        out_dtype: float32 for half and bfloat16 batches: the products are not rounded to theirs.
 
     Raises:
         RuntimeError: sizes or dtypes that do not fit.
     """
+    if out_dtype is not None:
+        batch1, batch2 = widened("baddbmm", out_dtype, batch1, batch2)
+        input = input.to(out_dtype)
     return call(BADDBMM, (input, batch1, batch2), factors(input, beta, alpha))
 
 
@@ -224,7 +247,7 @@ def _linear_infer(input: Spec, weight: Spec, bias: Spec | None) -> Inferred:
         )
     shape = (*input.shape[:-1], weight.shape[0])
     if bias is not None:
-        _expandable(bias, (rows, weight.shape[0]) if bias.ndim < 2 else shape)
+        expandable(bias, (rows, weight.shape[0]) if bias.ndim < 2 else shape)
     return Inferred((None,) * 3, ((shape, input.dtype),))
 
 

@@ -12,21 +12,24 @@ import dovetail.dtypes as d
 from dovetail.autograd.graph import unchanged
 from dovetail.ops import expose
 from dovetail.ops.families import draw, elementwise, pairs, same, to_float, uniform
-from dovetail.ops.schema import Facts, Sample
+from dovetail.ops.schema import REGISTRY, Facts, Sample
 from dovetail.promotion import result_type
 from dovetail.tensor import Tensor
 
-__all__ = ["PLAIN"]
+__all__ = ["PLAIN", "check_exponent", "conjugate"]
 
 PLAIN: dict[str, tuple[Any, Any]] = {}
-"""The two-operand function and in-place method of operators that also take ``alpha``."""
+"""The two-operand function and in-place method of operators whose own do or take more."""
 
 inf, nan = float("inf"), float("nan")
 SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
 TWO = ("input", "other")
 
 
-def _conj(x: Any) -> Any:
+def conjugate(x: Any) -> Any:
+    """The conjugate of a tensor or Python number; a real one itself."""
+    if isinstance(x, complex):
+        return x.conjugate()
     return x.conj() if hasattr(x, "_spec") and x._spec.dtype.is_complex else x
 
 
@@ -75,8 +78,8 @@ elementwise(
     inputs=TWO,
     gradient={"input": lambda g, other: g * other, "other": lambda g, input: g * input},
     complex_gradient={
-        "input": lambda g, other: g * _conj(other),
-        "other": lambda g, input: g * _conj(input),
+        "input": lambda g, other: g * conjugate(other),
+        "other": lambda g, input: g * conjugate(input),
     },
     reference=np.multiply,
     samples=pairs(-5, 5),
@@ -114,8 +117,8 @@ elementwise(
     inputs=TWO,
     rule=to_float,
     gradient={
-        "input": lambda g, other: g / _conj(other),
-        "other": lambda g, input, other: -g * _conj((input / other) / other),
+        "input": lambda g, other: g / conjugate(other),
+        "other": lambda g, input, other: -g * conjugate((input / other) / other),
     },
     reference=_quotient,
     samples=_divisions,
@@ -166,7 +169,7 @@ def _pow_base_gradient(g: Any, input: Any, other: Any) -> Any:
             return g
         return g * (other * input ** (other - 1))
     slope = other * input ** (other - 1)
-    return (g * _conj(slope)).masked_fill(other == 0, 0)
+    return (g * conjugate(slope)).masked_fill(other == 0, 0)
 
 
 def _log(x: complex) -> complex:
@@ -185,7 +188,7 @@ def _pow_exponent_gradient(g: Any, input: Any, other: Any, out: Any) -> Any:
     return g * ops.where(((input == 0) & (other >= 0)), 0.0, slope)
 
 
-elementwise(
+power = elementwise(
     "pow",
     inputs=TWO,
     gradient={"input": _pow_base_gradient, "other": _pow_exponent_gradient},
@@ -271,7 +274,10 @@ elementwise(
     "sgn",
     gradient=None,
     decompose=lambda input: (
-        (input / input.abs()).masked_fill(input == 0, 0) if input.dtype.is_complex else input.sign()
+        # Divided by 1 at 0, for what is masked afterwards still has a gradient.
+        (input / input.abs().masked_fill(input == 0, 1)).masked_fill(input == 0, 0)
+        if input.dtype.is_complex
+        else input.sign()
     ),
     reference=lambda x: x if x.dtype == np.bool_ else np.sign(x),
     samples=_with_a_zero,
@@ -287,7 +293,7 @@ def _whole_if_bool(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
 elementwise(
     "square",
     rule=_whole_if_bool,
-    gradient=lambda g, input: g * (_conj(input) * 2),
+    gradient=lambda g, input: g * (conjugate(input) * 2),
     decompose=lambda input: input * input,
     reference=np.square,
     samples=uniform(-5, 5),
@@ -297,7 +303,7 @@ elementwise(
 elementwise(
     "reciprocal",
     rule=to_float,
-    gradient=lambda g, out: -g * _conj(out * out),
+    gradient=lambda g, out: -g * conjugate(out * out),
     decompose=lambda input: 1.0 / input,
     reference=lambda x: 1.0 / x,
     samples=uniform(0.5, 4),
@@ -340,5 +346,52 @@ def _with_alpha(op: Any) -> None:
     PLAIN[op.name] = (plain, in_place)
 
 
+def check_exponent(base: Any, exponent: Any) -> None:
+    """Refuse a negative Python int as the exponent of whole numbers.
+
+    Raises:
+        RuntimeError: in PyTorch's words.
+    """
+    if exponent.__class__ is not int or exponent >= 0 or not isinstance(base, Tensor):
+        return
+    if base._spec.dtype.category < 2:
+        raise RuntimeError(
+            "Integers to negative integer powers are not allowed. (pow: exponent is "
+            f"{exponent}; write {float(exponent)} for a quotient)"
+        )
+
+
+def _with_exponent(op: Any) -> None:
+    """``pow(input, exponent)``: PyTorch's name of the second operand, and its check."""
+    plain = expose.binary_function(op)
+    in_place = expose.inplace_elementwise(op, plain)
+
+    def function(input: Any, exponent: Any, *, out: Any = None) -> Any:
+        check_exponent(input, exponent)
+        return plain(input, exponent, out=out)
+
+    def method(self: Any, exponent: Any) -> Any:
+        check_exponent(self, exponent)
+        return in_place(self, exponent)
+
+    function.__doc__, method.__doc__ = op.function.__doc__, in_place.__doc__
+    expose.attach(op, function)
+    Tensor.pow_ = method  # type: ignore[attr-defined]
+    PLAIN["pow"] = (function, method)
+
+
 _with_alpha(add)
 _with_alpha(sub)
+_with_exponent(REGISTRY["pow"])
+
+
+@expose.publish()
+def positive(input: Tensor) -> Tensor:
+    """``+input``: the tensor itself.
+
+    Raises:
+        RuntimeError: the dtype is bool.
+    """
+    if input._spec.dtype is d.bool_:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input

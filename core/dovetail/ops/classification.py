@@ -16,7 +16,9 @@ from dovetail.backend.state import state_of
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
+from dovetail.ops.index_checks import host_values
 from dovetail.ops.loss import reduced
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import REGISTRY, ErrorInput, Inferred, Sample, Tolerance
 
 __all__ = ["check_classes"]
@@ -27,10 +29,12 @@ def check_classes(target: Any, classes: int, ignore_index: int) -> None:
 
     Raises:
         IndexError: one is outside [0, classes) and is not ``ignore_index``.
+        TypeError: ``ignore_index`` is not an int.
     """
+    whole_number("nll_loss", "ignore_index", ignore_index)
     if not state_of(target._spec.device).host_arrays or not target._spec.numel:
         return
-    array = target._materialize()
+    array = host_values(target)
     if array.min() >= 0 and array.max() < classes:
         return
     wrong = array[((array < 0) | (array >= classes)) & (array != ignore_index)]

@@ -9,6 +9,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.dispatch import NUMBERS
 from dovetail.ops.families import (
+    broadcast_shapes,
     composite,
     draw,
     elementwise,
@@ -18,7 +19,8 @@ from dovetail.ops.families import (
     to_bool,
     uniform,
 )
-from dovetail.ops.schema import Facts, Sample
+from dovetail.ops.schema import Facts, Inferred, Sample
+from dovetail.spec import Spec
 
 __all__: list[str] = []
 
@@ -129,6 +131,7 @@ for _name, _reference, _symbol in (
         _reference,
         f"``{_symbol}`` of whether each operand is non-zero.",
         decompose=lambda input, other, _symbol=_symbol: _of_truths(_symbol, input, other),
+        tensors_only=True,
     )
 
 
@@ -272,6 +275,8 @@ def _select(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _prepare_clamp(input: Any, min: Any, max: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if input._spec.dtype is d.bool_ and (min.__class__ is int or max.__class__ is int):
+        input = input.to(d.int64)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, float) or isinstance(max, float):
@@ -354,7 +359,7 @@ def _fill_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     out=True,
     aliases=("clip",),
     kind="composite",
-    accepts=(*d.INTEGRAL, *d.FLOATING),
+    accepts=REAL,
     reference=_clamp_reference,
     samples=_clamp_samples,
 )
@@ -373,7 +378,7 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Any:
     inputs=("input", "min"),
     inplace=True,
     out=True,
-    accepts=(*d.INTEGRAL, *d.FLOATING),
+    accepts=REAL,
     reference=np.maximum,
     samples=_one_bound,
 )
@@ -387,7 +392,7 @@ def clamp_min(input: Any, min: Any) -> Any:
     inputs=("input", "max"),
     inplace=True,
     out=True,
-    accepts=(*d.INTEGRAL, *d.FLOATING),
+    accepts=REAL,
     reference=np.minimum,
     samples=_one_bound,
 )
@@ -396,9 +401,15 @@ def clamp_max(input: Any, max: Any) -> Any:
     return input.clamp(None, max)
 
 
+def _fill_infer(input: Spec, mask: Spec, value: Facts) -> Inferred:
+    shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+    return Inferred((None,) * 3, ((shape, input.dtype),))
+
+
 @composite(
     "masked_fill",
     inputs=("input", "mask", "value"),
+    infer=_fill_infer,
     inplace=True,
     reference=lambda x, mask, value: np.where(mask, value, x).astype(x.dtype),
     samples=_fill_samples,

@@ -11,8 +11,10 @@ import dovetail.dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.graph import BackwardInfo
 from dovetail.dispatch import call, type_name
+from dovetail.errors import Unsupported
 from dovetail.ops.expose import FUNCTIONS, operator, publish
 from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.operands import need_tensors
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.ops.views import _ViewPlan
 from dovetail.spec import Spec, spec_of
@@ -70,10 +72,19 @@ _AS_REAL, _AS_COMPLEX = _view_record("view_as_real"), _view_record("view_as_comp
 def _view(op: OpDef, x: Tensor, layout: Any, back: Any, halves: bool) -> Tensor:
     plan = x._spec.memo.get(op.name)
     if plan is None:
-        out = layout(x._spec)
-        info = BackwardInfo(op.name, ((back, (0,)),), (), (x._spec,), None, (out,))
-        plan = x._spec.memo[op.name] = _OtherUnit(out, info, halves)
+        plan = x._spec.memo[op.name] = _view_plan(op, x._spec, layout, back, halves)
     return observe.run(op, plan, (x,)) if observe.active else plan(x)
+
+
+def _view_plan(op: OpDef, spec: Spec, layout: Any, back: Any, halves: bool) -> Any:
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView
+
+        plain = _view_plan(op, spec.batch.logical, layout, back, halves)
+        return BatchedView(spec, plain, lambda value: _view(op, value, layout, back, halves))
+    out = layout(spec)
+    info = BackwardInfo(op.name, ((back, (0,)),), (), (spec,), None, (out,))
+    return _OtherUnit(out, info, halves)
 
 
 @publish(method=False)
@@ -206,6 +217,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     Raises:
         RuntimeError: not both float32 or both float64.
     """
+    need_tensors("complex", real=real, imag=imag)
     _complex_infer(real._spec, imag._spec)
     return call(COMPLEX, (real, imag))
 
@@ -217,6 +229,9 @@ def polar(abs: Tensor, angle: Tensor) -> Tensor:
     Raises:
         RuntimeError: not both float32 or both float64.
     """
+    need_tensors("polar", abs=abs, angle=angle)
+    if abs._spec.dtype is angle._spec.dtype is d.float16:
+        raise Unsupported("\"polar\" not implemented for 'Half'")
     _complex_infer(abs._spec, angle._spec)
     return complex(abs * angle.cos(), abs * angle.sin())
 
@@ -233,9 +248,7 @@ def _complex_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 CONJ = OpDef(
     "conj_physical",
     kind="elementwise",
-    infer=lambda spec: Inferred(
-        (None,), ((tuple(spec.shape), spec.dtype, spec.strides if spec.is_dense else None),)
-    ),
+    infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),)),
     decompose=lambda input: (
         complex(real(input), imag(input).neg()) if input._spec.dtype.is_complex else input
     ),
@@ -246,7 +259,7 @@ CONJ = OpDef(
 )
 
 
-@operator(CONJ)
+@operator(CONJ, out=True)
 def conj(input: Tensor) -> Tensor:
     """The complex conjugate; a real tensor itself."""
     if not input._spec.dtype.is_complex:
@@ -281,7 +294,8 @@ def _angle_infer(spec: Spec) -> Inferred:
     kind = spec.dtype.to_real()
     if kind.category < 2:
         kind = d.get_default_dtype()
-    return Inferred((None,), ((tuple(spec.shape), kind),))
+    strides = None if spec.dtype.is_complex else spec.dense().strides
+    return Inferred((None,), ((tuple(spec.shape), kind, strides),))
 
 
 ANGLE = OpDef(

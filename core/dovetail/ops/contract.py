@@ -33,7 +33,10 @@ from dovetail.ops.schema import Inferred, OpDef
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["MATMUL", "bmm", "bmm_infer", "dot", "matmul", "mm", "mv", "mv_many", "vdot"]
+__all__ = [
+    "MATMUL", "bmm", "bmm_infer", "dot", "matmul", "mm", "mv", "mv_many", "vdot",
+    "widened",
+]  # fmt: skip
 
 
 # ------------------------------------------------------------------- matmul
@@ -57,8 +60,7 @@ def _matmul_infer(input: Spec, other: Spec) -> Inferred:
 def _matmul_input_gradient(g: Any, other: Any, specs: Any) -> Any:
     if specs[0].ndim == 2 and other._spec.ndim > 2:
         # The batch is part of what is summed over: one product instead of a batch and a sum.
-        wide = other.transpose(-2, -1).reshape(-1, other._spec.shape[-2])
-        return mm(as_rows(g.transpose(-2, -1)).t(), conj(wide))
+        return mm(as_rows(g.transpose(-2, -1)).t(), conj(as_rows(other.transpose(-2, -1))))
     return _matmul(g, conj_transpose(other))
 
 
@@ -182,13 +184,34 @@ MM = OpDef(
 )
 
 
+def widened(name: str, out_dtype: Any, *operands: Any) -> tuple[Any, ...]:
+    """The operands of a product in the dtype that its result is to have.
+
+    Raises:
+        RuntimeError: it is neither their own nor, for half and bfloat16, float32.
+    """
+    for x in operands:
+        kind = x._spec.dtype
+        if out_dtype is not kind and not (kind.itemsize == 2 and out_dtype is d.float32):
+            raise RuntimeError(
+                f"{name}: out_dtype must be the same as input dtype or fp32 for fp16/bf16 inputs, "
+                f"got {out_dtype} for {kind}"
+            )
+    return tuple(x.to(out_dtype) for x in operands)
+
+
 @operator(MM, out=True)
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor, out_dtype: d.dtype | None = None) -> Tensor:
     """Product of two matrices: (M, K) by (K, N).
+
+    Args:
+        out_dtype: float32 for half and bfloat16 operands: the product is not rounded to theirs.
 
     Raises:
         RuntimeError: not matrices, or sizes or dtypes that do not fit.
     """
+    if out_dtype is not None:
+        input, mat2 = widened("mm", out_dtype, input, mat2)
     return call(MM, (input, mat2))
 
 
@@ -221,12 +244,17 @@ BMM = OpDef(
 
 
 @operator(BMM, out=True)
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor, out_dtype: d.dtype | None = None) -> Tensor:
     """Products of two batches of matrices: (B, M, K) by (B, K, N).
+
+    Args:
+        out_dtype: float32 for half and bfloat16 operands: the products are not rounded to theirs.
 
     Raises:
         RuntimeError: not 3-D, or sizes or dtypes that do not fit.
     """
+    if out_dtype is not None:
+        input, mat2 = widened("bmm", out_dtype, input, mat2)
     return call(BMM, (input, mat2))
 
 

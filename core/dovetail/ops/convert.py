@@ -39,6 +39,7 @@ __all__ = [
     "target_spec",
     "to",
     "view",
+    "writable_copy",
     "zero_",
 ]
 
@@ -293,9 +294,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     raw.copy(value, self)
     note_write(storage, "copy_")
     if recording:
-        from dovetail.autograd.inplace import rebase
+        from dovetail.autograd.inplace import after, rebase
 
-        rebase(self, value._node)
+        rebase(self, after(value))
     return self
 
 
@@ -389,7 +390,18 @@ def _strided_of(g: Tensor, shape: Any, rule: Any) -> Tensor:
 
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like ``input`` whose every element is ``value`` (a number or a 0-d tensor)."""
-    return fill_(clone(input), value)
+    return fill_(writable_copy(input, value), value)
+
+
+def writable_copy(input: Tensor, *values: Any) -> Tensor:
+    """A copy that stays in the graph, and that ``values`` can be written into inside of a vmap."""
+    copy = clone(input)
+    if any(isinstance(v, Tensor) and v._spec.batch is not None for v in values):
+        from dovetail.func.batched import like
+
+        for value in values:
+            copy = like(copy, value) if isinstance(value, Tensor) else copy
+    return copy
 
 
 def resolve_conj(input: Tensor) -> Tensor:
@@ -424,6 +436,10 @@ def _view_dtype(input: Tensor, dtype: d.dtype) -> Tensor:
     spec = input._spec
     if dtype is spec.dtype:
         return view(input, spec.shape)
+    if spec.batch is not None:
+        from dovetail.func.batched import on_value
+
+        return on_value(input, lambda value: _view_dtype(value, dtype))
     a, b = spec.dtype.itemsize, dtype.itemsize
     shape, strides = list(spec.shape), list(spec.strides)
     offset = input.storage_offset()

@@ -58,6 +58,8 @@ def _writer(
     assert op.infer is not None
     if any(getattr(f, "device", spec.device) is not spec.device for f in facts):
         return None
+    if any(getattr(f, "batch", None) is not None for f in facts):
+        return None
     inferred = op.infer(*facts, **attributes)
     state = state_of(spec.device)
     call = CallFacts(op, facts, (spec,), attributes)

@@ -62,6 +62,10 @@ ROUNDED = {
 
 def _rounding(rounding_mode: Any) -> OpDef:
     op = ROUNDED.get(rounding_mode)
+    if op is None and not isinstance(rounding_mode, str):
+        raise TypeError(
+            f"div(): argument 'rounding_mode' must be str, not {type(rounding_mode).__name__}"
+        )
     if op is None:
         raise RuntimeError(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "

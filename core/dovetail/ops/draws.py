@@ -28,6 +28,7 @@ A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -220,11 +221,27 @@ def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:
     return draw(op, spec, seed, offset)
 
 
+def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A draw that has numbers for each example inside of a vmap, where that is asked for."""
+
+    @functools.wraps(function)
+    def draw(spec: Spec, *args: Any, **kwargs: Any) -> Tensor:
+        if not mode.maps:
+            return function(spec, *args, **kwargs)
+        from dovetail.func.randomness import drawn
+
+        return drawn(spec, lambda wide: function(wide, *args, **kwargs))
+
+    return draw
+
+
+@_per_example
 def draw_uniform(spec: Spec, generator: Any = None) -> Tensor:
     """Numbers in [0, 1); for complex dtypes both parts are."""
     return _floating(UNIFORM, spec, generator, spec.numel)
 
 
+@_per_example
 def draw_normal(spec: Spec, generator: Any = None) -> Tensor:
     """Numbers of mean 0 and variance 1; a complex number's parts have variance 1/2 each."""
     even = spec.numel + (spec.numel & 1 and not spec.dtype.is_complex)
@@ -232,12 +249,14 @@ def draw_normal(spec: Spec, generator: Any = None) -> Tensor:
     return value * math.sqrt(0.5) if spec.dtype.is_complex else value
 
 
+@_per_example
 def draw_noise(spec: Spec, p: float, scale: float = 1, generator: Any = None) -> Tensor:
     """``scale`` with chance ``p``, else 0."""
     seed, offset = _stream(spec, generator, 1)
     return draw(NOISE, spec, seed, offset, p=float(p), scale=scale)
 
 
+@_per_example
 def draw_integers(spec: Spec, low: int, high: int, generator: Any = None) -> Tensor:
     """Whole numbers in [low, high), as int64; ``spec`` says shape and device."""
     spec = spec_of(tuple(spec.shape), d.int64, spec.device)
@@ -248,7 +267,12 @@ def draw_integers(spec: Spec, low: int, high: int, generator: Any = None) -> Ten
 
 def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
     """The numbers 0 … n - 1 in random order, as int64."""
-    spec = spec_of((n,), d.int64, device)
+    return _order(spec_of((n,), d.int64, device), generator)
+
+
+@_per_example
+def _order(spec: Spec, generator: Any) -> Tensor:
     seed, offset = _stream(spec, generator, 2)
-    order: Tensor = _pairs((n,), device, seed, offset).sort(0, stable=True)[1]
+    keys = _pairs(tuple(spec.shape), spec.device, seed, offset)
+    order: Tensor = keys.sort(-1, stable=True)[1]
     return order

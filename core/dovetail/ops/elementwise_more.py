@@ -10,6 +10,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.arithmetic import conjugate
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import (
     draw,
@@ -21,12 +22,13 @@ from dovetail.ops.families import (
     to_float,
     uniform,
 )
-from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample, Tolerance
+from dovetail.ops.operands import need_tensors
+from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "addcdiv", "addcmul", "float_power", "isneginf", "isposinf", "ldexp", "nan_to_num", "rsub",
+    "addcdiv", "addcmul", "isneginf", "isposinf", "nan_to_num",
 ]  # fmt: skip
 
 inf, nan = float("inf"), float("nan")
@@ -40,10 +42,6 @@ def _where(condition: Any, input: Any, other: Any) -> Any:
     from dovetail import ops
 
     return ops.where(condition, input, other)
-
-
-def _conj(x: Any) -> Any:
-    return x.conj() if isinstance(x, Tensor) and x._spec.dtype.is_complex else x
 
 
 # ------------------------------------------------- lerp, addcmul, addcdiv
@@ -86,9 +84,9 @@ elementwise(
     decompose=lambda input, end, weight: input + weight * (end - input),
     compute=d.float32,
     gradient={
-        "input": lambda g, weight: g * _conj(1 - weight),
-        "end": lambda g, weight: g * _conj(weight),
-        "weight": lambda g, input, end: g * _conj(end - input),
+        "input": lambda g, weight: g * conjugate(1 - weight),
+        "end": lambda g, weight: g * conjugate(weight),
+        "weight": lambda g, input, end: g * conjugate(end - input),
     },
     reference=lambda a, b, w: a + w * (b - a),
     samples=_lerp_samples,
@@ -128,8 +126,8 @@ ADDCMUL = OpDef(
     compute=d.float32,
     gradient={
         "input": lambda g: g,
-        "tensor1": lambda g, tensor2, value: g * _conj(_scaled(tensor2, value)),
-        "tensor2": lambda g, tensor1, value: g * _conj(_scaled(tensor1, value)),
+        "tensor1": lambda g, tensor2, value: g * conjugate(_scaled(tensor2, value)),
+        "tensor2": lambda g, tensor1, value: g * conjugate(_scaled(tensor1, value)),
     },
     reference=lambda x, a, b, value=1: x + value * a * b,
     samples=_three_samples,
@@ -145,6 +143,7 @@ def _factor(input: Tensor, value: Any) -> Any:
 @operator(ADDCMUL, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``, broadcast."""
+    need_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
     return call(ADDCMUL, (input, tensor1, tensor2), (_factor(input, value),))
 
 
@@ -159,9 +158,9 @@ ADDCDIV = OpDef(
     compute=d.float32,
     gradient={
         "input": lambda g: g,
-        "tensor1": lambda g, tensor2, value: g * _conj(value / tensor2),
+        "tensor1": lambda g, tensor2, value: g * conjugate(value / tensor2),
         "tensor2": lambda g, tensor1, tensor2, value: (
-            -g * _conj(_scaled(tensor1, value) / (tensor2 * tensor2))
+            -g * conjugate(_scaled(tensor1, value) / (tensor2 * tensor2))
         ),
     },
     reference=lambda x, a, b, value=1: x + value * a / b,
@@ -178,6 +177,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
     Raises:
         RuntimeError: both divided tensors hold integers.
     """
+    need_tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
     if tensor1._spec.dtype.category < 2 and tensor2._spec.dtype.category < 2:
         raise RuntimeError(
             "Integer division with addcdiv is no longer supported, and in a future  release "
@@ -429,6 +429,11 @@ isneginf = _infinite("isneginf", -inf, "Whether minus infinity.")
 def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     if input._spec.dtype.category < 2:
         return input.clone()
+    if input._spec.dtype.is_complex:
+        from dovetail import ops
+
+        parts = (ops.nan_to_num(x, nan, posinf, neginf) for x in (input.real, input.imag))
+        return ops.complex(*parts)
     limits = d.finfo(input._spec.dtype)
     nan = 0.0 if nan is None else nan
     posinf = limits.max if posinf is None else posinf
@@ -457,7 +462,7 @@ NAN_TO_NUM = OpDef(
     kind="elementwise",
     attributes=("nan", "posinf", "neginf"),
     infer=lambda spec, **_: elementwise_infer("nan_to_num", same)(spec),
-    accepts=REAL,
+    accepts=d.ALL,
     decompose=_nan_to_num,
     gradient={"input": lambda g, input: g * input.isfinite()},
     reference=lambda x, nan=None, posinf=None, neginf=None: np.nan_to_num(
@@ -473,35 +478,13 @@ def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None,
     neginf: float | None = None,
 ) -> Tensor:  # fmt: skip
-    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given."""
+    """NaN and infinities replaced: by 0 and the dtype's extreme numbers, or as given.
+
+    Of complex numbers, in both parts.
+    """
+    if input._spec.dtype.is_complex:
+        from dovetail import ops
+
+        parts = (nan_to_num(part, nan, posinf, neginf) for part in (input.real, input.imag))
+        return ops.complex(*parts)  # type: ignore[no-any-return]
     return call(NAN_TO_NUM, (input,), (nan, posinf, neginf))
-
-
-# ------------------------------------------------------------ rsub, powers
-
-
-@publish()
-def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
-    """``other - alpha * input``."""
-    return call(REGISTRY["sub"], (other, input if alpha == 1 else input * alpha))
-
-
-@publish(out=True)
-def float_power(input: Any, exponent: Any) -> Tensor:
-    """``input`` to the power of ``exponent``, in float64 (complex128 for complex operands)."""
-    operands = (input, exponent)
-    is_complex = any(
-        x._spec.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex)
-        for x in operands
-    )
-    kind = d.complex128 if is_complex else d.float64
-    wide = [x.to(kind) if isinstance(x, Tensor) else x for x in operands]
-    return call(REGISTRY["pow"], tuple(wide))
-
-
-@publish(inplace=True, out=True)
-def ldexp(input: Tensor, other: Tensor) -> Tensor:
-    """``input * 2**other``."""
-    power = 2.0**other
-    kind = input._spec.dtype
-    return input * (power.to(kind) if kind.category > 1 else power)

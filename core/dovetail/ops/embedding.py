@@ -12,6 +12,7 @@ from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.index import SCATTER, SCATTER_ADD
 from dovetail.ops.index_checks import INDICES, check_bounds, need_tensor
+from dovetail.ops.operands import whole_number
 from dovetail.ops.rows import INDEX_SELECT, INDEX_SELECT_BACKWARD, index_select
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
@@ -192,6 +193,7 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     Raises:
         RuntimeError: another dtype, or classes outside the range.
     """
+    num_classes = whole_number("one_hot", "num_classes", num_classes)
     if input._spec.dtype is not d.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not input._spec.numel:
@@ -200,6 +202,10 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         return call(ONE_HOT, (input,), (num_classes,))
     if not num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
+    if input._spec.batch is not None and num_classes > 0:  # what is inside of vmap cannot be read
+        error = RuntimeError("Class values must be smaller than num_classes and not negative.")
+        check_bounds(input, num_classes, lambda _: error)
+        return call(ONE_HOT, (input,), (num_classes,))
     largest = int(input.max())
     if int(input.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")

@@ -14,9 +14,10 @@ from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable, note_write, rebase
 from dovetail.dispatch import NUMBERS, call, type_name
+from dovetail.ops.calling import guarded, told
 from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.promotion import can_cast
-from dovetail.spec import spec_of
+from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "inplace_method",
     "operator",
     "publish",
+    "reshape_memory",
     "resize",
     "unary_function",
     "with_out",
@@ -38,6 +40,17 @@ __all__ = [
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """Public functions by name; ``dovetail`` takes its namespace from here."""
+
+SAME_DTYPE_OUT = frozenset({
+    "abs", "all", "any", "addmm", "amax", "amin", "argmax", "argmin", "baddbmm", "bitwise_not",
+    "bmm",
+    "ceil", "clamp", "clamp_max", "clamp_min", "conj_physical", "cummax", "cummin", "dot", "floor",
+    "frac", "gather", "heaviside", "index_add", "index_copy", "index_select", "kthvalue",
+    "log_softmax", "logcumsumexp", "matmul", "mm", "mode", "mv", "nan_to_num", "neg", "nonzero",
+    "round", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "sgn", "sign", "signbit",
+    "softmax", "sort", "topk", "tril", "triu", "trunc", "vector_norm", "where",
+})  # fmt: skip
+"""Operators whose ``out=`` must have the result's dtype; the others cast within a category."""
 
 active = observe.active
 
@@ -61,6 +74,7 @@ def unary_function(op: OpDef) -> Callable[..., Any]:
             return result
         return finish(op.name, call(op, (input,)), out)
 
+    function.is_guarded = True  # type: ignore[attr-defined]
     return function
 
 
@@ -82,6 +96,7 @@ def binary_function(op: OpDef) -> Callable[..., Any]:
             return result
         return finish(op.name, call(op, (input, other)), out)
 
+    function.is_guarded = True  # type: ignore[attr-defined]
     return function
 
 
@@ -114,33 +129,47 @@ def finish(name: str, result: Any, out: Any) -> Any:
             f"{name}(): functions with out=... arguments don't support automatic "
             "differentiation, but one of the arguments requires grad."
         )
-    if not can_cast(result._spec.dtype, out._spec.dtype):
+    have, wanted = out._spec.dtype, result._spec.dtype
+    if have is not wanted and name in SAME_DTYPE_OUT:
         raise RuntimeError(
-            f"result type {type_name(result._spec.dtype)} can't be cast to the desired output type "
-            f"{type_name(out._spec.dtype)}"
+            f"{name}: Expected out tensor to have dtype {wanted.name}, but got {have.name} instead"
+        )
+    if not can_cast(wanted, have):
+        raise RuntimeError(
+            f"result type {type_name(wanted)} can't be cast to the desired output type "
+            f"{type_name(have)}"
         )
     if out._spec.device is not result._spec.device:
         raise RuntimeError(f"{name}: out must be on {result._spec.device}, got {out._spec.device}")
     if out._spec.shape != result._spec.shape:
-        resize(name, out, tuple(result._spec.shape))
+        resize(name, out, result._spec)
+    check_writable(out, f"{name}(out=)")
     raw.copy(result, out)
     note_write(storage_of(out), f"{name}(out=)")
     return out
 
 
-def resize(name: str, out: Tensor, shape: tuple[int, ...]) -> None:
-    """Give ``out`` another shape, with new memory; warns when it was not empty, as PyTorch does."""
+def resize(name: str, out: Tensor, like: Spec) -> None:
+    """Give ``out`` the shape and order of ``like``, with new memory.
+
+    Warns when it was not empty, as PyTorch does.
+    """
     if out._spec.numel:
         import warnings
 
         warnings.warn(
             f"An output with one or more elements was resized since it had shape "
             f"{list(out._spec.shape)}, which does not match the required output shape "
-            f"{list(shape)}. ({name}: pass an out= of that shape, or an empty one)",
+            f"{list(like.shape)}. ({name}: pass an out= of that shape, or an empty one)",
             UserWarning,
             stacklevel=5,
         )
-    fresh = raw.empty(spec_of(shape, out._spec.dtype, out._spec.device))
+    reshape_memory(out, like)
+
+
+def reshape_memory(out: Tensor, like: Spec) -> None:
+    """Give ``out`` the shape and order of ``like``, with new memory."""
+    fresh = raw.empty(like.dense(out._spec.dtype, out._spec.device))
     out._spec, out._array = fresh._spec, fresh._array
     out._storage, out._offset = storage_of(fresh), 0
 
@@ -170,7 +199,7 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
             or any(isinstance(a, Tensor) and a._node is not None for a in kwargs.values())
         )
         source = self
-        if recording:
+        if recording or self._spec.batch is not None:  # outside of a vmap it may be recorded
             # What backward needs of the old values must not be overwritten.
             source = raw.cast(self, self._spec.dense()) if saves_input else self._alias()
             source._node = self._node
@@ -282,6 +311,8 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     facts = facts_of((x, *args))
     if op.infer is None or op.attributes or any(f is None for f in facts):
         return None
+    if any(isinstance(f, Spec) and f.batch is not None for f in facts):
+        return None
     if x._spec.dtype not in op.accepts:
         return None
     spec = x._spec
@@ -352,6 +383,7 @@ def attach(
     """Publish an operator's function under its name and aliases: function, method, in-place."""
     if not function.__doc__:
         function.__doc__ = doc
+    function = guarded(op.name, op.inputs, function)
     function.__name__ = function.__qualname__ = op.name
     op.function = function
     public = with_out(op.name, function) if out else function
@@ -364,7 +396,8 @@ def attach(
         if op.inplace:
             make = inplace_elementwise(op, function) if elementwise else None
             method = make or inplace_method(op.name, function)
-            setattr(Tensor, name + "_", method)
+            if op.method:
+                setattr(Tensor, name + "_", method)
             FUNCTIONS.setdefault(name + "_", method)
     return public
 
@@ -382,6 +415,7 @@ def publish(
     """Publish a function that only puts operators together, so that it needs no record."""
 
     def define(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = told(function)
         public = with_out(function.__name__, function) if out else function
         for name in (function.__name__, *aliases):
             FUNCTIONS[name] = public

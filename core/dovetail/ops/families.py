@@ -18,7 +18,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail.ops import expose
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.promotion import promote_specs
-from dovetail.spec import Spec
+from dovetail.spec import Spec, ordered_strides
 
 __all__ = [
     "broadcast_shapes",
@@ -139,31 +139,7 @@ def result_strides(specs: list[Spec], shape: tuple[int, ...]) -> tuple[int, ...]
         lead = len(shape) - s.ndim
         pairs = zip(s.shape, s.strides, shape[lead:], strict=True)
         rows.append((0,) * lead + tuple(0 if n == 1 and m != 1 else step for n, step, m in pairs))
-
-    def is_slower(a: int, b: int) -> int:
-        for row in rows:
-            if row[a] and row[b]:
-                if row[a] != row[b]:
-                    return 1 if row[a] > row[b] else -1
-                if shape[a] > shape[b]:
-                    return 1
-        return 0
-
-    order = list(reversed(range(len(shape))))  # the fastest dim first
-    for i in range(1, len(order)):
-        moving = i
-        for j in range(i - 1, -1, -1):
-            answer = is_slower(order[j], order[moving])
-            if answer < 0:
-                break
-            if answer > 0:
-                order[j], order[moving] = order[moving], order[j]
-                moving = j
-    strides, step = [0] * len(shape), 1
-    for dim in order:
-        strides[dim] = step
-        step *= shape[dim]
-    return tuple(strides)
+    return ordered_strides(shape, rows)
 
 
 # samples
@@ -277,7 +253,11 @@ def elementwise(
         method=method,
         public=public,
     )
-    make = {1: expose.unary_function, 2: expose.binary_function}.get(len(inputs))
+    hand_shaped = {
+        ("input",): expose.unary_function,
+        ("input", "other"): expose.binary_function,
+    }
+    make = hand_shaped.get(inputs)
     function = make(op) if make else _many(op)
     expose.attach(op, function, doc=doc, aliases=aliases)
     return op
@@ -338,6 +318,7 @@ def composite(
         function = _like(op, decompose, prepare)
         function.__doc__ = decompose.__doc__
         function.__module__ = decompose.__module__
+        function.__annotations__ = decompose.__annotations__
         return expose.attach(op, function, out=out, aliases=aliases)
 
     return define

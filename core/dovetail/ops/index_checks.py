@@ -13,7 +13,8 @@ from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "INDICES", "check_bounds", "checked_dim", "need_tensor", "no_larger", "out_of_bounds",
+    "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger",
+    "out_of_bounds", "true_anywhere",
 ]  # fmt: skip
 
 INDICES = (d.int64, d.int32)
@@ -34,7 +35,7 @@ def check_bounds(
     spec = index._spec
     if not spec.numel or not state_of(spec.device).host_arrays:
         return
-    array = index._materialize()
+    array = host_values(index)
     low = -size if wraps else 0
     if spec.numel <= _FEW:
         listed = array.reshape(-1).tolist()
@@ -47,6 +48,21 @@ def check_bounds(
     elif int(array.min()) >= low and int(array.max()) < size:
         return
     raise error(int(array[(array < low) | (array >= size)].flat[0]))
+
+
+def host_values(x: Tensor) -> np.ndarray:
+    """The array of a tensor in host memory; of all examples inside of a vmap."""
+    while x._spec.batch is not None:
+        x = x._array.value
+    array: np.ndarray = x._materialize()
+    return array
+
+
+def true_anywhere(flags: Any) -> bool:
+    """Whether any element is true; of any example inside of a vmap."""
+    while flags._spec.batch is not None:
+        flags = flags._array.value
+    return bool(flags.any())
 
 
 def out_of_bounds(dim: int, size: int) -> Callable[[int], Exception]:

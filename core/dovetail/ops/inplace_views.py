@@ -36,12 +36,22 @@ def _inplace_view(name: str) -> Callable[..., Tensor]:
             if self._node is not None:
                 self._node = seen._node
             _become(self, seen._spec, storage_of(seen), seen._offset, label)
+            if seen._spec.batch is not None:
+                self._array = seen._array  # inside of a vmap that is the tensor with all dims
         return self
 
     method.__name__ = label
     method.__qualname__ = f"Tensor.{label}"
     method.__doc__ = f"In-place version of :meth:`{name}`: the same memory, this very tensor."
     return method
+
+
+def _refuse_rows(x: Tensor, label: str) -> None:
+    if x._spec.batch is not None:
+        raise RuntimeError(
+            f"{label}: a tensor inside of vmap shares its memory with other rows and keeps it; use "
+            "an operator that makes a new one"
+        )
 
 
 def _resize_(self: Tensor, *sizes: Any, memory_format: Any = contiguous_format) -> Tensor:
@@ -53,6 +63,7 @@ def _resize_(self: Tensor, *sizes: Any, memory_format: Any = contiguous_format) 
         RuntimeError: the tensor requires grad, or a size is negative.
     """
     shape = _ints(sizes)
+    _refuse_rows(self, "resize_")
     if self._node is not None:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in shape):
@@ -84,6 +95,7 @@ def _set_(self: Tensor, source: Tensor | None = None) -> Tensor:
     Raises:
         RuntimeError: another dtype or device.
     """
+    _refuse_rows(self, "set_")
     check_writable(self, "set_", each_once=False)
     if source is None:
         source = raw.empty(spec_of((0,), self.dtype, self.device))

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail import ops, raw
+from dovetail import ops
 from dovetail.backend.state import state_of
-from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.families import broadcast_shapes, composite, draw, result_strides
+from dovetail.ops.index_checks import host_values
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
@@ -38,13 +39,13 @@ def _share(g: Any, input: Any, reduction: str) -> Any:
 
 
 def _infer(input: Any, target: Any, *others: Any, reduction: str, **_: Any) -> Inferred:
-    shape = tuple(input.shape)
-    for spec in (target, *others):
-        if isinstance(spec, Spec):
-            shape = broadcast_shapes(shape, tuple(spec.shape))
+    specs = [s for s in (input, target, *others) if isinstance(s, Spec)]
+    shape = broadcast_shapes(*[tuple(s.shape) for s in specs])
     kind = promote_specs(tuple(s for s in (input, target) if isinstance(s, Spec)))
     computed = (kind, kind, *[None if s is None else kind for s in others])
-    return Inferred(computed, ((shape if reduction == "none" else (), kind),))
+    if reduction != "none":
+        return Inferred(computed, (((), kind),))
+    return Inferred(computed, ((shape, kind, result_strides(specs, shape)),))
 
 
 def _as_first(grad: Any, input: Any, *others: Any, **_: Any) -> Inferred:
@@ -98,7 +99,7 @@ def _reduced_reference(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _at_edges(dtype: d.dtype, edges: tuple[tuple[float, ...], ...]) -> list[Sample]:
-    arrays = tuple(np.array(numbers, dtype.numpy) for numbers in edges)
+    arrays = tuple(np.array(numbers).astype(dtype.numpy) for numbers in edges)
     return [Sample(arrays, {"reduction": "none"}, "edges")] if edges else []
 
 
@@ -112,6 +113,8 @@ def _loss(
     options: tuple[dict[str, Any], ...] = ({},),
     edges: tuple[tuple[float, ...], ...] = (),
     gradient: Any = None,
+    infer: Callable[..., Inferred] = _infer,
+    accepts: tuple[d.dtype, ...] = d.FLOATING,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The record of a loss.
 
@@ -123,7 +126,8 @@ def _loss(
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         made = []
         for shape in SHAPES:
-            for reduction in REDUCTIONS:
+            # Whole numbers have no mean.
+            for reduction in REDUCTIONS if dtype.category > 1 else REDUCTIONS[1:]:
                 for extra in options:
                     tensors = [draw(rng, shape, dtype, low, high) for _ in inputs]
                     made.append(Sample(tuple(tensors), {"reduction": reduction, **extra}))
@@ -132,9 +136,9 @@ def _loss(
     return composite(
         name,
         inputs=inputs,
-        infer=_infer,
+        infer=infer,
         gradient=gradient,
-        accepts=d.FLOATING,
+        accepts=accepts,
         compute=d.float32,
         method=False,
         public=False,
@@ -164,7 +168,15 @@ def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     return reduced((input - target).square(), reduction)
 
 
-@_loss("l1_loss", lambda x, y: np.abs(x - y))
+def _infer_distance(input: Any, target: Any, *, reduction: str) -> Inferred:
+    """As a loss, but real of complex numbers, and summed in int64 of whole ones."""
+    compute, ((shape, kind, *strides),) = _infer(input, target, reduction=reduction)
+    if kind.category < 2:
+        kind = d.int64 if reduction == "sum" else kind
+    return Inferred(compute, ((shape, kind.to_real(), *strides),))
+
+
+@_loss("l1_loss", lambda x, y: np.abs(x - y), infer=_infer_distance, accepts=d.NUMBER)
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """``|input - target|``; its gradient where they are equal is 0."""
     return reduced((input - target).abs(), reduction)
@@ -306,7 +318,7 @@ def check_probabilities(input: Any) -> None:
     """Raise RuntimeError for values outside [0, 1], where they can be read without waiting."""
     if not state_of(input.device).host_arrays or not input.numel():
         return
-    array = raw.to_host(input)
+    array = host_values(input)
     if not (array.min() >= 0 and array.max() <= 1) and not np.isnan(array).any():
         raise RuntimeError(
             "all elements of input should be between 0 and 1 (binary_cross_entropy: apply sigmoid "

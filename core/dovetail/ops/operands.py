@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from dovetail.tensor import Tensor
 __all__ = [
     "CONTRACTION", "C_NAMES", "as_rows", "batch_error", "cannot_multiply", "conj",
     "conj_transpose", "need_tensors", "operands", "same_dtype", "same_scalar_type", "times",
+    "whole_number",
 ]  # fmt: skip
 
 C_NAMES = {
@@ -40,6 +42,17 @@ def need_tensors(name: str, **arguments: Any) -> None:
                 f"{name}(): argument '{label}' (position {position}) must be Tensor, not "
                 f"{type(value).__name__}"
             )
+
+
+def whole_number(name: str, label: str, value: Any) -> int:
+    """An argument as an int.
+
+    Raises:
+        TypeError: it is none, in PyTorch's words.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}(): argument '{label}' must be int, not {type(value).__name__}")
+    return int(value.__index__())
 
 
 def same_dtype(a: Spec, b: Spec) -> None:
@@ -91,7 +104,8 @@ def conj(x: Any) -> Any:
 
 def as_rows(x: Any) -> Any:
     """All leading dims folded into one."""
-    return x if x._spec.ndim == 2 else x.reshape(-1, x._spec.shape[-1])
+    shape = x._spec.shape
+    return x if len(shape) == 2 else x.reshape(math.prod(shape[:-1]), shape[-1])
 
 
 def times(x: Any, factor: Any) -> Any:

@@ -14,6 +14,7 @@ from dovetail import return_types
 from dovetail.ops.expose import FUNCTIONS, attach, finish
 from dovetail.ops.extremes import picked_infer, scattered
 from dovetail.ops.families import draw
+from dovetail.ops.operands import whole_number
 from dovetail.ops.reducing import REAL, numpy_names, one_dim, one_input
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
@@ -38,8 +39,8 @@ def _distinct(rng: np.random.Generator, shape: tuple[int, ...], dtype: d.dtype) 
 
 
 def _sort_infer(spec: Spec, dim: int, descending: bool) -> Inferred:
-    shape = tuple(spec.shape)
-    return Inferred((None,), ((shape, spec.dtype), (shape, d.int64)))
+    shape, strides = tuple(spec.shape), spec.dense().strides
+    return Inferred((None,), ((shape, spec.dtype, strides), (shape, d.int64, strides)))
 
 
 def _back(g: Any, out1: Any, specs: Any, dim: int) -> Any:
@@ -182,7 +183,8 @@ def _topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bo
     if spec.dtype not in ORDERED:
         kind = "bool" if spec.dtype is d.bool_ else "complex"
         raise RuntimeError(f"topk does not support {kind} dtypes")
-    return input, (int(k), where, bool(largest), bool(sorted))
+    k = whole_number("topk", "k", k)
+    return input, (k, where, bool(largest), bool(sorted))
 
 
 attach(TOPK, _topk)
@@ -264,7 +266,7 @@ def _kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> An
     where = one_dim("kthvalue", dim, spec.ndim)
     if not 1 <= k <= (spec.shape[where] if spec.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {where}")
-    return input, (int(k), where, keepdim)
+    return input, (whole_number("kthvalue", "k", k), where, keepdim)
 
 
 attach(KTHVALUE, _kthvalue)

@@ -11,13 +11,13 @@ import dovetail.dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
-from dovetail.ops.expose import operator
+from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["pad"]
+__all__ = ["constant_pad_nd", "pad"]
 
 Sides = tuple[tuple[int, int], ...]
 """(before, after) of each of the last dims, in the order of the dims; negative: cut off."""
@@ -132,6 +132,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
         RuntimeError: the pads do not fit the input.
         NotImplementedError: an unknown mode, or a number of dims that it does not pad.
     """
+    if not isinstance(mode, str):
+        raise TypeError(f"pad(): argument 'mode' must be str, not {type(mode).__name__}")
     amounts = [n.__index__() for n in pad]
     ndim = input._spec.ndim
     if len(amounts) % 2:
@@ -144,10 +146,10 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
     sides = tuple(zip(amounts[::2], amounts[1::2], strict=True))[::-1]
     if mode == "constant":
         return call(PAD, (input,), (sides, 0 if value is None else value))
-    if value not in (None, 0):
-        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if mode not in _PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if value not in (None, 0):
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     if len(sides) > 3 or ndim not in (len(sides) + 1, len(sides) + 2):
         raise NotImplementedError(
             f"Padding size {len(amounts)} is not supported for {ndim}D input tensor.\n"
@@ -198,3 +200,28 @@ def _wrapped(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
 
 
 _PLACES = {"reflect": _reflected, "replicate": _replicated, "circular": _wrapped}
+
+
+@publish(method=False, out=True)
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
+    """``pad`` with one value, of any dims.
+
+    Args:
+        pad: (left, right, top, bottom, …), the last dim first.
+        value: what is filled in.
+
+    Raises:
+        RuntimeError: the pads do not fit the input.
+    """
+    ndim = input._spec.ndim
+    if len(pad) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
+    if len(pad) > 2 * ndim:
+        raise RuntimeError(
+            "Length of pad should be no more than twice the number of dimensions of the input. Pad "
+            f"length is {len(pad)} while the input has {ndim} dimensions."
+        )
+    return _pad(input, pad, "constant", value)
+
+
+_pad: Any = pad  # the function above has a parameter of that name

@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.ops.affine import addmm, affine, factors, linear
+from dovetail.dispatch import type_name
+from dovetail.ops.affine import addmm, affine, expandable, factors, linear
 from dovetail.ops.contract import matmul, mm, mv_many
 from dovetail.ops.expose import publish
-from dovetail.ops.operands import as_rows, need_tensors
+from dovetail.ops.operands import as_rows, need_tensors, same_scalar_type
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
@@ -31,6 +32,14 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return input.unsqueeze(1) * vec2
 
 
+def _one_dtype(a: Tensor, b: Tensor) -> None:
+    if a._spec.dtype is not b._spec.dtype:
+        raise RuntimeError(
+            f"both inputs should have same dtype, got {type_name(a._spec.dtype)} and "
+            f"{type_name(b._spec.dtype)}"
+        )
+
+
 @publish(out=True)
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dims: (*, K) and (**, K) -> (*, **).
@@ -46,6 +55,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
             "inner() the last dimension must match on both input tensors but got shapes "
             f"{list(a.shape)} and {list(b.shape)}"
         )
+    _one_dtype(input, other)
     if a.ndim == b.ndim == 1:
         return matmul(input, other)
     made = linear(as_rows(input), as_rows(other))
@@ -108,6 +118,7 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
     for label, x in (("vec1", vec1), ("vec2", vec2)):
         if x._spec.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {label}, but got {x._spec.ndim}-D")
+    expandable(input._spec, (vec1._spec.shape[0], vec2._spec.shape[0]))
     beta, alpha = factors(input, beta, alpha)
     return affine(input, outer(vec1, vec2), beta, alpha)
 
@@ -122,6 +133,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     Raises:
         RuntimeError: dims that do not match.
     """
+    _one_dtype(a, b)
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if hasattr(dims, "__index__"):
@@ -220,13 +232,14 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         if 3 not in shape:
             raise RuntimeError("no dimension of size 3 in input")
         dim = shape.index(3)
-    dim = check_dim(dim, len(shape))
+    named, dim = dim, check_dim(dim, len(shape))
     sizes = shape[dim], other._spec.shape[dim]
     if sizes != (3, 3):
         raise RuntimeError(
-            f"linalg.cross: inputs dimension {dim} must have length 3. Got "
+            f"linalg.cross: inputs dimension {named} must have length 3. Got "
             f"{sizes[0]} and {sizes[1]}"
         )
+    same_scalar_type(input._spec, other._spec)
     one = [input.roll(-i, dim) for i in (1, 2)]
     two = [other.roll(-i, dim) for i in (1, 2)]
     return one[0] * two[1] - one[1] * two[0]

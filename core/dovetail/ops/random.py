@@ -11,11 +11,11 @@ from typing import Any
 
 from dovetail import dtypes as d
 from dovetail import raw
-from dovetail.autograd.grad_mode import no_grad
+from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.device import resolve
 from dovetail.dispatch import type_name
 from dovetail.errors import Unsupported
-from dovetail.factory_arguments import deliver, place, shape_of
+from dovetail.factory_arguments import deliver, place, shape_of, whole
 from dovetail.factory_arguments import finish as finish_factory
 from dovetail.generator import Generator
 from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
@@ -26,8 +26,9 @@ from dovetail.ops.draws import (
     draw_permutation,
     draw_uniform,
 )
-from dovetail.ops.expose import FUNCTIONS, finish
+from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.families import broadcast_shapes
+from dovetail.ops.index_checks import true_anywhere
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -36,6 +37,7 @@ __all__ = [
     "check_range",
     "check_std",
     "chosen",
+    "constant_of",
     "exponential",
     "floating_only",
     "in_format",
@@ -100,7 +102,7 @@ def _floating(check: str, draw: Callable[..., Tensor], doc: str) -> Callable[...
         pin_memory: bool = False,
         memory_format: Any = contiguous_format,
     ) -> Tensor:
-        kind, where = place(dtype, device, out)
+        kind, where = place(dtype, device, out, layout, pin_memory)
         floating_only(check, kind)
         spec = spec_of(shape_of(sizes, size), kind, where)
         made = in_format(draw(spec, generator), memory_format)
@@ -124,12 +126,6 @@ _randn = _floating(
 def _integers_as(spec: Spec, low: int, high: int, generator: Any) -> Tensor:
     made = draw_integers(spec, low, high, generator)
     return made if spec.dtype is d.int64 else raw.cast(made, made._spec.to(dtype=spec.dtype))
-
-
-def _whole(name: str, value: Any) -> int:
-    if not hasattr(value, "__index__"):
-        raise TypeError(f"{name}(): bounds must be integers, got {type(value).__name__}")
-    return int(value.__index__())
 
 
 def _randint(
@@ -166,11 +162,16 @@ def _randint(
         low = rest.pop(0)
     if rest:
         raise TypeError("randint(): expected (low=0, high, size), got more numbers")
-    first, last = _whole("randint", 0 if low is None else low), _whole("randint", high)
-    kind, where = place(dtype or (d.int64 if out is None else None), device, out)
+    first = whole("randint", "low", 0 if low is None else low)
+    last = whole("randint", "high", high)
+    chosen_kind = dtype or (d.int64 if out is None else None)
+    kind, where = place(chosen_kind, device, out, layout, pin_memory)
     check_range(first, last, kind)
     made = _integers_as(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
     return finish_factory(deliver(made, out), requires_grad)
+
+
+_EXACT_TO = {d.float16: 2**11 + 1, d.float32: 2**24 + 1, d.float64: 2**53 + 1}
 
 
 def _randperm(
@@ -178,7 +179,7 @@ def _randperm(
     *,
     generator: Generator | None = None,
     out: Tensor | None = None,
-    dtype: d.dtype | None = d.int64,
+    dtype: d.dtype | None = None,
     layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
@@ -189,10 +190,18 @@ def _randperm(
     Raises:
         RuntimeError: n is negative, or the dtype cannot hold n - 1.
     """
-    (n,) = shape_of((n,))
-    kind, where = place(dtype, device, out)
-    if kind.category < 2 and n and n - 1 > (1 if kind is d.bool_ else d.iinfo(kind).max):
+    (n,) = shape_of((whole("randperm", "n", n),))
+    named = dtype or (d.int64 if out is None else None)
+    kind, where = place(named, device, out, layout, pin_memory)
+    if kind is d.bool_ or kind.is_complex:
+        raise Unsupported(f"\"randperm\" not implemented for '{type_name(kind)}'")
+    if kind.category < 2 and n and n - 1 > d.iinfo(kind).max:
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
+    if n > _EXACT_TO.get(kind, n):
+        raise RuntimeError(
+            f"n cannot be greater than {_EXACT_TO[kind]} for {type_name(kind)} type. (whole "
+            "numbers above are not exact in it)"
+        )
     made = draw_permutation(n, where, generator)
     if kind is not d.int64:
         made = raw.cast(made, made._spec.to(dtype=kind))
@@ -250,7 +259,9 @@ def _randint_like(
     rest = [*([] if low is None else [low]), *bounds, *([] if high is None else [high])]
     if len(rest) not in (1, 2):
         raise TypeError(f"randint_like(): expected (input, low=0, high), got {len(rest)} bounds")
-    first, last = (_whole("randint_like", b) for b in (rest if len(rest) == 2 else (0, *rest)))
+    first, last = (
+        whole("randint_like", "high", b) for b in (rest if len(rest) == 2 else (0, *rest))
+    )
     spec = _spec_like(input, dtype, device)
     check_range(first, last, spec.dtype)
     made = _formatted_like(_integers_as(spec, first, last, generator), input, memory_format)
@@ -283,9 +294,11 @@ def _normal(
     tensors = [x for x in (mean, std) if isinstance(x, Tensor)]
     if not isinstance(std, Tensor):
         check_std(std)
-    elif std._spec.device.type != "meta" and bool(std.lt(0).any()):
+    elif std._spec.device.type != "meta" and true_anywhere(std.lt(0)):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     if tensors:
+        if size is not None:
+            raise TypeError("normal(): expected (mean, std), or two numbers and size=, got all")
         shape = broadcast_shapes(*[tuple(x._spec.shape) for x in tensors])
         kind, where = tensors[0]._spec.dtype, tensors[0]._spec.device
     elif size is None:
@@ -295,13 +308,16 @@ def _normal(
         kind, where = place(dtype, device)
     floating_only("normal_kernel_cpu", kind)
     with no_grad():
-        made = draw_normal(spec_of(shape, kind, where), generator) * std + mean
+        drawn: Any = draw_normal(spec_of(shape, kind, where), generator)
+        made = (drawn * std + mean).to(kind)
+    if tensors and out is None:
+        return constant_of(made, mean, std)
     return finish_factory(deliver(made, out), requires_grad)
 
 
 def check_std(std: Any) -> None:
     """Raise PyTorch's error for a negative standard deviation."""
-    if std < 0:
+    if not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
 
 
@@ -318,7 +334,7 @@ def chosen(spec: Spec, p: Any, generator: Any) -> Tensor:
         return draw_noise(spec, p, 1, generator)
     floating_only("bernoulli_tensor_cpu_p_", p._spec.dtype)
     with no_grad():
-        if p._spec.device.type != "meta" and not bool((p.ge(0) & p.le(1)).all()):
+        if p._spec.device.type != "meta" and true_anywhere((p.ge(0) & p.le(1)).logical_not()):
             raise RuntimeError(
                 "Expected p_in >= 0 && p_in <= 1 to be true, but got false. (bernoulli: every "
                 "element of p must be a probability)"
@@ -341,8 +357,20 @@ def _bernoulli(
         RuntimeError: a chance is outside [0, 1], or ``input`` is not a floating-point tensor.
     """
     spec = raw.packed(input._spec)
-    result: Tensor = finish("bernoulli", chosen(spec, input if p is None else p, generator), out)
-    return result
+    made = chosen(spec, input if p is None else p, generator)
+    if out is not None:
+        return deliver(made.to(out.dtype), out)  # type: ignore[attr-defined]
+    return constant_of(made, input)
+
+
+def constant_of(made: Tensor, *inputs: Any) -> Tensor:
+    """``made`` as a function of ``inputs`` (numbers too) with gradient 0."""
+    from dovetail import ops
+
+    for x in inputs:
+        if isinstance(x, Tensor) and x.requires_grad and mode.grad:
+            made = ops.where(made.new_ones((), dtype=d.bool_), made, x)  # type: ignore[attr-defined]
+    return made
 
 
 def _multinomial(
@@ -368,6 +396,9 @@ def _multinomial(
         RuntimeError: the shape, dtype, weights or number of samples do not fit.
     """
     spec = input._spec
+    num_samples = whole("multinomial", "num_samples", num_samples)
+    if out is not None and out.dtype is not d.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {type_name(out.dtype)}")
     if spec.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not spec.dtype.is_floating_point:
@@ -384,17 +415,16 @@ def _multinomial(
     with no_grad():
         weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)
         if spec.device.type != "meta":
-            if not bool((weights.ge(0) & weights.lt(float("inf"))).all()):
+            if true_anywhere((weights.ge(0) & weights.lt(float("inf"))).logical_not()):
                 raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-            if bool(weights.sum(-1).eq(0).any()):
+            if true_anywhere(weights.sum(-1).eq(0)):
                 raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         if replacement:
             picked = _with_replacement(weights, num_samples, generator)
         else:
             noise: Any = draw_uniform(raw.packed(weights._spec), generator)
             picked = (weights / exponential(noise)).topk(num_samples, -1)[1]
-    result: Tensor = finish("multinomial", picked, out)
-    return result
+    return deliver(picked, out)
 
 
 _AT_ONCE = 1 << 22

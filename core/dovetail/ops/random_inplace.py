@@ -16,10 +16,13 @@ from dovetail import raw
 from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.autograd.inplace import check_writable, note_write, rebase
 from dovetail.dispatch import type_name
+from dovetail.errors import Unsupported
+from dovetail.factory_arguments import whole
 from dovetail.generator import Generator
 from dovetail.ops.draws import draw_integers, draw_normal, draw_uniform
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.random import (
+    _C_NAMES,
     check_chance,
     check_range,
     check_std,
@@ -70,6 +73,17 @@ def uniform_(
         RuntimeError: from is above to, or the dtype is not a floating-point one.
     """
     floating_only("check_uniform_bounds", self._spec.dtype)
+    most = d.finfo(self._spec.dtype).max
+    for label, value in (("from", from_), ("to", to)):
+        if not -most <= value <= most:
+            name = _C_NAMES[self._spec.dtype.to_real().name]
+            raise RuntimeError(f"{label} is out of bounds for {name}")
+    if to - from_ > most:
+        raise RuntimeError(
+            "uniform_ expects to-from <= std::numeric_limits<"
+            f"{type_name(self._spec.dtype.to_real())}>::max(), but found to={to} and from={from_} "
+            "which result in to-from to exceed the limit"
+        )
     if from_ > to:
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
@@ -104,6 +118,9 @@ def normal_(
     Raises:
         RuntimeError: std is negative, or the dtype is not a floating-point one.
     """
+    for label, value in (("mean", mean), ("std", std)):
+        if isinstance(value, complex):
+            raise TypeError(f"normal_(): argument '{label}' must be float, not complex")
     check_std(std)
     floating_only("normal_kernel_cpu", self._spec.dtype)
 
@@ -123,6 +140,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """
     if not isinstance(p, Tensor):
         check_chance("bernoulli_", p)
+        if self._spec.dtype.is_complex:
+            raise Unsupported(f"\"bernoulli_\" not implemented for '{type_name(self._spec.dtype)}'")
     return _write(self, "bernoulli_", lambda spec: chosen(spec, p, generator))
 
 
@@ -141,6 +160,7 @@ def random_(
         RuntimeError: the range is empty, or does not fit the dtype.
     """
     kind = self._spec.dtype
+    given_names = tuple(named)
     given = [*([named.pop("from")] if "from" in named else []), *bounds]
     if named:
         raise TypeError(f"random_() got an unexpected keyword argument {next(iter(named))!r}")
@@ -148,14 +168,19 @@ def random_(
         given.append(to)
     if len(given) > 2:
         raise TypeError(f"random_(): expected (from, to), got {len(given)} bounds")
+    if "from" in given_names and len(given) == 1:
+        raise TypeError("random_(): expected (from, to), got from alone")
+    if kind.is_complex and not given:
+        raise Unsupported(f"\"random_\" not implemented for '{type_name(kind)}'")
+    given = [b if b is None else whole("random_", "to", b) for b in given]
     if not given:
-        if kind.is_complex:
-            check_range(0, 1, kind)
         low, high = 0, _EXACT[kind] + 1 if kind in _EXACT else 2
         if kind.category == 1:
             high = d.iinfo(kind).max + 1
     elif len(given) == 2 and given[1] is None:
-        low, high = int(given[0]), d.iinfo(kind).max + 1
+        low, high = int(given[0]), _EXACT[kind] + 1 if kind in _EXACT else 2
+        if kind.category == 1:
+            high = d.iinfo(kind).max + 1
     else:
         low, high = (0, int(given[0])) if len(given) == 1 else (int(given[0]), int(given[1]))
     check_range(low, high, kind)
@@ -168,7 +193,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     Raises:
         RuntimeError: the rate is not above 0, or the dtype is not a floating-point one.
     """
-    if lambd <= 0:
+    if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
     _continuous("Exponential", self)
     return _write(
@@ -197,6 +222,8 @@ def log_normal_(
     if std <= 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     floating_only("log_normal_", self._spec.dtype)
+    if self._spec.dtype.is_complex:
+        raise Unsupported(f"\"log_normal_\" not implemented for '{type_name(self._spec.dtype)}'")
     return _write(
         self,
         "log_normal_",
@@ -212,6 +239,9 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     """
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+
+    if self._spec.dtype is d.bool_ or self._spec.dtype.is_complex:
+        raise Unsupported(f"\"geometric_\" not implemented for '{type_name(self._spec.dtype)}'")
 
     def make(spec: Spec) -> Any:
         tries: Any = (-draw_uniform(_computed(spec), generator)).log1p() / math.log1p(-p)

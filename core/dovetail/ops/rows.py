@@ -19,8 +19,8 @@ from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "INDEX_SELECT", "INDEX_SELECT_BACKWARD", "index_add", "index_copy", "index_fill",
-    "index_select",
+    "INDEX_SELECT", "INDEX_SELECT_BACKWARD", "along", "check_rows", "index_add", "index_copy",
+    "index_fill", "index_select",
 ]  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def _need_vector(index: Spec) -> None:
         raise IndexError("index_select(): Index is supposed to be a vector")
 
 
-def _along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
+def along(index: Any, shape: tuple[int, ...], dim: int) -> Any:
     """A vector of indices as wide as the rows it names, as ``scatter`` wants it."""
     if not shape:
         return index.reshape(())
@@ -96,7 +96,7 @@ INDEX_SELECT = OpDef(
 def _select(input: Any, index: Any, dim: int) -> Any:
     from dovetail.ops.index import GATHER
 
-    return call(GATHER, (input, _along(index, tuple(input._spec.shape), dim)), (dim,))
+    return call(GATHER, (input, along(index, tuple(input._spec.shape), dim)), (dim,))
 
 
 @operator(INDEX_SELECT, out=True)
@@ -137,7 +137,7 @@ INDEX_SELECT_BACKWARD: OpDef = OpDef(
     attributes=("dim", "shape"),
     infer=_put_back_infer,
     decompose=lambda g, index, dim, shape: call(
-        SCATTER_ADD, (g.new_zeros(shape), _along(index, shape, dim), g), (dim,)
+        SCATTER_ADD, (g.new_zeros(shape), along(index, shape, dim), g), (dim,)
     ),
     gradient=lambda g, index, dim: (call(INDEX_SELECT, (g, index), (dim,)), None),
     method=False,
@@ -151,6 +151,12 @@ INDEX_SELECT_BACKWARD: OpDef = OpDef(
 
 def _same_as_input(input: Spec, index: Spec, source: Facts, **_: Any) -> Inferred:
     return Inferred((None, d.int64, input.dtype), ((tuple(input.shape), input.dtype),))
+
+
+def _same_order(input: Spec, index: Spec, value: Facts, **_: Any) -> Inferred:
+    """As ``_same_as_input``, with the input's order of dims."""
+    out = (tuple(input.shape), input.dtype, input.dense().strides)
+    return Inferred((None, d.int64, input.dtype), (out,))
 
 
 def _index_add_reference(
@@ -179,7 +185,7 @@ INDEX_ADD = OpDef(
         SCATTER_ADD,
         (
             input,
-            _along(index, tuple(source._spec.shape), dim),
+            along(index, tuple(source._spec.shape), dim),
             source if alpha == 1 else source * alpha,
         ),
         (dim,),
@@ -199,31 +205,43 @@ def _scaled(x: Any, factor: Any) -> Any:
     return x if factor == 1 else x * factor
 
 
-def _index_add_inputs(
-    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    need_tensor("index_add", "index", 3, index)
-    need_tensor("index_add", "source", 4, source)
+class _RowError(IndexError, RuntimeError):
+    """PyTorch raises the one or the other, by the dim that the rows are of."""
+
+
+def check_rows(name: str, input: Tensor, dim: int, index: Any, source: Any) -> int:
+    """``dim`` from the front, with the shapes and dtypes of ``index`` and ``source`` looked at.
+
+    Raises:
+        RuntimeError, IndexError: shapes or dtypes that do not fit.
+    """
+    need_tensor(name, "index", 3, index)
+    need_tensor(name, "source", 4, source)
     spec, at, rows = input._spec, index._spec, source._spec
     dim = check_dim(dim, spec.ndim)
     if at.ndim > 1:
         raise IndexError(
-            f"index_add_(): Index is supposed to be a vector, but got dim: {at.ndim} with type: "
+            f"{name}_(): Index is supposed to be a vector, but got dim: {at.ndim} with type: "
             f"{type_name(at.dtype)} and size: {list(at.shape)}"
         )
     if at.dtype not in INDICES:
         raise RuntimeError(
-            f"index_add_(): Expected dtype int32/int64 for index but got: {type_name(at.dtype)}"
+            f"{name}_(): Expected dtype int32/int64 for index but got: {type_name(at.dtype)}"
         )
     if spec.dtype is not rows.dtype:
         raise RuntimeError(
-            f"index_add_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
+            f"{name}_(): self ({type_name(spec.dtype)}) and source ({type_name(rows.dtype)}) "
             "must have the same scalar type"
+        )
+    if rows.ndim and dim >= rows.ndim:
+        raise RuntimeError(
+            f"{name}_(): Indexing dim {dim} is out of bounds of the source tensor with dim "
+            f"{rows.ndim}"
         )
     count = rows.shape[dim] if rows.ndim else 1
     if at.numel != count:
         raise RuntimeError(
-            f"index_add_(): Number of indices ({at.numel}) should be equal to source.size(dim): "
+            f"{name}_(): Number of indices ({at.numel}) should be equal to source.size(dim): "
             f"({count}), for dim: {dim}"
         )
     if spec.ndim != rows.ndim or any(
@@ -233,11 +251,18 @@ def _index_add_inputs(
             "source tensor shape must match self tensor shape, excluding the specified dimension. "
             f"Got self.shape = {list(spec.shape)} source.shape = {list(rows.shape)}"
         )
-    size = spec.shape[dim] if spec.ndim else 1
+    return dim
+
+
+def _index_add_inputs(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    dim = check_rows("index_add", input, dim, index, source)
+    size = input._spec.shape[dim] if input._spec.ndim else 1
     check_bounds(
         index,
         size,
-        lambda i: RuntimeError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
+        lambda i: _RowError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
     )
     return (input, index, source), (dim, alpha)
 
@@ -272,7 +297,7 @@ INDEX_COPY = OpDef(
     attributes=("dim",),
     infer=_same_as_input,
     decompose=lambda input, index, source, dim: call(
-        SCATTER, (input, _along(index, tuple(source._spec.shape), dim), source), (dim,)
+        SCATTER, (input, along(index, tuple(source._spec.shape), dim), source), (dim,)
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
@@ -347,14 +372,14 @@ INDEX_FILL: OpDef = OpDef(
     kind="index",
     inputs=("input", "index", "value"),
     attributes=("dim",),
-    infer=_same_as_input,
+    infer=_same_order,
     decompose=lambda input, index, value, dim: call(
         SCATTER, (input, *_filled(input, index, value, dim)), (dim,)
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
         # Autograd sums it to the value's shape.
-        "value": lambda g, index, dim: call(INDEX_SELECT, (g, index), (dim,)),
+        "value": lambda g, index, dim: g.masked_fill(_left_alone(g, index, dim), 0),
     },
     reference=_rows_written,
     samples=lambda rng, dtype: [
@@ -369,10 +394,16 @@ INDEX_FILL: OpDef = OpDef(
 
 
 def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
-    wide = _along(index, tuple(input._spec.shape), dim)
+    wide = along(index, tuple(input._spec.shape), dim)
     if isinstance(value, Tensor):
         value = value.to(input._spec.dtype).expand(wide._spec.shape)
     return wide, value
+
+
+def _left_alone(x: Any, index: Any, dim: int) -> Any:
+    """Where ``index`` writes nothing; a row that it names twice is written once."""
+    everywhere = x.new_ones(tuple(x._spec.shape), dtype=d.bool_)
+    return call(INDEX_FILL, (everywhere, index, False), (dim,))
 
 
 def _index_fill_inputs(

@@ -13,6 +13,7 @@ from dovetail import return_types
 from dovetail.autograd.grad_mode import mode
 from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
+from dovetail.ops.index_checks import true_anywhere
 from dovetail.ops.reducing import REAL, kept_shape, one_dim, one_input
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.promotion import promote_types
@@ -67,7 +68,7 @@ def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     if not x.ndim:
         return g
     conj = x.conj() if g.dtype.is_complex else x
-    has_zero = x.device.type != "meta" and bool(x.eq(0).any())
+    has_zero = x.device.type != "meta" and true_anywhere(x.eq(0))
     if not has_zero:
         products = out.conj() if g.dtype.is_complex else out
         return reverse_cumsum(g * products, dim) / conj
@@ -260,7 +261,7 @@ def _every_pair(g: Any, input: Any, out: Any, dim: int) -> Any:
 
 
 def _log_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    far_apart = np.array([200, 0, -200, 4], dtype.numpy)
+    far_apart = np.array([200, 0, -200, 4]).astype(dtype.numpy)
     return [*samples(-5, 5)(rng, dtype), Sample((far_apart, 0), {}, "far apart")]
 
 

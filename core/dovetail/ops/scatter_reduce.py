@@ -18,13 +18,14 @@ from dovetail.ops.index import (
     random_index,
     scatter_infer,
 )
-from dovetail.ops.index_checks import checked_dim, need_tensor
+from dovetail.ops.index_checks import checked_dim, need_tensor, true_anywhere
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["scatter_reduce"]
+__all__ = ["product_gradient", "scatter_reduce"]
 
+_OTHER_NAMES = {"max": "amax", "min": "amin"}
 _COMBINE = {"prod": "mul", "amax": "maximum", "amin": "minimum"}
 _UFUNCS = {"prod": np.multiply, "amax": np.maximum, "amin": np.minimum, "sum": np.add}
 
@@ -69,7 +70,7 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
     left = number.ge(0)
     first = not include_self
     for _ in range(index._spec.numel):
-        if not bool(left.any()):
+        if not true_anywhere(left):
             break
         place = ops.where(left, index, n)
         board = call(
@@ -89,7 +90,7 @@ def _gradient(
     g: Any, input: Any, index: Any, src: Any, out: Any, needs: Any, dim: int, reduce: str,
     include_self: bool,
 ) -> tuple[Any, None, Any]:  # fmt: skip
-    make = _product_gradient if reduce == "prod" else _extreme_gradient
+    make = product_gradient if reduce == "prod" else _extreme_gradient
     whole, src = src._spec.shape, _as_large(src, index)
     mine, theirs = make(g, input, index, src, out, dim, reduce, include_self)
     if not include_self:
@@ -112,10 +113,14 @@ def _extreme_gradient(
     return share * mine, theirs * _gathered(share, index, dim)
 
 
-def _product_gradient(
+def product_gradient(
     g: Any, input: Any, index: Any, src: Any, out: Any, dim: int, reduce: str, include_self: bool
 ) -> tuple[Any, Any]:
-    """The product of the others; with a single 0 among them found without dividing by it."""
+    """The product of the others; with a single 0 among them found without dividing by it.
+
+    Returns:
+        The gradients of ``input`` and of ``src``.
+    """
     from dovetail import ops
 
     def product(a: Any, b: Any) -> Any:
@@ -203,6 +208,11 @@ def scatter_reduce(
     """
     need_tensor("scatter_reduce", "src", 4, src)
     dim = checked_dim("scatter_reduce", input, dim, index)
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"scatter_reduce(): argument 'reduce' must be str, not {type(reduce).__name__}"
+        )
+    reduce = _OTHER_NAMES.get(reduce, reduce)
     if reduce in _COMBINE:
         return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))
     if reduce not in ("sum", "mean"):

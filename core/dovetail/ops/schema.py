@@ -190,6 +190,15 @@ class OpDef:
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _registered, (self.name,)
 
+    @property
+    def is_optional(self) -> bool:
+        """Whether it is a kernel that a device need not have: the host's serves in its place.
+
+        There is nothing that it could be decomposed into; the policy ``DOVETAIL_FALLBACK`` decides.
+        """
+        elsewhere = self.kind not in ("view", "storage", "random")
+        return self.decompose is None and not self.required and elsewhere
+
     def parameter_names(self, function: Callable[..., Any]) -> tuple[str, ...]:
         """The names a gradient function asks for."""
         return tuple(inspect.signature(function).parameters)

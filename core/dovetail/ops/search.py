@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call
+from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import finish, operator, publish
 from dovetail.ops.families import draw
+from dovetail.ops.index_checks import need_tensor
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.promotion import promote_types
 from dovetail.spec import Spec
@@ -112,6 +113,22 @@ def searchsorted(
             "torch.searchsorted(): side and right can't be set to opposites, got side of left "
             "while right was True"
         )
+    if not sorted_sequence._spec.ndim:
+        raise RuntimeError(
+            "torch.searchsorted(): boundaries tensor should have positive dimension, but got 0 "
+            "dimension"
+        )
+    if sorter is not None and sorter._spec.dtype is not d.int64:
+        raise RuntimeError(
+            "torch.searchsorted(): sorter must be a tensor of long dtype but got dtype "
+            f"{type_name(sorter._spec.dtype)}"
+        )
+    if out is not None and out._spec.dtype is not (d.int32 if out_int32 else d.int64):
+        raise RuntimeError(
+            "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or "
+            "Long(int64) depending on whether out_int32 flag is True, but we got output tensor's "
+            f"dtype {type_name(out._spec.dtype)} and out_int32 flag is {out_int32}"
+        )
     if sorter is not None:
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     if not isinstance(input, Tensor):
@@ -141,7 +158,7 @@ def bucketize(
     Raises:
         RuntimeError: the boundaries are not a vector.
     """
-    if boundaries._spec.ndim != 1:
+    if need_tensor("bucketize", "boundaries", 2, boundaries)._spec.ndim != 1:
         raise RuntimeError(
             f"boundaries tensor must be 1 dimension, but got dim({boundaries._spec.ndim})"
         )

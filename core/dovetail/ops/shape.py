@@ -6,6 +6,7 @@ What PyTorch gives as a view is a view here.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from dovetail import observe
@@ -189,3 +190,39 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """``narrow``, copied."""
     part = input.narrow(dim, start, length)
     return part.clone(memory_format=contiguous_format)
+
+
+def _resize(self: Tensor, *sizes: Any) -> Tensor:
+    """Another shape of as many elements; deprecated, as in PyTorch: ``reshape`` is the same.
+
+    Raises:
+        RuntimeError: another number of elements.
+    """
+    return _resized(self, _ints(sizes), "resize")
+
+
+def _resize_as(self: Tensor, tensor: Tensor) -> Tensor:
+    """The shape of a tensor of as many elements; deprecated, as in PyTorch: see ``reshape_as``.
+
+    Raises:
+        RuntimeError: another number of elements.
+    """
+    return _resized(self, tuple(tensor._spec.shape), "resize_as")
+
+
+def _resized(x: Tensor, sizes: tuple[int, ...], name: str) -> Tensor:
+    warnings.warn(f"non-inplace {name} is deprecated", UserWarning, stacklevel=3)
+    if math.prod(sizes) != x._spec.numel or min(sizes, default=0) < 0:
+        raise RuntimeError(
+            f"requested resize to {'x'.join(map(str, sizes))} ({math.prod(sizes)} elements in "
+            f"total), but the given tensor has a size of {'x'.join(map(str, x._spec.shape))} "
+            f"({x._spec.numel} elements). autograd's resize can only change the shape of a given "
+            "tensor, while preserving the number of elements. "
+        )
+    result: Tensor = x.contiguous().view(sizes)
+    return result
+
+
+for _name, _method in (("resize", _resize), ("resize_as", _resize_as)):
+    _method.__name__, _method.__qualname__ = _name, f"Tensor.{_name}"
+    setattr(Tensor, _name, _method)

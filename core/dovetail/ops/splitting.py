@@ -75,7 +75,12 @@ def _apart(x: Tensor, kind: str, name: str, key: tuple[Any, ...]) -> tuple[Tenso
     return plan(x)
 
 
-def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> _Parts:
+def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> Any:
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView
+
+        plain = _parts_plan(spec.batch.logical, kind, name, dim, sizes)
+        return BatchedView(spec, plain, lambda x: _apart(x, kind, name, (dim + 1, sizes)))
     before, after, step = spec.shape[:dim], spec.shape[dim + 1 :], spec.strides[dim]
     if kind == "unbind":
         strides = spec.strides[:dim] + spec.strides[dim + 1 :]
@@ -130,7 +135,7 @@ def _even(n: int, size: int) -> tuple[int, ...]:
     return (size,) * whole + ((rest,) if rest else ())
 
 
-@publish()
+@publish("unsafe_split")
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts along ``dim``: of one size (the last may be less), or as listed.
 
@@ -153,7 +158,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     return _apart(tensor, "split", "split", (dim, _even(n, size)))
 
 
-@publish()
+@publish("unsafe_split_with_sizes")
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts of the listed sizes along ``dim``.
 
@@ -199,12 +204,23 @@ unsafe_chunk = chunk
 
 
 @publish()
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def tensor_split(
+    input: Tensor, indices_or_sections: Any = None, dim: int = 0,
+    *, sections: Any = None, indices: Any = None,
+) -> tuple[Tensor, ...]:  # fmt: skip
     """Views of parts along ``dim``: so many of nearly equal size, or cut at the listed indices.
+
+    Args:
+        indices_or_sections: a number, or indices, or a tensor of either; also as ``sections=`` or
+            ``indices=``.
 
     Raises:
         RuntimeError: no sections, or a 0-d tensor.
     """
+    given = [x for x in (indices_or_sections, sections, indices) if x is not None]
+    if len(given) != 1:
+        raise TypeError(f"tensor_split(): sections or indices must be given once, got {len(given)}")
+    (indices_or_sections,) = given
     spec = input._spec
     if not spec.ndim:
         raise RuntimeError(

@@ -278,6 +278,7 @@ def _moment(name: str, outputs: int, decompose: Any, gradient: Any, reference: A
         name,
         attributes=("dim", "correction", "keepdim"),
         outputs=outputs,
+        method=outputs == 1,
         infer=_moment_infer(outputs),
         gradient={"input": gradient},
         differentiable=tuple(range(outputs)),
@@ -314,7 +315,7 @@ def _moment(name: str, outputs: int, decompose: Any, gradient: Any, reference: A
                 f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than "
                 "the reduction factor (input numel divided by output numel).",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return finish(name, call(op, (input,), (dims, correction, keepdim)), out)
 

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 import dovetail.dtypes as d
 from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
+from dovetail.ops.hyperbolic import (
+    complex_acos,
+    complex_asin,
+    complex_atan,
+    cosh_of,
+    sinh_of,
+)
 
 __all__ = [
     "erf_reference",
@@ -183,30 +190,29 @@ _float(
 _float(
     "sinh",
     gradient=lambda g, input: g * _conj(input.cosh()),
-    decompose=lambda input: (input.expm1() - (-input).expm1()) * 0.5,
+    decompose=sinh_of,
     compute=d.float32,
     reference=np.sinh,
     samples=uniform(-4, 4),
     ulp=16,
-    special=(0.0, inf, -inf, nan),
+    special=(0.0, -0.0, 19.0, 21.0, -88.75, inf, -inf, nan),
     doc="Hyperbolic sine.",
 )
 _float(
     "cosh",
     gradient=lambda g, input: g * _conj(input.sinh()),
-    decompose=lambda input: (input.exp() + (-input).exp()) * 0.5,
+    decompose=cosh_of,
     compute=d.float32,
     reference=np.cosh,
     samples=uniform(-4, 4),
     ulp=16,
-    special=(0.0, inf, -inf, nan),
+    special=(0.0, 19.0, -88.75, inf, -inf, nan),
     doc="Hyperbolic cosine.",
 )
 _float(
     "atan",
-    accepts=REAL,
-    gradient=lambda g, input: g / (input * input + 1),
-    decompose=lambda input: input.atan2(1),
+    gradient=lambda g, input: g / _conj(input * input + 1),
+    decompose=lambda input: complex_atan(input) if input.dtype.is_complex else input.atan2(1),
     reference=np.arctan,
     samples=uniform(-4, 4),
     doc="Arc tangent, in radians.",
@@ -214,9 +220,12 @@ _float(
 )
 _float(
     "asin",
-    accepts=REAL,
-    gradient=lambda g, input: g * (1 - input * input).rsqrt(),
-    decompose=lambda input: input.atan2(((1 - input) * (1 + input)).sqrt()),
+    gradient=lambda g, input: g * _conj((1 - input * input).rsqrt()),
+    decompose=lambda input: (
+        complex_asin(input)
+        if input.dtype.is_complex
+        else input.atan2(((1 - input) * (1 + input)).sqrt())
+    ),
     reference=np.arcsin,
     samples=uniform(-0.9, 0.9),
     special=(0.0, -0.0, 1.0, -1.0, nan),
@@ -226,9 +235,12 @@ _float(
 )
 _float(
     "acos",
-    accepts=REAL,
-    gradient=lambda g, input: -g * (1 - input * input).rsqrt(),
-    decompose=lambda input: ((1 - input) * (1 + input)).sqrt().atan2(input),
+    gradient=lambda g, input: -g * _conj((1 - input * input).rsqrt()),
+    decompose=lambda input: (
+        complex_acos(input)
+        if input.dtype.is_complex
+        else ((1 - input) * (1 + input)).sqrt().atan2(input)
+    ),
     reference=np.arccos,
     samples=uniform(-0.9, 0.9),
     special=(0.0, -0.0, 1.0, -1.0, nan),

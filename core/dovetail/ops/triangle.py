@@ -1,4 +1,4 @@
-"""Triangles and diagonals of matrices: tril, triu, diag, diag_embed, diagflat, block_diag."""
+"""Triangles and diagonals: tril, triu, diag, diag_embed, diagflat, block_diag, trace."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from dovetail import raw
 from dovetail.dispatch import call, type_name
 from dovetail.errors import Unsupported
 from dovetail.ops.expose import operator, publish
-from dovetail.ops.families import draw
-from dovetail.ops.schema import Inferred, OpDef, Sample
-from dovetail.ops.views import view_backward
+from dovetail.ops.families import composite, draw
+from dovetail.ops.index_checks import need_tensor
+from dovetail.ops.operands import whole_number
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
+from dovetail.ops.views import view_backward, view_record
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "block_diag", "diag", "diag_embed", "diagflat", "tril", "tril_indices", "triu",
+    "block_diag", "diag", "diag_embed", "diagflat", "trace", "tril", "tril_indices", "triu",
     "triu_indices",
 ]  # fmt: skip
 
@@ -77,7 +79,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIL, (input,), (diagonal,))
+    return call(TRIL, (input,), (whole_number("tril", "diagonal", diagonal),))
 
 
 @operator(TRIU, out=True)
@@ -87,38 +89,58 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     Raises:
         RuntimeError: fewer than two dims.
     """
-    return call(TRIU, (input,), (diagonal,))
+    return call(TRIU, (input,), (whole_number("triu", "diagonal", diagonal),))
 
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,
-             dtype: d.dtype | None, device: Any) -> Tensor:  # fmt: skip
+             dtype: d.dtype | None, device: Any, *memory: Any) -> Tensor:  # fmt: skip
     from dovetail.backend.state import state_of
-    from dovetail.device import resolve
+    from dovetail.factory_arguments import finish, place, whole
 
+    *memory, requires_grad = memory
+    _, where = place(dtype, device, None, *memory)
     for label, n in (("row", row), ("col", col)):
-        if n < 0:
+        if whole(name, label, n) < 0:
             raise RuntimeError(f"{label} must be non-negative, got{n}")
     kind = d.int64 if dtype is None else dtype
     if kind not in (d.int32, d.int64):
         raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
     places = np.array(find(row, offset, col), kind.numpy)
-    return raw.from_host(places, kind, state_of(resolve(device)))
+    return finish(raw.from_host(places, kind, state_of(where)), requires_grad)
 
 
 @publish(method=False)
 def tril_indices(
-    row: int, col: int, offset: int = 0, *, dtype: d.dtype | None = None, device: Any = None
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: d.dtype | None = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Rows and columns of the lower triangle of a (row, col) matrix: (2, count)."""
-    return _indices("tril_indices", np.tril_indices, row, col, offset, dtype, device)
+    memory = layout, pin_memory, requires_grad
+    return _indices("tril_indices", np.tril_indices, row, col, offset, dtype, device, *memory)
 
 
 @publish(method=False)
 def triu_indices(
-    row: int, col: int, offset: int = 0, *, dtype: d.dtype | None = None, device: Any = None
+    row: int,
+    col: int,
+    offset: int = 0,
+    *,
+    dtype: d.dtype | None = None,
+    device: Any = None,
+    layout: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """Rows and columns of the upper triangle of a (row, col) matrix: (2, count)."""
-    return _indices("triu_indices", np.triu_indices, row, col, offset, dtype, device)
+    memory = layout, pin_memory, requires_grad
+    return _indices("triu_indices", np.triu_indices, row, col, offset, dtype, device, *memory)
 
 
 # ---------------------------------------------------------------- diagonals
@@ -212,6 +234,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     Raises:
         RuntimeError: more than two dims.
     """
+    from dovetail.factories import empty
     from dovetail.ops.broadcasting import at_least
     from dovetail.ops.joining import cat
 
@@ -221,6 +244,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
                 f"{x._spec.ndim} dimensions"
             )
+    if not tensors:
+        return empty((1, 0))
     blocks = [at_least(x, 2) for x in tensors]
     width = sum(x._spec.shape[1] for x in blocks)
     at, rows = 0, []
@@ -230,3 +255,45 @@ def block_diag(*tensors: Tensor) -> Tensor:
         rows.append(cat(gaps, 1))
         at += columns
     return cat(rows, 0)
+
+
+# -------------------------------------------------------------------- trace
+
+
+def _trace_inputs(input: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    spec = need_tensor("trace", "input", 1, input)._spec
+    if spec.ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {spec.ndim}")
+    return (input,), ()
+
+
+@composite(
+    "trace",
+    infer=lambda spec: Inferred(
+        (None,), (((), d.int64 if spec.dtype.category < 2 else spec.dtype),)
+    ),
+    prepare=_trace_inputs,
+    gradient={"input": lambda g, specs: _on_diagonal(g, tuple(specs[0].shape))},
+    accepts=(*d.INTEGRAL, *d.FLOATING, *d.COMPLEX),
+    reference=np.trace,
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, shape, dtype, -5, 5),))
+        for shape in ((3, 3), (2, 5), (5, 2), (1, 1), (0, 3), (3, 0))
+    ],
+    errors=lambda: [
+        ErrorInput((np.zeros(shape, np.float32),), {}, RuntimeError, "expected a matrix")
+        for shape in ((3,), (2, 2, 2))
+    ],
+)
+def trace(input: Any) -> Any:
+    """The sum of a matrix's main diagonal; of integers as int64.
+
+    Raises:
+        RuntimeError: the input is no matrix.
+    """
+    return input.diagonal().sum()
+
+
+def _on_diagonal(g: Any, shape: tuple[int, ...]) -> Any:
+    """``g``, a number, on the diagonal of a matrix of zeros."""
+    return view_backward(g.expand(min(shape)), view_record("diagonal"), (0, 0, 1), shape)

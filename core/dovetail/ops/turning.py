@@ -25,6 +25,10 @@ def _same_shape(spec: Spec, **_: Any) -> Inferred:
     return Inferred((None,), ((tuple(spec.shape), spec.dtype),))
 
 
+def _same_order(spec: Spec, **_: Any) -> Inferred:
+    return Inferred((None,), ((tuple(spec.shape), spec.dtype, spec.dense().strides),))
+
+
 def _backwards(n: int, like: Tensor) -> Tensor:
     from dovetail.factories import arange
 
@@ -52,7 +56,7 @@ def _cases(
 FLIP = OpDef(
     "flip",
     attributes=("dims",),
-    infer=_same_shape,
+    infer=_same_order,
     decompose=_flip,
     gradient={"input": lambda g, dims: flip(g, dims)},
     reference=lambda x, dims: np.flip(x, dims),
@@ -61,12 +65,18 @@ FLIP = OpDef(
 
 
 @operator(FLIP)
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """The order of the elements reversed along ``dims``, copied.
 
     Raises:
         RuntimeError: a dim named twice.
     """
+    if dims is None:
+        dims = order
+    elif order:
+        raise TypeError("flip() got multiple values for argument 'dims'")
+    else:
+        dims = (dims,)
     if not dims:
         raise TypeError('flip() missing 1 required positional arguments: "dims"')
     named = tuple(check_dim(n, input._spec.ndim) for n in _ints(dims))

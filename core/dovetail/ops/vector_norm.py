@@ -104,7 +104,9 @@ def _norm_samples(rng: np.random.Generator, dtype: d.dtype) -> Any:
     found = [Sample((draw(rng, (3, 4), dtype, 0.5, 5), ord, 1)) for ord in orders]
     found += [Sample((draw(rng, (2, 3, 4), dtype, -5, 5), ord, (0, 2), True)) for ord in (2, 1, 3)]
     found.append(Sample((draw(rng, (5, 3), dtype, -5, 5), 2, 1)))
-    found.append(Sample((np.array([[0, 2, -1], [0, 0, 1]], dtype.numpy), 0, 1), {}, "counted"))
+    found.append(
+        Sample((np.array([[0, 2, -1], [0, 0, 1]]).astype(dtype.numpy), 0, 1), {}, "counted")
+    )
     zeros = Sample((np.zeros((2, 3), dtype.numpy), 2, 1), {}, "at 0")
     return [*found, Sample((draw(rng, (7,), dtype, -5, 5),)), zeros]
 
@@ -122,6 +124,7 @@ def _norm_samples(rng: np.random.Generator, dtype: d.dtype) -> Any:
     samples=_norm_samples,
     method=False,
     public=False,
+    out=True,
 )
 def vector_norm(input: Any, ord: float = 2, dim: Any = None, keepdim: bool = False) -> Any:
     """``(sum |x| ** ord) ** (1 / ord)`` of all elements, or over some dims (any ``ord``).
@@ -151,19 +154,21 @@ def _norm(
 
     Args:
         input: any shape, floating-point or complex.
-        p: a number; ``"fro"`` (also None) is 2.
+        p: a number; ``"fro"`` (also None) is 2; ``"nuc"`` is the sum of singular values.
         dim: an int or a tuple of them.
         keepdim: reduced dims stay, with size 1.
         dtype: the dtype to cast to first.
 
     Raises:
         RuntimeError: an unknown ``p``, or the input is of integers or bool.
-        NotImplementedError: ``p`` is ``"nuc"``.
     """
     if p is None or p == "fro":
         p = 2
     elif p == "nuc":
-        raise NotImplementedError("norm: p must be a number or 'fro', got 'nuc', a matrix norm")
+        from dovetail.ops.matrix_norms import matrix_norm
+
+        two = tuple(range(input._spec.ndim)) if dim is None else dim
+        return finish("norm", matrix_norm(input, "nuc", two, keepdim, dtype=dtype), out)
     elif isinstance(p, str):
         raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
     x: Any = input

@@ -6,6 +6,7 @@ a zero tensor, written with the incoming gradient, unless the record gives a che
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 from weakref import ref as reference
@@ -14,6 +15,7 @@ from dovetail import observe
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo, Node, next_sequence
 from dovetail.ops import expose
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, check_dim, storage_of
@@ -98,6 +100,8 @@ def row(x: Tensor, index: int) -> Tensor:
         return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
     facts = spec.memo.get("row")
     if facts is None:
+        if spec.batch is not None:
+            return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
         shape, strides, _ = view_record("select").rule(  # type: ignore[attr-defined]
             spec, *_select_prepare(spec, 0, index)
         )
@@ -134,6 +138,11 @@ def apply_view(op: OpDef, x: Tensor, attributes: tuple[Any, ...] = ()) -> Tensor
 
 
 def _make_plan(op: OpDef, spec: Spec, attributes: tuple[Any, ...]) -> _ViewPlan:
+    if spec.batch is not None:
+        from dovetail.func.views import BatchedView, batched
+
+        plain = _make_plan(op, spec.batch.logical, attributes)
+        return BatchedView(spec, plain, lambda x: batched(x, op.name, attributes))
     rule: Rule = op.rule  # type: ignore[attr-defined]
     shape, strides, offset = rule(spec, *attributes)
     kind = op.result_dtype(spec) if hasattr(op, "result_dtype") else spec.dtype
@@ -190,13 +199,26 @@ def view_operator(
         else:
 
             def function(input: Tensor, *arguments: Any, **named: Any) -> Tensor:
+                if not isinstance(input, Tensor):
+                    raise TypeError(
+                        f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}"
+                    )
                 return apply_view(op, input, prepare(input._spec, *arguments, **named))
 
         function.__doc__ = rule.__doc__
+        function.__signature__ = _signature(prepare or rule)  # type: ignore[attr-defined]
         expose.attach(op, function, aliases=aliases)
         return function
 
     return define
+
+
+def _signature(reads: Callable[..., Any]) -> inspect.Signature:
+    """What users see: a tensor in the place of the spec, and then what ``reads`` takes."""
+    spec, *rest = inspect.signature(reads).parameters.values()
+    return inspect.Signature(
+        [spec.replace(name="input", annotation="Tensor"), *rest], return_annotation="Tensor"
+    )
 
 
 def view_record(name: str) -> OpDef:
@@ -251,12 +273,12 @@ def _ints(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     Raises:
         TypeError: something is not an integer.
     """
-    if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
-        sizes = tuple(sizes[0])
     try:
+        if len(sizes) == 1 and not hasattr(sizes[0], "__index__"):
+            sizes = tuple(sizes[0])
         return tuple(n.__index__() for n in sizes)
-    except AttributeError:
-        raise TypeError(f"sizes must be integers, got {sizes}") from None
+    except (AttributeError, TypeError):
+        raise TypeError(f"sizes must be integers or one sequence of them, got {sizes}") from None
 
 
 def fill_in(shape: tuple[int, ...], numel: int) -> tuple[int, ...]:
@@ -342,16 +364,17 @@ def _dims(dims: tuple[Any, ...], ndim: int) -> tuple[int, ...]:
     return tuple(check_dim(n, ndim) for n in _ints(dims))
 
 
-def _permute_prepare(spec: Spec, *dims: Any) -> tuple[Any, ...]:
-    if "dims" in dims:
-        raise TypeError("permute: dims must be integers")
-    order = _dims(dims, spec.ndim)
+def _permute_prepare(spec: Spec, *order: Any, dims: Any = None) -> tuple[Any, ...]:
+    if dims is not None and order:
+        raise TypeError("permute() got multiple values for argument 'dims'")
+    order = _ints(order if dims is None else (dims,))
     if len(order) != spec.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
             f"length of the desired ordering of dimensions i.e. input.dim() = {spec.ndim} is not "
             f"equal to len(dims) = {len(order)}"
         )
+    order = tuple(check_dim(n, spec.ndim) for n in order)
     if len(set(order)) != len(order):
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return (order,)
@@ -448,6 +471,9 @@ def _squeeze_prepare(spec: Spec, dim: Any = None) -> tuple[Any, ...]:
         dims = tuple(range(spec.ndim))
     elif isinstance(dim, (tuple, list)):
         dims = tuple(check_dim(n, spec.ndim) for n in dim)
+        twice = [n for n in dims if dims.count(n) > 1]
+        if twice:
+            raise RuntimeError(f"dim {twice[0]} appears multiple times in the list of dims")
     else:
         dims = (check_dim(dim, spec.ndim),)
     return (tuple(n for n in dims if n < spec.ndim and spec.shape[n] == 1),)
@@ -498,7 +524,7 @@ def _narrow_prepare(spec: Spec, dim: int, start: Any, length: int) -> tuple[Any,
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim = check_dim(dim, spec.ndim)
     n = spec.shape[dim]
-    start = int(start)
+    start = whole_number("narrow", "start", start)
     if not -n <= start <= n:
         raise IndexError(
             f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
@@ -539,7 +565,7 @@ def _diagonal_prepare(spec: Spec, offset: int = 0, dim1: int = 0, dim2: int = 1)
     one, two = check_dim(dim1, spec.ndim), check_dim(dim2, spec.ndim)
     if one == two:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return offset, one, two
+    return whole_number("diagonal", "offset", offset), one, two
 
 
 @view_operator("diagonal", prepare=_diagonal_prepare)

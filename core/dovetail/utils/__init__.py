@@ -1,5 +1,8 @@
-"""Tools around training: ``data`` loads it, ``checkpoint`` saves memory, ``hooks`` has handles."""
+"""Tools around training: ``data`` loads it, ``checkpoint`` saves memory, ``hooks`` has handles.
 
-from dovetail.utils import checkpoint, data, hooks
+``dlpack`` exchanges tensors with other libraries.
+"""
 
-__all__ = ["checkpoint", "data", "hooks"]
+from dovetail.utils import checkpoint, data, dlpack, hooks
+
+__all__ = ["checkpoint", "data", "dlpack", "hooks"]

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.dtypes import COMPLEX, INTEGRAL, float32, float64
+from dovetail.dtypes import COMPLEX, INTEGRAL, bool_, float32, float64
 
 __all__ = ["enter"]
 
 UFUNCS = {
     "fmod": np.fmod, "hypot": np.hypot, "copysign": np.copysign, "logaddexp": np.logaddexp,
-    "logaddexp2": np.logaddexp2, "signbit": np.signbit,
+    "logaddexp2": np.logaddexp2, "signbit": np.signbit, "nextafter": np.nextafter,
 }  # fmt: skip
 
 
@@ -53,6 +53,16 @@ def fmod_integers(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None
     np.fmod(input, other, out)
 
 
+def fmax(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+    """The larger value; the other where one is NaN. (The ufunc takes out by keyword only.)"""
+    np.fmax(input, other, out=out)
+
+
+def fmin(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
+    """The smaller value; the other where one is NaN."""
+    np.fmin(input, other, out=out)
+
+
 def searchsorted(facts: Any) -> Any:
     """The place of each value in one sequence for all, or in one for each row."""
     side: Any = "right" if facts.attributes["right"] else "left"
@@ -73,4 +83,7 @@ def enter(table: KernelTable) -> None:
     table.add("fmod", fmod_integers, dtypes=INTEGRAL)
     table.update({"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp}, dtypes=(*real, *COMPLEX))
     table.add("addcmul", addcmul, dtypes=INTEGRAL)
+    table.update({"fmax": fmax, "fmin": fmin}, dtypes=(*real, *INTEGRAL, bool_))
+    table.update({"gcd": np.gcd, "lcm": np.lcm}, dtypes=INTEGRAL)
+    table.add("frexp", np.frexp, dtypes=real)
     table.add("searchsorted", searchsorted, dtypes=(*real, *INTEGRAL), specialize=True)

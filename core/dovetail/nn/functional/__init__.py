@@ -64,6 +64,7 @@ from dovetail.nn.functional.linear import (
     linear,
     one_hot,
     pairwise_distance,
+    pdist,
 )
 from dovetail.nn.functional.loss import (
     binary_cross_entropy,
@@ -179,6 +180,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",

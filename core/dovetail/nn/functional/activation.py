@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
+from dovetail.ops.calling import told
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -152,8 +153,6 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     Raises:
         RuntimeError: another ``approximate``.
     """
-    if approximate not in ("none", "tanh"):
-        raise RuntimeError("approximate argument must be either none or tanh.")
     return ops.gelu(input, approximate=approximate)
 
 
@@ -222,6 +221,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return ops.hardshrink(input, lambd)
 
 
+@told
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, and 0 where |x| is smaller.
 
@@ -243,6 +243,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return ops.prelu(input, weight)
 
 
+@told
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a · sigmoid(b), where a and b are the two halves of ``dim``.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["check_reduction", "legacy_reduction", "ntuple"]
+__all__ = ["BatchReduction", "Reduction", "check_reduction", "legacy_reduction", "ntuple"]
+
+Reduction = Literal["none", "mean", "sum"]
+BatchReduction = Literal["none", "mean", "sum", "batchmean"]
 
 
 def ntuple(value: Any, n: int) -> tuple[int, ...]:
@@ -14,7 +17,7 @@ def ntuple(value: Any, n: int) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, Iterable) else (value,) * n
 
 
-def check_reduction(reduction: str) -> str:
+def check_reduction(reduction: str) -> Reduction:
     """``reduction`` if it is one of none, mean and sum.
 
     Raises:
@@ -22,18 +25,18 @@ def check_reduction(reduction: str) -> str:
     """
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
-    return reduction
+    return reduction  # type: ignore[return-value]  # mypy does not narrow a str by ``in``
 
 
-def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> Reduction:
     """The reduction that PyTorch's two deprecated flags mean, or ``reduction`` without them."""
     if size_average is None and reduce is None:
         return check_reduction(reduction)
     averages = size_average is None or size_average
     reduces = reduce is None or reduce
-    meant = "none" if not reduces else "mean" if averages else "sum"
+    meant: Reduction = "none" if not reduces else "mean" if averages else "sum"
     warnings.warn(
         f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.",
-        stacklevel=4,
+        stacklevel=5,
     )
     return meant

@@ -17,6 +17,7 @@ __all__ = [
     "linear",
     "one_hot",
     "pairwise_distance",
+    "pdist",
 ]
 
 
@@ -92,17 +93,17 @@ def _shorten_rows(weight: Tensor, input: Tensor, max_norm: float, norm_type: flo
         weight[used] = rows * scale.to(rows.dtype)
 
 
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """Classes as vectors that are 1 at the class: (*) -> (*, num_classes) of int64.
 
     Args:
-        tensor: classes, int64.
+        input: classes, int64.
         num_classes: one more than the largest class if -1.
 
     Raises:
         RuntimeError: another dtype, or classes outside the range.
     """
-    return ops.one_hot(tensor, num_classes)  # type: ignore[no-any-return]
+    return ops.one_hot(input, num_classes)  # type: ignore[no-any-return]
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -119,3 +120,8 @@ def pairwise_distance(
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last dim."""
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of every two rows of ``input`` (N, M): (N (N - 1) / 2)."""
+    return ops.pdist(input, p)  # type: ignore[no-any-return]

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.ops.calling import told
 from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from dovetail.nn.functional.arguments import BatchReduction, Reduction
     from dovetail.tensor import Tensor
 
 __all__ = [
@@ -46,7 +48,7 @@ def _regression(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
-            stacklevel=3,
+            stacklevel=4,
         )
         input, target = dovetail.broadcast_tensors(input, target)
     if weight is None:
@@ -60,12 +62,13 @@ def _regression(
     return reduced(weighted, reduction)  # type: ignore[no-any-return]
 
 
+@told
 def l1_loss(
     input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
     """|input - target|."""
@@ -73,12 +76,13 @@ def l1_loss(
     return _regression(ops.l1_loss, input, target, weight, reduction)
 
 
+@told
 def mse_loss(
     input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
     """(input - target)²."""
@@ -86,12 +90,13 @@ def mse_loss(
     return _regression(ops.mse_loss, input, target, weight, reduction)
 
 
+@told
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     beta: float = 1.0,
 ) -> Tensor:
     """d² / (2 beta) where d = |input - target| is below ``beta``, d - beta / 2 elsewhere.
@@ -107,10 +112,11 @@ def smooth_l1_loss(
     return _regression(ops.smooth_l1_loss, input, target, None, reduction, beta=float(beta))
 
 
+@told
 def huber_loss(
     input: Tensor,
     target: Tensor,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
@@ -154,6 +160,7 @@ def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | No
     return classes
 
 
+@told
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -161,7 +168,7 @@ def nll_loss(
     size_average: bool | None = None,
     ignore_index: int = -100,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """The negative log-likelihood of classes, given log-probabilities.
 
@@ -182,6 +189,7 @@ def nll_loss(
     return ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
+@told
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -189,7 +197,7 @@ def cross_entropy(
     size_average: bool | None = None,
     ignore_index: int = -100,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """Cross entropy of logits with classes or with class probabilities.
@@ -262,13 +270,14 @@ def _probability_cross_entropy(
     return reduced(loss, reduction)
 
 
+@told
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Binary cross entropy of probabilities; logarithms are at least -100.
 
@@ -295,13 +304,14 @@ def binary_cross_entropy(
     return ops.binary_cross_entropy(input, target, weight, reduction=reduction)
 
 
+@told
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
     """Binary cross entropy of logits.
@@ -328,12 +338,13 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@told
 def kl_div(
     input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: BatchReduction = "mean",
     log_target: bool = False,
 ) -> Tensor:
     """target · (log target - input), where ``input`` holds log-probabilities.
@@ -354,7 +365,7 @@ def kl_div(
             "'batchmean' divides only by the batch size, and aligns with the KL div math "
             "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
             "release.",
-            stacklevel=2,
+            stacklevel=3,
         )
     by_batch = reduction == "batchmean"
     if not by_batch:

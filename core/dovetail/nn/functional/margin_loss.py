@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
+from dovetail.ops.index_checks import true_anywhere
 from dovetail.ops.loss import reduced
 
 if TYPE_CHECKING:
+    from dovetail.nn.functional.arguments import Reduction
     from dovetail.tensor import Tensor
 
 __all__ = [
@@ -33,7 +35,7 @@ def hinge_embedding_loss(
     margin: float = 1.0,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -48,7 +50,7 @@ def soft_margin_loss(
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """log(1 + exp(-target · input)), with targets 1 and -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
@@ -62,7 +64,7 @@ def margin_ranking_loss(
     margin: float = 0,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """max(0, -target · (input1 - input2) + margin).
 
@@ -85,7 +87,7 @@ def cosine_embedding_loss(
     margin: float = 0,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1.
 
@@ -133,7 +135,7 @@ def triplet_margin_loss(
     swap: bool = False,
     size_average: bool | None = None,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm as d.
 
@@ -176,7 +178,7 @@ def poisson_nll_loss(
     size_average: bool | None = None,
     eps: float = 1e-8,
     reduce: bool | None = None,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """The negative log-likelihood of counts under Poisson distributions.
 
@@ -204,7 +206,7 @@ def gaussian_nll_loss(
     var: Tensor | float,
     full: bool = False,
     eps: float = 1e-6,
-    reduction: str = "mean",
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """The negative log-likelihood of values under normal distributions.
 
@@ -223,7 +225,7 @@ def gaussian_nll_loss(
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = dovetail.full_like(input, var, requires_grad=False)
-    elif bool((var < 0).any()):
+    elif true_anywhere(var < 0):
         raise ValueError("var has negative entry/entries")
     if var.size() != input.size():
         if input.size()[:-1] == var.size():

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dovetail.utils.data.collate import default_collate, default_convert
 from dovetail.utils.data.dataset import IterableDataset, collated, samples_of
 from dovetail.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from dovetail.utils.data.dataset import Dataset
 
 __all__ = ["DataLoader", "get_worker_info"]
+
+T = TypeVar("T", covariant=True)
 
 _FIXED = frozenset(
     ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
@@ -25,7 +29,7 @@ def get_worker_info() -> None:
     return None
 
 
-class DataLoader:
+class DataLoader(Generic[T]):
     """Batches of a dataset, in an order that a sampler decides, read in this process.
 
     Args:
@@ -61,7 +65,7 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Any,
+        dataset: Dataset[T] | Sequence[T],
         batch_size: int | None = 1,
         shuffle: bool | None = None,
         sampler: Iterable[Any] | None = None,
@@ -198,7 +202,7 @@ def _check_workers(
 class _MapIterator:
     """One pass over a map-style dataset."""
 
-    def __init__(self, loader: DataLoader) -> None:
+    def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
         self._indices = iter(loader._index_sampler)
 
@@ -223,7 +227,7 @@ class _MapIterator:
 class _StreamIterator:
     """One pass over an iterable dataset."""
 
-    def __init__(self, loader: DataLoader) -> None:
+    def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
         self._samples = iter(loader.dataset)
         self._announced = loader._announced_length

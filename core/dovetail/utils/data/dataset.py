@@ -56,7 +56,7 @@ class IterableDataset(Dataset[T], Iterable[T]):
         return ChainDataset([self, other])
 
 
-class TensorDataset(Dataset[Any]):
+class TensorDataset(Dataset[tuple["Tensor", ...]]):
     """Samples that are rows of tensors: index ``i`` gives ``tuple(t[i] for t in tensors)``.
 
     Args:

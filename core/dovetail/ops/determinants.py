@@ -1,0 +1,238 @@
+"""Determinants: det, slogdet and logdet, whose gradients hold at singular matrices too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dovetail import return_types
+from dovetail.autograd.grad_mode import mode
+from dovetail.dispatch import call
+from dovetail.ops.expose import publish
+from dovetail.ops.families import draw
+from dovetail.ops.lu import lu_parts, solve_factored
+from dovetail.ops.matrices import (
+    FACTORED,
+    eye_like,
+    has_data,
+    linalg,
+    matrices,
+    named,
+    need_floating,
+    need_square,
+)
+from dovetail.ops.operands import conj, conj_transpose
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
+from dovetail.ops.solve import solve_parts
+from dovetail.ops.svd import svd_parts
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor
+
+__all__ = ["DET", "SLOGDET"]
+
+
+def _parity(pivots: Any) -> Any:
+    """1 or -1 per matrix: whether an even number of rows was exchanged."""
+    from dovetail.factories import arange
+
+    rows = arange(1, pivots.shape[-1] + 1, device=pivots.device, dtype=pivots.dtype)
+    return 1 - 2 * (pivots.ne(rows).sum(-1) % 2)
+
+
+def _det(input: Any) -> Any:
+    packed, pivots, _ = lu_parts(input)
+    return packed.diagonal(0, -2, -1).prod(-1) * _parity(pivots).to(input.dtype)
+
+
+def _adjugate_gradient(g: Any, input: Any) -> Any:
+    """By singular values, the products without each of which need no division."""
+    from dovetail import ops
+
+    u, s, vh = svd_parts(input)
+    n = s.shape[-1]
+    others = []
+    for i in range(n):
+        part = [s.narrow(-1, j, 1) for j in range(n) if j != i]
+        others.append(ops.cat(part, -1).prod(-1, True) if part else s.new_ones(s.shape))
+    rest = ops.cat(others, -1).to(input.dtype)
+    scale = conj(call(DET, (u,)) * call(DET, (vh,))) * g
+    return (u * (rest * scale.unsqueeze(-1)).unsqueeze(-2)) @ vh
+
+
+def _det_gradient(g: Any, input: Any, out: Any) -> Any:
+    # The gradient is g conj(det) A^-H, which is continuous where A is singular.
+    n = input.shape[-1]
+    if n < 2:
+        return g.reshape(*g.shape, 1, 1) if n else input.new_zeros(input.shape)
+    if mode.grad and has_data(out) and bool(out.detach().eq(0).any()):
+        return _adjugate_gradient(g, input)
+    scale = (g * conj(out)).unsqueeze(-1).unsqueeze(-1)
+    right = scale * eye_like(input, n)
+    if mode.grad:
+        return solve_parts(conj_transpose(input), right)
+    packed, pivots, _ = lu_parts(input)
+    zeros = packed.diagonal(0, -2, -1).eq(0)
+    tiny = float(np.finfo(input.dtype.numpy).eps)
+    shifted = packed + (zeros.to(packed.dtype) * tiny).diag_embed()
+    sign = _parity(pivots).to(packed.dtype)
+    near = shifted.diagonal(0, -2, -1).prod(-1) * sign
+    scale = (g * conj(near)).unsqueeze(-1).unsqueeze(-1)
+    return solve_factored(shifted, pivots, scale * eye_like(input, n), adjoint=True)
+
+
+def _det_infer(spec: Spec) -> Inferred:
+    return Inferred((None,), ((tuple(spec.shape[:-2]), spec.dtype),))
+
+
+def _det_reference(x: np.ndarray) -> Any:
+    """Laplace's expansion along the first row."""
+    n = x.shape[-1]
+    if not n:
+        return np.ones(x.shape[:-2], x.dtype)
+    total = np.zeros(x.shape[:-2], x.dtype)
+    for j in range(n):
+        minor = np.delete(x[..., 1:, :], j, -1)
+        total = total + (-1) ** j * x[..., 0, j] * _det_reference(minor)
+    return total
+
+
+def _det_samples(rng: np.random.Generator, dtype: Any) -> list[Sample]:
+    made = matrices((3, 3), (2, 4, 4), (1, 1), (0, 0), (2, 0, 0), (0, 2, 2), (5, 5), (6, 2, 2))(
+        rng, dtype
+    )
+    flat = draw(rng, (3, 3), dtype, -2, 2)
+    flat[2] = 0
+    return [*made, Sample((flat,), name="singular")]
+
+
+def _wrong() -> list[ErrorInput]:
+    return [
+        ErrorInput((np.ones(3),), {}, RuntimeError, "must have at least 2 dimensions"),
+        ErrorInput((np.ones((2, 3)),), {}, RuntimeError, "they are 2 by 3 matrices"),
+        ErrorInput((np.ones((2, 2), np.int64),), {}, RuntimeError, "Expected a floating point"),
+    ]
+
+
+DET = OpDef(
+    "det",
+    infer=_det_infer,
+    decompose=_det,
+    gradient={"input": _det_gradient},
+    accepts=FACTORED,
+    reference=_det_reference,
+    samples=_det_samples,
+    errors=_wrong,
+    tolerance=Tolerance(32, against="inputs", length=lambda x: max(1, x.shape[-1]) ** 2),
+    node_name=lambda input: "linalg_det",
+)
+
+
+def _named_det(name: str) -> Any:
+    def det(input: Tensor) -> Any:
+        """The determinant of square matrices: (*, N, N) -> (*).
+
+        Raises:
+            RuntimeError: not square matrices of floats.
+        """
+        need_square(name, input)
+        need_floating(name, input)
+        return call(DET, (input,))
+
+    return det
+
+
+# ------------------------------------------------------------------- slogdet
+
+
+def _slogdet(input: Any) -> Any:
+    packed, pivots, _ = lu_parts(input)
+    diagonal = packed.diagonal(0, -2, -1)
+    sign = diagonal.sgn().prod(-1) * _parity(pivots).to(input.dtype)
+    return sign, diagonal.abs().log().sum(-1)
+
+
+def _slogdet_gradient(g: Any, input: Any, out0: Any) -> Any:
+    # d log det A = tr(A^-1 dA): its real part moves the logarithm, its imaginary part the sign.
+    from dovetail.ops.complex import complex as make_complex
+
+    of_sign, scale = g
+    if input.dtype.is_complex:
+        real = scale if scale is not None else out0.real.new_zeros(out0.shape)
+        turn = real.new_zeros(real.shape) if of_sign is None else -(conj(of_sign) * out0).imag
+        scale = make_complex(real, turn)
+    elif scale is None:
+        return input.new_zeros(input.shape)
+    right = scale.unsqueeze(-1).unsqueeze(-1) * eye_like(input, input.shape[-1])
+    return solve_parts(conj_transpose(input), right)
+
+
+def _slogdet_infer(spec: Spec) -> Inferred:
+    shape = tuple(spec.shape[:-2])
+    return Inferred((None,), ((shape, spec.dtype), (shape, spec.dtype.to_real())))
+
+
+def _slogdet_reference(x: np.ndarray) -> Any:
+    det = _det_reference(x)
+    size = np.abs(det)
+    return det / np.where(size == 0, 1, size), np.log(size)
+
+
+SLOGDET = OpDef(
+    "slogdet",
+    outputs=2,
+    infer=_slogdet_infer,
+    decompose=_slogdet,
+    gradient={"input": _slogdet_gradient},
+    differentiable=(0, 1),
+    accepts=FACTORED,
+    reference=_slogdet_reference,
+    samples=lambda rng, dtype: _det_samples(rng, dtype)[:-1],
+    errors=_wrong,
+    tolerance=Tolerance(64, against="inputs", length=lambda x: max(1, x.shape[-1]) ** 2),
+    node_name=lambda input: "linalg_slogdet",
+)
+
+
+def _named_slogdet(name: str, made: Any) -> Any:
+    def slogdet(input: Tensor) -> Any:
+        """Sign (phase) and logarithm of the absolute value of the determinant.
+
+        Of a singular matrix the sign is 0 and the logarithm -inf. As (sign, logabsdet).
+
+        Raises:
+            RuntimeError: not square matrices of floats.
+        """
+        need_square(name, input)
+        need_floating(name, input, low=False)
+        return made(*call(SLOGDET, (input,)))
+
+    return slogdet
+
+
+@publish()
+@named("logdet")
+def _logdet(input: Tensor) -> Any:
+    """The logarithm of the determinant: -inf for a singular matrix, NaN where it is negative.
+
+    Raises:
+        RuntimeError: not square matrices of floats.
+    """
+    need_square("logdet", input)
+    need_floating("logdet", input, low=False)
+    sign, size = call(SLOGDET, (input,))
+    if sign.dtype.is_complex:
+        return sign.log() + size
+    return size.masked_fill(sign.eq(-1), float("nan"))
+
+
+def _publish() -> None:
+    from dovetail.ops.expose import attach
+
+    attach(DET, _named_det("linalg.det"))
+    attach(SLOGDET, _named_slogdet("linalg.slogdet", return_types.slogdet), out=True)
+    linalg("det")(DET.function)
+    linalg("slogdet")(_named_slogdet("linalg.slogdet", return_types.linalg_slogdet))
+
+
+_publish()

@@ -1,0 +1,251 @@
+"""Orthogonal polynomials: Chebyshev's four kinds, plain and shifted, Hermite, Laguerre, Legendre.
+
+Each goes up by its recurrence of three terms (DLMF 18.9) as far as the highest degree asked for;
+Chebyshev's take their trigonometric form above degree 8. The degree is rounded towards zero; below
+zero the polynomial is 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.ops.approximations import NON_DIFFERENTIABLE, WIDE, special_function, valuewise, where
+from dovetail.ops.families import draw
+from dovetail.ops.schema import Sample
+from dovetail.tensor import Tensor
+
+__all__: list[str] = []
+
+inf, nan = math.inf, math.nan
+
+Step = Callable[[Any, int, Any, Any], Any]
+"""``step(x, k, current, previous)``: the polynomial of degree ``k + 1``."""
+
+
+def _arguments(x: Any, n: Any) -> tuple[Any, Any]:
+    """Both as tensors, the degree truncated; NaN and infinities count as below zero."""
+    if not isinstance(x, Tensor):
+        x = n.new_full((), x)
+    if not isinstance(n, Tensor):
+        n = x.new_full((), n)
+    return x, where(n.abs().lt(inf), n.trunc(), -1.0)
+
+
+def _highest(n: Any) -> int:
+    """The highest degree in the data; the one thing that is read from it."""
+    if not n._spec.numel:
+        return 0
+    return int(n.max().item())
+
+
+def _climb(x: Any, n: Any, first: Any, step: Step, most: int) -> Any:
+    """The polynomials of the degrees ``n``, of which none above ``most`` counts."""
+    previous: Any = 1.0
+    current = first
+    made = where(n.eq(0), 1.0, where(n.ge(1), current, 0.0))
+    for k in range(1, min(_highest(n), most)):
+        current, previous = step(x, k, current, previous), current
+        made = where(n.gt(float(k)), current, made)
+    return made
+
+
+def _double(x: Any, k: int, current: Any, previous: Any) -> Any:
+    """The recurrence that Chebyshev's four kinds share."""
+    return (x + x) * current - previous
+
+
+# Chebyshev
+
+_ITERATED = 8
+"""The highest degree that is reached by recurrence."""
+
+
+def _closed(kind: str, x: Any, n: Any, above_1: Any) -> Any:
+    """By cosine and sine of multiples of an angle; by their hyperbolic forms beyond [-1, 1]."""
+    size = x.abs()
+    inside = where(above_1, 0.5, x)
+    outside = where(above_1, size, 2.0)
+    angle, distance = inside.acos(), outside.acosh()
+    odd = (n * 0.5).floor().ne(n * 0.5)
+    sign = 1.0 - (x.lt(0) & odd).to(x._spec.dtype) * 2.0
+    half, low = n + 0.5, x.lt(0)
+    if kind == "t":
+        return where(above_1, (distance * n).cosh() * sign, (angle * n).cos())
+    if kind == "u":
+        beyond = (distance * (n + 1.0)).sinh() / distance.sinh() * sign
+        return where(above_1, beyond, (angle * (n + 1.0)).sin() / angle.sin())
+    # V(-x) = (-1) ** n * W(x)
+    even = (distance * half).cosh() / (distance * 0.5).cosh()
+    uneven = (distance * half).sinh() / (distance * 0.5).sinh()
+    if kind == "v":
+        near = (angle * half).cos() / (angle * 0.5).cos()
+        return where(above_1, where(low, uneven, even) * sign, near)
+    near = (angle * half).sin() / (angle * 0.5).sin()
+    return where(above_1, where(low, even, uneven) * sign, near)
+
+
+_FIRST = {
+    "t": lambda x: x, "u": lambda x: x + x,
+    "v": lambda x: x + x - 1.0, "w": lambda x: x + x + 1.0,
+}  # fmt: skip
+_AT_1 = {
+    "t": lambda n: (n * 0.0 + 1.0, n * 0.0 + 1.0), "u": lambda n: (n + 1.0, n + 1.0),
+    "v": lambda n: (n * 0.0 + 1.0, n + n + 1.0), "w": lambda n: (n + n + 1.0, n * 0.0 + 1.0),
+}  # fmt: skip
+"""The values at 1 and, without their sign, at -1."""
+
+
+def _chebyshev(kind: str, x: Any, n: Any) -> Any:
+    size = x.abs()
+    is_edge = size.eq(1)
+    inner = where(is_edge, 0.5, x)
+    made = _climb(inner, n, _FIRST[kind](inner), _double, _ITERATED)
+    if _highest(n) > _ITERATED:
+        high = where(n.gt(_ITERATED), n, 9.0)
+        made = where(n.gt(_ITERATED), _closed(kind, inner, high, size.gt(1)), made)
+    at_1, at_minus_1 = _AT_1[kind](n)
+    odd = (n * 0.5).floor().ne(n * 0.5)
+    edge = where(x.gt(0), at_1, where(odd, -at_minus_1, at_minus_1))
+    made = where(is_edge, edge, made)
+    return where(n.lt(0), 0.0, made)
+
+
+# records
+
+
+def _exact(step: Callable[..., Any], first: Callable[[Any], Any], shifted: bool = False) -> Any:
+    """A reference by the recurrence in exact fractions."""
+
+    def value(x: float, n: float) -> float:
+        degree = int(n) if math.isfinite(n) else -1
+        if degree < 0:
+            return 0.0
+        if degree == 0:
+            return 1.0
+        if x != x:
+            return nan
+        exact = 2 * Fraction(x) - 1 if shifted else Fraction(x)
+        previous, current = Fraction(1), Fraction(first(exact))
+        for k in range(1, degree):
+            previous, current = current, Fraction(step(exact, k, current, previous))
+        try:
+            return float(current)
+        except OverflowError:
+            return math.copysign(inf, current)
+
+    return valuewise(value, takes_nan=True)
+
+
+def _samples(low: float, high: float) -> Any:
+    def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+        degrees = np.arange(12).astype(dtype.numpy)
+        make = lambda *shape: draw(rng, shape, dtype, low, high)
+        return [
+            Sample((make(4, 1), degrees)),
+            Sample((make(3, 5), 3)),
+            Sample((make(4), 10)),
+            Sample((1.5, degrees)),
+            Sample((make(), degrees[5]) if dtype.category > 2 else (make(), 2), name="0-d"),
+            Sample((make(0, 3), degrees[:3]), name="empty"),
+            Sample((np.array([-1, 0, 1, 1, -1]).astype(dtype.numpy),
+                    np.array([3, 4, 5, 10, 9]).astype(dtype.numpy)), name="ends"),
+        ]  # fmt: skip
+
+    return samples
+
+
+def _define(
+    name: str, forward: Callable[..., Any], reference: Any, interval: tuple[float, float],
+    special: tuple[float, ...], doc: str,
+) -> None:  # fmt: skip
+    special_function(
+        name,
+        forward,
+        inputs=("x", "n"),
+        gradient=NON_DIFFERENTIABLE,
+        accepts=WIDE,
+        reference=reference,
+        samples=_samples(*interval),
+        special=special,
+        ulp=64,
+        against="largest",
+        doc=f"{doc} of degree ``n``, at ``x``.",
+    )
+
+
+_NUMERALS = {"t": "first", "u": "second", "v": "third", "w": "fourth"}
+
+
+def _define_chebyshev(kind: str) -> None:
+    def plain(x: Any, n: Any) -> Any:
+        return _chebyshev(kind, *_arguments(x, n))
+
+    def shifted(x: Any, n: Any) -> Any:
+        x, n = _arguments(x, n)
+        return _chebyshev(kind, x + x - 1.0, n)
+
+    first = _FIRST[kind]
+    what = f"Chebyshev polynomial of the {_NUMERALS[kind]} kind"
+    values = (-2.0, -1.0, -0.75, 0.0, 0.375, 1.0, 2.0, 5.0, 9.0, 10.0, nan)
+    _define(
+        f"chebyshev_polynomial_{kind}", plain, _exact(_double, first), (-1.5, 1.5), values,
+        f"The {what}",
+    )  # fmt: skip
+    _define(
+        f"shifted_chebyshev_polynomial_{kind}", shifted, _exact(_double, first, shifted=True),
+        (-0.25, 1.25), values, f"The {what} of ``2 * x - 1``,",
+    )  # fmt: skip
+
+
+for _kind in _NUMERALS:
+    _define_chebyshev(_kind)
+
+
+def _hermite_h(x: Any, k: int, current: Any, previous: Any) -> Any:
+    return (x + x) * current - 2 * k * previous
+
+
+def _hermite_he(x: Any, k: int, current: Any, previous: Any) -> Any:
+    return x * current - k * previous
+
+
+def _laguerre(x: Any, k: int, current: Any, previous: Any) -> Any:
+    return ((2 * k + 1 - x) * current - k * previous) / (k + 1)
+
+
+def _legendre(x: Any, k: int, current: Any, previous: Any) -> Any:
+    return ((2 * k + 1) * x * current - k * previous) / (k + 1)
+
+
+def _endless(kind: d.dtype) -> int:
+    """Above this degree PyTorch gives NaN for Hermite's: they have overflowed."""
+    return 512 if kind is d.float64 else 128
+
+
+def _by_recurrence(first: Callable[[Any], Any], step: Step, is_bounded: bool) -> Any:
+    def forward(x: Any, n: Any) -> Any:
+        x, n = _arguments(x, n)
+        most = _endless(x._spec.dtype) if is_bounded else 1 << 31
+        made = _climb(x, n, first(x), step, most)
+        return where(n.gt(float(most)), nan, made) if is_bounded else made
+
+    return forward
+
+
+for _name, _first, _step, _is_bounded, _interval, _what in (
+    ("hermite_polynomial_h", lambda x: x + x, _hermite_h, True, (-2, 2), "physicist's Hermite"),
+    ("hermite_polynomial_he", lambda x: x, _hermite_he, True, (-2, 2), "probabilist's Hermite"),
+    ("laguerre_polynomial_l", lambda x: 1 - x, _laguerre, False, (0, 4), "Laguerre"),
+    ("legendre_polynomial_p", lambda x: x, _legendre, False, (-1, 1), "Legendre"),
+):
+    _define(
+        _name, _by_recurrence(_first, _step, _is_bounded), _exact(_step, _first), _interval,
+        (-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0, 5.0, 9.0, nan),
+        f"The {_what} polynomial",
+    )  # fmt: skip

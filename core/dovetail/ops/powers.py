@@ -1,0 +1,61 @@
+"""float_power, ldexp and rsub: functions that put powers, products and differences together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dovetail.dtypes as d
+from dovetail.dispatch import call, type_name
+from dovetail.ops.expose import inplace_method, publish
+from dovetail.ops.schema import REGISTRY
+from dovetail.tensor import Tensor
+
+__all__ = ["float_power", "ldexp", "rsub"]
+
+
+@publish()
+def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``other - alpha * input``."""
+    return call(REGISTRY["sub"], (other, input if alpha == 1 else input * alpha))
+
+
+@publish(out=True)
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """``input`` to the power of ``exponent``, in float64 (complex128 for complex operands)."""
+    operands = (input, exponent)
+    is_complex = any(
+        x._spec.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex)
+        for x in operands
+    )
+    kind = d.complex128 if is_complex else d.float64
+    wide = [x.to(kind) if isinstance(x, Tensor) else x for x in operands]
+    return call(REGISTRY["pow"], tuple(wide))
+
+
+_raised = inplace_method("float_power", float_power)
+
+
+def _float_power_(self: Tensor, exponent: Any) -> Tensor:
+    is_complex = isinstance(exponent, complex) or (
+        isinstance(exponent, Tensor) and exponent._spec.dtype.is_complex
+    )
+    kind = d.complex128 if is_complex or self._spec.dtype.is_complex else d.float64
+    if self._spec.dtype is not kind:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {type_name(self._spec.dtype)} but the "
+            f"operation's result requires dtype {type_name(kind)}"
+        )
+    return _raised(self, exponent)  # type: ignore[no-any-return]
+
+
+_float_power_.__name__, _float_power_.__qualname__ = "float_power_", "Tensor.float_power_"
+_float_power_.__doc__ = "In-place version of :func:`dovetail.float_power`, of float64 alone."
+Tensor.float_power_ = _float_power_  # type: ignore[attr-defined]
+
+
+@publish(inplace=True, out=True)
+def ldexp(input: Tensor, other: Tensor) -> Tensor:
+    """``input * 2**other``."""
+    power = 2.0**other
+    kind = input._spec.dtype
+    return input * (power.to(kind) if kind.category > 1 else power)

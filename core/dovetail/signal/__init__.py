@@ -1,0 +1,7 @@
+"""PyTorch's ``torch.signal``: window functions."""
+
+from __future__ import annotations
+
+from dovetail.signal import windows
+
+__all__ = ["windows"]

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ PATIENCE = 8
 """Calls after which a kernel is compiled for the layout that it is called with
 (DOVETAIL_OPENCL_PATIENCE; 0: at once)."""
 
+KEPT = 1 << 13
+"""Resolved calls and texts that are kept, before all are forgotten."""
+
 STAGED = 1 << 16
 """Bytes up to which a write is copied aside, so that the caller need not wait for the queue."""
 
@@ -42,6 +45,8 @@ class Device:
         lock: held while a kernel's arguments are set and it is queued.
         launches: kernels queued since the start.
         patience: how often a call is served by general kernels before one is compiled for it.
+        recent: labels of the kernels queued last.
+        kept: what :meth:`keep` keeps.
     """
 
     def __init__(self, handle: Any) -> None:
@@ -59,7 +64,9 @@ class Device:
         self.launches = 0
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
         self.recent: deque[str] = deque(maxlen=16)
+        self.kept: dict[Any, Any] = {}
         self._programs: dict[tuple[str, str], Any] = {}
+        self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
@@ -173,6 +180,25 @@ class Device:
                 self._programs[source, options] = found
             return found
 
+    def kernel(self, source: str, name: str, options: str = "") -> Bound:
+        """A kernel of a program, made once."""
+        key = (source, name, options)
+        with self.lock:
+            found = self._kernels.get(key)
+            if found is None:
+                made = cl.Kernel(self.program(source, options), name)
+                found = self._kernels[key] = Bound(made)
+            return found
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` made when it was first asked for under ``key``."""
+        found = self.kept.get(key)
+        if found is None:
+            if len(self.kept) >= KEPT:
+                self.kept.clear()
+            found = self.kept[key] = make()
+        return found
+
     @contextlib.contextmanager
     def scratch(self, *sizes: int) -> Iterator[list[Any]]:
         """Buffers for the steps of one kernel, of so many bytes each.
@@ -198,8 +224,24 @@ class Device:
         return (groups * self.group,), (self.group,)
 
 
+class Bound:
+    """One kernel of a program, and the launch whose numbers are set in it."""
+
+    __slots__ = ("kernel", "set_buffer", "set_number", "user")
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.set_buffer = kernel.set_arg
+        # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
+        # own classes; its generated code calls this one.
+        self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
+        self.user: Any = None
+
+
 class Launch:
-    """A kernel whose numbers are set: to be called with its buffers.
+    """A kernel whose numbers are known: to be called with its buffers.
+
+    Launches of one kernel share it, for making one costs more than queueing it.
 
     Args:
         device: where it runs.
@@ -211,7 +253,7 @@ class Launch:
         label: the operator's name, for errors.
     """
 
-    __slots__ = ("_enqueue", "_first", "device", "kernel", "label", "size")
+    __slots__ = ("_bound", "_first", "_numbers", "device", "label", "size")
 
     def __init__(
         self,
@@ -225,25 +267,29 @@ class Launch:
         options: str = "",
     ) -> None:
         self.device, self.size, self.label = device, size, label
-        self.kernel = cl.Kernel(device.program(source, options), name)
+        self._bound = device.kernel(source, name, options)
         self._first = buffers
-        for i, number in enumerate(numbers):
-            self.kernel.set_arg(buffers + i, number)
+        self._numbers = [number.tobytes() for number in numbers]
 
     def __call__(self, *buffers: Any) -> None:
         """Queue it."""
-        device, kernel = self.device, self.kernel
-        set_arg = kernel.set_arg
-        with device.lock:
-            for i, buffer in enumerate(buffers):
-                set_arg(i, buffer)
-            cl.enqueue_nd_range_kernel(device.queue, kernel, *self.size)
-            device.launches += 1
-            device.recent.append(self.label)
+        self.with_numbers(buffers, ())
 
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
-        """Queue it with some numbers (index among them, value) changed."""
-        with self.device.lock:
+        """Queue it with some numbers (index among them, value) given for this once.
+
+        The same ones must be given at each call.
+        """
+        device, bound, first = self.device, self._bound, self._first
+        with device.lock:
+            if bound.user is not self:
+                for i, number in enumerate(self._numbers, first):
+                    bound.set_number(i, number)
+                bound.user = self
+            for i, buffer in enumerate(buffers):
+                bound.set_buffer(i, buffer)
             for i, value in numbers:
-                self.kernel.set_arg(self._first + i, value)
-            self(*buffers)
+                bound.set_number(first + i, value.tobytes())
+            cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
+            device.launches += 1
+            device.recent.append(self.label)

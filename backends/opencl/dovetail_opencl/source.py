@@ -55,7 +55,7 @@ def element(device: Device, prefix: str, dtype: DType) -> dict[str, str]:
 def moved(*prefixes: str, itemsize: int) -> dict[str, str]:
     """The macros of :func:`element` for elements that are only moved, as words of their size."""
     word = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong", 16: "ulong2"}[itemsize]
-    made = {}
+    made: dict[str, str] = {}
     for prefix in prefixes:
         made |= {
             f"{prefix}_MEMORY": word,

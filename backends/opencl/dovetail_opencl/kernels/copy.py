@@ -11,12 +11,16 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import EXPRESSIONS, StridedView, collapse
+from dovetail.dtypes import complex128, int16, int32, int64, uint8
 from dovetail.dtypes import dtype as DType
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
 
 __all__ = ["Copy", "packed"]
+
+WORDS = {1: uint8, 2: int16, 4: int32, 8: int64, 16: complex128}
+"""By size in bytes, the dtype that elements are moved as."""
 
 
 def packed(array: StridedView, dtype: DType | None = None) -> Array:
@@ -80,6 +84,9 @@ class Copy:
 
             views = [self.target, self.source]
             kind = self.source.dtype
+            if kind is self.target.dtype:  # bits are kept
+                kind = WORDS[kind.itemsize]
+                views = [Array(None, 0, v.shape, v.strides, kind) for v in views]
             self._hot = Elementwise(device, "copy", EXPRESSIONS["copy"], views, (), kind, 0)
             self._hot(x, y)
             return

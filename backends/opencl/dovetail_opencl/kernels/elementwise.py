@@ -34,13 +34,14 @@ __all__ = ["Elementwise", "enter", "ghost", "number"]
 WORD_ATTRIBUTES = {"gelu": "approximate", "gelu_backward": "approximate"}
 """Operators with one expression per word: ``name`` for "none", ``name`` with the word inside."""
 
-NOT_HERE = ("gelu_tanh", "gelu_tanh_backward")
+NOT_HERE = ("copy", "fill", "gelu_tanh", "gelu_tanh_backward")
+"""Words of other operators, and what :mod:`.storage` enters."""
 
 
 def enter(table: KernelTable) -> None:
     """Enter every expression that is an operator."""
     for name, expression in EXPRESSIONS.items():
-        if name in NOT_HERE or name == "copy":
+        if name in NOT_HERE:
             continue
         if name == "where":  # the class of the expression is that of its last operand
             table.add(name, _specialised(name), specialize=True)
@@ -179,7 +180,11 @@ class Elementwise:
         inputs = tuple(v.dtype for v in self.views[1:])
         out = self.views[0].dtype
         name = self.name
-        source = elementwise_source(name, inputs, out, form, self.device.dialect, self.expression)
+        key = ("text", name, inputs, out, form, self.expression.parameters)
+        dialect = self.device.dialect
+        source = self.device.keep(
+            key, lambda: elementwise_source(name, inputs, out, form, dialect, self.expression)
+        )
         integers = self._integers
         if has_offsets:
             zeros = [self._wide(0)] * len(self.views)
@@ -203,7 +208,7 @@ class Elementwise:
 
     def __call__(self, *arrays: Any) -> None:
         """Queue it for inputs and output."""
-        self._run(arrays, ())
+        self.run(arrays, ())
 
     def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
         """A kernel that takes Python numbers at these places among its inputs."""
@@ -217,11 +222,11 @@ class Elementwise:
             else:
                 values = [(self._free + i, number(arrays[at], kind)) for i, at in enumerate(places)]
                 rest = tuple(a for i, a in enumerate(arrays) if i not in places)
-            self._run(rest, values)
+            self.run(rest, values)
 
         return run
 
-    def _run(self, arrays: Sequence[Any], values: Sequence[tuple[int, Any]]) -> None:
+    def run(self, arrays: Sequence[Any], values: Sequence[tuple[int, Any]]) -> None:
         if not self.count:
             return
         if self._packing is not None:
@@ -296,7 +301,7 @@ class _Packing:
                 else:
                     held.append(self._at(dense, next(free)))
                     copy(x, held[-1])
-            self.core._run((*held, target), values)
+            self.core.run((*held, target), values)
             if self.back is not None:
                 self.back(target, out)
 

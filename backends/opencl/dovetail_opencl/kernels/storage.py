@@ -1,4 +1,7 @@
-"""Storage: fill (an expression), copy between any two dtypes and layouts, arange, random bits."""
+"""Storage: fill, copy between any two dtypes and layouts, arange, random bits.
+
+Values, seeds and offsets differ from call to call, so what serves all of them is kept.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable
+from dovetail.backend import EXPRESSIONS, KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail_opencl import dialect
 from dovetail_opencl.device import Launch
 from dovetail_opencl.kernels.copy import Copy
-from dovetail_opencl.kernels.elementwise import ghost
+from dovetail_opencl.kernels.elementwise import Elementwise, ghost, number
 from dovetail_opencl.runtime import device_of
 
 __all__ = ["enter"]
 
 
 def enter(table: KernelTable) -> None:
-    """Enter the storage primitives (``fill`` is among the expressions)."""
+    """Enter the storage primitives."""
+    table.add("fill", _fill, specialize=True)
     table.add("copy", _copy, specialize=True)
     table.add("arange", _arange, layout="contiguous", specialize=True)
     table.add("random_bits", _random_bits, layout="contiguous", specialize=True)
@@ -27,6 +31,18 @@ def enter(table: KernelTable) -> None:
 def _copy(facts: Any) -> Any:
     (source,), (target,) = facts.inputs, facts.outputs
     return Copy(device_of(target.device.index), ghost(source), ghost(target))
+
+
+def _fill(facts: Any) -> Any:
+    (out,) = facts.outputs
+    device, kind = device_of(out.device.index), out.dtype
+
+    def make() -> Elementwise:
+        return Elementwise(device, "fill", EXPRESSIONS["fill"], [ghost(out)], (), kind)
+
+    call = device.keep(("fill", out), make)
+    values = ((0, number(facts.attributes["value"], kind)),)
+    return lambda array: call.run((array,), values)
 
 
 _ARANGE = """
@@ -44,6 +60,20 @@ def _arange(facts: Any) -> Any:
     whole = out.dtype.category < 2
     kind = "long" if whole else "double" if device.has_double else "float"
     make = {"long": np.int64, "double": np.float64, "float": np.float32}[kind]
+    zero = make(0)
+    launch = device.keep(("arange", out.dtype, out.numel), lambda: _arange_launch(out, kind, zero))
+    values = [(i, make(facts.attributes[name])) for i, name in ((2, "start"), (3, "step"))]
+
+    def run(array: Any) -> None:
+        if array.numel:
+            place = np.uint64(array.offset // array.dtype.itemsize)
+            launch.with_numbers((array.buffer,), ((0, place), *values))
+
+    return run
+
+
+def _arange_launch(out: Any, kind: str, zero: Any) -> Launch:
+    device = device_of(out.device.index)
     spelled = device.dialect
     value = _stored(out.dtype, kind)
     text = "\n".join(
@@ -57,16 +87,8 @@ def _arange(facts: Any) -> Any:
             ),
         ]
     )
-    numbers = [np.uint64(0), np.uint64(out.numel)]
-    numbers += [make(facts.attributes[name]) for name in ("start", "step")]
-    launch = Launch(device, text, "arange", 1, numbers, device.workers(out.numel), "arange")
-
-    def run(array: Any) -> None:
-        if array.numel:
-            place = np.uint64(array.offset // array.dtype.itemsize)
-            launch.with_numbers((array.buffer,), ((0, place),))
-
-    return run
+    numbers = [np.uint64(0), np.uint64(out.numel), zero, zero]
+    return Launch(device, text, "arange", 1, numbers, device.workers(out.numel), "arange")
 
 
 def _stored(dtype: DType, kind: str) -> str:
@@ -109,6 +131,25 @@ def _random_bits(facts: Any) -> Any:
     (out,) = facts.outputs
     device = device_of(out.device.index)
     seed, counter = facts.attributes["seed"], facts.attributes["offset"]
+    launch = device.keep(("random_bits", out.dtype, out.numel), lambda: _random_launch(out))
+    low = (1 << 64) - 1
+    values = [
+        (2, np.uint32(seed & 0xFFFFFFFF)),
+        (3, np.uint32(seed >> 32 & 0xFFFFFFFF)),
+        (4, np.uint64(counter & low)),
+        (5, np.uint64(counter >> 64 & low)),
+    ]
+
+    def run(array: Any) -> None:
+        if array.numel:
+            place = np.uint64(array.offset // array.dtype.itemsize)
+            launch.with_numbers((array.buffer,), ((0, place), *values))
+
+    return run
+
+
+def _random_launch(out: Any) -> Launch:
+    device = device_of(out.device.index)
     block = 16 // out.dtype.itemsize
     memory = dialect.TYPES[out.dtype.name]
     words = {
@@ -116,18 +157,7 @@ def _random_bits(facts: Any) -> Any:
         16: "uint whole[4] = {c.x, c.y, c.z, c.w};\n        const uchar *word = (uchar *)whole;",
     }[block]
     text = _RANDOM.format(memory=memory, block=block, words=words)
-    low = (1 << 64) - 1
-    numbers = [
-        np.uint64(0), np.uint64(out.numel), np.uint32(seed & 0xFFFFFFFF),
-        np.uint32(seed >> 32 & 0xFFFFFFFF), np.uint64(counter & low),
-        np.uint64(counter >> 64 & low),
-    ]  # fmt: skip
     size = device.workers(-(-out.numel // block), 1024)
-    launch = Launch(device, text, "random_bits", 1, numbers, size, "random_bits")
-
-    def run(array: Any) -> None:
-        if array.numel:
-            place = np.uint64(array.offset // array.dtype.itemsize)
-            launch.with_numbers((array.buffer,), ((0, place),))
-
-    return run
+    no = np.uint32(0)
+    numbers = [np.uint64(0), np.uint64(out.numel), no, no, np.uint64(0), np.uint64(0)]
+    return Launch(device, text, "random_bits", 1, numbers, size, "random_bits")

@@ -5,7 +5,6 @@ A Python number is an argument of the kernel, so that it costs no memory and no 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +17,6 @@ from dovetail.backend import (
     KernelTable,
     StridedView,
     broadcast,
-    elementwise_source,
     form_of,
     kernel_name,
 )
@@ -27,6 +25,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.kernels.copy import Copy, packed
+from dovetail_opencl.kernels.expressions import text_of, with_numbers
 from dovetail_opencl.runtime import device_of
 
 __all__ = ["Elementwise", "enter", "ghost", "number"]
@@ -103,7 +102,7 @@ def _specialised(name: str) -> Callable[[Any], Any]:
         made = Elementwise(
             device_of(out.device.index),
             own,
-            _with_numbers(expression, numbers) if numbers else expression,
+            with_numbers(own, tuple(numbers)),
             views,
             values,
             kind,
@@ -113,22 +112,6 @@ def _specialised(name: str) -> Callable[[Any], Any]:
         return made.with_numbers(numbers)
 
     return specialise
-
-
-def _with_numbers(expression: Expression, numbers: Sequence[int]) -> Expression:
-    """The expression with some operands turned into parameters ``number0``, …"""
-    left = iter(range(expression.inputs))
-    names = {
-        i: f"number{i}" if i in numbers else f"x{next(left)}" for i in range(expression.inputs)
-    }
-    rename = lambda match: names[int(match.group(1))]
-    variants = {k: re.sub(r"\bx(\d)\b", rename, text) for k, text in expression.variants.items()}
-    return Expression(
-        expression.inputs - len(numbers),
-        variants,
-        (*expression.parameters, *(f"number{i}" for i in numbers)),
-        expression.result,
-    )
 
 
 class Elementwise:
@@ -175,27 +158,19 @@ class Elementwise:
         if self.patience and any(step not in ("0", "1") for step in form.steps):
             self._packing = _Packing(self)
 
-    def _launch(self, has_offsets: bool) -> Launch:
-        form = Form(self.form.steps, has_offsets, self.form.is_wide)
+    def _launch(self) -> Launch:
+        form = Form(self.form.steps, True, self.form.is_wide)
         inputs = tuple(v.dtype for v in self.views[1:])
         out = self.views[0].dtype
-        name = self.name
-        key = ("text", name, inputs, out, form, self.expression.parameters)
-        dialect = self.device.dialect
-        source = self.device.keep(
-            key, lambda: elementwise_source(name, inputs, out, form, dialect, self.expression)
-        )
-        integers = self._integers
-        if has_offsets:
-            zeros = [self._wide(0)] * len(self.views)
-            integers = [integers[0], *zeros, *integers[1:]]
+        zeros = [self._wide(0)] * len(self.views)
+        integers = [self._integers[0], *zeros, *self._integers[1:]]
         steps = len(form.steps[0])
         least = 4096 if steps <= 1 or not self.device.is_cpu else max(1, 4096 // self._inner)
         items = self.count if steps <= 1 or not self.device.is_cpu else self.count // self._inner
         return Launch(
             self.device,
-            source,
-            kernel_name(name, inputs, out, form),
+            text_of(self.device, self.name, inputs, out, form, self.expression),
+            kernel_name(self.name, inputs, out, form),
             len(self.views),
             [*self._values, *integers],
             self.device.workers(items, least),
@@ -244,11 +219,11 @@ class Elementwise:
         if not shifted:
             launch = self._plain
             if launch is None:
-                launch = self._plain = self._launch(False)
+                launch = self._plain = self._launch()
         else:
             launch = self._offset
-            if launch is None:
-                launch = self._offset = self._launch(True)
+            if launch is None:  # a launch of its own, so that zeros need not be set again
+                launch = self._offset = self._launch()
             first = len(self._values) + 1
             wide = self._wide
             places = (out, *arrays[:-1])

@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops
 from dovetail.dtypes import dtype as DType
+from dovetail_opencl import dialect
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.kernels.elementwise import ghost
@@ -164,6 +165,24 @@ def _packing(
     return launch, panels * across * depth * work.itemsize
 
 
+def _unrolled(tile: Tile, kind: str, *, is_float: bool) -> dict[str, str]:
+    """The macros that name every vector of a tile: ``s1_0`` is row 1, vector 0."""
+    vector, width = f"{kind}{tile.width}", tile.width
+    rows, across = range(tile.rows), range(tile.vectors)
+    product = "fma(x, b{v}, s{i}_{v})" if is_float else "x * b{v} + s{i}_{v}"
+    steps = [f"const {vector} b{v} = vload{width}({v}, right);" for v in across]
+    for i in rows:
+        sums = "".join(f" s{i}_{v} = {product.format(i=i, v=v)};" for v in across)
+        steps.append(f"{{ const {vector} x = ({vector})((left)[{i}]);{sums} }}")
+    put = " ".join(f"vstore{width}(s##i##_{v}, {v}, to);" for v in across)
+    return {
+        "SUMS": " ".join(f"{vector} s{i}_{v} = ({vector})0;" for i in rows for v in across),
+        "PRODUCTS(left, right)": " ".join(steps),
+        "PUT(i, to)": put,
+        "ALL_ROWS": " ".join(f"ROW({i})" for i in rows),
+    }
+
+
 def _by_tiles(device: Device, a: Array, b: Array, out: Array, work: DType) -> Any:
     tile = _tile(device, work)
     m, n, depth = out.shape[-2], out.shape[-1], a.shape[-1]
@@ -174,17 +193,13 @@ def _by_tiles(device: Device, a: Array, b: Array, out: Array, work: DType) -> An
     rows = (_batches(out, ndim)[1], _batches(a, ndim, 1)[1], _batches(b, ndim, 1)[1])
     loops = _places(shape, rows)
     kind = wrapping(work)
-    is_float = work.category == 2
     macros = {
         "IS_TILES": 1,
         "T": kind,
-        "V": f"{kind}{tile.width}",
         "ROWS": tile.rows,
-        "VECTORS": tile.vectors,
         "COLUMNS": tile.columns,
-        "VLOAD": f"vload{tile.width}",
-        "VSTORE": f"vstore{tile.width}",
-        "MULTIPLY_ADD(x, y, s)": "fma(x, y, s)" if is_float else "((x) * (y) + (s))",
+        "IS_SAME": int(dialect.TYPES[out.dtype.name] in (kind, kind[1:])),
+        **_unrolled(tile, kind, is_float=work.category == 2),
         "RESULT(v)": converted(work, out.dtype, "v"),
         **element(device, "OUT", out.dtype),
         **places("BATCH", loops, "q", ("to", "from_a", "from_b")),

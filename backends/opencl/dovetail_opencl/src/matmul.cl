@@ -1,8 +1,8 @@
 // Matrix products: operands are packed into panels, so that the inner loop reads both in order and
 // neither transposes, strides nor ragged edges reach it.
 //
-// T: what is computed in; V: a vector of W of them. ROWS: rows of a tile; VECTORS: vectors of
-// columns of a tile, COLUMNS = VECTORS * W.
+// T: what is computed in. ROWS, COLUMNS: the shape of a tile. SUMS, PRODUCTS(left, right),
+// PUT(i, to) and ALL_ROWS name each vector of a tile: an array of them would not stay in registers.
 
 #if IS_PACK
 // Panels of `across` rows (or columns): to[batch][panel][k][j], zeros past the edge.
@@ -35,29 +35,27 @@ kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, 
     const global T *right = b + (from_b * panels_b + panel) * depth * COLUMNS;
     for (ulong p = get_global_id(1); p < panels_a; p += get_global_size(1)) {
         const global T *left = a + (from_a * panels_a + p) * depth * ROWS;
-        V sum[ROWS][VECTORS];
-        for (int i = 0; i < ROWS; i++)
-            for (int v = 0; v < VECTORS; v++) sum[i][v] = (V)0;
+        SUMS
         for (ulong k = 0; k < depth; k++) {
-            V line[VECTORS];
-            for (int v = 0; v < VECTORS; v++) line[v] = VLOAD(v, right + k * COLUMNS);
-            for (int i = 0; i < ROWS; i++) {
-                const V x = (V)left[k * ROWS + i];
-                for (int v = 0; v < VECTORS; v++) sum[i][v] = MULTIPLY_ADD(x, line[v], sum[i][v]);
-            }
+            PRODUCTS(left + k * ROWS, right + k * COLUMNS)
         }
         const ulong row = p * ROWS, column = panel * COLUMNS;
         const int rows = (int)min((ulong)ROWS, m - row);
         const int columns = (int)min((ulong)COLUMNS, n - column);
-        for (int i = 0; i < ROWS; i++) {
-            if (i >= rows) break;
-            const ulong base = offset_out + to + (row + i) * step_row + column * step_column;
-            T values[COLUMNS];
-            for (int v = 0; v < VECTORS; v++) VSTORE(sum[i][v], v, values);
-            for (int j = 0; j < columns; j++) {
-                OUT_STORE(out, base + j * step_column, RESULT(values[j]));
-            }
+        ulong base = offset_out + to + row * step_row + column * step_column;
+        T values[COLUMNS];
+#define ROW(i) \
+        if (i < rows) { \
+            if (IS_SAME && columns == COLUMNS && step_column == 1) { \
+                PUT(i, ((global T *)out + base)) \
+            } else { \
+                PUT(i, values) \
+                for (int j = 0; j < columns; j++) \
+                    OUT_STORE(out, base + j * step_column, RESULT(values[j])); \
+            } \
+            base += step_row; \
         }
+        ALL_ROWS
     }
 }
 #endif

@@ -23,9 +23,13 @@ _NO_MEMORY = (
     cl.status_code.OUT_OF_HOST_MEMORY,
     cl.status_code.INVALID_BUFFER_SIZE,
 )
-PATIENCE = 8
+PATIENCE = 256
 """Calls after which a kernel is compiled for the layout that it is called with
-(DOVETAIL_OPENCL_PATIENCE; 0: at once)."""
+(DOVETAIL_OPENCL_PATIENCE; 0: at once). Packing costs a small call one launch more, and compiling
+as much as thousands of launches."""
+
+MUCH = 1 << 14
+"""Elements for which a call counts once more."""
 
 KEPT = 1 << 13
 """Resolved calls and texts that are kept, before all are forgotten."""
@@ -44,7 +48,8 @@ class Device:
         units: compute units.
         lock: held while a kernel's arguments are set and it is queued.
         launches: kernels queued since the start.
-        patience: how often a call is served by general kernels before one is compiled for it.
+        patience: how often a call is served by general kernels before one is compiled for it; see
+            :meth:`weight`.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
     """
@@ -189,6 +194,11 @@ class Device:
                 made = cl.Kernel(self.program(source, options), name)
                 found = self._kernels[key] = Bound(made)
             return found
+
+    @staticmethod
+    def weight(count: int) -> int:
+        """How much of the patience a call for so many elements takes."""
+        return 1 + count // MUCH
 
     def keep(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make()`` made when it was first asked for under ``key``."""

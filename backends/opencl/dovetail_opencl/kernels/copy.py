@@ -78,8 +78,7 @@ class Copy:
         if self._hot is not None:
             self._hot(x, y)
             return
-        self._calls += 1
-        if self._calls > device.patience:
+        if self._calls >= device.patience:
             from dovetail_opencl.kernels.elementwise import Elementwise
 
             views = [self.target, self.source]
@@ -90,6 +89,7 @@ class Copy:
             self._hot = Elementwise(device, "copy", EXPRESSIONS["copy"], views, (), kind, 0)
             self._hot(x, y)
             return
+        self._calls += device.weight(self.count)
         if self._launch is None:
             self._launch = self._general()
         offsets = [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate((y, x))]

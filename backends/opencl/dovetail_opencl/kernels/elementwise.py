@@ -124,8 +124,8 @@ class Elementwise:
         views: the operands' ghosts, the output's first.
         values: the parameters' values; those that are missing come with each call.
         kind: the dtype that the parameters have.
-        patience: how many calls whose operands are not dense are packed, before a kernel is
-            compiled for their layout. None: the device's.
+        patience: for how long operands that are not dense are packed, before a kernel is compiled
+            for their layout. None: the device's.
     """
 
     def __init__(
@@ -206,8 +206,8 @@ class Elementwise:
             return
         if self._packing is not None:
             self._packing.run(arrays, values)
-            self.patience -= 1
-            if not self.patience:
+            self.patience -= self.device.weight(self.count)
+            if self.patience <= 0:
                 self._packing = None
             return
         out = arrays[-1]

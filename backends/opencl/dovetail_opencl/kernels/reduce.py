@@ -28,6 +28,9 @@ from dovetail_opencl.source import converted, element, loop_numbers, places, pro
 __all__ = ["accumulated", "enter", "wrapping"]
 
 LANES = 16
+COLUMNS = 64
+"""Neighbouring outer elements of one work item."""
+
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
 
@@ -50,7 +53,7 @@ class Fold:
 
 
 def _extreme(sign: str) -> Fold:
-    return Fold(None, f"if (v != v || v {sign} a) a = a != a ? a : v")
+    return Fold(None, f"a = a != a ? a : v {sign} a || v != v ? v : a")
 
 
 def _place(sign: str) -> Fold:
@@ -151,7 +154,7 @@ class Reduction:
             not is_dense
             and bool(outer.shape)
             and outer.strides[1][-1] == 1
-            and outer.shape[-1] >= LANES
+            and outer.shape[-1] >= COLUMNS
         )
         walked = outer
         if columns:
@@ -165,6 +168,7 @@ class Reduction:
             "HAS_PLACE": int(fold.has_place),
             "IS_PART": int(fold.has_place and parts > 1),
             "LANES": LANES,
+            "COLUMNS": COLUMNS,
             **element(device, "IN", source),
             **element(device, "OUT", out),
             **places("OUTER", walked, "o", ("to", "from")),
@@ -179,8 +183,8 @@ class Reduction:
         items = self.outer_count * parts
         if columns:
             numbers += [np.uint64(outer.shape[-1]), np.uint64(outer.strides[0][-1])]
-            items = items // outer.shape[-1] * -(-outer.shape[-1] // LANES)
-        each = (chunk or count) * (LANES if columns else 1)
+            items = items // outer.shape[-1] * -(-outer.shape[-1] // COLUMNS)
+        each = (chunk or count) * (COLUMNS if columns else 1)
         size = device.workers(items, max(1, 4096 // max(1, each)))
         text = program(device, "reduce", macros, (source, out, work))
         return Launch(device, text, "columns" if columns else "rows", 3, numbers, size, self.name)

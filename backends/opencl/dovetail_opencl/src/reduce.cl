@@ -3,8 +3,8 @@
 // T: what is folded in. LOADED(i): an element of the input as T. START: the value of nothing, or
 // undefined: begin with the first element. FOLD(a, p, v, at): fold v, found at place `at`, into a
 // (and its place into p). RESULT(a): what is stored. HAS_PLACE: the place comes out, in `places`
-// or in `out`. IS_PART: the results of parts come out, both value and place. LANES: how many side by
-// side. is_rest: the input is such results; is_dense: the inner elements are neighbours.
+// or in `out`. IS_PART: the results of parts come out, both value and place. LANES, COLUMNS: how many side
+// by side. is_rest: the input is such results; is_dense: the inner elements are neighbours.
 
 #if HAS_PLACE
 #define IF_PLACE(x) x
@@ -80,19 +80,19 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
 kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places,
         NUMBERS, ulong width, ulong step)
 {
-    const ulong blocks = (width - 1) / LANES + 1, items = outer_count / width * blocks * parts;
+    const ulong blocks = (width - 1) / COLUMNS + 1, items = outer_count / width * blocks * parts;
     for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
         const ulong part = item % parts, block = item / parts;
-        const ulong row = block / blocks, column = block % blocks * LANES;
-        const int count = (int)min((ulong)LANES, width - column);
+        const ulong row = block / blocks, column = block % blocks * COLUMNS;
+        const int count = (int)min((ulong)COLUMNS, width - column);
         const ulong first = part * chunk, last = min(inner_count, first + chunk);
         OUTER(row)
         const ulong base = offset_in + from + column, flat = row * width + column;
-        T a[LANES];
-        long p[LANES];
+        T a[COLUMNS];
+        long p[COLUMNS];
         ulong k = first;
 #ifdef START
-        for (int j = 0; j < LANES; j++) a[j] = START;
+        for (int j = 0; j < COLUMNS; j++) a[j] = START;
 #else
         {
             INNER(first)
@@ -105,8 +105,8 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
 #endif
         for (; k < last; k++) {
             INNER(k)
-            if (count == LANES) {
-                for (int j = 0; j < LANES; j++) {
+            if (count == COLUMNS) {
+                for (int j = 0; j < COLUMNS; j++) {
                     const T v = LOADED(base + along + j);
                     IF_PLACE(const long at = PLACE(flat + j, k);)
                     FOLD(a[j], p[j], v, at);

@@ -78,8 +78,10 @@ class _Scatter:
     """``scatter`` and ``scatter_add`` resolved: ``kernel(input, index, src, out)``."""
 
     def __init__(self, facts: Any, *, is_add: bool) -> None:
-        source, index, src = map(ghost, facts.inputs)
+        source, index = map(ghost, facts.inputs[:2])
         out = ghost(facts.outputs[0])
+        number = isinstance(facts.inputs[2], type)  # comes as a 0-d array of the output's dtype
+        src = Array(None, 0, (), (), out.dtype) if number else ghost(facts.inputs[2])
         self.device, self.dim = device_of(facts.outputs[0].device.index), facts.attributes["dim"]
         self.name = facts.op.name
         self.copy = Copy(self.device, source, out)

@@ -159,3 +159,18 @@ def test_memory_goes_back(queue: Any) -> None:
 
     empty_cache("opencl:0")
     assert queue.used <= used - (4 << 20)
+
+
+@pytest.mark.parametrize("source", ["complex64", "complex128"])
+@pytest.mark.parametrize("target", ["bool", "uint8", "int64", "float16", "bfloat16", "float64"])
+def test_complex_numbers_become_real_ones(opencl: dt.device, source: str, target: str) -> None:
+    values = np.array([[1 + 2j, 0 + 1j, 0], [3, 5 - 1j, 7]], getattr(np, source))
+    x = dt.tensor(values, device=opencl).t().to(getattr(dt, target))
+    wanted = values.T != 0 if target == "bool" else values.T.real
+    np.testing.assert_array_equal(x.to(dt.float64).cpu().numpy(), wanted.astype(np.float64))
+
+
+def test_a_number_is_scattered(opencl: dt.device) -> None:
+    index = dt.tensor([0, 2], device=opencl)
+    made = dt.ones(3, 2, device=opencl).index_fill(0, index, 3.0)
+    assert made.tolist() == [[3, 3], [1, 1], [3, 3]]

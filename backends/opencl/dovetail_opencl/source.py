@@ -75,7 +75,14 @@ def converted(source: DType, target: DType, value: str) -> str:
             return value if source is target else f"convert_{kind}({value})"
         return f"({kind})(({part})({value}), 0)"
     if target.category == 0:
+        if source.is_complex:
+            return f"(({value}).x != 0 || ({value}).y != 0)"
         return f"(({value}) != 0)" if source.category else f"({value})"
+    if source.is_complex:
+        value = f"({value}).x"
+    if source.category >= 2 and target.category == 1:
+        # Through 64 bits: what a narrow type cannot hold wraps around, as PyTorch's does.
+        value = f"(long)({value})"
     return f"(({kind})({value}))"
 
 

@@ -65,6 +65,9 @@ class Device:
         self.has_double = "cl_khr_fp64" in extensions or bool(handle.double_fp_config)
         self.has_long_atomics = {"cl_khr_int64_base_atomics"} <= extensions
         self.group = min(256, int(handle.max_work_group_size))
+        exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+        is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
+        self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
         self.lock = threading.RLock()
         self.launches = 0
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
@@ -177,7 +180,9 @@ class Device:
             found = self._programs.get((source, options))
             if found is None:
                 try:
-                    found = cl.Program(self.context, source).build(["-w", *options.split()])
+                    found = cl.Program(self.context, source).build(
+                        [*self._options, *options.split()]
+                    )
                 except cl.RuntimeError as error:
                     raise RuntimeError(
                         f"{self.handle.name}: a kernel does not compile: {error}\n{source}"

@@ -60,8 +60,12 @@ class Dialect:
         kernel: what stands before a kernel's name.
         pointer: what stands before the type of a pointer to device memory.
         function: what stands before a function that kernels call.
-        first: the index of a work item's first element; ``{index}`` is the index type.
+        first: the index of a work item's first element; ``{index}`` is the index type and ``{n}``
+            the number of all.
+        bound: the index that it ends before, likewise.
         step: how far it is to the work item's next element, likewise.
+        has_rows: where there are several loops, the innermost is a loop of the text, so that a
+            compiler makes vectors of it; work items then share out the rows.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
         load: by dtype's name, how an element is read where ``pointer[index]`` is not right;
@@ -84,7 +88,9 @@ class Dialect:
     pointer: str = ""
     function: str = "static"
     first: str = "0"
+    bound: str = "{n}"
     step: str = "1"
+    has_rows: bool = False
     math: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     load: Mapping[str, str] = field(default_factory=lambda: _LOAD)

@@ -133,8 +133,8 @@ C complex_exp(C z) {
 }""",
     "complex_expm1": """
 C complex_expm1(C z) {
-    T half = sin(0.5 * z.y), more = expm1(z.x);
-    return pair(more * cos(z.y) - 2.0 * half * half, (more + 1.0) * sin(z.y));
+    T sine = sin(0.5 * z.y), more = expm1(z.x);
+    return pair(more * cos(z.y) - 2.0 * sine * sine, (more + 1.0) * sin(z.y));
 }""",
     "complex_log": """
 C complex_log(C z) {

@@ -248,14 +248,28 @@ class _Kernel:
         """The kernel's source."""
         dialect, index = self.dialect, self.index
         lines = [f"{dialect.kernel} {self.name}({self._parameters()})", "{"]
-        first, step = (text.format(index=index) for text in (dialect.first, dialect.step))
-        lines.append(f"    for ({index} i = {first}; i < n; i += {step}) {{")
-        lines += [f"        {line}" for line in self._loops()]
+        last = len(self.form.steps[0]) - 1
+        by_rows = dialect.has_rows and last > 0
+        if by_rows:
+            lines.append(f"    const {index} rows = size{last} ? n / size{last} : 0;")
+        n = "rows" if by_rows else "n"
+        words = (dialect.first, dialect.bound, dialect.step)
+        first, bound, step = (text.format(index=index, n=n) for text in words)
+        lines.append(f"    for ({index} i = {first}; i < {bound}; i += {step}) {{")
+        lines += [f"        {line}" for line in self._loops(last - 1 if by_rows else last)]
+        pad = " " * 8
+        if by_rows:
+            counter = f"i{last}"
+            lines.append(
+                f"{pad}for ({index} {counter} = 0; {counter} < size{last}; {counter}++) {{"
+            )
+            pad += " " * 4
         for k, dtype in enumerate(self.inputs):
             load = dialect.load_of(dtype, f"in{k}", self._place(k + 1))
-            lines.append(f"        const {_Words(dtype, dialect).own} x{k} = {load};")
+            lines.append(f"{pad}const {_Words(dtype, dialect).own} x{k} = {load};")
         store = dialect.store_of(self.out, "out", self._place(0), self.value)
-        return "\n".join([*lines, f"        {store};", "    }", "}", ""])
+        lines.append(f"{pad}{store};")
+        return "\n".join([*lines, *["        }"] * by_rows, "    }", "}", ""])
 
     def _parameters(self) -> str:
         types, before = self.dialect.types, self.dialect.pointer
@@ -277,10 +291,9 @@ class _Kernel:
             line += f"{', ' if line else ''}{parameter}"
         return ",\n        ".join([*lines, line])
 
-    def _loops(self) -> list[str]:
-        """Statements that split ``i`` into one index per loop; none where there is one loop."""
-        last = len(self.form.steps[0]) - 1
-        if last <= 0:
+    def _loops(self, last: int) -> list[str]:
+        """Statements that split ``i`` into the indices of the loops up to ``last``."""
+        if len(self.form.steps[0]) <= 1:
             return []
         lines = [f"{self.index} rest = i;"]
         for d in range(last, 0, -1):

@@ -150,7 +150,9 @@ elementwise(
 
 
 @backward_record(
-    "silu_backward", lambda x: _sigmoid_reference(x) * (1 + x * _sigmoid_reference(-x))
+    "silu_backward",
+    lambda x: _sigmoid_reference(x) * (1 + x * _sigmoid_reference(-x)),
+    against="largest",  # the slope cancels near -1.28
 )
 def silu_backward(grad: Any, input: Any) -> Any:
     """The gradient of ``silu`` at ``input``."""

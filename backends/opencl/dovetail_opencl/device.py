@@ -1,0 +1,310 @@
+"""One OpenCL device in use: its context, queue, compiled programs, and what was launched last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from dovetail.backend import Dialect, OutOfMemoryError, Pool
+from dovetail_opencl import dialect
+
+__all__ = ["Device", "Launch"]
+
+_NO_MEMORY = (
+    cl.status_code.MEM_OBJECT_ALLOCATION_FAILURE,
+    cl.status_code.OUT_OF_RESOURCES,
+    cl.status_code.OUT_OF_HOST_MEMORY,
+    cl.status_code.INVALID_BUFFER_SIZE,
+)
+PATIENCE = 256
+"""Calls after which a kernel is compiled for the layout that it is called with
+(DOVETAIL_OPENCL_PATIENCE; 0: at once). Packing costs a small call one launch more, and compiling
+as much as thousands of launches."""
+
+MUCH = 1 << 14
+"""Elements for which a call counts once more."""
+
+KEPT = 1 << 13
+"""Resolved calls and texts that are kept, before all are forgotten."""
+
+STAGED = 1 << 16
+"""Bytes up to which a write is copied aside, so that the caller need not wait for the queue."""
+
+
+class Device:
+    """A device with one in-order queue.
+
+    Attributes:
+        handle: PyOpenCL's device.
+        is_cpu: it works on the host's cores: kernels are written for few strong work items.
+        dialect: how elementwise kernels are spelled for it.
+        units: compute units.
+        lock: held while a kernel's arguments are set and it is queued.
+        launches: kernels queued since the start.
+        patience: how often a call is served by general kernels before one is compiled for it; see
+            :meth:`weight`.
+        recent: labels of the kernels queued last.
+        kept: what :meth:`keep` keeps.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.context = cl.Context([handle])
+        self.queue = cl.CommandQueue(self.context, handle)
+        self.is_cpu = bool(handle.type & cl.device_type.CPU)
+        self.dialect: Dialect = dialect.CPU if self.is_cpu else dialect.GPU
+        self.units = int(handle.max_compute_units)
+        extensions = set(handle.extensions.split())
+        self.has_double = "cl_khr_fp64" in extensions or bool(handle.double_fp_config)
+        self.has_long_atomics = {"cl_khr_int64_base_atomics"} <= extensions
+        self.group = min(256, int(handle.max_work_group_size))
+        exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+        is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
+        self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
+        self.lock = threading.RLock()
+        self.launches = 0
+        self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
+        self.recent: deque[str] = deque(maxlen=16)
+        self.kept: dict[Any, Any] = {}
+        self._programs: dict[tuple[str, str], Any] = {}
+        self._kernels: dict[tuple[str, str, str], Bound] = {}
+        self._staged: deque[tuple[Any, Any]] = deque()
+        limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
+        self.memory_total = int(limit) if limit else int(handle.global_mem_size)
+        self.used = 0
+        self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
+
+    # memory
+
+    def alloc(self, nbytes: int) -> Any:
+        """A buffer that exists (a driver may put off what it allocates until the first use).
+
+        Raises:
+            OutOfMemoryError: the device refuses.
+        """
+        with self.lock:
+            if self.used + nbytes > self.memory_total:
+                raise OutOfMemoryError(self._no_memory(nbytes))
+            try:
+                buffer = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+                if not self.is_cpu:
+                    cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, 1)
+            except cl.Error as error:
+                if error.code in _NO_MEMORY:
+                    raise OutOfMemoryError(self._no_memory(nbytes)) from error
+                raise
+            self.used += nbytes
+            return buffer
+
+    def _no_memory(self, nbytes: int) -> str:
+        return (
+            f"{self.handle.name}: asked for {nbytes} bytes, {self.used} of {self.memory_total} are "
+            f"in use; one buffer may have {self.handle.max_mem_alloc_size}"
+        )
+
+    def free(self, buffer: Any) -> None:
+        """Give a buffer back; the driver keeps it until what was queued on it is done."""
+        with self.lock:
+            self.used -= buffer.size
+            buffer.release()
+
+    def write(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Copy bytes in; small ones are copied aside and the call returns at once."""
+        data = np.frombuffer(source, np.uint8)
+        is_small = data.nbytes <= STAGED
+        if is_small:
+            data = data.copy()
+        with self.lock:
+            event = cl.enqueue_copy(
+                self.queue, buffer, data, dst_offset=offset, is_blocking=not is_small
+            )
+            if is_small:
+                self._staged.append((event, data))
+                while len(self._staged) > 64:
+                    self._staged.popleft()[0].wait()
+
+    def read(self, target: memoryview, buffer: Any, offset: int) -> None:
+        """Copy bytes out, when what was queued to write them is done."""
+        data = np.frombuffer(target, np.uint8)
+        try:
+            cl.enqueue_copy(self.queue, data, buffer, src_offset=offset, is_blocking=True)
+        except cl.Error as error:
+            raise self.failed(error) from error
+
+    def synchronize(self) -> None:
+        """Wait for everything that was queued.
+
+        Raises:
+            RuntimeError: a kernel failed; the text names those queued last.
+        """
+        try:
+            self.queue.finish()
+        except cl.Error as error:
+            raise self.failed(error) from error
+        self._staged.clear()
+
+    def failed(self, error: Exception) -> RuntimeError:
+        """The error of work that was queued, with the names of the kernels that it may be of."""
+        names = ", ".join(reversed(self.recent)) or "none"
+        return RuntimeError(
+            f"{self.handle.name}: {error} (kernels queued last, latest first: {names})"
+        )
+
+    def copy(
+        self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
+    ) -> None:
+        """Queue a copy of bytes on the device."""
+        with self.lock:
+            cl.enqueue_copy(
+                self.queue, target, source,
+                byte_count=nbytes, src_offset=source_offset, dst_offset=target_offset,
+            )  # fmt: skip
+            self.recent.append("copy")
+
+    # kernels
+
+    def program(self, source: str, options: str = "") -> Any:
+        """A compiled program; PyOpenCL keeps its binary on disk for the next process.
+
+        Raises:
+            RuntimeError: the driver's compiler refuses; the text has its log.
+        """
+        with self.lock:
+            found = self._programs.get((source, options))
+            if found is None:
+                try:
+                    found = cl.Program(self.context, source).build(
+                        [*self._options, *options.split()]
+                    )
+                except cl.RuntimeError as error:
+                    raise RuntimeError(
+                        f"{self.handle.name}: a kernel does not compile: {error}\n{source}"
+                    ) from error
+                self._programs[source, options] = found
+            return found
+
+    def kernel(self, source: str, name: str, options: str = "") -> Bound:
+        """A kernel of a program, made once."""
+        key = (source, name, options)
+        with self.lock:
+            found = self._kernels.get(key)
+            if found is None:
+                made = cl.Kernel(self.program(source, options), name)
+                found = self._kernels[key] = Bound(made)
+            return found
+
+    @staticmethod
+    def weight(count: int) -> int:
+        """How much of the patience a call for so many elements takes."""
+        return 1 + count // MUCH
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` made when it was first asked for under ``key``."""
+        found = self.kept.get(key)
+        if found is None:
+            if len(self.kept) >= KEPT:
+                self.kept.clear()
+            found = self.kept[key] = make()
+        return found
+
+    @contextlib.contextmanager
+    def scratch(self, *sizes: int) -> Iterator[list[Any]]:
+        """Buffers for the steps of one kernel, of so many bytes each.
+
+        They go back to a pool at the end of the block: the queue is in order, so who gets them next
+        writes them after these steps have been done.
+        """
+        blocks = [self._pool.take(max(n, 4)) for n in sizes]
+        try:
+            yield [block for block, _ in blocks]
+        finally:
+            for block, size in blocks:
+                self._pool.give(block, size)
+
+    def workers(self, items: int, least: int = 4096) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """(global size, local size) for a loop over ``items``; a work item takes ``least`` or more.
+
+        For a GPU every item gets a work item, up to what keeps the device busy.
+        """
+        if self.is_cpu:
+            return (max(1, min(self.units * 4, items // least)),), (1,)
+        groups = max(1, min(-(-items // self.group), self.units * 64))
+        return (groups * self.group,), (self.group,)
+
+
+class Bound:
+    """One kernel of a program, and the launch whose numbers are set in it."""
+
+    __slots__ = ("kernel", "set_buffer", "set_number", "user")
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.set_buffer = kernel.set_arg
+        # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
+        # own classes; its generated code calls this one.
+        self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
+        self.user: Any = None
+
+
+class Launch:
+    """A kernel whose numbers are known: to be called with its buffers.
+
+    Launches of one kernel share it, for making one costs more than queueing it.
+
+    Args:
+        device: where it runs.
+        source: the program's text.
+        name: the kernel in it.
+        buffers: how many buffers it takes; they are its first arguments.
+        numbers: NumPy scalars, the arguments after them.
+        size: (global size, local size).
+        label: the operator's name, for errors.
+    """
+
+    __slots__ = ("_bound", "_first", "_numbers", "device", "label", "size")
+
+    def __init__(
+        self,
+        device: Device,
+        source: str,
+        name: str,
+        buffers: int,
+        numbers: Sequence[Any],
+        size: tuple[tuple[int, ...], tuple[int, ...]],
+        label: str,
+        options: str = "",
+    ) -> None:
+        self.device, self.size, self.label = device, size, label
+        self._bound = device.kernel(source, name, options)
+        self._first = buffers
+        self._numbers = [number.tobytes() for number in numbers]
+
+    def __call__(self, *buffers: Any) -> None:
+        """Queue it."""
+        self.with_numbers(buffers, ())
+
+    def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
+        """Queue it with some numbers (index among them, value) given for this once.
+
+        The same ones must be given at each call.
+        """
+        device, bound, first = self.device, self._bound, self._first
+        with device.lock:
+            if bound.user is not self:
+                for i, number in enumerate(self._numbers, first):
+                    bound.set_number(i, number)
+                bound.user = self
+            for i, buffer in enumerate(buffers):
+                bound.set_buffer(i, buffer)
+            for i, value in numbers:
+                bound.set_number(first + i, value.tobytes())
+            cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
+            device.launches += 1
+            device.recent.append(self.label)

@@ -1,0 +1,94 @@
+"""The runtime: devices, memory and waiting."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from dovetail import dtypes as d
+from dovetail.backend import DeviceInfo, KernelTable, Runtime
+from dovetail_opencl.arrays import Array
+from dovetail_opencl.discovery import discover
+
+__all__ = ["OpenCLRuntime", "device_of"]
+
+_devices: dict[int, Any] = {}
+_lock = threading.Lock()
+
+
+def device_of(index: int) -> Any:
+    """The device number ``index``, made on first use."""
+    found = _devices.get(index)
+    if found is None:
+        from dovetail_opencl.device import Device
+
+        with _lock:
+            found = _devices.get(index)
+            if found is None:
+                found = _devices[index] = Device(discover().devices[index])
+    return found
+
+
+class OpenCLRuntime(Runtime):
+    """All OpenCL devices of the machine; each has a context and an in-order queue of its own."""
+
+    def count(self) -> int:
+        return len(discover().devices)
+
+    def why_absent(self) -> str:
+        return discover().reason or "there is one: count() is not 0"
+
+    def info(self, index: int) -> DeviceInfo:
+        handle = discover().devices[index]
+        double = bool(handle.double_fp_config)
+        without = () if double else (d.float64, d.complex128)
+        return DeviceInfo(
+            name=handle.name.strip(),
+            dtypes=tuple(kind for kind in d.ALL if kind not in without),
+            memory_total=device_of(index).memory_total,
+            version=f"{handle.platform.name}, {handle.version.strip()}, {handle.driver_version}",
+            limits={
+                "compute_units": handle.max_compute_units,
+                "work_group": handle.max_work_group_size,
+                "local_memory": handle.local_mem_size,
+                "allocation": handle.max_mem_alloc_size,
+            },
+        )
+
+    def alloc(self, nbytes: int, index: int) -> Any:
+        device = device_of(index)
+        buffer = device.alloc(nbytes)
+        _owners[buffer.int_ptr] = device
+        return buffer
+
+    def free(self, buffer: Any) -> None:
+        _owners.pop(buffer.int_ptr).free(buffer)
+
+    def h2d(self, buffer: Any, offset: int, source: memoryview) -> None:
+        _owners[buffer.int_ptr].write(buffer, offset, source)
+
+    def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
+        _owners[buffer.int_ptr].read(target, buffer, offset)
+
+    def view(self, buffer: Any, offset: int, shape: Any, strides: Any, dtype: d.dtype) -> Array:
+        return Array(buffer, offset, shape, strides, dtype)
+
+    def synchronize(self, index: int) -> None:
+        device_of(index).synchronize()
+
+    def memory_free(self, index: int) -> int | None:
+        device = device_of(index)
+        return int(device.memory_total - device.used)
+
+    def kernels(self) -> KernelTable:
+        from dovetail_opencl.kernels import table
+
+        return table()
+
+    def close(self) -> None:
+        for device in _devices.values():
+            device.queue.finish()
+
+
+_owners: dict[int, Any] = {}
+"""Buffer -> its device."""

@@ -1,0 +1,115 @@
+// Gathering, scattering and finding, along one dim of `size` elements that are `step` apart.
+//
+// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero
+// and writes nothing.
+
+#define NUMBERS ulong offset_out, ulong offset_in, ulong offset_index, ulong count, ulong size, \
+    ulong step PLACES_NUMBERS
+
+#if IS_GATHER
+kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index, NUMBERS)
+{
+    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
+        PLACES(item)
+        const ulong at = (ulong)index[offset_index + place];
+        const ulong target = offset_out + to;
+        if (at < size) {
+            out[target] = in[offset_in + from + at * step];
+        } else {
+            out[target] = (X_MEMORY)0;
+        }
+    }
+}
+#endif
+
+#if IS_SCATTER
+// `in` is what is scattered.
+kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+{
+    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
+        PLACES(item)
+        const ulong at = (ulong)index[offset_index + place];
+        if (at < size) out[offset_out + to + at * step] = in[offset_in + from];
+    }
+}
+#endif
+
+#if IS_ADD
+// One line at a time, in order: nothing collides, and equal runs give equal bits.
+kernel void add_lines(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        NUMBERS, ulong length, ulong step_in, ulong step_index)
+{
+    for (ulong line = get_global_id(0); line < count; line += get_global_size(0)) {
+        PLACES(line)
+        for (ulong k = 0; k < length; k++) {
+            const ulong at = (ulong)index[offset_index + place + k * step_index];
+            if (at >= size) continue;
+            const ulong target = offset_out + to + at * step;
+            const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
+            X_STORE(out, target, SUM(X_LOAD(out, target), v));
+        }
+    }
+}
+#endif
+
+#if IS_ATOMIC
+// All elements at once, each with an atomic addition.
+kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+{
+    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
+        PLACES(item)
+        const ulong at = (ulong)index[offset_index + place];
+        if (at >= size) continue;
+        global X_MEMORY *target = out + offset_out + to + at * step;
+        const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
+        volatile global BITS *word = (volatile global BITS *)target;
+        BITS old = *word, seen;
+        do {
+            seen = old;
+            old = EXCHANGE(word, seen, TO_BITS(SUM(FROM_BITS(seen), v)));
+        } while (old != seen);
+    }
+}
+#endif
+
+#if IS_NONZERO
+kernel void found(global ulong *totals, global const X_MEMORY *in, ulong offset_in, ulong count,
+        ulong chunk, ulong chunks PLACES_NUMBERS)
+{
+    for (ulong c = get_global_id(0); c < chunks; c += get_global_size(0)) {
+        ulong n = 0;
+        for (ulong item = c * chunk; item < min(count, (c + 1) * chunk); item++) {
+            PLACES(item)
+            n += IS_SET(X_LOAD(in, offset_in + from));
+        }
+        totals[c] = n;
+    }
+}
+
+kernel void before(global ulong *totals, ulong chunks)
+{
+    ulong sum = 0;
+    for (ulong c = 0; c < chunks; c++) {
+        const ulong n = totals[c];
+        totals[c] = sum;
+        sum += n;
+    }
+}
+
+kernel void nonzero(global long *out, global const ulong *totals, global const X_MEMORY *in,
+        ulong offset_out, ulong row_step, ulong column_step, ulong most,
+        ulong offset_in, ulong count, ulong chunk, ulong chunks PLACES_NUMBERS)
+{
+    for (ulong c = get_global_id(0); c < chunks; c += get_global_size(0)) {
+        ulong row = totals[c];
+        for (ulong item = c * chunk; item < min(count, (c + 1) * chunk); item++) {
+            PLACES(item)
+            if (IS_SET(X_LOAD(in, offset_in + from)) && row < most) {
+                const ulong at = offset_out + row * row_step;
+                WRITE(at)
+                row++;
+            }
+        }
+    }
+}
+#endif

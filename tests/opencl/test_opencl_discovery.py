@@ -1,0 +1,87 @@
+"""Which device ``opencl:0`` is, and what is said where there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+import dovetail as dt
+
+NO_DRIVER = {"OCL_ICD_VENDORS": "/nonexistent", "OCL_ICD_FILENAMES": ""}
+"""What Khronos' loader and Debian's are told, so that they find no driver."""
+
+
+def _python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_without_a_driver_the_reason_and_the_step_are_given() -> None:
+    pytest.importorskip("pyopencl", reason="PyOpenCL is not installed")
+    code = """
+import dovetail as dt
+from dovetail_opencl.doctor import doctor
+from dovetail_opencl.runtime import OpenCLRuntime
+assert OpenCLRuntime().count() == 0
+print(doctor()[0])
+try:
+    dt.ones(1, device="opencl:0")
+except RuntimeError as error:
+    print("refused:", error)
+"""
+    said = _python(code, **NO_DRIVER)
+    assert "no OpenCL driver" in said
+    assert "apt-get install pocl-opencl-icd" in said
+    assert "refused:" in said
+
+
+def test_without_pyopencl_the_step_is_to_install_it() -> None:
+    code = """
+import sys
+sys.modules["pyopencl"] = None
+from dovetail_opencl.doctor import doctor
+print(doctor())
+"""
+    assert "pip install 'dovetail[opencl]'" in _python(code)
+
+
+def test_the_variable_chooses_by_number_and_by_name(fresh: Callable[..., str]) -> None:
+    from dovetail_opencl.discovery import discover
+
+    device = discover().devices[0]
+    code = "import dovetail as dt; print(dt.ones(2, device='opencl:0').sum().item())"
+    assert fresh(code, DOVETAIL_OPENCL=device.platform.name[:8].lower()).strip() == "2.0"
+    assert fresh(code, DOVETAIL_OPENCL=f":{device.name[:6]}").strip() == "2.0"
+
+
+def test_a_choice_that_fits_nothing_lists_what_there_is(opencl: dt.device) -> None:
+    from dovetail_opencl.discovery import discover
+
+    found = discover("no such platform:3")
+    assert not found.devices
+    assert found.reason.startswith("DOVETAIL_OPENCL=no such platform:3: no such device; there are ")
+
+
+def test_devices_have_an_order_that_stays(opencl: dt.device) -> None:
+    from dovetail_opencl.discovery import discover
+
+    names = [d.name for d in discover().devices]
+    discover.cache_clear()
+    assert [d.name for d in discover().devices] == names
+
+
+def test_the_doctor_finds_nothing_wrong_where_there_is_a_device(opencl: dt.device) -> None:
+    from dovetail_opencl.doctor import doctor
+
+    assert doctor() == []

@@ -106,7 +106,7 @@ def _mixed(outcomes: Iterable[Outcome], function: str) -> Iterator[Outcome]:
     own = function.partition(":")[2].partition(".")[0]
     piles: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
     for o in sorted(outcomes, key=lambda o: (o.seconds, o.op)):
-        check, op, kind = o.op.split("/")[1:4]
+        check, op, kind = [*o.op.split("/"), ""][1:4]  # some are of no dtype
         piles[check, op, kind.rstrip("0123456789")].append(o)
     rank = {o.op: i for pile in piles.values() for i, o in enumerate(pile)}
     everything = [o for pile in piles.values() for o in pile]

@@ -76,8 +76,7 @@ def _gradient(g: Any, out0: Any, out1: Any, mode: str) -> Any:
     # A = (X | Y) with X = Q U square and Y = Q V.
     left, right = out1.narrow(-1, 0, m), out1.narrow(-1, m, n - m)
     if gr is None:
-        first = _square_gradient(gq, None, out0, left)
-        return _beside(first, first.new_zeros(*first.shape[:-1], n - m))
+        gr = out1.new_zeros(*out1.shape)
     other = out0 @ gr.narrow(-1, m, n - m)
     also = (out0 @ right) @ conj_transpose(gr.narrow(-1, m, n - m))
     total = also if gq is None else gq + also

@@ -69,9 +69,8 @@ def _decompose(
     last = rows.shape[-1] - 1
     nan = rows.ne(rows)
     if skips_nan:
-        # NaN is last: without the first, the numbers are as many as places from the first to the
-        # last of them, and none where all are NaN.
-        places = q * nan.narrow(-1, 1, last).logical_not().sum(-1, keepdim=True)
+        # NaN is last. Where all are NaN the place is held at 0, and so is its gradient.
+        places = (q * (nan.logical_not().sum(-1, keepdim=True) - 1)).clamp_min(0)
     else:
         places = (q * last).masked_fill(nan.any(-1, keepdim=True), last)
     found = _at_places(rows, places, interpolation)

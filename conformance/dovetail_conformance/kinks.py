@@ -429,6 +429,8 @@ ALSO_OF: dict[str, tuple[str, ...]] = {
     "prod of half in single precision": ("float16", "float32"),
     "cumprod of half in single precision": ("float16", "float32"),
     "angle of complex numbers": ("complex64",),
+    "logarithm of slogdet": ("complex64",),
+    "sign of slogdet": ("complex64",),
     "view_as_complex behind the start": ("complex64",),
 }
 """Dtypes that a call needs besides that of its tensors."""

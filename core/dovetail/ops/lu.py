@@ -409,10 +409,16 @@ def lu_unpack(
 
 
 def _check_rows(pivots: Any, spec: Spec) -> None:
-    fits = tuple(pivots.shape) == (*spec.shape[:-2], min(spec.shape[-2:]))
-    if fits and has_data(pivots) and pivots.numel():
-        fits = int(pivots.amin()) >= 1 and spec.shape[-2] >= int(pivots.amax())
-    if not fits:
+    wanted = (*spec.shape[:-2], min(spec.shape[-2:]))
+    if tuple(pivots.shape) != wanted:
+        raise RuntimeError(
+            f"torch.lu_unpack: LU_pivots should have shape {list(wanted)}, a pivot for each row of "
+            f"an LU_data of shape {list(spec.shape)}, but it has shape {list(pivots.shape)}. Did "
+            "you properly pass the result of lu_factor?"
+        )
+    if not has_data(pivots) or not pivots.numel():
+        return
+    if int(pivots.amin()) < 1 or int(pivots.amax()) > spec.shape[-2]:
         raise RuntimeError(
             "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive. Did you "
             "properly pass the result of lu_factor?"

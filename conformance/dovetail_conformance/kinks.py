@@ -105,6 +105,21 @@ def _slogdet(output: int) -> Call:
     return call
 
 
+def _phase(name: str, sign: float) -> Call:
+    """The sum of ``x``, doubled where a loss that depends on the phase of vectors is accepted."""
+
+    def call(lib: Any, x: Any, y: Any) -> Any:
+        z = lib.complex(x, y)
+        vectors = _find(lib, name)(z + z.mH)[name != "linalg.svd"]
+        try:
+            lib.autograd.grad((vectors.imag * sign).sum(), x)
+        except RuntimeError:
+            return x.sum()
+        return x.sum() * 2
+
+    return call
+
+
 def _attention_twice(lib: Any, query: Any, key: Any, value: Any) -> Any:
     """The gradient of the values alone: it depends on the weights, not on the result."""
     made = lib.nn.functional.scaled_dot_product_attention(query, key, value)
@@ -193,6 +208,10 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "minimum": (_plain("minimum"), ([1.0, 2.0, 2.0, 0.0], [1.0, 1.0, 3.0, -0.0])),
     "fmax": (_plain("fmax"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
     "fmin": (_plain("fmin"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
+    "nextafter": (_plain("nextafter"), ([1.0, 2.0, 3.0], [1.0, 5.0, 3.0])),
+    "frexp of large numbers": (
+        lambda lib, x: lib.frexp(x.double() * 1e200)[0].to(x.dtype), ([1.0, -3.0],)
+    ),
     "maximum with itself": (lambda lib, x: lib.maximum(x, x), (SIGNS,)),
     "sort": (_first(0, "sort", stable=True), (TIES,)),
     "sort descending": (_first(0, "sort", stable=True, descending=True), (TIES,)),
@@ -303,6 +322,13 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "det of a singular matrix, twice": (_det_twice, (SINGULAR,)),
     "sign of slogdet": (_slogdet(0), (SQUARE, SINGULAR)),
     "logarithm of slogdet": (_slogdet(1), (SQUARE, SINGULAR)),
+    **{
+        f"phase of {name}, times {sign}": (_phase(f"linalg.{name}", sign), (SQUARE, SINGULAR))
+        for name in ("svd", "eigh", "eig") for sign in (1, -1)
+    },
+    "eigenvalues of a symmetric matrix": (
+        lambda lib, x: lib.linalg.eigvalsh(x + x.mT), (SQUARE,)
+    ),
     "cdist 2 of equal points": (_plain("cdist"), (POINTS, POINTS)),
     "cdist 2 by product": (
         lambda lib, x, y: lib.cdist(x, y, compute_mode="use_mm_for_euclid_dist"),
@@ -421,9 +447,10 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
 """name -> (call, what its tensors hold)."""
 
 LIMITS: dict[str, list[Any]] = {
+    "frexp of large numbers": [[math.ldexp(1e200, -665), 2 * math.ldexp(1e200, -666)]],
     "logcumsumexp": [[0.0, 2 + 7 / (1 + math.e), 7 * math.e / (1 + math.e), 0.0]],
 }
-"""Gradients where PyTorch gives NaN and a limit is there: that must be given."""
+"""Gradients where PyTorch gives NaN, or 0 by overflow, and a limit is there: that must be given."""
 
 ALSO_OF: dict[str, tuple[str, ...]] = {
     "prod of half in single precision": ("float16", "float32"),
@@ -431,6 +458,8 @@ ALSO_OF: dict[str, tuple[str, ...]] = {
     "angle of complex numbers": ("complex64",),
     "logarithm of slogdet": ("complex64",),
     "sign of slogdet": ("complex64",),
+    "frexp of large numbers": ("float64",),
+    **{name: ("complex64",) for name in KINKS if name.startswith("phase of")},
     "view_as_complex behind the start": ("complex64",),
 }
 """Dtypes that a call needs besides that of its tensors."""

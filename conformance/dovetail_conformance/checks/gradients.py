@@ -122,6 +122,9 @@ def _ask(op: OpDef, dtype: d.dtype, layout: str, index: int, trial: Trial) -> tu
     _check_sum(op, there, outs, expected, layout, trial, what)
     if index == 0 and layout == "mixed" and len(problem.leaves) > 1:
         _check_alone(op, dtype, expected, outs, trial, what)
+    if layout == "mixed" and len(outs) > 1:
+        for position in outs:
+            _check_one_output(op, dtype, index, position, trial, what)
     return counts
 
 
@@ -249,6 +252,19 @@ def _check_alone(
                 raise Mismatch(
                     f"{what}: argument {j} does not require a gradient and got one", "not-needed"
                 )
+
+
+def _check_one_output(
+    op: OpDef, dtype: d.dtype, index: int, position: int, trial: Trial, what: str
+) -> None:
+    """A gradient that comes in at one output, where the others send none."""
+    assert op.function is not None
+    expected = expected_of(op.name, index, dtype.is_complex, "mixed", (position,))
+    there = placed(expected.problem, dtype, "mixed", trial.device)
+    outs = differentiated(op, op.function(*there.args, **there.kwargs))
+    _send({position: outs[position]}, expected.vectors, "mixed", trial.device)
+    grads = [x.grad for x in there.leaves]
+    judge(trial, expected, dtype, grads, f"{what}, of output {position} alone")
 
 
 def _refused(op: OpDef, dtype: d.dtype, layout: str, trial: Trial) -> None:

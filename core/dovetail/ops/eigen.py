@@ -40,17 +40,16 @@ def _eigh_gradient(g: Any, out0: Any, out1: Any) -> Any:
     # M. Giles, "An extended collection of matrix derivative results" (2008), 3.1; for complex
     # matrices C. Boeddeker et al., "On the computation of complex-valued gradients" (2017), 4.6.
     values, vectors = g
-    kind = out1.dtype
     back = conj_transpose(out1)
     if vectors is None:
-        return (out1 * values.to(kind).unsqueeze(-2)) @ back
+        return (out1 * values.unsqueeze(-2)) @ back
     inner = back @ vectors
     # Vectors move within the unitary matrices, whose tangents are skew.
     inner = (inner - conj_transpose(inner)) / 2
     check_phase("linalg_eigh_backward", inner, None, "eigenvectors")
-    made = inner / gaps(out0).to(kind)
+    made = inner / gaps(out0)
     if values is not None:
-        made = made + values.to(kind).diag_embed()
+        made = made + values.diag_embed()
     return out1 @ made @ back
 
 
@@ -188,10 +187,9 @@ def _eig_gradient(g: Any, out0: Any, out1: Any, specs: Any) -> Any:
         made = values.unsqueeze(-1) * back
     else:
         inner = back @ vectors
-        check_phase("linalg_eig_backward", inner - _real_diagonal(inner), None, "eigenvectors")
-        along = inner.diagonal(0, -2, -1).real.to(inner.dtype)
+        check_phase("linalg_eig_backward", inner, None, "eigenvectors")
+        along = inner.diagonal(0, -2, -1).real
         middle = (inner - (back @ out1) * along.unsqueeze(-2)) / gaps(out0).conj()
-        middle = middle - middle.diagonal(0, -2, -1).diag_embed()
         if values is not None:
             middle = middle + values.diag_embed()
         made = middle @ back
@@ -199,10 +197,6 @@ def _eig_gradient(g: Any, out0: Any, out1: Any, specs: Any) -> Any:
 
     found = solve_parts(back, made)
     return found if specs[0].dtype.is_complex else found.real
-
-
-def _real_diagonal(x: Any) -> Any:
-    return x.diagonal(0, -2, -1).real.to(x.dtype).diag_embed()
 
 
 def _in_order(values: Any, vectors: Any) -> Any:

@@ -44,12 +44,12 @@ def _highest(n: Any) -> int:
     return int(n.max().item())
 
 
-def _climb(x: Any, n: Any, first: Any, step: Step, most: int) -> Any:
-    """The polynomials of the degrees ``n``, of which none above ``most`` counts."""
+def _climb(x: Any, n: Any, first: Any, step: Step, most: float) -> Any:
+    """The polynomials of the degrees ``n``; above ``most`` they stay as they are."""
     previous: Any = 1.0
     current = first
     made = where(n.eq(0), 1.0, where(n.ge(1), current, 0.0))
-    for k in range(1, min(_highest(n), most)):
+    for k in range(1, int(min(_highest(n), most))):
         current, previous = step(x, k, current, previous), current
         made = where(n.gt(float(k)), current, made)
     return made
@@ -124,8 +124,12 @@ def _chebyshev(kind: str, x: Any, n: Any) -> Any:
 # records
 
 
-def _exact(step: Callable[..., Any], first: Callable[[Any], Any], shifted: bool = False) -> Any:
-    """A reference by the recurrence in exact fractions."""
+Terms = Callable[[int, Fraction], Fraction]
+"""``terms(n, x)``: the polynomial of degree ``n`` >= 0."""
+
+
+def _exact(terms: Terms, shifted: bool = False) -> Any:
+    """A reference in exact fractions, from the sum of the powers (DLMF 18.5), not by recurrence."""
 
     def value(x: float, n: float) -> float:
         degree = int(n) if math.isfinite(n) else -1
@@ -135,16 +139,57 @@ def _exact(step: Callable[..., Any], first: Callable[[Any], Any], shifted: bool 
             return 1.0
         if x != x:
             return nan
-        exact = 2 * Fraction(x) - 1 if shifted else Fraction(x)
-        previous, current = Fraction(1), Fraction(first(exact))
-        for k in range(1, degree):
-            previous, current = current, Fraction(step(exact, k, current, previous))
+        exact = terms(degree, 2 * Fraction(x) - 1 if shifted else Fraction(x))
         try:
-            return float(current)
+            return float(exact)
         except OverflowError:
-            return math.copysign(inf, current)
+            return math.copysign(inf, exact)
 
     return valuewise(value, takes_nan=True)
+
+
+def _t(n: int, x: Fraction) -> Fraction:
+    return (_u(n, x) - _u(n - 2, x)) / 2 if n else Fraction(1)
+
+
+def _u(n: int, x: Fraction) -> Fraction:
+    terms = ((-1) ** k * math.comb(n - k, k) * (2 * x) ** (n - 2 * k) for k in range(n // 2 + 1))
+    return sum(terms, Fraction(0)) if n >= 0 else Fraction(0)
+
+
+def _h(n: int, x: Fraction) -> Fraction:
+    share = lambda m: Fraction((-1) ** m, math.factorial(m) * math.factorial(n - 2 * m))
+    return math.factorial(n) * sum(
+        (share(m) * (2 * x) ** (n - 2 * m) for m in range(n // 2 + 1)), Fraction(0)
+    )
+
+
+def _he(n: int, x: Fraction) -> Fraction:
+    share = lambda m: Fraction((-1) ** m, math.factorial(m) * math.factorial(n - 2 * m) << m)
+    return math.factorial(n) * sum(
+        (share(m) * x ** (n - 2 * m) for m in range(n // 2 + 1)), Fraction(0)
+    )
+
+
+def _l(n: int, x: Fraction) -> Fraction:
+    terms = (math.comb(n, k) * (-x) ** k / math.factorial(k) for k in range(n + 1))
+    return sum(terms, Fraction(0))
+
+
+def _p(n: int, x: Fraction) -> Fraction:
+    return sum(
+        (
+            (-1) ** k * math.comb(n, k) * math.comb(2 * n - 2 * k, n) * x ** (n - 2 * k)
+            for k in range(n // 2 + 1)
+        ),
+        Fraction(0),
+    ) / (1 << n)  # fmt: skip
+
+
+_TERMS: dict[str, Terms] = {
+    "t": _t, "u": _u,
+    "v": lambda n, x: _u(n, x) - _u(n - 1, x), "w": lambda n, x: _u(n, x) + _u(n - 1, x),
+}  # fmt: skip
 
 
 def _samples(low: float, high: float) -> Any:
@@ -195,15 +240,14 @@ def _define_chebyshev(kind: str) -> None:
         x, n = _arguments(x, n)
         return _chebyshev(kind, x + x - 1.0, n)
 
-    first = _FIRST[kind]
     what = f"Chebyshev polynomial of the {_NUMERALS[kind]} kind"
     values = (-2.0, -1.0, -0.75, 0.0, 0.375, 1.0, 2.0, 5.0, 9.0, 10.0, nan)
     _define(
-        f"chebyshev_polynomial_{kind}", plain, _exact(_double, first), (-1.5, 1.5), values,
+        f"chebyshev_polynomial_{kind}", plain, _exact(_TERMS[kind]), (-1.5, 1.5), values,
         f"The {what}",
     )  # fmt: skip
     _define(
-        f"shifted_chebyshev_polynomial_{kind}", shifted, _exact(_double, first, shifted=True),
+        f"shifted_chebyshev_polynomial_{kind}", shifted, _exact(_TERMS[kind], shifted=True),
         (-0.25, 1.25), values, f"The {what} of ``2 * x - 1``,",
     )  # fmt: skip
 
@@ -228,29 +272,28 @@ def _legendre(x: Any, k: int, current: Any, previous: Any) -> Any:
     return ((2 * k + 1) * x * current - k * previous) / (k + 1)
 
 
-def _endless(kind: d.dtype) -> int:
-    """Above this degree PyTorch gives NaN for Hermite's: they have overflowed."""
-    return 512 if kind is d.float64 else 128
+_OVERFLOWN = 512
+"""Hermite's polynomials of this degree are beyond every float: their recurrence has come to NaN."""
 
 
-def _by_recurrence(first: Callable[[Any], Any], step: Step, is_bounded: bool) -> Any:
+def _by_recurrence(first: Callable[[Any], Any], step: Step, most: float) -> Any:
     def forward(x: Any, n: Any) -> Any:
         x, n = _arguments(x, n)
-        most = _endless(x._spec.dtype) if is_bounded else 1 << 31
-        made = _climb(x, n, first(x), step, most)
-        return where(n.gt(float(most)), nan, made) if is_bounded else made
+        return _climb(x, n, first(x), step, most)
 
     return forward
 
 
-for _name, _first, _step, _is_bounded, _interval, _what in (
-    ("hermite_polynomial_h", lambda x: x + x, _hermite_h, True, (-2, 2), "physicist's Hermite"),
-    ("hermite_polynomial_he", lambda x: x, _hermite_he, True, (-2, 2), "probabilist's Hermite"),
-    ("laguerre_polynomial_l", lambda x: 1 - x, _laguerre, False, (0, 4), "Laguerre"),
-    ("legendre_polynomial_p", lambda x: x, _legendre, False, (-1, 1), "Legendre"),
+for _name, _first, _step, _most, _terms, _interval, _what in (
+    ("hermite_polynomial_h", lambda x: x + x, _hermite_h, _OVERFLOWN, _h, (-2, 2),
+     "physicist's Hermite"),
+    ("hermite_polynomial_he", lambda x: x, _hermite_he, _OVERFLOWN, _he, (-2, 2),
+     "probabilist's Hermite"),
+    ("laguerre_polynomial_l", lambda x: 1 - x, _laguerre, inf, _l, (0, 4), "Laguerre"),
+    ("legendre_polynomial_p", lambda x: x, _legendre, inf, _p, (-1, 1), "Legendre"),
 ):
     _define(
-        _name, _by_recurrence(_first, _step, _is_bounded), _exact(_step, _first), _interval,
+        _name, _by_recurrence(_first, _step, _most), _exact(_terms), _interval,
         (-2.0, -1.0, -0.5, 0.0, 0.25, 1.0, 2.0, 5.0, 9.0, nan),
         f"The {_what} polynomial",
     )  # fmt: skip

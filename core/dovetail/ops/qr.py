@@ -50,7 +50,7 @@ def _square_gradient(gq: Any, gr: Any, q: Any, r: Any) -> Any:
     upper = inner.triu(1)
     on_diagonal = inner.diagonal(0, -2, -1)
     if inner.dtype.is_complex:
-        on_diagonal = on_diagonal.real.to(inner.dtype)
+        on_diagonal = on_diagonal.real
     made = q @ (upper + conj_transpose(upper) + on_diagonal.diag_embed())
     if gq is not None:
         made = made + gq

@@ -62,10 +62,9 @@ def _gradient(g: Any, out0: Any, out1: Any, out2: Any) -> Any:
     gu, gs, gvh = g
     m, n, k = out0.shape[-2], out2.shape[-1], out1.shape[-1]
     u, vh = out0.narrow(-1, 0, k), out2.narrow(-2, 0, k)
-    kind = u.dtype
-    s = out1.to(kind)
+    s = out1
     if gu is None and gvh is None:
-        return (u * gs.to(kind).unsqueeze(-2)) @ vh
+        return (u * gs.unsqueeze(-2)) @ vh
     gu = None if gu is None else gu.narrow(-1, 0, k)
     gvh = None if gvh is None else gvh.narrow(-2, 0, k)
     of_u = None if gu is None else _skew(conj_transpose(u) @ gu)
@@ -78,22 +77,17 @@ def _gradient(g: Any, out0: Any, out1: Any, out2: Any) -> Any:
         part = s.unsqueeze(-1) * of_v
         sums = part if sums is None else sums + part
     made = sums / gaps(s * s)
-    if kind.is_complex and of_u is not None:
+    if u.dtype.is_complex and of_u is not None:
         made = made + (of_u.diagonal(0, -2, -1) / (2 * s)).diag_embed()
     if gs is not None:
-        made = made + gs.to(kind).diag_embed()
-    left: Any = None
+        made = made + gs.diag_embed()
     if m > k and gu is not None:
         scaled = gu / s.unsqueeze(-2)
-        left = u @ made + scaled - u @ (conj_transpose(u) @ scaled)
-    right: Any = None
+        return (u @ made + scaled - u @ (conj_transpose(u) @ scaled)) @ vh
+    total = made @ vh
     if n > k and gvh is not None:
         scaled = gvh / s.unsqueeze(-1)
-        right = scaled - (scaled @ conj_transpose(vh)) @ vh
-    if left is not None:
-        total = left @ vh
-        return total if right is None else total + u @ right
-    total = made @ vh if right is None else made @ vh + right
+        total = total + scaled - (scaled @ conj_transpose(vh)) @ vh
     return u @ total
 
 

@@ -95,6 +95,11 @@ def _det_twice(lib: Any, x: Any) -> Any:
     return lib.autograd.grad(lib.linalg.det(x), x, create_graph=True)[0] + x
 
 
+def _complex(call: Call) -> Call:
+    """The parts of what is made of ``x + i y``."""
+    return lambda lib, x, y: lib.view_as_real(call(lib, lib.complex(x, y)))
+
+
 def _slogdet(output: int) -> Call:
     """The sign (its imaginary part) or the logarithm alone, of a complex matrix."""
 
@@ -210,13 +215,18 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "fmin": (_plain("fmin"), ([1.0, nan, 2.0, nan, 3.0], [nan, 1.0, 2.0, nan, 1.0])),
     "nextafter": (_plain("nextafter"), ([1.0, 2.0, 3.0], [1.0, 5.0, 3.0])),
     "frexp of large numbers": (
-        lambda lib, x: lib.frexp(x.double() * 1e200)[0].to(x.dtype), ([1.0, -3.0],)
+        lambda lib, x: lib.frexp(x.double() * 1e200)[0].to(x.dtype),
+        ([1.0, -3.0],),
     ),
     "maximum with itself": (lambda lib, x: lib.maximum(x, x), (SIGNS,)),
     "sort": (_first(0, "sort", stable=True), (TIES,)),
     "sort descending": (_first(0, "sort", stable=True, descending=True), (TIES,)),
     "cummax": (_first(0, "cummax", dim=0), (TIES,)),
     "cummin": (_first(0, "cummin", dim=0), (TIES,)),
+    "nanquantile": (
+        lambda lib, x, q: lib.nanquantile(x, q, 1),
+        ([[nan, nan, nan], [1.0, nan, 3.0]], [0.25, 0.75]),
+    ),
     "median of different": (lambda lib, x: x.median(), ([3.0, 1.0, 2.0, 4.0],)),
     "max_pool2d": (_activation("max_pool2d", kernel_size=2), (PIXELS,)),
     "max_pool2d overlapping": (
@@ -266,6 +276,11 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "abs": (_plain("abs"), (SIGNS,)),
     "sign": (_plain("sign"), (SIGNS,)),
     "sgn": (_plain("sgn"), (SIGNS,)),
+    "sgn of complex numbers": (
+        _complex(lambda lib, z: z.sgn()),
+        ([0.0, 1.0, 3.0], [0.0, 0.0, -4.0]),
+    ),
+    "times a complex number": (_complex(lambda lib, z: z * (1 + 2j)), ([1.0, 2.0], [3.0, -1.0])),
     "sqrt": (_plain("sqrt"), ([0.0, 1.0, 4.0],)),
     "rsqrt": (_plain("rsqrt"), ([0.0, 1.0, 4.0],)),
     "log": (_plain("log"), ([0.0, 1.0, 4.0],)),
@@ -324,11 +339,10 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     "logarithm of slogdet": (_slogdet(1), (SQUARE, SINGULAR)),
     **{
         f"phase of {name}, times {sign}": (_phase(f"linalg.{name}", sign), (SQUARE, SINGULAR))
-        for name in ("svd", "eigh", "eig") for sign in (1, -1)
+        for name in ("svd", "eigh", "eig")
+        for sign in (1, -1)
     },
-    "eigenvalues of a symmetric matrix": (
-        lambda lib, x: lib.linalg.eigvalsh(x + x.mT), (SQUARE,)
-    ),
+    "eigenvalues of a symmetric matrix": (lambda lib, x: lib.linalg.eigvalsh(x + x.mT), (SQUARE,)),
     "cdist 2 of equal points": (_plain("cdist"), (POINTS, POINTS)),
     "cdist 2 by product": (
         lambda lib, x, y: lib.cdist(x, y, compute_mode="use_mm_for_euclid_dist"),
@@ -457,7 +471,9 @@ ALSO_OF: dict[str, tuple[str, ...]] = {
     "cumprod of half in single precision": ("float16", "float32"),
     "angle of complex numbers": ("complex64",),
     "logarithm of slogdet": ("complex64",),
+    "sgn of complex numbers": ("complex64",),
     "sign of slogdet": ("complex64",),
+    "times a complex number": ("complex64",),
     "frexp of large numbers": ("float64",),
     **{name: ("complex64",) for name in KINKS if name.startswith("phase of")},
     "view_as_complex behind the start": ("complex64",),

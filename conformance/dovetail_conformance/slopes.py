@@ -43,7 +43,7 @@ CONSTANT: dict[str, tuple[str, ...]] = {
 }
 """Parameters that are constants, or have no derivative, as PyTorch has it."""
 
-NO_COMPLEX_GRADIENT = ("silu",)
+NO_COMPLEX_GRADIENT = ("nan_to_num", "silu")
 """Operators of complex numbers that PyTorch does not differentiate there either."""
 
 WITH_CONVENTION: dict[str, tuple[str, ...]] = {"embedding": ("padding_idx", "scale_grad_by_freq")}

@@ -41,6 +41,7 @@ NO_GRADIENT_THERE = {
 """(operator, sample) -> what PyTorch does there that dovetail does not."""
 
 NO_SECOND_GRADIENT_THERE = {
+    ("det", "complex128"): "a vector's phase is divided by a singular value of about 0",
     ("sgn", "complex128"): "the second gradient at 0 is NaN, where ours is 0 as the first is",
 }
 """(operator, dtype) -> the same, of second gradients."""

@@ -53,7 +53,6 @@ _MORE_ROUNDS = (
     "a search that is finished has low == high and changes no more: only rounds are added"
 )
 _HALF = "0 // 2 and 1 // 2 are both 0"
-_FALSE_IS_0 = "False is 0 and 0 is false"
 _PADS_BACK = (
     "cutting the sides off by padding with less than 0 gives what narrow gives; it only copies"
 )
@@ -61,7 +60,6 @@ _ROUNDED_BEYOND = "it takes off what rounding has added beyond 1, a unit in the 
 _DIVIDED_OUT = "what a covariance is divided by is divided out again by the deviations"
 _COINCIDE = "points that coincide have no difference for this weight to be of"
 _MIDDLE = "the middle of equal margins is in the same bin, whatever their width"
-_NOT_COUNTED = "what is outside counts 0 in whatever bin it is put"
 _NO_ELEMENTS = "of no elements none is counted, whatever the ends"
 _NO_SUCH_ROW = "a row that has no element is filled afterwards"
 _NO_TIES = "where nothing ties nothing has a share, of whatever size"
@@ -104,6 +102,11 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     ),
     "arithmetic/determinants.py:_det: packed.diagonal(0, -2, -1).prod(-1) * _parity(pivots) -> "
     "packed.diagonal(0, -2, -1).prod(-1) / _parity(pivots)": _SIGN,
+    "arithmetic/determinants.py:_adjugate_gradient: i + i.unsqueeze(-1) -> i - i.unsqueeze(-1)": (
+        "a sum and a difference of whole numbers are both even or both odd"
+    ),
+    "arithmetic/determinants.py:_adjugate_gradient: call(DET, (minors,)) * sign -> "
+    "call(DET, (minors,)) / sign": _SIGN,
     "swap/determinants.py:_slogdet: packed.diagonal(0, -2, -1) -> packed.diagonal(0, -1, -2)": (
         _ONE_DIAGONAL
     ),
@@ -112,11 +115,7 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "swap/svd.py:check_phase: total.diagonal(0, -2, -1) -> total.diagonal(0, -1, -2)": (
         _ONE_DIAGONAL
     ),
-    "swap/eigen.py:_real_diagonal: x.diagonal(0, -2, -1) -> x.diagonal(0, -1, -2)": _ONE_DIAGONAL,
     "swap/eigen.py:_eig_gradient: inner.diagonal(0, -2, -1) -> inner.diagonal(0, -1, -2)": (
-        _ONE_DIAGONAL
-    ),
-    "swap/eigen.py:_eig_gradient: middle.diagonal(0, -2, -1) -> middle.diagonal(0, -1, -2)": (
         _ONE_DIAGONAL
     ),
     "constant/covariance.py:corrcoef: _products(input, None, None, 1) -> "
@@ -136,17 +135,11 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "call/histogram.py:_ends: x.new_zeros(()) -> x": _NO_ELEMENTS,
     "call/histogram.py:_ends: x.new_ones(()) -> x": _NO_ELEMENTS,
     "constant/histogram.py:histc: _ends(x, 1) -> _ends(x, 2)": _MIDDLE,
-    "constant/histogram.py:histc: ((x - low) * bins / (high - low)).masked_fill("
-    "inside.logical_not(), 0) -> ((x - low) * bins / (high - low)).masked_fill("
-    "inside.logical_not(), 1)": _NOT_COUNTED,
     "constant/places.py:nonzero_static: size + 1 -> size + 2": _ONLY_LARGER,
     "constant/places.py:nonzero_static: full((size + 1,), 0, dtype=d.int64, "
     "device=input.device) -> full((size + 1,), 1, dtype=d.int64, device=input.device)": (
         _NO_SUCH_ROW
     ),
-    "constant/segment_reduce.py:_board: many + 1 -> many + 2": _ONLY_LARGER,
-    "constant/segment_reduce.py:_one_more: (*x.shape[:axis], 1, *x.shape[axis + 1:]) -> "
-    "(*x.shape[:axis], 2, *x.shape[axis + 1:])": _ONLY_LARGER,
     "constant/segment_reduce.py:_gradient: count.masked_fill(count.eq(0), 1) -> "
     "count.masked_fill(count.eq(0), 2)": _NO_TIES,
     "compare/differences.py:_diff: len(parts) > 1 -> len(parts) >= 1": (
@@ -158,8 +151,42 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "constant/elementwise_more.py:_fmod: input < 0 -> input < 1": _ZERO_REST,
     "constant/median.py:_nanmedian_along: (n - 1 - _nan_count(input, dim)).clamp_min(0) -> "
     "(n - 1 - _nan_count(input, dim)).clamp_min(1)": _HALF,
-    "swap/median.py:_medians.flat: along(input.reshape(-1), 0, False) -> "
-    "along(input.reshape(-1), False, 0)": _FALSE_IS_0,
+    "constant/arithmetic.py:sgn.decompose: input.abs().masked_fill(input == 0, 1) -> "
+    "input.abs().masked_fill(input == 0, 2)": _STAND_IN,
+    **dict.fromkeys(
+        (
+            "constant/float_parts.py:_frexp: 1 - form.bias -> 2 - form.bias",
+            "operand/float_parts.py:_frexp: 1 - form.bias -> 1",
+            "operand/float_parts.py:_frexp: 2.0 ** (1 - form.bias) -> 2.0",
+        ),
+        "a normal number of up to 2 is scaled without rounding too, and the exponent is put right",
+    ),
+    "operand/float_parts.py:_frexp: is_plain & input.abs().lt(smallest) -> "
+    "input.abs().lt(smallest)": "it differs at 0, which is 0 when scaled, and is not taken",
+    "constant/polynomials.py:_highest: 0 -> 1": _NO_ELEMENTS,
+    "compare/polynomials.py:_chebyshev: _highest(n) > _ITERATED -> _highest(n) >= _ITERATED": (
+        "of no degree above the limit the closed form is computed and not taken"
+    ),
+    **dict.fromkeys(
+        (
+            "constant/polynomials.py:_closed: x.lt(0) -> x.lt(1)",
+            "constant/polynomials.py:_closed: x.lt(0) -> x.lt(1) #2",
+        ),
+        "it is taken beyond [-1, 1] only, where what is below 1 is below 0",
+    ),
+    **dict.fromkeys(
+        (
+            "arithmetic/polynomials.py:_closed: (distance * n).cosh() * sign -> "
+            "(distance * n).cosh() / sign",
+            "arithmetic/polynomials.py:_closed: (distance * (n + 1.0)).sinh() / distance.sinh() * "
+            "sign -> (distance * (n + 1.0)).sinh() / distance.sinh() / sign",
+            "arithmetic/polynomials.py:_closed: where(low, uneven, even) * sign -> "
+            "where(low, uneven, even) / sign",
+            "arithmetic/polynomials.py:_closed: where(low, even, uneven) * sign -> "
+            "where(low, even, uneven) / sign",
+        ),
+        _SIGN,
+    ),
     "constant/logarithmic.py:_entr: where(inside, x, 1.0) -> where(inside, x, 2.0)": _STAND_IN,
     "constant/logarithmic.py:_entr: x.lt(0) -> x.lt(1)": (
         "what is above 0, and 0, have been taken before: of the rest all but NaN is below both"

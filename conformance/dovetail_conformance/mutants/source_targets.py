@@ -26,8 +26,8 @@ __all__ = ["Key", "key_of", "live_functions", "targets"]
 Key = tuple[str, CodeType]
 """A function in the source: its file's name and its code, which holds its first line too."""
 
-_DOORS = ("expose.py", "families.py", "schema.py")
-"""Files that make functions and records; their faults are no operator's."""
+_DOORS = ("calling.py", "expose.py", "families.py", "schema.py")
+"""Files that make functions and records, or find words for wrong calls: no operator's faults."""
 
 _NOT_RULES = frozenset(
     (
@@ -41,13 +41,18 @@ _NOT_RULES = frozenset(
         "fill_in",
         "view_record",
         "_make_plan",
+        "_view_plan",
+        "view_operator.define.function",
+        "writable_copy",
         "_ints",
         "_parse_to",
+        "_squeeze_prepare",
         "check_classes",
         "check_probabilities",
     )
 )
-"""Helpers that say where a result lies in memory, read arguments, or refuse a call.
+"""Helpers that say where a result lies in memory, read arguments, refuse a call, keep plans, or
+make room for a batch of ``vmap``.
 
 Rules of shape, ``…_infer``, are left out too: they are no gradients and no decompositions.
 """
@@ -79,9 +84,9 @@ def targets() -> dict[Key, str]:
     found: dict[Key, str] = {}
     for name, function in todo:
         key = key_of(function.__code__)
-        if key in found or not _is_asked(function):
-            continue
         path = function.__qualname__.replace(".<locals>", "")
+        if key in found or path in _NOT_RULES or not _is_asked(function):
+            continue
         found[key] = name if "<lambda>" in path else path
         for called in _names(function.__code__):
             helpers = _functions_in(function.__globals__.get(called))

@@ -130,18 +130,9 @@ for _name, _reference, _symbol in (
         _name,
         _reference,
         f"``{_symbol}`` of whether each operand is non-zero.",
-        decompose=lambda input, other, _symbol=_symbol: _of_truths(_symbol, input, other),
+        decompose=lambda input, other, _symbol=_symbol: getattr(input.ne(0), _symbol)(other.ne(0)),
         tensors_only=True,
     )
-
-
-def _of_truths(symbol: str, x: Any, y: Any) -> Any:
-    first, second = (x, y) if hasattr(x, "_spec") else (y, x)
-    return getattr(_truth(first), symbol)(_truth(second))
-
-
-def _truth(x: Any) -> Any:
-    return x.ne(0) if hasattr(x, "_spec") else bool(x)
 
 
 def _bitwise(name: str, reference: Any, doc: str) -> None:

@@ -25,7 +25,6 @@ from dovetail.ops.matrices import (
 from dovetail.ops.operands import conj, conj_transpose
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.ops.solve import solve_parts
-from dovetail.ops.svd import svd_parts
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -46,18 +45,22 @@ def _det(input: Any) -> Any:
 
 
 def _adjugate_gradient(g: Any, input: Any) -> Any:
-    """By singular values, the products without each of which need no division."""
-    from dovetail import ops
+    """By the determinants of all minors, (*, N, N, N-1, N-1), which hold to every order.
 
-    u, s, vh = svd_parts(input)
-    n = s.shape[-1]
-    others = []
-    for i in range(n):
-        part = [s.narrow(-1, j, 1) for j in range(n) if j != i]
-        others.append(ops.cat(part, -1).prod(-1, True))
-    rest = ops.cat(others, -1).to(input.dtype)
-    scale = conj(call(DET, (u,)) * call(DET, (vh,))) * g
-    return (u * (rest * scale.unsqueeze(-1)).unsqueeze(-2)) @ vh
+    Singular values would do for real matrices; in complex ones the phase of a vector whose
+    singular value is 0 has no derivative.
+    """
+    from dovetail.factories import arange
+
+    n = input.shape[-1]
+    i = arange(n, device=input.device)
+    fewer = i.narrow(0, 0, n - 1)
+    others = (fewer + fewer.ge(i.unsqueeze(-1))).reshape(-1)  # for each i all but i
+    minors = input.index_select(-2, others).index_select(-1, others)
+    minors = minors.reshape(*input.shape[:-2], n, n - 1, n, n - 1).transpose(-3, -2)
+    sign = 1 - 2 * ((i + i.unsqueeze(-1)) % 2)
+    cofactors = call(DET, (minors,)) * sign
+    return g.unsqueeze(-1).unsqueeze(-1) * conj(cofactors)
 
 
 def _det_gradient(g: Any, input: Any, out: Any) -> Any:

@@ -443,11 +443,10 @@ def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     return _where(input.eq(-inf), neginf, made)
 
 
-def _finite_parts(g: Any, input: Any) -> Any:
-    from dovetail import ops
-
-    real, imag = g.real * input.real.isfinite(), g.imag * input.imag.isfinite()
-    return ops.complex(real, imag)
+def _not_of_complex(g: Any) -> Any:
+    raise RuntimeError(
+        "nan_to_num does not support automatic differentiation for outputs with complex dtype."
+    )
 
 
 def _nan_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
@@ -472,7 +471,7 @@ NAN_TO_NUM = OpDef(
     accepts=d.ALL,
     decompose=_nan_to_num,
     gradient={"input": lambda g, input: g * input.isfinite()},
-    complex_gradient={"input": _finite_parts},
+    complex_gradient={"input": _not_of_complex},
     reference=lambda x, nan=None, posinf=None, neginf=None: np.nan_to_num(
         x, nan=nan or 0.0, posinf=posinf, neginf=neginf
     ),

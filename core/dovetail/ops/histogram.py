@@ -253,7 +253,7 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
     if min == max:
         low, high = _ends(x, 1)
     inside = x.ge(low) & x.le(high)
-    place = ((x - low) * bins / (high - low)).masked_fill(inside.logical_not(), 0)
+    place = (x - low) * bins / (high - low)
     counts = _added_up(place.to(d.int64).clamp(0, bins - 1), inside.to(d.int64), bins)
     return counts.to(input.dtype)
 

@@ -1,8 +1,8 @@
 """Orthogonal polynomials: Chebyshev's four kinds, plain and shifted, Hermite, Laguerre, Legendre.
 
 Each goes up by its recurrence of three terms (DLMF 18.9) as far as the highest degree asked for;
-Chebyshev's take their trigonometric form above degree 8, their hyperbolic one above 32. The degree
-is rounded towards zero; below zero the polynomial is 0.
+Chebyshev's take their trigonometric or hyperbolic form above degree 32. The degree is rounded
+towards zero; below zero the polynomial is 0.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def _arguments(x: Any, n: Any) -> tuple[Any, Any]:
         x = n.new_full((), x)
     if not isinstance(n, Tensor):
         n = x.new_full((), n)
-    return x, where(n.abs().lt(inf), n.trunc(), -1.0)
+    return x, where(n.lt(inf), n.trunc(), -1.0)
 
 
 def _highest(n: Any) -> int:
     """The highest degree in the data; the one thing that is read from it."""
     if not n._spec.numel:
         return 0
-    return int(n.max().item())
+    return int(n.max())
 
 
 def _climb(x: Any, n: Any, first: Any, step: Step, most: float) -> Any:
@@ -62,21 +62,19 @@ def _double(x: Any, k: int, current: Any, previous: Any) -> Any:
 
 # Chebyshev
 
-_ITERATED = 8
-"""The highest degree that is reached by recurrence within [-1, 1]."""
-
-_ITERATED_BEYOND = 32
-"""The same beyond: a hyperbolic cosine is off by as many units as its argument is large."""
+_ITERATED = 32
+"""The highest degree that is reached by recurrence: a cosine, and a hyperbolic one even more, is
+off by as many units as its argument is large."""
 
 
 def _closed(kind: str, x: Any, n: Any, above_1: Any) -> Any:
-    """By cosine and sine of multiples of an angle; by their hyperbolic forms beyond [-1, 1]."""
-    size = x.abs()
-    inside = where(above_1, 0.5, x)
-    outside = where(above_1, size, 2.0)
-    angle, distance = inside.acos(), outside.acosh()
+    """By cosine and sine of multiples of an angle; by their hyperbolic forms beyond [-1, 1].
+
+    Each is NaN where it does not hold. There are no gradients that this would reach.
+    """
+    angle, distance = x.acos(), x.abs().acosh()
     odd = (n * 0.5).floor().ne(n * 0.5)
-    sign = 1.0 - (x.lt(0) & odd).to(x._spec.dtype) * 2.0
+    sign = 1.0 - (x.lt(0) & odd) * 2.0
     half, low = n + 0.5, x.lt(0)
     if kind == "t":
         return where(above_1, (distance * n).cosh() * sign, (angle * n).cos())
@@ -98,26 +96,21 @@ _FIRST = {
     "v": lambda x: x + x - 1.0, "w": lambda x: x + x + 1.0,
 }  # fmt: skip
 _AT_1 = {
-    "t": lambda n: (n * 0.0 + 1.0, n * 0.0 + 1.0), "u": lambda n: (n + 1.0, n + 1.0),
-    "v": lambda n: (n * 0.0 + 1.0, n + n + 1.0), "w": lambda n: (n + n + 1.0, n * 0.0 + 1.0),
+    "t": lambda n: (1.0, 1.0), "u": lambda n: (n + 1.0, n + 1.0),
+    "v": lambda n: (1.0, n + n + 1.0), "w": lambda n: (n + n + 1.0, 1.0),
 }  # fmt: skip
 """The values at 1 and, without their sign, at -1."""
 
 
 def _chebyshev(kind: str, x: Any, n: Any) -> Any:
     size = x.abs()
-    is_edge = size.eq(1)
-    inner = where(is_edge, 0.5, x)
-    made = _climb(inner, n, _FIRST[kind](inner), _double, _ITERATED_BEYOND)
+    made = _climb(x, n, _FIRST[kind](x), _double, _ITERATED)
     if _highest(n) > _ITERATED:
-        beyond = size.gt(1)
-        is_high = n.gt(where(beyond, float(_ITERATED_BEYOND), float(_ITERATED)))
-        high = where(is_high, n, 9.0)
-        made = where(is_high, _closed(kind, inner, high, beyond), made)
+        made = where(n.gt(float(_ITERATED)), _closed(kind, x, n, size.gt(1)), made)
     at_1, at_minus_1 = _AT_1[kind](n)
     odd = (n * 0.5).floor().ne(n * 0.5)
     edge = where(x.gt(0), at_1, where(odd, -at_minus_1, at_minus_1))
-    made = where(is_edge, edge, made)
+    made = where(size.eq(1), edge, made)
     return where(n.lt(0), 0.0, made)
 
 
@@ -192,9 +185,13 @@ _TERMS: dict[str, Terms] = {
 }  # fmt: skip
 
 
-def _samples(low: float, high: float) -> Any:
+def _samples(low: float, high: float, ends: tuple[float, float] = (-1, 1)) -> Any:
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         degrees = np.arange(12).astype(dtype.numpy)
+        middle, half = sum(ends) / 2, (ends[1] - ends[0]) / 2
+        about = middle + half * np.array([[-1.0625], [1.0625]])
+        within = middle + half * np.array([[0.5], [0.75]])
+        far = np.array([31, 32, 33, 34, 36])
         make = lambda *shape: draw(rng, shape, dtype, low, high)
         return [
             Sample((make(4, 1), degrees)),
@@ -205,6 +202,11 @@ def _samples(low: float, high: float) -> Any:
             Sample((make(0, 3), degrees[:3]), name="empty"),
             Sample((np.array([-1, 0, 1, 1, -1]).astype(dtype.numpy),
                     np.array([3, 4, 5, 10, 9]).astype(dtype.numpy)), name="ends"),
+            *(
+                Sample((x.astype(dtype.numpy), far.astype(dtype.numpy)), name=name)
+                for name, x in (("far", about), ("far within", within))
+                if dtype.category == 2
+            ),
         ]  # fmt: skip
 
     return samples
@@ -212,7 +214,7 @@ def _samples(low: float, high: float) -> Any:
 
 def _define(
     name: str, forward: Callable[..., Any], reference: Any, interval: tuple[float, float],
-    special: tuple[float, ...], doc: str,
+    special: tuple[float, ...], doc: str, ends: tuple[float, float] = (-1, 1),
 ) -> None:  # fmt: skip
     special_function(
         name,
@@ -221,7 +223,7 @@ def _define(
         gradient=NON_DIFFERENTIABLE,
         accepts=WIDE,
         reference=reference,
-        samples=_samples(*interval),
+        samples=_samples(*interval, ends),
         special=special,
         ulp=64,
         against="largest",
@@ -248,7 +250,7 @@ def _define_chebyshev(kind: str) -> None:
     )  # fmt: skip
     _define(
         f"shifted_chebyshev_polynomial_{kind}", shifted, _exact(_TERMS[kind], shifted=True),
-        (-0.25, 1.25), values, f"The {what} of ``2 * x - 1``,",
+        (-0.25, 1.25), values, f"The {what} of ``2 * x - 1``,", (0, 1),
     )  # fmt: skip
 
 
@@ -285,10 +287,24 @@ def _by_recurrence(first: Callable[[Any], Any], step: Step, most: float) -> Any:
 
 
 for _name, _first, _step, _most, _terms, _interval, _what in (
-    ("hermite_polynomial_h", lambda x: x + x, _hermite_h, _OVERFLOWN, _h, (-2, 2),
-     "physicist's Hermite"),
-    ("hermite_polynomial_he", lambda x: x, _hermite_he, _OVERFLOWN, _he, (-2, 2),
-     "probabilist's Hermite"),
+    (
+        "hermite_polynomial_h",
+        lambda x: x + x,
+        _hermite_h,
+        _OVERFLOWN,
+        _h,
+        (-2, 2),
+        "physicist's Hermite",
+    ),
+    (
+        "hermite_polynomial_he",
+        lambda x: x,
+        _hermite_he,
+        _OVERFLOWN,
+        _he,
+        (-2, 2),
+        "probabilist's Hermite",
+    ),
     ("laguerre_polynomial_l", lambda x: 1 - x, _laguerre, inf, _l, (0, 4), "Laguerre"),
     ("legendre_polynomial_p", lambda x: x, _legendre, inf, _p, (-1, 1), "Legendre"),
 ):

@@ -83,7 +83,7 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
         made = call(SCATTER, (made, place, value), (dim,))
         left = left & wins.logical_not()
         first = False
-    return made.narrow(dim, 0, n).clone()
+    return made.narrow(dim, 0, n)
 
 
 def _gradient(

@@ -212,7 +212,7 @@ _start()
 
 _MODULES = (
     "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
-    "fft", "func", "signal", "special", "testing",
+    "backends", "fft", "func", "signal", "special", "testing",
 )  # fmt: skip
 
 _ELSEWHERE = {

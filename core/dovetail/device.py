@@ -19,6 +19,8 @@ __all__ = [
     "default_device",
     "device",
     "get_default_device",
+    "meaning",
+    "means",
     "resolve",
     "set_current_index",
     "set_default_device",
@@ -106,6 +108,20 @@ class device:
         _thread.chosen = _thread.stack[-1] if _thread.stack else _thread.default
 
 
+_meanings: dict[str, str] = {}
+
+
+def means(name: str, other: str) -> None:
+    """In this process ``name`` is another word for the devices named ``other``."""
+    _meanings[name] = other
+    _forget()
+
+
+def meaning(name: str) -> str:
+    """The device name that ``name`` stands for: itself, unless :func:`means` says otherwise."""
+    return _meanings.get(name, name)
+
+
 _interned: dict[tuple[str, int | None], device] = {}
 _parsed: dict[str, device] = {}
 _resolved: dict[Any, device] = {}
@@ -158,7 +174,7 @@ def _parse(type: Any, index: Any) -> tuple[str, int | None]:
     if match is None:
         raise RuntimeError(f"Invalid device string: '{type}'")
     name, digits = match.groups()
-    return name, number if digits is None else int(digits)
+    return _meanings.get(name, name), number if digits is None else int(digits)
 
 
 def _as_index(value: Any) -> int | None:

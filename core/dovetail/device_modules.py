@@ -16,6 +16,7 @@ from dovetail.device import (
     NO_ACCELERATOR,
     current_index,
     default_device,
+    meaning,
     resolve,
     set_current_index,
 )
@@ -276,6 +277,7 @@ def module_for(name: str) -> DeviceModule:
     Raises:
         AttributeError: no plugin has registered the name.
     """
+    name = meaning(name)
     if name not in ALWAYS and name not in registry:
         raise AttributeError(f"no device named {name!r}; there are {', '.join(registry.names())}")
     return _modules.setdefault(name, DeviceModule(name))

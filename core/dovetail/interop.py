@@ -10,6 +10,7 @@ import numpy as np
 
 from dovetail import raw
 from dovetail.device import device as Device
+from dovetail.device import meaning
 from dovetail.dtypes import bfloat16, uint8
 from dovetail.from_data import from_numpy
 from dovetail.indexing import getitem, setitem
@@ -252,7 +253,7 @@ def _cuda(
     """
     from dovetail.backend.loader import registry
 
-    registry.load("cuda")
+    registry.load(meaning("cuda"))
     target = "cuda" if device is None else device
     if isinstance(target, int):
         target = Device("cuda", target)
@@ -261,7 +262,7 @@ def _cuda(
 
 def _is_cuda(self: Tensor) -> bool:
     """Whether the data is on an NVIDIA GPU."""
-    return self._spec.device.type == "cuda"
+    return self._spec.device.type == meaning("cuda")
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:

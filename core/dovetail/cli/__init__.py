@@ -25,6 +25,7 @@ _OWN = {
     "demo": ("dovetail.cli.demo:main", "train a network on handwritten digits"),
     "devices": ("dovetail.cli.devices:main", "list the devices that this machine can use"),
     "doctor": ("dovetail.cli.doctor:main", "say why a device cannot be used, and what mends it"),
+    "run": ("dovetail.cli.run:main", "run a program for PyTorch, with dovetail in its place"),
     "new-backend": ("dovetail.cli.new_backend:main", "write a package with a device of your own"),
 }
 

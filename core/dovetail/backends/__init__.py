@@ -1,0 +1,59 @@
+"""``torch.backends``: switches of PyTorch's libraries, so that programs which set them run.
+
+They can be set and read again. Dovetail's devices choose their kernels themselves, and none of
+these switches changes a result here; ``is_available()`` says whether a device could use one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"]
+
+
+class _Switches:
+    """A library that PyTorch has beside it, with its switches as attributes."""
+
+    def __init__(self, about: str, **switches: Any) -> None:
+        self.__doc__ = about
+        self.__dict__.update(switches)
+
+    def is_available(self) -> bool:
+        """Whether a device here computes with this library: it does not."""
+        return False
+
+    @contextmanager
+    def flags(self, **switches: Any) -> Iterator[None]:
+        """Other values for switches inside of a ``with`` block.
+
+        Raises:
+            TypeError: a switch that there is not.
+        """
+        for name in switches:
+            if name not in self.__dict__:
+                raise TypeError(f"flags() got an unexpected keyword argument '{name}'")
+        before = {name: self.__dict__[name] for name in switches}
+        self.__dict__.update(switches)
+        try:
+            yield
+        finally:
+            self.__dict__.update(before)
+
+
+cudnn = _Switches(
+    "NVIDIA's convolutions.", enabled=True, benchmark=False, benchmark_limit=10,
+    deterministic=False, allow_tf32=True,
+)  # fmt: skip
+cuda = _Switches(
+    "NVIDIA's matrix products.",
+    matmul=_Switches(
+        "Precision of products.", allow_tf32=False, allow_fp16_reduced_precision_reduction=True,
+        allow_bf16_reduced_precision_reduction=True,
+    ),
+)  # fmt: skip
+mps = _Switches("Apple's GPUs.")
+mkl = _Switches("Intel's linear algebra.")
+mkldnn = _Switches("oneDNN inside PyTorch.", enabled=True, deterministic=False, allow_tf32=True)
+openmp = _Switches("Threads of PyTorch's kernels.")

@@ -1,0 +1,127 @@
+"""dovetail in the place of PyTorch: ``import torch`` gives dovetail, ``torch.nn`` its ``nn``.
+
+A finder goes before all others and answers for ``torch`` and what is below it: the module of that
+name in dovetail, the same object, so that ``torch.nn.Linear is dovetail.nn.Linear``. What dovetail
+lacks is a ``ModuleNotFoundError`` that says so, never the real PyTorch's.
+"""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["choose_device", "run_program", "stand_in_for_torch"]
+
+TORCH = "torch"
+
+
+class _Alias(Loader):
+    """Puts what is there already in the place of the module that is loaded.
+
+    It need not be a module: ``dovetail.cuda`` is an object.
+    """
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return ModuleType(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        sys.modules[module.__name__] = self._found
+
+
+class _Finder(MetaPathFinder):
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        top, _, rest = fullname.partition(".")
+        if top != TORCH:
+            return None
+        found = _counterpart(rest)
+        return ModuleSpec(fullname, _Alias(found), is_package=hasattr(found, "__path__"))
+
+
+def _counterpart(name: str) -> Any:
+    import dovetail
+
+    if not name:
+        return dovetail
+    try:
+        return importlib.import_module(f"dovetail.{name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"dovetail.{name}".startswith(error.name):
+            raise
+    found: Any = dovetail
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise ModuleNotFoundError(
+            f"No module named 'torch.{name}': dovetail stands in for torch here and has no "
+            f"'{name}'",
+            name=f"torch.{name}",
+        )
+    return found
+
+
+def stand_in_for_torch() -> None:
+    """From here on ``import torch`` gives dovetail, in this process.
+
+    Raises:
+        RuntimeError: the real PyTorch has been imported already.
+    """
+    import dovetail
+
+    if sys.modules.get(TORCH, dovetail) is not dovetail:
+        raise RuntimeError(
+            "torch has been imported in this process already; dovetail must take its place before"
+        )
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+def run_program(words: Sequence[str], is_module: bool = False) -> None:
+    """Run a script or module as ``__main__``, with dovetail for torch.
+
+    Args:
+        words: the script's path, or the module's name, and its arguments.
+        is_module: ``words[0]`` is a module's name, as after ``python -m``.
+
+    Raises:
+        FileNotFoundError: there is no such script.
+    """
+    stand_in_for_torch()
+    program, *rest = words
+    if is_module:
+        sys.argv = [program, *rest]
+        sys.path.insert(0, "")
+        runpy.run_module(program, run_name="__main__", alter_sys=True)
+        return
+    path = Path(program)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no script {program!r}")
+    sys.argv = [program, *rest]
+    sys.path.insert(0, str(path.resolve().parent))
+    runpy.run_path(program, run_name="__main__")
+
+
+def choose_device(device: str) -> None:
+    """New tensors go to ``device`` and, where it is an accelerator, ``"cuda"`` means it.
+
+    Raises:
+        RuntimeError: there is no such device.
+        BackendUnavailable: its backend is absent, broken or has no hardware.
+    """
+    from dovetail.device import means, resolve, set_current_index, set_default_device
+
+    chosen = resolve(device)
+    set_default_device(chosen)
+    if chosen.type != "cpu":
+        means("cuda", chosen.type)
+        if chosen.index is not None:
+            set_current_index(chosen.type, chosen.index)

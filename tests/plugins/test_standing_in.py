@@ -1,0 +1,96 @@
+"""``dovetail run`` and ``python -m dovetail.torch``: programs that say ``import torch``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import optim
+from torch.utils.data import DataLoader, TensorDataset
+import torch.backends.cudnn as cudnn
+import torch.cuda
+import dovetail
+
+cudnn.benchmark = True
+with cudnn.flags(enabled=False):
+    assert not cudnn.enabled
+assert cudnn.enabled and not cudnn.is_available()
+assert torch is dovetail and nn is dovetail.nn and torch.cuda is dovetail.cuda
+assert nn.__spec__.name == "dovetail.nn"
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).to(device)
+data = DataLoader(TensorDataset(torch.randn(8, 4, device="cpu")), batch_size=4)
+optimizer = optim.SGD(model.parameters(), lr=0.1)
+for (x,) in data:
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x.to(device)), torch.zeros(4, dtype=torch.long, device=device))
+    loss.backward()
+    optimizer.step()
+where = torch.ones(2).cuda() if torch.cuda.is_available() else torch.ones(2)
+print(__name__, sys.argv[1:], model[0].weight.device, torch.ones(1).device, where.device)
+"""
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path
+
+
+def test_a_script(folder: Path) -> None:
+    done = run("-m", "dovetail.torch", "program.py", "a", "--b", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "__main__ ['a', '--b'] cpu cpu cpu\n"
+
+
+def test_a_module_on_a_device(folder: Path) -> None:
+    pytest.importorskip("dovetail_loopback")
+    done = run("-m", "dovetail", "run", "--device", "loop:1", "-m", "program", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "dovetail run: cuda stands for loop:1 in this program\n"
+    assert done.stdout == "__main__ [] loop:1 loop:1 loop:1\n"
+
+
+def test_what_the_program_raises_is_shown(folder: Path) -> None:
+    (folder / "program.py").write_text("import torch.fx\n")
+    done = run("-m", "dovetail", "run", "program.py", cwd=folder)
+    assert done.returncode == 1
+    assert "No module named 'torch.fx': dovetail stands in for torch here" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("nothing.py",), "dovetail run: there is no script 'nothing.py'"),
+        ((), "dovetail run: there is no program to run; see `dovetail run --help`"),
+        (("--device", "tpu", "program.py"), "dovetail run: Expected one of "),
+    ],
+)
+def test_mistakes(folder: Path, words: tuple[str, ...], sentence: str) -> None:
+    done = run("-m", "dovetail", "run", *words, cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
+def test_torch_may_not_be_there_already(folder: Path) -> None:
+    code = (
+        "import sys, types; sys.modules['torch'] = types.ModuleType('torch')\n"
+        "from dovetail.standing_in import stand_in_for_torch\nstand_in_for_torch()"
+    )
+    done = run("-c", code, cwd=folder)
+    assert "RuntimeError: torch has been imported in this process already" in done.stderr

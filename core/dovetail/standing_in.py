@@ -25,7 +25,7 @@ TORCH = "torch"
 class _Alias(Loader):
     """Puts what is there already in the place of the module that is loaded.
 
-    It need not be a module: ``dovetail.cuda`` is an object.
+    It need not be a module: a device's functions are an object.
     """
 
     def __init__(self, found: Any) -> None:
@@ -111,17 +111,18 @@ def run_program(words: Sequence[str], is_module: bool = False) -> None:
 
 
 def choose_device(device: str) -> None:
-    """New tensors go to ``device`` and, where it is an accelerator, ``"cuda"`` means it.
+    """New tensors go to ``device`` and, where it is an accelerator, the names that programs for PyTorch say mean it too.
 
     Raises:
         RuntimeError: there is no such device.
         BackendUnavailable: its backend is absent, broken or has no hardware.
     """
-    from dovetail.device import means, resolve, set_current_index, set_default_device
+    from dovetail.device import ALWAYS, HOST, means, resolve, set_current_index, set_default_device
 
     chosen = resolve(device)
     set_default_device(chosen)
-    if chosen.type != "cpu":
-        means("cuda", chosen.type)
+    if chosen.type != HOST:
+        for name in ALWAYS - {HOST}:
+            means(name, chosen.type)
         if chosen.index is not None:
             set_current_index(chosen.type, chosen.index)

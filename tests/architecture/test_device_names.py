@@ -11,6 +11,8 @@ DEVICE = re.compile(r"(?<![a-z])(cuda|opencl|dlp)(?![a-z])", re.IGNORECASE)
 # PyTorch's own names, which only ask the registry: (file under core/dovetail, word).
 CONVENIENCES = {
     ("backend/discovery.py", "cuda"),
+    ("backends/__init__.py", "cuda"),
+    ("cli/run.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device.py", "cuda"),
     ("interop.py", "_cuda"),

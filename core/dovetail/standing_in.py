@@ -17,9 +17,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dovetail.backend.loader import HOST
+from dovetail.device import ALWAYS
+
 __all__ = ["choose_device", "run_program", "stand_in_for_torch"]
 
 TORCH = "torch"
+_PYTORCHS = sorted(ALWAYS - {HOST})
+"""Names of accelerators that a program for PyTorch may say."""
 
 
 class _Alias(Loader):
@@ -110,19 +115,24 @@ def run_program(words: Sequence[str], is_module: bool = False) -> None:
     runpy.run_path(program, run_name="__main__")
 
 
-def choose_device(device: str) -> None:
-    """New tensors go to ``device`` and, where it is an accelerator, the names that programs for PyTorch say mean it too.
+def choose_device(device: str) -> str:
+    """New tensors go to ``device``; other names for an accelerator mean it too, if it is one.
+
+    Returns:
+        What was changed, in a sentence; empty where nothing was.
 
     Raises:
         RuntimeError: there is no such device.
         BackendUnavailable: its backend is absent, broken or has no hardware.
     """
-    from dovetail.device import ALWAYS, HOST, means, resolve, set_current_index, set_default_device
+    from dovetail.device import means, resolve, set_current_index, set_default_device
 
     chosen = resolve(device)
     set_default_device(chosen)
     if chosen.type != HOST:
-        for name in ALWAYS - {HOST}:
+        for name in _PYTORCHS:
             means(name, chosen.type)
         if chosen.index is not None:
             set_current_index(chosen.type, chosen.index)
+        return f"{' and '.join(_PYTORCHS)} stands for {chosen} in this program"
+    return ""

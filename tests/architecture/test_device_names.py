@@ -12,7 +12,6 @@ DEVICE = re.compile(r"(?<![a-z])(cuda|opencl|dlp)(?![a-z])", re.IGNORECASE)
 CONVENIENCES = {
     ("backend/discovery.py", "cuda"),
     ("backends/__init__.py", "cuda"),
-    ("cli/run.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device.py", "cuda"),
     ("interop.py", "_cuda"),

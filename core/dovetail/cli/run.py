@@ -19,7 +19,7 @@ def main(argv: Sequence[str] = ()) -> int:
     options.add_argument(
         "--device",
         metavar="D",
-        help="where new tensors go; an accelerator is also what the program calls cuda",
+        help="where new tensors go; other names for an accelerator mean it too",
     )
     options.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     options.add_argument(
@@ -30,11 +30,11 @@ def main(argv: Sequence[str] = ()) -> int:
         raise UsageError("dovetail run: there is no program to run; see `dovetail run --help`")
     if chosen.device is not None:
         try:
-            choose_device(chosen.device)
+            told = choose_device(chosen.device)
         except RuntimeError as error:
             raise UsageError(f"dovetail run: {error}") from error
-    if chosen.device not in (None, "cpu"):
-        print(f"dovetail run: cuda stands for {chosen.device} in this program", file=sys.stderr)
+        if told:
+            print(f"dovetail run: {told}", file=sys.stderr)
     try:
         run_program(chosen.program, chosen.module)
     except FileNotFoundError as error:

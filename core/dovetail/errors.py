@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
+
 __all__ = [
     "BackendUnavailable",
+    "CheckpointError",
     "ContractVersionError",
     "HostFallbackError",
     "HostFallbackWarning",
@@ -15,6 +18,10 @@ __all__ = [
 
 class BackendUnavailable(RuntimeError):
     """A device was asked for whose backend is absent, broken, disabled or has no hardware."""
+
+
+class CheckpointError(RuntimeError, UnpicklingError):
+    """A file is damaged, hostile or of another kind, or names what ``weights_only`` refuses."""
 
 
 class ContractVersionError(BackendUnavailable):

@@ -134,13 +134,14 @@ def modern_name(module: str, name: str) -> tuple[str, str]:
     return IMPORT_MAPPING.get(module, module), name
 
 
-def refusal(path: str) -> CheckpointError:
-    """That a name is not allowed, and what to do."""
+def refusal(path: str, ours: Any = None) -> CheckpointError:
+    """That a name is not allowed, and what to do; ``ours``: the class that PyTorch's name means."""
+    name = path if ours is None else f"{ours.__module__}.{ours.__qualname__}"
     return CheckpointError(
         f"load: Weights only load failed. Unsupported global: GLOBAL {path} was not an allowed "
         "global by default (tensors, containers, numbers and strings are). If you trust the file, "
-        f"allow this: dovetail.serialization.add_safe_globals([{path}]), or inside of "
-        f"with dovetail.serialization.safe_globals([{path}]); or load with weights_only=False, "
+        f"allow this: dovetail.serialization.add_safe_globals([{name}]), or inside of "
+        f"with dovetail.serialization.safe_globals([{name}]); or load with weights_only=False, "
         "which runs whatever code the file names"
     )
 
@@ -190,6 +191,8 @@ class Allowed:
             "_codecs.encode": encode,
             "builtins.bytearray": bytearray,
             "builtins.set": set,
+            "builtins.frozenset": frozenset,
+            "builtins.bytes": bytes,
             "builtins.complex": complex,
         }
         makers: dict[Any, Callable[..., Any]] = {
@@ -199,6 +202,8 @@ class Allowed:
             Counter: self._counter,
             bytearray: self._bytearray,
             set: self._set,
+            frozenset: lambda *values: frozenset(self._set(*values)),
+            bytes: _no_bytes,
             complex: _complex,
             Parameter: rebuild.parameter,
         }
@@ -226,7 +231,7 @@ class Allowed:
             ours = counterpart(module, name)
             if ours is not None and any(ours is thing for thing in _added.values()):
                 return ours
-            raise refusal(path)
+            raise refusal(path, ours)
         return found
 
     def known(self, module: str, name: str) -> Any:
@@ -335,6 +340,11 @@ def _device(*arguments: Any) -> Device:
         return Device(*arguments)
     except RuntimeError as error:
         raise CheckpointError(f"load: the file has a device that is unknown here: {error}") from error
+
+
+def _no_bytes() -> bytes:
+    """How protocol 2 writes ``b""``; other bytes are encoded text."""
+    return b""
 
 
 def _complex(*parts: Any) -> complex:

@@ -21,7 +21,11 @@ class BackendUnavailable(RuntimeError):
 
 
 class CheckpointError(RuntimeError, UnpicklingError):
-    """A file is damaged, hostile or of another kind, or names what ``weights_only`` refuses."""
+    """A file cannot be loaded.
+
+    It is damaged, hostile or of another kind, names what ``weights_only`` refuses, or has tensors
+    of a device that is not here.
+    """
 
 
 class ContractVersionError(BackendUnavailable):

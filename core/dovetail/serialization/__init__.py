@@ -116,9 +116,9 @@ def load(
         pickle_load_args: for the unpickler: ``encoding`` of Python 2's strings.
 
     Raises:
-        CheckpointError: the file is damaged, hostile or of another kind, or names what is not
-            allowed; it is a RuntimeError and a pickle.UnpicklingError.
-        RuntimeError: it has tensors of a device that is not here, and there is no map_location.
+        CheckpointError: the file is damaged, hostile or of another kind, names what is not allowed,
+            or has tensors of a device that is not here; a RuntimeError and a
+            pickle.UnpicklingError, which are the two that PyTorch raises.
         OSError: the file cannot be read.
     """
     is_safe = pickle_module is None if weights_only is None else weights_only

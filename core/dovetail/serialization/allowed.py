@@ -150,18 +150,16 @@ def counterpart(module: str, name: str) -> Any:
     """Our public class or function behind PyTorch's name of it (``torch.nn.…``); None: there is none.
 
     PyTorch writes the module in which a thing is defined. Public names are unique in a package, so
-    the package and the last part are enough.
+    the package and the last part are enough. Looked for in what is imported already.
     """
-    import dovetail as dt
-
-    if module.split(".")[0] != "torch" or "." in name or name.startswith("_"):
+    parts = module.split(".")
+    if parts[0] != "torch" or "." in name or name.startswith("_"):
         return None
-    packages = {"nn": dt.nn, "optim": dt.optim, "utils": dt.utils}
-    first = module.split(".")[1] if "." in module else ""
-    found = getattr(packages.get(first, dt), name, None)
-    if found is None:
-        found = getattr(sys.modules.get(f"dovetail{module[5:]}"), name, None)
-    return found if getattr(found, "__module__", "").startswith("dovetail.") else None
+    for ours in (f"dovetail.{parts[1]}" if parts[1:] else "", f"dovetail{module[5:]}"):
+        found = vars(sys.modules[ours]).get(name) if ours in sys.modules else None
+        if getattr(found, "__module__", "").startswith("dovetail."):
+            return found
+    return None
 
 
 class Allowed:

@@ -89,6 +89,8 @@ class Reading:
 
     def _run(self, cursor: Cursor, persistent: Callable[[Any], Any]) -> Any:
         """Python's unpickler: what the file names is imported and called."""
+        import dovetail.optim  # noqa: F401  (so that its names are found)
+
         allowed = self._allowed
 
         class Running(self._pickle.Unpickler):  # type: ignore[misc, name-defined]

@@ -149,7 +149,7 @@ class _Scanner:
             end += 1
         self._budget.spend(4 * (end - begin) + 200)
         self._at = end + 1
-        text = json.loads(self._data[begin - 1 : self._at])
+        text = json.loads(str(self._data[begin - 1 : self._at], "utf-8"))
         assert isinstance(text, str)
         return text
 
@@ -160,7 +160,7 @@ class _Scanner:
         if match is None:
             raise _damaged("a tensor's description in its header makes no sense")
         self._at = match.end()
-        found: dict[str, Any] = json.loads(match.group())
+        found: dict[str, Any] = json.loads(str(match.group(), "utf-8"))
         return found
 
     def finish(self) -> None:

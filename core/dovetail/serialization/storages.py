@@ -171,7 +171,7 @@ def _restored(storage: UntypedStorage, tag: Any) -> UntypedStorage:
     try:
         device = resolve(tag)
     except (BackendUnavailable, RuntimeError, TypeError) as error:
-        raise RuntimeError(
+        raise CheckpointError(
             f"load: the file has tensors of device {tag!r}, which cannot be used here ({error}); "
             f"give map_location='cpu', another device, or a dict such as {{{tag!r}: 'cpu'}}"
         ) from error

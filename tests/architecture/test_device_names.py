@@ -13,6 +13,7 @@ CONVENIENCES = {
     ("backend/discovery.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device.py", "cuda"),
+    ("facts.py", "cuda"),
     ("interop.py", "_cuda"),
     ("interop.py", "_is_cuda"),
     ("interop.py", "cuda"),

@@ -34,7 +34,16 @@ INTERESTING = (
     b"\x8f" * 200, b"(((((", b"h\x00", b"Q", b"R", b"b", b"\x81", b"u", b"e", b"t", b".",
 )  # fmt: skip
 
-EVENTS = ("import", "exec", "compile", "os.system", "os.exec", "subprocess.Popen", "socket.", "ctypes.")
+EVENTS = (
+    "import",
+    "exec",
+    "compile",
+    "os.system",
+    "os.exec",
+    "subprocess.Popen",
+    "socket.",
+    "ctypes.",
+)
 """Audit events that tell of code."""
 
 
@@ -117,6 +126,7 @@ def main(count: int, seed: int) -> dict[str, Any]:
     good = bases()
     for data, load in good.values():
         load(data)  # everything that is imported on first use is there
+    from_bytes(pickles.archive(b"Va\n"))  # the codec of the oldest protocol's strings
     files = []
     for i in range(count):
         name = choose.choice(sorted(good))

@@ -88,7 +88,8 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "bytearray by a number": (b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R", "of no bytes"),
     "set of a number": (b"cbuiltins\nset\nK\x05\x85R", "of no list"),
     "encode by a codec": (
-        b"c_codecs\nencode\n" + pickles.text("a") + pickles.text("zip") + b"\x86R", "encoding"
+        b"c_codecs\nencode\n" + pickles.text("a") + pickles.text("zip") + b"\x86R",
+        "encoding",
     ),
     "complex of a text": (b"cbuiltins\ncomplex\n" + pickles.text("1j") + b"\x85R", "no number"),
     "key nested very deep": (b"}" + NESTED + b"K\x01s", "more than"),
@@ -97,23 +98,21 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "key of 2**40 shared parts": (b"}" + PAIRS + b"K\x01s", "more than 64 parts"),
     "frozen set of one": (b"(" + PAIRS + b"\x91", "more than 64 parts"),
     "pairs for an ordered dict": (
-        b"ccollections\nOrderedDict\n](" + PAIRS + b"K\x01\x86e\x85R", "more than 64 parts"
+        b"ccollections\nOrderedDict\n](" + PAIRS + b"K\x01\x86e\x85R",
+        "more than 64 parts",
     ),
     "persistent id that is a list": (b"]Q", "persistent id"),
     "persistent id of a module": (b"(" + pickles.text("module") + b"NNNtQ", "Only persistent_load"),
     "persistent id in text": (b"P12\n", "Only persistent_load"),
-    "storage out of the folder": (
-        pickles.tensor(key=pickles.text("../../etc/passwd")), "no entry"
-    ),
+    "storage out of the folder": (pickles.tensor(key=pickles.text("../../etc/passwd")), "no entry"),
     "storage of no type": (pickles.tensor(kind=b"K\x01"), "makes no sense"),
-    "storage of 2**62 elements": (
-        pickles.tensor(numel=pickles.number(1 << 62)), "makes no sense"
-    ),
+    "storage of 2**62 elements": (pickles.tensor(numel=pickles.number(1 << 62)), "makes no sense"),
     "storage of other size": (pickles.tensor(numel=b"K\x03"), "has 8 bytes"),
     "negative numel": (pickles.tensor(numel=pickles.number(-2)), "makes no sense"),
     "huge shape": (pickles.tensor(size=pickles.number(1 << 60) + b"\x85"), "its storage has 2|too"),
     "huge shape of stride 0": (
-        pickles.tensor(size=pickles.number(1 << 62) + b"\x85", stride=b"K\x00\x85"), "too many"
+        pickles.tensor(size=pickles.number(1 << 62) + b"\x85", stride=b"K\x00\x85"),
+        "too many",
     ),
     "huge product": (
         pickles.tensor(
@@ -133,11 +132,13 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "negative offset": (pickles.tensor(offset=pickles.number(-1)), "negative"),
     "more sizes than strides": (pickles.tensor(stride=b")"), "must be as many"),
     "gradient of an integer": (
-        pickles.tensor(kind=b"ctorch\nIntStorage\n", rest=b"\x88)"), "require a gradient"
+        pickles.tensor(kind=b"ctorch\nIntStorage\n", rest=b"\x88)"),
+        "require a gradient",
     ),
     "requires_grad of a text": (pickles.tensor(rest=pickles.text("x") + b")"), "requires_grad"),
     "unknown metadata": (
-        pickles.tensor(rest=b"\x89)}" + pickles.text("x") + b"K\x01s"), "unknown metadata"
+        pickles.tensor(rest=b"\x89)}" + pickles.text("x") + b"K\x01s"),
+        "unknown metadata",
     ),
     "conjugate of an expanded tensor": (
         pickles.tensor(
@@ -149,7 +150,8 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     ),
     "tensor in a number": (pickles.V2 + b"(K\x01K\x00))\x89)tR", "not in a storage"),
     "parameter of a number": (
-        b"ctorch._utils\n_rebuild_parameter\nK\x01\x88N\x87R", "a tensor is wanted"
+        b"ctorch._utils\n_rebuild_parameter\nK\x01\x88N\x87R",
+        "a tensor is wanted",
     ),
     "attributes by numbers": (TENSOR + b"}K\x01K\x02sb", "has the name 1"),
     "attributes by a list": (TENSOR + b"]b", "attributes are a list"),
@@ -296,7 +298,9 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
     "said to be encrypted": (
         edited(patch(lambda d: entry(d, STORAGE) + 8, "<H", 1)), "encrypted"
     ),
-    "more entries than there are": (edited(patch(lambda d: end_of(d) + 10, "<H", 60_000)), "several"),
+    "more entries than here": (
+        edited(patch(lambda d: end_of(d) + 10, "<H", 60_000)), "several"
+    ),
     "more entries than fit": (
         edited(lambda d: struct.pack_into("<2H", d, end_of(d) + 8, 60_000, 60_000)), "does not fit"
     ),
@@ -306,7 +310,9 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
         edited(patch(lambda d: end_of(d) + 16, "<L", 0xFFFFFFFF)), "64-bit"
     ),
     "entry outside": (edited(patch(lambda d: entry(d, STORAGE) + 42, "<L", 1 << 30)), "outside"),
-    "entry that is another": (edited(patch(lambda d: entry(d, STORAGE) + 42, "<L", 0)), "not where"),
+    "entry that is another": (
+        edited(patch(lambda d: entry(d, STORAGE) + 42, "<L", 0)), "not where"
+    ),
     "entry too large": (
         edited(
             lambda d: struct.pack_into("<2L", d, entry(d, STORAGE) + 20, 100_000, 100_000)

@@ -46,10 +46,11 @@ _LACKING = {
     "_rebuild_xla_tensor": "a tensor saved as a NumPy array",
 }
 _DTYPES = {kind.name: kind for kind in d.ALL}
-_NO_DTYPES = frozenset(
-    "uint16 uint32 uint64 complex32 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz "
-    "float8_e8m0fnu float4_e2m1fn_x2 qint8 quint8 qint32 quint4x2 quint2x4".split()
-)
+_NO_DTYPES = frozenset({
+    "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz",
+    "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2", "qint8", "quint8", "qint32",
+    "quint4x2", "quint2x4",
+})  # fmt: skip
 
 Entry = Any  # a class, a function, or a pair of one and the name that files have for it
 
@@ -147,7 +148,7 @@ def refusal(path: str, ours: Any = None) -> CheckpointError:
 
 
 def counterpart(module: str, name: str) -> Any:
-    """Our public class or function behind PyTorch's name of it (``torch.nn.…``); None: there is none.
+    """Our public class or function behind PyTorch's name of it; None: there is none.
 
     PyTorch writes the module in which a thing is defined. Public names are unique in a package, so
     the package and the last part are enough. Looked for in what is imported already.
@@ -337,7 +338,9 @@ def _device(*arguments: Any) -> Device:
     try:
         return Device(*arguments)
     except RuntimeError as error:
-        raise CheckpointError(f"load: the file has a device that is unknown here: {error}") from error
+        raise CheckpointError(
+            f"load: the file has a device that is unknown here: {error}"
+        ) from error
 
 
 def _no_bytes() -> bytes:

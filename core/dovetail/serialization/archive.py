@@ -23,6 +23,8 @@ FOLDER = "archive"
 NO_32 = 0xFFFFFFFF
 """In a 32-bit field: the number is in the 64-bit extra field."""
 NO_16 = 0xFFFF
+LARGE = NO_32
+"""From this number on, sizes and places are written into 64-bit fields."""
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -198,9 +200,7 @@ def _wide(extra: bytes, *fields: int) -> list[int]:
         kind, n = struct.unpack_from("<2H", extra, at)
         if kind == 1:
             wide = iter(extra[at + 4 + 8 * i : at + 12 + 8 * i] for i in range(n // 8))
-            return [
-                int.from_bytes(next(wide, b""), "little") if f == NO_32 else f for f in fields
-            ]
+            return [int.from_bytes(next(wide, b""), "little") if f == NO_32 else f for f in fields]
         at += 4 + n
     raise _damaged("a 64-bit size is missing in its directory")
 
@@ -226,6 +226,11 @@ def _text(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
+def _short(number: int) -> int:
+    """What goes into a 32-bit field."""
+    return number if number < LARGE else NO_32
+
+
 class ArchiveWriter:
     """Writes an archive from front to back; the file need not be seekable.
 
@@ -247,14 +252,12 @@ class ArchiveWriter:
         """
         path = f"{FOLDER}/{name}".encode()
         size, crc = len(data), zlib.crc32(data)
-        extra = b"" if size < NO_32 else struct.pack("<2H2Q", 1, 16, size, size)
+        extra = b"" if size < LARGE else struct.pack("<2H2Q", 1, 16, size, size)
         begin = self._written + _LOCAL.size + len(path) + len(extra) + 4
         extra += struct.pack("<2s", b"FB") + struct.pack("<H", -begin % ALIGNMENT)
         extra += bytes(-begin % ALIGNMENT)
-        short = min(size, NO_32)
-        header = _LOCAL.pack(
-            b"PK\3\4", 45, 0, 0, 0, 0, crc, short, short, len(path), len(extra)
-        )
+        short = _short(size)
+        header = _LOCAL.pack(b"PK\3\4", 45, 0, 0, 0, 0, crc, short, short, len(path), len(extra))
         self._listed.append(_Listed(path, self._written, size, crc))
         self._write(header + path + extra)
         self._write(data)
@@ -263,21 +266,21 @@ class ArchiveWriter:
         """Write the directory."""
         place = self._written
         for name, header, size, crc in self._listed:
-            wide = [size, size] * (size >= NO_32) + [header] * (header >= NO_32)
+            wide = [size, size] * (size >= LARGE) + [header] * (header >= LARGE)
             extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-            short = min(size, NO_32)
+            short = _short(size)
             versions = (45, 45, 0, 0, 0, 0)
-            fields = (len(name), len(extra), 0, 0, 0, 0, min(header, NO_32))
+            fields = (len(name), len(extra), 0, 0, 0, 0, _short(header))
             self._write(_CENTRAL.pack(b"PK\1\2", *versions, crc, short, short, *fields))
             self._write(name + extra)
         size, count = self._written - place, len(self._listed)
-        if place >= NO_32 or size >= NO_32 or count >= NO_16:
+        if place >= LARGE or size >= LARGE or count >= NO_16:
             end = self._written
             numbers = (count, count, size, place)
             self._write(_END_64.pack(b"PK\6\6", _END_64.size - 12, 45, 45, 0, 0, *numbers))
             self._write(_LOCATOR.pack(b"PK\6\7", 0, end, 1))
         n = min(count, NO_16)
-        self._write(_END.pack(b"PK\5\6", 0, 0, n, n, min(size, NO_32), min(place, NO_32), 0))
+        self._write(_END.pack(b"PK\5\6", 0, 0, n, n, _short(size), _short(place), 0))
 
     def _write(self, data: bytes | np.ndarray) -> None:
         view = memoryview(data)

@@ -134,11 +134,11 @@ class _Storages:
         found = self._parts.get(key)
         if found is None:
             self._reading.budget.spend(300)
-            found = self._parts[key] = part_of(root, offset, size)
+            found = self._parts[key] = _part_of(root, offset, size)
         return found
 
 
-def part_of(root: TypedStorage, offset: Any, size: Any) -> TypedStorage:
+def _part_of(root: TypedStorage, offset: Any, size: Any) -> TypedStorage:
     """Elements ``offset`` to ``offset + size`` of a storage.
 
     Raises:
@@ -227,7 +227,7 @@ def _read_storages(reading: Reading, cursor: Cursor, objects: dict[int, Any]) ->
         if not isinstance(view, (tuple, list)) or len(view) != 4:
             raise CheckpointError("load: the tar archive is damaged: its views make no sense")
         target, root, offset, size = view
-        objects[_count(target)] = part_of(_storage(objects, root), offset, size)
+        objects[_count(target)] = _part_of(_storage(objects, root), offset, size)
 
 
 def _read_tensors(reading: Reading, cursor: Cursor, objects: dict[int, Any]) -> None:

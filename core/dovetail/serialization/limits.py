@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Iterator
-
 from typing import Any
 
 from dovetail.errors import CheckpointError

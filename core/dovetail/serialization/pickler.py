@@ -140,14 +140,14 @@ def pickled(
     """
     writer = _Writer(with_view=is_legacy)
     file = io.BytesIO()
-    pickler_of(pickle_module)(writer, file, protocol).dump(obj)
+    _pickler_of(pickle_module)(writer, file, protocol).dump(obj)
     return Pickled(file.getvalue(), writer.saved)
 
 
 _made: dict[Any, Any] = {}
 
 
-def pickler_of(pickle_module: Any) -> Any:
+def _pickler_of(pickle_module: Any) -> Any:
     """The pickler of a module such as ``pickle`` or ``dill``, taught about tensors."""
     if pickle_module in _made:
         return _made[pickle_module]
@@ -173,9 +173,7 @@ def pickler_of(pickle_module: Any) -> Any:
             if isinstance(obj, UntypedStorage):
                 storage = root_of(obj._storage)
                 dtype = getattr(obj, "dtype", uint8)
-                return self._writer.identity(
-                    _Reference(storage, obj.device, dtype, dtype is uint8)
-                )
+                return self._writer.identity(_Reference(storage, obj.device, dtype, dtype is uint8))
             return None
 
         def reducer_override(self, obj: Any) -> Any:

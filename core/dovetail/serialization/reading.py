@@ -33,7 +33,7 @@ class Reading:
     Args:
         source: the file.
         map_location: where its storages go.
-        pickle_module: None for the allow-list; else the module whose unpickler runs the file's code.
+        pickle_module: None for the allow-list; else the module whose unpickler runs the code.
         arguments: for that unpickler: ``encoding``, ``errors``, ``fix_imports``.
 
     Attributes:

@@ -12,6 +12,7 @@ import os
 import re
 import struct
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -33,11 +34,11 @@ from dovetail.tensor import Tensor, new_tensor, storage_of
 __all__ = ["Slice", "load", "load_file", "safe_open", "save", "save_file"]
 
 _DTYPES = {
-    "F64": d.float64, "I64": d.int64, "C64": d.complex64, "F32": d.float32, "I32": d.int32,
+    "I64": d.int64, "F64": d.float64, "C64": d.complex64, "F32": d.float32, "I32": d.int32,
     "BF16": d.bfloat16, "F16": d.float16, "I16": d.int16, "I8": d.int8, "U8": d.uint8,
     "BOOL": d.bool_,
 }  # fmt: skip
-"""In the order in which tensors are written, so that each lies at a multiple of its size."""
+"""In the order in which the library writes them, so that each lies at a multiple of its size."""
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _FOREIGN_BITS = {
     "U64": 64, "U32": 32, "U16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
@@ -76,17 +77,17 @@ class _Header:
         budget = Budget()
         try:
             self._parse(_Scanner(source.at(8, length), budget), budget)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise _damaged(f"its header makes no sense ({error!s:.200})") from error
         self._check_places(source.size - self.start)
 
     def _parse(self, scan: _Scanner, budget: Budget) -> None:
-        for name in scan.keys():
+        for name in scan.pairs():
             if name == _METADATA:
                 if self.metadata is not None:
                     raise _damaged(f"{name} is there twice")
                 self.metadata = {}
-                for key in scan.keys():
+                for key in scan.pairs():
                     self.metadata[key] = scan.string()
             else:
                 budget.spend(_COST)
@@ -120,7 +121,7 @@ class _Scanner:
         self._at = 0
         self._budget = budget
 
-    def keys(self) -> Iterable[str]:
+    def pairs(self) -> Iterable[str]:
         """The keys of an object; the caller takes each value before the next key."""
         self._expect(b"{")
         if self._next() == b"}":
@@ -253,7 +254,7 @@ class safe_open:
                 f"safe_open: framework must be 'pt' (tensors are dovetail's), got {framework!r}"
             )
         self._device = resolve(device)
-        self._file: IO[bytes] | None = open(filename, "rb", buffering=0)
+        self._file: IO[bytes] | None = open(filename, "rb", buffering=0)  # noqa: SIM115
         try:
             self._source = Source(self._file)
             self._header = _Header(self._source)
@@ -338,9 +339,8 @@ class Slice:
         self._file._check_open()
         parts = index if isinstance(index, tuple) else (index,)
         for part in parts:
-            if isinstance(part, bool) or not (
-                isinstance(part, slice) or part is Ellipsis or hasattr(part, "__index__")
-            ):
+            is_known = part is Ellipsis or isinstance(part, (slice, int, np.integer))
+            if isinstance(part, bool) or not is_known:
                 raise TypeError(
                     "get_slice: the index must be made of integers, slices and ..., got "
                     f"{type(part).__name__}"
@@ -477,7 +477,7 @@ def _check_apart(tensors: dict[str, Tensor]) -> None:
             begin = x._offset * x.itemsize
             places.append((id(storage), begin, begin + x.nbytes, name))
     places.sort()
-    for (one, _, end, name), (other, begin, _, next_name) in zip(places, places[1:], strict=False):
+    for (one, _, end, name), (other, begin, _, next_name) in pairwise(places):
         if one == other and begin < end:
             raise RuntimeError(
                 f"Some tensors share memory, this will lead to duplicate memory on disk and "

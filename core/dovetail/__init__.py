@@ -212,7 +212,7 @@ _start()
 
 _MODULES = (
     "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
-    "backends", "fft", "func", "signal", "special", "testing",
+    "backends", "fft", "func", "serialization", "signal", "special", "testing",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -226,6 +226,7 @@ _ELSEWHERE = {
     "kaiser_window": "signal.spectral_windows",
     "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
     "typename": "facts", "is_storage": "facts",
+    "load": "serialization", "save": "serialization",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 

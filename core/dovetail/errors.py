@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pickle import UnpicklingError
+
 __all__ = [
     "BackendUnavailable",
+    "CheckpointError",
     "ContractVersionError",
     "HostFallbackError",
     "HostFallbackWarning",
@@ -15,6 +18,14 @@ __all__ = [
 
 class BackendUnavailable(RuntimeError):
     """A device was asked for whose backend is absent, broken, disabled or has no hardware."""
+
+
+class CheckpointError(RuntimeError, UnpicklingError):
+    """A file cannot be loaded.
+
+    It is damaged, hostile or of another kind, names what ``weights_only`` refuses, or has tensors
+    of a device that is not here.
+    """
 
 
 class ContractVersionError(BackendUnavailable):

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import raw
-from dovetail.device import NO_ACCELERATOR
+from dovetail.device import NO_ACCELERATOR, resolve
+from dovetail.device import device as Device
 from dovetail.dtypes import uint8
 from dovetail.ops import expose
 from dovetail.spec import spec_of
+from dovetail.storage import Storage
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
 __all__ = ["UntypedStorage", "is_storage", "typename"]
@@ -23,9 +25,38 @@ class UntypedStorage:
     Source: PyTorch's page ``torch.UntypedStorage``.
     """
 
+    start = 0
+    """Where in the memory it begins, in bytes."""
+
     def __init__(self, tensor: Tensor) -> None:
         self._storage = storage_of(tensor)
         self.device = tensor.device
+
+    @classmethod
+    def of(cls, storage: Storage, device: Device) -> UntypedStorage:
+        """The storage of tensors that are not made yet."""
+        made = cls.__new__(cls)
+        made._storage, made.device = storage, device
+        return made
+
+    def to(self, device: Any) -> UntypedStorage:
+        """A copy on another device; itself where it is there already.
+
+        Raises:
+            BackendUnavailable: there is no such device here; the message says why.
+        """
+        from dovetail.serialization.storages import moved
+
+        return moved(self, resolve(device))
+
+    def cpu(self) -> UntypedStorage:
+        """A copy in host memory; itself where it is there already."""
+        return self.to("cpu")
+
+    def cuda(self, device: Any = None) -> UntypedStorage:
+        """A copy on an NVIDIA GPU: the current one, or that of the given index."""
+        name = "cuda" if device is None else device
+        return self.to(Device("cuda", name) if isinstance(name, int) else name)
 
     def nbytes(self) -> int:
         """How many bytes there are."""
@@ -40,7 +71,7 @@ class UntypedStorage:
     def tolist(self) -> list[int]:
         """The bytes as numbers."""
         spec = spec_of((self.nbytes(),), uint8, self.device)
-        return raw.to_host(new_tensor(spec, None, self._storage)).tolist()  # type: ignore[no-any-return]
+        return raw.to_host(new_tensor(spec, None, self._storage, self.start)).tolist()  # type: ignore[no-any-return]
 
     def __getitem__(self, index: Any) -> Any:
         return self.tolist()[index]

@@ -19,8 +19,10 @@ from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
 __all__ = [
+    "attributes",
     "item",
     "numpy",
+    "of_class",
     "tolist",
 ]
 
@@ -155,18 +157,18 @@ def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
         )
     if id(self) in memo:
         return memo[id(self)]  # type: ignore[no-any-return]
-    made = _same_class(self, _copied_storage(self, memo))
+    made = of_class(type(self), _copied_storage(self, memo))
     memo[id(self)] = made
     if self._node is not None:
         made.requires_grad_()
     if self.grad is not None:
         made.grad = _deepcopy(self.grad, memo)
-    for name, value in _attributes(self).items():
+    for name, value in attributes(self).items():
         setattr(made, name, copy.deepcopy(value, memo))
     return made
 
 
-def _attributes(self: Tensor) -> dict[str, Any]:
+def attributes(self: Tensor) -> dict[str, Any]:
     """What the user has hung on a tensor."""
     return {k: v for k, v in self.__dict__.items() if not k.startswith("_")}
 
@@ -188,17 +190,18 @@ def _copied_storage(self: Tensor, memo: dict[int, Any]) -> Tensor:
 
 def _copy(self: Tensor) -> Tensor:
     """A second tensor over the same memory, without history; it requires grad as this one does."""
-    made = _same_class(self, self.detach())
+    made = of_class(type(self), self.detach())
     if self._node is not None:
         made.requires_grad_()
-    made.__dict__.update(_attributes(self))
+    made.__dict__.update(attributes(self))
     return made
 
 
-def _same_class(like: Tensor, made: Tensor) -> Tensor:
-    if type(like) is Tensor:
+def of_class(kind: type, made: Tensor) -> Tensor:
+    """``made``, without history, as a tensor of a subclass."""
+    if kind is Tensor:
         return made
-    twin: Tensor = object.__new__(type(like))
+    twin: Tensor = object.__new__(kind)
     for name in ("_spec", "_array", "_storage", "_node", "_base"):
         setattr(twin, name, getattr(made, name))
     twin._offset = made._offset if made._storage is not None else 0
@@ -223,7 +226,7 @@ def _rebuild(
         if place is not here.device:
             state_of(place)
             made = raw.move(made, place)
-    made = _same_class(object.__new__(kind), made) if kind is not Tensor else made
+    made = of_class(kind, made)
     return made.requires_grad_() if grad else made
 
 
@@ -235,7 +238,7 @@ def _reduce(self: Tensor, protocol: Any) -> Any:
         flat = np.lib.stride_tricks.as_strided(dense, (spec.numel,), (spec.dtype.itemsize,))
         data = np.ascontiguousarray(flat).tobytes()
     where = (tuple(spec.shape), spec.strides, spec.dtype, str(spec.device), self._node is not None)
-    return _rebuild, (type(self), data, *where), _attributes(self) or None
+    return _rebuild, (type(self), data, *where), attributes(self) or None
 
 
 def _cpu(self: Tensor, memory_format: Any = None) -> Tensor:

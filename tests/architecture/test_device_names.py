@@ -14,6 +14,7 @@ CONVENIENCES = {
     ("backends/__init__.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device.py", "cuda"),
+    ("facts.py", "cuda"),
     ("interop.py", "_cuda"),
     ("interop.py", "_is_cuda"),
     ("interop.py", "cuda"),

@@ -10,7 +10,7 @@ from house import CORE, ROOT, files, imports, name_of, tree_of
 
 STDLIB = sys.stdlib_module_names
 CORE_MAY = {"numpy", "ml_dtypes", "pluggy", "dovetail"}
-DEMO_MAY = {"tqdm", "matplotlib", "sklearn", "safetensors"}
+DEMO_MAY = {"tqdm", "matplotlib", "sklearn"}
 TEMPLATE = CORE / "cli" / "template"
 """A backend of its own, seen through the link in ``plugins``; no part of the core."""
 

@@ -9,7 +9,7 @@ import pytest
 
 import dovetail as dt
 from dovetail.demo import DemoError
-from dovetail.demo.checkpoint import Checkpoint, replacing, save_tensors
+from dovetail.demo.checkpoint import Checkpoint, replacing
 
 
 def example() -> Checkpoint:
@@ -22,8 +22,8 @@ def example() -> Checkpoint:
 
 def test_round_trip(tmp_path: Path) -> None:
     saved = example()
-    saved.save(tmp_path / "c.safetensors")
-    loaded = Checkpoint.load(tmp_path / "c.safetensors")
+    saved.save(tmp_path / "c.pth")
+    loaded = Checkpoint.load(tmp_path / "c.pth")
     assert (loaded.seed, loaded.data, loaded.epoch) == (5, "data", 1)
     assert loaded.history == saved.history
     assert loaded.optimizer["param_groups"] == saved.optimizer["param_groups"]
@@ -58,7 +58,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_unusable_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "c.safetensors"
+    path = tmp_path / "c.pth"
     with pytest.raises(DemoError, match="there is no checkpoint"):
         Checkpoint.load(path)
     example().save(path)
@@ -67,6 +67,6 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(DemoError, match="cannot be read"):
             Checkpoint.load(path)
-    save_tensors(path, {"x": dt.ones(2)})
+    dt.save({"x": dt.ones(2)}, path)
     with pytest.raises(DemoError, match="is not a checkpoint of this demo"):
         Checkpoint.load(path)

@@ -71,7 +71,7 @@ def test_human_output_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for word in ("device    cpu", "images/s", "accuracy", "held-out loss", "Try next:"):
         assert word in said.out
     assert "epoch 1/1" in said.err, "no progress bar"
-    names = {"weights.safetensors", "log.jsonl", "picture.png", "checkpoint.safetensors"}
+    names = {"weights.safetensors", "log.jsonl", "picture.png", "checkpoint.pth"}
     assert {path.name for path in out.iterdir()} == names
     assert (out / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     weights = load_file(out / "weights.safetensors")
@@ -207,7 +207,7 @@ def test_an_unwritable_folder(
         raise PermissionError(13, "Permission denied")
 
     # By hand: the tests may run as root, whom no folder refuses.
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     assert main(["--out", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.splitlines()[-1].startswith("dovetail demo: cannot write")
@@ -234,9 +234,9 @@ def test_a_missing_extra_is_named(
 ) -> None:
     # None in sys.modules is how Python marks a module that must not be imported.
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main(["--out", str(tmp_path)]) == 2
     said = capsys.readouterr()
     assert said.err.count("\n") == 1
-    assert "tqdm and safetensors" in said.err
+    assert "tqdm and matplotlib" in said.err
     assert 'pip install "dovetail[demo]"' in said.err

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import dovetail as dt
 from dovetail.demo import DemoError
+from dovetail.serialization import atomic
 
 __all__ = ["Checkpoint", "replacing", "save_tensors"]
 
-FORMAT = "dovetail-demo-1"
+FORMAT = "dovetail-demo-2"
 
 
 @dataclass
@@ -46,16 +43,13 @@ class Checkpoint:
         return len(self.history)
 
     def save(self, path: Path) -> None:
-        """Write to ``path``, a safetensors file whose header holds what is not a tensor."""
-        tensors: dict[str, dt.Tensor] = {}
-        record = {
-            "seed": self.seed,
-            "data": self.data,
-            "model": _take_tensors(self.model, "model", tensors),
-            "optimizer": _take_tensors(self.optimizer, "optimizer", tensors),
-            "history": self.history,
-        }
-        save_tensors(path, tensors, {"format": FORMAT, "record": json.dumps(record)})
+        """Write to ``path``.
+
+        Raises:
+            DemoError: the folder or the disk refuses.
+        """
+        with _said_of(path):
+            dt.save({"format": FORMAT, **vars(self)}, path)
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint:
@@ -64,42 +58,30 @@ class Checkpoint:
         Raises:
             DemoError: there is no such file, or it is not a checkpoint of the demo.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not path.is_file():
             raise DemoError(
                 f"--resume: there is no checkpoint {str(path)!r}; start without --resume"
             )
         try:
-            with safe_open(path, framework="np") as file:
-                header = file.metadata() or {}
-                if header.get("format") != FORMAT:
-                    raise DemoError(f"--resume: {str(path)!r} is not a checkpoint of this demo")
-                record = json.loads(header["record"])
-                names = list(file.keys())
-                tensors = {n: dt.from_numpy(np.array(file.get_tensor(n))) for n in names}
-            return cls(
-                seed=record["seed"],
-                data=record["data"],
-                model=_put_tensors(record["model"], tensors),
-                optimizer=_put_tensors(record["optimizer"], tensors),
-                history=record["history"],
-            )
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            record = dt.load(path, map_location="cpu")
+        except (dt.serialization.CheckpointError, OSError) as error:
             raise DemoError(
                 f"--resume: {str(path)!r} cannot be read ({error}); start without --resume"
             ) from error
+        if not isinstance(record, dict) or record.pop("format", None) != FORMAT:
+            raise DemoError(f"--resume: {str(path)!r} is not a checkpoint of this demo")
+        return cls(**record)
 
 
-def save_tensors(
-    path: Path, tensors: dict[str, dt.Tensor], header: dict[str, str] | None = None
-) -> None:
-    """Write tensors, from any device, as one safetensors file."""
-    from safetensors.numpy import save
+def save_tensors(path: Path, tensors: dict[str, dt.Tensor]) -> None:
+    """Write tensors, from any device, as one safetensors file.
 
-    arrays = {name: np.array(t.detach().cpu().numpy(), order="C") for name, t in tensors.items()}
-    with replacing(path) as partial:
-        partial.write_bytes(save(arrays, header))
+    Raises:
+        DemoError: the folder or the disk refuses.
+    """
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with _said_of(path):
+        dt.serialization.safetensors.save_file(whole, path)
 
 
 @contextlib.contextmanager
@@ -111,42 +93,13 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         DemoError: the folder or the disk refuses.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with _said_of(path), atomic.replacing(path) as partial:
         yield partial
-        os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise DemoError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-# A state dict is a tree of dicts (with int or str keys), lists, tuples, numbers and tensors. JSON
-# keeps the tree, with each tensor replaced by its name in the file and each container by its kind.
-
-
-def _take_tensors(value: Any, path: str, tensors: dict[str, dt.Tensor]) -> Any:
-    if isinstance(value, dt.Tensor):
-        tensors[path] = value
-        return {"tensor": path}
-    if isinstance(value, dict):
-        return {"dict": [[k, _take_tensors(v, f"{path}.{k}", tensors)] for k, v in value.items()]}
-    if isinstance(value, (list, tuple)):
-        items = [_take_tensors(v, f"{path}.{i}", tensors) for i, v in enumerate(value)]
-        return {type(value).__name__: items}
-    return value
-
-
-def _put_tensors(value: Any, tensors: dict[str, dt.Tensor]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    [(kind, inside)] = value.items()
-    return _BUILDERS[kind](inside, tensors)
-
-
-_BUILDERS: dict[str, Callable[[Any, dict[str, dt.Tensor]], Any]] = {
-    "tensor": lambda name, tensors: tensors[name],
-    "dict": lambda pairs, tensors: {key: _put_tensors(v, tensors) for key, v in pairs},
-    "list": lambda items, tensors: [_put_tensors(v, tensors) for v in items],
-    "tuple": lambda items, tensors: tuple(_put_tensors(v, tensors) for v in items),
-}

@@ -26,7 +26,6 @@ MNIST_EPOCHS = 3
 EXTRA = {
     "tqdm": "tqdm",
     "matplotlib": "matplotlib",
-    "safetensors": "safetensors",
     "sklearn": "scikit-learn",
 }
 
@@ -52,7 +51,7 @@ class Settings:
     @property
     def checkpoint(self) -> Path:
         """The file that ``--resume`` continues from."""
-        return self.out / "checkpoint.safetensors"
+        return self.out / "checkpoint.pth"
 
     @property
     def total_epochs(self) -> int:
@@ -224,7 +223,7 @@ RESULTS = {
     "weights.safetensors": "the trained weights",
     "log.jsonl": "one line per epoch",
     "picture.png": "loss, confusion matrix, predictions",
-    "checkpoint.safetensors": "what --resume continues from",
+    "checkpoint.pth": "what --resume continues from",
 }
 
 NEXT = {

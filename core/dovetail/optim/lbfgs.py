@@ -160,14 +160,14 @@ class LBFGS(Optimizer):
 
     def _along(self, evaluate: Any, direction: Any) -> Callable[[Any], tuple[float, Any, Any]]:
         """Loss, gradient and slope at a distance along a direction, from where we are."""
-        start = [p.clone() for p in self._params]  # type: ignore[attr-defined]
+        start = [p.clone() for p in self._params]
 
         def at(length: Any) -> tuple[float, Any, Any]:
             self._move(length, direction)
             loss = float(evaluate())
             gradient = self._flat_gradient()
             for p, value in zip(self._params, start, strict=True):
-                p.copy_(value)  # type: ignore[attr-defined]
+                p.copy_(value)
             return loss, gradient, gradient.dot(direction)
 
         return at

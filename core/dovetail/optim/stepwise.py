@@ -81,7 +81,7 @@ class Stepwise(Optimizer):
             return
         penalty = numbers.pop("weight_decay", 0)
         maximize = numbers.pop("maximize")
-        keep = Tensor.clone if group["differentiable"] else _itself  # type: ignore[attr-defined]
+        keep = Tensor.clone if group["differentiable"] else _itself
         for i, p in enumerate(params):
             grad: Any = p.grad
             if maximize:

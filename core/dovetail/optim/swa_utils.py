@@ -167,8 +167,8 @@ class AveragedModel(Module):
             for average, value in pairs:
                 average.copy_(average_of(average, value, self.n_averaged.to(average.device)))
         if not self.use_buffers:
-            for own, new in zip(self.module.buffers(), model.buffers(), strict=True):
-                own.detach().copy_(new.detach().to(own.device))
+            for buffer, last in zip(self.module.buffers(), model.buffers(), strict=True):
+                buffer.detach().copy_(last.detach().to(buffer.device))
         self.n_averaged += 1
 
 

@@ -177,10 +177,11 @@ def test_norms_of_weights(way, name, dim, kind, dtype, device):
         a, b = mine.train(training), theirs.train(training)
         a.zero_grad()
         b.zero_grad()
-        inputs = [dt.from_numpy(x).to(device).requires_grad_()], [
-            torch.from_numpy(x).requires_grad_()
-        ]
-        run = lambda module, x: module(x)  # noqa: E731
+        inputs = (
+            [dt.from_numpy(x).to(device).requires_grad_()],
+            [torch.from_numpy(x).requires_grad_()],
+        )
+        run = lambda module, x: module(x)
         found, wanted = gradients(a, inputs[0], run), gradients(b, inputs[1], run)
         assert_same(found, wanted, TIGHT[dtype] * 20)
     assert_same(list(mine.state_dict().values()), list(theirs.state_dict().values()), 1e-5)
@@ -363,7 +364,7 @@ def test_parametrized_modules(name, device):
             p.uniform_(0.1, 1.0)
     copy_state(theirs, mine, device)
     x = np.random.default_rng(0).standard_normal((2, 3))
-    run = lambda module, x: module(x)  # noqa: E731
+    run = lambda module, x: module(x)
     pairs = [dt.from_numpy(x).to(device).requires_grad_()], [torch.from_numpy(x).requires_grad_()]
     assert_same(gradients(mine, pairs[0], run), gradients(theirs, pairs[1], run), 1e-12)
     copied = copy.deepcopy(mine)

@@ -211,8 +211,8 @@ _start()
 
 
 _MODULES = (
-    "autograd", "debug", "nn", "optim", "utils", "backend", "linalg", "random", "return_types",
-    "backends", "fft", "func", "serialization", "signal", "special", "testing",
+    "amp", "autograd", "backend", "backends", "debug", "fft", "func", "linalg", "nn", "optim",
+    "random", "return_types", "serialization", "signal", "special", "testing", "utils",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -224,6 +224,13 @@ _ELSEWHERE = {
     "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",
     "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
     "kaiser_window": "signal.spectral_windows",
+    **dict.fromkeys(
+        ("autocast", "autocast_decrement_nesting", "autocast_increment_nesting",
+         "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype",
+         "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled",
+         "set_autocast_cache_enabled", "set_autocast_cpu_dtype", "set_autocast_cpu_enabled",
+         "set_autocast_dtype", "set_autocast_enabled"), "amp",
+    ),
     "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
     "typename": "facts", "is_storage": "facts",
     "load": "serialization", "save": "serialization",

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import observe
+from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.device import device as Device
 from dovetail.errors import Unsupported
@@ -36,11 +37,14 @@ __all__ = [
 ]
 
 NUMBERS = frozenset((int, float, bool, complex))
+active = observe.active
 _LIMIT = 1 << 14
 
 
 def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -> Any:
     """Run ``op`` on tensors, Python numbers or None; ``attributes`` are in the record's order."""
+    if active and mode.autocast is not None:
+        return _call_cast(op, inputs, attributes)
     try:
         key = (
             *[
@@ -62,9 +66,18 @@ def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -
             if len(op.plans) > _LIMIT:
                 op.plans.clear()
             op.plans[key] = run
-    if observe.active:
+    if active:
         return observe.run(op, run, inputs, attributes)
     return run(*inputs)
+
+
+def _call_cast(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
+    """A call where autocast is on: inputs cast as its lists say, and autocast off inside."""
+    from dovetail.autocast_rules import cast_inputs, without
+
+    named = dict(zip(op.attributes, attributes, strict=False))
+    inputs = cast_inputs(op.name, inputs, named, mode.autocast)
+    return without(call, op, inputs, attributes)
 
 
 def facts_of(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

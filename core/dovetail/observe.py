@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
     from dovetail.tensor import Tensor
 
-__all__ = ["Event", "Watcher", "active", "run", "trace"]
+__all__ = ["AUTOCAST", "Event", "Watcher", "active", "run", "trace"]
 
 active: list[Any] = []
-"""Not empty while somebody watches: traces, :class:`Watcher` objects, marks of inference mode and
-anomaly detection."""
+"""Not empty while somebody watches: traces, :class:`Watcher` objects, marks of inference mode,
+anomaly detection and autocast."""
+
+AUTOCAST = object()
+"""Stands in :data:`active` for a thread in which autocast is on."""
 
 
 class Watcher:
@@ -65,6 +68,8 @@ _depth = 0
 
 def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes: Any = ()) -> Any:
     """Run a plan while somebody watches."""
+    if active.count(AUTOCAST) == len(active):
+        return plan(*inputs)
     global _depth
     watchers = [w for w in active if isinstance(w, Watcher)]
     for watcher in watchers:

@@ -91,8 +91,9 @@ def run(
         work.send(node, g)
     heap, nodes, arrived, leaves = work.heap, work.nodes, work.arrived, work.leaves
     anomaly = hooks.anomaly
-    outer = mode.grad
-    mode.grad = create_graph
+    outer, cast = mode.grad, mode.autocast
+    # A gradient is computed in the dtypes that forward has used.
+    mode.grad, mode.autocast = create_graph, None
     try:
         while heap:
             key = -heappop(heap)
@@ -162,7 +163,7 @@ def run(
                 owned = getrefcount(g) <= 2 and _owns_memory(g)
                 _accumulate(leaf, g, create_graph, owned)
     finally:
-        mode.grad = outer
+        mode.grad, mode.autocast = outer, cast
 
 
 class _Work:

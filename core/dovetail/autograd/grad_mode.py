@@ -29,6 +29,8 @@ class _Mode(threading.local):
     grad = True
     asked = True  # as the user's contexts have it; the engine and decompositions change only grad
     inference = False
+    autocast: Any = None  # dtype by kind of device where autocast is on; see autocast_rules.py
+    autocast_casts: Any = None  # parameters cast in the running block
     maps: tuple[Any, ...] = ()  # the running vmaps, the outermost first; see func/levels.py
 
 

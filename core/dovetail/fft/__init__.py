@@ -12,6 +12,7 @@ policy ``DOVETAIL_FALLBACK`` says.
 
 from __future__ import annotations
 
+from dovetail.autocast_rules import cover
 from dovetail.fft.frequencies import fftfreq, fftshift, ifftshift, rfftfreq
 from dovetail.fft.transforms import complex_to_real, one_dim, real_to_complex, several_dims
 from dovetail.ops.reducing import numpy_names
@@ -360,3 +361,6 @@ def ihfftn(
         IndexError: a dim is out of range.
     """
     return real_to_complex("ihfftn", input, s, dim, norm, out, forward=False)
+
+
+cover(globals(), "fft.")

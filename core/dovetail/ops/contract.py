@@ -14,6 +14,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import observe
+from dovetail.autocast_rules import cast_inputs, without
+from dovetail.autograd.grad_mode import mode
 from dovetail.dispatch import call, type_name
 from dovetail.ops.expose import finish, operator, publish
 from dovetail.ops.families import broadcast_shapes
@@ -123,6 +125,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
         if run is not None:
             return run(input, other)
     need_tensors("matmul", input=input, other=other)
+    if mode.autocast is not None:
+        if out is not None:
+            return without(matmul, input, other, out=out)
+        input, other = cast_inputs("matmul", (input, other), {}, mode.autocast)
     a, b = input._spec, other._spec
     one, two = a.ndim, b.ndim
     if not one or not two:

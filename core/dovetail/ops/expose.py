@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail import observe, raw
+from dovetail.autocast_lists import BY_FUNCTION, CASTS
+from dovetail.autocast_rules import covered, without
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable, note_write, rebase
 from dovetail.dispatch import NUMBERS, call, type_name
@@ -73,7 +75,7 @@ def unary_function(op: OpDef) -> Callable[..., Any]:
             if run is not None:
                 op.plans[input._spec] = run
             return result
-        return finish(op.name, call(op, (input,)), out)
+        return finish(op.name, _called(op, (input,), out), out)
 
     function.is_guarded = True  # type: ignore[attr-defined]
     return function
@@ -95,10 +97,17 @@ def binary_function(op: OpDef) -> Callable[..., Any]:
             result = call(op, (input, other))
             _remember(op, input, other)
             return result
-        return finish(op.name, call(op, (input, other)), out)
+        return finish(op.name, _called(op, (input, other), out), out)
 
     function.is_guarded = True  # type: ignore[attr-defined]
     return function
+
+
+def _called(op: OpDef, inputs: tuple[Any, ...], out: Any) -> Any:
+    """A call whose result may have to fit an ``out=``, which autocast leaves alone."""
+    if out is not None and mode.autocast is not None:
+        return without(call, op, inputs)
+    return call(op, inputs)
 
 
 def _remember(op: OpDef, input: Any, other: Any) -> None:
@@ -180,8 +189,11 @@ def with_out(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def wrapped(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        return result if out is None else finish(name, result, out)
+        if out is None:
+            return function(*args, **kwargs)
+        if mode.autocast is not None:
+            return finish(name, without(function, *args, **kwargs), out)
+        return finish(name, function(*args, **kwargs), out)
 
     return wrapped
 
@@ -204,7 +216,10 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
             # What backward needs of the old values must not be overwritten.
             source = raw.cast(self, self._spec.dense()) if saves_input else self._alias()
             source._node = self._node
-        result = function(source, *args, **kwargs)
+        if mode.autocast is None:
+            result = function(source, *args, **kwargs)
+        else:  # which is not for writes
+            result = without(function, source, *args, **kwargs)
         write_back(self, result, label, recording)
         return self
 
@@ -385,6 +400,8 @@ def attach(
     if not function.__doc__:
         function.__doc__ = doc
     function = guarded(op.name, op.inputs, function)
+    if op.name in BY_FUNCTION:
+        function = covered(op.name, function)
     function.__name__ = function.__qualname__ = op.name
     op.function = function
     public = with_out(op.name, function) if out else function
@@ -419,9 +436,9 @@ def publish(
         function = told(function)
         public = with_out(function.__name__, function) if out else function
         for name in (function.__name__, *aliases):
-            FUNCTIONS[name] = public
+            FUNCTIONS[name] = covered(name, public) if name in CASTS else public
             if method:
-                setattr(Tensor, name, function)
+                setattr(Tensor, name, covered(name, function) if name in CASTS else function)
             if inplace:
                 written = inplace_method(name, function)
                 setattr(Tensor, name + "_", written)

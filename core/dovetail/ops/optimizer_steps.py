@@ -6,15 +6,30 @@
              first)
     adam_step(params, grads, means, squares, largest, *, steps, lr, beta1, beta2, eps,
               weight_decay, maximize, decoupled)
+    adamax_step(params, grads, means, norms, *, rates, beta1, beta2, eps, …)
+    nadam_step(params, grads, means, squares, *, gradient_rates, mean_rates, corrections, beta1,
+               beta2, eps, shrink, …)
+    radam_step(params, grads, means, squares, *, rates, rectified, beta1, beta2, eps, shrink, …)
+    adagrad_step(params, grads, sums, *, rates, eps, …)
+    adadelta_step(params, grads, squares, moved, *, lr, rho, eps, …)
+    rmsprop_step(params, grads, squares, buffers, means, *, lr, alpha, eps, momentum, …)
+    rprop_step(params, grads, befores, sizes, *, less, more, smallest, largest, maximize)
+    asgd_step(params, grads, averages, *, rates, weights, lambd, …)
 
-Each list holds arrays, the i-th of every list with the same shape and the same dense strides; an
-empty list is state that this optimizer does not keep. Everything but ``grads`` is written in place.
+where … is ``weight_decay`` and ``maximize``, to be applied to the gradient first, and plurals among
+the keywords are lists of one number per parameter.
+
+Each list of tensors holds arrays, the i-th of every list with the same shape and the same dense
+strides; an empty list is state that this optimizer does not keep. Everything but ``grads`` is
+written in place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import note_write
@@ -25,7 +40,10 @@ from dovetail.tensor import Tensor, storage_of
 
 __all__ = ["STEPS", "fused_step"]
 
-STEPS = ("sgd_step", "adam_step")
+STEPS = (
+    "sgd_step", "adam_step", "adamax_step", "nadam_step", "radam_step", "adagrad_step",
+    "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step",
+)  # fmt: skip
 """The kernels' names: a table may have them, though they are no operators."""
 
 
@@ -42,7 +60,8 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     entry = None if None in numbers.values() else _kernel(name, lists[0][0]._spec)
     if entry is None or not _alike(lists, entry):
         return False
-    entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
+    with np.errstate(all="ignore"):
+        entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
     for i, tensors in enumerate(lists):
         if i != 1:
             for t in tensors:

@@ -14,6 +14,8 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import observe
+from dovetail.autocast_rules import early
+from dovetail.autograd.grad_mode import mode
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach, finish
 from dovetail.ops.families import draw
@@ -180,6 +182,8 @@ def one_input(
                     result = run(input)
                     return result if made is None else made(result)
             spec_of_input(name, input)
+            if active and mode.autocast is not None and kwargs.get("dtype") is None:
+                input = early(name, input)
             source, attributes = prepare(input, *args, **_our_names(kwargs))
             result = call(op, (source,), attributes)
             if not kwargs and source is input:
@@ -232,6 +236,8 @@ def summing_function(
             if run is not None:
                 return run(input)  # type: ignore[no-any-return]
         spec_of_input(name, input)
+        if active and mode.autocast is not None and dtype is None:
+            input = early(name, input)
         dim = axis if dim is None else dim
         source, rest = prepare(input, dtype)
         spec = source._spec

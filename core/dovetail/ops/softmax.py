@@ -8,6 +8,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.autocast_rules import without
+from dovetail.autograd.grad_mode import mode
 from dovetail.ops import expose
 from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import REGISTRY, Inferred, Sample, Tolerance
@@ -142,6 +144,8 @@ def _with_dtype(name: str, doc: str) -> None:
     def function(input: Any, dim: int, dtype: Any = None) -> Any:
         if dtype is not None:
             input = input.to(dtype)
+            if mode.autocast is not None:  # what the caller wants goes before
+                return without(plain, input, check_dim(dim, input.ndim))
         return plain(input, check_dim(dim, input.ndim))
 
     function.__doc__ = doc

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.errors import Unsupported
 from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.matrices import linalg, named, need_floating, need_same_dtype
@@ -109,19 +108,3 @@ def _top_vander(x: Tensor, N: int | None = None, increasing: bool = False) -> An
         raise RuntimeError("N must be non-negative.")
     made = _powers(x, count)
     return made if increasing else made.flip(-1)
-
-
-def _trace(input: Tensor) -> Any:
-    """The sum of a matrix's diagonal; of integers as int64.
-
-    Raises:
-        RuntimeError: not a matrix, or bool.
-    """
-    if input._spec.ndim != 2:
-        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input._spec.ndim}")
-    if input._spec.dtype is d.bool_:
-        raise Unsupported("\"trace\" not implemented for 'Bool'")
-    return input.diagonal().sum()
-
-
-Tensor.trace = _trace  # type: ignore[attr-defined]

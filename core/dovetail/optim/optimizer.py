@@ -24,6 +24,7 @@ __all__ = [
     "Optimizer",
     "check_flags",
     "check_lr",
+    "check_options",
     "register_optimizer_step_post_hook",
     "register_optimizer_step_pre_hook",
     "required",
@@ -38,6 +39,12 @@ class _Required:
 
 
 required = _Required()
+
+_LATER: dict[str, Any] = {
+    "amsgrad": False, "capturable": False, "centered": False, "decoupled_weight_decay": False,
+    "differentiable": False, "foreach": None, "fused": None, "maximize": False, "nesterov": False,
+}  # fmt: skip
+"""Options that groups of an old state dict do not have, and what they were before they came."""
 
 _HOOK_TABLES = tuple(
     f"_optimizer_{event}_{place}_hooks"
@@ -107,6 +114,8 @@ class Optimizer:
     param_groups: list[dict[str, Any]]
     _optimizer_step_pre_hooks: OrderedDict[int, Any]
     _optimizer_step_post_hooks: OrderedDict[int, Any]
+    #: Whether each parameter's state has a tensor ``step``.
+    _counts_steps = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -291,6 +300,24 @@ class Optimizer:
         self.__dict__.update(state)
         for table in _HOOK_TABLES:
             self.__dict__.setdefault(table, OrderedDict())
+        for group in self.param_groups:
+            for name, value in _LATER.items():
+                if name in self.defaults:
+                    group.setdefault(name, value)
+            if self._counts_steps:
+                self._restore_counts(group)
+
+    def _restore_counts(self, group: dict[str, Any]) -> None:
+        """Make tensors of counts that an old state has as numbers."""
+        from dovetail.optim.stepwise import scalar_of
+
+        fused = bool(group.get("fused"))
+        for p in group["params"]:
+            count = self.state[p].get("step") if p in self.state else None
+            if isinstance(count, (int, float)):
+                on_device = fused or group.get("capturable")
+                device = p.device if on_device else "cpu"
+                self.state[p]["step"] = scalar_of(count, device, fused)
 
     # Hooks
 
@@ -359,12 +386,24 @@ def _matched(value: Any, parameter: Tensor, group: dict[str, Any], key: Any = No
     return value
 
 
-def check_lr(lr: Any) -> None:
+def check_lr(lr: Any, text: str = "Invalid learning rate: {}") -> None:
     """Refuse a learning rate that is negative, or a tensor of more than one element."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
     if not float(lr) >= 0.0:
-        raise ValueError(f"Invalid learning rate: {lr}")
+        raise ValueError(text.format(lr))
+
+
+def check_options(**options: Any) -> None:
+    """Refuse options below 0, in PyTorch's words; ``betas`` must lie in [0, 1)."""
+    for name, value in options.items():
+        if name == "betas":
+            for i, beta in enumerate(value):
+                if not 0.0 <= beta < 1.0:
+                    raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        elif not value >= 0.0:
+            label = "epsilon" if name == "eps" else name
+            raise ValueError(f"Invalid {label} value: {value}")
 
 
 def check_flags(foreach: bool | None, fused: bool | None, differentiable: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dovetail.autograd.engine import backward as run_backward
 from dovetail.autograd.function import Function
-from dovetail.autograd.grad_mode import enable_grad
+from dovetail.autograd.grad_mode import enable_grad, mode
 from dovetail.autograd.saved import saved_tensors_hooks
 from dovetail.tensor import Tensor
 
@@ -42,6 +42,7 @@ def checkpoint(
         return _Reentrant.apply(function, states, kwargs, *args)
     first, second = context_fn() if context_fn else (contextlib.nullcontext(),) * 2
     frame = _Frame(function, args, kwargs, states, second)
+    frame.autocast = mode.autocast
     with saved_tensors_hooks(frame.pack, frame.unpack), first:
         return function(*args, **kwargs)
 
@@ -54,6 +55,7 @@ class _Frame:
     ) -> None:
         self.function, self.args, self.kwargs = function, args, kwargs
         self.states, self.context = states, context
+        self.autocast: Any = None
         self.count = 0
         self.values: dict[int, Any] = {}
         self.shapes: list[tuple[Any, Any]] = []
@@ -80,7 +82,7 @@ class _Frame:
             for a in self.args
         ]
         with (
-            _restored(self.states),
+            _restored(self.states, self.autocast),
             enable_grad(),
             saved_tensors_hooks(keep, lambda x: x),
             self.context,
@@ -106,6 +108,7 @@ class _Reentrant(Function):
     @staticmethod
     def forward(ctx: Any, function: Any, states: Any, kwargs: Any, *args: Any) -> Any:
         ctx.function, ctx.states, ctx.kwargs = function, states, kwargs
+        ctx.autocast = mode.autocast
         ctx.others = [None if isinstance(a, Tensor) else a for a in args]
         ctx.is_tensor = [isinstance(a, Tensor) for a in args]
         ctx.save_for_backward(*[a for a in args if isinstance(a, Tensor)])
@@ -120,7 +123,7 @@ class _Reentrant(Function):
                 x = next(saved)
                 other = x.detach().requires_grad_(x.requires_grad)
             args.append(other)
-        with _restored(ctx.states), enable_grad():
+        with _restored(ctx.states, ctx.autocast), enable_grad():
             made = ctx.function(*args, **ctx.kwargs)
         outs = made if isinstance(made, (tuple, list)) else (made,)
         pairs = [
@@ -145,16 +148,23 @@ def _random_states(args: tuple[Any, ...]) -> list[tuple[Any, Any]]:
 
 
 @contextlib.contextmanager
-def _restored(states: list[tuple[Any, Any]] | None) -> Any:
-    """Run with generators as they were at the first run, and put them back afterwards."""
+def _restored(states: list[tuple[Any, Any]] | None, autocast: Any) -> Any:
+    """Run with generators and autocast as they were at the first run; put them back afterwards."""
     now = [(g, g.get_state()) for g, _ in states or ()]
     for g, state in states or ():
         g.set_state(state)
     try:
-        yield
+        with contextlib.nullcontext() if autocast is None else _cast_again(autocast):
+            yield
     finally:
         for g, state in now:
             g.set_state(state)
+
+
+def _cast_again(autocast: Any) -> Any:
+    from dovetail.amp.autocast_mode import restored
+
+    return restored(autocast)
 
 
 def checkpoint_sequential(

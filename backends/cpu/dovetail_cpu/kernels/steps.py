@@ -15,12 +15,12 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
 from dovetail_cpu.kernels.blocks import KEPT, flat, scratch
 
-__all__ = ["enter"]
+__all__ = ["Arrays", "adam_step", "blocks", "enter", "regularised", "sgd_step"]
 
 Arrays = list[np.ndarray]
 
 
-def _blocks(lists: tuple[Arrays, ...]) -> Iterator[tuple[int, list[Any]]]:
+def blocks(lists: tuple[Arrays, ...]) -> Iterator[tuple[int, list[Any]]]:
     """(index of the tensor, the same block of each list; None for a list that is empty)."""
     for i, param in enumerate(lists[0]):
         long = [flat(tensors[i]) if tensors else None for tensors in lists]
@@ -29,7 +29,7 @@ def _blocks(lists: tuple[Arrays, ...]) -> Iterator[tuple[int, list[Any]]]:
             yield i, [None if f is None else f[part] for f in long]
 
 
-def _regularised(
+def regularised(
     g: np.ndarray, p: np.ndarray, weight_decay: float, maximize: bool, scratch: np.ndarray
 ) -> np.ndarray:
     """The gradient, negated where asked, plus the L2 penalty's; in ``scratch`` if it differs."""
@@ -53,9 +53,9 @@ def sgd_step(
     first: bool,
 ) -> None:
     """Stochastic gradient descent with momentum; see ``dovetail.optim.SGD``."""
-    for _, (p, g, buffer) in _blocks((params, grads, buffers)):
+    for _, (p, g, buffer) in blocks((params, grads, buffers)):
         own, spare = scratch(p.dtype, p.size), scratch(p.dtype, p.size, 1)
-        update = _regularised(g, p, weight_decay, maximize, own)
+        update = regularised(g, p, weight_decay, maximize, own)
         if momentum:
             if first:
                 np.copyto(buffer, update)
@@ -93,11 +93,11 @@ def adam_step(
     """Adam and AdamW, with AMSGrad; see ``dovetail.optim.Adam``."""
     shrink = 1 - lr * weight_decay if decoupled and weight_decay else None
     penalty = 0.0 if decoupled else weight_decay
-    for i, (p, g, m, v, top) in _blocks((params, grads, means, squares, largest)):
+    for i, (p, g, m, v, top) in blocks((params, grads, means, squares, largest)):
         own, spare = scratch(p.dtype, p.size), scratch(p.dtype, p.size, 1)
         if shrink is not None:
             np.multiply(p, shrink, out=p)
-        update = _regularised(g, p, penalty, maximize, own)
+        update = regularised(g, p, penalty, maximize, own)
         np.subtract(update, m, out=spare)
         np.multiply(spare, 1 - beta1, out=spare)
         np.add(m, spare, out=m)

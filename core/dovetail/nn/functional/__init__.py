@@ -3,6 +3,7 @@
 Arguments are read and checked here; the computing is done by the operators in ``dovetail.ops``.
 """
 
+from dovetail.autocast_rules import cover
 from dovetail.nn.functional.activation import (
     celu,
     celu_,
@@ -209,3 +210,5 @@ __all__ = [
     "threshold_",
     "triplet_margin_loss",
 ]
+
+cover(globals())

@@ -1,0 +1,126 @@
+"""``Stepwise``: what optimizers share that keep tensors like each parameter and count its steps.
+
+A subclass names what it keeps, says which numbers one step takes, and gives the update of one
+parameter in tensor operations; the device's kernel of that name serves all parameters at once where
+there is one (``dovetail.ops.optimizer_steps``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dovetail
+from dovetail.ops.optimizer_steps import fused_step
+from dovetail.optim.optimizer import Optimizer
+from dovetail.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Stepwise", "like", "rate_of", "scalar_dtype", "scalar_of", "steps_of"]
+
+
+class Stepwise(Optimizer):
+    """Base of the optimizers whose update of an element depends on that element's past alone.
+
+    Complex parameters count as twice as many real ones.
+    """
+
+    _counts_steps = True
+    #: Name of the kernel that does a step of many parameters.
+    _kernel: str
+    #: Names of the state that is shaped like the parameter, in the kernel's order.
+    _kept: tuple[str, ...]
+
+    def _start(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state of a parameter before its first step, in PyTorch's order."""
+        return {"step": self._count(p, group), **{name: like(p) for name in self._names(group)}}
+
+    def _names(self, group: dict[str, Any]) -> tuple[str, ...]:
+        """Those of ``_kept`` that this group needs."""
+        return self._kept
+
+    def _count(self, p: Tensor, group: dict[str, Any], value: float = 0.0) -> Tensor:
+        """A number of the state, on the host unless steps run on the device alone."""
+        on_device = group.get("capturable") or group.get("fused")
+        return scalar_of(value, p.device if on_device else "cpu", fused=bool(group.get("fused")))
+
+    def _numbers(self, group: dict[str, Any], states: list[dict[str, Any]]) -> dict[str, Any]:
+        """What a step takes besides tensors; a list has one entry per parameter.
+
+        ``weight_decay`` (the L2 penalty) and ``maximize`` are applied to the gradient beforehand.
+        """
+        raise NotImplementedError
+
+    def _update(self, param: Tensor, grad: Tensor, *kept: Any, **numbers: Any) -> None:
+        """The step of one real parameter, in place; state that is not kept comes as None."""
+        raise NotImplementedError
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient; returns what ``closure`` returned."""
+        loss = self._loss(closure)
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if params:
+                self._step_group(group, params)
+        return loss
+
+    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        states = []
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state.update(self._start(p, group))
+            state["step"].add_(1)
+            states.append(state)
+        names = self._names(group)
+        tables = [[s[name] for s in states] if name in names else [] for name in self._kept]
+        numbers = self._numbers(group, states)
+        lists = (params, [p.grad for p in params], *tables)
+        if fused_step(self._kernel, lists, numbers):  # type: ignore[arg-type]
+            return
+        penalty = numbers.pop("weight_decay", 0)
+        maximize = numbers.pop("maximize")
+        keep = Tensor.clone if group["differentiable"] else _itself
+        for i, p in enumerate(params):
+            grad: Any = p.grad
+            if maximize:
+                grad = grad.neg()
+            if penalty:
+                grad = grad.add(p, alpha=penalty)
+            tensors = [p, grad, *[t[i] if t else None for t in tables]]
+            if p.is_complex():
+                tensors = [None if t is None else dovetail.view_as_real(t) for t in tensors]
+            own = {k: v[i] if isinstance(v, list) else v for k, v in numbers.items()}
+            self._update(*tensors, keep=keep, **own)
+
+
+def _itself(x: Tensor) -> Tensor:
+    return x
+
+
+def like(p: Tensor, value: complex = 0) -> Tensor:
+    """A tensor of a parameter's shape, order, dtype and device, filled with one value."""
+    return dovetail.full_like(p, value, requires_grad=False)
+
+
+def scalar_dtype(fused: bool = False) -> Any:
+    """The dtype of counts in an optimizer's state: float64 only where that is the default."""
+    wide = dovetail.get_default_dtype() is dovetail.float64
+    return dovetail.float64 if wide and not fused else dovetail.float32
+
+
+def scalar_of(value: float, device: Any, fused: bool = False) -> Tensor:
+    """A 0-d tensor of an optimizer's state."""
+    return dovetail.full((), value, dtype=scalar_dtype(fused), device=device)
+
+
+def rate_of(group: dict[str, Any]) -> float:
+    """The group's learning rate as a number."""
+    lr = group["lr"]
+    return lr if isinstance(lr, (int, float)) else float(lr)
+
+
+def steps_of(states: list[dict[str, Any]]) -> list[float]:
+    """How many steps each parameter has made, this one included."""
+    return [state["step"].item() for state in states]

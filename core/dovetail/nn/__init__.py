@@ -110,6 +110,8 @@ from dovetail.nn.pooling import (
     MaxPool2d,
     MaxPool3d,
 )
+from dovetail.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from dovetail.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from dovetail.nn.running_norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -125,6 +127,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -166,6 +171,7 @@ __all__ = [
     "Embedding",
     "FeatureAlphaDropout",
     "Flatten",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -180,6 +186,7 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -205,6 +212,9 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "RReLU",
     "ReLU",
     "ReLU6",

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dovetail.nn.utils import stateless
+from dovetail.nn.utils import rnn, stateless
 
-__all__ = ["stateless"]
+__all__ = ["rnn", "stateless"]

@@ -27,6 +27,9 @@ from dovetail.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from dovetail.nn.attention import (
+    MultiheadAttention,
+)
 from dovetail.nn.containers import ModuleDict, ModuleList, Sequential
 from dovetail.nn.conv import (
     Conv1d,
@@ -121,6 +124,15 @@ from dovetail.nn.running_norm import (
     InstanceNorm3d,
 )
 from dovetail.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from dovetail.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerEncoder,
+)
+from dovetail.nn.transformer_layers import (
+    TransformerDecoderLayer,
+    TransformerEncoderLayer,
+)
 
 __all__ = [
     "CELU",
@@ -202,6 +214,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "PairwiseDistance",
@@ -238,6 +251,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
     "ZeroPad1d",

@@ -19,7 +19,7 @@ from dovetail.spec import Spec
 
 __all__: list[str] = []
 
-_SIZES = ((3, 4), (1, 1), (0, 3), (2, 0))
+_SIZES = ((3, 3), (5, 2), (1, 1), (0, 3), (2, 0))
 _TOLERANCE = Tolerance(32, against="inputs")
 
 

@@ -41,6 +41,9 @@ from dovetail.nn.functional.activation import (
     threshold,
     threshold_,
 )
+from dovetail.nn.functional.attention import (
+    multi_head_attention_forward,
+)
 from dovetail.nn.functional.conv import (
     conv1d,
     conv2d,
@@ -175,6 +178,7 @@ __all__ = [
     "max_pool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "normalize",
     "one_hot",

@@ -47,6 +47,13 @@ from dovetail.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
+from dovetail.nn.embedding_bag import (
+    EmbeddingBag,
+)
+from dovetail.nn.fold import (
+    Fold,
+    Unfold,
+)
 from dovetail.nn.linear import Bilinear, Embedding, Flatten, Identity, Linear, Unflatten
 from dovetail.nn.loss import (
     BCELoss,
@@ -133,6 +140,11 @@ from dovetail.nn.transformer_layers import (
     TransformerDecoderLayer,
     TransformerEncoderLayer,
 )
+from dovetail.nn.upsampling import (
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
 
 __all__ = [
     "CELU",
@@ -181,8 +193,10 @@ __all__ = [
     "Dropout2d",
     "Dropout3d",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
@@ -258,6 +272,10 @@ __all__ = [
     "TransformerEncoderLayer",
     "TripletMarginLoss",
     "Unflatten",
+    "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",

@@ -60,6 +60,19 @@ from dovetail.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from dovetail.nn.functional.embedding_bag import (
+    embedding_bag,
+)
+from dovetail.nn.functional.fold import (
+    fold,
+    unfold,
+)
+from dovetail.nn.functional.interpolation import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
 from dovetail.nn.functional.linear import (
     bilinear,
     cosine_similarity,
@@ -113,6 +126,10 @@ from dovetail.nn.functional.pooling import (
     max_pool2d,
     max_pool3d,
 )
+from dovetail.nn.functional.sampling import (
+    affine_grid,
+    grid_sample,
+)
 from dovetail.ops.attention import scaled_dot_product_attention
 
 __all__ = [
@@ -122,6 +139,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -149,10 +167,13 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -163,6 +184,7 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
@@ -212,4 +234,8 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

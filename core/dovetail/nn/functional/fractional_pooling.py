@@ -54,7 +54,7 @@ def _windows(
     for i, (size, m, k) in enumerate(zip(sizes, places, kernel, strict=True)):
         start = _starts(parts[i], size, m, k)
         offset = dovetail.arange(k, device=samples.device)
-        along = start.reshape(*start.shape[:2], m, *[1] * (2 * n - 1 - i))
+        along = start.reshape(*start.shape[:2], *[1] * i, m, *[1] * (2 * n - 1 - i))
         along = along + offset.reshape(k, *[1] * (n - 1 - i))
         flat = flat * size + along
     whole = (*samples.shape[:2], *places, *kernel)

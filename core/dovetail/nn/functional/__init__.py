@@ -42,6 +42,9 @@ from dovetail.nn.functional.activation import (
     threshold,
     threshold_,
 )
+from dovetail.nn.functional.attention import (
+    multi_head_attention_forward,
+)
 from dovetail.nn.functional.conv import (
     conv1d,
     conv2d,
@@ -49,6 +52,9 @@ from dovetail.nn.functional.conv import (
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,
+)
+from dovetail.nn.functional.ctc import (
+    ctc_loss,
 )
 from dovetail.nn.functional.dropout import (
     alpha_dropout,
@@ -58,6 +64,31 @@ from dovetail.nn.functional.dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from dovetail.nn.functional.embedding_bag import (
+    embedding_bag,
+)
+from dovetail.nn.functional.fold import (
+    fold,
+    unfold,
+)
+from dovetail.nn.functional.fractional_pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+)
+from dovetail.nn.functional.interpolation import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
+from dovetail.nn.functional.label_loss import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from dovetail.nn.functional.linear import (
     bilinear,
     cosine_similarity,
@@ -66,6 +97,9 @@ from dovetail.nn.functional.linear import (
     one_hot,
     pairwise_distance,
     pdist,
+)
+from dovetail.nn.functional.linear_cross_entropy import (
+    linear_cross_entropy,
 )
 from dovetail.nn.functional.loss import (
     binary_cross_entropy,
@@ -87,6 +121,11 @@ from dovetail.nn.functional.margin_loss import (
     soft_margin_loss,
     triplet_margin_loss,
 )
+from dovetail.nn.functional.norm_pooling import (
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+)
 from dovetail.nn.functional.normalization import (
     batch_norm,
     group_norm,
@@ -102,24 +141,44 @@ from dovetail.nn.functional.pooling import (
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
     adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
     adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
     adaptive_max_pool3d,
+    adaptive_max_pool3d_with_indices,
     avg_pool1d,
     avg_pool2d,
     avg_pool3d,
     max_pool1d,
+    max_pool1d_with_indices,
     max_pool2d,
+    max_pool2d_with_indices,
     max_pool3d,
+    max_pool3d_with_indices,
+)
+from dovetail.nn.functional.sampling import (
+    affine_grid,
+    grid_sample,
+)
+from dovetail.nn.functional.unpooling import (
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
 )
 from dovetail.ops.attention import scaled_dot_product_attention
+from dovetail.ops.channels import conv_tbc, native_channel_shuffle
 
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool3d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
     "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
+    "adaptive_max_pool3d_with_indices",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -134,12 +193,14 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -147,10 +208,17 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
+    "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool2d_with_indices",
+    "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
@@ -161,21 +229,37 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "lp_pool3d",
     "margin_ranking_loss",
     "max_pool1d",
+    "max_pool1d_with_indices",
     "max_pool2d",
+    "max_pool2d_with_indices",
     "max_pool3d",
+    "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -209,6 +293,11 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 cover(globals())

@@ -26,6 +26,7 @@ _OWN = {
     "devices": ("dovetail.cli.devices:main", "list the devices that this machine can use"),
     "doctor": ("dovetail.cli.doctor:main", "say why a device cannot be used, and what mends it"),
     "run": ("dovetail.cli.run:main", "run a program for PyTorch, with dovetail in its place"),
+    "style": ("dovetail.cli.style:main", "paint one picture in the style of another"),
     "new-backend": ("dovetail.cli.new_backend:main", "write a package with a device of your own"),
 }
 

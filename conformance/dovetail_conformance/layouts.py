@@ -102,8 +102,9 @@ def _expanded(array: np.ndarray, device: Any) -> tuple[Any, np.ndarray]:
     if not dims or not array.size:
         return _offset(array, device)
     first = np.take(array, [0], dims[0])
-    tensor, _ = _contiguous(first, device)
-    return tensor.expand(*array.shape), np.broadcast_to(first, array.shape).copy()
+    tensor, _ = _contiguous(array, device)  # other values lie behind those that are repeated
+    tensor = tensor.narrow(dims[0], 0, 1).expand(*array.shape)
+    return tensor, np.broadcast_to(first, array.shape).copy()
 
 
 def _mixed(array: np.ndarray, device: Any) -> tuple[Any, np.ndarray]:

@@ -30,9 +30,14 @@ def cases(target: Target) -> Iterator[Case]:
         if op.kind not in ("elementwise", "compare", "select") and op.name not in _SIZED:
             continue
         for dtype in target.dtypes:
-            if dtype in KINDS and dtype in op.accepts and _has_sizes(op, dtype):
+            if dtype in _kinds(op) and dtype in op.accepts and _has_sizes(op, dtype):
                 run = functools.partial(_sizes, op, dtype)
                 yield Case(level_of(op), "sizes", op.name, dtype.name, "", run)
+
+
+def _kinds(op: OpDef) -> tuple[d.dtype, ...]:
+    """The dtypes that sizes are asked of; complex64 where an operator takes nothing else."""
+    return KINDS if any(k in op.accepts for k in KINDS) else (d.complex64,)
 
 
 def _has_sizes(op: OpDef, dtype: d.dtype) -> bool:

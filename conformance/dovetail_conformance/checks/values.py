@@ -51,13 +51,17 @@ def cases(target: Target) -> Iterator[Case]:
         for dtype in target.dtypes:
             if dtype not in op.accepts:
                 continue
-            layouts = LAYOUTS if op.required or dtype in _THOROUGH else ("contiguous", "mixed")
+            is_thorough = op.required or dtype in _thorough(op)
+            layouts = LAYOUTS if is_thorough else ("contiguous", "mixed")
             for layout in layouts:
                 run = functools.partial(_values, op, dtype, layout)
                 yield Case(level_of(op), "values", op.name, dtype.name, layout, run)
 
 
-_THOROUGH = (d.float32, d.int64)
+def _thorough(op: OpDef) -> tuple[d.dtype, ...]:
+    """The dtypes that every layout is asked of; complex64 where an operator takes neither."""
+    found = (d.float32, d.int64)
+    return found if any(dtype in op.accepts for dtype in found) else (d.complex64,)
 
 
 def _values(op: OpDef, dtype: d.dtype, layout: str, trial: Trial) -> None:

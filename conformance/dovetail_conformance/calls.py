@@ -12,10 +12,12 @@ import numpy as np
 
 import dovetail as dt
 from dovetail import dtypes as d
+from dovetail.errors import Unsupported
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
 from dovetail_conformance.compare import check_close, check_equal, tolerance_of
 from dovetail_conformance.layouts import place_all
 from dovetail_conformance.model import Mismatch, Trial
+from dovetail_conformance.target import Target
 
 __all__ = [
     "Call",
@@ -24,6 +26,7 @@ __all__ = [
     "host",
     "in_place_of",
     "judge",
+    "names_absent_dtype",
     "on_meta",
     "operators",
     "outputs",
@@ -84,6 +87,12 @@ def tensors_in(value: Any) -> Iterator[Any]:
             yield from tensors_in(v)
     elif isinstance(value, dict):
         yield from tensors_in(list(value.values()))
+
+
+def names_absent_dtype(error: Unsupported, device: Any) -> bool:
+    """Whether the message is the core's own about a dtype that the device has not."""
+    held = Target.of(str(device)).dtypes
+    return any(f"has no {k.name};" in str(error) for k in d.ALL if k not in held)
 
 
 @dataclass

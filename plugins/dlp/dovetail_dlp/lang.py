@@ -25,7 +25,7 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from dovetail.dtypes import bfloat16, bool_, float16, float32, int8, int32, int64
+from dovetail.dtypes import bfloat16, bool_, float16, float32, int8, int64
 from dovetail.dtypes import dtype as DType
 from dovetail_dlp.machine.kernel import kernel
 from dovetail_dlp.machine.tile import Scalar, Tile, dense_strides
@@ -323,6 +323,8 @@ def vector(name: str) -> Callable[..., None]:
 def fill(target: Tile, value: Any) -> None:
     """Every element becomes ``value``, a number."""
     _vector("fill", target, value)
+    if target.nbytes == target.home.nbytes:
+        target.home.terms = 0
 
 
 def move(target: Tile, source: Tile) -> None:
@@ -477,6 +479,10 @@ def _window(kernel: Any, stride: Any, padding: Any, dilation: Any) -> tuple[Any,
 
 MATRIX = (int8, float16, bfloat16, float32)
 
+INT8_TERMS = 1024
+"""Products of int8 that one sum may have: each is at most 2^14 (-128 times -128), and float32 has
+every whole number up to 2^24, so that the sum is exact in any order."""
+
 
 def _check_matmul(
     name: str, target: Tile, a: Tile, b: Tile, second: tuple[str, ...], accumulate: bool
@@ -492,25 +498,40 @@ def _check_matmul(
 
 
 def _matrix(
-    name: str, target: Tile, a: Tile, b: Tile, parameters: tuple[Any, ...], macs: int,
+    name: str, target: Tile, a: Tile, b: Tile, parameters: tuple[Any, ...], macs: int, terms: int,
     accumulate: bool,
 ) -> None:  # fmt: skip
+    """Args: macs: multiply-accumulates in all; terms: products in the longest sum."""
     trace = now()
     if a.dtype not in MATRIX:
         have = ", ".join(d.name for d in MATRIX)
         trace.fail(f"{name}: the matrix unit has {have}, got {a.dtype.name}")
-    wanted = int32 if a.dtype is int8 else float32
-    if target.dtype is not wanted:
-        trace.fail(f"{name}: the matrix unit accumulates in {wanted.name}, got a {target!r}")
+    if target.dtype is not float32:
+        trace.fail(f"{name}: the matrix unit accumulates in float32, got a {target!r}")
+    if a.dtype is int8:
+        _keep_exact(name, target, terms, accumulate)
     rate = trace.machine.macs / (1 if a.dtype is int8 else 2 if a.dtype.itemsize == 2 else 8)
     event = Event("matrix", name, START + macs / rate, operations=2 * macs)
     trace.emit(event, (*parameters, accumulate), (target, a, b), accumulate)
 
 
+def _keep_exact(name: str, target: Tile, terms: int, accumulate: bool) -> None:
+    """Refuse sums of int8 products that float32 may have to round."""
+    home = target.home
+    before = home.terms if accumulate else 0
+    if before + terms > INT8_TERMS:
+        now().fail(
+            f"{name}: sums of int8 are exact in float32 up to {INT8_TERMS} products, got "
+            f"{f'{before} + ' if before else ''}{terms}; take smaller tiles, convert() each sum "
+            "to int32 and add these with vector_add"
+        )
+    home.terms = max(before + terms, 0 if target.nbytes == home.nbytes else home.terms)
+
+
 def matmul(target: Tile, a: Tile, b: Tile, *, accumulate: bool = False) -> None:
     """``target = a @ b``, or ``+=``: a (m, k) in NRAM, b (k, n) in WRAM, target (m, n) in float32.
 
-    int8 accumulates in int32.
+    Sums of int8 are exact: more than INT8_TERMS products in one are refused.
     """
     _check_matmul("matmul", target, a, b, ("wram",), accumulate)
     if (*a.shape[:-1], b.shape[-1]) != target.shape or a.shape[-1] != b.shape[-2]:
@@ -518,7 +539,8 @@ def matmul(target: Tile, a: Tile, b: Tile, *, accumulate: bool = False) -> None:
             f"matmul: shapes must be (m, k), (k, n) and (m, n), got {a.shape}, {b.shape} and "
             f"{target.shape}"
         )
-    _matrix("matmul", target, a, b, (), prod(a.shape) * b.shape[-1], accumulate)
+    macs = prod(a.shape) * b.shape[-1]
+    _matrix("matmul", target, a, b, (), macs, a.shape[-1], accumulate)
 
 
 def conv(
@@ -528,9 +550,8 @@ def conv(
     """Convolution of x (C, spatial…) in NRAM with weight (O, C, kernel…) in WRAM to (O, outer…)."""
     _check_matmul("conv", target, x, weight, ("wram",), accumulate)
     where = _window(weight.shape[2:], stride, padding, dilation)[1:]
-    _matrix(
-        "conv", target, x, weight, where, prod(target.shape) * prod(weight.shape[1:]), accumulate
-    )
+    terms = prod(weight.shape[1:])
+    _matrix("conv", target, x, weight, where, prod(target.shape) * terms, terms, accumulate)
 
 
 def conv_weight(
@@ -543,7 +564,8 @@ def conv_weight(
     """
     _check_matmul("conv_weight", target, g, x, ("wram",), accumulate)
     where = _window(target.shape[2:], stride, padding, dilation)[1:]
-    _matrix("conv_weight", target, g, x, where, prod(g.shape) * prod(target.shape[1:]), accumulate)
+    macs, terms = prod(g.shape) * prod(target.shape[1:]), prod(g.shape) // max(1, g.shape[1])
+    _matrix("conv_weight", target, g, x, where, macs, terms, accumulate)
 
 
 def conv_input(
@@ -553,12 +575,13 @@ def conv_input(
     """The gradient of the input: g (O, outer…) in NRAM, weight (O, C, kernel…) in WRAM."""
     _check_matmul("conv_input", target, g, weight, ("wram",), accumulate)
     where = _window(weight.shape[2:], stride, padding, dilation)[1:]
-    macs = prod(g.shape) * prod(weight.shape[1:])
-    _matrix("conv_input", target, g, weight, where, macs, accumulate)
+    macs, terms = prod(g.shape) * prod(weight.shape[1:]), prod(weight.shape) // weight.shape[1]
+    _matrix("conv_input", target, g, weight, where, macs, terms, accumulate)
 
 
 __all__ = [
     "HALF",
+    "INT8_TERMS",
     "MATRIX",
     "Scalar",
     "Tile",

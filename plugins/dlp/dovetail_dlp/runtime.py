@@ -6,19 +6,8 @@ import itertools
 import threading
 from typing import Any
 
+import dovetail.dtypes as d
 from dovetail.backend import DeviceInfo, KernelTable, OutOfMemoryError, Runtime
-from dovetail.dtypes import (
-    bfloat16,
-    bool_,
-    dtype,
-    float16,
-    float32,
-    int8,
-    int16,
-    int32,
-    int64,
-    uint8,
-)  # fmt: skip
 from dovetail_dlp import machine
 from dovetail_dlp.machine import link, settings
 from dovetail_dlp.machine.blocks import Blocks
@@ -26,9 +15,10 @@ from dovetail_dlp.machine.region import DEVICE_SHIFT, Region
 
 __all__ = ["DTYPES", "DlpRuntime"]
 
-DTYPES = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32)
+DTYPES = (
+    d.bool_, d.uint8, d.int8, d.int16, d.int32, d.int64, d.float16, d.bfloat16, d.float32
+)  # fmt: skip
 """int64 is for indices: the vector unit takes it at half its speed, the matrix unit not at all."""
-
 
 MANY = 256
 """Freed blocks that are waited for, so that they can be given out again."""
@@ -131,7 +121,7 @@ class DlpRuntime(Runtime):
         """Waits for this thread's queue."""
         link.link((buffer >> DEVICE_SHIFT) - 1).read(target, buffer + offset)
 
-    def view(self, buffer: int, offset: int, shape: Any, strides: Any, dtype: dtype) -> Region:
+    def view(self, buffer: int, offset: int, shape: Any, strides: Any, dtype: d.dtype) -> Region:
         """An address with a shape."""
         return Region(buffer + offset, shape, strides, dtype)
 

@@ -301,18 +301,26 @@ def _pick() -> Function:
 # Matrix unit
 
 
+def _matrix(x: Array) -> Array:
+    """What the matrix unit multiplies and adds up in: float32, whatever it is given."""
+    return x.astype(np.float32, copy=False)
+
+
 def _matmul(accumulate: bool) -> Function:
     def run(out: Array, a: Array, b: Array) -> None:
-        if a.dtype.kind in "iu" and a.dtype.itemsize == 1:
-            made = np.matmul(a.astype(np.float64), b.astype(np.float64)).astype(np.int64)
-        elif a.dtype.kind in "iu":
-            made = np.matmul(a.astype(out.dtype), b.astype(out.dtype))
-        else:
-            made = np.matmul(_wide(a), _wide(b))
-        if accumulate:
-            out[...] = out + made
-        else:
-            out[...] = made
+        made = np.matmul(_matrix(a), _matrix(b))
+        out[...] = out + made if accumulate else made
+
+    return run
+
+
+def _vector_matmul(accumulate: bool) -> Function:
+    """In the dtype of the operands; half precision in float32."""
+
+    def run(out: Array, a: Array, b: Array) -> None:
+        kind = np.float32 if is_half(a.dtype) else out.dtype
+        made = np.matmul(a.astype(kind, copy=False), b.astype(kind, copy=False))
+        out[...] = out + made if accumulate else made
 
     return run
 
@@ -344,8 +352,8 @@ def _conv(stride: Any, padding: Any, dilation: Any, accumulate: bool) -> Functio
     """x: (C, spatial...), w: (O, C, kernel...), out: (O, outer...)."""
 
     def run(out: Array, x: Array, w: Array) -> None:
-        columns = _columns(_wide(x), w.shape[3:], stride, dilation, padding)
-        made = np.matmul(_wide(w).reshape(w.shape[0], w.shape[1], -1), columns).reshape(out.shape)
+        columns = _columns(_matrix(x), w.shape[3:], stride, dilation, padding)
+        made = np.matmul(_matrix(w).reshape(w.shape[0], w.shape[1], -1), columns).reshape(out.shape)
         out[...] = out + made if accumulate else made
 
     return run
@@ -356,10 +364,10 @@ def _conv_weight(stride: Any, padding: Any, dilation: Any, accumulate: bool) -> 
 
     def run(out: Array, g: Array, x: Array) -> None:
         batch, images = x.shape[:2]
-        whole = _wide(x).reshape(batch * images, *x.shape[2:])
+        whole = _matrix(x).reshape(batch * images, *x.shape[2:])
         columns = _columns(whole, out.shape[3:], stride, dilation, padding)
         columns = columns.reshape(batch, images, *columns.shape[1:])
-        flat = _wide(g).reshape(batch, images, g.shape[2], -1)
+        flat = _matrix(g).reshape(batch, images, g.shape[2], -1)
         made = np.matmul(flat, columns.swapaxes(2, 3)).sum(1).reshape(out.shape)
         out[...] = out + made if accumulate else made
 
@@ -371,8 +379,8 @@ def _conv_input(stride: Any, padding: Any, dilation: Any, accumulate: bool) -> F
 
     def run(out: Array, g: Array, w: Array) -> None:
         batch, channels, kernel = g.shape[0], w.shape[2], w.shape[3:]
-        flat = _wide(w).reshape(w.shape[0], w.shape[1], -1).swapaxes(1, 2)
-        columns = np.matmul(flat, _wide(g).reshape(batch, g.shape[1], -1))
+        flat = _matrix(w).reshape(w.shape[0], w.shape[1], -1).swapaxes(1, 2)
+        columns = np.matmul(flat, _matrix(g).reshape(batch, g.shape[1], -1))
         columns = columns.reshape(batch, channels, *kernel, *g.shape[2:])
         sizes = [n + a + b for n, (a, b) in zip(out.shape[2:], padding, strict=True)]
         made = np.zeros((batch, channels, *sizes), columns.dtype)
@@ -494,7 +502,7 @@ INSTRUCTIONS: dict[str, Callable[..., Function]] = {
     "reduce_argmax": _arg(np.argmax), "reduce_argmin": _arg(np.argmin),
     "scan_sum": _scan(np.add), "scan_prod": _scan(np.multiply),
     "sort_keys": _sort_keys, "order": _order, "pick": _pick,
-    "matmul": _matmul, "vector_matmul": _matmul, "conv": _conv, "conv_weight": _conv_weight,
+    "matmul": _matmul, "vector_matmul": _vector_matmul, "conv": _conv, "conv_weight": _conv_weight,
     "conv_input": _conv_input, "pool": _pool, "spread": _spread, "add_at": _add_at,
     "random": _random_words,
 }  # fmt: skip

@@ -1,4 +1,7 @@
-"""matmul: tiles of the first operand in NRAM, of the second in WRAM, sums in float32."""
+"""matmul: tiles of the first operand in NRAM, of the second in WRAM, sums in float32.
+
+The matrix unit adds up whole numbers exactly as deep as a tile is; tiles are added in int32.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ def tile_sizes(m: int, k: int, n: int, size: int, wide: int) -> tuple[int, int, 
     machine = dlp.machine()
     m, k, n = max(1, m), max(1, k), max(1, n)
     room = machine.nram - 512
-    tn, tk = min(n, 256), min(k, 1024)
+    tn, tk = min(n, 256), min(k, dlp.INT8_TERMS)
     while tk > 1 and (tk * tn * size > machine.wram - 64 or 2 * tk * size > room):
         tk = -(-tk // 2)
     per_row = lambda: tk * size + tn * (wide + size + wide)
@@ -31,6 +34,8 @@ def body(a: Any, b: Any, out: Any) -> None:
     on_matrix = a.dtype in dlp.MATRIX
     wide = (int32 if a.dtype is int8 else float32) if on_matrix else out.dtype
     multiply = dlp.matmul if on_matrix else dlp.vector_matmul
+    if a.dtype is int8:
+        multiply = whole_numbers
     tm, tk, tn = tile_sizes(m, k, n, a.dtype.itemsize, wide.itemsize)
     nram, wram = dlp.machine().nram // 2, dlp.machine().wram - 512
     many = min(batch, nram // (4 * tm * (tk + 3 * tn)), wram // (tk * tn * a.dtype.itemsize))
@@ -55,6 +60,15 @@ def body(a: Any, b: Any, out: Any) -> None:
                 dlp.load(right, b[items, inner, columns])
                 multiply(total, left, right, accumulate=number > 0)
         dlp.store_as(out[items, rows, columns], total)
+
+
+def whole_numbers(total: Any, left: Any, right: Any, *, accumulate: bool) -> None:
+    """int8 to int32: a tile's sums are exact in float32, and become integers where they are."""
+    sums = dlp.nram(total.shape, float32) if accumulate else total.view(float32)
+    dlp.matmul(sums, left, right)
+    dlp.convert(sums.view(int32), sums)
+    if accumulate:
+        dlp.vector_add(total, total, sums.view(int32))
 
 
 def _cuts(n: int, size: int) -> list[slice]:

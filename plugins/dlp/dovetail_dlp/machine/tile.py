@@ -30,15 +30,19 @@ class Buffer:
         pending: a DMA that has been started and not waited for: ``"load"``, ``"store"`` or empty.
         is_written: something was written to it.
         is_alive: False when the tile of a loop that it was made in is over.
+        terms: products of int8 that the longest of the sums in it has.
     """
 
-    __slots__ = ("address", "is_alive", "is_written", "nbytes", "number", "pending", "space")
+    __slots__ = (
+        "address", "is_alive", "is_written", "nbytes", "number", "pending", "space", "terms",
+    )  # fmt: skip
 
     def __init__(self, space: str, address: int, nbytes: int, number: int) -> None:
         self.space, self.address, self.nbytes, self.number = space, address, nbytes, number
         self.pending = ""
         self.is_written = False
         self.is_alive = True
+        self.terms = 0
 
 
 class Argument:

@@ -95,6 +95,97 @@ def body_matrix_space(dlp: Any, x: Any, out: Any) -> None:
     dlp.matmul(c, a, b)  # wrong
 
 
+def body_int8_terms(dlp: Any, x: Any, out: Any) -> None:
+    a, b = dlp.nram((8, 1025), dt.int8), dlp.wram((1025, 8), dt.int8)
+    total = dlp.nram((8, 8), dt.float32)
+    dlp.fill(a, 1)
+    dlp.fill(b, 1)
+    dlp.matmul(total, a, b)  # wrong
+
+
+def body_int8_terms_in_parts(dlp: Any, x: Any, out: Any) -> None:
+    a, b = dlp.nram((8, 600), dt.int8), dlp.wram((600, 8), dt.int8)
+    total = dlp.nram((8, 8), dt.float32)
+    dlp.fill(a, 1)
+    dlp.fill(b, 1)
+    dlp.matmul(total, a, b)
+    dlp.matmul(total, a, b, accumulate=True)  # wrong
+
+
+def body_int8_conv(dlp: Any, x: Any, out: Any) -> None:
+    image, weight = dlp.nram((64, 8, 8), dt.int8), dlp.wram((4, 64, 5, 5), dt.int8)
+    dlp.fill(image, 1)
+    dlp.fill(weight, 1)
+    dlp.conv(dlp.nram((4, 4, 4), dt.float32), image, weight, 1, 0)  # wrong
+
+
+def body_int8_in_int32(dlp: Any, x: Any, out: Any) -> None:
+    a, b = dlp.nram((8, 8), dt.int8), dlp.wram((8, 8), dt.int8)
+    dlp.fill(a, 1)
+    dlp.fill(b, 1)
+    dlp.matmul(dlp.nram((8, 8), dt.int32), a, b)  # wrong
+
+
+def body_shared_computes(dlp: Any, x: Any, out: Any) -> None:
+    tile = dlp.shared(64, x.dtype)
+    if dlp.core_id() == 0:
+        dlp.load(tile, x[:64])
+        dlp.vector_exp(tile, tile)  # wrong
+
+
+def body_shared_overflow(dlp: Any, x: Any, out: Any) -> None:
+    dlp.shared(300_000, x.dtype)
+    dlp.shared(300_000, x.dtype)  # wrong
+
+
+def body_shared_unlike(dlp: Any, x: Any, out: Any) -> None:
+    dlp.shared(64 + dlp.core_id(), x.dtype)  # wrong
+
+
+def body_shared_race(dlp: Any, x: Any, out: Any) -> None:
+    whole, mine = dlp.shared(64, x.dtype), dlp.nram(64, x.dtype)
+    if dlp.core_id() == 0:
+        dlp.load(whole, x[:64])
+    dlp.load(mine, whole)  # wrong
+
+
+def body_shared_two_write(dlp: Any, x: Any, out: Any) -> None:
+    dlp.load(dlp.shared(64, x.dtype), x[:64])  # wrong
+
+
+def body_shared_reused(dlp: Any, x: Any, out: Any) -> None:
+    mine = dlp.nram(64, x.dtype)
+    with dlp.scope():
+        whole = dlp.shared(64, x.dtype)
+        if dlp.core_id() == 0:
+            dlp.load(whole, x[:64])
+        dlp.sync_cluster()
+        dlp.load(mine, whole)  # wrong
+    with dlp.scope():
+        other = dlp.shared(64, x.dtype)
+        if dlp.core_id() == 0:
+            dlp.load(other, x[:64])
+
+
+def body_shared_unwritten(dlp: Any, x: Any, out: Any) -> None:
+    whole, mine = dlp.shared(64, x.dtype), dlp.nram(64, x.dtype)
+    dlp.sync_cluster()
+    dlp.load(mine, whole)  # wrong
+
+
+def body_shared_async(dlp: Any, x: Any, out: Any) -> None:
+    whole = dlp.shared((4, 64), x.dtype)
+    mine, other = dlp.nram(64, x.dtype), dlp.nram(64, x.dtype)
+    dlp.fill(mine, 1.0)
+    dlp.store_async(whole[dlp.core_id()], mine)
+    dlp.load(other, whole[dlp.core_id()])  # wrong
+
+
+def body_barrier(dlp: Any, x: Any, out: Any) -> None:
+    if dlp.core_id():
+        dlp.sync_cluster()  # wrong
+
+
 WRONG: dict[Callable[..., None], str] = {
     body_overflow: r"nram: \(200000,\) of float32 is 800000 bytes, and 524288 of 524288 are left",
     body_wram_overflow: r"wram: \(512, 513\) of float32 is 1050624 bytes",
@@ -102,13 +193,26 @@ WRONG: dict[Callable[..., None], str] = {
     body_before_load: r"vector_exp: the buffer is read before its load has finished; sync\(\)",
     body_before_store: r"fill: the buffer is written before its store has finished; sync\(\)",
     body_unwritten: r"store: the buffer is read before anything was written to it",
-    body_in_gdram: r"vector_exp: works on nram or wram or shared, got a gdram tile",
+    body_in_gdram: r"vector_exp: works on nram or wram, got a gdram tile",
     body_shapes: r"vector_exp: inputs must have the target's shape \(64,\), or 1 in a dim",
     body_dtypes: r"vector_add: inputs must have one dtype, got float16, float32; convert\(\)",
     body_no_conversion: r"load: both ends must be alike",
     body_freed: r"store: the buffer was freed at the end of the tile that made it",
     body_matrix_dtype: r"matmul: the matrix unit has int8, float16, bfloat16, float32, got int32",
     body_matrix_space: r"matmul: works on wram, got a nram tile",
+    body_int8_terms: r"matmul: sums of int8 are exact in float32 up to 1024 products, got 1025;",
+    body_int8_terms_in_parts: r"exact in float32 up to 1024 products, got 600 \+ 600; take smaller",
+    body_int8_conv: r"conv: sums of int8 are exact in float32 up to 1024 products, got 1600;",
+    body_int8_in_int32: r"matmul: the matrix unit accumulates in float32, got a nram tile",
+    body_shared_computes: r"vector_exp: works on nram or wram, got a shared tile",
+    body_shared_overflow: r"shared: \(300000,\) of float32 is 1200000 bytes, and 897152 of 2097152",
+    body_shared_unlike: r"shared: all tasks of a cluster must allocate alike, got 260 bytes",
+    body_shared_race: r"load: task 1 reads shared memory that task 0 writes at the same time \(",
+    body_shared_two_write: r"load: task 1 writes shared memory that task 0 writes at the same time",
+    body_shared_reused: r"load: task 1 reads shared memory that task 0 writes at the same time \(",
+    body_shared_unwritten: r"load: the buffer is read before anything was written to it",
+    body_shared_async: r"load: the buffer is read before its load has finished; sync\(\)",
+    body_barrier: r"sync_cluster: .* got 1 times in task 3 and 0 in task 0, so that some wait",
 }
 
 
@@ -207,6 +311,60 @@ def test_values_carried_from_tile_to_tile_are_kept(module: Any) -> None:
     launch(running, dt.tensor(values).dlp(), out)
     wanted = values.reshape(10, 64).cumsum(0).reshape(-1)
     np.testing.assert_array_equal(out.cpu().numpy(), wanted)
+
+
+@pytest.mark.parametrize("value", [-128, 127, 1])
+def test_the_deepest_sums_of_int8_are_exact(module: Any, value: int) -> None:
+    """1,024 times -128 squared is 2^24, the last of float32's unbroken whole numbers."""
+    import dovetail_dlp.lang as dlp
+
+    @dlp.kernel(tasks=1)
+    def sums(x: Any, y: Any, out: Any) -> None:
+        a, b = dlp.nram((2, 512), x.dtype), dlp.wram((512, 3), x.dtype)
+        total = dlp.nram((2, 3), dt.float32)
+        for number in range(2):
+            dlp.load(a, x[:, number * 512 : number * 512 + 512])
+            dlp.load(b, y[number * 512 : number * 512 + 512])
+            dlp.matmul(total, a, b, accumulate=number > 0)
+        dlp.store(out, total)
+
+    rng = np.random.default_rng(abs(value))
+    x = rng.integers(-128, 128, (2, 1024)).astype(np.int8)
+    y = rng.integers(-128, 128, (1024, 3)).astype(np.int8)
+    x[0], y[:, 0] = value, value
+    out = dt.empty(2, 3, device="dlp")
+    launch(sums, dt.tensor(x).dlp(), dt.tensor(y).dlp(), out)
+    np.testing.assert_array_equal(out.cpu().numpy(), x.astype(np.int64) @ y.astype(np.int64))
+
+
+def test_int8_convolutions_are_exact(module: Any) -> None:
+    import dovetail_dlp.lang as dlp
+
+    @dlp.kernel(tasks=1)
+    def convolve(x: Any, w: Any, out: Any) -> None:
+        image, weight = dlp.nram(x.shape, x.dtype), dlp.wram(w.shape, w.dtype)
+        total = dlp.nram(out.shape, dt.float32)
+        dlp.load(image, x)
+        dlp.load(weight, w)
+        dlp.conv(total, image, weight, 1, 1)
+        dlp.store(out, total)
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (16, 6, 5)).astype(np.int8)
+    w = rng.integers(-128, 128, (4, 16, 3, 3)).astype(np.int8)
+    out = dt.empty(4, 6, 5, device="dlp")
+    launch(convolve, dt.tensor(x).dlp(), dt.tensor(w).dlp(), out)
+    wide = np.pad(x.astype(np.int64), ((0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (1, 2))
+    np.testing.assert_array_equal(out.cpu().numpy(), np.einsum("cyxij,ocij->oyx", windows, w))
+
+
+@pytest.mark.parametrize("k", [0, 5, 1024, 1025, 5000])
+def test_matmul_of_int8_is_exact_whatever_its_depth(module: Any, k: int) -> None:
+    x, y = np.full((3, k), -128, np.int8), np.full((k, 2), -128, np.int8)
+    y[::3] = 127
+    made = (dt.tensor(x).dlp() @ dt.tensor(y).dlp()).cpu().numpy()
+    np.testing.assert_array_equal(made, (x.astype(np.int64) @ y.astype(np.int64)).astype(np.int8))
 
 
 def test_each_instruction_is_documented(module: Any) -> None:

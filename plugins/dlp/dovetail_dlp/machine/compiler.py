@@ -54,7 +54,8 @@ class _Described(NamedTuple):
 
 def compile_trace(machine: Machine, trace: Trace) -> Compiled:
     """The program of a finished trace."""
-    segments = [s for s in trace.segments if s.instructions]
+    # Task by task; what follows a sync_cluster() comes after all that is before one.
+    segments = sorted((s for s in trace.segments if s.instructions), key=lambda s: s.phase)
     private, writers = _private_buffers(segments)
     canonical: dict[int, int] = {}
     kept = _without_repeats(segments, private, writers, canonical)

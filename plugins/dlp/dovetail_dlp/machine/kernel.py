@@ -76,6 +76,7 @@ class Kernel:
                 trace.begin_task(task)
                 self.function(*tiles, **constants)
                 trace.end_task()
+            trace.end()
         finally:
             active().pop()
         return compile_trace(machine, trace)

@@ -26,6 +26,8 @@ class Machine:
         bandwidth: bytes per cycle of GDRAM, for all cores together.
         dma: bytes per cycle of one core's DMA engine.
         dma_latency: cycles before the first byte comes.
+        shared_bandwidth: bytes per cycle of a cluster's shared memory, for its cores together.
+        shared_latency: cycles before the first byte comes from there, and of ``sync_cluster``.
         row: cycles that each further row of a strided DMA costs.
         vector: bytes per cycle of a core's vector unit.
         macs: multiply-accumulates per cycle of a core's matrix unit in int8; half as many in
@@ -49,6 +51,8 @@ class Machine:
     bandwidth: float = 100.0
     dma: float = 64.0
     dma_latency: float = 200.0
+    shared_bandwidth: float = 256.0
+    shared_latency: float = 50.0
     row: float = 2.0
     vector: float = 128.0
     macs: float = 4096.0
@@ -72,7 +76,7 @@ PRESETS: dict[str, Machine] = {
     # of 2 KiB each, SB of 32 KiB. Bandwidth and latency are approximate.
     "diannao": Machine(
         "diannao", clusters=1, cores=1, nram=4 * KIB, wram=32 * KIB, clock=0.98e9, macs=512.0,
-        vector=32.0, bandwidth=32.0, dma=32.0, launch=200.0,
+        vector=32.0, bandwidth=32.0, dma=32.0, launch=200.0, shared=0,
     ),
     # Chen et al., "DaDianNao", MICRO 2014: 16 tiles at 606 MHz, each with 2 MiB of eDRAM for
     # synapses and 16 x 16 multipliers of 16 bits; 4 MiB of eDRAM for neurons are shared by all
@@ -86,27 +90,27 @@ PRESETS: dict[str, Machine] = {
     # reading.
     "pudiannao": Machine(
         "pudiannao", clusters=1, cores=1, nram=16 * KIB, wram=16 * KIB, macs=1024.0, vector=32.0,
-        bandwidth=32.0, dma=32.0, launch=200.0,
+        bandwidth=32.0, dma=32.0, launch=200.0, shared=0,
     ),
     # Du et al., "ShiDianNao", ISCA 2015: 1 GHz, 8 x 8 processing elements of 16 bits, NBin and
     # NBout of 64 KiB each, SB of 128 KiB. It sits beside a sensor; its bandwidth here is
     # approximate.
     "shidiannao": Machine(
         "shidiannao", clusters=1, cores=1, nram=128 * KIB, wram=128 * KIB, macs=128.0, vector=16.0,
-        bandwidth=8.0, dma=8.0, launch=200.0,
+        bandwidth=8.0, dma=8.0, launch=200.0, shared=0,
     ),
     # Liu et al., "Cambricon: An Instruction Set Architecture for Neural Networks", ISCA 2016: a
     # prototype at 1 GHz with 64 KiB of vector and 768 KiB of matrix scratchpad, 32 lanes of 16 bits
     # in the vector unit, 1024 multipliers in the matrix unit.
     "cambricon": Machine(
         "cambricon", clusters=1, cores=1, nram=64 * KIB, wram=768 * KIB, macs=2048.0, vector=64.0,
-        bandwidth=32.0, dma=32.0, launch=200.0,
+        bandwidth=32.0, dma=32.0, launch=200.0, shared=0,
     ),
     # Zhang et al., "Cambricon-X", MICRO 2016: 16 processing elements at 1 GHz, 544 GOP/s in 16
     # bits, 56 KiB in all. Sparsity, which it is about, is not simulated.
     "cambricon-x": Machine(
         "cambricon-x", clusters=1, cores=1, nram=16 * KIB, wram=32 * KIB, macs=544.0, vector=32.0,
-        bandwidth=32.0, dma=32.0, launch=200.0,
+        bandwidth=32.0, dma=32.0, launch=200.0, shared=0,
     ),
     # Cambricon MLU270, public data: 4 clusters of 4 cores at 1 GHz, 128 TOPS in int8, 102 GB/s;
     # NRAM, WRAM and shared memory as BANG's documentation has them. Latencies are approximate.
@@ -119,17 +123,12 @@ PRESETS: dict[str, Machine] = {
 host's."""
 
 _INTEGERS = {
-    "devices",
-    "clusters",
-    "cores",
-    "nram",
-    "wram",
-    "shared",
-    "memory",
-    "alignment",
-    "opaque",
+    "devices", "clusters", "cores", "nram", "wram", "shared", "memory", "alignment", "opaque",
     "caching",
-}
+}  # fmt: skip
+_MAY_BE_NONE = {
+    "devices", "shared", "dma_latency", "shared_latency", "row", "launch", "opaque", "caching",
+}  # fmt: skip
 _chosen: list[Machine] = []
 
 
@@ -177,11 +176,7 @@ def check(machine: Machine) -> Machine:
         raise ValueError("dlp: the device's process inherits file descriptors: Linux or macOS only")
     for field in fields(Machine):
         value = getattr(machine, field.name)
-        least = (
-            0
-            if field.name in ("devices", "dma_latency", "row", "launch", "opaque", "caching")
-            else 1
-        )
+        least = 0 if field.name in _MAY_BE_NONE else 1
         if field.name != "name" and not value >= least:
             raise ValueError(f"dlp: {field.name} must be at least {least}, got {value}")
     if machine.alignment & (machine.alignment - 1):

@@ -2,11 +2,13 @@
 
 A task issues in order. A DMA that is waited for, and every vector and matrix instruction, ends
 before the next begins; a DMA that is not waited for runs beside what follows until ``sync``.
-GDRAM's bandwidth is shared by the tasks that have work.
+GDRAM's bandwidth is shared by the tasks that have work. At ``sync_cluster`` the tasks of a cluster
+wait for the last of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,29 +47,49 @@ def cost_of(machine: Machine, tasks: list[list[Any]]) -> Cost:
     speed = min(machine.dma, machine.bandwidth / at_once)
     cost = Cost(machine.launch, busy=dict.fromkeys(UNITS, 0.0), tasks=len(working))
     cores = [machine.launch] * machine.tasks
-    timeline, busy = cost.timeline, cost.busy
-    nbytes = operations = 0
-    for number, events in working:
-        core = number % machine.tasks
-        now = dma = cores[core]
-        for unit, name, cycles, moved, is_waited, done in events:
-            if unit == "dma":
-                cycles += moved / speed
-                start = dma if dma > now else now
-                dma = start + cycles
-                if is_waited:
-                    now = dma
-                nbytes += moved
-            elif unit == "sync":
-                now = dma if dma > now else now
-                continue
-            else:
-                start = now
-                now += cycles
-                operations += done
-            busy[unit] += cycles
-            timeline.append((number, unit, name, start, start + cycles))
-        cores[core] = now if now > dma else dma
+    running = [(number, iter(events)) for number, events in working]
+    while running:
+        running = [one for one in running if _until_barrier(cost, cores, speed, *one)]
+        for cluster in range(0, machine.tasks, machine.cores):
+            waiting = [n for n, _ in running if cluster <= n < cluster + machine.cores]
+            latest = max((cores[n] for n in waiting), default=0.0)
+            for number in waiting:
+                cores[number] = latest + machine.shared_latency
     cost.cycles = max(cores)
-    cost.nbytes, cost.operations = nbytes, operations
     return cost
+
+
+def _until_barrier(
+    cost: Cost, cores: list[float], speed: float, number: int, events: Iterator[Any]
+) -> bool:
+    """Add a task's events to the cost, from its core's time on; whether it then waits for its
+    cluster."""
+    core = number % len(cores)
+    now = dma = cores[core]
+    nbytes = operations = 0
+    is_waiting = False
+    timeline, busy = cost.timeline, cost.busy
+    for unit, name, cycles, moved, is_waited, done in events:
+        if unit == "dma":
+            cycles += moved / speed
+            start = dma if dma > now else now
+            dma = start + cycles
+            if is_waited:
+                now = dma
+            nbytes += moved
+        elif unit == "sync":
+            now = dma if dma > now else now
+            continue
+        elif unit == "barrier":
+            is_waiting = True
+            break
+        else:
+            start = now
+            now += cycles
+            operations += done
+        busy[unit] += cycles
+        timeline.append((number, unit, name, start, start + cycles))
+    cores[core] = now if now > dma else dma
+    cost.nbytes += nbytes
+    cost.operations += operations
+    return is_waiting

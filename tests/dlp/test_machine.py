@@ -93,7 +93,11 @@ def test_profile_counts_and_explains(module: Any, tmp_path: Path) -> None:
     events = json.loads(found.save_trace(tmp_path / "trace.json").read_text())["traceEvents"]
     bars = [e for e in events if e["ph"] == "X"]
     assert {"exp", "add", "load", "store", "vector_exp"} <= {e["name"] for e in bars}
-    whole = {e["name"]: (e["ts"], e["ts"] + e["dur"]) for e in bars if e["tid"] == "queue 0"}
+    threads = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    assert {"queue 0", "core 00 dma", "core 15 vector"} <= set(threads.values())
+    whole = {
+        e["name"]: (e["ts"], e["ts"] + e["dur"]) for e in bars if threads[e["tid"]] == "queue 0"
+    }
     assert whole["exp"][1] <= whole["add"][0]
     for event in bars:  # every instruction lies inside of a kernel
         start, end = event["ts"], event["ts"] + event["dur"]

@@ -6,14 +6,14 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dovetail_dlp.machine import link, settings
 from dovetail_dlp.machine.compiler import Compiled
 from dovetail_dlp.machine.settings import Machine
 from dovetail_dlp.machine.timing import UNITS
 
-__all__ = ["Line", "Profile", "profile"]
+__all__ = ["Bar", "Line", "Profile", "profile"]
 
 
 @dataclass
@@ -40,6 +40,16 @@ class Line:
     def intensity(self) -> float:
         """Operations per byte."""
         return self.operations / self.nbytes if self.nbytes else 0.0
+
+
+class Bar(NamedTuple):
+    """Something on the timeline; microseconds of the machine."""
+
+    device: int
+    thread: str
+    name: str
+    start: float
+    length: float
 
 
 class Profile:
@@ -183,38 +193,40 @@ class Profile:
             "  ".join(legend),
         ]
 
-    def timeline(self) -> list[dict[str, Any]]:
-        """Chrome trace events: a process per device, a thread per queue and per core's unit."""
-        events: list[dict[str, Any]] = []
+    def bars(self) -> list[Bar]:
+        """What ran where and when, launch by launch: queues, and the units of the cores."""
+        found: list[Bar] = []
         clocks: dict[tuple[int, int], float] = defaultdict(float)
         scale = 1e6 / self.machine.clock  # cycles to microseconds
-        threads: set[tuple[int, str]] = set()
-
-        def add(device: int, thread: str, name: str, start: float, cycles: float) -> None:
-            threads.add((device, thread))
-            events.append(
-                {
-                    "name": name, "ph": "X", "pid": device, "tid": thread, "ts": start * scale,
-                    "dur": cycles * scale,
-                }
-            )  # fmt: skip
-
         for device, queue, name, cycles, cost in self._order:
             start = clocks[device, queue]
             clocks[device, queue] += cycles
-            add(device, f"queue {queue}", name, start, cycles)
+            found.append(Bar(device, f"queue {queue}", name, start * scale, cycles * scale))
             for task, unit, step, begin, end in cost.timeline if cost else ():
-                core = task % self.machine.tasks
-                add(device, f"core {core:02} {unit}", step, start + begin, end - begin)
-        for device in {pid for pid, _ in threads}:
-            events.append(
-                {
-                    "name": "process_name",
-                    "ph": "M",
-                    "pid": device,
-                    "args": {"name": f"dlp:{device}"},
-                }
-            )
+                thread = f"core {task % self.machine.tasks:02} {unit}"
+                at, length = (start + begin) * scale, (end - begin) * scale
+                found.append(Bar(device, thread, step, at, length))
+        return found
+
+    def timeline(self) -> list[dict[str, Any]]:
+        """Chrome trace events: a process per device, a thread per queue and per core's unit."""
+        bars = self.bars()
+        threads = sorted({(bar.device, bar.thread) for bar in bars})
+        numbers = {thread: number for number, thread in enumerate(threads, 1)}
+        events: list[dict[str, Any]] = [
+            {"name": "process_name", "ph": "M", "pid": device, "args": {"name": f"dlp:{device}"}}
+            for device in sorted({device for device, _ in threads})
+        ]
+        events += [
+            {"name": "thread_name", "ph": "M", "pid": thread[0], "tid": number,
+             "args": {"name": thread[1]}}
+            for thread, number in numbers.items()
+        ]  # fmt: skip
+        events += [
+            {"name": bar.name, "ph": "X", "pid": bar.device, "tid": numbers[bar.device, bar.thread],
+             "ts": bar.start, "dur": bar.length}
+            for bar in bars
+        ]  # fmt: skip
         return events
 
     def save_trace(self, path: Any) -> Path:
@@ -223,8 +235,8 @@ class Profile:
         path.write_text(json.dumps({"traceEvents": self.timeline(), "displayTimeUnit": "ns"}))
         return path
 
-    def save_picture(self, path: Any) -> Path:
-        """Write roofline and timeline as a picture; needs matplotlib.
+    def save_picture(self, path: Any, *others: Profile) -> Path:
+        """Write roofline and timeline as a picture, those of others beside; needs matplotlib.
 
         Raises:
             RuntimeError: matplotlib is not installed.
@@ -235,7 +247,7 @@ class Profile:
             raise RuntimeError(
                 "profile: a picture needs matplotlib; pip install 'dovetail-dlp[picture]'"
             ) from error
-        return draw(self, Path(path))
+        return draw([self, *others], Path(path))
 
 
 def profile() -> Profile:

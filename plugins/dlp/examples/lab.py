@@ -1,4 +1,4 @@
-"""The lab of docs/dlp.md: ``relu``, ``add``, and ``matmul`` three times, each faster than the one
+"""The lab of docs/dlp.md: ``relu``, ``add``, and ``matmul`` four times, each faster than the one
 before.
 
     python plugins/dlp/examples/lab.py [FOLDER]
@@ -17,7 +17,7 @@ import dovetail_dlp
 import dovetail_dlp.lang as dlp
 from dovetail.dtypes import float32
 
-__all__ = ["add", "matmul_naive", "matmul_overlapped", "matmul_tiled", "relu"]
+__all__ = ["add", "matmul_naive", "matmul_overlapped", "matmul_shared", "matmul_tiled", "relu"]
 
 
 @dlp.kernel
@@ -63,65 +63,79 @@ def matmul_naive(a: Any, b: Any, out: Any) -> None:
         dlp.store(out[row : row + 1], total)
 
 
-def _tiles(m: int, n: int, tile: int) -> list[tuple[slice, slice]]:
-    cut = lambda size: [slice(s, min(s + tile, size)) for s in range(0, size, tile)]
-    return [(rows, columns) for rows in cut(m) for columns in cut(n)]
+def _cuts(n: int, size: int) -> list[slice]:
+    return [slice(s, min(s + size, n)) for s in range(0, n, size)]
 
 
 @dlp.kernel
 def matmul_tiled(a: Any, b: Any, out: Any) -> None:
     """Step 3, better: 64 rows by 64 columns at a time; what is loaded is used 64 times."""
     (m, k), n = a.shape, b.shape[1]
-    for rows, columns in dlp.each(_tiles(m, n, 64)):
+    for rows, columns in dlp.each(list(dlp.product(_cuts(m, 64), _cuts(n, 64)))):
         total = dlp.nram((rows.stop - rows.start, columns.stop - columns.start), float32)
         if not k:
             dlp.fill(total, 0.0)
-        for start in range(0, k, 64):
+        for inner in _cuts(k, 64):
             with dlp.scope():
-                inner = slice(start, min(start + 64, k))
                 left = dlp.nram(a[rows, inner].shape, a.dtype)
                 right = dlp.wram(b[inner, columns].shape, b.dtype)
                 dlp.load(left, a[rows, inner])
                 dlp.load(right, b[inner, columns])
-                dlp.matmul(total, left, right, accumulate=start > 0)
+                dlp.matmul(total, left, right, accumulate=inner.start > 0)
         dlp.store(out[rows, columns], total)
 
 
 @dlp.kernel
 def matmul_overlapped(a: Any, b: Any, out: Any) -> None:
     """Step 4: tiles of 128, and the next are loaded while the matrix unit works on these."""
+    works = list(dlp.product(_cuts(a.shape[0], 128), _cuts(b.shape[1], 128)))
+    for rows, columns in dlp.each(works):
+        _overlapped(a[rows], b[:, columns], out[rows, columns])
+
+
+def _overlapped(a: Any, b: Any, out: Any) -> None:
+    """One tile of the result; two pairs of buffers are used in turn."""
     (m, k), n = a.shape, b.shape[1]
-    for rows, columns in dlp.each(_tiles(m, n, 128)):
-        total = dlp.nram((rows.stop - rows.start, columns.stop - columns.start), float32)
-        if not k:
-            dlp.fill(total, 0.0)
-        cuts = [slice(s, min(s + 128, k)) for s in range(0, k, 128)]
-        pairs = []
-        for inner in cuts[:2]:  # two pairs of buffers, used in turn
-            left = dlp.nram(a[rows, inner].shape, a.dtype)
-            pairs.append((left, dlp.wram(b[inner, columns].shape, b.dtype)))
-        for number, inner in enumerate(cuts[:1]):
-            _start(pairs[number], a[rows, inner], b[inner, columns])
-        for number in range(len(cuts)):
-            dlp.sync()
-            following = cuts[number + 1 : number + 2]
-            for inner in following:
-                pair = pairs[(number + 1) % 2]
-                if (
-                    pair[0].shape != a[rows, inner].shape
-                    or pair[1].shape != b[inner, columns].shape
-                ):
-                    left = dlp.nram(a[rows, inner].shape, a.dtype)
-                    pair = (left, dlp.wram(b[inner, columns].shape, b.dtype))
-                    pairs[(number + 1) % 2] = pair
-                _start(pair, a[rows, inner], b[inner, columns])
-            dlp.matmul(total, *pairs[number % 2], accumulate=number > 0)
-        dlp.store(out[rows, columns], total)
+    total, cuts = dlp.nram((m, n), float32), _cuts(k, 128)
+    if not cuts:
+        dlp.fill(total, 0.0)
+    buffers = [(dlp.nram((m, 128), a.dtype), dlp.wram((128, n), b.dtype)) for _ in cuts[:2]]
+
+    def bring(number: int) -> tuple[Any, Any]:
+        (left, right), inner = buffers[number % 2], cuts[number]
+        depth = inner.stop - inner.start
+        pair = left[:, :depth], right[:depth]
+        dlp.load_async(pair[0], a[:, inner])
+        dlp.load_async(pair[1], b[inner])
+        return pair
+
+    following = [bring(0)] if cuts else []
+    for number in range(len(cuts)):
+        dlp.sync()
+        pair = following.pop()
+        if number + 1 < len(cuts):
+            following.append(bring(number + 1))
+        dlp.matmul(total, *pair, accumulate=number > 0)
+    dlp.store(out, total)
 
 
-def _start(pair: Any, left: Any, right: Any) -> None:
-    dlp.load_async(pair[0], left)
-    dlp.load_async(pair[1], right)
+@dlp.kernel
+def matmul_shared(a: Any, b: Any, out: Any) -> None:
+    """Beyond: the cores of a cluster bring 128 columns of b to its shared memory together, once,
+    and each makes other rows with them."""
+    (m, k), n = a.shape, b.shape[1]
+    cores, clusters = dlp.core_dim(), -(-dlp.task_dim() // dlp.machine().cores)
+    panel = dlp.shared((k, 128), b.dtype)
+    mine = _cuts(k, max(1, -(-k // cores)))[dlp.core_id() :][:1]
+    for columns in _cuts(n, 128)[dlp.cluster_id() :: clusters]:
+        part = panel[:, : columns.stop - columns.start]
+        for rows in mine:
+            dlp.load(part[rows], b[rows, columns])
+        dlp.sync_cluster()
+        for rows in _cuts(m, 128)[dlp.core_id() :: cores]:
+            with dlp.scope():
+                _overlapped(a[rows], part, out[rows, columns])
+        dlp.sync_cluster()
 
 
 def two_dims(call: Any) -> bool:
@@ -136,11 +150,11 @@ dovetail_dlp.install("matmul", matmul_overlapped, when=two_dims)
 
 
 def main(folder: str = "") -> None:
-    """The profile of the three, on 512 x 512; timelines and pictures go to a folder."""
+    """The profile of the four, on 512 x 512; timelines and pictures go to a folder."""
     dt.manual_seed(0)
     a, b = dt.randn(512, 512), dt.randn(512, 512)
-    wanted = a @ b
-    for kernel in (matmul_naive, matmul_tiled, matmul_overlapped):
+    wanted, profiles = a @ b, []
+    for kernel in (matmul_naive, matmul_tiled, matmul_overlapped, matmul_shared):
         dovetail_dlp.install("matmul", kernel, when=two_dims)
         x, y = a.dlp(), b.dlp()
         with dovetail_dlp.profile() as found:
@@ -149,7 +163,9 @@ def main(folder: str = "") -> None:
         print("\n".join(str(found).splitlines()[1:3]))
         if folder:
             found.save_trace(Path(folder) / f"{kernel.name}.json")
-            found.save_picture(Path(folder) / f"{kernel.name}.png")
+        profiles.append(found)
+    if folder:
+        profiles[0].save_picture(Path(folder) / "matmul.png", *profiles[1:3])
 
 
 if __name__ == "__main__":

@@ -85,6 +85,10 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "None": (b"N" * 500_000, "more than"),
     "list of copies": (b"](" + b"K\x01" + b"2" * 500_000 + b"e", "more than"),
     "wide characters": (pickles.text("a" * 1_000_000 + "\U0001f600"), "more than"),
+    "dict of many items": (
+        b"}(" + b"".join(b"J" + struct.pack("<i", i) + b"N" for i in range(40_000)) + b"u",
+        "more than",
+    ),
     "bytearray by a number": (b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R", "of no bytes"),
     "set of a number": (b"cbuiltins\nset\nK\x05\x85R", "of no list"),
     "encode by a codec": (

@@ -134,7 +134,7 @@ def load(
     arguments = {"encoding": "utf-8", **pickle_load_args}
     with open(f, "rb", buffering=0) if is_path else nullcontext(f) as file:  # type: ignore[arg-type]
         source = Source(file)  # type: ignore[arg-type]
-        place = file.tell()
+        place = source.place()
         module = None if is_safe else pickle_module or pickle
         reading = Reading(source, map_location, module, arguments)
         if source.size >= place + 4 and source.at(place, 4) == b"PK\3\4":

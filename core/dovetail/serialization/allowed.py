@@ -207,7 +207,8 @@ class Allowed:
             Parameter: rebuild.parameter,
         }
         self._makers = {id(thing): maker for thing, maker in makers.items()}
-        for function in (*rebuild.functions.values(), from_type, encode, _layout):
+        others: list[Callable[..., Any]] = [from_type, encode, _layout]
+        for function in (*rebuild.functions.values(), *others):
             self._makers[id(function)] = function
 
     def meaning(self, module: str, name: str) -> Any:

@@ -130,7 +130,11 @@ def _damaged(what: str) -> CheckpointError:
 
 def _check(entry: Entry, data: bytes | np.ndarray) -> None:
     if entry.crc:
-        _compare(entry, zlib.crc32(data))
+        _compare(entry, zlib.crc32(_view(data)))
+
+
+def _view(data: bytes | np.ndarray) -> memoryview:
+    return memoryview(data) if isinstance(data, bytes) else data.data
 
 
 def _compare(entry: Entry, crc: int) -> None:
@@ -251,7 +255,7 @@ class ArchiveWriter:
             data: bytes, or a flat uint8 array.
         """
         path = f"{FOLDER}/{name}".encode()
-        size, crc = len(data), zlib.crc32(data)
+        size, crc = len(data), zlib.crc32(_view(data))
         extra = b"" if size < LARGE else struct.pack("<2H2Q", 1, 16, size, size)
         begin = self._written + _LOCAL.size + len(path) + len(extra) + 4
         extra += struct.pack("<2s", b"FB") + struct.pack("<H", -begin % ALIGNMENT)
@@ -283,7 +287,7 @@ class ArchiveWriter:
         self._write(_END.pack(b"PK\5\6", 0, 0, n, n, _short(size), _short(place), 0))
 
     def _write(self, data: bytes | np.ndarray) -> None:
-        view = memoryview(data)
+        view = _view(data)
         while len(view):  # an unbuffered file may take less than it is given
             n = self._file.write(view)
             n = len(view) if n is None else n

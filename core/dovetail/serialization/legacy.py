@@ -42,7 +42,7 @@ def save_stream(pickled: Pickled, file: IO[bytes], protocol: int) -> None:
             data = data.copy()
             byteswap(data, saved.dtype, "little")
         file.write(struct.pack("<q", data.nbytes // saved.dtype.itemsize))
-        file.write(memoryview(data))
+        file.write(data.data)
 
 
 def load_stream(reading: Reading, place: int) -> Any:

@@ -153,7 +153,7 @@ def _pickler_of(pickle_module: Any) -> Any:
         return _made[pickle_module]
     # Python's pickler in C imports what it names; the one in Python writes what it is told.
     base: Any = getattr(pickle_module, "_Pickler", getattr(pickle_module, "Pickler", None))
-    if not (isinstance(base, type) and issubclass(base, pickle._Pickler)):  # type: ignore[attr-defined]
+    if not (isinstance(base, type) and issubclass(base, pickle._Pickler)):
         raise TypeError(
             f"save: pickle_module must have a pickler that builds on Python's own, as pickle and "
             f"dill have, got {getattr(pickle_module, '__name__', pickle_module)!r}"
@@ -209,7 +209,7 @@ def _reduce_tensor(x: Tensor, writer: _Writer) -> tuple[Any, ...]:
     if isinstance(x, Parameter):
         state = _attributes(x)
         name = "_rebuild_parameter_with_state" if state else "_rebuild_parameter"
-        parts = (x.detach(), x.requires_grad, OrderedDict())
+        parts: tuple[Any, ...] = (x.detach(), x.requires_grad, OrderedDict())
         return _NAMES[name], (*parts, state) if state else parts
     function, arguments = _tensor_parts(x, writer)
     state = _attributes(x)
@@ -229,7 +229,7 @@ def _tensor_parts(x: Tensor, writer: _Writer) -> tuple[Name, tuple[Any, ...]]:
     is_whole = storage.nbytes % spec.dtype.itemsize == 0
     dtype = spec.dtype if is_whole else uint8
     reference = _Reference(storage, spec.device, dtype, not is_whole)
-    parts = (reference, x._offset, size, spec.strides, grad, OrderedDict())
+    parts: tuple[Any, ...] = (reference, x._offset, size, spec.strides, grad, OrderedDict())
     counted = writer.dtype_of(reference) or dtype
     if counted is not spec.dtype:  # the storage is another dtype's
         return _NAMES["_rebuild_tensor_v3"], (*parts, spec.dtype)

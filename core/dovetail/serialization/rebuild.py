@@ -5,6 +5,7 @@ The functions and their arguments are those of PyTorch's ``torch/_utils.py``; fi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Rebuild:
     def __init__(self, budget: Budget, place: Place) -> None:
         self._budget = budget
         self._place = place
-        self.functions = {
+        self.functions: dict[str, Callable[..., Any]] = {
             "_rebuild_tensor": self._tensor,
             "_rebuild_tensor_v2": self._tensor_v2,
             "_rebuild_tensor_v3": self._tensor_v3,
@@ -169,9 +170,9 @@ class Rebuild:
             if not isinstance(metadata, dict) or not metadata.keys() <= {"conj", "neg"}:
                 raise CheckpointError(f"load: a tensor has unknown metadata: {metadata!r}")
             if metadata.get("conj"):
-                made = made.conj_physical()  # type: ignore[attr-defined]
+                made = made.conj_physical()
             if metadata.get("neg"):
-                made = -made  # type: ignore[operator]
+                made = -made
         return made.requires_grad_() if _wants_grad(made, requires_grad) else made
 
     def _charge_copy(self, x: Any) -> None:

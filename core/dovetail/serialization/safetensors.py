@@ -416,7 +416,7 @@ def save_file(
     with opened_for_writing(filename) as file:
         file.write(header)
         for x in ordered:
-            file.write(memoryview(_bytes(x)))
+            file.write(_bytes(x).data)
 
 
 def _plan(

@@ -41,6 +41,10 @@ class Source:
         self.size = file.seek(0, os.SEEK_END)
         file.seek(start)
 
+    def place(self) -> int:
+        """Where the file object itself stands."""
+        return self._file.tell()
+
     def at(self, place: int, n: int) -> bytes:
         """``n`` bytes from ``place`` on.
 
@@ -68,7 +72,7 @@ class Source:
         read = getattr(self._file, "readinto", None)
         done = 0
         while done < array.nbytes:
-            rest = memoryview(array)[done:]
+            rest = array.data[done:]
             if read is None:
                 data = self._file.read(min(len(rest), 1 << 20))
                 n = len(data)

@@ -193,7 +193,7 @@ class Unpickler:
         line = self._cursor.line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise CheckpointError("load: the pickle has a string without quotes")
-        self._old_string(codecs.escape_decode(line[1:-1])[0])  # type: ignore[attr-defined]
+        self._old_string(codecs.escape_decode(line[1:-1])[0])
 
     # Containers.
 

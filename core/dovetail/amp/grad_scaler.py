@@ -208,8 +208,8 @@ class GradScaler:
             fits = isinstance(given, Tensor) and given.device.type == self._device
             if not fits or given.numel() != 1 or given.requires_grad:
                 raise AssertionError(
-                    "new_scale should be a float or a 1-element torch.cuda.FloatTensor or "
-                    "torch.FloatTensor with requires_grad=False."
+                    "new_scale should be a float or a 1-element tensor on the scaler's kind of "
+                    "device with requires_grad=False."
                 )
             self._scale.copy_(given.reshape(()))
         self._per_optimizer_states = defaultdict(_fresh)

@@ -110,7 +110,7 @@ class _Uninitialized:
 _spec_slot: Any = Tensor.__dict__["_spec"]
 
 _METHODS = (
-    "bfloat16", "char", "copy_", "cpu", "cuda", "detach", "double", "float", "get_device", "half",
+    "bfloat16", "char", "copy_", "cpu", "detach", "double", "float", "get_device", "half",
     "int", "is_complex", "is_floating_point", "long", "requires_grad_", "short", "size", "to",
 )  # fmt: skip
 _PROPERTIES = (
@@ -121,7 +121,10 @@ _PROPERTIES = (
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         with _allowed():
-            return function(self, *args, **kwargs)
+            made = function(self, *args, **kwargs)
+        if isinstance(made, Tensor) and not is_lazy(made):
+            made.__class__ = type(self)  # moved or cast, it still has no shape
+        return made
 
     called.__name__, called.__doc__ = function.__name__, function.__doc__
     return called

@@ -47,6 +47,7 @@ from dovetail._functions import alpha_dropout_ as alpha_dropout_
 from dovetail._functions import amax as amax
 from dovetail._functions import amin as amin
 from dovetail._functions import aminmax as aminmax
+from dovetail import amp as amp
 from dovetail._functions import angle as angle
 from dovetail._functions import any as any
 from dovetail._functions import arange as arange
@@ -87,9 +88,13 @@ from dovetail._functions import atanh_ as atanh_
 from dovetail._functions import atleast_1d as atleast_1d
 from dovetail._functions import atleast_2d as atleast_2d
 from dovetail._functions import atleast_3d as atleast_3d
+from dovetail.amp import autocast as autocast
+from dovetail.amp import autocast_decrement_nesting as autocast_decrement_nesting
+from dovetail.amp import autocast_increment_nesting as autocast_increment_nesting
 from dovetail import autograd as autograd
 from dovetail.nn.functional import avg_pool1d as avg_pool1d
 from dovetail import backend as backend
+from dovetail import backends as backends
 from dovetail._functions import baddbmm as baddbmm
 from dovetail._functions import baddbmm_ as baddbmm_
 from dovetail.signal.spectral_windows import bartlett_window as bartlett_window
@@ -146,6 +151,7 @@ from dovetail._functions import clamp_max as clamp_max
 from dovetail._functions import clamp_max_ as clamp_max_
 from dovetail._functions import clamp_min as clamp_min
 from dovetail._functions import clamp_min_ as clamp_min_
+from dovetail.amp import clear_autocast_cache as clear_autocast_cache
 from dovetail._functions import clip as clip
 from dovetail._functions import clip_ as clip_
 from dovetail._functions import clone as clone
@@ -164,6 +170,7 @@ from dovetail.ops.convert import contiguous_format as contiguous_format
 from dovetail.nn.functional import conv1d as conv1d
 from dovetail.nn.functional import conv2d as conv2d
 from dovetail.nn.functional import conv3d as conv3d
+from dovetail._functions import conv_tbc as conv_tbc
 from dovetail.nn.functional import conv_transpose1d as conv_transpose1d
 from dovetail.nn.functional import conv_transpose2d as conv_transpose2d
 from dovetail.nn.functional import conv_transpose3d as conv_transpose3d
@@ -290,6 +297,8 @@ from dovetail._functions import ge_ as ge_
 from dovetail import generator as generator
 from dovetail._functions import geqrf as geqrf
 from dovetail._functions import ger as ger
+from dovetail.amp import get_autocast_cpu_dtype as get_autocast_cpu_dtype
+from dovetail.amp import get_autocast_dtype as get_autocast_dtype
 from dovetail.device import get_default_device as get_default_device
 from dovetail.dtypes import get_default_dtype as get_default_dtype
 from dovetail._functions import get_device as get_device
@@ -349,6 +358,9 @@ from dovetail.dtypes import int32 as int32
 from dovetail.dtypes import int64 as int64
 from dovetail.dtypes import int8 as int8
 from dovetail._functions import inverse as inverse
+from dovetail.amp import is_autocast_cache_enabled as is_autocast_cache_enabled
+from dovetail.amp import is_autocast_cpu_enabled as is_autocast_cpu_enabled
+from dovetail.amp import is_autocast_enabled as is_autocast_enabled
 from dovetail._functions import is_complex as is_complex
 from dovetail._functions import is_conj as is_conj
 from dovetail._functions import is_floating_point as is_floating_point
@@ -395,6 +407,7 @@ from dovetail._functions import lgamma_ as lgamma_
 from dovetail import linalg as linalg
 from dovetail._functions import linear as linear
 from dovetail.factories import linspace as linspace
+from dovetail.serialization import load as load
 from dovetail._functions import lobpcg as lobpcg
 from dovetail._functions import log as log
 from dovetail._functions import log10 as log10
@@ -474,6 +487,7 @@ from dovetail._functions import nanquantile as nanquantile
 from dovetail._functions import nansum as nansum
 from dovetail._functions import narrow as narrow
 from dovetail._functions import narrow_copy as narrow_copy
+from dovetail._functions import native_channel_shuffle as native_channel_shuffle
 from dovetail._functions import ne as ne
 from dovetail._functions import ne_ as ne_
 from dovetail._functions import neg as neg
@@ -564,6 +578,7 @@ from dovetail.nn.functional import rrelu_ as rrelu_
 from dovetail._functions import rsqrt as rsqrt
 from dovetail._functions import rsqrt_ as rsqrt_
 from dovetail._functions import rsub as rsub
+from dovetail.serialization import save as save
 from dovetail.factories import scalar_tensor as scalar_tensor
 from dovetail._functions import scatter as scatter
 from dovetail._functions import scatter_add as scatter_add
@@ -577,6 +592,12 @@ from dovetail._functions import select_copy as select_copy
 from dovetail._functions import select_scatter as select_scatter
 from dovetail._functions import selu as selu
 from dovetail._functions import selu_ as selu_
+from dovetail import serialization as serialization
+from dovetail.amp import set_autocast_cache_enabled as set_autocast_cache_enabled
+from dovetail.amp import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+from dovetail.amp import set_autocast_cpu_enabled as set_autocast_cpu_enabled
+from dovetail.amp import set_autocast_dtype as set_autocast_dtype
+from dovetail.amp import set_autocast_enabled as set_autocast_enabled
 from dovetail.device import set_default_device as set_default_device
 from dovetail.dtypes import set_default_dtype as set_default_dtype
 from dovetail.legacy import set_default_tensor_type as set_default_tensor_type

@@ -997,6 +997,22 @@ def constant_pad_nd(
         RuntimeError: the pads do not fit the input.
     """
 
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: _int = 0) -> Tensor:
+    """A convolution over the first dim, with time first and channels last.
+
+    Args:
+        input: (T, N, in_channels).
+        weight: (kernel, in_channels, out_channels).
+        bias: (out_channels).
+        pad: zeros at both ends.
+
+    Returns:
+        (T + 2 pad - kernel + 1, N, out_channels).
+
+    Raises:
+        RuntimeError: other shapes.
+    """
+
 def copysign(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """``input`` with the sign of ``other``, that of a zero included."""
 
@@ -2736,6 +2752,13 @@ def narrow(input: Tensor, dim: _int, start: _int | Tensor, length: _int) -> Tens
 
 def narrow_copy(input: Tensor, dim: _int, start: _int, length: _int) -> Tensor:
     """``narrow``, copied."""
+
+def native_channel_shuffle(input: Tensor, groups: _int) -> Tensor:
+    """Interleave groups of channels: (N, C, *) -> the same.
+
+    Raises:
+        RuntimeError: fewer than 3 dims, or channels that are no multiple of ``groups``.
+    """
 
 def ne(input: Tensor, other: Tensor | Number, *, out: Tensor | None = None) -> Tensor:
     """Whether ``input != other``."""

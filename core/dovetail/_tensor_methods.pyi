@@ -2182,7 +2182,7 @@ class TensorMethods:
         """The k largest (or smallest) elements along a dim, in order, as (values, indices)."""
 
     def trace(self) -> Tensor:
-        """The sum of a matrix's diagonal; of integers as int64."""
+        """The sum of a matrix's main diagonal; of integers as int64."""
 
     def transpose(self, dim0: _int, dim1: _int) -> Tensor:
         """Two dims exchanged."""

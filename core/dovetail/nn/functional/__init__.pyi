@@ -55,11 +55,14 @@ from dovetail.nn.functional.normalization import layer_norm as layer_norm
 from dovetail.nn.functional.activation import leaky_relu as leaky_relu
 from dovetail.nn.functional.activation import leaky_relu_ as leaky_relu_
 from dovetail.nn.functional.linear import linear as linear
+from dovetail.nn.functional.linear_cross_entropy import linear_cross_entropy as linear_cross_entropy
 from dovetail.nn.functional.normalization import local_response_norm as local_response_norm
 from dovetail.nn.functional.activation import log_softmax as log_softmax
 from dovetail.nn.functional.activation import logsigmoid as logsigmoid
 from dovetail.nn.functional.margin_loss import margin_ranking_loss as margin_ranking_loss
 from dovetail.nn.functional.activation import mish as mish
+from dovetail.nn.functional.attention import multi_head_attention_forward as multi_head_attention_forward
+from dovetail.nn.functional.label_loss import multilabel_soft_margin_loss as multilabel_soft_margin_loss
 from dovetail.nn.functional.normalization import normalize as normalize
 from dovetail.nn.functional.linear import one_hot as one_hot
 from dovetail.nn.functional.padding import pad as pad
@@ -89,14 +92,22 @@ from dovetail.nn.functional.activation import tanhshrink as tanhshrink
 from dovetail.nn.functional.activation import threshold as threshold
 from dovetail.nn.functional.activation import threshold_ as threshold_
 from dovetail.nn.functional.margin_loss import triplet_margin_loss as triplet_margin_loss
+from dovetail.nn.functional.label_loss import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
+from dovetail.nn.functional.interpolation import upsample as upsample
+from dovetail.nn.functional.interpolation import upsample_bilinear as upsample_bilinear
+from dovetail.nn.functional.interpolation import upsample_nearest as upsample_nearest
 
 __all__ = [
     'adaptive_avg_pool1d',
     'adaptive_avg_pool2d',
     'adaptive_avg_pool3d',
     'adaptive_max_pool1d',
+    'adaptive_max_pool1d_with_indices',
     'adaptive_max_pool2d',
+    'adaptive_max_pool2d_with_indices',
     'adaptive_max_pool3d',
+    'adaptive_max_pool3d_with_indices',
+    'affine_grid',
     'alpha_dropout',
     'avg_pool1d',
     'avg_pool2d',
@@ -111,12 +122,14 @@ __all__ = [
     'conv1d',
     'conv2d',
     'conv3d',
+    'conv_tbc',
     'conv_transpose1d',
     'conv_transpose2d',
     'conv_transpose3d',
     'cosine_embedding_loss',
     'cosine_similarity',
     'cross_entropy',
+    'ctc_loss',
     'dropout',
     'dropout1d',
     'dropout2d',
@@ -124,10 +137,17 @@ __all__ = [
     'elu',
     'elu_',
     'embedding',
+    'embedding_bag',
     'feature_alpha_dropout',
+    'fold',
+    'fractional_max_pool2d',
+    'fractional_max_pool2d_with_indices',
+    'fractional_max_pool3d',
+    'fractional_max_pool3d_with_indices',
     'gaussian_nll_loss',
     'gelu',
     'glu',
+    'grid_sample',
     'group_norm',
     'gumbel_softmax',
     'hardshrink',
@@ -138,21 +158,37 @@ __all__ = [
     'hinge_embedding_loss',
     'huber_loss',
     'instance_norm',
+    'interpolate',
     'kl_div',
     'l1_loss',
     'layer_norm',
     'leaky_relu',
     'leaky_relu_',
     'linear',
+    'linear_cross_entropy',
     'local_response_norm',
     'log_softmax',
     'logsigmoid',
+    'lp_pool1d',
+    'lp_pool2d',
+    'lp_pool3d',
     'margin_ranking_loss',
     'max_pool1d',
+    'max_pool1d_with_indices',
     'max_pool2d',
+    'max_pool2d_with_indices',
     'max_pool3d',
+    'max_pool3d_with_indices',
+    'max_unpool1d',
+    'max_unpool2d',
+    'max_unpool3d',
     'mish',
     'mse_loss',
+    'multi_head_attention_forward',
+    'multi_margin_loss',
+    'multilabel_margin_loss',
+    'multilabel_soft_margin_loss',
+    'native_channel_shuffle',
     'nll_loss',
     'normalize',
     'one_hot',
@@ -186,6 +222,11 @@ __all__ = [
     'threshold',
     'threshold_',
     'triplet_margin_loss',
+    'triplet_margin_with_distance_loss',
+    'unfold',
+    'upsample',
+    'upsample_bilinear',
+    'upsample_nearest',
 ]
 
 def adaptive_avg_pool1d(input: Tensor, output_size: _int | Sequence[_int]) -> Tensor:
@@ -225,6 +266,13 @@ def adaptive_max_pool1d(
         return_indices: give the places of the largest elements (in the flattened input) too.
     """
 
+def adaptive_max_pool1d_with_indices(
+    input: Tensor,
+    output_size: _int | Sequence[_int],
+    return_indices: _bool = False,
+) -> Tensor:
+    """:func:`adaptive_max_pool1d` with ``return_indices=True``."""
+
 def adaptive_max_pool2d(
     input: Tensor,
     output_size: _int | Sequence[_int],
@@ -238,6 +286,13 @@ def adaptive_max_pool2d(
         return_indices: give the places of the largest elements (in the flattened input) too.
     """
 
+def adaptive_max_pool2d_with_indices(
+    input: Tensor,
+    output_size: _int | Sequence[_int],
+    return_indices: _bool = False,
+) -> Tensor:
+    """:func:`adaptive_max_pool2d` with ``return_indices=True``."""
+
 def adaptive_max_pool3d(
     input: Tensor,
     output_size: _int | Sequence[_int],
@@ -249,6 +304,33 @@ def adaptive_max_pool3d(
         input: (N, C, *) or (C, *).
         output_size: one number or one per spatial dim; None keeps the input's.
         return_indices: give the places of the largest elements (in the flattened input) too.
+    """
+
+def adaptive_max_pool3d_with_indices(
+    input: Tensor,
+    output_size: _int | Sequence[_int],
+    return_indices: _bool = False,
+) -> Tensor:
+    """:func:`adaptive_max_pool3d` with ``return_indices=True``."""
+
+def affine_grid(
+    theta: Tensor,
+    size: _int | Sequence[_int],
+    align_corners: _bool | None = None,
+) -> Tensor:
+    """The grid of an affine map, for :func:`grid_sample`.
+
+    Args:
+        theta: (N, 2, 3) or (N, 3, 4).
+        size: of the output image, (N, C, H, W) or (N, C, D, H, W).
+        align_corners: -1 and 1 are the centres of the corner elements, not their corners.
+
+    Returns:
+        (N, H, W, 2) or (N, D, H, W, 3).
+
+    Raises:
+        ValueError: shapes that do not fit, or an empty size.
+        NotImplementedError: a size of neither 4 nor 5 numbers.
     """
 
 def avg_pool1d(
@@ -442,6 +524,22 @@ def conv3d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: _int = 0) -> Tensor:
+    """A convolution over the first dim, with time first and channels last.
+
+    Args:
+        input: (T, N, in_channels).
+        weight: (kernel, in_channels, out_channels).
+        bias: (out_channels).
+        pad: zeros at both ends.
+
+    Returns:
+        (T + 2 pad - kernel + 1, N, out_channels).
+
+    Raises:
+        RuntimeError: other shapes.
+    """
+
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -557,11 +655,211 @@ def cross_entropy(
     tensor(0.6931)
     """
 
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Any,
+    target_lengths: Any,
+    blank: _int = 0,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+    zero_infinity: _bool = False,
+) -> Tensor:
+    """Minus the log-likelihood of sequences of labels, over all their alignments.
+
+    Args:
+        log_probs: (T, N, C) or (T, C), from a ``log_softmax`` over C: the gradient takes that for
+            granted.
+        targets: (N, S) or (S), or all labels one after the other, (sum of target_lengths).
+        input_lengths: (N) or (), at most T.
+        target_lengths: (N) or (), at most S.
+        blank: the class that says nothing.
+        reduction: ``mean`` divides by the target lengths first.
+        zero_infinity: 0 instead of infinity, where labels do not fit into the steps.
+
+    Raises:
+        RuntimeError: shapes, lengths or classes that do not fit together.
+    """
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: _float | None = None,
+    norm_type: _float = 2,
+    scale_grad_by_freq: _bool = False,
+    mode: str = 'mean',
+    sparse: _bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: _bool = False,
+    padding_idx: _int | None = None,
+) -> Tensor:
+    """Rows of a table by index, taken together bag by bag.
+
+    Args:
+        input: (B, N), B bags of N indices, or (N), all indices one after the other.
+        weight: (V, D).
+        offsets: (B), where each bag of a 1-D input starts.
+        max_norm: rows used that are longer are scaled down first, in place.
+        norm_type: the p of that norm.
+        scale_grad_by_freq: divide the gradient of a row by how often it was named.
+        mode: ``sum``, ``mean`` or ``max``; an empty bag gives zeros.
+        sparse: must be False; there are no sparse gradients.
+        per_sample_weights: of the input's shape, factors of the rows (``sum`` only).
+        include_last_offset: ``offsets`` has one number more, where the last bag ends.
+        padding_idx: indices of this row count for nothing.
+
+    Returns:
+        (B, D).
+
+    Raises:
+        ValueError: options that do not fit together.
+        RuntimeError: dtypes that do not fit, or offsets outside the input.
+        IndexError: an index out of range.
+    """
+
+def fold(
+    input: Tensor,
+    output_size: _int | Sequence[_int],
+    kernel_size: _int | Sequence[_int],
+    dilation: _int | Sequence[_int] = 1,
+    padding: _int | Sequence[_int] = 0,
+    stride: _int | Sequence[_int] = 1,
+) -> Tensor:
+    """Columns added up to images: blocks that overlap add.
+
+    Args:
+        input: (N, C x kH x kW, blocks), or without N.
+        output_size: (H, W) of the images.
+        kernel_size: size of the blocks, one number or two.
+        dilation: distance between the elements of a block.
+        padding: zeros on all sides.
+        stride: step of the block.
+
+    Returns:
+        (N, C, H, W), or without N.
+
+    Raises:
+        RuntimeError: shapes or options that do not fit.
+    """
+
+def fractional_max_pool2d(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    output_size: _int | Sequence[_int] | None = None,
+    output_ratio: Any = None,
+    return_indices: _bool = False,
+) -> Tensor:
+    """The largest element of each window, of windows at random places.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W).
+        kernel_size: size of the windows, one number or 2.
+        output_size: how many windows, one number or 2.
+        output_ratio: instead of that, a share of the input's size.
+        return_indices: give the places of the largest elements (in the flattened input) too.
+        _random_samples: (N, C, 2) numbers of [0, 1) that the places follow from; drawn if None.
+
+    Raises:
+        ValueError: neither a size nor a ratio.
+        RuntimeError: windows that do not fit into the input.
+    """
+
+def fractional_max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    output_size: _int | Sequence[_int] | None = None,
+    output_ratio: Any = None,
+    return_indices: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The largest element of each window, of windows at random places.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W).
+        kernel_size: size of the windows, one number or 2.
+        output_size: how many windows, one number or 2.
+        output_ratio: instead of that, a share of the input's size.
+        return_indices: give the places of the largest elements (in the flattened input) too.
+        _random_samples: (N, C, 2) numbers of [0, 1) that the places follow from; drawn if None.
+
+    Raises:
+        ValueError: neither a size nor a ratio.
+        RuntimeError: windows that do not fit into the input.
+    """
+
+def fractional_max_pool3d(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    output_size: _int | Sequence[_int] | None = None,
+    output_ratio: Any = None,
+    return_indices: _bool = False,
+) -> Tensor:
+    """The largest element of each window, of windows at random places.
+
+    Args:
+        input: (N, C, D, H, W) or (C, D, H, W).
+        kernel_size: size of the windows, one number or 3.
+        output_size: how many windows, one number or 3.
+        output_ratio: instead of that, a share of the input's size.
+        return_indices: give the places of the largest elements (in the flattened input) too.
+        _random_samples: (N, C, 3) numbers of [0, 1) that the places follow from; drawn if None.
+
+    Raises:
+        ValueError: neither a size nor a ratio.
+        RuntimeError: windows that do not fit into the input.
+    """
+
+def fractional_max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    output_size: _int | Sequence[_int] | None = None,
+    output_ratio: Any = None,
+    return_indices: _bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The largest element of each window, of windows at random places.
+
+    Args:
+        input: (N, C, D, H, W) or (C, D, H, W).
+        kernel_size: size of the windows, one number or 3.
+        output_size: how many windows, one number or 3.
+        output_ratio: instead of that, a share of the input's size.
+        return_indices: give the places of the largest elements (in the flattened input) too.
+        _random_samples: (N, C, 3) numbers of [0, 1) that the places follow from; drawn if None.
+
+    Raises:
+        ValueError: neither a size nor a ratio.
+        RuntimeError: windows that do not fit into the input.
+    """
+
 def glu(input: Tensor, dim: _int = -1) -> Tensor:
     """a · sigmoid(b), where a and b are the two halves of ``dim``.
 
     Raises:
         RuntimeError: the input is 0-d, or the size of ``dim`` is odd.
+    """
+
+def grid_sample(
+    input: Tensor,
+    grid: Tensor,
+    mode: str = 'bilinear',
+    padding_mode: str = 'zeros',
+    align_corners: _bool | None = None,
+) -> Tensor:
+    """Read images at the places of a grid.
+
+    Args:
+        input: (N, C, H, W) or (N, C, D, H, W).
+        grid: (N, H', W', 2), of x and y, or (N, D', H', W', 3), of x, y and z; from -1 to 1.
+        mode: ``bilinear`` (for volumes: trilinear), ``nearest`` or ``bicubic`` (4-D).
+        padding_mode: what is outside: ``zeros``, ``border`` (the nearest element) or
+            ``reflection``.
+        align_corners: -1 and 1 are the centres of the corner elements, not their corners.
+
+    Returns:
+        (N, C, H', W') or (N, C, D', H', W').
+
+    Raises:
+        ValueError: another mode.
+        RuntimeError: shapes or dtypes that do not fit together.
     """
 
 def huber_loss(
@@ -575,6 +873,34 @@ def huber_loss(
 
     Raises:
         RuntimeError: ``delta`` is not positive.
+    """
+
+def interpolate(
+    input: Tensor,
+    size: _int | Sequence[_int] | None = None,
+    scale_factor: Any = None,
+    mode: str = 'nearest',
+    align_corners: _bool | None = None,
+    recompute_scale_factor: _bool | None = None,
+    antialias: _bool = False,
+) -> Tensor:
+    """Images (or signals, or volumes) at another size.
+
+    Args:
+        input: (N, C, L), (N, C, H, W) or (N, C, D, H, W).
+        size: of the spatial dims, one number or one per dim.
+        scale_factor: instead of ``size``, how many times as large.
+        mode: ``nearest``, ``nearest-exact``, ``area``, ``linear`` (3-D), ``bilinear``, ``bicubic``,
+            ``lanczos`` (4-D, with ``antialias``) or ``trilinear`` (5-D).
+        align_corners: the corner elements' centres stay where they are; else the corners of the
+            elements do.
+        recompute_scale_factor: places follow from the sizes, not from ``scale_factor``.
+        antialias: where the output is smaller, every input counts.
+
+    Raises:
+        ValueError: options that do not fit together.
+        NotImplementedError: a mode for other numbers of dims.
+        RuntimeError: nothing in the input or the output.
     """
 
 def kl_div(
@@ -606,6 +932,66 @@ def l1_loss(
 ) -> Tensor:
     """|input - target|."""
 
+def lp_pool1d(
+    input: Tensor,
+    norm_type: _float,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    ceil_mode: _bool = False,
+) -> Tensor:
+    """(sum of x ** p) ** (1 / p) of each window, over 1 spatial dim.
+
+    Args:
+        input: (N, C, *) or (C, *).
+        norm_type: p; infinity for the largest modulus.
+        kernel_size: size of the window, one number or 1.
+        stride: step of the window; the window's size if None.
+        ceil_mode: a window may hang over the end.
+
+    Raises:
+        RuntimeError: shapes or options that do not fit together.
+    """
+
+def lp_pool2d(
+    input: Tensor,
+    norm_type: _float,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    ceil_mode: _bool = False,
+) -> Tensor:
+    """(sum of x ** p) ** (1 / p) of each window, over 2 spatial dims.
+
+    Args:
+        input: (N, C, *) or (C, *).
+        norm_type: p; infinity for the largest modulus.
+        kernel_size: size of the window, one number or 2.
+        stride: step of the window; the window's size if None.
+        ceil_mode: a window may hang over the end.
+
+    Raises:
+        RuntimeError: shapes or options that do not fit together.
+    """
+
+def lp_pool3d(
+    input: Tensor,
+    norm_type: _float,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    ceil_mode: _bool = False,
+) -> Tensor:
+    """(sum of x ** p) ** (1 / p) of each window, over 3 spatial dims.
+
+    Args:
+        input: (N, C, *) or (C, *).
+        norm_type: p; infinity for the largest modulus.
+        kernel_size: size of the window, one number or 3.
+        stride: step of the window; the window's size if None.
+        ceil_mode: a window may hang over the end.
+
+    Raises:
+        RuntimeError: shapes or options that do not fit together.
+    """
+
 def max_pool1d(
     input: Tensor,
     kernel_size: _int | Sequence[_int],
@@ -629,6 +1015,17 @@ def max_pool1d(
     Raises:
         RuntimeError: shapes or options that do not fit together.
     """
+
+def max_pool1d_with_indices(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    padding: _int | Sequence[_int] = 0,
+    dilation: _int | Sequence[_int] = 1,
+    ceil_mode: _bool = False,
+    return_indices: _bool = False,
+) -> Tensor:
+    """:func:`max_pool1d` with ``return_indices=True``."""
 
 def max_pool2d(
     input: Tensor,
@@ -654,6 +1051,17 @@ def max_pool2d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def max_pool2d_with_indices(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    padding: _int | Sequence[_int] = 0,
+    dilation: _int | Sequence[_int] = 1,
+    ceil_mode: _bool = False,
+    return_indices: _bool = False,
+) -> Tensor:
+    """:func:`max_pool2d` with ``return_indices=True``."""
+
 def max_pool3d(
     input: Tensor,
     kernel_size: _int | Sequence[_int],
@@ -678,6 +1086,89 @@ def max_pool3d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def max_pool3d_with_indices(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    padding: _int | Sequence[_int] = 0,
+    dilation: _int | Sequence[_int] = 1,
+    ceil_mode: _bool = False,
+    return_indices: _bool = False,
+) -> Tensor:
+    """:func:`max_pool3d` with ``return_indices=True``."""
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    padding: _int | Sequence[_int] = 0,
+    output_size: _int | Sequence[_int] | None = None,
+) -> Tensor:
+    """Zeros with the elements of a max pooling back in their places.
+
+    Args:
+        input: what ``max_pool1d`` gave, (N, C, *) or (C, *).
+        indices: the indices that it gave, int64.
+        kernel_size: size of its window, one number or 1.
+        stride: step of its window; the window's size if None.
+        padding: of its input.
+        output_size: the size of its input, with or without N and C, where several have the same
+            pooled size.
+
+    Raises:
+        ValueError: an output size that cannot be.
+        RuntimeError: an index outside of it, or other shapes and dtypes.
+    """
+
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    padding: _int | Sequence[_int] = 0,
+    output_size: _int | Sequence[_int] | None = None,
+) -> Tensor:
+    """Zeros with the elements of a max pooling back in their places.
+
+    Args:
+        input: what ``max_pool2d`` gave, (N, C, *) or (C, *).
+        indices: the indices that it gave, int64.
+        kernel_size: size of its window, one number or 2.
+        stride: step of its window; the window's size if None.
+        padding: of its input.
+        output_size: the size of its input, with or without N and C, where several have the same
+            pooled size.
+
+    Raises:
+        ValueError: an output size that cannot be.
+        RuntimeError: an index outside of it, or other shapes and dtypes.
+    """
+
+def max_unpool3d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None = None,
+    padding: _int | Sequence[_int] = 0,
+    output_size: _int | Sequence[_int] | None = None,
+) -> Tensor:
+    """Zeros with the elements of a max pooling back in their places.
+
+    Args:
+        input: what ``max_pool3d`` gave, (N, C, *) or (C, *).
+        indices: the indices that it gave, int64.
+        kernel_size: size of its window, one number or 3.
+        stride: step of its window; the window's size if None.
+        padding: of its input.
+        output_size: the size of its input, with or without N and C, where several have the same
+            pooled size.
+
+    Raises:
+        ValueError: an output size that cannot be.
+        RuntimeError: an index outside of it, or other shapes and dtypes.
+    """
+
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -687,6 +1178,60 @@ def mse_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """(input - target)²."""
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: _int = 1,
+    margin: _float = 1.0,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """The mean over classes i of max(0, margin - x[y] + x[i]) ** p, without i = y.
+
+    Args:
+        input: (N, C) or (C).
+        target: (N) or (), classes y, int64.
+        p: 1 or 2.
+        margin: see above.
+        weight: (C) factors of the classes y.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+
+    Raises:
+        ValueError: another p, or weights of another number of dims.
+        RuntimeError: other shapes and dtypes, or a target outside [0, C).
+    """
+
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """The sum over labels y and other classes i of max(0, 1 - x[y] + x[i]), over C.
+
+    Args:
+        input: (N, C) or (C).
+        target: the same shape of int64: labels, up to the first -1.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+
+    Raises:
+        RuntimeError: other shapes and dtypes, or a label outside [-1, C).
+    """
+
+def native_channel_shuffle(input: Tensor, groups: _int) -> Tensor:
+    """Interleave groups of channels: (N, C, *) -> the same.
+
+    Raises:
+        RuntimeError: fewer than 3 dims, or channels that are no multiple of ``groups``.
+    """
 
 def nll_loss(
     input: Tensor,
@@ -757,4 +1302,27 @@ def softshrink(input: Tensor, lambd: _float = 0.5) -> Tensor:
 
     Raises:
         RuntimeError: ``lambd`` is negative.
+    """
+
+def unfold(
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    dilation: _int | Sequence[_int] = 1,
+    padding: _int | Sequence[_int] = 0,
+    stride: _int | Sequence[_int] = 1,
+) -> Tensor:
+    """Sliding blocks of a batch of images, as columns.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W).
+        kernel_size: size of the blocks, one number or two.
+        dilation: distance between the elements of a block.
+        padding: zeros on all sides.
+        stride: step of the block.
+
+    Returns:
+        (N, C x kH x kW, blocks), or without N.
+
+    Raises:
+        RuntimeError: shapes or options that do not fit.
     """

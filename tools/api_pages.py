@@ -77,6 +77,7 @@ CLASSES = {
     "nn.init": "Initialisers", "utils.data": "Datasets and loaders", "autograd": "Differentiation",
     "func": "Function transforms", "testing": "Testing", "distributions": "Distributions",
     "amp": "Mixed precision", "random": "State of the random numbers", "debug": "Debugging",
+    "serialization": "Checkpoints", "serialization.safetensors": "safetensors files",
     "backend": "For backend authors",
 }  # fmt: skip
 """Namespaces of ordinary classes and functions: a page of their docstrings each."""

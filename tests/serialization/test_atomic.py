@@ -96,3 +96,31 @@ def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dt.save(3, "file.pth")
     assert dt.load("file.pth") == 3
     assert os.listdir(tmp_path) == ["file.pth"]
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_old_file_is_not_written_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    savers = {
+        "zip": dt.save,
+        "legacy": lambda x, f: dt.save(x, f, _use_new_zipfile_serialization=False),
+        "safetensors": safetensors.save_file,
+    }
+    savers[kind]({"x": dt.ones(3)}, path)
+    calls = []
+    for name in ("fsync", "replace"):
+
+        def noted(*arguments: object, name: str = name, real: object = getattr(os, name)) -> None:
+            calls.append(name)
+            real(*arguments)  # type: ignore[operator]
+
+        monkeypatch.setattr(os, name, noted)
+    with open(path, "rb") as old:
+        before = old.read()
+        savers[kind]({"x": dt.zeros(3)}, path)
+        old.seek(0)
+        assert old.read() == before
+    assert path.read_bytes() != before
+    assert calls[:2] == ["fsync", "replace"], "the bytes are on the disk before the name is"

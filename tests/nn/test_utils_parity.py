@@ -232,12 +232,13 @@ FUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("affine", [True, False])
-@pytest.mark.parametrize("name", FUSED)
+# PyTorch wants an affine norm behind a linear layer.
+AFFINE = [(name, True) for name in FUSED] + [(n, False) for n in FUSED if "linear" not in n]
+
+
+@pytest.mark.parametrize(("name", "affine"), AFFINE)
 def test_fusion(name, affine):
     function, layer, arguments, norm, features, shape, options = FUSED[name]
-    if layer == "Linear" and not affine:
-        pytest.skip("PyTorch wants an affine norm behind a linear layer")
 
     def build(lib):
         return (
@@ -510,17 +511,19 @@ def test_parametrized_modules_are_not_pickled():
         pickle.dumps(parametrized(dt, symmetric))
 
 
-MAPS = ["matrix_exp", "cayley", "householder", None]
+MAPS = [
+    (which, dtype)
+    for which in ("matrix_exp", "cayley", "householder", None)
+    for dtype in ("float64", "complex128")
+    if (which, dtype) != ("householder", "complex128")
+]
+"""There are no complex reflections."""
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5)], ids=str)
-@pytest.mark.parametrize("dtype", ["float64", "complex128"])
 @pytest.mark.parametrize("trivial", [True, False])
-@pytest.mark.parametrize("which", MAPS)
+@pytest.mark.parametrize(("which", "dtype"), MAPS)
 def test_orthogonal(which, trivial, dtype, shape, device):
-    if dtype == "complex128" and which == "householder":
-        pytest.skip("refused: there are no complex reflections")
-
     def build(lib):
         layer = lib.nn.Linear(shape[1], shape[0], bias=False, dtype=getattr(lib, dtype))
         return lib.nn.utils.parametrizations.orthogonal(

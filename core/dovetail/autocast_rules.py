@@ -8,6 +8,7 @@ watched path: with autocast off nobody looks at it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -116,7 +117,8 @@ def _cast(x: Any, targets: Mapping[str, Any]) -> Any:
 
 def cached_casts() -> dict[Any, Any] | None:
     """The casts of parameters of this thread's outermost block; None where none are kept."""
-    return mode.autocast_casts
+    kept: dict[Any, Any] | None = mode.autocast_casts
+    return kept
 
 
 def early(name: str, input: Any) -> Any:
@@ -131,10 +133,10 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 def _arguments(function: Callable[..., Any], args: Any, kwargs: Any) -> Mapping[str, Any]:
     """Arguments by name; those of a wrong call are not looked at, as it will fail."""
-    try:
-        return _signature(function).bind(*args, **kwargs).arguments
-    except TypeError:
-        return kwargs
+    named: Mapping[str, Any] = kwargs
+    with contextlib.suppress(TypeError):
+        named = _signature(function).bind(*args, **kwargs).arguments
+    return named
 
 
 def _category(name: str, kinds: Any) -> bool:

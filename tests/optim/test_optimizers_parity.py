@@ -340,3 +340,28 @@ def test_states_are_exchanged_with_pytorch():
             optimizer.step()
         for a, b in zip(params, others, strict=True):
             np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES} - {"SGD"}))
+def test_states_from_before_steps_were_tensors(name):
+    """Counts that are numbers become tensors, and options that came later get a value."""
+
+    def run(lib):
+        _, optimizer, params = walk(lib, name, {}, 3)
+        state = optimizer.state_dict()
+        for entries in state["state"].values():
+            entries["step"] = 3
+        for option in ("maximize", "foreach", "capturable", "differentiable"):
+            if name not in ("Adafactor",) or option == "foreach":
+                state["param_groups"][0].pop(option, None)
+        optimizer.load_state_dict(state)
+        optimizer.zero_grad()
+        loss_of(params, 3).backward()
+        optimizer.step()
+        steps = [float(s["step"]) for s in optimizer.state.values()]
+        return steps, optimizer.state_dict()["param_groups"], [p.tolist() for p in params]
+
+    (steps, groups, values), (wanted, other, expected) = run(dt), run(torch)
+    assert (steps, groups) == (wanted, other)
+    for a, b in zip(values, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9)

@@ -295,7 +295,7 @@ def _cast(value: Any, device_type: str, dtype: Any) -> Any:
     """The real tensors of a kind of device in ``value``, however deep, in another dtype."""
     if isinstance(value, Tensor):
         here = value.device.type == device_type and value.dtype is not float64
-        return value.to(dtype) if here and value.is_floating_point() else value  # type: ignore[attr-defined]
+        return value.to(dtype) if here and value.is_floating_point() else value
     if isinstance(value, (str, bytes, np.ndarray)):
         return value
     if isinstance(value, Mapping):
@@ -303,7 +303,7 @@ def _cast(value: Any, device_type: str, dtype: Any) -> Any:
         return {_cast(k, device_type, dtype): _cast(v, device_type, dtype) for k, v in pairs}
     if isinstance(value, Iterable):
         parts = (_cast(v, device_type, dtype) for v in value)
-        return type(value)(parts) if isinstance(value, (list, tuple)) else parts  # type: ignore[call-arg]
+        return type(value)(parts) if isinstance(value, (list, tuple)) else parts
     return value
 
 

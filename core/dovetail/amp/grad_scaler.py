@@ -118,10 +118,10 @@ class GradScaler:
                 self._growth_tracker = dovetail.full(
                     (), self._init_growth_tracker, dtype=dovetail.int32, device=place
                 )
-            return outputs * self._scale.to(outputs.device)  # type: ignore[operator]
+            return outputs * self._scale.to(outputs.device)
         if isinstance(outputs, Iterable):
             parts = map(self.scale, outputs)
-            return type(outputs)(parts) if isinstance(outputs, (list, tuple)) else parts  # type: ignore[call-arg]
+            return type(outputs)(parts) if isinstance(outputs, (list, tuple)) else parts
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     @dovetail.no_grad()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail.ops.optimizer_steps import fused_step
-from dovetail.optim.optimizer import Optimizer, check_flags, check_lr
+from dovetail.optim.optimizer import Optimizer, check_flags, check_lr, check_options
+from dovetail.optim.stepwise import like, scalar_of
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Adam(Optimizer):
         decoupled_weight_decay: shrink the weights directly, as ``AdamW`` does.
     """
 
+    _counts_steps = True
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -57,13 +60,7 @@ class Adam(Optimizer):
                 "lr as a Tensor is not supported for capturable=False and foreach=True"
             )
         check_lr(lr)
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= beta < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        if not weight_decay >= 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_options(eps=eps, betas=betas, weight_decay=weight_decay)
         check_flags(foreach, fused, differentiable)
         defaults = {
             "lr": lr,
@@ -84,15 +81,11 @@ class Adam(Optimizer):
         """The state of a parameter, made at its first step."""
         state: dict[str, Any] = self.state[p]
         if not state:
-            counts_in_float64 = dovetail.get_default_dtype() is dovetail.float64
-            state["step"] = dovetail.zeros(
-                (),
-                dtype=dovetail.float64 if counts_in_float64 else dovetail.float32,
-                device=p.device if group["capturable"] or group["fused"] else "cpu",
-            )
+            on_device = group["capturable"] or group["fused"]
+            state["step"] = scalar_of(0.0, p.device if on_device else "cpu", bool(group["fused"]))
             names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
             for name in names:
-                state[name] = dovetail.zeros_like(p, requires_grad=False)
+                state[name] = like(p)
         return state
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.ops.optimizer_steps import fused_step
-from dovetail.optim.optimizer import Optimizer, check_flags, check_lr
+from dovetail.optim.optimizer import Optimizer, check_flags, check_lr, check_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,10 +55,7 @@ class SGD(Optimizer):
         fused: bool | None = None,
     ) -> None:
         check_lr(lr)
-        if momentum < 0.0:
-            raise ValueError(f"Invalid momentum value: {momentum}")
-        if weight_decay < 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
+        check_options(momentum=momentum, weight_decay=weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         check_flags(foreach, fused, differentiable)

@@ -40,7 +40,7 @@ def losses(device: Any, steps: int = 12) -> list[tuple[float, float]]:
         1e3, tell=lambda step, a, b, picture: seen.append((a, b)),
     )  # fmt: skip
     assert 0 <= float(result.amin()) <= float(result.amax()) <= 1
-    assert len(seen) >= steps
+    assert len(seen) == steps
     return seen
 
 
@@ -93,7 +93,7 @@ def test_losses_as_pytorch() -> None:
     yours = 1e3 * sum(mse(a, b) for a, b in zip(grams, wanted_grams, strict=True))
     yours = yours + sum(mse(a, b) for a, b in zip(contents, wanted_contents, strict=True))
     yours.backward()
-    assert float(total) == pytest.approx(float(yours), rel=1e-5)
+    assert float(total) == pytest.approx(yours.item(), rel=1e-5)
     np.testing.assert_allclose(x.grad.numpy(), z.grad.numpy(), rtol=2e-3, atol=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_the_same_losses_on_other_devices(name: str, steps: int) -> None:
         dt.empty(0, device=name)
     except RuntimeError as error:
         pytest.skip(str(error))
-    np.testing.assert_allclose(losses(name, steps), losses("cpu", steps), rtol=5e-3, atol=1e-4)
+    np.testing.assert_allclose(losses(name, steps), losses("cpu", steps), rtol=2e-3, atol=1e-5)
 
 
 def test_gram_matrix() -> None:

@@ -167,25 +167,8 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "compare/polynomials.py:_chebyshev: _highest(n) > _ITERATED -> _highest(n) >= _ITERATED": (
         "of no degree above the limit the closed form is computed and not taken"
     ),
-    **dict.fromkeys(
-        (
-            "constant/polynomials.py:_closed: x.lt(0) -> x.lt(1)",
-            "constant/polynomials.py:_closed: x.lt(0) -> x.lt(1) #2",
-        ),
-        "it is taken beyond [-1, 1] only, where what is below 1 is below 0",
-    ),
-    **dict.fromkeys(
-        (
-            "arithmetic/polynomials.py:_closed: (distance * n).cosh() * sign -> "
-            "(distance * n).cosh() / sign",
-            "arithmetic/polynomials.py:_closed: (distance * (n + 1.0)).sinh() / distance.sinh() * "
-            "sign -> (distance * (n + 1.0)).sinh() / distance.sinh() / sign",
-            "arithmetic/polynomials.py:_closed: where(low, uneven, even) * sign -> "
-            "where(low, uneven, even) / sign",
-            "arithmetic/polynomials.py:_closed: where(low, even, uneven) * sign -> "
-            "where(low, even, uneven) / sign",
-        ),
-        _SIGN,
+    "constant/polynomials.py:_closed: x.lt(0) -> x.lt(1)": (
+        "it is taken beyond [-1, 1] only, where what is below 1 is below 0"
     ),
     "constant/logarithmic.py:_entr: where(inside, x, 1.0) -> where(inside, x, 2.0)": _STAND_IN,
     "constant/logarithmic.py:_entr: x.lt(0) -> x.lt(1)": (
@@ -263,7 +246,6 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "input.dtype.category >= 1": _ABS_OF_INTEGERS,
     "compare/compare.py:isfinite.decompose: input.dtype.category > 1 -> "
     "input.dtype.category >= 1": _ABS_OF_INTEGERS,
-    "swap/compare.py:logical_and.decompose: _of_truths(_symbol, input, other) -> "
     "_of_truths(_symbol, other, input)": (
         "and, or and exclusive or of two truths do not depend on their order"
     ),

@@ -74,21 +74,21 @@ def _closed(kind: str, x: Any, n: Any, above_1: Any) -> Any:
     """
     angle, distance = x.acos(), x.abs().acosh()
     odd = (n * 0.5).floor().ne(n * 0.5)
-    sign = 1.0 - (x.lt(0) & odd) * 2.0
     half, low = n + 0.5, x.lt(0)
     if kind == "t":
-        return where(above_1, (distance * n).cosh() * sign, (angle * n).cos())
-    if kind == "u":
-        beyond = (distance * (n + 1.0)).sinh() / distance.sinh() * sign
-        return where(above_1, beyond, (angle * (n + 1.0)).sin() / angle.sin())
-    # V(-x) = (-1) ** n * W(x)
-    even = (distance * half).cosh() / (distance * 0.5).cosh()
-    uneven = (distance * half).sinh() / (distance * 0.5).sinh()
-    if kind == "v":
-        near = (angle * half).cos() / (angle * 0.5).cos()
-        return where(above_1, where(low, uneven, even) * sign, near)
-    near = (angle * half).sin() / (angle * 0.5).sin()
-    return where(above_1, where(low, even, uneven) * sign, near)
+        beyond, near = (distance * n).cosh(), (angle * n).cos()
+    elif kind == "u":
+        beyond = (distance * (n + 1.0)).sinh() / distance.sinh()
+        near = (angle * (n + 1.0)).sin() / angle.sin()
+    else:
+        # V(-x) = (-1) ** n * W(x)
+        even = (distance * half).cosh() / (distance * 0.5).cosh()
+        uneven = (distance * half).sinh() / (distance * 0.5).sinh()
+        if kind == "v":
+            beyond, near = where(low, uneven, even), (angle * half).cos() / (angle * 0.5).cos()
+        else:
+            beyond, near = where(low, even, uneven), (angle * half).sin() / (angle * 0.5).sin()
+    return where(above_1, where(low & odd, -beyond, beyond), near)
 
 
 _FIRST = {
@@ -96,8 +96,8 @@ _FIRST = {
     "v": lambda x: x + x - 1.0, "w": lambda x: x + x + 1.0,
 }  # fmt: skip
 _AT_1 = {
-    "t": lambda n: (1.0, 1.0), "u": lambda n: (n + 1.0, n + 1.0),
-    "v": lambda n: (1.0, n + n + 1.0), "w": lambda n: (n + n + 1.0, 1.0),
+    "t": lambda n, one: (one, one), "u": lambda n, one: (n + one, n + one),
+    "v": lambda n, one: (one, n + n + one), "w": lambda n, one: (n + n + one, one),
 }  # fmt: skip
 """The values at 1 and, without their sign, at -1."""
 
@@ -107,7 +107,7 @@ def _chebyshev(kind: str, x: Any, n: Any) -> Any:
     made = _climb(x, n, _FIRST[kind](x), _double, _ITERATED)
     if _highest(n) > _ITERATED:
         made = where(n.gt(float(_ITERATED)), _closed(kind, x, n, size.gt(1)), made)
-    at_1, at_minus_1 = _AT_1[kind](n)
+    at_1, at_minus_1 = _AT_1[kind](n, n.new_ones(()))
     odd = (n * 0.5).floor().ne(n * 0.5)
     edge = where(x.gt(0), at_1, where(odd, -at_minus_1, at_minus_1))
     made = where(size.eq(1), edge, made)

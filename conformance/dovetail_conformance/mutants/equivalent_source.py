@@ -246,8 +246,6 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "input.dtype.category >= 1": _ABS_OF_INTEGERS,
     "compare/compare.py:isfinite.decompose: input.dtype.category > 1 -> "
     "input.dtype.category >= 1": _ABS_OF_INTEGERS,
-        "and, or and exclusive or of two truths do not depend on their order"
-    ),
     "compare/compare.py:maximum.gradient.input: input > other -> input >= other": _TIES_FIRST,
     "compare/compare.py:maximum.gradient.other: other > input -> other >= input": _TIES_FIRST,
     "compare/compare.py:minimum.gradient.input: input < other -> input <= other": _TIES_FIRST,

@@ -160,7 +160,7 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> Diff:
         new=tuple(sorted(set(after) - set(before))),
         gone=tuple(sorted(set(before) - set(after) - listed)),
         is_comparable=_asked(old) == _asked(new),
-        labels=tuple(_label_changes(old["capabilities"], new["capabilities"])),
+        labels=tuple(_label_changes(*_tables_of(old, new))),
         grown=tuple(
             sorted(
                 (
@@ -227,6 +227,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     print(found.text())
     return int(found.is_worse)
+
+
+def _tables_of(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Both tables of labels; of runs that asked for other operators what both have."""
+    tables = old["capabilities"], new["capabilities"]
+    if old.get("filtered", "") == new.get("filtered", ""):
+        return tables
+    both = set(tables[0]) & set(tables[1])
+    first, second = ({op: row for op, row in t.items() if op in both} for t in tables)
+    return first, second
 
 
 def _label_changes(

@@ -186,7 +186,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         collected=config.stash.get(_collected, Counter(o.level for o in outcomes)),
         outcomes=outcomes,
         environment=environment(options.device),
-        capabilities=capabilities(options.device),
+        capabilities=capabilities(options.device, options.op),
         filtered=options.selection,
     )
     terminalreporter.section(f"conformance of {options.device}")

@@ -123,7 +123,7 @@ def run(options: Options, progress: Callable[[Outcome, int, int], None] | None =
         listed=listed,
         stale=expectations.stale(c.id for c in everything),
         environment=environment(options.device),
-        capabilities=capabilities(options.device),
+        capabilities=capabilities(options.device, options.op),
         filtered=options.selection,
         seconds=time.perf_counter() - start,
     )
@@ -186,14 +186,20 @@ def environment(device: str) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value}
 
 
-def capabilities(device: str) -> dict[str, dict[str, str]]:
-    """Operator -> dtype -> label, from a dry run."""
+def capabilities(device: str, op: str | None = None) -> dict[str, dict[str, str]]:
+    """Operator -> dtype -> label, from a dry run: of all operators, or of those asked for."""
     import dovetail as dt
 
+    patterns = (op or "*").split(",")
     made: dict[str, dict[str, str]] = {}
-    for row in dt.capabilities(device):
-        made.setdefault(row.op, {})[row.dtype.name] = row.label
+    for pattern in patterns if len(patterns) < _FEW else ("*",):
+        for row in dt.capabilities(device, pattern):
+            made.setdefault(row.op, {})[row.dtype.name] = row.label
     return made
+
+
+_FEW = 12
+"""So many patterns of operators are tried one by one; for more the whole table is as quick."""
 
 
 def write(report: Report, json_path: str | None, html_path: str | None) -> None:

@@ -139,7 +139,7 @@ def _exp_reference(x: np.ndarray) -> Any:
 def _exp_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     shapes = ((3, 3), (2, 2, 2), (1, 1), (0, 0), (2, 0, 0), (5, 5), (1, 2, 2))
     made = [Sample((draw(rng, shape, dtype, -2, 2),)) for shape in shapes]
-    turn = np.array([[0, 60], [-60, 0]], dtype.numpy)
+    turn = np.array([[0, 60], [-60, 0]]).astype(dtype.numpy)
     return [
         *made,
         Sample((draw(rng, (2, 3, 3), dtype, -3, 3),), name="large"),

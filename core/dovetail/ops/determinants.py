@@ -55,7 +55,7 @@ def _adjugate_gradient(g: Any, input: Any) -> Any:
     for i in range(n):
         part = [s.narrow(-1, j, 1) for j in range(n) if j != i]
         others.append(ops.cat(part, -1).prod(-1, True))
-    rest = ops.cat(others, -1).to(input.dtype)
+    rest = ops.cat(others, -1)
     scale = conj(call(DET, (u,)) * call(DET, (vh,))) * g
     return (u * (rest * scale.unsqueeze(-1)).unsqueeze(-2)) @ vh
 

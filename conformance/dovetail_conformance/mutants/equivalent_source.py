@@ -69,6 +69,7 @@ _STAND_IN = "what stands in for the elements of another piece is computed and no
 
 _ONE_DIAGONAL = "a matrix and its transpose have the same diagonal"
 _SIGN = "a sign divides as it multiplies"
+_EITHER_FORM = "of a square matrix both forms give the one solution; which is taken is arbitrary"
 
 EQUIVALENT_SOURCE: dict[str, str] = {
     **dict.fromkeys(
@@ -112,6 +113,27 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     ),
     "arithmetic/determinants.py:_slogdet: diagonal.sgn().prod(-1) * _parity(pivots) -> "
     "diagonal.sgn().prod(-1) / _parity(pivots)": _SIGN,
+    "compare/least_squares.py:_lstsq: m >= n -> m > n": _EITHER_FORM,
+    "compare/least_squares.py:_pinv_gradient: m <= n -> m < n": (
+        "both formulas are the same sum for any matrix; which is taken decides about speed alone"
+    ),
+    "call/lu.py:_permutation: pivots.to(d.int64) -> pivots": (
+        "gather and scatter make int64 of int32 themselves; it is made here once for all of them"
+    ),
+    "constant/matrix_functions.py:_squarings: x.detach().abs().sum(-2) -> "
+    "x.detach().abs().sum(-1)": (
+        "the bound of Padé's error holds in any consistent norm, that of the rows too"
+    ),
+    "constant/matrix_functions.py:_squarings: 0 -> 1": (
+        "the square of the exponential of the half is the exponential"
+    ),
+    "constant/matrix_functions.py:_matrix_exp: times.masked_fill("
+    "times.isfinite().logical_not(), 0) -> times.masked_fill(times.isfinite().logical_not(), 1)": (
+        "a matrix that is not finite has NaN for its exponential, squared once more or not"
+    ),
+    "call/triangle.py:_on_diagonal: g.expand(min(shape)) -> g": (
+        "the copy into the diagonal repeats a number as expand does"
+    ),
     "swap/svd.py:check_phase: total.diagonal(0, -2, -1) -> total.diagonal(0, -1, -2)": (
         _ONE_DIAGONAL
     ),

@@ -54,21 +54,21 @@ def _limit(largest: Any, atol: Any, rtol: Any) -> Any:
     """What singular values must be larger than: ``max(atol, rtol * largest)``, as a tensor."""
     relative = largest * rtol
     if isinstance(atol, Tensor):
-        return relative.maximum(atol.to(relative.dtype))
+        return relative.maximum(atol)
     return relative.clamp(min=float(atol))
 
 
 def _largest(values: Any) -> Any:
     """The largest of each row; 0 where there is none."""
-    if values.shape[-1]:
-        return values.amax(-1)
-    return values.new_zeros(tuple(values.shape[:-1]))
+    return values.amax(-1) if values.shape[-1] else values.sum(-1)
 
 
 # --------------------------------------------------------------------- pinv
 
 
 def _pinv(input: Any, limit: Any, hermitian: bool) -> Any:
+    from dovetail import ops
+
     if hermitian:
         values, vectors = eigh_parts(input)
         left, right = vectors, conj_transpose(vectors)
@@ -76,8 +76,7 @@ def _pinv(input: Any, limit: Any, hermitian: bool) -> Any:
         u, values, right = svd_parts(input)
         left = u
     keep = values.abs().gt(limit.unsqueeze(-1))
-    inverse = keep.to(values.dtype) / values.masked_fill(keep.logical_not(), 1)
-    inverse = inverse.to(input.dtype)
+    inverse = ops.where(keep, values.reciprocal(), 0.0)
     return (conj_transpose(right) * inverse.unsqueeze(-2)) @ conj_transpose(left)
 
 
@@ -112,7 +111,7 @@ PINV = OpDef(
     gradient={"input": _pinv_gradient},
     accepts=FACTORED,
     reference=lambda x: _pinv_reference(apart_reference(x)),
-    samples=matrices((4, 3), (3, 3), (2, 2, 3), (1, 1), (0, 3), (3, 0)),
+    samples=matrices((4, 3), (3, 3), (2, 2, 3), (1, 1), (0, 3), (3, 0), (2, 0, 3)),
     tolerance=Tolerance(32, length=lambda x, *_: max(x.shape[-2:])),
     method=False,
     public=False,

@@ -65,22 +65,22 @@ def _gradient(g: Any, out0: Any, out1: Any, mode: str) -> Any:
             "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. "
             "Please use linalg.qr(A, mode='reduced') if you are going to require gradients."
         )
-    m, n = out0.shape[-2], out1.shape[-1]
-    if mode == "complete" and m > n:
+    k, n = out1.shape[-2:]
+    if mode == "complete" and k > n:
         raise RuntimeError(
             "The QR decomposition is not differentiable when mode='complete' and nrows > ncols"
         )
     gq, gr = g
-    if m >= n:
+    if k >= n:
         return _square_gradient(gq, gr, out0, out1)
     # A = (X | Y) with X = Q U square and Y = Q V.
-    left, right = out1.narrow(-1, 0, m), out1.narrow(-1, m, n - m)
+    left, right = out1.narrow(-1, 0, k), out1.narrow(-1, k, n - k)
     if gr is None:
         gr = out1.new_zeros(*out1.shape)
-    other = out0 @ gr.narrow(-1, m, n - m)
-    also = (out0 @ right) @ conj_transpose(gr.narrow(-1, m, n - m))
+    other = out0 @ gr.narrow(-1, k, n - k)
+    also = (out0 @ right) @ conj_transpose(gr.narrow(-1, k, n - k))
     total = also if gq is None else gq + also
-    return _beside(_square_gradient(total, gr.narrow(-1, 0, m), out0, left), other)
+    return _beside(_square_gradient(total, gr.narrow(-1, 0, k), out0, left), other)
 
 
 def _beside(first: Any, second: Any) -> Any:

@@ -53,7 +53,7 @@ def _skew(x: Any) -> Any:
 def gaps(values: Any) -> Any:
     """``values_j - values_i``, with ones on the diagonal."""
     differences = values.unsqueeze(-2) - values.unsqueeze(-1)
-    return differences + values.new_ones(()).expand(values.shape).diag_embed()
+    return differences + eye_like(values, values.shape[-1])
 
 
 def _gradient(g: Any, out0: Any, out1: Any, out2: Any) -> Any:

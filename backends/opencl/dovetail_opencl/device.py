@@ -109,6 +109,11 @@ class Device:
             f"in use; one buffer may have {self.handle.max_mem_alloc_size}"
         )
 
+    def constant(self, values: np.ndarray) -> Any:
+        """A buffer with these values, which lives as long as who holds it."""
+        flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+        return cl.Buffer(self.context, flags, hostbuf=np.ascontiguousarray(values))
+
     def free(self, buffer: Any) -> None:
         """Give a buffer back; the driver keeps it until what was queued on it is done."""
         with self.lock:

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 import dovetail as dt
+from dovetail import ops
 
 DEVICE = "opencl:0"
 Call = Callable[[], Any]
@@ -73,23 +74,22 @@ def matmul_cases() -> Iterator[Case]:
 
 CONVOLUTIONS = (
     # input, filters, kernel, stride, padding, groups
-    ((2, 64, 56, 56), 64, 3, 1, 1, 1),
-    ((2, 128, 28, 28), 128, 3, 1, 1, 1),
-    ((4, 256, 14, 14), 256, 3, 1, 1, 1),
-    ((4, 512, 7, 7), 512, 3, 1, 1, 1),
-    ((1, 64, 112, 112), 128, 3, 1, 1, 1),
-    ((2, 128, 56, 56), 128, 3, 2, 1, 1),
-    ((1, 3, 224, 224), 64, 7, 2, 3, 1),
-    ((1, 3, 112, 112), 64, 3, 1, 1, 1),
-    ((2, 64, 56, 56), 256, 1, 1, 0, 1),
-    ((2, 144, 28, 28), 144, 3, 1, 1, 144),
-    ((2, 128, 28, 28), 128, 3, 1, 1, 32),
+    ((8, 64, 56, 56), 64, 3, 1, 1, 1),
+    ((8, 128, 28, 28), 128, 3, 1, 1, 1),
+    ((8, 256, 14, 14), 256, 3, 1, 1, 1),
+    ((16, 512, 7, 7), 512, 3, 1, 1, 1),
+    ((2, 64, 112, 112), 128, 3, 1, 1, 1),
+    ((8, 128, 56, 56), 128, 3, 2, 1, 1),
+    ((8, 3, 224, 224), 64, 7, 2, 3, 1),
+    ((4, 3, 224, 224), 64, 3, 1, 1, 1),
+    ((8, 64, 56, 56), 256, 1, 1, 0, 1),
+    ((16, 144, 28, 28), 144, 3, 1, 1, 144),
+    ((8, 128, 28, 28), 128, 3, 1, 1, 32),
 )
 
 
 def conv_cases() -> Iterator[Case]:
     """Layers of VGG and ResNet, depthwise and grouped ones: forward and the two gradients."""
-    ops = dt.ops if hasattr(dt, "ops") else __import__("dovetail.ops", fromlist=["ops"])
     for shape, filters, size, stride, padding, groups in CONVOLUTIONS:
         n, c, h, w = shape
         out = [(v + 2 * padding - size) // stride + 1 for v in (h, w)]
@@ -138,12 +138,7 @@ def measure(case: Case, seconds: float) -> tuple[float, float]:
 
     def ours() -> None:
         case.ours()
-        dt.accelerator.synchronize() if False else wait()
-
-    def wait() -> None:
-        from dovetail_opencl.runtime import device_of
-
-        device_of(0).synchronize()
+        dt.opencl.synchronize()
 
     for _ in range(2):
         ours()

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dovetail.dtypes import dtype as DType
+from dovetail_opencl.shuffle import can_transpose, transposed
 
-__all__ = ["Tile", "candidates", "tile_of", "usual"]
+__all__ = ["Tile", "candidates", "tile_of", "turned", "usual", "woven"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,24 @@ class Tile:
             }
         return made | self._unrolled(kind, left, is_float=is_float)
 
+    def columns_turned(self, kind: str) -> dict[str, Any]:
+        """The macros that name every column of a tile in registers, for tiles that allow it."""
+        if self.is_local or not can_transpose(self.rows, self.width):
+            return {"IS_TURNED": 0}
+        text = []
+        for v in range(self.vectors):
+            names = [f"s{i}_{v}" for i in range(self.rows)]
+            statements, made = transposed(names, self.width, kind)
+            text.append(statements)
+            for j in range(self.width):
+                at = j * self.rows
+                name, lane = made[at // self.width], at % self.width
+                lanes = "0123456789abcdef"[lane : lane + self.rows]
+                part = name if self.rows == self.width else f"{name}.s{lanes}"
+                text.append(f"COLUMN({v * self.width + j}, {part})")
+        put = f"vstore{self.rows}(v, 0, to);"
+        return {"IS_TURNED": 1, "ALL_COLUMNS": " ".join(text), "PUT_COLUMN(v, to)": put}
+
     def _unrolled(self, kind: str, left: str, *, is_float: bool) -> dict[str, str]:
         """The macros that name every vector of a tile: ``s1_0`` is row 1, vector 0."""
         vector, width = f"{kind}{self.width}", self.width
@@ -78,6 +97,59 @@ class Tile:
             "GET(i, from)": get,
             "ALL_ROWS": " ".join(f"ROW({i})" for i in rows),
         }
+
+
+def woven(across: int, width: int, kind: str) -> dict[str, Any]:
+    """The macros that pack ``across`` lines whose steps of depth are neighbours in memory.
+
+    As many lines as a vector has elements, or all, are transposed in registers at a time.
+    """
+    rows = min(across, width)
+    if across % rows or not can_transpose(rows, width):
+        return {"IS_WOVEN": 0}
+    names = [f"t{i}" for i in range(rows)]
+    statements, made = transposed(names, width, kind)
+    text = []
+    for group in range(across // rows):
+        loads = "".join(
+            f"const {kind}{width} {name} = vload{width}(0, (from) + {group * rows + i} * (step)); "
+            for i, name in enumerate(names)
+        )
+        stores = "".join(
+            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, across) + group * rows}); "
+            for m, name in enumerate(made)
+        )
+        text.append(f"{{ {loads}{statements} {stores}}}")
+    return {"IS_WOVEN": 1, "WIDTH": width, "WOVEN(from, step, to)": f"{{ {' '.join(text)} }}"}
+
+
+def turned(width: int, kind: str) -> dict[str, Any]:
+    """The macro that adds up parts of ``width`` rows and columns, and writes columns.
+
+    In ``src/conv.cl``: parts are ``step`` apart, rows COLUMNS, columns of the output ``out_column``.
+    """
+    if not can_transpose(width, width):
+        return {"IS_TURNED": 0}
+    vector, names = f"{kind}{width}", [f"t{i}" for i in range(width)]
+    begin = " ".join(
+        f"{vector} {name} = vload{width}(0, (from) + {i} * COLUMNS);"
+        for i, name in enumerate(names)
+    )
+    more = " ".join(
+        f"{name} += vload{width}(0, (from) + p * step + {i} * COLUMNS);"
+        for i, name in enumerate(names)
+    )
+    statements, made = transposed(names, width, kind)
+    stores = " ".join(
+        f"vstore{width}({name}, 0, (to) + {m} * out_column);" for m, name in enumerate(made)
+    )
+    text = f"{{ {begin} for (ulong p = 1; p < parts; p++) {{ {more} }} {statements} {stores} }}"
+    return {"IS_TURNED": 1, "WIDTH": width, "TURNED(from, to)": text}
+
+
+def _woven_at(vector: int, rows: int, width: int, across: int) -> int:
+    """Where a transposed vector goes: it has ``width / rows`` steps of depth."""
+    return vector * (width // rows) * across
 
 
 def _vector(device: Any, work: DType) -> int:

@@ -24,6 +24,7 @@ from dovetail_opencl.kernels.gather_direct import FEW, Direct, DirectSum
 from dovetail_opencl.kernels.gather_sum import Sum, Summed
 from dovetail_opencl.kernels.reduce import accumulated
 from dovetail_opencl.kernels.spread import Three, grid, image_of, three
+from dovetail_opencl.kernels.winograd import Winograd, pays
 from dovetail_opencl.runtime import device_of
 
 __all__ = ["enter"]
@@ -110,6 +111,7 @@ class Convolution:
                     for k in range(self.kernel[dim])
                     if (begin + self.padding[dim] - k * dilation) % step == 0
                 ]
+                seen.reverse()  # as the places of y come
                 count = -(-(self.sizes[dim] - begin) // step)
                 of_dim.append(Phase(begin, count, [k for k, _ in seen], [at for _, at in seen]))
             found.append(of_dim)
@@ -194,7 +196,17 @@ def _conv(call: Any, c: Convolution) -> Any:
         label=call.op.name,
         parts=[part],
     )
-    return Direct(made) if few else Gathered(made)
+    return _resolved(made, c.x, c.padding, c)
+
+
+def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
+    """The kernel that suits a map of ``source``, which has ``first`` zeros before it."""
+    if made.columns < FEW:
+        return Direct(made)
+    is_plain = c.kernel == (1, 3, 3) and c.stride[1:] == c.dilation[1:] == (1, 1)
+    if is_plain and min(first) >= 0 and pays(made, source, made.parts[0].lines.counts):
+        return Winograd(made, source, first)
+    return Gathered(made)
 
 
 def _grad_input(call: Any, c: Convolution) -> Any:
@@ -252,7 +264,7 @@ def _grad_input(call: Any, c: Convolution) -> Any:
         label=call.op.name,
         parts=parts,
     )
-    run = Direct(made) if few else Gathered(made)
+    run = _resolved(made, c.y, three(first, 0), c)
     if len(call.inputs) > 2:
         return run
     return lambda grad, weight, out: run(grad, weight, None, out)

@@ -17,9 +17,9 @@ from dovetail_opencl.kernels.gemm import offset_of
 from dovetail_opencl.kernels.reduce import wrapping
 from dovetail_opencl.kernels.spread import Image, table_of
 from dovetail_opencl.source import converted, element, program
-from dovetail_opencl.tiles import Tile, tile_of
+from dovetail_opencl.tiles import Tile, tile_of, woven
 
-__all__ = ["Filters", "Gathered", "Lines", "Map", "Part", "left_rows", "packing", "tile_for"]
+__all__ = ["Filters", "Gathered", "Lines", "Map", "Part", "is_run", "left_rows", "packing", "tile_for"]
 
 BLOCK = 64
 """Steps of depth that one work item packs."""
@@ -99,13 +99,11 @@ class Map:
         """Macros for what is done with a sum."""
         device, work = self.device, self.work
         kind = self.out.dtype if self.bias is None else self.bias.dtype
-        value = "v"
-        if self.bias is not None:
-            load = converted(kind, work, "BIAS_LOAD(bias, offset_bias + (channel) * bias_step)")
-            value = f"(v) + {load}"
+        load = "BIAS_LOAD(bias, offset_bias + (channel) * bias_step)"
         return {
             "T": wrapping(work),
-            "FINISHED(v, channel)": converted(work, self.out.dtype, value),
+            "RESULT(v)": converted(work, self.out.dtype, "v"),
+            "BIASED(channel)": "(T)0" if self.bias is None else converted(kind, work, load),
             **element(device, "OUT", self.out.dtype),
             **element(device, "BIAS", kind),
         }
@@ -126,27 +124,36 @@ def tile_for(device: Device, work: DType, columns: int) -> Tile:
 
 def packing(
     device: Device, tile: Tile, work: DType, source: Array, groups: int, lines: int, images: int,
-    depth: int, steps: tuple[int, int, int], label: str,
+    depth_at: np.ndarray, steps: tuple[int, int, int], label: str,
 ) -> tuple[Launch, int]:  # fmt: skip
     """A kernel that packs lines of ``source`` into panels by a table, and the panels' bytes.
 
     Args:
+        depth_at: the table.
         steps: from group to group, line to line, image to image.
     """
+    depth, kind = len(depth_at), wrapping(work)
     macros = {
         "IS_PACK": 1,
-        "T": wrapping(work),
+        "T": kind,
         "COLUMNS": tile.columns,
         "BLOCK": BLOCK,
         "LOADED(i)": converted(source.dtype, work, "IN_LOAD(in, i)"),
         **element(device, "IN", source.dtype),
     }
+    if source.dtype is work and is_run(depth_at):
+        macros |= woven(tile.columns, tile.width, kind)
     numbers = [np.uint64(v) for v in (0, groups, lines, images, depth, *steps)]
     panels = groups * -(-lines // tile.columns) * images
     size = device.workers(panels * -(-depth // BLOCK), 2)
     text = program(device, "conv", macros, (source.dtype,))
     launch = Launch(device, text, "pack", 3, numbers, size, label)
     return launch, panels * depth * tile.columns * work.itemsize
+
+
+def is_run(table: np.ndarray) -> bool:
+    """Whether offsets are those of neighbours."""
+    return len(table) > 1 and bool((np.diff(table) == 1).all())
 
 
 def left_rows(tile: Tile) -> dict[str, str]:
@@ -170,6 +177,8 @@ class Gathered:
             **tile.macros(wrapping(work), is_float=True, left="p{i}[o]"),
             **left_rows(tile),
         }
+        if made.out.dtype is work:
+            macros |= tile.columns_turned(wrapping(work))
         dtypes = (made.out.dtype,) if made.bias is None else (made.out.dtype, made.bias.dtype)
         text = program(device, "conv", macros, dtypes)
         self._steps = []
@@ -183,8 +192,8 @@ class Gathered:
             pack, nbytes = None, 0
             if depth:
                 pack, nbytes = packing(
-                    device, tile, work, made.filters.weight, made.groups, made.columns, 1, depth,
-                    steps, made.label,
+                    device, tile, work, made.filters.weight, made.groups, made.columns, 1,
+                    part.weight_at, steps, made.label,
                 )  # fmt: skip
             self._packed = max(self._packed, nbytes)
             numbers = [

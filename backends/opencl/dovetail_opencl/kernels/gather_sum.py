@@ -13,11 +13,12 @@ import numpy as np
 from dovetail.dtypes import dtype as DType
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.kernels.gather import left_rows, packing, tile_for
+from dovetail_opencl.kernels.gather import BLOCK, is_run, left_rows, packing, tile_for
 from dovetail_opencl.kernels.gemm import offset_of
 from dovetail_opencl.kernels.reduce import wrapping
 from dovetail_opencl.kernels.spread import Image, table_of
 from dovetail_opencl.source import converted, element, program
+from dovetail_opencl.tiles import turned
 
 __all__ = ["Sum", "Summed"]
 
@@ -75,8 +76,8 @@ class Summed:
         panels = made.groups * -(-made.columns // tile.columns)
         tiles = -(-rows // tile.rows)
         self._pack, self._packed = packing(
-            device, tile, work, made.grad, made.groups, made.columns, made.images, depth,
-            made.grad_steps, made.label,
+            device, tile, work, made.grad, made.groups, made.columns, made.images,
+            made.grad_at, made.grad_steps, made.label,
         )  # fmt: skip
         block = max(1, min(depth, CACHED // (tile.columns * work.itemsize)))
         blocks = -(-depth // block)
@@ -109,15 +110,18 @@ class Summed:
         macros = {
             "IS_FINISH": 1,
             **common,
+            "BLOCK": BLOCK,
             "RESULT(v)": converted(work, made.out.dtype, "v"),
             **element(device, "OUT", made.out.dtype),
         }
+        if made.out.dtype is work and not tile.is_local and is_run(made.out_at):
+            macros |= turned(tile.width, kind)
         numbers = [
             np.uint64(v)
             for v in (0, made.groups, made.columns, rows, parts, *made.out_steps)
         ]
         text = program(device, "conv", macros, (made.out.dtype,))
-        size = device.workers(made.groups * made.columns, max(1, 4096 // (rows * max(1, parts))))
+        size = device.workers(panels * -(-rows // BLOCK), 1)
         self._finish = Launch(device, text, "finish", 3, numbers, size, made.label)
         self._tables = [
             table_of(device, values)

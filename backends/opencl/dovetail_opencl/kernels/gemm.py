@@ -18,7 +18,7 @@ from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.kernels.reduce import accumulated, wrapping
 from dovetail_opencl.source import converted, element, loop_numbers, places, program
-from dovetail_opencl.tiles import Tile, tile_of
+from dovetail_opencl.tiles import Tile, tile_of, woven
 
 __all__ = ["Added", "Product"]
 
@@ -26,8 +26,11 @@ LANES = 16
 SMALL = 4
 """Fewer rows or columns than this are computed element by element."""
 
-DEEPEST = 4096
-"""Steps of depth that one part of a product has at most: a panel of them stays in a cache."""
+SPAN = 1 << 15
+"""Bytes of a panel of columns that stay in the nearest cache while a block of rows passes."""
+
+CACHED = 1 << 18
+"""Bytes of a block of rows."""
 
 SHALLOW = 512
 """Steps of depth that are worth a part of their own where a device has work items to spare."""
@@ -244,20 +247,36 @@ class Product:
             np.uint64(v)
             for v in (0, self.m, self.n, self.depth, *steps, parts, chunk, out.numel)
         ]
+        line = self.work.itemsize
+        items = tile.items
+        across, down = -(-self.n // tile.columns), -(-self.m // tile.rows)
+        outer = self.batches * parts
+        busy = device.units * (4 if device.is_cpu else 1024)
+        span = chunk if tile.is_local else min(chunk, max(1, SPAN // line // tile.columns))
+        block = max(1, min(down, CACHED // (tile.rows * span * line)))
+        if tile.is_local:
+            groups = (across, max(1, min(down, busy // (across * outer))))
+            segment = 1
+        else:
+            if down // block * across * outer < busy:  # few products: finer blocks
+                block = max(1, min(block, down * across * outer // busy))
+            blocks = -(-down // block)
+            segment = -(-across // max(1, min(across, busy // (blocks * outer))))
+            groups = (-(-across // segment), blocks)
+        numbers += [np.uint64(v) for v in (block, segment, span)]
         last = len(numbers)
         numbers += self._tail(names, is_last=is_last)
-        across, down = -(-self.n // tile.columns), -(-self.m // tile.rows)
-        busy = device.units * (4 if device.is_cpu else 1024)
-        groups = max(1, min(down, busy // (across * self.batches * parts)))
-        items = tile.items
-        size = ((across * items, groups * items, self.batches * parts), (items, items, 1))
+        size = ((groups[0] * items, groups[1] * items, outer), (items, items, 1))
+        waits = 0
+        if span < chunk:
+            waits = across * tile.columns * down * tile.rows * outer * line
         with_input = has and is_last
-        tiles = self._launch("tiles", macros, (kind,), numbers, size, 4 if with_input else 3)
+        tiles = self._launch("tiles", macros, (kind,), numbers, size, 5 if with_input else 4)
         finish, place = (None, 0) if is_last else self._finish(parts)
         sums = 0 if is_last else out.numel * parts * self.work.itemsize
 
         def run(x: Any, y: Any, z: Any, input: Any) -> None:
-            with device.scratch(bytes_a, bytes_b, sums) as (left, right, between):
+            with device.scratch(bytes_a, bytes_b, sums, waits) as (left, right, between, wait):
                 pack_a.with_numbers((left, x.buffer), ((0, offset_of(x)),))
                 pack_b.with_numbers((right, y.buffer), ((0, offset_of(y)),))
                 extra = [input.buffer] if has else []
@@ -265,9 +284,9 @@ class Product:
                     offsets = [(0, offset_of(z))]
                     if has:
                         offsets.append((last, offset_of(input)))
-                    tiles.with_numbers([z.buffer, left, right, *extra], offsets)
+                    tiles.with_numbers([z.buffer, left, right, wait, *extra], offsets)
                     return
-                tiles(between, left, right)
+                tiles(between, left, right, wait)
                 offsets = [(0, offset_of(z))]
                 if has:
                     offsets.append((place, offset_of(input)))
@@ -280,7 +299,7 @@ class Product:
         across, down = -(-self.n // tile.columns), -(-self.m // tile.rows)
         busy = self.device.units * (1 if self.device.is_cpu else 4)
         idle = min(busy // (across * down * self.batches), self.depth // SHALLOW)
-        parts = max(1, idle, -(-self.depth // DEEPEST))
+        parts = max(1, idle)
         chunk = -(-self.depth // parts)
         return -(-self.depth // chunk), chunk
 
@@ -299,6 +318,9 @@ class Product:
             **element(device, "IN", x.dtype),
             **places("BATCH", loops, "q", ("from",)),
         }
+        if steps[1] == 1 and dialect.TYPES[x.dtype.name] in (self.kind, self.kind[1:]):
+            width = tile_of(device, self.work).width
+            macros |= woven(across, width, dialect.TYPES[x.dtype.name])
         batches = math.prod(shape)
         numbers = [np.uint64(v) for v in (0, batches, lines, self.depth, *steps)]
         panels = batches * -(-lines // across)

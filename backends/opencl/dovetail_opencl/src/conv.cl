@@ -7,7 +7,10 @@
 //     gradient of x   rows: places of x            depth: filter, offset in the window
 //     of the weight   rows: channel, offset        depth: image, place of the output
 //
-// T: what is computed in. ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS: see gemm.cl.
+// T: what is computed in. ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS: see gemm.cl. ALL_COLUMNS:
+// the columns of a tile, transposed in registers. BIASED(channel): what is added to a sum.
+
+#define FINISHED(v, channel) RESULT((v) + BIASED(channel))
 
 #if IS_SPREAD
 // to[image][channel][z][y][x]: `in` with zeros around it, or without what lies outside.
@@ -16,17 +19,18 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         ulong step_x, long depth, long height, long width, long to_depth, long to_height,
         long to_width, long first_z, long first_y, long first_x)
 {
+    const uint rows = (uint)to_height, slices = (uint)to_depth, many = (uint)channels;
     for (ulong line = get_global_id(0); line < lines; line += get_global_size(0)) {
         global T *out = to + line * to_width;
-        const long y = (long)(line % to_height) - first_y;
-        const long z = (long)(line / to_height % to_depth) - first_z;
-        const ulong plane = line / to_height / to_depth;
+        const uint slice = (uint)line / rows, plane = slice / slices;
+        const long y = (long)((uint)line - slice * rows) - first_y;
+        const long z = (long)(slice - plane * slices) - first_z;
         const bool is_inside = y >= 0 && y < height && z >= 0 && z < depth;
         const long start = is_inside ? clamp(first_x, 0l, to_width) : to_width;
         const long end = is_inside ? clamp(first_x + width, start, to_width) : to_width;
         for (long i = 0; i < start; i++) out[i] = (T)0;
-        const ulong base = offset_in + plane / channels * step_image
-            + plane % channels * step_channel + z * step_z + y * step_y;
+        const ulong base = offset_in + plane / many * step_image
+            + plane % many * step_channel + z * step_z + y * step_y;
         if (step_x == 1)
             for (long i = start; i < end; i++) out[i] = LOADED(base + (i - first_x));
         else
@@ -38,6 +42,7 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
 
 #if IS_PACK
 // to[group][panel][image][k][j]: element k of line j lies at depth_at[k]; zeros past the edge.
+// IS_WOVEN: the steps of depth are neighbours in memory; see gemm.cl.
 kernel void pack(global T *to, global const IN_MEMORY *in, global const int *depth_at,
         ulong offset_in, ulong groups, ulong lines, ulong images, ulong depth, ulong step_group,
         ulong step_line, ulong step_image)
@@ -51,10 +56,21 @@ kernel void pack(global T *to, global const IN_MEMORY *in, global const int *dep
         const int n = (int)min((ulong)COLUMNS, lines - first);
         const ulong base = offset_in + group * step_group + first * step_line + image * step_image;
         global T *out = to + item / blocks * depth * COLUMNS;
-        for (ulong k = block * BLOCK; k < min(depth, (block + 1) * BLOCK); k++) {
+        ulong k = block * BLOCK;
+        const ulong stop = min(depth, k + BLOCK);
+#if IS_WOVEN
+        if (n == COLUMNS)
+            for (; k + WIDTH <= stop; k += WIDTH)
+                WOVEN(in + base + depth_at[k], step_line, out + k * COLUMNS)
+#endif
+        for (; k < stop; k++) {
             const ulong at = base + depth_at[k];
-            for (int j = 0; j < n; j++) out[k * COLUMNS + j] = LOADED(at + j * step_line);
-            for (int j = n; j < COLUMNS; j++) out[k * COLUMNS + j] = (T)0;
+            if (n == COLUMNS) {
+                for (int j = 0; j < COLUMNS; j++) out[k * COLUMNS + j] = LOADED(at + j * step_line);
+            } else {
+                for (int j = 0; j < n; j++) out[k * COLUMNS + j] = LOADED(at + j * step_line);
+                for (int j = n; j < COLUMNS; j++) out[k * COLUMNS + j] = (T)0;
+            }
         }
     }
 }
@@ -146,11 +162,19 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
             const long o = depth_at[k];
             PRODUCTS(, b + k * COLUMNS)
         }
+        const int n = (int)min((ulong)COLUMNS, columns - panel * COLUMNS);
+        const ulong channel = group * columns + panel * COLUMNS;
+#if IS_TURNED
+        if (is_run && n == COLUMNS) {
+            global T *target = (global T *)out + to[0];
+#define COLUMN(j, v) PUT_COLUMN((v) + BIASED(channel + j), target + j * out_column)
+            ALL_COLUMNS
+            continue;
+        }
+#endif
         T values[ROWS][COLUMNS];
 #define ROW(i) PUT(i, values[i])
         ALL_ROWS
-        const int n = (int)min((ulong)COLUMNS, columns - panel * COLUMNS);
-        const ulong channel = group * columns + panel * COLUMNS;
         if (is_run) {
             for (int j = 0; j < n; j++)
                 for (int i = 0; i < ROWS; i++)
@@ -236,23 +260,35 @@ kernel void gather_sum(global T *sums, global const T *x, global const T *right,
 #endif
 
 #if IS_FINISH
-// out[group][column][row] from the parts of sums.
+// out[group][column][row] from the parts of sums. TURNED(from, to): the sum of the parts of WIDTH
+// rows and columns, to rows that are neighbours.
 kernel void finish(global OUT_MEMORY *out, global const T *sums, global const int *out_at,
         ulong offset_out, ulong groups, ulong columns, ulong rows, ulong parts, ulong out_group,
         ulong out_column)
 {
     const ulong panels = (columns - 1) / COLUMNS + 1, filled = ((rows - 1) / ROWS + 1) * ROWS;
-    const ulong step = groups * panels * filled * COLUMNS;
-    for (ulong item = get_global_id(0); item < groups * columns; item += get_global_size(0)) {
-        const ulong group = item / columns, column = item % columns;
-        const global T *from = sums + (group * panels + column / COLUMNS) * filled * COLUMNS
-            + column % COLUMNS;
+    const ulong step = groups * panels * filled * COLUMNS, blocks = (rows - 1) / BLOCK + 1;
+    const ulong items = groups * panels * blocks;
+    for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
+        const ulong line = item / blocks, first = item % blocks * BLOCK;
+        const ulong group = line / panels, column = line % panels * COLUMNS;
+        const global T *from = sums + line * filled * COLUMNS;
         const ulong to = offset_out + group * out_group + column * out_column;
-        for (ulong row = 0; row < rows; row++) {
-            T v = (T)0;
-            for (ulong part = 0; part < parts; part++) v += from[part * step + row * COLUMNS];
-            OUT_STORE(out, to + out_at[row], RESULT(v));
-        }
+        const int n = (int)min((ulong)COLUMNS, columns - column);
+        const ulong stop = min(rows, first + BLOCK);
+        ulong row = first;
+#if IS_TURNED
+        for (; n == COLUMNS && parts && row + WIDTH <= stop; row += WIDTH)
+            for (int j = 0; j < COLUMNS; j += WIDTH)
+                TURNED(from + row * COLUMNS + j,
+                    (global T *)out + to + out_at[row] + j * out_column)
+#endif
+        for (; row < stop; row++)
+            for (int j = 0; j < n; j++) {
+                T v = (T)0;
+                for (ulong p = 0; p < parts; p++) v += from[p * step + row * COLUMNS + j];
+                OUT_STORE(out, to + out_at[row] + j * out_column, RESULT(v));
+            }
     }
 }
 #endif

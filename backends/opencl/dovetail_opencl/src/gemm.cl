@@ -19,6 +19,7 @@
 
 #if IS_PACK
 // Panels of `across` rows (or columns): to[batch][panel][k][j], zeros past the edge.
+// WOVEN(from, step, to): WIDTH steps of depth, which are neighbours in memory, of all lines.
 kernel void pack(global T *to, global const IN_MEMORY *in, ulong offset_in, ulong batches,
         ulong lines, ulong depth, ulong step_line, ulong step_depth BATCH_NUMBERS)
 {
@@ -31,7 +32,12 @@ kernel void pack(global T *to, global const IN_MEMORY *in, ulong offset_in, ulon
         const ulong base = offset_in + from + first * step;
         global T *out = to + item * depth * ACROSS;
         if (n == ACROSS) {
-            for (ulong k = 0; k < depth; k++)
+            ulong k = 0;
+#if IS_WOVEN
+            for (; k + WIDTH <= depth; k += WIDTH)
+                WOVEN(in + base + k, step, out + k * ACROSS)
+#endif
+            for (; k < depth; k++)
                 for (int j = 0; j < ACROSS; j++)
                     out[k * ACROSS + j] = LOADED(base + j * step + k * step_depth);
         } else {
@@ -50,22 +56,24 @@ kernel void pack(global T *to, global const IN_MEMORY *in, ulong offset_in, ulon
 // own, [part][batch][m][n], and `finish` adds them.
 #define PLACED \
     const ulong panels_a = (m - 1) / ROWS + 1, panels_b = (n - 1) / COLUMNS + 1; \
-    const ulong batch = PLACE(2) / parts, part = PLACE(2) % parts, panel = PLACE(0); \
+    const ulong batch = PLACE(2) / parts, part = PLACE(2) % parts; \
     BATCH(batch) \
     const ulong start = part * chunk, end = min(depth, start + chunk); \
-    const ulong origin = offset_out + to + part * step_part; \
-    const global T *right = b + (from_b * panels_b + panel) * depth * COLUMNS;
+    const ulong origin = offset_out + to + part * step_part;
 
 #if IS_LOCAL
 #define PLACE(d) get_group_id(d)
 // A work group computes a tile in local memory, each item EACH_ROWS by EACH_COLUMNS of it; an
 // item's rows and columns lie apart, so that neighbours read neighbouring words.
-kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b INPUT_BUFFER,
-        ulong offset_out, ulong m, ulong n, ulong depth, ulong step_row, ulong step_column,
-        ulong parts, ulong chunk, ulong step_part INPUT_NUMBERS BATCH_NUMBERS)
+kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, global T *sums
+        INPUT_BUFFER, ulong offset_out, ulong m, ulong n, ulong depth, ulong step_row,
+        ulong step_column, ulong parts, ulong chunk, ulong step_part, ulong block, ulong segment,
+        ulong span INPUT_NUMBERS BATCH_NUMBERS)
 {
     local T left_step[STEPS * ROWS], right_step[STEPS * COLUMNS];
     PLACED
+    const ulong panel = get_group_id(0);
+    const global T *right = b + (from_b * panels_b + panel) * depth * COLUMNS;
     const int x = (int)get_local_id(0), y = (int)get_local_id(1), item = y * ITEMS + x;
     for (ulong p = get_group_id(1); p < panels_a; p += get_num_groups(1)) {
         const global T *left = a + (from_a * panels_a + p) * depth * ROWS;
@@ -99,35 +107,61 @@ kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b I
 }
 #else
 #define PLACE(d) get_global_id(d)
-kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b INPUT_BUFFER,
-        ulong offset_out, ulong m, ulong n, ulong depth, ulong step_row, ulong step_column,
-        ulong parts, ulong chunk, ulong step_part INPUT_NUMBERS BATCH_NUMBERS)
+// A work item takes a block of rows, small enough for a cache, and some panels of columns. The
+// depth is cut into spans, a panel of which stays in the nearest cache; sums wait meanwhile in
+// sums[batch and part][panel][tile], where there are several spans.
+kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, global T *sums
+        INPUT_BUFFER, ulong offset_out, ulong m, ulong n, ulong depth, ulong step_row,
+        ulong step_column, ulong parts, ulong chunk, ulong step_part, ulong block, ulong segment,
+        ulong span INPUT_NUMBERS BATCH_NUMBERS)
 {
     PLACED
-    for (ulong p = get_global_id(1); p < panels_a; p += get_global_size(1)) {
-        const global T *left = a + (from_a * panels_a + p) * depth * ROWS;
-        SUMS
-        for (ulong k = start; k < end; k++) {
-            PRODUCTS(left + k * ROWS, right + k * COLUMNS)
-        }
-        const ulong first = p * ROWS, column = panel * COLUMNS;
-        const int rows = (int)min((ulong)ROWS, m - first);
-        const int columns = (int)min((ulong)COLUMNS, n - column);
-        ulong base = origin + first * step_row + column * step_column;
-        T values[COLUMNS];
+    const ulong first_p = get_global_id(1) * block, last_p = min(panels_a, first_p + block);
+    const ulong first_q = get_global_id(0) * segment, last_q = min(panels_b, first_q + segment);
+    for (ulong from = start; from < end; from += span) {
+        const ulong until = min(end, from + span);
+        for (ulong q = first_q; q < last_q; q++) {
+            const global T *right = b + (from_b * panels_b + q) * depth * COLUMNS;
+            for (ulong p = first_p; p < last_p; p++) {
+                const global T *left = a + (from_a * panels_a + p) * depth * ROWS;
+                global T *waiting = sums
+                    + ((PLACE(2) * panels_b + q) * panels_a + p) * ROWS * COLUMNS;
+                SUMS
+                if (from > start) {
+#define ROW(i) GET(i, waiting + i * COLUMNS)
+                    ALL_ROWS
+#undef ROW
+                }
+                for (ulong k = from; k < until; k++) {
+                    PRODUCTS(left + k * ROWS, right + k * COLUMNS)
+                }
+                if (until < end) {
+#define ROW(i) PUT(i, waiting + i * COLUMNS)
+                    ALL_ROWS
+#undef ROW
+                    continue;
+                }
+                const ulong first = p * ROWS, column = q * COLUMNS;
+                const int rows = (int)min((ulong)ROWS, m - first);
+                const int columns = (int)min((ulong)COLUMNS, n - column);
+                ulong base = origin + first * step_row + column * step_column;
+                T values[COLUMNS];
 #define ROW(i) \
-        if (i < rows) { \
-            if (IS_SAME && columns == COLUMNS && step_column == 1) { \
-                PUT(i, ((global T *)out + base)) \
-            } else { \
-                PUT(i, values) \
-                for (int j = 0; j < columns; j++) \
-                    OUT_STORE(out, base + j * step_column, \
-                        FINISHED(values[j], first + i, column + j)); \
-            } \
-            base += step_row; \
+                if (i < rows) { \
+                    if (IS_SAME && columns == COLUMNS && step_column == 1) { \
+                        PUT(i, ((global T *)out + base)) \
+                    } else { \
+                        PUT(i, values) \
+                        for (int j = 0; j < columns; j++) \
+                            OUT_STORE(out, base + j * step_column, \
+                                FINISHED(values[j], first + i, column + j)); \
+                    } \
+                    base += step_row; \
+                }
+                ALL_ROWS
+#undef ROW
+            }
         }
-        ALL_ROWS
     }
 }
 #endif

@@ -61,9 +61,7 @@ def matmul_cases() -> Iterator[Case]:
         lambda: a @ b, lambda: ta @ tb, 2.0 * 16 * 128 * 64 * 128,
     )  # fmt: skip
     (c, tc), (d, td) = on_both(32, 20000), on_both(20000, 32)
-    yield Case(
-        "matmul (32, 20000, 32)", 1.0, lambda: c @ d, lambda: tc @ td, 2.0 * 32 * 32 * 20000
-    )
+    yield Case("matmul (32, 20000, 32)", 1.0, lambda: c @ d, lambda: tc @ td, 2.0 * 32 * 32 * 20000)
     (x, tx), (w, tw), (v, tv) = on_both(256, 1024), on_both(1024, 1024), on_both(1024)
     linear = dt.nn.functional.linear
     yield Case(

@@ -52,6 +52,7 @@ class Device:
             :meth:`weight`.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
+        tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
     """
 
     def __init__(self, handle: Any) -> None:
@@ -73,6 +74,7 @@ class Device:
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
+        self.tiles: dict[Any, Any] = {}
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()

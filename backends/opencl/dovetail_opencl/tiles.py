@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dovetail.dtypes import dtype as DType
+from dovetail_opencl import tuning
 from dovetail_opencl.shuffle import can_transpose, transposed
 
 __all__ = ["Tile", "candidates", "tile_of", "turned", "usual", "woven"]
@@ -126,7 +127,7 @@ def woven(across: int, width: int, kind: str) -> dict[str, Any]:
 def turned(width: int, kind: str) -> dict[str, Any]:
     """The macro that adds up parts of ``width`` rows and columns, and writes columns.
 
-    In ``src/conv.cl``: parts are ``step`` apart, rows COLUMNS, columns of the output ``out_column``.
+    In ``src/conv.cl``: parts are ``step`` apart, rows COLUMNS, the output's columns ``out_column``.
     """
     if not can_transpose(width, width):
         return {"IS_TURNED": 0}
@@ -171,7 +172,7 @@ def candidates(device: Any, work: DType) -> list[Tile]:
     """Tiles worth trying on a device, the likely ones first."""
     if device.is_cpu:
         width = _vector(device, work)
-        return [Tile(r, v, width) for r, v in ((8, 2), (4, 2), (8, 1), (4, 4), (2, 4))]
+        return [Tile(r, v, width) for r, v in ((8, 2), (4, 2), (8, 1), (4, 4))]
     most = device.group
     found = []
     for items, rows, columns in ((16, 64, 64), (16, 64, 128), (16, 32, 64), (8, 32, 32)):
@@ -182,5 +183,10 @@ def candidates(device: Any, work: DType) -> list[Tile]:
 
 
 def tile_of(device: Any, work: DType) -> Tile:
-    """The tile that products are computed by: measured on this device once, or the usual one."""
-    return usual(device, work)
+    """The tile that products are computed by: what was measured on this device, or the usual."""
+    known = device.tiles.get(work)
+    if known is None:
+        with device.lock:
+            known = tuning.found(device, work, candidates(device, work)) or usual(device, work)
+            device.tiles[work] = known
+    return known

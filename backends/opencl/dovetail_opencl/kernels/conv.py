@@ -174,9 +174,7 @@ def _conv(call: Any, c: Convolution) -> Any:
     part = Part(
         rows_at=grid(c.places, per_place),
         out_at=grid(c.places, to),
-        depth_at=_window(
-            c.given, image.channel, grid(c.kernel, _times(c.dilation, image.steps))
-        ),
+        depth_at=_window(c.given, image.channel, grid(c.kernel, _times(c.dilation, image.steps))),
         weight_at=_window(c.given, weight[1], grid(c.kernel, three(weight[2:], 0))),
         lines=Lines(c.places, per_place, to),
     )
@@ -221,9 +219,7 @@ def _grad_input(call: Any, c: Convolution) -> Any:
         reached = [at + i for p in dim for at in p.at for i in (0, p.count - 1)] or [0]
         first.append(-min(reached))
         extents.append(max(reached) - min(reached) + 1)
-    image = image_of(
-        device, c.y, three(first, 0), three(extents, 1), c.work, in_place=not few
-    )
+    image = image_of(device, c.y, three(first, 0), three(extents, 1), c.work, in_place=not few)
     out, weight = c.x.element_strides, c.weight.element_strides
     out_steps, weight_steps = three(out[2:], 0), three(weight[2:], 0)
     parts = []

@@ -19,7 +19,20 @@ from dovetail_opencl.kernels.spread import Image, table_of
 from dovetail_opencl.source import converted, element, program
 from dovetail_opencl.tiles import Tile, tile_of, woven
 
-__all__ = ["Filters", "Gathered", "Lines", "Map", "Part", "is_run", "left_rows", "packing", "tile_for"]
+__all__ = [
+    "Filters",
+    "Gathered",
+    "Lines",
+    "Map",
+    "Part",
+    "is_run",
+    "left_rows",
+    "packing",
+    "tile_for",
+]
+
+TILES = 16
+"""Tiles of rows whose image stays in a cache while all panels pass."""
 
 BLOCK = 64
 """Steps of depth that one work item packs."""
@@ -135,6 +148,7 @@ def packing(
     depth, kind = len(depth_at), wrapping(work)
     macros = {
         "IS_PACK": 1,
+        "IS_FLAT": int(not device.is_cpu),
         "T": kind,
         "COLUMNS": tile.columns,
         "BLOCK": BLOCK,
@@ -145,7 +159,8 @@ def packing(
         macros |= woven(tile.columns, tile.width, kind)
     numbers = [np.uint64(v) for v in (0, groups, lines, images, depth, *steps)]
     panels = groups * -(-lines // tile.columns) * images
-    size = device.workers(panels * -(-depth // BLOCK), 2)
+    items = panels * -(-depth // BLOCK) if device.is_cpu else panels * depth * tile.columns
+    size = device.workers(items, 2)
     text = program(device, "conv", macros, (source.dtype,))
     launch = Launch(device, text, "pack", 3, numbers, size, label)
     return launch, panels * depth * tile.columns * work.itemsize
@@ -205,12 +220,17 @@ class Gathered:
                 )
             ]  # fmt: skip
             tiles = -(-rows // tile.rows)
+            across = panels // made.groups
+            blocks = made.groups * -(-tiles // TILES)
+            segments = max(1, min(across, device.units * 8 // blocks))
+            segment = -(-across // segments)
+            numbers += [np.uint64(TILES), np.uint64(segment)]
             if tile.is_local:
-                across = max(1, min(tiles, device.units * 64))
+                groups = max(1, min(tiles, device.units * 64))
                 items = tile.items
-                size: Any = ((across * items, panels * items), (items, items))
+                size: Any = ((groups * items, panels * items), (items, items))
             else:
-                size = device.workers(tiles * panels, max(1, 4096 // max(1, depth)))
+                size = device.workers(blocks * -(-across // segment), 1)
             launch = Launch(device, text, "gather", 7, numbers, size, made.label)
             tables = [
                 table_of(device, values)
@@ -228,10 +248,7 @@ class Gathered:
                 extra, first = bias.buffer, offset_of(bias)
             for offset, pack, launch, (rows_at, out_at, depth_at, weight_at) in self._steps:
                 if pack is not None:
-                    pack.with_numbers(
-                        (packed, weight.buffer, weight_at), ((0, offset_of(weight)),)
-                    )
+                    pack.with_numbers((packed, weight.buffer, weight_at), ((0, offset_of(weight)),))
                 buffers = (out.buffer, source, packed, rows_at, out_at, depth_at, extra)
                 target = offset_of(out) + np.uint64(offset)
                 launch.with_numbers(buffers, ((0, target), (1, begin), (2, first)))
-

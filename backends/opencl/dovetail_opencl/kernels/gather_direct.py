@@ -24,14 +24,48 @@ FEW = 8
 """Filters in a group from which on they are computed as a product."""
 
 
-def _lanes(made: Any, places: int, step: int) -> int:
-    """Elements computed at a time: up to four vectors, less for short lines."""
-    tile = tile_of(made.device, made.work)
-    width = tile.width if made.device.is_cpu else 1
-    lanes = width * min(4, -(-places // width))
-    while lanes > 1 and lanes * step > SLACK:
-        lanes //= 2
-    return lanes
+def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
+    """The macros for what is computed at a time: up to four vectors with names, less for short
+    lines; ``step`` is how far apart in the image its elements are."""
+    kind, width = wrapping(made.work), tile_of(made.device, made.work).width
+    count = min(4, -(-places // width))
+    while count > 1 and count * width * step > SLACK:
+        count -= 1
+    while width > 2 and count * width * step > SLACK:
+        width //= 2
+    vector, each = f"{kind}{width}", range(count)
+    read = [_read(kind, width, step, v) for v in each]
+    # A comparison of vectors is made of integers as wide as their elements.
+    whole = "long" if kind == "double" else "int"
+    places_of = [", ".join(str(v * width + i) for i in range(width)) for v in each]
+    first = [
+        f"l{v} = select(l{v}, fma(vload{width}({v}, q), {read[v]}, l{v}), "
+        f"({whole}{width})({places_of[v]}) < ({whole}{width})(n));"
+        for v in each
+    ]
+    return {
+        "LANES": count * width,
+        "STEP": step,
+        "VECTOR": vector,
+        "LANES_CLEARED": " ".join(f"{vector} l{v} = ({vector})0;" for v in each),
+        "LANES_PUT(to)": " ".join(f"vstore{width}(l{v}, {v}, to);" for v in each),
+        "LANES_ADDED(w, p)": " ".join(f"l{v} = fma(w, {read[v]}, l{v});" for v in each),
+        "LANES_MULTIPLIED(q, p)": " ".join(
+            f"l{v} = fma(vload{width}({v}, q), {read[v]}, l{v});" for v in each
+        ),
+        "LANES_MULTIPLIED_FIRST(n, q, p)": " ".join(first),
+    }
+
+
+def _read(kind: str, width: int, step: int, number: int) -> str:
+    """Vector ``number`` of elements that are ``step`` apart from ``p`` on."""
+    begin = number * width * step
+    if step == 1:
+        return f"vload{width}(0, p + {begin})"
+    if step == 2:
+        halves = (f"vload{width}(0, p + {begin + i * width}).even" for i in (0, 1))
+        return f"({kind}{width})({', '.join(halves)})"
+    return f"({kind}{width})({', '.join(f'p[{begin + i * step}]' for i in range(width))})"
 
 
 class Direct:
@@ -49,8 +83,7 @@ class Direct:
             step = lines.x_steps[2]
             macros = {
                 "IS_DIRECT": 1,
-                "LANES": _lanes(made, places, step),
-                "STEP": step,
+                **_lanes(made, places, step),
                 "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
                 **made.finished(),
                 **element(device, "WEIGHT", weight.dtype),
@@ -102,8 +135,7 @@ class DirectSum:
         macros = {
             "IS_DIRECT_SUM": 1,
             "T": wrapping(work),
-            "LANES": _lanes(made, places[2], x_steps[2]),
-            "STEP": x_steps[2],
+            **_lanes(made, places[2], x_steps[2]),
             "RESULT(v)": converted(work, made.out.dtype, "v"),
             **element(device, "OUT", made.out.dtype),
         }

@@ -117,8 +117,7 @@ class Summed:
         if made.out.dtype is work and not tile.is_local and is_run(made.out_at):
             macros |= turned(tile.width, kind)
         numbers = [
-            np.uint64(v)
-            for v in (0, made.groups, made.columns, rows, parts, *made.out_steps)
+            np.uint64(v) for v in (0, made.groups, made.columns, rows, parts, *made.out_steps)
         ]
         text = program(device, "conv", macros, (made.out.dtype,))
         size = device.workers(panels * -(-rows // BLOCK), 1)

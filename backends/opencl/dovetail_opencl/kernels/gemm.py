@@ -226,8 +226,8 @@ class Product:
     def _by_tiles(self, tile: Tile) -> Any:
         a, b, out, device, has = self.a, self.b, self.out, self.device, self.added is not None
         (a_row, a_depth), (b_depth, b_column) = a.element_strides[-2:], b.element_strides[-2:]
-        pack_a, bytes_a = self._packing(a, self.m, (a_row, a_depth), tile.rows)
-        pack_b, bytes_b = self._packing(b, self.n, (b_column, b_depth), tile.columns)
+        pack_a, bytes_a = self._packing(a, self.m, (a_row, a_depth), tile.rows, tile)
+        pack_b, bytes_b = self._packing(b, self.n, (b_column, b_depth), tile.columns, tile)
         parts, chunk = self._parts(tile)
         is_last = parts == 1
         kind = out.dtype if is_last else self.work
@@ -244,8 +244,7 @@ class Product:
         }
         steps = out.element_strides[-2:] if is_last else (self.n, 1)
         numbers = [
-            np.uint64(v)
-            for v in (0, self.m, self.n, self.depth, *steps, parts, chunk, out.numel)
+            np.uint64(v) for v in (0, self.m, self.n, self.depth, *steps, parts, chunk, out.numel)
         ]
         line = self.work.itemsize
         items = tile.items
@@ -304,13 +303,14 @@ class Product:
         return -(-self.depth // chunk), chunk
 
     def _packing(
-        self, x: Array, lines: int, steps: tuple[int, int], across: int
+        self, x: Array, lines: int, steps: tuple[int, int], across: int, tile: Tile
     ) -> tuple[Launch, int]:
         """A kernel that packs an operand into panels, and the bytes that they take."""
         shape, device = x.shape[:-2], self.device
         loops = _places(shape, (x.element_strides[:-2],))
         macros = {
             "IS_PACK": 1,
+            "IS_FLAT": int(not device.is_cpu),
             "ACROSS": across,
             "STEP_LINE": "1" if steps[0] == 1 else "step_line",
             "T": self.kind,
@@ -319,15 +319,15 @@ class Product:
             **places("BATCH", loops, "q", ("from",)),
         }
         if steps[1] == 1 and dialect.TYPES[x.dtype.name] in (self.kind, self.kind[1:]):
-            width = tile_of(device, self.work).width
-            macros |= woven(across, width, dialect.TYPES[x.dtype.name])
+            macros |= woven(across, tile.width, dialect.TYPES[x.dtype.name])
         batches = math.prod(shape)
         numbers = [np.uint64(v) for v in (0, batches, lines, self.depth, *steps)]
         panels = batches * -(-lines // across)
-        size = device.workers(panels, max(1, 4096 // (across * self.depth)))
-        launch = self._launch(
-            "pack", macros, (x.dtype,), numbers + loop_numbers(loops), size, 2
-        )
+        if device.is_cpu:
+            size = device.workers(panels, max(1, 4096 // (across * self.depth)))
+        else:
+            size = device.workers(panels * across * self.depth)
+        launch = self._launch("pack", macros, (x.dtype,), numbers + loop_numbers(loops), size, 2)
         return launch, panels * across * self.depth * self.work.itemsize
 
     def _finish(self, parts: int) -> tuple[Launch, int]:
@@ -349,4 +349,3 @@ class Product:
         size = device.workers(self.batches * self.m, max(1, 4096 // (self.n * parts)))
         buffers = 2 if self.added is None else 3
         return self._launch("finish", macros, (out.dtype,), numbers, size, buffers), last
-

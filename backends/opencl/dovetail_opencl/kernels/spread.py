@@ -87,13 +87,15 @@ def image_of(
     lines = images * channels * extents[0] * extents[1]
     macros = {
         "IS_SPREAD": 1,
+        "IS_FLAT": int(not device.is_cpu),
         "T": wrapping(work),
         "LOADED(i)": converted(x.dtype, work, "IN_LOAD(in, i)"),
         **element(device, "IN", x.dtype),
     }
     numbers = [np.uint64(v) for v in (0, lines, channels, *strides[:2], *steps)]
     numbers += [np.int64(v) for v in (*sizes, *extents, *first)]
-    size = device.workers(lines, max(1, 4096 // max(1, extents[2])))
+    items = lines if device.is_cpu else lines * extents[2]
+    size = device.workers(items, max(1, 4096 // max(1, extents[2])))
     text = program(device, "conv", macros, (x.dtype,))
     launch = Launch(device, text, "spread", 2, numbers, size, "conv")
     plane = math.prod(extents)

@@ -162,9 +162,7 @@ class Winograd:
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any) -> None:
         """Queue it."""
         with self.map.device.scratch(*self._sizes) as (packed, filters, image, room):
-            self._pack.with_numbers(
-                (packed, weight.buffer, self._table), ((0, offset_of(weight)),)
-            )
+            self._pack.with_numbers((packed, weight.buffer, self._table), ((0, offset_of(weight)),))
             self._filters(filters, packed)
             self._image.with_numbers((image, x.buffer), ((0, offset_of(x)),))
             extra, first = out.buffer, np.uint64(0)

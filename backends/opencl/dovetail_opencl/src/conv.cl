@@ -8,7 +8,8 @@
 //     of the weight   rows: channel, offset        depth: image, place of the output
 //
 // T: what is computed in. ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS: see gemm.cl. ALL_COLUMNS:
-// the columns of a tile, transposed in registers. BIASED(channel): what is added to a sum.
+// the columns of a tile, transposed in registers. BIASED(channel): what is added to a sum. IS_FLAT:
+// neighbouring work items write neighbouring elements.
 
 #define FINISHED(v, channel) RESULT((v) + BIASED(channel))
 
@@ -20,6 +21,18 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         long to_width, long first_z, long first_y, long first_x)
 {
     const uint rows = (uint)to_height, slices = (uint)to_depth, many = (uint)channels;
+#if IS_FLAT
+    for (ulong i = get_global_id(0); i < lines * to_width; i += get_global_size(0)) {
+        const uint line = i / to_width, slice = line / rows, plane = slice / slices;
+        const long x = (long)(i - (ulong)line * to_width) - first_x;
+        const long y = (long)(line - slice * rows) - first_y;
+        const long z = (long)(slice - plane * slices) - first_z;
+        const bool is_inside = x >= 0 && x < width && y >= 0 && y < height && z >= 0 && z < depth;
+        const ulong at = offset_in + plane / many * step_image + plane % many * step_channel
+            + z * step_z + y * step_y + x * step_x;
+        to[i] = is_inside ? LOADED(at) : (T)0;
+    }
+#else
     for (ulong line = get_global_id(0); line < lines; line += get_global_size(0)) {
         global T *out = to + line * to_width;
         const uint slice = (uint)line / rows, plane = slice / slices;
@@ -37,6 +50,7 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
             for (long i = start; i < end; i++) out[i] = LOADED(base + (i - first_x) * step_x);
         for (long i = end; i < to_width; i++) out[i] = (T)0;
     }
+#endif
 }
 #endif
 
@@ -49,6 +63,16 @@ kernel void pack(global T *to, global const IN_MEMORY *in, global const int *dep
 {
     const ulong panels = (lines - 1) / COLUMNS + 1, blocks = (depth - 1) / BLOCK + 1;
     const ulong items = groups * panels * images * blocks;
+#if IS_FLAT
+    const ulong all = groups * panels * images * depth * COLUMNS;
+    for (ulong i = get_global_id(0); i < all; i += get_global_size(0)) {
+        const ulong item = i / COLUMNS / depth, k = i / COLUMNS % depth;
+        const ulong image = item % images, panel = item / images % panels;
+        const ulong group = item / images / panels, line = panel * COLUMNS + i % COLUMNS;
+        const ulong at = offset_in + group * step_group + line * step_line + image * step_image;
+        to[i] = line < lines ? LOADED(at + depth_at[k]) : (T)0;
+    }
+#else
     for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
         const ulong block = item % blocks, image = item / blocks % images;
         const ulong panel = item / blocks / images % panels, group = item / blocks / images / panels;
@@ -73,6 +97,7 @@ kernel void pack(global T *to, global const IN_MEMORY *in, global const int *dep
             }
         }
     }
+#endif
 }
 #endif
 
@@ -111,7 +136,8 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
         global const int *rows_at, global const int *out_at, global const int *depth_at,
         global const BIAS_MEMORY *bias, ulong offset_out, ulong offset_x, ulong offset_bias,
         ulong groups, ulong columns, ulong rows, ulong places, ulong depth, ulong x_group,
-        ulong x_image, ulong out_group, ulong out_image, ulong out_column, ulong bias_step)
+        ulong x_image, ulong out_group, ulong out_image, ulong out_column, ulong bias_step,
+        ulong block, ulong segment)
 {
     const ulong panels = LINES, tiles = (rows - 1) / ROWS + 1;
 #if IS_LOCAL
@@ -139,11 +165,15 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
             }
     }
 #else
-    const ulong all = groups * panels * tiles, each = (all - 1) / get_global_size(0) + 1;
-    const ulong stop = min(all, (get_global_id(0) + 1) * each);
-    for (ulong task = get_global_id(0) * each; task < stop; task++) {
-        const ulong line = task / tiles, first = task % tiles * ROWS;
-        const ulong panel = line % panels, group = line / panels;
+    // An item takes a few tiles of rows, whose image stays in a cache while panels pass.
+    const ulong blocks = (tiles - 1) / block + 1, segments = (panels - 1) / segment + 1;
+    const ulong all = groups * blocks * segments;
+    for (ulong item = get_global_id(0); item < all; item += get_global_size(0)) {
+    const ulong group = item % groups, begin_tile = item / groups % blocks * block;
+    const ulong begin_panel = item / groups / blocks * segment;
+    for (ulong panel = begin_panel; panel < min(panels, begin_panel + segment); panel++)
+    for (ulong tile = begin_tile; tile < min(tiles, begin_tile + block); tile++) {
+        const ulong line = group * panels + panel, first = tile * ROWS;
         const ulong origin = offset_out + group * out_group + panel * COLUMNS * out_column;
         const global T *from = x + offset_x + group * x_group;
         const global T *b = right + line * depth * COLUMNS;
@@ -186,6 +216,7 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
                 for (int i = 0; i < m; i++)
                     OUT_STORE(out, to[i] + j * out_column, FINISHED(values[i][j], channel + j));
         }
+    }
     }
 #endif
 }
@@ -295,8 +326,8 @@ kernel void finish(global OUT_MEMORY *out, global const T *sums, global const in
 
 #if IS_DIRECT
 // Few channels and filters in a group: each item computes runs of one line of the output, LANES of
-// them at a time; past its end it reads what nothing comes of. STEP: how far apart in x
-// neighbouring places of a line begin.
+// them at a time in vectors with names; past its end it reads what nothing comes of. STEP: how far
+// apart in x neighbouring places of a line begin.
 kernel void direct(global OUT_MEMORY *out, global const T *x, global const WEIGHT_MEMORY *weight,
         global const int *depth_at, global const int *weight_at, global const BIAS_MEMORY *bias,
         ulong offset_out, ulong offset_x, ulong offset_weight, ulong offset_bias, ulong images,
@@ -305,28 +336,35 @@ kernel void direct(global OUT_MEMORY *out, global const T *x, global const WEIGH
         ulong out_image, ulong out_plane, ulong out_line, ulong out_place, ulong out_column,
         ulong weight_group, ulong weight_column, ulong bias_step)
 {
-    const ulong all = images * groups * columns * planes * lines;
-    for (ulong item = get_global_id(0); item < all; item += get_global_size(0)) {
-        const ulong line = item % lines, plane = item / lines % planes;
-        const ulong channel = item / lines / planes % (groups * columns);
-        const ulong image = item / lines / planes / (groups * columns);
-        const ulong group = channel / columns, column = channel % columns;
+    const uint many = (uint)lines, slices = (uint)planes, channels = (uint)(groups * columns);
+    const uint all = (uint)images * channels * slices * many;
+    for (uint item = get_global_id(0); item < all; item += get_global_size(0)) {
+        const uint slice = item / many, line = item - slice * many;
+        const uint row = slice / slices, plane = slice - row * slices;
+        const uint image = row / channels, channel = row - image * channels;
+        const uint group = channel / (uint)columns, column = channel - group * (uint)columns;
         const global T *from = x + offset_x + image * x_image + group * x_group + plane * x_plane
             + line * x_line;
         const ulong filter = offset_weight + group * weight_group + column * weight_column;
         const ulong to = offset_out + image * out_image + group * out_group + column * out_column
             + plane * out_plane + line * out_line;
         for (ulong first = 0; first < places; first += LANES) {
-            T lane[LANES];
-            for (int j = 0; j < LANES; j++) lane[j] = (T)0;
+            LANES_CLEARED
             const int n = (int)min((ulong)LANES, places - first);
             for (ulong k = 0; k < depth; k++) {
-                const T w = WEIGHT_LOADED(filter + weight_at[k]);
+                const VECTOR w = (VECTOR)(WEIGHT_LOADED(filter + weight_at[k]));
                 const global T *p = from + first * STEP + depth_at[k];
-                for (int j = 0; j < LANES; j++) lane[j] = fma(w, p[j * STEP], lane[j]);
+                LANES_ADDED(w, p)
             }
-            for (int j = 0; j < n; j++)
-                OUT_STORE(out, to + (first + j) * out_place, FINISHED(lane[j], channel));
+            T lane[LANES];
+            LANES_PUT(lane)
+            const T shift = BIASED(channel);
+            if (out_place == 1)
+                for (int j = 0; j < n; j++)
+                    OUT_STORE(out, to + first + j, RESULT(lane[j] + shift));
+            else
+                for (int j = 0; j < n; j++)
+                    OUT_STORE(out, to + (first + j) * out_place, RESULT(lane[j] + shift));
         }
     }
 }
@@ -345,8 +383,7 @@ kernel void direct_sum(global OUT_MEMORY *out, global const T *x, global const T
     for (ulong item = get_global_id(0); item < all; item += get_global_size(0)) {
         const ulong row = item % rows, column = item / rows % columns;
         const ulong group = item / rows / columns;
-        T lane[LANES];
-        for (int j = 0; j < LANES; j++) lane[j] = (T)0;
+        LANES_CLEARED
         for (ulong line = 0; line < images * planes * lines; line++) {
             const ulong y = line % lines, z = line / lines % planes, image = line / lines / planes;
             const global T *from = x + offset_x + group * x_group + image * x_image + z * x_plane
@@ -355,12 +392,16 @@ kernel void direct_sum(global OUT_MEMORY *out, global const T *x, global const T
                 + image * grad_image + z * grad_plane + y * grad_line;
             for (ulong i = 0; i < places; i += LANES) {
                 const int n = (int)min((ulong)LANES, places - i);
-                for (int j = 0; j < LANES; j++) {
-                    const T v = fma(grad[other + i + j], from[(i + j) * STEP], lane[j]);
-                    lane[j] = j < n ? v : lane[j];
+                const global T *p = from + i * STEP, *q = grad + other + i;
+                if (n == LANES) {
+                    LANES_MULTIPLIED(q, p)
+                } else {
+                    LANES_MULTIPLIED_FIRST(n, q, p)
                 }
             }
         }
+        T lane[LANES];
+        LANES_PUT(lane)
         for (int width = LANES / 2; width; width /= 2)
             for (int j = 0; j < width; j++) lane[j] += lane[j + width];
         OUT_STORE(out, offset_out + group * out_group + column * out_column + out_at[row],

@@ -20,11 +20,21 @@
 #if IS_PACK
 // Panels of `across` rows (or columns): to[batch][panel][k][j], zeros past the edge.
 // WOVEN(from, step, to): WIDTH steps of depth, which are neighbours in memory, of all lines.
+// IS_FLAT: neighbouring work items write neighbouring elements.
 kernel void pack(global T *to, global const IN_MEMORY *in, ulong offset_in, ulong batches,
         ulong lines, ulong depth, ulong step_line, ulong step_depth BATCH_NUMBERS)
 {
     const ulong panels = (lines - 1) / ACROSS + 1;
     const ulong step = STEP_LINE;
+#if IS_FLAT
+    const ulong all = batches * panels * depth * ACROSS;
+    for (ulong i = get_global_id(0); i < all; i += get_global_size(0)) {
+        const ulong item = i / ACROSS / depth, k = i / ACROSS % depth;
+        const ulong line = item % panels * ACROSS + i % ACROSS;
+        BATCH(item / panels)
+        to[i] = line < lines ? LOADED(offset_in + from + line * step + k * step_depth) : (T)0;
+    }
+#else
     for (ulong item = get_global_id(0); item < batches * panels; item += get_global_size(0)) {
         const ulong batch = item / panels, first = item % panels * ACROSS;
         BATCH(batch)
@@ -48,6 +58,7 @@ kernel void pack(global T *to, global const IN_MEMORY *in, ulong offset_in, ulon
             }
         }
     }
+#endif
 }
 #endif
 

@@ -70,20 +70,29 @@ kernel void block_image(global T *to, global const T *in, ulong offset_in, ulong
     }
 }
 
-// to[panel][point][channel][COLUMNS] from filters packed as [panel][channel][9][COLUMNS].
+// to[panel][point][channel][COLUMNS] from filters packed as [panel][channel][9][COLUMNS]. Points lie
+// far apart, so that some channels are done before any of them is written.
+#define AT_ONCE 8
+#define VECTORS (COLUMNS / WIDTH)
 kernel void filters(global T *to, global const T *packed, ulong panels, ulong channels)
 {
-    for (ulong item = get_global_id(0); item < panels * channels; item += get_global_size(0)) {
-        const ulong panel = item / channels, channel = item % channels;
-        for (int v = 0; v < COLUMNS; v += WIDTH) {
-            const global T *from = packed + item * 9 * COLUMNS + v;
-            VECTOR w[9], t[POINTS * 3], u[POINTS * POINTS];
-            for (int i = 0; i < 9; i++) w[i] = vloadWIDTH(0, from + i * COLUMNS);
-            for (int i = 0; i < 3; i++) FILTER_LINE(w + i, 3, t + i, 3)
-            for (int i = 0; i < POINTS; i++) FILTER_LINE(t + i * 3, 1, u + i * POINTS, 1)
-            for (int i = 0; i < POINTS * POINTS; i++)
-                vstoreWIDTH(u[i], 0,
-                    to + ((panel * POINTS * POINTS + i) * channels + channel) * COLUMNS + v);
+    const ulong blocks = channels / AT_ONCE;
+    for (ulong item = get_global_id(0); item < panels * blocks; item += get_global_size(0)) {
+        const ulong panel = item / blocks, first = item % blocks * AT_ONCE;
+        VECTOR u[POINTS * POINTS * AT_ONCE * VECTORS];
+        for (int i = 0; i < AT_ONCE * VECTORS; i++) {
+            const global T *from = packed + (item * AT_ONCE + i / VECTORS) * 9 * COLUMNS
+                + i % VECTORS * WIDTH;
+            VECTOR w[9], t[POINTS * 3];
+            for (int j = 0; j < 9; j++) w[j] = vloadWIDTH(0, from + j * COLUMNS);
+            for (int j = 0; j < 3; j++) FILTER_LINE(w + j, 3, t + j, 3)
+            for (int j = 0; j < POINTS; j++)
+                FILTER_LINE(t + j * 3, 1, u + j * POINTS * AT_ONCE * VECTORS + i, AT_ONCE * VECTORS)
+        }
+        for (int j = 0; j < POINTS * POINTS; j++) {
+            global T *line = to + ((panel * POINTS * POINTS + j) * channels + first) * COLUMNS;
+            for (int i = 0; i < AT_ONCE * VECTORS; i++)
+                vstoreWIDTH(u[j * AT_ONCE * VECTORS + i], i, line);
         }
     }
 }

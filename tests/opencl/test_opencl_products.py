@@ -54,7 +54,8 @@ LARGE = [  # by Winograd's filtering forward and backward, with whole tiles and 
 @pytest.mark.parametrize("layout", ["dense", "transposed", "part"])
 @pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_products(case: Any, layout: str) -> None:
-    for dtype in (dt.float32, dt.float64, dt.bfloat16, dt.int32):
+    others = (dt.float64, dt.bfloat16, dt.int32) if layout == "dense" else ()
+    for dtype in (dt.float32, *others):
         assert not matrix_products(*case, dtype, "dense" if 0 in case else layout)
 
 
@@ -62,8 +63,8 @@ def test_products(case: Any, layout: str) -> None:
 @pytest.mark.parametrize("layout", ["dense", "last", "part"])
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
 def test_convolutions(case: Any, layout: str) -> None:
-    dtypes = (dt.float32, dt.float64, dt.float16) if layout == "dense" else (dt.float32,)
-    for dtype in dtypes:
+    is_first = case in CONVOLUTIONS[:7:3] and layout == "dense"  # of each way of computing it
+    for dtype in (dt.float32, dt.float64, dt.float16) if is_first else (dt.float32,):
         assert not convolutions(case, dtype, layout)
 
 
@@ -108,7 +109,7 @@ print("all right" if not wrong else wrong)
     assert fresh(code).strip() == "all right"
 
 
-@pytest.mark.parametrize("tile", ["4, 1, 4", "4, 2, 8", "32, 8, 4, 8, 8", "6, 2, 16"])
+@pytest.mark.parametrize("tile", ["4, 1, 4", "32, 8, 4, 8, 8", "6, 2, 16"])
 def test_every_tile_computes_the_same(fresh: Callable[..., str], tile: str) -> None:
     code = f"""
 import sys

@@ -184,7 +184,7 @@ def candidates(device: Any, work: DType) -> list[Tile]:
 
 def tile_of(device: Any, work: DType) -> Tile:
     """The tile that products are computed by: what was measured on this device, or the usual."""
-    known = device.tiles.get(work)
+    known: Tile | None = device.tiles.get(work)
     if known is None:
         with device.lock:
             known = tuning.found(device, work, candidates(device, work)) or usual(device, work)

@@ -124,7 +124,7 @@ def measured(device: Any, work: DType, tiles: list[Any]) -> dict[Any, float]:
     end = time.perf_counter() + SECONDS
     with device.scratch(*[SIDE * SIDE * size] * 3) as buffers:
         for buffer in buffers:
-            device.write(buffer, 0, memoryview(ones))
+            device.write(buffer, 0, ones.data)
         arrays = [Array(buffer, 0, view.shape, view.strides, work) for buffer in buffers]
         for tile in tiles:
             product = Product(device, view, view, view, tile=tile)

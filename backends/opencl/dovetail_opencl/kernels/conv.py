@@ -34,7 +34,7 @@ PHASES = 16
 many."""
 
 FARTHEST = 1 << 31
-"""Tables of offsets have 32 bits with a sign."""
+"""Tables of offsets have 32 bits with a sign; lines and images are counted in as many."""
 
 
 def enter(table: KernelTable) -> None:
@@ -119,11 +119,11 @@ class Convolution:
 
 
 class Phase(NamedTuple):
-    """Places ``begin``, ``begin + stride``, ... of x: which offsets of the window reach them, and
-    which place of y each of these belongs to at the first of them."""
+    """``length`` places ``begin``, ``begin + stride``, ... of x: which offsets of the window reach
+    them, and which place of y each of these belongs to at the first of them."""
 
     begin: int
-    count: int
+    length: int
     offsets: list[int]
     at: list[int]
 
@@ -132,15 +132,17 @@ def _fits(roles: Roles, phased: bool, call: Any) -> bool:
     """Whether offsets fit into the tables, and phases are few."""
     made = Convolution(call, roles)
     far = max(_end(array) for array in (made.x, made.weight, made.y))
-    around = math.prod(
+    around = [
         n + 2 * abs(p) + d * k
         for n, p, d, k in zip(
             map(max, made.sizes, made.places), made.padding, made.dilation, made.kernel, strict=True
         )
-    )
+    ]
     channels = max(made.x.shape[1], made.y.shape[1])
-    is_short = max(far, around * channels, made.images * around) < FARTHEST
-    return is_short and (not phased or math.prod(made.stride) <= PHASES)
+    reached = max(far, math.prod(around) * max(channels, made.images))
+    lines = made.images * channels * around[0] * around[1]
+    is_small = max(reached, lines) < FARTHEST
+    return is_small and (not phased or math.prod(made.stride) <= PHASES)
 
 
 def _end(array: Array) -> int:
@@ -156,7 +158,9 @@ def _specialised(make: Any, roles: Roles, call: Any) -> Any:
 
 def _window(channels: int, step: int, offsets: np.ndarray) -> np.ndarray:
     """Offsets of the steps of depth: channel by channel, a window in each."""
-    return np.add.outer(np.arange(channels, dtype=np.int64) * step, offsets).reshape(-1)
+    begins = np.arange(channels, dtype=np.int64) * step
+    flat: np.ndarray = np.add.outer(begins, offsets).reshape(-1)
+    return flat
 
 
 def _times(a: Three, b: Three) -> Three:
@@ -216,7 +220,7 @@ def _grad_input(call: Any, c: Convolution) -> Any:
     # Where the first place of the gradient's image is, so that all windows lie in it.
     first, extents = [], []
     for dim in phases:
-        reached = [at + i for p in dim for at in p.at for i in (0, p.count - 1)] or [0]
+        reached = [at + i for p in dim for at in p.at for i in (0, p.length - 1)] or [0]
         first.append(-min(reached))
         extents.append(max(reached) - min(reached) + 1)
     image = image_of(device, c.y, three(first, 0), three(extents, 1), c.work, in_place=not few)
@@ -224,7 +228,7 @@ def _grad_input(call: Any, c: Convolution) -> Any:
     out_steps, weight_steps = three(out[2:], 0), three(weight[2:], 0)
     parts = []
     for phase in itertools.product(*phases):
-        counts = three([p.count for p in phase], 1)
+        counts = three([p.length for p in phase], 1)
         to = _times(c.stride, out_steps)
         depth = weight_offsets = np.zeros(1, np.int64)
         for p, begin, step, weight_step in zip(

@@ -1,6 +1,6 @@
 """Convolutions with few filters in a group, depthwise ones above all: line by line.
 
-A tile of a product would be empty for the most part there. See ``direct`` in ``src/conv.cl``.
+A tile of a product would be empty for the most part there. See ``src/conv_direct.cl``.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Direct:
             work_of_one = max(1, places * len(part.depth_at))
             size = device.workers(items, max(1, 4096 // work_of_one))
             dtypes = (weight.dtype, made.out.dtype)
-            text = program(device, "conv", macros, dtypes)
+            text = program(device, "conv_direct", macros, dtypes)
             launch = Launch(device, text, "direct", 6, numbers, size, made.label)
             tables = [table_of(device, values) for values in (part.depth_at, part.weight_at)]
             self._steps.append((part.offset, launch, tables))
@@ -149,7 +149,7 @@ class DirectSum:
             )
         ]  # fmt: skip
         size = device.workers(made.groups * columns * rows, 1)
-        text = program(device, "conv", macros, (made.out.dtype,))
+        text = program(device, "conv_direct", macros, (made.out.dtype,))
         self._launch = Launch(device, text, "direct_sum", 5, numbers, size, made.label)
         self._tables = [table_of(device, values) for values in (made.rows_at, made.out_at)]
 

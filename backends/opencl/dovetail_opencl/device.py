@@ -52,6 +52,7 @@ class Device:
             :meth:`weight`.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
+        tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
     """
 
     def __init__(self, handle: Any) -> None:
@@ -73,6 +74,7 @@ class Device:
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
+        self.tiles: dict[Any, Any] = {}
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
@@ -108,6 +110,11 @@ class Device:
             f"{self.handle.name}: asked for {nbytes} bytes, {self.used} of {self.memory_total} are "
             f"in use; one buffer may have {self.handle.max_mem_alloc_size}"
         )
+
+    def constant(self, values: np.ndarray) -> Any:
+        """A buffer with these values, which lives as long as who holds it."""
+        flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+        return cl.Buffer(self.context, flags, hostbuf=np.ascontiguousarray(values))
 
     def free(self, buffer: Any) -> None:
         """Give a buffer back; the driver keeps it until what was queued on it is done."""

@@ -1,0 +1,36 @@
+"""Transposing a few vectors in registers, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = ["can_transpose", "transposed"]
+
+_LANES = "0123456789abcdef"
+
+
+def can_transpose(rows: int, width: int) -> bool:
+    """Whether so many vectors of so many elements can be."""
+    return rows & (rows - 1) == 0 and 1 < rows <= width and width & (width - 1) == 0
+
+
+def transposed(names: Sequence[str], width: int, kind: str) -> tuple[str, list[str]]:
+    """(statements, names of the vectors that they make): element c of vector r becomes element
+    ``c * rows + r`` of all of them one after another.
+
+    Each stage weaves the first half of the vectors into the second, element by element.
+    """
+    statements, rows, vector = [], len(names), f"{kind}{width}"
+    current = list(names)
+    for stage in range(rows.bit_length() - 1):
+        made = []
+        for i in range(rows // 2):
+            a, b = current[i], current[i + rows // 2]
+            for half in (0, 1):
+                lanes = _LANES[half * width // 2 : (half + 1) * width // 2]
+                parts = ", ".join(f"{a}.s{lane}, {b}.s{lane}" for lane in lanes)
+                name = f"{names[0]}_w{stage}_{2 * i + half}"
+                statements.append(f"const {vector} {name} = ({vector})({parts});")
+                made.append(name)
+        current = made
+    return " ".join(statements), current

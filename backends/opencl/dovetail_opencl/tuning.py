@@ -1,0 +1,140 @@
+"""Which tile a device multiplies by: measured where that is asked for, and kept on disk.
+
+``DOVETAIL_OPENCL_TUNE=1`` has every dtype's first product measured on a device that it has not been
+measured on before, for :data:`SECONDS` at most. What was found serves later processes as well,
+whether they ask for it or not; ``DOVETAIL_OPENCL_TUNE=0`` has them look at nothing.
+
+One file holds one finding, and is put in place whole: processes that tune at the same time each
+leave a whole file, and one that cannot be read counts as none. A finding is that of a device, a
+version of its driver and the sources that were measured, all of which make its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dovetail.dtypes import dtype as DType
+from dovetail_opencl.arrays import Array
+
+__all__ = ["FOLDER", "TUNE", "folder", "found", "kept", "measured"]
+
+TUNE = "DOVETAIL_OPENCL_TUNE"
+FOLDER = "DOVETAIL_OPENCL_CACHE"
+"""The folder that findings are kept in; without it, ``dovetail/opencl`` in the user's cache."""
+
+SECONDS = 20.0
+"""After which no further tile is tried; most of it is compiling."""
+
+SIDE = 512
+"""Rows, columns and depth of the product that is measured."""
+
+ROUNDS = 9
+
+
+def folder() -> Path:
+    """Where findings are kept."""
+    named = os.environ.get(FOLDER)
+    if named:
+        return Path(named)
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "dovetail" / "opencl"
+
+
+@functools.cache
+def _sources() -> str:
+    """A hash of what was measured."""
+    here = Path(__file__).parent
+    text = b"".join((here / name).read_bytes() for name in ("src/gemm.cl", "tiles.py"))
+    return hashlib.sha256(text).hexdigest()
+
+
+def _key(device: Any, work: DType) -> list[str]:
+    handle = device.handle
+    return [handle.platform.version, handle.name, handle.driver_version, _sources(), work.name]
+
+
+def _file(key: list[str]) -> Path:
+    return folder() / f"tile-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
+
+
+def found(device: Any, work: DType, tiles: list[Any]) -> Any:
+    """The one of ``tiles`` to multiply by, or None where nothing is known."""
+    mode = os.environ.get(TUNE, "")
+    if mode == "0":
+        return None
+    known = kept(device, work, tiles)
+    if known is not None or mode != "1":
+        return known
+    times = measured(device, work, tiles)
+    best = min(times, key=lambda tile: times[tile])
+    keep(device, work, best, times[best])
+    return best
+
+
+def kept(device: Any, work: DType, tiles: list[Any]) -> Any:
+    """The one of ``tiles`` that was kept; None where there is none, or none that can be read."""
+    key = _key(device, work)
+    try:
+        data = json.loads(_file(key).read_text(encoding="utf-8"))
+        if data["key"] != key:
+            return None
+        return next((t for t in tiles if dataclasses.asdict(t) == data["tile"]), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(device: Any, work: DType, tile: Any, seconds: float) -> None:
+    """Keep a finding for other processes; where that cannot be, say so and go on."""
+    key = _key(device, work)
+    target = _file(key)
+    text = json.dumps({"key": key, "tile": dataclasses.asdict(tile), "seconds": seconds}, indent=1)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=target.parent, prefix=".tile-", delete=False, encoding="utf-8"
+        ) as partial:
+            partial.write(text)
+        os.replace(partial.name, target)
+    except OSError as error:
+        message = f"{TUNE}: the tile that was measured cannot be kept: {error} ({FOLDER} names "
+        warnings.warn(f"{message}another folder)", RuntimeWarning, stacklevel=2)
+
+
+def measured(device: Any, work: DType, tiles: list[Any]) -> dict[Any, float]:
+    """Seconds that a product takes by each of ``tiles``, the first one at least."""
+    from dovetail_opencl.kernels.gemm import Product
+
+    # On the host's cores others' work counts in the clock's time, but not in this process's.
+    clock = time.process_time if device.is_cpu else time.perf_counter
+    size, ones = work.itemsize, np.ones(SIDE * SIDE, work.numpy).view(np.uint8)
+    view = Array(None, 0, (SIDE, SIDE), (SIDE * size, size), work)
+    times: dict[Any, float] = {}
+    end = time.perf_counter() + SECONDS
+    with device.scratch(*[SIDE * SIDE * size] * 3) as buffers:
+        for buffer in buffers:
+            device.write(buffer, 0, ones.data)
+        arrays = [Array(buffer, 0, view.shape, view.strides, work) for buffer in buffers]
+        for tile in tiles:
+            product = Product(device, view, view, view, tile=tile)
+            rounds = []
+            for _ in range(ROUNDS):
+                start = clock()
+                product(*arrays)
+                device.synchronize()
+                rounds.append(clock() - start)
+            times[tile] = statistics.median(rounds)
+            if time.perf_counter() > end:
+                break
+    return times

@@ -1,0 +1,146 @@
+"""Products and convolutions of opencl: tiles, split depth, epilogues, Winograd, code for GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from products import DEVICE, compared, convolutions, laid_out, matrix_products
+
+import dovetail as dt
+
+HERE = Path(__file__).parent
+BATCHED = ((3, 1), (1, 2))
+PRODUCTS = [
+    (4, 4, 4, None),
+    (70, 50, 90, None),
+    (8, 2500, 32, None),  # a split depth
+    (33, 1100, 65, None),  # several spans of depth
+    (300, 17, 40, None),
+    (19, 30, 66, BATCHED),
+    (3, 40, 70, BATCHED),  # element by element
+    (5, 0, 6, None),
+]
+CONVOLUTIONS = [
+    ((2, 16, 12, 12), (16, 16, 3, 3), 1, 1, 1, 1),
+    ((2, 3, 17, 19), (33, 3, 7, 7), 2, 3, 1, 1),
+    ((3, 32, 9, 9), (48, 32, 1, 1), 1, 0, 1, 1),
+    ((2, 9, 30), (12, 9, 5), 3, 2, 2, 1),
+    ((2, 16, 5, 6, 7), (10, 16, 3, 2, 3), (1, 2, 1), (1, 0, 1), 1, 1),
+    ((2, 24, 11, 13), (40, 12, 3, 3), 2, (1, 0), (1, 2), 2),
+    ((2, 16, 9, 70), (16, 1, 3, 3), 1, 1, 1, 16),  # depthwise
+    ((1, 6, 12, 23), (12, 1, 3, 5), (2, 3), 2, 1, 6),
+    ((2, 16, 8, 8), (12, 4, 3, 3), 1, 2, 2, 4),
+    ((1, 4, 9, 9), (9, 4, 2, 2), 4, 0, 1, 1),
+    ((1, 4, 20, 20), (9, 4, 5, 5), 5, 0, 1, 1),  # more phases than launches are spent on
+    ((1, 8, 3, 3), (8, 8, 3, 3), 1, 3, 1, 1),  # places that see nothing but padding
+]
+EMPTY = [
+    ((0, 3, 5, 5), (9, 3, 2, 2), 1, 0, 1, 1),
+    ((2, 0, 5, 5), (9, 0, 2, 2), 1, 0, 1, 1),
+    ((2, 3, 5, 5), (0, 3, 2, 2), 1, 0, 1, 1),
+]
+FEW_FILTERS = ((2, 0, 5, 5), (3, 0, 2, 2), 1, 0, 1, 1)
+LARGE = [  # by Winograd's filtering forward and backward, with whole tiles and with ragged ones
+    ((2, 64, 28, 28), (64, 64, 3, 3), 1, 1, 1, 1),
+    ((3, 32, 30, 33), (96, 32, 3, 3), 1, (0, 2), 1, 1),
+]
+
+
+@pytest.mark.usefixtures("opencl")
+@pytest.mark.parametrize("layout", ["dense", "transposed", "part"])
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
+def test_products(case: Any, layout: str) -> None:
+    others = (dt.float64, dt.bfloat16, dt.int32) if layout == "dense" else ()
+    for dtype in (dt.float32, *others):
+        assert not matrix_products(*case, dtype, "dense" if 0 in case else layout)
+
+
+@pytest.mark.usefixtures("opencl")
+@pytest.mark.parametrize("layout", ["dense", "last", "part"])
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_convolutions(case: Any, layout: str) -> None:
+    is_first = case in CONVOLUTIONS[:7:3] and layout == "dense"  # of each way of computing it
+    for dtype in (dt.float32, dt.float64, dt.float16) if is_first else (dt.float32,):
+        assert not convolutions(case, dtype, layout)
+
+
+@pytest.mark.usefixtures("opencl")
+@pytest.mark.parametrize("case", [*EMPTY, FEW_FILTERS], ids=str)
+def test_sums_of_nothing(case: Any) -> None:
+    assert not convolutions(case, dt.float32)
+
+
+@pytest.mark.parametrize("case", LARGE, ids=str)
+def test_winograd_stays_within_the_records_tolerance(queue: Any, case: Any) -> None:
+    assert not convolutions(case, dt.float32)
+    if queue.is_cpu and queue.handle.native_vector_width_float == 16:
+        assert any(key[1] == "winograd" for key in queue._kernels)
+
+
+@pytest.mark.usefixtures("opencl")
+def test_a_deep_image_of_large_numbers_is_summed_directly_enough() -> None:
+    """Values of one sign: sums are large, and what cancels in the transforms must not show."""
+    draw = np.random.default_rng(3).uniform
+    x = laid_out(draw(900, 1000, (2, 64, 28, 28)), dt.float32, "dense")
+    weight = laid_out(draw(0, 1, (64, 64, 3, 3)), dt.float32, "dense")
+    options = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    assert not compared("conv", [x, weight, None], "large", **options)
+
+
+def test_code_for_gpus_computes_the_same(fresh: Callable[..., str]) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import products
+products.on_gpu_paths()
+import dovetail as dt
+wrong = []
+for m, k, n, batch in [(70, 50, 90, None), (8, 2500, 32, None), (19, 30, 66, ((3, 1), (1, 2)))]:
+    for layout in ("dense", "transposed"):
+        wrong += products.matrix_products(m, k, n, batch, dt.float32, layout)
+for case in {CONVOLUTIONS[:7] + EMPTY[1:2]}:
+    wrong += products.convolutions(case, dt.float32)
+print("all right" if not wrong else wrong)
+"""
+    assert fresh(code).strip() == "all right"
+
+
+@pytest.mark.parametrize("tile", ["4, 1, 4", "32, 8, 4, 8, 8", "6, 2, 16"])
+def test_every_tile_computes_the_same(fresh: Callable[..., str], tile: str) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import products
+import dovetail as dt
+from dovetail_opencl.runtime import device_of
+from dovetail_opencl.tiles import Tile
+device_of(0).tiles[dt.float32] = Tile({tile})
+wrong = products.matrix_products(70, 300, 90, None, dt.float32, "dense")
+for case in {[CONVOLUTIONS[0], CONVOLUTIONS[5]]}:
+    wrong += products.convolutions(case, dt.float32)
+print("all right" if not wrong else wrong)
+"""
+    assert fresh(code).strip() == "all right"
+
+
+@pytest.mark.usefixtures("opencl")
+def test_addmm_does_not_look_at_an_input_that_counts_for_nothing() -> None:
+    a, b = dt.ones(8, 8, device=DEVICE), dt.ones(8, 8, device=DEVICE)
+    lost = dt.full((8,), float("nan"), device=DEVICE)
+    assert dt.addmm(lost, a, b, beta=0, alpha=2).tolist() == [[16.0] * 8] * 8
+
+
+def test_a_layer_is_one_product(queue: Any) -> None:
+    """The bias is added where the product is written: packing twice, and the tiles."""
+    x, w = dt.ones(64, 64, device=DEVICE), dt.ones(64, 64, device=DEVICE)
+    b = dt.ones(64, device=DEVICE)
+    linear = dt.nn.functional.linear
+    linear(x, w, b)
+    before = queue.launches
+    made = linear(x, w, b)
+    assert queue.launches == before + 3
+    assert made.tolist() == [[65.0] * 64] * 64

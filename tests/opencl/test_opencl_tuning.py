@@ -1,0 +1,112 @@
+"""The tile that products are computed by: measured on demand, kept on disk, read with caution."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dovetail as dt
+
+tuning: Any = pytest.importorskip("dovetail_opencl.tuning")
+tiles: Any = pytest.importorskip("dovetail_opencl.tiles")
+
+PROGRAM = """
+import dovetail as dt
+from dovetail_opencl import tuning
+tuning.SECONDS = 0.0
+from dovetail_opencl.runtime import device_of
+x = dt.ones(16, 16, device="opencl:0")
+assert (x @ x).tolist() == [[16.0] * 16] * 16
+print(device_of(0).tiles[dt.float32])
+"""
+
+
+@pytest.fixture
+def known(queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The device's candidates, with findings in a folder of the test's own."""
+    monkeypatch.setenv(tuning.FOLDER, str(tmp_path))
+    monkeypatch.delenv(tuning.TUNE, raising=False)
+    found: list[Any] = tiles.candidates(queue, dt.float32)
+    return found
+
+
+def test_what_is_kept_is_found_again(queue: Any, known: list[Any], tmp_path: Path) -> None:
+    assert tuning.found(queue, dt.float32, known) is None
+    tuning.keep(queue, dt.float32, known[1], 0.25)
+    assert tuning.found(queue, dt.float32, known) == known[1]
+    assert tuning.found(queue, dt.float64, known) is None, "of another dtype nothing is known"
+    assert [path.suffix for path in tmp_path.iterdir()] == [".json"], "nothing else is left behind"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"key": 3}', '{"key": [], "tile": {}}', "\x00\xff"]
+)
+def test_a_file_that_cannot_be_read_counts_as_none(
+    queue: Any, known: list[Any], tmp_path: Path, text: str
+) -> None:
+    tuning.keep(queue, dt.float32, known[0], 0.25)
+    (path,) = tmp_path.iterdir()
+    path.write_text(text, encoding="latin-1")
+    assert tuning.found(queue, dt.float32, known) is None
+    tuning.keep(queue, dt.float32, known[0], 0.25)
+    assert tuning.found(queue, dt.float32, known) == known[0], "and is written over"
+
+
+def test_a_tile_that_is_no_candidate_is_not_used(
+    queue: Any, known: list[Any], tmp_path: Path
+) -> None:
+    tuning.keep(queue, dt.float32, known[0], 0.25)
+    (path,) = tmp_path.iterdir()
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "tile": {**data["tile"], "rows": 10**6}}))
+    assert tuning.found(queue, dt.float32, known) is None
+
+
+def test_other_sources_and_drivers_have_other_files(
+    queue: Any, known: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning.keep(queue, dt.float32, known[0], 0.25)
+    monkeypatch.setattr(tuning, "_sources", lambda: "other")
+    assert tuning.found(queue, dt.float32, known) is None
+
+
+def test_several_writers_leave_a_whole_file(queue: Any, known: list[Any], tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        for _ in range(20):
+            tuning.keep(queue, dt.float32, known[number], 0.25)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in (0, 1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            assert tuning.found(queue, dt.float32, known) in (None, *known[:3])
+    (path,) = tmp_path.iterdir()
+    assert json.loads(path.read_text())["seconds"] == 0.25
+
+
+def test_tuning_is_asked_for_and_then_served_to_others(
+    fresh: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "made")
+    usual = fresh(PROGRAM, **{tuning.FOLDER: folder})
+    assert not Path(folder).exists(), "nobody asked"
+    measured = fresh(PROGRAM, **{tuning.FOLDER: folder, tuning.TUNE: "1"})
+    assert len(os.listdir(folder)) == 1
+    assert fresh(PROGRAM, **{tuning.FOLDER: folder}) == measured
+    assert fresh(PROGRAM, **{tuning.FOLDER: folder, tuning.TUNE: "0"}) == usual
+
+
+def test_where_nothing_can_be_kept_it_says_so_and_goes_on(
+    queue: Any, known: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(tuning.FOLDER, str(tmp_path / "file"))
+    with pytest.warns(RuntimeWarning, match="cannot be kept"):
+        tuning.keep(queue, dt.float32, known[0], 0.25)

@@ -162,3 +162,11 @@ def test_example(name: str) -> None:
         theirs = program(torch, *[tensors(torch, g) for g in given])
     mine = program(dt, *[tensors(dt, g) for g in given])
     same(mine, theirs, name)
+
+
+def test_value_and_grad() -> None:
+    """JAX's order of the two; ``argnums`` and ``has_aux`` as in ``grad_and_value``."""
+    x, y = dt.tensor([1.0, 2.0]), dt.tensor(3.0)
+    loss = lambda x, y: ((x * x).sum() * y, "aux")
+    (value, aux), (of_x, of_y) = dt.func.value_and_grad(loss, (0, 1), has_aux=True)(x, y)
+    assert (value.item(), aux, of_x.tolist(), of_y.item()) == (15.0, "aux", [6.0, 12.0], 5.0)

@@ -7,7 +7,14 @@ in ``docs/decisions/function-transforms.md``.
 from __future__ import annotations
 
 from dovetail.func.batched import debug_unwrap
-from dovetail.func.derivatives import grad, grad_and_value, jvp, linearize, vjp
+from dovetail.func.derivatives import (
+    grad,
+    grad_and_value,
+    jvp,
+    linearize,
+    value_and_grad,
+    vjp,
+)
 from dovetail.func.functional_call import (
     functional_call,
     replace_all_batch_norm_modules_,
@@ -30,6 +37,7 @@ __all__ = [
     "linearize",
     "replace_all_batch_norm_modules_",
     "stack_module_state",
+    "value_and_grad",
     "vjp",
     "vmap",
 ]

@@ -22,8 +22,17 @@ from dovetail.func.tree import TreeSpec, flatten, tree_map, unflatten
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "chosen", "grad", "grad_and_value", "jvp", "linearize", "linearized", "pulled", "replaced",
-    "vjp", "vjp_of",
+    "chosen",
+    "grad",
+    "grad_and_value",
+    "jvp",
+    "linearize",
+    "linearized",
+    "pulled",
+    "replaced",
+    "value_and_grad",
+    "vjp",
+    "vjp_of",
 ]  # fmt: skip
 
 Function = Callable[..., Any]
@@ -195,6 +204,27 @@ def grad_and_value(
         gradient = unflatten([settled(g, keep) for g in found], spec)
         value = settled(output, keep)
         return gradient, (value, _settled_tree(aux, keep)) if has_aux else value
+
+    return wrapped
+
+
+def value_and_grad(
+    func: Function, argnums: int | tuple[int, ...] = 0, has_aux: bool = False
+) -> Function:
+    """:func:`grad_and_value` in JAX's order: the function returns ``(output, gradients)``, or with
+    aux ``((output, aux), gradients)``.
+
+    Example:
+        >>> import dovetail as dt
+        >>> dt.func.value_and_grad(lambda x: (x * x).sum())(dt.ones(2))
+        (tensor(2.), tensor([2., 2.]))
+    """
+    both = grad_and_value(func, argnums, has_aux)
+
+    @functools.wraps(both)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        gradient, value = both(*args, **kwargs)
+        return value, gradient
 
     return wrapped
 

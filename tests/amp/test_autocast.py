@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import warnings
 
@@ -213,6 +214,11 @@ def test_lists_name_what_there_is():
         if name not in REGISTRY and not any(hasattr(place, last) for place in places):
             unknown.add(name)
     assert unknown <= later
+
+
+def test_functions_that_are_cast_as_a_whole_are_pickled_by_name():
+    for function in (dt.nn.functional.cosine_embedding_loss, dt.linalg.solve, dt.fft.fft):
+        assert pickle.loads(pickle.dumps(function)) is function
 
 
 # ---------------------------------------------------------------------- modes

@@ -273,6 +273,12 @@ def test_settings():
         return seen
 
     assert run(dt) == run(torch)
+    dt.set_autocast_cpu_enabled(True)
+    dt.set_autocast_cpu_dtype(dt.float16)
+    assert (dt.is_autocast_cpu_enabled(), dt.get_autocast_cpu_dtype()) == (True, dt.float16)
+    dt.set_autocast_cpu_enabled(False)
+    dt.set_autocast_cpu_dtype(dt.bfloat16)
+    assert not dt.is_autocast_enabled("cpu")
 
 
 def test_a_block_may_be_used_again_and_decorate():

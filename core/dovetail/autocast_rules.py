@@ -179,3 +179,4 @@ def cover(names: dict[str, Any], prefix: str = "", but: Mapping[str, Any] | None
         is_record = name in left and name not in BY_FUNCTION
         if prefix + name in CASTS and not is_record and callable(value):
             names[name] = covered(prefix + name, value)
+            names[name].__module__ = names["__name__"]  # where it can be pickled from

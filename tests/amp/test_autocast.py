@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 import warnings
 
@@ -215,6 +216,11 @@ def test_lists_name_what_there_is():
     assert unknown <= later
 
 
+def test_functions_that_are_cast_as_a_whole_are_pickled_by_name():
+    for function in (dt.nn.functional.cosine_embedding_loss, dt.linalg.solve, dt.fft.fft):
+        assert pickle.loads(pickle.dumps(function)) is function
+
+
 # ---------------------------------------------------------------------- modes
 
 
@@ -267,6 +273,12 @@ def test_settings():
         return seen
 
     assert run(dt) == run(torch)
+    dt.set_autocast_cpu_enabled(True)
+    dt.set_autocast_cpu_dtype(dt.float16)
+    assert (dt.is_autocast_cpu_enabled(), dt.get_autocast_cpu_dtype()) == (True, dt.float16)
+    dt.set_autocast_cpu_enabled(False)
+    dt.set_autocast_cpu_dtype(dt.bfloat16)
+    assert not dt.is_autocast_enabled("cpu")
 
 
 def test_a_block_may_be_used_again_and_decorate():

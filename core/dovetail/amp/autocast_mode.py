@@ -18,6 +18,7 @@ from dovetail import observe
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.loader import HOST, registry
 from dovetail.backend.state import state_of
+from dovetail.device import device, get_default_device
 from dovetail.dtypes import bfloat16, float16, float64
 from dovetail.tensor import Tensor
 
@@ -94,16 +95,16 @@ def _has_device(device_type: str) -> bool:
 
 def _dtypes_of(device_type: str) -> tuple[Any, ...]:
     """The lower precisions that a kind of device has."""
-    from dovetail.device import device
-
     if not _has_device(device_type):
         return (float16, bfloat16)
     have = state_of(device(device_type)).info.dtypes
     return tuple(dtype for dtype in (bfloat16, float16) if dtype in have)
 
 
-def is_autocast_enabled(device_type: str = HOST) -> bool:
-    """Whether autocast is on for a kind of device, in this thread."""
+def is_autocast_enabled(device_type: str | None = None) -> bool:
+    """Whether autocast is on for a kind of device, in this thread; None: for the accelerator."""
+    if device_type is None:
+        device_type = registry.accelerator(get_default_device().type)
     return mode.autocast is not None and device_type in mode.autocast
 
 

@@ -434,11 +434,14 @@ def publish(
 
     def define(function: Callable[..., Any]) -> Callable[..., Any]:
         function = told(function)
+        listed = [name for name in (function.__name__, *aliases) if name in CASTS]
+        if listed:
+            function = covered(listed[0], function)
         public = with_out(function.__name__, function) if out else function
         for name in (function.__name__, *aliases):
-            FUNCTIONS[name] = covered(name, public) if name in CASTS else public
+            FUNCTIONS[name] = public
             if method:
-                setattr(Tensor, name, covered(name, function) if name in CASTS else function)
+                setattr(Tensor, name, function)
             if inplace:
                 written = inplace_method(name, function)
                 setattr(Tensor, name + "_", written)

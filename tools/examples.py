@@ -144,6 +144,38 @@ _LINE = "dt.arange(6.0).reshape(1, 1, 6)"
 _CUBE = "dt.ones(1, 1, 2, 4, 4)"
 _SCORES = "dt.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0]])"
 _OFTEN = {
+    "adaptive_max_pool2d_with_indices": f"{{f}}({_PLANE}, (2, 2))[1]",
+    "adaptive_max_pool3d_with_indices": f"{{f}}({_CUBE}, 1)[1]",
+    "affine_grid": "{f}(dt.eye(2, 3)[None], (1, 1, 2, 2), align_corners=True)",
+    "conv_tbc": "{f}(dt.ones(4, 1, 2), dt.ones(2, 2, 3), dt.zeros(3)).shape",
+    "ctc_loss": "{f}(dt.zeros(4, 1, 3).log_softmax(2), dt.tensor([[1, 2]]), (4,), (2,))",
+    "embedding_bag": "{f}(dt.tensor([[0, 1]]), x, mode='sum')",
+    "fold": "{f}(dt.ones(1, 4, 4), (3, 3), 2)",
+    "fractional_max_pool2d": f"{{f}}({_PLANE}, 2, output_size=(2, 2)).shape",
+    "fractional_max_pool2d_with_indices": f"{{f}}({_PLANE}, 2, output_size=(2, 2))[1].shape",
+    "fractional_max_pool3d": f"{{f}}({_CUBE}, 2, output_size=(1, 2, 2)).shape",
+    "fractional_max_pool3d_with_indices": f"{{f}}({_CUBE}, 2, output_size=(1, 2, 2))[1].shape",
+    "grid_sample": f"{{f}}({_PLANE}, dt.zeros(1, 1, 1, 2), align_corners=True)",
+    "interpolate": "{f}(x[None, None], scale_factor=2, mode='nearest')",
+    "lp_pool1d": f"{{f}}({_LINE}, 2.0, 3)",
+    "lp_pool2d": f"{{f}}({_PLANE}, 2.0, 2)",
+    "lp_pool3d": f"{{f}}({_CUBE}, 2.0, 2)",
+    "max_pool2d_with_indices": f"{{f}}({_PLANE}, 2)[1]",
+    "max_pool3d_with_indices": f"{{f}}({_CUBE}, 2)[1]",
+    "max_unpool1d": "{f}(dt.tensor([[[5.0, 7.0]]]), dt.tensor([[[1, 2]]]), 2)",
+    "max_unpool2d": "{f}(dt.tensor([[[[5.0]]]]), dt.tensor([[[[3]]]]), 2)",
+    "max_unpool3d": "{f}(dt.ones(1, 1, 1, 1, 1), dt.zeros(1, 1, 1, 1, 1).long(), 2).shape",
+    "multi_head_attention_forward": (
+        "{f}(dt.ones(3, 1, 2), dt.ones(3, 1, 2), dt.ones(3, 1, 2), 2, 1, dt.ones(6, 2), "
+        "dt.zeros(6), None, None, False, 0.0, dt.eye(2), dt.zeros(2))[1]"
+    ),
+    "multi_margin_loss": f"{{f}}({_SCORES}, dt.tensor([0, 2]))",
+    "multilabel_margin_loss": f"{{f}}({_SCORES}, dt.tensor([[0, -1, -1], [2, 1, -1]]))",
+    "native_channel_shuffle": "{f}(dt.arange(4.0).reshape(1, 4, 1, 1), 2).flatten()",
+    "unfold": f"{{f}}({_PLANE}, 2, stride=2)",
+    "upsample": "{f}(x[None, None], scale_factor=2)",
+    "upsample_bilinear": "{f}(x[None, None], scale_factor=2)",
+    "upsample_nearest": "{f}(x[None, None], scale_factor=2)",
     "conv1d": f"{{f}}({_LINE}, dt.ones(1, 1, 3))",
     "conv2d": f"{{f}}({_PLANE}, dt.ones(1, 1, 3, 3), padding=1)",
     "conv3d": f"{{f}}({_CUBE}, dt.ones(1, 1, 2, 2, 2)).shape",
@@ -256,6 +288,10 @@ _WINDOWS = "bartlett blackman cosine exponential general_hamming hamming hann ka
 EXAMPLES |= {f"signal.windows.{name}": f"dt.signal.windows.{name}(5)" for name in _WINDOWS.split()}
 EXAMPLES["signal.windows.gaussian"] = "dt.signal.windows.gaussian(5, std=1.0)"
 EXAMPLES["signal.windows.general_cosine"] = "dt.signal.windows.general_cosine(5, a=[0.5, 0.5])"
+EXAMPLES["conv_tbc"] = "dt.conv_tbc(dt.ones(4, 1, 2), dt.ones(2, 2, 3), dt.zeros(3)).shape"
+EXAMPLES["native_channel_shuffle"] = (
+    "dt.native_channel_shuffle(dt.arange(4.0).reshape(1, 4, 1, 1), 2).flatten()"
+)
 EXAMPLES["embedding_renorm_"] = "dt.embedding_renorm_(x, dt.tensor([1]), 1.0, 2.0)"
 EXAMPLES["nn.functional.threshold_"] = "dt.nn.functional.threshold_(x, 2.0, 0.0)"
 EXAMPLES |= {

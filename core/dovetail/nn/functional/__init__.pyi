@@ -26,12 +26,9 @@ DeviceLike: TypeAlias = _device | str | _int
 
 from dovetail.nn.functional.dropout import alpha_dropout as alpha_dropout
 from dovetail.nn.functional.normalization import batch_norm as batch_norm
-from dovetail.nn.functional.linear import bilinear as bilinear
 from dovetail.nn.functional.activation import celu as celu
 from dovetail.nn.functional.activation import celu_ as celu_
 from dovetail.nn.functional.padding import channel_shuffle as channel_shuffle
-from dovetail.nn.functional.margin_loss import cosine_embedding_loss as cosine_embedding_loss
-from dovetail.nn.functional.linear import cosine_similarity as cosine_similarity
 from dovetail.nn.functional.dropout import dropout as dropout
 from dovetail.nn.functional.dropout import dropout1d as dropout1d
 from dovetail.nn.functional.dropout import dropout2d as dropout2d
@@ -49,7 +46,6 @@ from dovetail.nn.functional.activation import hardsigmoid as hardsigmoid
 from dovetail.nn.functional.activation import hardswish as hardswish
 from dovetail.nn.functional.activation import hardtanh as hardtanh
 from dovetail.nn.functional.activation import hardtanh_ as hardtanh_
-from dovetail.nn.functional.margin_loss import hinge_embedding_loss as hinge_embedding_loss
 from dovetail.nn.functional.normalization import instance_norm as instance_norm
 from dovetail.nn.functional.normalization import layer_norm as layer_norm
 from dovetail.nn.functional.activation import leaky_relu as leaky_relu
@@ -59,19 +55,15 @@ from dovetail.nn.functional.linear_cross_entropy import linear_cross_entropy as 
 from dovetail.nn.functional.normalization import local_response_norm as local_response_norm
 from dovetail.nn.functional.activation import log_softmax as log_softmax
 from dovetail.nn.functional.activation import logsigmoid as logsigmoid
-from dovetail.nn.functional.margin_loss import margin_ranking_loss as margin_ranking_loss
 from dovetail.nn.functional.activation import mish as mish
 from dovetail.nn.functional.attention import multi_head_attention_forward as multi_head_attention_forward
 from dovetail.nn.functional.label_loss import multilabel_soft_margin_loss as multilabel_soft_margin_loss
 from dovetail.nn.functional.normalization import normalize as normalize
 from dovetail.nn.functional.linear import one_hot as one_hot
-from dovetail.nn.functional.padding import pad as pad
 from dovetail.nn.functional.linear import pairwise_distance as pairwise_distance
 from dovetail.nn.functional.linear import pdist as pdist
 from dovetail.nn.functional.padding import pixel_shuffle as pixel_shuffle
 from dovetail.nn.functional.padding import pixel_unshuffle as pixel_unshuffle
-from dovetail.nn.functional.margin_loss import poisson_nll_loss as poisson_nll_loss
-from dovetail.nn.functional.activation import prelu as prelu
 from dovetail.nn.functional.activation import relu as relu
 from dovetail.nn.functional.activation import relu6 as relu6
 from dovetail.nn.functional.activation import relu_ as relu_
@@ -82,7 +74,6 @@ from dovetail.nn.functional.activation import selu as selu
 from dovetail.nn.functional.activation import selu_ as selu_
 from dovetail.nn.functional.activation import sigmoid as sigmoid
 from dovetail.nn.functional.activation import silu as silu
-from dovetail.nn.functional.margin_loss import soft_margin_loss as soft_margin_loss
 from dovetail.nn.functional.activation import softmax as softmax
 from dovetail.nn.functional.activation import softmin as softmin
 from dovetail.nn.functional.activation import softplus as softplus
@@ -91,7 +82,6 @@ from dovetail.nn.functional.activation import tanh as tanh
 from dovetail.nn.functional.activation import tanhshrink as tanhshrink
 from dovetail.nn.functional.activation import threshold as threshold
 from dovetail.nn.functional.activation import threshold_ as threshold_
-from dovetail.nn.functional.margin_loss import triplet_margin_loss as triplet_margin_loss
 from dovetail.nn.functional.label_loss import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
 from dovetail.nn.functional.interpolation import upsample as upsample
 from dovetail.nn.functional.interpolation import upsample_bilinear as upsample_bilinear
@@ -405,6 +395,24 @@ def avg_pool3d(
         RuntimeError: shapes or options that do not fit together.
     """
 
+def bilinear(
+    input1: Tensor,
+    input2: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """y = x₁ᵀ A x₂ + b.
+
+    Args:
+        input1: (*, in1_features).
+        input2: (*, in2_features).
+        weight: (out_features, in1_features, in2_features).
+        bias: (out_features).
+
+    Raises:
+        RuntimeError: shapes that do not fit.
+    """
+
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -623,6 +631,33 @@ def conv_transpose3d(
     Raises:
         RuntimeError: shapes or options that do not fit together.
     """
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _float = 0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """1 - cos where the target is 1, max(0, cos - margin) where it is -1.
+
+    Args:
+        input1: (N, D) or (D).
+        input2: the same shape.
+        target: (N) or (), values 1 and -1.
+        margin: see above.
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+
+    Raises:
+        RuntimeError: other shapes.
+    """
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: _int = 1, eps: _float = 1e-08) -> Tensor:
+    """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``."""
 
 def cross_entropy(
     input: Tensor,
@@ -862,6 +897,16 @@ def grid_sample(
         RuntimeError: shapes or dtypes that do not fit together.
     """
 
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: _float = 1.0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """x where the target is 1, max(0, margin - x) where it is -1."""
+
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -990,6 +1035,21 @@ def lp_pool3d(
 
     Raises:
         RuntimeError: shapes or options that do not fit together.
+    """
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _float = 0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """max(0, -target · (input1 - input2) + margin).
+
+    Raises:
+        RuntimeError: tensors of different numbers of dims.
     """
 
 def max_pool1d(
@@ -1257,6 +1317,60 @@ def nll_loss(
         IndexError: a target outside [0, C).
     """
 
+def pad(
+    input: Tensor,
+    pad: Sequence[_int],
+    mode: str = 'constant',
+    value: _float | None = None,
+) -> Tensor:
+    """Pad the last dims; a negative number cuts off.
+
+    Args:
+        input: any shape for ``constant``; else one more or two more dims than are padded.
+        pad: (left, right, top, bottom, …), last dim first.
+        mode: ``constant``, ``reflect``, ``replicate`` or ``circular``.
+        value: what ``constant`` fills in, 0 if None.
+
+    Raises:
+        RuntimeError: the pads do not fit the input.
+        NotImplementedError: a mode, or a number of dims, that is not defined.
+
+    >>> import dovetail as dt
+    >>> dt.nn.functional.pad(dt.arange(3), (1, 2), value=9).tolist()
+    [9, 0, 1, 2, 9, 9]
+    """
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: _bool = True,
+    full: _bool = False,
+    size_average: _bool | None = None,
+    eps: _float = 1e-08,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """The negative log-likelihood of counts under Poisson distributions.
+
+    Args:
+        input: the rate, or its logarithm.
+        target: the counts.
+        log_input: the input is the logarithm.
+        full: add Stirling's term for targets above 1.
+        size_average: deprecated.
+        eps: keeps the logarithm finite.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+    """
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x above 0, ``weight`` · x below.
+
+    Args:
+        input: any shape; channels are dim 1.
+        weight: one slope, or one per channel.
+    """
+
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -1297,11 +1411,50 @@ def smooth_l1_loss(
         RuntimeError: ``beta`` is negative.
     """
 
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """log(1 + exp(-target · input)), with targets 1 and -1."""
+
 def softshrink(input: Tensor, lambd: _float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, and 0 where |x| is smaller.
 
     Raises:
         RuntimeError: ``lambd`` is negative.
+    """
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: _float = 1.0,
+    p: _float = 2,
+    eps: _float = 1e-06,
+    swap: _bool = False,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) with the p-norm as d.
+
+    Args:
+        anchor: (N, D) or (D).
+        positive: the same.
+        negative: the same.
+        margin: greater than 0.
+        p: the norm.
+        eps: added inside the norm.
+        swap: use the smaller of d(anchor, negative) and d(positive, negative).
+        size_average: deprecated.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+
+    Raises:
+        ValueError: the margin is not positive.
     """
 
 def unfold(

@@ -225,7 +225,7 @@ _ELSEWHERE = {
     "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
     "kaiser_window": "signal.spectral_windows",
     **dict.fromkeys(
-        ("autocast", "autocast_decrement_nesting", "autocast_increment_nesting",
+        ("GradScaler", "autocast", "autocast_decrement_nesting", "autocast_increment_nesting",
          "clear_autocast_cache", "get_autocast_cpu_dtype", "get_autocast_dtype",
          "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled",
          "set_autocast_cache_enabled", "set_autocast_cpu_dtype", "set_autocast_cpu_enabled",

@@ -10,6 +10,7 @@ plugin has registered.
 from dovetail.device_modules import Accelerator, DeviceModule
 from dovetail.streams import Event as Event
 from dovetail.generator import Generator as Generator
+from dovetail.amp import GradScaler as GradScaler
 from dovetail.errors import OutOfMemoryError as OutOfMemoryError
 from dovetail.spec import Size as Size
 from dovetail.streams import Stream as Stream

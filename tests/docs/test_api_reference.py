@@ -65,6 +65,7 @@ def test_entries_say_something(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.mark.filterwarnings("ignore:.* is deprecated")
 def test_examples_print_what_they_say(page: Path) -> None:
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     runner = doctest.DocTestRunner(optionflags=flags)

@@ -31,8 +31,8 @@ def read(path: Path | None, role: str, size: int) -> np.ndarray:
     side = min(image.size)
     left, top = ((n - side) // 2 for n in image.size)
     image = image.crop((left, top, left + side, top + side)).resize((size, size), _smooth())
-    pixels: np.ndarray = np.asarray(image, np.float32) / 255
-    return pixels.transpose(2, 0, 1)[None]
+    picture: np.ndarray = np.asarray(image, np.float32).transpose(2, 0, 1)[None] / 255
+    return picture
 
 
 def _smooth() -> Any:

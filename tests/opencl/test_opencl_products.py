@@ -36,6 +36,7 @@ CONVOLUTIONS = [
     ((2, 16, 8, 8), (12, 4, 3, 3), 1, 2, 2, 4),
     ((1, 4, 9, 9), (9, 4, 2, 2), 4, 0, 1, 1),
     ((1, 4, 20, 20), (9, 4, 5, 5), 5, 0, 1, 1),  # more phases than launches are spent on
+    ((1, 2, 300), (2, 1, 1), 200, 0, 1, 2),  # neighbours that are far apart
     ((1, 8, 3, 3), (8, 8, 3, 3), 1, 3, 1, 1),  # places that see nothing but padding
 ]
 EMPTY = [

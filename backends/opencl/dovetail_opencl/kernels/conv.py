@@ -23,7 +23,7 @@ from dovetail_opencl.kernels.gather import Filters, Gathered, Lines, Map, Part
 from dovetail_opencl.kernels.gather_direct import FEW, Direct, DirectSum
 from dovetail_opencl.kernels.gather_sum import Sum, Summed
 from dovetail_opencl.kernels.reduce import accumulated
-from dovetail_opencl.kernels.spread import Three, grid, image_of, three
+from dovetail_opencl.kernels.spread import SLACK, Three, grid, image_of, three
 from dovetail_opencl.kernels.winograd import Winograd, pays
 from dovetail_opencl.runtime import device_of
 
@@ -167,10 +167,15 @@ def _times(a: Three, b: Three) -> Three:
     return (a[0] * b[0], a[1] * b[1], a[2] * b[2])
 
 
+def _goes_by_lines(c: Convolution, columns: int) -> bool:
+    """Whether filters are few, and a vector's elements not farther apart than there is slack."""
+    return columns < FEW and c.stride[2] * 2 <= SLACK
+
+
 def _conv(call: Any, c: Convolution) -> Any:
     bias = None if call.inputs[2] is None else ghost(call.inputs[2])
     device = device_of(call.outputs[0].device.index)
-    few = c.made < FEW
+    few = _goes_by_lines(c, c.made)
     image = image_of(device, c.x, c.padding, c.reach, c.work, in_place=not few)
     to = three(c.y.element_strides[2:], 0)
     per_place = _times(c.stride, image.steps)
@@ -203,7 +208,7 @@ def _conv(call: Any, c: Convolution) -> Any:
 
 def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
     """The kernel that suits a map of ``source``, which has ``first`` zeros before it."""
-    if made.columns < FEW:
+    if _goes_by_lines(c, made.columns):
         return Direct(made)
     is_plain = c.kernel == (1, 3, 3) and c.stride[1:] == c.dilation[1:] == (1, 1)
     if is_plain and min(first) >= 0 and pays(made, source, made.parts[0].lines.counts):
@@ -215,7 +220,7 @@ def _grad_input(call: Any, c: Convolution) -> Any:
     """A convolution of the gradient with stride 1, for each phase of the places of x."""
     bias = call.inputs[2] if len(call.inputs) > 2 else None
     device = device_of(call.outputs[0].device.index)
-    few = c.given < FEW
+    few = _goes_by_lines(c, c.given)
     phases = c.phases
     # Where the first place of the gradient's image is, so that all windows lie in it.
     first, extents = [], []
@@ -272,7 +277,7 @@ def _grad_input(call: Any, c: Convolution) -> Any:
 
 def _grad_weight(call: Any, c: Convolution) -> Any:
     device = device_of(call.outputs[0].device.index)
-    few = c.made < FEW and device.is_cpu
+    few = _goes_by_lines(c, c.made) and device.is_cpu
     out = c.weight.element_strides
     image = image_of(device, c.x, c.padding, c.reach, c.work, in_place=not few)
     offsets = grid(c.kernel, _times(c.dilation, image.steps))

@@ -318,8 +318,8 @@ class Product:
             **element(device, "IN", x.dtype),
             **places("BATCH", loops, "q", ("from",)),
         }
-        if steps[1] == 1 and dialect.TYPES[x.dtype.name] in (self.kind, self.kind[1:]):
-            macros |= woven(across, tile.width, dialect.TYPES[x.dtype.name])
+        if steps[1] == 1 and dialect.TYPES[x.dtype.name] == self.kind:
+            macros |= woven(across, tile.width, self.kind)
         batches = math.prod(shape)
         numbers = [np.uint64(v) for v in (0, batches, lines, self.depth, *steps)]
         panels = batches * -(-lines // across)

@@ -27,6 +27,7 @@ __all__ = [
     "MSELoss",
     "NLLLoss",
     "SmoothL1Loss",
+    "WeightedLoss",
 ]
 
 
@@ -49,7 +50,7 @@ class Loss(Module):
         )
 
 
-class _WeightedLoss(Loss):
+class WeightedLoss(Loss):
     """A loss whose ``weight`` is a buffer, so that it moves with the module."""
 
     weight: Tensor | None
@@ -111,7 +112,7 @@ class HuberLoss(Loss):
         return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
 
 
-class NLLLoss(_WeightedLoss):
+class NLLLoss(WeightedLoss):
     """The negative log-likelihood of classes, given log-probabilities.
 
     Args:
@@ -144,7 +145,7 @@ class NLLLoss(_WeightedLoss):
         )
 
 
-class CrossEntropyLoss(_WeightedLoss):
+class CrossEntropyLoss(WeightedLoss):
     """Cross entropy of logits with classes or with class probabilities.
 
     Args:
@@ -185,7 +186,7 @@ class CrossEntropyLoss(_WeightedLoss):
         )
 
 
-class BCELoss(_WeightedLoss):
+class BCELoss(WeightedLoss):
     """Binary cross entropy of probabilities; ``weight`` is a factor per element of the batch."""
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -52,6 +52,9 @@ from dovetail.nn.functional.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from dovetail.nn.functional.ctc import (
+    ctc_loss,
+)
 from dovetail.nn.functional.dropout import (
     alpha_dropout,
     dropout,
@@ -79,6 +82,12 @@ from dovetail.nn.functional.interpolation import (
     upsample_bilinear,
     upsample_nearest,
 )
+from dovetail.nn.functional.label_loss import (
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from dovetail.nn.functional.linear import (
     bilinear,
     cosine_similarity,
@@ -87,6 +96,9 @@ from dovetail.nn.functional.linear import (
     one_hot,
     pairwise_distance,
     pdist,
+)
+from dovetail.nn.functional.linear_cross_entropy import (
+    linear_cross_entropy,
 )
 from dovetail.nn.functional.loss import (
     binary_cross_entropy,
@@ -185,6 +197,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
@@ -220,6 +233,7 @@ __all__ = [
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "logsigmoid",
@@ -239,6 +253,9 @@ __all__ = [
     "mish",
     "mse_loss",
     "multi_head_attention_forward",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -272,6 +289,7 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
     "upsample",
     "upsample_bilinear",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dovetail.nn.parameter import Parameter
+from dovetail.nn.uninitialized import is_lazy
 from dovetail.tensor import Tensor
 from dovetail.utils.hooks import RemovableHandle, add_hook
 
@@ -210,6 +211,8 @@ def _load_tensor(
             f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
             f"object from checkpoint but received {type(source)}"
         )
+    if is_lazy(source) and is_lazy(tensor):
+        return None
     if tensor.dim() == 0 and source.dim() == 1 and source.shape[0] == 1:
         source = source[0]  # checkpoints older than 0-d tensors
     if source.shape != tensor.shape:

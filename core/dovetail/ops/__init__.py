@@ -18,7 +18,7 @@ FAMILIES = (
     "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
-    "pool", "adaptive_pool", "attention", "recurrent", "columns", "ctc", "unique", "draws",
+    "pool", "adaptive_pool", "attention", "recurrent", "columns", "ctc", "channels", "unique", "draws",
     "random", "random_inplace", "counts", "dropout", "fourier", "stft",
     "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
     "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",

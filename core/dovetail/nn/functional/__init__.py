@@ -165,6 +165,7 @@ from dovetail.nn.functional.unpooling import (
     max_unpool3d,
 )
 from dovetail.ops.attention import scaled_dot_product_attention
+from dovetail.ops.channels import conv_tbc, native_channel_shuffle
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -191,6 +192,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "conv3d",
+    "conv_tbc",
     "conv_transpose1d",
     "conv_transpose2d",
     "conv_transpose3d",
@@ -256,6 +258,7 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "one_hot",

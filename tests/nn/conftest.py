@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("nn_parity")
+pytest.register_assert_rewrite("nn_parity", "functions_beside")

@@ -34,6 +34,8 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
         raise RuntimeError("Input dim 2 (input channels) is not == dim 1 in the weight tensor")
     if weight.shape[2] != bias.shape[0]:
         raise RuntimeError("Bias size must equal dim 2 in the weight tensor (output channels).")
+    if input.shape[0] + 2 * pad + 1 == weight.shape[0]:
+        return input.new_zeros((0, input.shape[1], weight.shape[2]))
     if input.shape[0] + 2 * pad < weight.shape[0]:
         raise RuntimeError(
             f"conv_tbc: the window must fit in the padded input, got kernel {weight.shape[0]}, "

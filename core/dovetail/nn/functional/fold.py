@@ -21,8 +21,6 @@ def _pairs(**given: Any) -> list[Pair]:
     made = []
     for name, value in given.items():
         pair = ntuple(value, 2)
-        if len(pair) == 1:
-            pair *= 2
         if len(pair) != 2:
             raise RuntimeError(f"It is expected {name} equals to 2, but got size {len(pair)}")
         made.append(pair)

@@ -13,6 +13,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.ops.convert import contiguous_format
 from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.ops.windows import offsets, padded_array, padded_with, places_of, window_view
@@ -154,4 +155,6 @@ def im2col(
     padded = padded_with(0.0, input, padding, padding)
     view = window_view(tuple(padded.shape), kernel_size, places, stride, dilation)
     channels = input.shape[1] * math.prod(kernel_size)
-    return padded.as_strided(*view).reshape(input.shape[0], channels, math.prod(places))
+    # A copy in every case: a window may be the whole image.
+    whole = padded.as_strided(*view).clone(memory_format=contiguous_format)
+    return whole.reshape(input.shape[0], channels, math.prod(places))

@@ -52,7 +52,7 @@ def _forward_reference(p: Any, states: list[int], skips: list[bool]) -> Any:
 
 
 def _one_reference(log_p: Any, labels: Any, blank: int) -> tuple[float, Any]:
-    """The likelihood of labels, and its derivative by each log-probability over itself."""
+    """The likelihood of labels, and its derivative by each log-probability."""
     p = np.exp(log_p)
     states, skips = _alignments(labels, blank)
     if not len(p):
@@ -64,8 +64,8 @@ def _one_reference(log_p: Any, labels: Any, blank: int) -> tuple[float, Any]:
     share = np.zeros_like(p)
     for t in range(len(p)):
         for s, state in enumerate(states):
-            if p[t, state] and total:
-                share[t, state] += alpha[t, s] * beta[t, s] / p[t, state] / total
+            if p[t, state]:
+                share[t, state] += alpha[t, s] * beta[t, s] / p[t, state]
     return total, share
 
 
@@ -88,10 +88,9 @@ def _gradient_reference(
     *, blank: int, zero_infinity: bool,
 ) -> Any:  # fmt: skip
     out = np.zeros(log_probs.shape)
-    for n, (total, share) in _each(log_probs, targets, steps, labels, blank):
-        if total:
-            rows = slice(0, len(share))
-            out[rows, n] = (np.exp(log_probs[rows, n]) - share) * grad[n]
+    for n, (_, share) in _each(log_probs, targets, steps, labels, blank):
+        if np.isfinite(losses[n]):
+            out[: len(share), n] = -share * np.exp(losses[n]) * grad[n]
         elif not zero_infinity:
             out[: len(share), n] = np.nan
     return out
@@ -203,10 +202,7 @@ def _moved(x: Any, by: int) -> Any:
 
 def _joined(*likelihoods: Any) -> Any:
     """log(exp(a) + exp(b) + …)."""
-    first, *others = likelihoods
-    for other in others:
-        first = ops.logaddexp(first, other)
-    return first
+    return ops.stack(list(likelihoods)).logsumexp(0)
 
 
 def _total(last: Any, steps: Any, labels: Any) -> Any:
@@ -215,7 +211,7 @@ def _total(last: Any, steps: Any, labels: Any) -> Any:
     at_blank = last.gather(1, ends)
     at_label = last.gather(1, (ends - 1).clamp(min=0))
     at_label = ops.where(ends > 0, at_label, _NEVER)
-    found = ops.logaddexp(at_blank, at_label).squeeze(1)
+    found = _joined(at_blank, at_label).squeeze(1)
     found = ops.where(steps > 0, found, ops.where(labels == 0, 0.0, _NEVER).to(found.dtype))
     return ops.where(found > _NEVER / 2, -found, math.inf)
 
@@ -250,11 +246,7 @@ def ctc_loss_backward(
     grad: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, losses: Any,
     *, blank: int, zero_infinity: bool,
 ) -> Any:  # fmt: skip
-    """The gradient of ``ctc_losses`` for log-probabilities that come from a log_softmax.
-
-    As PyTorch's, it has the part that log_softmax would take away: with or without it, what comes
-    out behind log_softmax is the same.
-    """
+    """The gradient of ``ctc_losses``: how likely each class is at each step, given all labels."""
     trellis = _Trellis(log_probs, targets, blank)
     alpha = ops.stack(trellis.forward(input_lengths))
     beta = ops.stack(trellis.backward(input_lengths, target_lengths))
@@ -265,7 +257,7 @@ def ctc_loss_backward(
     steps = _places(log_probs, 0)
     inside = (steps.unsqueeze(1) < input_lengths).unsqueeze(2)
     lost = 0.0 if zero_infinity else math.nan
-    found = ops.where(possible.reshape(1, -1, 1), log_probs.exp() - of_classes, lost)
+    found = ops.where(possible.reshape(1, -1, 1), -of_classes, lost)
     return ops.where(inside, found * grad.reshape(1, -1, 1), 0.0)
 
 

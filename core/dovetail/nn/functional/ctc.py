@@ -65,6 +65,17 @@ def _padded(targets: Tensor, lengths: list[int]) -> Tensor:
     return dovetail.stack(rows)
 
 
+def _normalised(log_probs: Tensor, steps: Tensor) -> Tensor:
+    """(N,) of zeros, whose gradient is the probabilities.
+
+    PyTorch's gradient has this part too, which log_softmax takes away again.
+    """
+    chances = log_probs.exp()
+    places = dovetail.arange(log_probs.shape[0], device=log_probs.device)
+    inside = (places.unsqueeze(1) < steps).unsqueeze(2)
+    return ops.where(inside, chances - chances.detach(), 0.0).sum((0, 2))  # type: ignore[no-any-return]
+
+
 @told
 def ctc_loss(
     log_probs: Tensor,
@@ -121,6 +132,8 @@ def ctc_loss(
     losses = ops.ctc_losses(
         log_probs, padded, *lengths, blank=blank, zero_infinity=bool(zero_infinity)
     )
+    if log_probs.requires_grad and dovetail.is_grad_enabled():
+        losses = losses + _normalised(log_probs, lengths[0])
     if zero_infinity:
         losses = losses.masked_fill(losses.isinf(), 0.0)
     if reduction == "mean":

@@ -121,7 +121,10 @@ _PROPERTIES = (
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     def called(self: Any, *args: Any, **kwargs: Any) -> Any:
         with _allowed():
-            return function(self, *args, **kwargs)
+            made = function(self, *args, **kwargs)
+        if isinstance(made, Tensor) and not is_lazy(made):
+            made.__class__ = type(self)  # moved or cast, it still has no shape
+        return made
 
     called.__name__, called.__doc__ = function.__name__, function.__doc__
     return called

@@ -232,9 +232,9 @@ class Transformer(Module):
         dtype: their dtype.
 
     >>> import dovetail as dt
-    >>> model = dt.nn.Transformer(16, 2, 1, 1, 32)
-    >>> model(dt.ones(5, 3, 16), dt.ones(4, 3, 16)).shape
-    torch.Size([4, 3, 16])
+    >>> model = dt.nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+    >>> model(dt.ones(3, 5, 16), dt.ones(3, 4, 16)).shape
+    torch.Size([3, 4, 16])
     """
 
     def __init__(

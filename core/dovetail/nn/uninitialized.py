@@ -110,7 +110,7 @@ class _Uninitialized:
 _spec_slot: Any = Tensor.__dict__["_spec"]
 
 _METHODS = (
-    "bfloat16", "char", "copy_", "cpu", "cuda", "detach", "double", "float", "get_device", "half",
+    "bfloat16", "char", "copy_", "cpu", "detach", "double", "float", "get_device", "half",
     "int", "is_complex", "is_floating_point", "long", "requires_grad_", "short", "size", "to",
 )  # fmt: skip
 _PROPERTIES = (

@@ -14,7 +14,7 @@ from dovetail import ops
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
 
-__all__ = ["CELLS", "run_layers"]
+__all__ = ["CELLS", "Cell", "GRUCell", "LSTMCell", "ReLUCell", "TanhCell", "run_layers"]
 
 State = tuple["Tensor", ...]
 Weights = dict[str, "Tensor"]

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-class PackedSequence_(NamedTuple):
+class _PackedSequence(NamedTuple):
     """The fields of :class:`PackedSequence`."""
 
     data: Any
@@ -35,7 +35,7 @@ class PackedSequence_(NamedTuple):
     unsorted_indices: Any
 
 
-class PackedSequence(PackedSequence_):
+class PackedSequence(_PackedSequence):
     """Sequences of different lengths, step by step: the first elements of all, then the second ….
 
     Attributes:

@@ -81,7 +81,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw the start values again."""
         self.head.reset_parameters()
-        for first, second in self.tail:  # type: ignore[misc]  # a Sequential is iterable
+        pairs: Any = self.tail
+        for first, second in pairs:
             first.reset_parameters()
             second.reset_parameters()
 

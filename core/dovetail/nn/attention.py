@@ -102,8 +102,8 @@ class MultiheadAttention(Module):
         self.out_proj = NonDynamicallyQuantizableLinear(
             embed_dim, embed_dim, bias=bias, device=device, dtype=dtype
         )
-        self.bias_k = empty(1, 1, embed_dim) if add_bias_kv else None
-        self.bias_v = empty(1, 1, embed_dim) if add_bias_kv else None
+        self.bias_k: Parameter | None = empty(1, 1, embed_dim) if add_bias_kv else None
+        self.bias_v: Parameter | None = empty(1, 1, embed_dim) if add_bias_kv else None
         self.add_zero_attn = add_zero_attn
         self._reset_parameters()
 

@@ -335,30 +335,30 @@ class _LazyNorm(LazyModuleMixin):
 
 
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):  # type: ignore[misc]
-    __doc__ = _LazyNorm.__doc__
+    __doc__ = f"{_LazyNorm.__doc__}"
     cls_to_become = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):  # type: ignore[misc]
-    __doc__ = _LazyNorm.__doc__
+    __doc__ = f"{_LazyNorm.__doc__}"
     cls_to_become = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):  # type: ignore[misc]
-    __doc__ = _LazyNorm.__doc__
+    __doc__ = f"{_LazyNorm.__doc__}"
     cls_to_become = BatchNorm3d
 
 
 class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):  # type: ignore[misc]
-    __doc__ = _LazyNorm.__doc__
+    __doc__ = f"{_LazyNorm.__doc__}"
     cls_to_become = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):  # type: ignore[misc]
-    __doc__ = _LazyNorm.__doc__
+    __doc__ = f"{_LazyNorm.__doc__}"
     cls_to_become = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):  # type: ignore[misc]
-    __doc__ = _LazyNorm.__doc__
+    __doc__ = f"{_LazyNorm.__doc__}"
     cls_to_become = InstanceNorm3d

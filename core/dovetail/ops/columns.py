@@ -66,8 +66,9 @@ def _col2im_reference(x: Any, *, input_shape: Sizes, **geometry: Sizes) -> Any:
     windows = offsets(kernel, places, geometry["stride"], geometry["dilation"])
     for i, (_, where) in enumerate(windows):
         padded[where] += columns[:, :, i]
-    inner = [slice(p, p + n) for p, n in zip(padding, input_shape[2:], strict=True)]
-    return padded[(..., *inner)]
+    inner = (slice(p, p + n) for p, n in zip(padding, input_shape[2:], strict=True))
+    where = (Ellipsis, *inner)
+    return padded[where]
 
 
 def _col2im_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:

@@ -18,7 +18,7 @@ Pair = tuple[int, ...]
 
 
 def _pairs(**given: Any) -> list[Pair]:
-    made = []
+    made: list[Pair] = []
     for name, value in given.items():
         pair = ntuple(value, 2)
         if len(pair) != 2:

@@ -48,6 +48,7 @@ def _ratio(kind: Any, size: int, out: int, factor: float | None, align: bool) ->
 def _nearest(size: int, out: int, factor: float | None, exact: bool) -> Taps:
     step = np.arange(out)
     ratio = _ratio(np.float32, size, out, factor, False)
+    place: Array
     if exact:
         place = ((step + 0.5) * float(ratio)).astype(np.float32)
     elif out == size:

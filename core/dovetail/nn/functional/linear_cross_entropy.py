@@ -62,7 +62,7 @@ def _chunked(
 
     def of_chunk(x: Tensor, labels: Tensor, matrix: Tensor, bias: Any, factors: Any) -> Tensor:
         if wide is not None:
-            parts = (x, matrix, bias, factors)
+            parts: Any = (x, matrix, bias, factors)
             x, matrix, bias, factors = (p if p is None else p.to(wide) for p in parts)
         logits = linear(x, matrix, bias)
         return cross_entropy(logits, labels, factors, ignore_index=ignore_index, reduction=each)

@@ -24,7 +24,9 @@ PADDING = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1]], bool)
 SCATTERED = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]], bool)
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:enable_nested_tensor", "ignore:Support for mismatched"
+    "ignore:enable_nested_tensor",
+    "ignore:Support for mismatched",
+    "ignore:The PyTorch API of nested tensors",
 )
 
 

@@ -11,7 +11,7 @@ import dovetail.nn
 torch = pytest.importorskip("torch", reason="the parity extra (torch) is not installed")
 
 from functions_beside import compare  # noqa: E402
-from nn_parity import array, copy_state, given, quietly, same_outcome  # noqa: E402
+from nn_parity import array, copy_state, given, outcome, quietly, same_outcome  # noqa: E402
 
 RNG = np.random.default_rng(6)
 
@@ -379,3 +379,80 @@ def test_bag_layer(device):
     expected = torch.nn.EmbeddingBag.from_pretrained(table, mode="max")(torch.tensor([[0, 3]]))
     made = kept(dt.tensor([[0, 3]], device=device))
     np.testing.assert_array_equal(array(made), array(expected))
+
+
+def z(lib, *shape):
+    return lib.zeros(*shape)
+
+
+SAME_CLASS = {
+    "no size": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4)),
+    "size and factor": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4), 2, 2),
+    "sizes": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4), (2, 2, 2)),
+    "factors": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4), scale_factor=(2, 2, 2)),
+    "a size of 0": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4), 0),
+    "nothing in it": lambda lib: F(lib).interpolate(z(lib, 1, 1, 0, 4), 2),
+    "no channels": lambda lib: F(lib).interpolate(z(lib, 1, 0, 4, 4), 2),
+    "mode": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4), 2, mode="x"),
+    "mode of others": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4, 4), 2, mode="linear"),
+    "dims": lambda lib: F(lib).interpolate(z(lib, 1, 4), 2),
+    "corners": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4), 2, align_corners=True),
+    "recompute": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4), 2, recompute_scale_factor=True),
+    "antialias": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4), 2, antialias=True),
+    "integers": lambda lib: F(lib).interpolate(z(lib, 1, 1, 4).long(), 2),
+    "grid mode": lambda lib: F(lib).grid_sample(z(lib, 1, 1, 2, 2), z(lib, 1, 1, 1, 2), "x"),
+    "grid padding": lambda lib: F(lib).grid_sample(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 1, 2), padding_mode="x"
+    ),
+    "grid width": lambda lib: F(lib).grid_sample(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 1, 3), align_corners=True
+    ),
+    "grid batch": lambda lib: F(lib).grid_sample(
+        z(lib, 1, 1, 2, 2), z(lib, 2, 1, 1, 2), align_corners=True
+    ),
+    "grid dims": lambda lib: F(lib).grid_sample(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 2), align_corners=True
+    ),
+    "grid dtype": lambda lib: F(lib).grid_sample(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 1, 2).double(), align_corners=True
+    ),
+    "theta": lambda lib: F(lib).affine_grid(z(lib, 1, 2, 2), (1, 1, 2, 2), True),
+    "theta's dtype": lambda lib: F(lib).affine_grid(z(lib, 1, 2, 3).long(), (1, 1, 2, 2), True),
+    "grid's size": lambda lib: F(lib).affine_grid(z(lib, 1, 2, 3), (1, 2, 2), True),
+    "unfold window": lambda lib: F(lib).unfold(z(lib, 1, 3, 4, 4), 5),
+    "unfold stride": lambda lib: F(lib).unfold(z(lib, 1, 3, 4, 4), 2, stride=0),
+    "unfold kernel": lambda lib: F(lib).unfold(z(lib, 1, 3, 4, 4), (2, 2, 2)),
+    "unfold integers": lambda lib: F(lib).unfold(z(lib, 1, 3, 4, 4).long(), 2),
+    "fold rows": lambda lib: F(lib).fold(z(lib, 1, 11, 9), (4, 4), 2),
+    "fold blocks": lambda lib: F(lib).fold(z(lib, 1, 12, 8), (4, 4), 2),
+    "unpool size": lambda lib: F(lib).max_unpool2d(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 2, 2).long(), 2, output_size=(7, 7)
+    ),
+    "unpool index": lambda lib: F(lib).max_unpool2d(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 2, 2).long() + 16, 2
+    ),
+    "unpool dtype": lambda lib: F(lib).max_unpool2d(
+        z(lib, 1, 1, 2, 2), z(lib, 1, 1, 2, 2).int(), 2
+    ),
+    "fraction of nothing": lambda lib: F(lib).fractional_max_pool2d(z(lib, 1, 1, 4, 4), 2),
+    "fraction window": lambda lib: F(lib).fractional_max_pool2d(z(lib, 1, 1, 4, 4), 5, 2),
+    "norm of 0": lambda lib: F(lib).lp_pool2d(z(lib, 1, 4, 4), 0, 2),
+    "bag offsets": lambda lib: F(lib).embedding_bag(
+        lib.tensor([0, 1]), z(lib, 3, 2), lib.tensor([1])
+    ),
+    "bag index": lambda lib: F(lib).embedding_bag(lib.tensor([[0.0]]), z(lib, 3, 2)),
+    "bag mode": lambda lib: F(lib).embedding_bag(lib.tensor([[0]]), z(lib, 3, 2), mode="x"),
+    "bag without offsets": lambda lib: F(lib).embedding_bag(lib.tensor([0]), z(lib, 3, 2)),
+    "bag weights": lambda lib: F(lib).embedding_bag(
+        lib.tensor([[0]]), z(lib, 3, 2), per_sample_weights=z(lib, 1, 1)
+    ),
+    "bag padding": lambda lib: F(lib).embedding_bag(lib.tensor([[0]]), z(lib, 3, 2), padding_idx=5),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Default grid_sample")
+@pytest.mark.parametrize("name", SAME_CLASS)
+def test_errors_of_the_same_class(name):
+    # dovetail's Unsupported is a NotImplementedError.
+    made = outcome(SAME_CLASS[name], dt)[0].replace("Unsupported", "NotImplementedError")
+    assert made == outcome(SAME_CLASS[name], torch)[0] != "value"

@@ -201,7 +201,6 @@ def test_transformer(options, bias, device):
     compare_layers(layers, (MEMORY[:, 0], X[:, 0]), {"tgt_mask": HIDDEN}, device)
 
 
-@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("padding", [PADDING, SCATTERED], ids=["at the end", "anywhere"])
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no grad"])
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])

@@ -131,6 +131,17 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "times.isfinite().logical_not(), 0) -> times.masked_fill(times.isfinite().logical_not(), 1)": (
         "a matrix that is not finite has NaN for its exponential, squared once more or not"
     ),
+    "swap/matrices.py:broadcast_batches: broadcast_shapes(batch_of(a), batch_of(b)) -> "
+    "broadcast_shapes(batch_of(b), batch_of(a))": "sizes broadcast the same either way round",
+    "swap/qr.py:_square_gradient: inner.diagonal(0, -2, -1) -> inner.diagonal(0, -1, -2)": (
+        _ONE_DIAGONAL
+    ),
+    "compare/qr.py:_gradient: k >= n -> k > n": "of a square matrix no columns are left over",
+    "arithmetic/svd.py:gaps: differences + eye_like(values, values.shape[-1]) -> "
+    "differences - eye_like(values, values.shape[-1])": (
+        "the diagonal that gaps divides is 0: of skew matrices it is imaginary, and 0 wherever the "
+        "loss does not depend on a phase"
+    ),
     "call/triangle.py:_on_diagonal: g.expand(min(shape)) -> g": (
         "the copy into the diagonal repeats a number as expand does"
     ),

@@ -10,9 +10,9 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import dtype as DType
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, offsets, packed, part
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.kernels.copy import Copy, packed
+from dovetail_opencl.kernels.copy import Copy
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.kernels.reduce import accumulated
 from dovetail_opencl.runtime import device_of
@@ -47,10 +47,6 @@ def _along(array: Array, dim: int) -> tuple[int, int]:
     return array.shape[dim], array.strides[dim] // array.dtype.itemsize
 
 
-def _offsets(*arrays: Any) -> list[tuple[int, Any]]:
-    return [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate(arrays)]
-
-
 def _gather(facts: Any) -> Any:
     source, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
@@ -69,7 +65,7 @@ def _gather(facts: Any) -> Any:
     launch = Launch(device, text, "gather", 3, numbers, device.workers(out.numel, 2048), "gather")
 
     def run(x: Any, at: Any, y: Any) -> None:
-        launch.with_numbers((y.buffer, x.buffer, at.buffer), _offsets(y, x, at))
+        launch.with_numbers((y.buffer, x.buffer, at.buffer), offsets(y, x, at))
 
     return run
 
@@ -118,7 +114,7 @@ class _Scatter:
         is_atomic = self._takes_atomics(out.dtype, lines)
         walk = [index, _walked(out, shape, dim), _walked(src, shape, None)]
         if not is_atomic:
-            walk = [_kept(a, rest) for a in walk]
+            walk = [part(a, rest) for a in walk]
         loops = collapse(*walk)
         macros = {
             "IS_ATOMIC" if is_atomic else "IS_ADD": 1,
@@ -160,19 +156,14 @@ class _Scatter:
                 self.copy(x, out)
             if self.launch is not None:
                 buffers = (out.buffer, src.buffer, index.buffer)
-                self.launch.with_numbers(buffers, _offsets(out, src, index))
+                self.launch.with_numbers(buffers, offsets(out, src, index))
             return
         wide = self.wide
         with self.device.scratch(wide.numel * wide.itemsize) as (block,):
             held = Array(block, 0, wide.shape, wide.strides, wide.dtype)
             self.widen(x, held)
-            self.launch.with_numbers((block, src.buffer, index.buffer), _offsets(held, src, index))
+            self.launch.with_numbers((block, src.buffer, index.buffer), offsets(held, src, index))
             self.narrow(held, out)
-
-
-def _kept(array: Array, dims: Sequence[int]) -> Array:
-    shape = tuple(array.shape[i] for i in dims)
-    return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
 
 
 def _sum(dtype: DType) -> str:
@@ -235,7 +226,6 @@ def _nonzero(facts: Any) -> Any:
         with device.scratch(chunks * 8) as (totals,):
             first.with_numbers((totals, x.buffer), ((0, begin),))
             before(totals)
-            offsets = ((0, np.uint64(y.offset // 8)), (4, begin))
-            last.with_numbers((y.buffer, totals, x.buffer), offsets)
+            last.with_numbers((y.buffer, totals, x.buffer), (*offsets(y), (4, begin)))
 
     return run

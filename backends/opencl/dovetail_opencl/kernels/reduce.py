@@ -19,7 +19,7 @@ from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32
 from dovetail_opencl import dialect
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, dense_strides, offsets, part
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.runtime import device_of
@@ -115,13 +115,13 @@ class Reduction:
         inner = [i for i in range(source.ndim) if i in dim]
         outer = [i for i in range(source.ndim) if i not in dim]
         kept = outer if out.ndim == source.ndim else range(out.ndim)
-        target = _part(out, kept)
-        self.outer_count, self.inner_count = target.numel, _part(source, inner).numel
+        target = part(out, kept)
+        self.outer_count, self.inner_count = target.numel, part(source, inner).numel
         if not self.outer_count:
             return
         parts = self._parts()
-        outer_loops = collapse(target, _part(source, outer))
-        inner_loops = collapse(_part(source, inner), keep_order=True)
+        outer_loops = collapse(target, part(source, outer))
+        inner_loops = collapse(part(source, inner), keep_order=True)
         dtypes = (source.dtype, out.dtype)
         if parts <= 1:
             self._steps = [self._step(dtypes, outer_loops, inner_loops, self.inner_count)]
@@ -193,8 +193,7 @@ class Reduction:
         """Queue it."""
         if not self.outer_count:
             return
-        begin = (1, np.uint64(source.offset // source.dtype.itemsize))
-        end = (0, np.uint64(out.offset // out.dtype.itemsize))
+        end, begin = offsets(out, source)
         if len(self._steps) == 1:
             self._steps[0].with_numbers((out.buffer, source.buffer, out.buffer), (end, begin))
             return
@@ -203,16 +202,6 @@ class Reduction:
             self._steps[1].with_numbers((out.buffer, values, found), (end,))
 
 
-def _part(array: Array, dims: Sequence[int]) -> Array:
-    """Some dims of an array."""
-    shape = tuple(array.shape[i] for i in dims)
-    return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
-
-
 def _rest_loops(outer: Loops, parts: int) -> Loops:
     """The outer loops, reading the parts' results, which lie in the loops' own order."""
-    steps, step = [], parts
-    for n in reversed(outer.shape):
-        steps.append(step)
-        step *= n
-    return Loops(outer.shape, (outer.strides[0], tuple(reversed(steps))))
+    return Loops(outer.shape, (outer.strides[0], dense_strides(outer.shape, parts)))

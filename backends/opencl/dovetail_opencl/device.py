@@ -31,6 +31,9 @@ as much as thousands of launches."""
 MUCH = 1 << 14
 """Elements for which a call counts once more."""
 
+CLASS = "DOVETAIL_OPENCL_CLASS"
+"""``cpu`` or ``gpu``: how kernels are written and launched, whatever the device says it is."""
+
 KEPT = 1 << 13
 """Resolved calls and texts that are kept, before all are forgotten."""
 
@@ -58,7 +61,8 @@ class Device:
         self.handle = handle
         self.context = cl.Context([handle])
         self.queue = cl.CommandQueue(self.context, handle)
-        self.is_cpu = bool(handle.type & cl.device_type.CPU)
+        chosen = os.environ.get(CLASS)
+        self.is_cpu = chosen == "cpu" if chosen else bool(handle.type & cl.device_type.CPU)
         self.dialect: Dialect = dialect.CPU if self.is_cpu else dialect.GPU
         self.units = int(handle.max_compute_units)
         extensions = set(handle.extensions.split())

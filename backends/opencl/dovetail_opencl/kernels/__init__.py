@@ -8,7 +8,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("elementwise", "storage", "reduce", "scan", "order", "index", "contract")
+FAMILIES = ("elementwise", "storage", "reduce", "scan", "order", "index", "contract", "fused")
 
 
 def table() -> KernelTable:

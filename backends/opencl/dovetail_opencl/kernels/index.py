@@ -18,7 +18,7 @@ from dovetail_opencl.kernels.reduce import accumulated
 from dovetail_opencl.runtime import device_of
 from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
 
-__all__ = ["enter"]
+__all__ = ["DETERMINISTIC", "atomic", "enter"]
 
 DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
 """1: ``scatter_add`` adds in order always, without atomics."""
@@ -125,7 +125,7 @@ class _Scatter:
             **places("PLACES", loops, "p", ("place", "to", "from")),
         }
         if is_atomic:
-            macros |= _atomic(out.dtype)
+            macros |= atomic(out.dtype)
         count = index.numel if is_atomic else lines
         numbers = [np.uint64(n) for n in (0, 0, 0, count, *_along(out, dim))]
         numbers += loop_numbers(loops)
@@ -175,7 +175,7 @@ def _sum(dtype: DType) -> str:
     return "((a) + (b))"
 
 
-def _atomic(dtype: DType) -> dict[str, str]:
+def atomic(dtype: DType) -> dict[str, str]:
     """Compare and exchange on the element's bits."""
     is_long = dtype.itemsize == 8
     bits = "ulong" if is_long else "uint"

@@ -1,0 +1,150 @@
+"""How the lines of a tensor are shared out among work items; see ``src/team.cl``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dovetail.dtypes import FLOATING
+from dovetail.dtypes import dtype as DType
+from dovetail_opencl import dialect
+from dovetail_opencl.device import Device, Launch
+from dovetail_opencl.source import program
+
+__all__ = ["FLOATS", "Team", "lanes"]
+
+FLOATS = FLOATING
+"""The dtypes of fused kernels. Halves are read and written as such, and computed in float32."""
+
+_BFLOAT16 = """
+static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
+    const uint{w} bits = as_uint{w}(value);
+    const uint{w} rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    return convert_ushort{w}(value != value ? (uint{w})0x7fc0u : rounded);
+}}"""
+
+
+def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) -> dict[str, str]:
+    """Macros for an element of ``dtype``, or for ``width`` neighbours as a vector: ``P_MEMORY``,
+    ``P_S(p, i)``, ``P_V(p, i)``, ``P_SET_S(p, i, v)`` and ``P_SET_V(p, i, v)``.
+
+    ``side``: single elements are vectors too, for lines side by side.
+    """
+    spelled, w = device.dialect, width
+    single = {
+        "S(p, i)": spelled.load_of(dtype, "(p)", "(i)"),
+        "SET_S(p, i, v)": spelled.store_of(dtype, "(p)", "(i)", "(v)"),
+    }
+    if dtype.name == "float16":
+        load, store = f"vload_half{w}(0, (p) + (i))", f"vstore_half{w}_rte(v, 0, (p) + (i))"
+    elif dtype.name == "bfloat16":
+        load = f"as_float{w}(convert_uint{w}(vload{w}(0, (p) + (i))) << 16)"
+        store = f"vstore{w}(float{w}_to_bfloat16(v), 0, (p) + (i))"
+    else:
+        load, store = f"vload{w}(0, (p) + (i))", f"vstore{w}(v, 0, (p) + (i))"
+    made = {"V(p, i)": load, "SET_V(p, i, v)": store} if w > 1 else {}
+    if side:
+        made = {"S(p, i)": load, "SET_S(p, i, v)": store}
+    else:
+        made |= single
+    return {f"{prefix}_MEMORY": dialect.TYPES[dtype.name]} | {
+        f"{prefix}_{key}": text for key, text in made.items()
+    }
+
+
+class Team:
+    """A tensor seen as (outer, n, inner), whose lines of n elements are folded and walked.
+
+    Args:
+        device: where.
+        work: the dtype that is computed in.
+        outer, n, inner: the sizes.
+        each: how many such lines a team has to go through for one.
+        least: work items that a team has at least, on a GPU.
+        most: teams that there are at most, on a GPU; 0: what keeps it busy.
+
+    Attributes:
+        lines: lines, or blocks of lines side by side.
+        count: teams that are launched.
+        size: (global size, local size).
+    """
+
+    def __init__(
+        self, device: Device, work: DType, outer: int, n: int, inner: int = 1, *,
+        each: int = 1, least: int = 1, most: int = 0,
+    ) -> None:  # fmt: skip
+        self.device, self.work, self.n, self.inner = device, work, n, inner
+        lanes_of = 64 // work.itemsize
+        self.width, self.team, self.side = 1, 1, False
+        if device.is_cpu:
+            self.side = inner >= lanes_of
+            self.width = lanes_of if self.side or inner == 1 else 1
+        elif inner == 1 and n * each >= 32:
+            self.team = min(device.group, 256, 1 << (max(n * each // 4, 31)).bit_length())
+        self.team = max(self.team, 1 if device.is_cpu else least)
+        self.blocks = -(-inner // self.width) if self.side else inner
+        self.lines = outer * self.blocks
+        each *= n * (self.width if self.side else 1)
+        if self.team > 1:
+            groups = max(1, min(self.lines, most or device.units * 32))
+            self.count, self.size = groups, ((groups * self.team,), (self.team,))
+        else:
+            self.size = device.workers(self.lines, max(1, 4096 // max(1, each)))
+            self.count = self.size[0][0]
+
+    def macros(self) -> dict[str, Any]:
+        """What ``team.cl`` and the base of a line need."""
+        kind = dialect.VALUES[self.work.name]
+        base, at = "((line) * n)", "(k)"
+        if self.side:
+            base = (
+                f"((line) / {self._blocks} * n * inner + min((line) % {self._blocks} * {self.width}"
+                f", inner - {self.width}))"
+            )
+        elif self.inner != 1:
+            base = "((line) / inner * n * inner + (line) % inner)"
+        if self.inner != 1:
+            at = "((ulong)(k) * inner)"
+        width = 1 if self.side else self.width
+        return {
+            "IS_CPU": int(self.device.is_cpu),
+            "IS_SIDE": int(self.side),
+            "TEAM": self.team,
+            "W": width,
+            "T": f"{kind}{self.width}" if self.side else kind,
+            "VECTOR": f"{kind}{width}" if width > 1 else kind,
+            "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",
+            "BASE(line)": base,
+            "AT(k)": at,
+        }
+
+    @property
+    def _blocks(self) -> str:
+        """Blocks of a row of lines, in C."""
+        return f"((inner - 1) / {self.width} + 1)"
+
+    def program(self, name: str, macros: dict[str, Any], **elements: DType) -> str:
+        """The text of ``src/name.cl`` after ``src/team.cl``; ``elements``: prefix and dtype of
+        each kind of array."""
+        made = self.macros()
+        for prefix, dtype in elements.items():
+            made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
+        kinds = tuple(elements.values())
+        if self.width > 1 and any(kind.name == "bfloat16" for kind in kinds):
+            before = _BFLOAT16.format(w=self.width)
+        else:
+            before = ""
+        return program(self.device, name, made | macros, kinds, before=("team",), text=before)
+
+    def numbers(self, offsets: int) -> list[Any]:
+        """Offsets, lines, n and inner."""
+        first = [np.uint64(0)] * offsets
+        return [*first, np.uint64(self.lines), np.int32(self.n), np.uint64(self.inner)]
+
+    def launch(
+        self, text: str, name: str, buffers: int, more: Any = (), label: str | None = None
+    ) -> Launch:
+        """A kernel whose arguments are buffers, an offset for each, lines, n, inner and more."""
+        numbers = [*self.numbers(buffers), *more]
+        return Launch(self.device, text, name, buffers, numbers, self.size, label or name)

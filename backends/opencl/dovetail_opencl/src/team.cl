@@ -8,22 +8,12 @@
 #if TEAM > 1
 #define MEMBER ((int)get_local_id(0))
 #define TEAM_NUMBER get_group_id(0)
-#define TEAM_MEMORY local T team_[TEAM];
 #define EACH_LINE(line, lines) \
     for (ulong line = get_group_id(0); line < (lines); line += get_num_groups(0))
-#define TEAM_FOLD(result, FOLD) \
-    barrier(CLK_LOCAL_MEM_FENCE); \
-    team_[MEMBER] = result; \
-    barrier(CLK_LOCAL_MEM_FENCE); \
-    for (int half_ = TEAM / 2; half_; half_ /= 2) { \
-        if (MEMBER < half_) team_[MEMBER] = FOLD(team_[MEMBER], team_[MEMBER + half_]); \
-        barrier(CLK_LOCAL_MEM_FENCE); \
-    } \
-    result = team_[0];
+#define TEAM_FOLD GROUP_FOLD
 #else
 #define MEMBER 0
 #define TEAM_NUMBER get_global_id(0)
-#define TEAM_MEMORY
 #define TEAM_FOLD(result, FOLD)
 #if IS_CPU
 #define EACH_LINE(line, lines) \
@@ -34,6 +24,24 @@
 #define EACH_LINE(line, lines) \
     for (ulong line = get_global_id(0); line < (lines); line += get_global_size(0))
 #endif
+#endif
+
+// A work group is one team, or several of one work item each.
+#if GROUP > 1
+#define TEAM_MEMORY local T team_[GROUP];
+#define GROUP_FOLD(result, FOLD) \
+    barrier(CLK_LOCAL_MEM_FENCE); \
+    team_[get_local_id(0)] = result; \
+    barrier(CLK_LOCAL_MEM_FENCE); \
+    for (int half_ = GROUP / 2; half_; half_ /= 2) { \
+        if (get_local_id(0) < half_) \
+            team_[get_local_id(0)] = FOLD(team_[get_local_id(0)], team_[get_local_id(0) + half_]); \
+        barrier(CLK_LOCAL_MEM_FENCE); \
+    } \
+    result = team_[0];
+#else
+#define TEAM_MEMORY
+#define GROUP_FOLD(result, FOLD)
 #endif
 
 #define ADDED(a, b) ((a) + (b))

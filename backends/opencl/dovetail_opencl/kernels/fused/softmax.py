@@ -30,9 +30,7 @@ def _specialised(facts: Any) -> Any:
     if not out.numel:
         return lambda *arrays: None
     device = device_of(out.device.index)
-    team = Team(
-        device, accumulated(out.dtype), *sides(tuple(out.shape), facts.attributes["dim"])
-    )
+    team = Team(device, accumulated(out.dtype), *sides(tuple(out.shape), facts.attributes["dim"]))
     text = team.program("softmax", {}, IN=first.dtype, OUT=out.dtype)
     launch = team.launch(text, name, len(facts.inputs) + 1)
 

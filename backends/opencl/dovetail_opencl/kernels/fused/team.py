@@ -63,26 +63,32 @@ class Team:
         each: how many such lines a team has to go through for one.
         least: work items that a team has at least, on a GPU.
         most: teams that there are at most, on a GPU; 0: what keeps it busy.
+        alone: lines are never taken side by side.
+        single: a team is one work item, for lines of which little is read.
 
     Attributes:
         lines: lines, or blocks of lines side by side.
         count: teams that are launched.
+        groups: work groups that are launched.
         size: (global size, local size).
     """
 
     def __init__(
         self, device: Device, work: DType, outer: int, n: int, inner: int = 1, *,
-        each: int = 1, least: int = 1, most: int = 0,
+        each: int = 1, least: int = 1, most: int = 0, alone: bool = False,
+        single: bool = False,
     ) -> None:  # fmt: skip
         self.device, self.work, self.n, self.inner = device, work, n, inner
         lanes_of = 64 // work.itemsize
         self.width, self.team, self.side = 1, 1, False
         if device.is_cpu:
-            self.side = inner >= lanes_of
+            self.side = inner >= lanes_of and not alone
             self.width = lanes_of if self.side or inner == 1 else 1
-        elif inner == 1 and n * each >= 32:
+        elif inner == 1 and n * each >= 32 and not single:
             self.team = min(device.group, 256, 1 << (max(n * each // 4, 31)).bit_length())
         self.team = max(self.team, 1 if device.is_cpu else least)
+        if single:
+            n, each = 1, 1
         self.blocks = -(-inner // self.width) if self.side else inner
         self.lines = outer * self.blocks
         each *= n * (self.width if self.side else 1)
@@ -91,7 +97,11 @@ class Team:
             self.count, self.size = groups, ((groups * self.team,), (self.team,))
         else:
             self.size = device.workers(self.lines, max(1, 4096 // max(1, each)))
+            if most and not device.is_cpu:
+                groups = min(most, self.size[0][0] // self.size[1][0])
+                self.size = ((groups * self.size[1][0],), self.size[1])
             self.count = self.size[0][0]
+        self.groups = self.size[0][0] // self.size[1][0]
 
     def macros(self) -> dict[str, Any]:
         """What ``team.cl`` and the base of a line need."""
@@ -111,6 +121,7 @@ class Team:
             "IS_CPU": int(self.device.is_cpu),
             "IS_SIDE": int(self.side),
             "TEAM": self.team,
+            "GROUP": self.size[1][0],
             "W": width,
             "T": f"{kind}{self.width}" if self.side else kind,
             "VECTOR": f"{kind}{width}" if width > 1 else kind,

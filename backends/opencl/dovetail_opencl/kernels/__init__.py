@@ -8,7 +8,9 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("elementwise", "storage", "reduce", "scan", "order", "index", "contract", "fused")
+FAMILIES = (
+    "elementwise", "storage", "random", "reduce", "scan", "order", "index", "contract", "fused",
+)  # fmt: skip
 
 
 def table() -> KernelTable:

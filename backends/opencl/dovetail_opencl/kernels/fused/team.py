@@ -79,7 +79,7 @@ class Team:
         single: bool = False,
     ) -> None:  # fmt: skip
         self.device, self.work, self.n, self.inner = device, work, n, inner
-        lanes_of = 64 // work.itemsize
+        lanes_of = min(16, 64 // work.itemsize)
         self.width, self.team, self.side = 1, 1, False
         if device.is_cpu:
             self.side = inner >= lanes_of and not alone

@@ -14,6 +14,7 @@ import pyopencl as cl
 
 from dovetail.backend import Dialect, OutOfMemoryError, Pool
 from dovetail_opencl import dialect
+from dovetail_opencl.cache import ProgramCache
 
 __all__ = ["Device", "Launch"]
 
@@ -49,6 +50,7 @@ class Device:
         is_cpu: it works on the host's cores: kernels are written for few strong work items.
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
+        cache: its compiled programs on disk.
         lock: held while a kernel's arguments are set and it is queued.
         launches: kernels queued since the start.
         patience: how often a call is served by general kernels before one is compiled for it; see
@@ -77,6 +79,7 @@ class Device:
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
+        self.cache = ProgramCache(self.context, handle)
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
@@ -175,7 +178,7 @@ class Device:
     # kernels
 
     def program(self, source: str, options: str = "") -> Any:
-        """A compiled program; PyOpenCL keeps its binary on disk for the next process.
+        """A compiled program; see :mod:`.cache` for what the next process has of it.
 
         Raises:
             RuntimeError: the driver's compiler refuses; the text has its log.
@@ -184,9 +187,7 @@ class Device:
             found = self._programs.get((source, options))
             if found is None:
                 try:
-                    found = cl.Program(self.context, source).build(
-                        [*self._options, *options.split()]
-                    )
+                    found = self.cache.build(source, [*self._options, *options.split()])
                 except cl.RuntimeError as error:
                     raise RuntimeError(
                         f"{self.handle.name}: a kernel does not compile: {error}\n{source}"

@@ -139,13 +139,16 @@ def lstm(torch: Any, device: str, width: int = 128, length: int = 8, batch: int 
     class Model(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.cell, self.head = nn.LSTMCell(64, width), nn.Linear(width, 10)
+            self.given, self.kept = nn.Linear(64, 4 * width), nn.Linear(width, 4 * width)
+            self.head = nn.Linear(width, 10)
 
         def forward(self, x: Any) -> Any:
-            state = None
+            h = c = x.new_zeros(batch, width)
             for at in range(length):
-                state = self.cell(x[:, at], state)
-            return self.head(state[0])
+                i, f, g, o = (self.given(x[:, at]) + self.kept(h)).chunk(4, 1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * c.tanh()
+            return self.head(h)
 
     torch.manual_seed(0)
     x, y = torch.randn(batch, length, 64), torch.arange(batch) % 10

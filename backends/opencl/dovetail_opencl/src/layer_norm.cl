@@ -68,12 +68,12 @@ kernel void backward(global OUT_MEMORY *out, global T *parts, global const G_MEM
     global const WEIGHT_MEMORY *w = weight + offset_weight;
     global T *of_weight = parts + TEAM_NUMBER * (1 + IS_CENTRED) * n, *of_bias = of_weight + n;
 #if IS_CENTRED
-#define CLEAR(L) PART_SET_##L(of_weight, k, 0); PART_SET_##L(of_bias, k, 0);
+#define CLEAR(L) PART_SET_##L(of_weight, k, ZERO_##L); PART_SET_##L(of_bias, k, ZERO_##L);
 #define GATHER(L) \
     PART_SET_##L(of_weight, k, PART_##L(of_weight, k) + G_##L(g, k) * NORMAL(L)); \
     PART_SET_##L(of_bias, k, PART_##L(of_bias, k) + G_##L(g, k));
 #else
-#define CLEAR(L) PART_SET_##L(of_weight, k, 0);
+#define CLEAR(L) PART_SET_##L(of_weight, k, ZERO_##L);
 #define GATHER(L) PART_SET_##L(of_weight, k, PART_##L(of_weight, k) + G_##L(g, k) * NORMAL(L));
 #endif
     WALK(n, CLEAR)

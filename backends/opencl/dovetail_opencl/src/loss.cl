@@ -183,7 +183,7 @@ kernel void nll_loss_backward(global OUT_MEMORY *out, global const T *parts,
     EACH_LINE(line, lines) {
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
-#define ZERO(L) OUT_SET_##L(y, AT(k), 0);
+#define ZERO(L) OUT_SET_##L(y, AT(k), ZERO_##L);
         WALK(n, ZERO)
         if (COUNTS(t) && t % TEAM == MEMBER) OUT_SET_S(y, AT(t), -SHARE(line) * FACTOR(t));
     }

@@ -13,7 +13,7 @@ kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global 
         global const X_MEMORY *x = in + offset_in + (line / picks * rows + row) * n;
         global X_MEMORY *y = out + offset_out + line * n;
 #define MOVE(L) X_SET_##L(y, k, X_##L(x, k));
-#define CLEAR(L) X_SET_##L(y, k, (X_MEMORY)0);
+#define CLEAR(L) X_SET_##L(y, k, ZERO_##L);
         if (row < rows) { WALK(n, MOVE) } else { WALK(n, CLEAR) }
     }
 }
@@ -32,7 +32,7 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
         global const G_MEMORY *from = grad + offset_grad + line / runs * picks * n;
         for (ulong row = first; row < last; row++) {
             global X_MEMORY *x = base + row * n;
-#define CLEAR(L) X_SET_##L(x, k, 0);
+#define CLEAR(L) X_SET_##L(x, k, ZERO_##L);
             WALK(n, CLEAR)
         }
         for (ulong pick = 0; pick < picks; pick++) {

@@ -44,6 +44,8 @@
 #define GROUP_FOLD(result, FOLD)
 #endif
 
+#define ZERO_S (T)0
+#define ZERO_V (VECTOR)0
 #define ADDED(a, b) ((a) + (b))
 #define LARGER(a, b) fmax(a, b)
 

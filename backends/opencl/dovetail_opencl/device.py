@@ -55,6 +55,7 @@ class Device:
         launches: kernels queued since the start.
         patience: how often a call is served by general kernels before one is compiled for it; see
             :meth:`weight`.
+        watch: called with (label, event, buffers) of all that is queued, where it is not None.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
     """
@@ -77,6 +78,7 @@ class Device:
         self.lock = threading.RLock()
         self.launches = 0
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
+        self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
         self.cache = ProgramCache(self.context, handle)
@@ -166,14 +168,17 @@ class Device:
 
     def copy(
         self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
-    ) -> None:
-        """Queue a copy of bytes on the device."""
+    ) -> Any:
+        """Queue a copy of bytes on the device; returns the driver's event."""
         with self.lock:
-            cl.enqueue_copy(
+            event = cl.enqueue_copy(
                 self.queue, target, source,
                 byte_count=nbytes, src_offset=source_offset, dst_offset=target_offset,
             )  # fmt: skip
             self.recent.append("copy")
+            if self.watch is not None:
+                self.watch("copy", event, (target, source))
+            return event
 
     # kernels
 
@@ -310,6 +315,8 @@ class Launch:
                 bound.set_buffer(i, buffer)
             for i, value in numbers:
                 bound.set_number(first + i, value.tobytes())
-            cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
+            event = cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
             device.launches += 1
             device.recent.append(self.label)
+            if device.watch is not None:
+                device.watch(self.label, event, buffers)

@@ -38,9 +38,9 @@ kernel void sgd(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g IF_BUFFER(, ul
 #define MOVED update
 #endif
 #define DO(t) { \
-        global T *p = AT(p, t); \
-        global const T *g = AT(g, t); \
-        IF_BUFFER(global T *b = AT(b, t);) \
+        global T *restrict p = AT(p, t); \
+        global const T *restrict g = AT(g, t); \
+        IF_BUFFER(global T *restrict b = AT(b, t);) \
         EACH_ELEMENT(i, sizes.s##t) { \
             T update = MAXIMIZES ? -g[i] : g[i]; \
             if (HAS_DECAY) update += p[i] * weight_decay; \
@@ -69,9 +69,9 @@ kernel void adam(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g, ulong8 at_m,
         T new_square, T shrink, T weight_decay)
 {
 #define DO(t) { \
-        global T *p = AT(p, t), *m = AT(m, t), *v = AT(v, t); \
-        global const T *g = AT(g, t); \
-        IF_LARGEST(global T *l = AT(l, t);) \
+        global T *restrict p = AT(p, t), *restrict m = AT(m, t), *restrict v = AT(v, t); \
+        global const T *restrict g = AT(g, t); \
+        IF_LARGEST(global T *restrict l = AT(l, t);) \
         const T rate = rates.s##t, least = eps.s##t; \
         EACH_ELEMENT(i, sizes.s##t) { \
             T value = p[i] * shrink; \

@@ -14,7 +14,7 @@ from dovetail.backend import EXPRESSIONS, StridedView, collapse
 from dovetail.dtypes import complex128, int16, int32, int64, uint8
 from dovetail_opencl.arrays import Array, offsets
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
+from dovetail_opencl.source import MOST, converted, element, loop_numbers, moved, places, program
 
 __all__ = ["Copy"]
 
@@ -49,6 +49,7 @@ class Copy:
             elements["CONVERTED(v)"] = converted(source, target, "v")
         macros = {
             "IS_CPU": int(device.is_cpu),
+            "HAS_LOOPS": int(len(self._loops.shape) <= MOST),
             **elements,
             **places("OUTER", self._loops, "c", ("to", "from")),
         }

@@ -13,6 +13,7 @@ import numpy as np
 import pyopencl as cl
 
 from dovetail.backend import Dialect, OutOfMemoryError, Pool
+from dovetail.backend.allocator import empty_cache
 from dovetail_opencl import dialect
 from dovetail_opencl.cache import ProgramCache
 
@@ -47,6 +48,7 @@ class Device:
 
     Attributes:
         handle: PyOpenCL's device.
+        index: its number among dovetail's.
         is_cpu: it works on the host's cores: kernels are written for few strong work items.
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
@@ -60,8 +62,9 @@ class Device:
         kept: what :meth:`keep` keeps.
     """
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, index: int = 0) -> None:
         self.handle = handle
+        self.index = index
         self.context = cl.Context([handle])
         self.queue = cl.CommandQueue(self.context, handle)
         chosen = os.environ.get(CLASS)
@@ -96,8 +99,18 @@ class Device:
         """A buffer that exists (a driver may put off what it allocates until the first use).
 
         Raises:
-            OutOfMemoryError: the device refuses.
+            OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
         """
+        with self.lock:
+            try:
+                return self._allocated(nbytes)
+            except OutOfMemoryError:
+                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
+                self._pool.empty_cache()
+                empty_cache(f"opencl:{self.index}")
+                return self._allocated(nbytes)
+
+    def _allocated(self, nbytes: int) -> Any:
         with self.lock:
             if self.used + nbytes > self.memory_total:
                 raise OutOfMemoryError(self._no_memory(nbytes))

@@ -25,7 +25,7 @@ def device_of(index: int) -> Any:
         with _lock:
             found = _devices.get(index)
             if found is None:
-                found = _devices[index] = Device(discover().devices[index])
+                found = _devices[index] = Device(discover().devices[index], index)
     return found
 
 

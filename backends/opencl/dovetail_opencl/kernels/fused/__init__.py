@@ -8,7 +8,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["enter"]
 
-FAMILIES = ("batch_norm", "layer_norm", "loss", "pool", "rows", "softmax", "steps")
+FAMILIES = ("attention", "batch_norm", "layer_norm", "loss", "pool", "rows", "softmax", "steps")
 
 
 def enter(table: KernelTable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from dovetail_opencl import dialect
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.source import program
 
-__all__ = ["FLOATS", "Team", "lanes"]
+__all__ = ["FLOATS", "Team", "lanes", "vector_helpers"]
 
 FLOATS = FLOATING
 """The dtypes of fused kernels. Halves are read and written as such, and computed in float32."""
@@ -51,6 +52,13 @@ def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) 
     return {f"{prefix}_MEMORY": dialect.TYPES[dtype.name]} | {
         f"{prefix}_{key}": text for key, text in made.items()
     }
+
+
+def vector_helpers(dtypes: Iterable[DType], width: int) -> str:
+    """The functions that vectors of ``width`` elements of these dtypes are stored with."""
+    if width > 1 and any(dtype.name == "bfloat16" for dtype in dtypes):
+        return _BFLOAT16.format(w=width)
+    return ""
 
 
 class Team:
@@ -142,11 +150,8 @@ class Team:
         for prefix, dtype in elements.items():
             made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
         kinds = tuple(elements.values())
-        if self.width > 1 and any(kind.name == "bfloat16" for kind in kinds):
-            before = _BFLOAT16.format(w=self.width)
-        else:
-            before = ""
-        return program(self.device, name, made | macros, kinds, before=("team",), text=before)
+        helpers = vector_helpers(kinds, self.width)
+        return program(self.device, name, made | macros, kinds, before=("team",), text=helpers)
 
     def numbers(self, offsets: int) -> list[Any]:
         """Offsets, lines, n and inner."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from dovetail.backend import StridedView
 from dovetail.dtypes import dtype as DType
 
@@ -57,7 +55,13 @@ def part(array: StridedView, dims: Sequence[int]) -> Array:
     return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
 
 
-def offsets(*arrays: StridedView) -> list[tuple[int, Any]]:
+_AT_ITS_START = bytes(8)
+
+
+def offsets(*arrays: StridedView) -> list[tuple[int, bytes]]:
     """(position, elements from the buffer's start) of each array, as a launch's numbers: kernels
     take the offsets of their arrays before all other numbers."""
-    return [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate(arrays)]
+    return [
+        (i, (a.offset // a.dtype.itemsize).to_bytes(8, "little") if a.offset else _AT_ITS_START)
+        for i, a in enumerate(arrays)
+    ]

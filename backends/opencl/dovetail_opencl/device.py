@@ -314,7 +314,7 @@ class Launch:
         self.with_numbers(buffers, ())
 
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
-        """Queue it with some numbers (index among them, value) given for this once.
+        """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
 
         The same ones must be given at each call.
         """
@@ -327,7 +327,7 @@ class Launch:
             for i, buffer in enumerate(buffers):
                 bound.set_buffer(i, buffer)
             for i, value in numbers:
-                bound.set_number(first + i, value.tobytes())
+                bound.set_number(first + i, value if value.__class__ is bytes else value.tobytes())
             event = cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
             device.launches += 1
             device.recent.append(self.label)

@@ -14,10 +14,11 @@ from dovetail_opencl.arrays import Array, offsets, packed
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.kernels.copy import Copy
 from dovetail_opencl.kernels.elementwise import ghost
-from dovetail_opencl.kernels.fused.team import FLOATS, lanes, vector_helpers
+from dovetail_opencl.kernels.fused.team import FLOATS
 from dovetail_opencl.kernels.reduce import accumulated
 from dovetail_opencl.runtime import device_of
 from dovetail_opencl.source import loop_numbers, places, program
+from dovetail_opencl.vectors import lanes, vector_helpers
 
 __all__ = ["enter"]
 
@@ -40,7 +41,7 @@ class _Attention:
         seen = Array(None, 0, tuple(lead), (0,) * len(lead), query.dtype)
         steps = (0, 0)
         if mask is not None:  # repeated where it has size 1, or no dim
-            whole = ghost(mask).expand((*lead, rows, keys))
+            whole = packed(ghost(mask)).expand((*lead, rows, keys))
             seen = Array(None, 0, tuple(lead), whole.strides[:-2], mask.dtype)
             steps = whole.element_strides[-2:]
         loops = collapse(seen, keep_order=True)
@@ -119,7 +120,7 @@ def _backward(facts: Any) -> Any:
     if made.work is query.dtype:
         return run
     # The gradient of the query is gathered over all keys, so halves are gathered wide.
-    out = ghost(facts.outputs[0])
+    out = packed(ghost(facts.outputs[0]))
     wide = packed(out, made.work)
     narrow = Copy(device, wide, out)
 

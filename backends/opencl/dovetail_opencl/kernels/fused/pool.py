@@ -108,8 +108,9 @@ def _max_pool_grad(facts: Any) -> Any:
 
     if work is out.dtype:
         return run
-    wide = packed(ghost(out), work)
-    narrow = Copy(device, wide, ghost(out))
+    dense = packed(ghost(out))
+    wide = packed(dense, work)
+    narrow = Copy(device, wide, dense)
 
     def run_wide(grad: Any, indices: Any, out: Any) -> None:
         with device.scratch(wide.numel * work.itemsize) as (block,):

@@ -60,8 +60,9 @@ def _add(facts: Any) -> Any:
 
     if work is out.dtype:
         return run
-    wide = packed(ghost(out), work)
-    narrow = Copy(device, wide, ghost(out))
+    dense = packed(ghost(out))
+    wide = packed(dense, work)
+    narrow = Copy(device, wide, dense)
 
     def run_wide(grad: Any, index: Any, out: Any) -> None:
         with device.scratch(wide.numel * work.itemsize) as (block,):

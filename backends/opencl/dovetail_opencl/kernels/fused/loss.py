@@ -70,7 +70,7 @@ class _Loss:
             return None
         team = Team(self.device, self.work, 1, self.team.groups)
         text = team.program("loss", {**self.macros, "IS_FINISH": 1}, **self.kinds)
-        size = ((team.team,), (team.team,))
+        size = (team.size[1], team.size[1])  # one group
         numbers = [np.uint64(0), np.uint64(self.team.groups)]
         return Launch(self.device, text, "finish", 2, numbers, size, self.name)
 

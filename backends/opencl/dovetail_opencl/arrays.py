@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dovetail.backend import StridedView
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["Array"]
+__all__ = ["Array", "dense_strides", "offsets", "packed", "part"]
 
 
 class Array(StridedView):
@@ -31,3 +32,36 @@ class Array(StridedView):
         self.shape = shape
         self.strides = strides
         self.dtype = dtype
+
+
+def dense_strides(shape: Sequence[int], step: int = 1) -> tuple[int, ...]:
+    """Row-major strides where neighbours along the last dim are ``step`` apart."""
+    strides = []
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return tuple(reversed(strides))
+
+
+def packed(array: StridedView, dtype: DType | None = None) -> Array:
+    """A dense row-major view of an array's shape, without memory."""
+    kind = dtype or array.dtype
+    return Array(None, 0, array.shape, dense_strides(array.shape, kind.itemsize), kind)
+
+
+def part(array: StridedView, dims: Sequence[int]) -> Array:
+    """These dims of an array, the others at their first element; without memory."""
+    shape = tuple(array.shape[i] for i in dims)
+    return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
+
+
+_AT_ITS_START = bytes(8)
+
+
+def offsets(*arrays: StridedView) -> list[tuple[int, bytes]]:
+    """(position, elements from the buffer's start) of each array, as a launch's numbers: kernels
+    take the offsets of their arrays before all other numbers."""
+    return [
+        (i, (a.offset // a.dtype.itemsize).to_bytes(8, "little") if a.offset else _AT_ITS_START)
+        for i, a in enumerate(arrays)
+    ]

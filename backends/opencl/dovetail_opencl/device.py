@@ -13,7 +13,9 @@ import numpy as np
 import pyopencl as cl
 
 from dovetail.backend import Dialect, OutOfMemoryError, Pool
+from dovetail.backend.allocator import empty_cache
 from dovetail_opencl import dialect
+from dovetail_opencl.cache import ProgramCache
 
 __all__ = ["Device", "Launch"]
 
@@ -31,6 +33,9 @@ as much as thousands of launches."""
 MUCH = 1 << 14
 """Elements for which a call counts once more."""
 
+CLASS = "DOVETAIL_OPENCL_CLASS"
+"""``cpu`` or ``gpu``: how kernels are written and launched, whatever the device says it is."""
+
 KEPT = 1 << 13
 """Resolved calls and texts that are kept, before all are forgotten."""
 
@@ -43,23 +48,28 @@ class Device:
 
     Attributes:
         handle: PyOpenCL's device.
+        index: its number among dovetail's.
         is_cpu: it works on the host's cores: kernels are written for few strong work items.
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
+        cache: its compiled programs on disk.
         lock: held while a kernel's arguments are set and it is queued.
         launches: kernels queued since the start.
         patience: how often a call is served by general kernels before one is compiled for it; see
             :meth:`weight`.
+        watch: called with (label, event, buffers) of all that is queued, where it is not None.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
         tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
     """
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, index: int = 0) -> None:
         self.handle = handle
+        self.index = index
         self.context = cl.Context([handle])
         self.queue = cl.CommandQueue(self.context, handle)
-        self.is_cpu = bool(handle.type & cl.device_type.CPU)
+        chosen = os.environ.get(CLASS)
+        self.is_cpu = chosen == "cpu" if chosen else bool(handle.type & cl.device_type.CPU)
         self.dialect: Dialect = dialect.CPU if self.is_cpu else dialect.GPU
         self.units = int(handle.max_compute_units)
         extensions = set(handle.extensions.split())
@@ -72,9 +82,11 @@ class Device:
         self.lock = threading.RLock()
         self.launches = 0
         self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
+        self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
         self.tiles: dict[Any, Any] = {}
+        self.cache = ProgramCache(self.context, handle)
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
@@ -89,8 +101,18 @@ class Device:
         """A buffer that exists (a driver may put off what it allocates until the first use).
 
         Raises:
-            OutOfMemoryError: the device refuses.
+            OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
         """
+        with self.lock:
+            try:
+                return self._allocated(nbytes)
+            except OutOfMemoryError:
+                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
+                self._pool.empty_cache()
+                empty_cache(f"opencl:{self.index}")
+                return self._allocated(nbytes)
+
+    def _allocated(self, nbytes: int) -> Any:
         with self.lock:
             if self.used + nbytes > self.memory_total:
                 raise OutOfMemoryError(self._no_memory(nbytes))
@@ -166,19 +188,22 @@ class Device:
 
     def copy(
         self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
-    ) -> None:
-        """Queue a copy of bytes on the device."""
+    ) -> Any:
+        """Queue a copy of bytes on the device; returns the driver's event."""
         with self.lock:
-            cl.enqueue_copy(
+            event = cl.enqueue_copy(
                 self.queue, target, source,
                 byte_count=nbytes, src_offset=source_offset, dst_offset=target_offset,
             )  # fmt: skip
             self.recent.append("copy")
+            if self.watch is not None:
+                self.watch("copy", event, (target, source))
+            return event
 
     # kernels
 
     def program(self, source: str, options: str = "") -> Any:
-        """A compiled program; PyOpenCL keeps its binary on disk for the next process.
+        """A compiled program; see :mod:`.cache` for what the next process has of it.
 
         Raises:
             RuntimeError: the driver's compiler refuses; the text has its log.
@@ -187,9 +212,7 @@ class Device:
             found = self._programs.get((source, options))
             if found is None:
                 try:
-                    found = cl.Program(self.context, source).build(
-                        [*self._options, *options.split()]
-                    )
+                    found = self.cache.build(source, [*self._options, *options.split()])
                 except cl.RuntimeError as error:
                     raise RuntimeError(
                         f"{self.handle.name}: a kernel does not compile: {error}\n{source}"
@@ -298,7 +321,7 @@ class Launch:
         self.with_numbers(buffers, ())
 
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
-        """Queue it with some numbers (index among them, value) given for this once.
+        """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
 
         The same ones must be given at each call.
         """
@@ -311,7 +334,9 @@ class Launch:
             for i, buffer in enumerate(buffers):
                 bound.set_buffer(i, buffer)
             for i, value in numbers:
-                bound.set_number(first + i, value.tobytes())
-            cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
+                bound.set_number(first + i, value if value.__class__ is bytes else value.tobytes())
+            event = cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
             device.launches += 1
             device.recent.append(self.label)
+            if device.watch is not None:
+                device.watch(self.label, event, buffers)

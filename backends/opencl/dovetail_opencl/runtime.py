@@ -10,7 +10,7 @@ from dovetail.backend import DeviceInfo, KernelTable, Runtime
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.discovery import discover
 
-__all__ = ["OpenCLRuntime", "device_of"]
+__all__ = ["OpenCLRuntime", "device_of", "owner_of"]
 
 _devices: dict[int, Any] = {}
 _lock = threading.Lock()
@@ -25,8 +25,13 @@ def device_of(index: int) -> Any:
         with _lock:
             found = _devices.get(index)
             if found is None:
-                found = _devices[index] = Device(discover().devices[index])
+                found = _devices[index] = Device(discover().devices[index], index)
     return found
+
+
+def owner_of(buffer: Any) -> Any:
+    """The device that a buffer of the runtime is on."""
+    return _owners[buffer.int_ptr]
 
 
 class OpenCLRuntime(Runtime):
@@ -65,10 +70,10 @@ class OpenCLRuntime(Runtime):
         _owners.pop(buffer.int_ptr).free(buffer)
 
     def h2d(self, buffer: Any, offset: int, source: memoryview) -> None:
-        _owners[buffer.int_ptr].write(buffer, offset, source)
+        owner_of(buffer).write(buffer, offset, source)
 
     def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
-        _owners[buffer.int_ptr].read(target, buffer, offset)
+        owner_of(buffer).read(target, buffer, offset)
 
     def view(self, buffer: Any, offset: int, shape: Any, strides: Any, dtype: d.dtype) -> Array:
         return Array(buffer, offset, shape, strides, dtype)

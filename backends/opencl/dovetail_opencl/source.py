@@ -27,17 +27,27 @@ def _file(name: str) -> str:
     return (_SOURCES / f"{name}.cl").read_text(encoding="utf-8")
 
 
-def program(device: Device, name: str, macros: Mapping[str, Any], dtypes: Sequence[DType]) -> str:
+def program(
+    device: Device,
+    name: str,
+    macros: Mapping[str, Any],
+    dtypes: Sequence[DType],
+    before: Sequence[str] = (),
+    text: str = "",
+) -> str:
     """The text of ``src/name.cl`` with macros before it.
 
     Args:
         macros: name, or ``NAME(arguments)``, and what it stands for.
         dtypes: those whose elements are read or written.
+        before: files that it is written in terms of.
+        text: more of the kind, before all of these.
     """
     spelled = device.dialect
     helpers = dict.fromkeys(filter(None, (spelled.helpers_of(kind) for kind in dtypes)))
     defines = [f"#define {key} {value}" for key, value in macros.items()]
-    return "\n".join([spelled.prelude, *helpers, *defines, _file(name)])
+    files = map(_file, (*before, name))
+    return "\n".join(filter(None, [spelled.prelude, *helpers, text, *defines, *files]))
 
 
 def element(device: Device, prefix: str, dtype: DType) -> dict[str, str]:

@@ -8,7 +8,10 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("elementwise", "storage", "reduce", "scan", "order", "index", "contract", "conv")
+FAMILIES = (
+    "elementwise", "storage", "random", "reduce", "scan", "order", "index", "contract", "conv",
+    "fused",
+)  # fmt: skip
 
 
 def table() -> KernelTable:

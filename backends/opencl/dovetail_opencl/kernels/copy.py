@@ -12,25 +12,14 @@ import numpy as np
 
 from dovetail.backend import EXPRESSIONS, StridedView, collapse
 from dovetail.dtypes import complex128, int16, int32, int64, uint8
-from dovetail.dtypes import dtype as DType
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, offsets
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
+from dovetail_opencl.source import MOST, converted, element, loop_numbers, moved, places, program
 
-__all__ = ["Copy", "packed"]
+__all__ = ["Copy"]
 
 WORDS = {1: uint8, 2: int16, 4: int32, 8: int64, 16: complex128}
 """By size in bytes, the dtype that elements are moved as."""
-
-
-def packed(array: StridedView, dtype: DType | None = None) -> Array:
-    """A dense row-major view of an array's shape, without memory."""
-    kind = dtype or array.dtype
-    strides, step = [], kind.itemsize
-    for n in reversed(array.shape):
-        strides.append(step)
-        step *= n
-    return Array(None, 0, array.shape, tuple(reversed(strides)), kind)
 
 
 class Copy:
@@ -60,6 +49,7 @@ class Copy:
             elements["CONVERTED(v)"] = converted(source, target, "v")
         macros = {
             "IS_CPU": int(device.is_cpu),
+            "HAS_LOOPS": int(len(self._loops.shape) <= MOST),
             **elements,
             **places("OUTER", self._loops, "c", ("to", "from")),
         }
@@ -92,5 +82,4 @@ class Copy:
         self._calls += device.weight(self.count)
         if self._launch is None:
             self._launch = self._general()
-        offsets = [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate((y, x))]
-        self._launch.with_numbers((y.buffer, x.buffer), offsets)
+        self._launch.with_numbers((y.buffer, x.buffer), offsets(y, x))

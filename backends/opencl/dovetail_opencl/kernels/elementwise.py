@@ -22,9 +22,9 @@ from dovetail.backend import (
 )
 from dovetail.dtypes import bfloat16, float16
 from dovetail.dtypes import dtype as DType
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, packed
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.kernels.copy import Copy, packed
+from dovetail_opencl.kernels.copy import Copy
 from dovetail_opencl.kernels.expressions import text_of, with_numbers
 from dovetail_opencl.runtime import device_of
 

@@ -10,15 +10,15 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import dtype as DType
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, offsets, packed, part
 from dovetail_opencl.device import Device, Launch
-from dovetail_opencl.kernels.copy import Copy, packed
+from dovetail_opencl.kernels.copy import Copy
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.kernels.reduce import accumulated
 from dovetail_opencl.runtime import device_of
 from dovetail_opencl.source import converted, element, loop_numbers, moved, places, program
 
-__all__ = ["enter"]
+__all__ = ["DETERMINISTIC", "atomic", "enter"]
 
 DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
 """1: ``scatter_add`` adds in order always, without atomics."""
@@ -47,10 +47,6 @@ def _along(array: Array, dim: int) -> tuple[int, int]:
     return array.shape[dim], array.strides[dim] // array.dtype.itemsize
 
 
-def _offsets(*arrays: Any) -> list[tuple[int, Any]]:
-    return [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate(arrays)]
-
-
 def _gather(facts: Any) -> Any:
     source, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
@@ -69,7 +65,7 @@ def _gather(facts: Any) -> Any:
     launch = Launch(device, text, "gather", 3, numbers, device.workers(out.numel, 2048), "gather")
 
     def run(x: Any, at: Any, y: Any) -> None:
-        launch.with_numbers((y.buffer, x.buffer, at.buffer), _offsets(y, x, at))
+        launch.with_numbers((y.buffer, x.buffer, at.buffer), offsets(y, x, at))
 
     return run
 
@@ -118,7 +114,7 @@ class _Scatter:
         is_atomic = self._takes_atomics(out.dtype, lines)
         walk = [index, _walked(out, shape, dim), _walked(src, shape, None)]
         if not is_atomic:
-            walk = [_kept(a, rest) for a in walk]
+            walk = [part(a, rest) for a in walk]
         loops = collapse(*walk)
         macros = {
             "IS_ATOMIC" if is_atomic else "IS_ADD": 1,
@@ -129,7 +125,7 @@ class _Scatter:
             **places("PLACES", loops, "p", ("place", "to", "from")),
         }
         if is_atomic:
-            macros |= _atomic(out.dtype)
+            macros |= atomic(out.dtype)
         count = index.numel if is_atomic else lines
         numbers = [np.uint64(n) for n in (0, 0, 0, count, *_along(out, dim))]
         numbers += loop_numbers(loops)
@@ -160,19 +156,14 @@ class _Scatter:
                 self.copy(x, out)
             if self.launch is not None:
                 buffers = (out.buffer, src.buffer, index.buffer)
-                self.launch.with_numbers(buffers, _offsets(out, src, index))
+                self.launch.with_numbers(buffers, offsets(out, src, index))
             return
         wide = self.wide
         with self.device.scratch(wide.numel * wide.itemsize) as (block,):
             held = Array(block, 0, wide.shape, wide.strides, wide.dtype)
             self.widen(x, held)
-            self.launch.with_numbers((block, src.buffer, index.buffer), _offsets(held, src, index))
+            self.launch.with_numbers((block, src.buffer, index.buffer), offsets(held, src, index))
             self.narrow(held, out)
-
-
-def _kept(array: Array, dims: Sequence[int]) -> Array:
-    shape = tuple(array.shape[i] for i in dims)
-    return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
 
 
 def _sum(dtype: DType) -> str:
@@ -184,7 +175,7 @@ def _sum(dtype: DType) -> str:
     return "((a) + (b))"
 
 
-def _atomic(dtype: DType) -> dict[str, str]:
+def atomic(dtype: DType) -> dict[str, str]:
     """Compare and exchange on the element's bits."""
     is_long = dtype.itemsize == 8
     bits = "ulong" if is_long else "uint"
@@ -235,7 +226,6 @@ def _nonzero(facts: Any) -> Any:
         with device.scratch(chunks * 8) as (totals,):
             first.with_numbers((totals, x.buffer), ((0, begin),))
             before(totals)
-            offsets = ((0, np.uint64(y.offset // 8)), (4, begin))
-            last.with_numbers((y.buffer, totals, x.buffer), offsets)
+            last.with_numbers((y.buffer, totals, x.buffer), (*offsets(y), (4, begin)))
 
     return run

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, collapse
+from dovetail_opencl.arrays import offsets
 from dovetail_opencl.device import Launch
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.kernels.scan import line_of, lines_of
@@ -61,15 +62,15 @@ def _sort(facts: Any) -> Any:
     merge = Launch(device, text, "merge", 4, widths, size, "sort")
 
     def run(x: Any, y: Any, at: Any) -> None:
-        offsets = [(i, np.uint64(a.offset // a.dtype.itemsize)) for i, a in enumerate((x, y, at))]
+        places_of = offsets(x, y, at)
         sizes = (lines * count * kind.itemsize, lines * count * 4) * 2
         with device.scratch(*sizes) as (keys, order, keys2, order2):
-            runs.with_numbers((keys, order, x.buffer), offsets)
+            runs.with_numbers((keys, order, x.buffer), places_of)
             width = RUN
             while width < count:
                 merge.with_numbers((keys2, order2, keys, order), ((2, np.uint64(width)),))
                 keys, order, keys2, order2 = keys2, order2, keys, order
                 width *= 2
-            finish.with_numbers((y.buffer, at.buffer, keys, order), offsets)
+            finish.with_numbers((y.buffer, at.buffer, keys, order), places_of)
 
     return run

@@ -19,11 +19,12 @@ from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32
 from dovetail_opencl import dialect
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, dense_strides, offsets, part
 from dovetail_opencl.device import Device, Launch
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.runtime import device_of
 from dovetail_opencl.source import converted, element, loop_numbers, places, program
+from dovetail_opencl.vectors import lanes, vector_helpers
 
 __all__ = ["accumulated", "enter", "wrapping"]
 
@@ -53,7 +54,8 @@ class Fold:
 
 
 def _extreme(sign: str) -> Fold:
-    return Fold(None, f"a = a != a ? a : v {sign} a || v != v ? v : a")
+    """What is not beyond ``a`` leaves it; NaN is neither beyond it nor not, and so it comes in."""
+    return Fold(None, f"a = a != a || v {sign} a ? a : v")
 
 
 def _place(sign: str) -> Fold:
@@ -65,8 +67,8 @@ def _place(sign: str) -> Fold:
 FOLDS = {
     "sum": Fold("0", "a += v"),
     "prod": Fold("1", "a *= v", "a = (T)(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)"),
-    "amax": _extreme(">"),
-    "amin": _extreme("<"),
+    "amax": _extreme("<="),
+    "amin": _extreme(">="),
     "argmax": _place(">"),
     "argmin": _place("<"),
 }
@@ -115,13 +117,13 @@ class Reduction:
         inner = [i for i in range(source.ndim) if i in dim]
         outer = [i for i in range(source.ndim) if i not in dim]
         kept = outer if out.ndim == source.ndim else range(out.ndim)
-        target = _part(out, kept)
-        self.outer_count, self.inner_count = target.numel, _part(source, inner).numel
+        target = part(out, kept)
+        self.outer_count, self.inner_count = target.numel, part(source, inner).numel
         if not self.outer_count:
             return
         parts = self._parts()
-        outer_loops = collapse(target, _part(source, outer))
-        inner_loops = collapse(_part(source, inner), keep_order=True)
+        outer_loops = collapse(target, part(source, outer))
+        inner_loops = collapse(part(source, inner), keep_order=True)
         dtypes = (source.dtype, out.dtype)
         if parts <= 1:
             self._steps = [self._step(dtypes, outer_loops, inner_loops, self.inner_count)]
@@ -150,11 +152,13 @@ class Reduction:
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes
         is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
+        width, vectors = self._vectors(source)
+        side = 4 * width if width > 1 else COLUMNS
         columns = (
             not is_dense
             and bool(outer.shape)
             and outer.strides[1][-1] == 1
-            and outer.shape[-1] >= COLUMNS
+            and outer.shape[-1] >= side
         )
         walked = outer
         if columns:
@@ -168,11 +172,12 @@ class Reduction:
             "HAS_PLACE": int(fold.has_place),
             "IS_PART": int(fold.has_place and parts > 1),
             "LANES": LANES,
-            "COLUMNS": COLUMNS,
+            "COLUMNS": side,
             **element(device, "IN", source),
             **element(device, "OUT", out),
             **places("OUTER", walked, "o", ("to", "from")),
             **places("INNER", inner, "i", ("along",)),
+            **vectors,
         }  # fmt: skip
         if fold.start is not None:
             macros["START"] = converted(float32 if work.is_complex else work, work, fold.start)
@@ -183,18 +188,35 @@ class Reduction:
         items = self.outer_count * parts
         if columns:
             numbers += [np.uint64(outer.shape[-1]), np.uint64(outer.strides[0][-1])]
-            items = items // outer.shape[-1] * -(-outer.shape[-1] // COLUMNS)
-        each = (chunk or count) * (COLUMNS if columns else 1)
+            items = items // outer.shape[-1] * -(-outer.shape[-1] // side)
+        each = (chunk or count) * (side if columns else 1)
         size = device.workers(items, max(1, 4096 // max(1, each)))
-        text = program(device, "reduce", macros, (source, out, work))
+        helpers = vector_helpers((source,), width)
+        text = program(device, "reduce", macros, (source, out, work), text=helpers)
         return Launch(device, text, "columns" if columns else "rows", 3, numbers, size, self.name)
+
+    def _vectors(self, source: DType) -> tuple[int, dict[str, Any]]:
+        """(elements of a vector, the macros for it), where a CPU folds floats."""
+        work = self.work
+        if not self.device.is_cpu or source.category != 2 or FOLDS[self.name].has_place:
+            return 1, {"W": 1}
+        if accumulated(source) is not work:
+            return 1, {"W": 1}
+        width = 64 // work.itemsize
+        made: dict[str, Any] = lanes(self.device, "IN", source, width, side=False)
+        return width, {
+            "W": width,
+            "VECTOR": f"{dialect.VALUES[work.name]}{width}",
+            "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",
+            "LOAD_LANES(p)": f"vload{width}(0, p)",
+            "IN_V(p, i)": made["IN_V(p, i)"],
+        }
 
     def __call__(self, source: Any, out: Any) -> None:
         """Queue it."""
         if not self.outer_count:
             return
-        begin = (1, np.uint64(source.offset // source.dtype.itemsize))
-        end = (0, np.uint64(out.offset // out.dtype.itemsize))
+        end, begin = offsets(out, source)
         if len(self._steps) == 1:
             self._steps[0].with_numbers((out.buffer, source.buffer, out.buffer), (end, begin))
             return
@@ -203,16 +225,6 @@ class Reduction:
             self._steps[1].with_numbers((out.buffer, values, found), (end,))
 
 
-def _part(array: Array, dims: Sequence[int]) -> Array:
-    """Some dims of an array."""
-    shape = tuple(array.shape[i] for i in dims)
-    return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
-
-
 def _rest_loops(outer: Loops, parts: int) -> Loops:
     """The outer loops, reading the parts' results, which lie in the loops' own order."""
-    steps, step = [], parts
-    for n in reversed(outer.shape):
-        steps.append(step)
-        step *= n
-    return Loops(outer.shape, (outer.strides[0], tuple(reversed(steps))))
+    return Loops(outer.shape, (outer.strides[0], dense_strides(outer.shape, parts)))

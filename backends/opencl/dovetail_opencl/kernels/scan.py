@@ -8,7 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, collapse
 from dovetail.dtypes import float32
-from dovetail_opencl.arrays import Array
+from dovetail_opencl.arrays import Array, offsets, part
 from dovetail_opencl.device import Launch
 from dovetail_opencl.kernels.elementwise import ghost
 from dovetail_opencl.kernels.reduce import FOLDS, accumulated, wrapping
@@ -29,9 +29,7 @@ def enter(table: KernelTable) -> None:
 
 def lines_of(array: Array, dim: int) -> Array:
     """An array's other dims: where its lines along ``dim`` begin."""
-    keep = [i for i in range(array.ndim) if i != dim]
-    shape = tuple(array.shape[i] for i in keep)
-    return Array(None, 0, shape, tuple(array.strides[i] for i in keep), array.dtype)
+    return part(array, [i for i in range(array.ndim) if i != dim])
 
 
 def line_of(array: Array, dim: int) -> tuple[int, int]:
@@ -79,8 +77,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
         carried = Launch(device, source_text, "carried", 1, sizes, device.workers(lines, 64), name)
 
     def run(x: Any, y: Any) -> None:
-        begin = (1, np.uint64(x.offset // x.dtype.itemsize))
-        end = (0, np.uint64(y.offset // y.dtype.itemsize))
+        end, begin = offsets(y, x)
         if parts == 1:
             scan.with_numbers((y.buffer, x.buffer, y.buffer), (begin, end))
             return

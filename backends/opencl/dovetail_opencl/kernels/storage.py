@@ -1,6 +1,6 @@
-"""Storage: fill, copy between any two dtypes and layouts, arange, random bits.
+"""Storage: fill, copy between any two dtypes and layouts, arange.
 
-Values, seeds and offsets differ from call to call, so what serves all of them is kept.
+Values differ from call to call, so what serves all of them is kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ def enter(table: KernelTable) -> None:
     table.add("fill", _fill, specialize=True)
     table.add("copy", _copy, specialize=True)
     table.add("arange", _arange, layout="contiguous", specialize=True)
-    table.add("random_bits", _random_bits, layout="contiguous", specialize=True)
 
 
 def _copy(facts: Any) -> Any:
@@ -99,65 +98,3 @@ def _stored(dtype: DType, kind: str) -> str:
         part = "float" if dtype.itemsize == 8 else "double"
         return f"({part}2)(({part})value, 0)"
     return f"({dialect.VALUES[dtype.name]})value"
-
-
-_RANDOM = """
-uint4 philox(uint4 c, uint2 k) {{
-    for (int round = 0; round < 10; round++) {{
-        const uint h0 = mul_hi(0xD2511F53u, c.x), l0 = 0xD2511F53u * c.x;
-        const uint h1 = mul_hi(0xCD9E8D57u, c.z), l1 = 0xCD9E8D57u * c.z;
-        c = (uint4)(h1 ^ c.y ^ k.x, l1, h0 ^ c.w ^ k.y, l0);
-        k += (uint2)(0x9E3779B9u, 0xBB67AE85u);
-    }}
-    return c;
-}}
-
-kernel void random_bits(global {memory} *out, ulong offset, ulong n,
-        uint k0, uint k1, ulong low, ulong high) {{
-    const ulong blocks = (n + {block} - 1) / {block};
-    for (ulong b = get_global_id(0); b < blocks; b += get_global_size(0)) {{
-        const ulong at = low + b;
-        const ulong top = high + (at < low);
-        const uint4 c = philox(
-            (uint4)((uint)at, (uint)(at >> 32), (uint)top, (uint)(top >> 32)), (uint2)(k0, k1));
-        {words}
-        for (uint j = 0; j < {block} && b * {block} + j < n; j++)
-            out[offset + b * {block} + j] = word[j];
-    }}
-}}"""
-
-
-def _random_bits(facts: Any) -> Any:
-    (out,) = facts.outputs
-    device = device_of(out.device.index)
-    seed, counter = facts.attributes["seed"], facts.attributes["offset"]
-    launch = device.keep(("random_bits", out.dtype, out.numel), lambda: _random_launch(out))
-    low = (1 << 64) - 1
-    values = [
-        (2, np.uint32(seed & 0xFFFFFFFF)),
-        (3, np.uint32(seed >> 32 & 0xFFFFFFFF)),
-        (4, np.uint64(counter & low)),
-        (5, np.uint64(counter >> 64 & low)),
-    ]
-
-    def run(array: Any) -> None:
-        if array.numel:
-            place = np.uint64(array.offset // array.dtype.itemsize)
-            launch.with_numbers((array.buffer,), ((0, place), *values))
-
-    return run
-
-
-def _random_launch(out: Any) -> Launch:
-    device = device_of(out.device.index)
-    block = 16 // out.dtype.itemsize
-    memory = dialect.TYPES[out.dtype.name]
-    words = {
-        4: "const uint word[4] = {c.x, c.y, c.z, c.w};",
-        16: "uint whole[4] = {c.x, c.y, c.z, c.w};\n        const uchar *word = (uchar *)whole;",
-    }[block]
-    text = _RANDOM.format(memory=memory, block=block, words=words)
-    size = device.workers(-(-out.numel // block), 1024)
-    no = np.uint32(0)
-    numbers = [np.uint64(0), np.uint64(out.numel), no, no, np.uint64(0), np.uint64(0)]
-    return Launch(device, text, "random_bits", 1, numbers, size, "random_bits")

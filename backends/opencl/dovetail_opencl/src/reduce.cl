@@ -3,7 +3,7 @@
 // T: what is folded in. LOADED(i): an element of the input as T. START: the value of nothing, or
 // undefined: begin with the first element. FOLD(a, p, v, at): fold v, found at place `at`, into a
 // (and its place into p). RESULT(a): what is stored. HAS_PLACE: the place comes out, in `places`
-// or in `out`. IS_PART: the results of parts come out, both value and place. LANES, COLUMNS: how many side
+// or in `out`. W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. IS_PART: the results of parts come out, both value and place. LANES, COLUMNS: how many side
 // by side. is_rest: the input is such results; is_dense: the inner elements are neighbours.
 
 #if HAS_PLACE
@@ -40,7 +40,43 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
         IF_PLACE(p = PLACE(o, first);)
         k++;
 #endif
-#if !HAS_PLACE
+#if W > 1
+        if (is_dense && k + W <= last) {
+#ifdef START
+            VECTOR lanes = (VECTOR)(START);
+#else
+            VECTOR lanes = (VECTOR)(a);
+#endif
+            if (k + 4 * W <= last) {  // four at once, for each waits for the one before it
+                VECTOR a1 = lanes, a2 = lanes, a3 = lanes;
+                for (; k + 4 * W <= last; k += 4 * W) {
+                    const VECTOR v0 = IN_V(in, base + k), v1 = IN_V(in, base + k + W);
+                    const VECTOR v2 = IN_V(in, base + k + 2 * W);
+                    const VECTOR v3 = IN_V(in, base + k + 3 * W);
+                    FOLD(lanes, p, v0, 0);
+                    FOLD(a1, p, v1, 0);
+                    FOLD(a2, p, v2, 0);
+                    FOLD(a3, p, v3, 0);
+                }
+                FOLD(lanes, p, a1, 0);
+                FOLD(a2, p, a3, 0);
+                FOLD(lanes, p, a2, 0);
+            }
+            for (; k + W <= last; k += W) {
+                const VECTOR v = IN_V(in, base + k);
+                FOLD(lanes, p, v, 0);
+            }
+            T lane[W];
+            STORE_LANES(lanes, lane);
+            for (int width = W / 2; width; width /= 2)
+                for (int j = 0; j < width; j++) {
+                    const T v = lane[j + width];
+                    FOLD(lane[j], p, v, 0);
+                }
+            const T v = lane[0];
+            FOLD(a, p, v, 0);
+        }
+#elif !HAS_PLACE
         if (is_dense && k + LANES <= last) {
             T lane[LANES];
             for (int j = 0; j < LANES; j++) {
@@ -102,6 +138,26 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
             }
         }
         k++;
+#endif
+#if W > 1
+        if (count == 4 * W) {  // COLUMNS: named, for an array of vectors is kept in memory
+            VECTOR a0 = LOAD_LANES(a), a1 = LOAD_LANES(a + W);
+            VECTOR a2 = LOAD_LANES(a + 2 * W), a3 = LOAD_LANES(a + 3 * W);
+            for (; k < last; k++) {
+                INNER(k)
+                const ulong from_here = base + along;
+                const VECTOR v0 = IN_V(in, from_here), v1 = IN_V(in, from_here + W);
+                const VECTOR v2 = IN_V(in, from_here + 2 * W), v3 = IN_V(in, from_here + 3 * W);
+                FOLD(a0, p, v0, 0);
+                FOLD(a1, p, v1, 0);
+                FOLD(a2, p, v2, 0);
+                FOLD(a3, p, v3, 0);
+            }
+            STORE_LANES(a0, a);
+            STORE_LANES(a1, a + W);
+            STORE_LANES(a2, a + 2 * W);
+            STORE_LANES(a3, a + 3 * W);
+        }
 #endif
         for (; k < last; k++) {
             INNER(k)

@@ -1,0 +1,141 @@
+"""Compiled programs on disk, for the next process.
+
+An entry is a file, named by a hash of all that its content depends on: source, options, device and
+driver. It is written beside its place and then renamed, so that a reader sees a whole entry or
+none, and of two processes that write the same entry either wins. An entry whose checksum or which
+the driver refuses is compiled again and replaced; the logger ``dovetail.opencl`` says so.
+
+Drivers that keep what they compile are left to it: see docs/decisions/opencl.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyopencl as cl
+from pyopencl.characterize import has_src_build_cache
+
+__all__ = ["VARIABLE", "ProgramCache"]
+
+VARIABLE = "DOVETAIL_OPENCL_CACHE"
+"""``0``: keep no programs on disk; ``1``: keep them for every driver; else the folder for them."""
+
+LIMIT = 256 << 20
+"""Bytes of all entries together, past which those that were not used longest are removed."""
+
+_MAGIC = b"dovetail-opencl-1\n"
+_log = logging.getLogger("dovetail.opencl")
+
+
+def _folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "dovetail" / "opencl"
+
+
+class ProgramCache:
+    """The compiled programs of one device.
+
+    Attributes:
+        folder: where entries are; None where they are not kept.
+        found: programs that came from an entry.
+        compiled: programs that were compiled from source.
+    """
+
+    def __init__(self, context: Any, handle: Any) -> None:
+        self._context, self._handle = context, handle
+        chosen = os.environ.get(VARIABLE, "")
+        self.folder: Path | None = None
+        if chosen == "1" or (not chosen and not has_src_build_cache(handle)):
+            self.folder = _folder()
+        elif chosen not in ("", "0"):
+            self.folder = Path(chosen)
+        platform = handle.platform
+        words = (
+            platform.name, platform.version, handle.vendor, handle.name, handle.version,
+            handle.driver_version,
+        )  # fmt: skip
+        self._device = "\n".join(words)
+        self.found = self.compiled = 0
+
+    def build(self, source: str, options: Sequence[str]) -> Any:
+        """The program, from disk or from the compiler.
+
+        Raises:
+            pyopencl.RuntimeError: the compiler refuses.
+        """
+        if self.folder is None:
+            self.compiled += 1
+            return cl.Program(self._context, source).build(list(options))
+        path = self.folder / self._name(source, options)
+        program = self._from_disk(path, options)
+        if program is not None:
+            self.found += 1
+            return program
+        program = cl.Program(self._context, source)
+        with warnings.catch_warnings():  # PyOpenCL's own cache is not asked, and says so
+            warnings.simplefilter("ignore")
+            program.get_info(cl.program_info.REFERENCE_COUNT)
+        program.build(list(options))
+        self.compiled += 1
+        self._to_disk(path, program)
+        return program
+
+    def _name(self, source: str, options: Sequence[str]) -> str:
+        text = "\0".join((self._device, " ".join(options), source))
+        return hashlib.sha256(text.encode()).hexdigest() + ".bin"
+
+    def _from_disk(self, path: Path, options: Sequence[str]) -> Any:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _log.debug("%s cannot be read (%s); compiled from source", path, error)
+            return None
+        head = len(_MAGIC) + 32
+        binary = data[head:]
+        if data[:head] != _MAGIC + hashlib.sha256(binary).digest():
+            _log.debug("%s is damaged (%d bytes); compiled from source", path, len(data))
+            return None
+        try:
+            made = cl.Program(self._context, [self._handle], [binary]).build(list(options))
+        except cl.Error as error:
+            _log.debug("%s is refused by the driver (%s); compiled from source", path, error)
+            return None
+        with contextlib.suppress(OSError):  # a folder that cannot be written serves all the same
+            os.utime(path)
+        return made
+
+    def _to_disk(self, path: Path, program: Any) -> None:
+        (binary,) = program.get_info(cl.program_info.BINARIES)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            with os.fdopen(handle, "wb") as file:
+                file.write(_MAGIC + hashlib.sha256(binary).digest() + binary)
+            os.replace(name, path)
+            self._trim(path.parent)
+        except OSError as error:
+            _log.debug("%s cannot be written (%s)", path, error)
+
+    @staticmethod
+    def _trim(folder: Path) -> None:
+        entries = []
+        for path in folder.glob("*.bin"):
+            with contextlib.suppress(FileNotFoundError):  # another process removed it
+                found = path.stat()
+                entries.append((found.st_mtime, found.st_size, path))
+        total = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if total <= LIMIT:
+                return
+            path.unlink(missing_ok=True)
+            total -= size

@@ -1,0 +1,136 @@
+"""How long each kernel ran on the device, by the driver's own clock."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyopencl as cl
+
+from dovetail_opencl.runtime import device_of
+
+__all__ = ["Profile", "Row", "profile"]
+
+LARGE = 1 << 26
+"""Bytes of the copy that memory's speed is taken from."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """All launches of one name.
+
+    Attributes:
+        name: the operator that queued them.
+        launches: how many.
+        seconds: on the device, together.
+        nbytes: of all buffers that they were given, each counted once per launch and whole, so that
+            a launch that reads a part of a buffer seems faster than it is.
+    """
+
+    name: str
+    launches: int
+    seconds: float
+    nbytes: int
+
+
+@dataclass
+class Profile:
+    """What :func:`profile` saw.
+
+    Attributes:
+        device: the device's name.
+        rows: by name, the longest first.
+        peak: bytes per second of a large copy on the device, reading and writing counted.
+    """
+
+    device: str = ""
+    rows: list[Row] = field(default_factory=list)
+    peak: float = 0.0
+
+    @property
+    def launches(self) -> int:
+        """Launches of all names."""
+        return sum(row.launches for row in self.rows)
+
+    @property
+    def seconds(self) -> float:
+        """Time on the device of all launches."""
+        return sum(row.seconds for row in self.rows)
+
+    def table(self) -> str:
+        """Rows for people."""
+        lines = [
+            f"{self.device}: {self.launches} launches, {self.seconds * 1e3:.2f} ms, "
+            f"copying at {self.peak / 1e9:.1f} GB/s",
+            f"{'kernel':32}{'launches':>9}{'ms':>10}{'share':>8}{'GB/s':>8}{'of copy':>9}",
+        ]
+        for row in self.rows:
+            speed = row.nbytes / row.seconds if row.seconds else 0.0
+            lines.append(
+                f"{row.name:32}{row.launches:9}{row.seconds * 1e3:10.3f}"
+                f"{row.seconds / (self.seconds or 1):8.1%}{speed / 1e9:8.1f}"
+                f"{speed / (self.peak or 1):9.1%}"
+            )
+        return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def profile(index: int = 0) -> Iterator[Profile]:
+    """Time every kernel that ``opencl:index`` is given inside of the block.
+
+    The result is filled at the end of the block, which waits for the device.
+
+    Example:
+        >>> import dovetail as dt
+        >>> from dovetail_opencl.profiling import profile  # doctest: +SKIP
+        >>> with profile() as seen:  # doctest: +SKIP
+        ...     _ = dt.ones(1000, 1000, device="opencl:0").exp().sum()
+        >>> print(seen.table())  # doctest: +SKIP
+    """
+    device = device_of(index)
+    device.synchronize()
+    kept: list[tuple[str, Any, int]] = []
+
+    def watch(name: str, event: Any, buffers: Any) -> None:
+        sizes = {buffer.int_ptr: buffer.size for buffer in buffers}
+        kept.append((name, event, sum(sizes.values())))
+
+    made = Profile(device.handle.name.strip())
+    usual = device.queue
+    enable = cl.command_queue_properties.PROFILING_ENABLE
+    with device.lock:
+        device.queue = cl.CommandQueue(device.context, device.handle, properties=enable)
+        device.watch = watch
+    try:
+        made.peak = _peak(device)
+        kept.clear()
+        yield made
+        device.synchronize()
+    finally:
+        with device.lock:
+            device.watch = None
+            device.queue.finish()
+            device.queue = usual
+    found: dict[str, list[Any]] = defaultdict(lambda: [0, 0.0, 0])
+    for name, event, nbytes in kept:
+        row = found[name]
+        row[0] += 1
+        row[1] += (event.profile.end - event.profile.start) * 1e-9
+        row[2] += nbytes
+    rows = [Row(name, *values) for name, values in found.items()]
+    made.rows = sorted(rows, key=lambda row: -row.seconds)
+
+
+def _peak(device: Any) -> float:
+    """Bytes per second that copying moves, the best of three."""
+    size = min(LARGE, int(device.handle.max_mem_alloc_size) // 4)
+    best = 0.0
+    with device.scratch(size, size) as (source, target):
+        for _ in range(3):
+            event = device.copy(target, 0, source, 0, size)
+            event.wait()
+            best = max(best, 2e9 * size / max(1, event.profile.end - event.profile.start))
+    return best

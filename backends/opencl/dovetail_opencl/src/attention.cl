@@ -1,0 +1,276 @@
+// Scaled dot-product attention without a matrix of scores, and its gradients from the logsumexp of
+// the rows of scores (Dao et al., "FlashAttention", 2022).
+//
+// query (batches, L, E), key (batches, S, E), value (batches, S, V). E, V: macros. MASKED(batch):
+// the place of a mask's first row. HAS_MASK: 0 none, 1 bool (0 hides), 2 added to the scores.
+//
+// On a CPU, vectors are of W neighbouring keys: keys and values of a block are turned, so that a
+// row of scores is made of products of a number and a vector. On a GPU a work item has a row.
+
+#define SIZES ulong batches, int rows, int keys, T scale, ulong mask_row, ulong mask_column \
+    MASK_PLACE_NUMBERS
+
+#define HIDES(row, key) ((IS_CAUSAL && (key) > (row)) || (key) >= keys)
+#if HAS_MASK
+#define PLACE_MASK(batch) MASK_PLACE(batch) \
+    global const MASK_MEMORY *hiding = mask + offset_mask + masked;
+#define MASK_AT(row, key) MASK_S(hiding, (row) * mask_row + (key) * mask_column)
+#else
+#define PLACE_MASK(batch)
+#endif
+#if HAS_MASK == 1
+#define SCORED(s, row, key) (HIDES(row, key) || !MASK_AT(row, key) ? -INFINITY : (s))
+#elif HAS_MASK == 2
+#define SCORED(s, row, key) (HIDES(row, key) ? -INFINITY : (s) + MASK_AT(row, key))
+#else
+#define SCORED(s, row, key) (HIDES(row, key) ? -INFINITY : (s))
+#endif
+#define FINITE(x) ((x) == -INFINITY ? (T)0 : (x))
+
+#if IS_CPU
+// Scores of one row for the keys from `first` on, as a vector.
+#if HAS_MASK
+#define HIDE(row, first) \
+    { \
+        T s_[W]; \
+        STORE_LANES(s, s_); \
+        for (int j = 0; j < W; j++) s_[j] = SCORED(s_[j], row, (first) + j); \
+        s = LOAD_LANES(s_); \
+    }
+#else
+#define HIDE(row, first) \
+    if ((first) + W > keys || (IS_CAUSAL && (first) + W - 1 > (row))) { \
+        T s_[W]; \
+        STORE_LANES(s, s_); \
+        for (int j = 0; j < W; j++) s_[j] = SCORED(s_[j], row, (first) + j); \
+        s = LOAD_LANES(s_); \
+    }
+#endif
+#define TURN(P, turned, from, first, size) \
+    for (int j = 0; j < W; j++) \
+        for (int e = 0; e < size; e++) \
+            turned[e * W + j] = (first) + j < keys ? P##_S(from, ((first) + j) * size + e) : (T)0;
+// Several sums at once, so that none waits for the one before.
+#define PRODUCT(result, P, row, turned, size) \
+    VECTOR result = 0; \
+    { \
+        VECTOR a_ = 0, b_ = 0, c_ = 0; \
+        int e = 0; \
+        for (; e + 4 <= size; e += 4) { \
+            result = fma((VECTOR)(P##_S(row, e)), LOAD_LANES(turned + e * W), result); \
+            a_ = fma((VECTOR)(P##_S(row, e + 1)), LOAD_LANES(turned + (e + 1) * W), a_); \
+            b_ = fma((VECTOR)(P##_S(row, e + 2)), LOAD_LANES(turned + (e + 2) * W), b_); \
+            c_ = fma((VECTOR)(P##_S(row, e + 3)), LOAD_LANES(turned + (e + 3) * W), c_); \
+        } \
+        for (; e < size; e++) \
+            result = fma((VECTOR)(P##_S(row, e)), LOAD_LANES(turned + e * W), result); \
+        result = (result + a_) + (b_ + c_); \
+    }
+// to[0 … size) += sum of weight[j] * rows[j], for the keys of a block that there are.
+#define COMBINE(P, to, weight, from, first, size) \
+    { \
+        const int there = min(W, keys - (first)); \
+        int e = 0; \
+        for (; e + W <= size; e += W) { \
+            VECTOR sum_ = LOAD_LANES(to + e); \
+            for (int j = 0; j < there; j++) \
+                sum_ = fma((VECTOR)(weight[j]), P##_V(from, ((first) + j) * size + e), sum_); \
+            STORE_LANES(sum_, to + e); \
+        } \
+        for (; e < size; e++) \
+            for (int j = 0; j < there; j++) \
+                to[e] += weight[j] * P##_S(from, ((first) + j) * size + e); \
+    }
+#endif
+
+#if IS_FORWARD && IS_CPU
+kernel void forward(global OUT_MEMORY *out, global OUT_MEMORY *sums, global const Q_MEMORY *query,
+        global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
+        ulong offset_out, ulong offset_sums, ulong offset_query, ulong offset_key,
+        ulong offset_value, ulong offset_mask, SIZES)
+{
+    const ulong blocks = (rows - 1) / BLOCK + 1, items = batches * blocks;
+    for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
+        const ulong batch = item / blocks;
+        const int start = item % blocks * BLOCK, count = min(BLOCK, rows - start);
+        PLACE_MASK(batch)
+        global const Q_MEMORY *q = query + offset_query + (batch * rows + start) * E;
+        global const K_MEMORY *k = key + offset_key + batch * keys * E;
+        global const X_MEMORY *v = value + offset_value + batch * keys * V;
+        T most[BLOCK], total[BLOCK], result[BLOCK * V], turned[E * W];
+        for (int r = 0; r < count; r++) { most[r] = -INFINITY; total[r] = 0; }
+        for (int i = 0; i < count * V; i++) result[i] = 0;
+        for (int first = 0; first < keys; first += W) {
+            if (IS_CAUSAL && first > start + count - 1) break;
+            TURN(K, turned, k, first, E)
+            for (int r = 0; r < count; r++) {
+                if (IS_CAUSAL && first > start + r) continue;
+                PRODUCT(s, Q, q + r * E, turned, E)
+                s *= scale;
+                HIDE(start + r, first)
+                T weight[W], largest = most[r], sum = 0;
+                STORE_LANES(s, weight);
+                for (int j = 0; j < W; j++) largest = fmax(largest, weight[j]);
+                const T level = FINITE(largest), fade = exp(most[r] - level);
+                const VECTOR p = exp(s - level);
+                STORE_LANES(p, weight);
+                for (int j = 0; j < W; j++) sum += weight[j];
+                total[r] = total[r] * fade + sum;
+                most[r] = largest;
+                T *to = result + r * V;
+                for (int e = 0; e < V; e++) to[e] *= fade;
+                COMBINE(X, to, weight, v, first, V)
+            }
+        }
+        for (int r = 0; r < count; r++) {
+            const ulong row = batch * rows + start + r;
+            const T inverse = total[r] == 0 ? (T)1 : total[r];
+            for (int e = 0; e < V; e++)
+                OUT_SET_S(out, offset_out + row * V + e, result[r * V + e] / inverse);
+            OUT_SET_S(sums, offset_sums + row, log(total[r]) + FINITE(most[r]));
+        }
+    }
+}
+#endif
+
+#if IS_FORWARD && !IS_CPU
+kernel void forward(global OUT_MEMORY *out, global OUT_MEMORY *sums, global const Q_MEMORY *query,
+        global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
+        ulong offset_out, ulong offset_sums, ulong offset_query, ulong offset_key,
+        ulong offset_value, ulong offset_mask, SIZES)
+{
+    for (ulong item = get_global_id(0); item < batches * rows; item += get_global_size(0)) {
+        const ulong batch = item / rows;
+        const int row = item % rows;
+        PLACE_MASK(batch)
+        global const K_MEMORY *k = key + offset_key + batch * keys * E;
+        global const X_MEMORY *v = value + offset_value + batch * keys * V;
+        T q[E], result[V], most = -INFINITY, total = 0;
+        for (int e = 0; e < E; e++) q[e] = Q_S(query, offset_query + item * E + e) * scale;
+        for (int e = 0; e < V; e++) result[e] = 0;
+        for (int j = 0; j < keys; j++) {
+            T s = 0;
+            for (int e = 0; e < E; e++) s += q[e] * K_S(k, j * E + e);
+            s = SCORED(s, row, j);
+            const T largest = fmax(most, s), level = FINITE(largest);
+            const T fade = exp(most - level), p = exp(s - level);
+            most = largest;
+            total = total * fade + p;
+            for (int e = 0; e < V; e++) result[e] = result[e] * fade + p * X_S(v, j * V + e);
+        }
+        const T inverse = total == 0 ? (T)1 : total;
+        for (int e = 0; e < V; e++) OUT_SET_S(out, offset_out + item * V + e, result[e] / inverse);
+        OUT_SET_S(sums, offset_sums + item, log(total) + FINITE(most));
+    }
+}
+#endif
+
+#define BACKWARD_ARGUMENTS \
+    global T *of_query, global OUT_MEMORY *of_key, global OUT_MEMORY *of_value, \
+    global const G_MEMORY *grad, global const Q_MEMORY *query, global const K_MEMORY *key, \
+    global const X_MEMORY *value, global const MASK_MEMORY *mask, global const SUM_MEMORY *sums, \
+    global const DELTA_MEMORY *deltas, ulong offset_of_query, ulong offset_of_key, \
+    ulong offset_of_value, ulong offset_grad, ulong offset_query, ulong offset_key, \
+    ulong offset_value, ulong offset_mask, ulong offset_sums, ulong offset_deltas, SIZES
+
+#if IS_BACKWARD && IS_CPU
+// A work item has a batch: blocks of keys, and for each all rows that see it.
+kernel void backward(BACKWARD_ARGUMENTS)
+{
+    for (ulong batch = get_global_id(0); batch < batches; batch += get_global_size(0)) {
+        PLACE_MASK(batch)
+        global const G_MEMORY *g = grad + offset_grad + batch * rows * V;
+        global const Q_MEMORY *q = query + offset_query + batch * rows * E;
+        global const K_MEMORY *k = key + offset_key + batch * keys * E;
+        global const X_MEMORY *v = value + offset_value + batch * keys * V;
+        global T *to = of_query + offset_of_query + batch * rows * E;
+        for (ulong i = 0; i < (ulong)rows * E; i++) to[i] = 0;
+        for (int first = 0; first < keys; first += W) {
+            T turned_k[E * W], turned_v[V * W], slope_k[E * W], slope_v[V * W];
+            TURN(K, turned_k, k, first, E)
+            TURN(X, turned_v, v, first, V)
+            for (int i = 0; i < E * W; i++) slope_k[i] = 0;
+            for (int i = 0; i < V * W; i++) slope_v[i] = 0;
+            for (int r = IS_CAUSAL ? first : 0; r < rows; r++) {
+                PRODUCT(s, Q, q + r * E, turned_k, E)
+                s *= scale;
+                HIDE(r, first)
+                const T level = SUM_S(sums, offset_sums + batch * rows + r);
+                const VECTOR p = exp(s - FINITE(level));
+                PRODUCT(slope, G, g + r * V, turned_v, V)
+                slope = p * (slope - DELTA_S(deltas, offset_deltas + batch * rows + r)) * scale;
+                for (int e = 0; e < V; e++)
+                    STORE_LANES(fma((VECTOR)(G_S(g, r * V + e)), p, LOAD_LANES(slope_v + e * W)),
+                        slope_v + e * W);
+                for (int e = 0; e < E; e++)
+                    STORE_LANES(fma((VECTOR)(Q_S(q, r * E + e)), slope,
+                        LOAD_LANES(slope_k + e * W)), slope_k + e * W);
+                T weight[W];
+                STORE_LANES(slope, weight);
+                global T *row = to + r * E;
+                COMBINE(K, row, weight, k, first, E)
+            }
+            for (int j = 0; j < min(W, keys - first); j++) {
+                const ulong at = batch * keys + first + j;
+                for (int e = 0; e < E; e++)
+                    OUT_SET_S(of_key, offset_of_key + at * E + e, slope_k[e * W + j]);
+                for (int e = 0; e < V; e++)
+                    OUT_SET_S(of_value, offset_of_value + at * V + e, slope_v[e * W + j]);
+            }
+        }
+    }
+}
+#endif
+
+#if IS_BACKWARD && !IS_CPU
+#define SLOPE(row, j) \
+    T s = 0, slope = 0; \
+    for (int e = 0; e < E; e++) s += Q_S(q, (row) * E + e) * K_S(k, (j) * E + e); \
+    for (int e = 0; e < V; e++) slope += G_S(g, (row) * V + e) * X_S(v, (j) * V + e); \
+    s = s * scale; \
+    s = SCORED(s, row, j); \
+    const T level = SUM_S(sums, offset_sums + batch * rows + (row)); \
+    const T p = exp(s - FINITE(level)); \
+    slope = p * (slope - DELTA_S(deltas, offset_deltas + batch * rows + (row))) * scale;
+#define OPERANDS \
+    PLACE_MASK(batch) \
+    global const G_MEMORY *g = grad + offset_grad + batch * rows * V; \
+    global const Q_MEMORY *q = query + offset_query + batch * rows * E; \
+    global const K_MEMORY *k = key + offset_key + batch * keys * E; \
+    global const X_MEMORY *v = value + offset_value + batch * keys * V;
+
+// The first work items have a row each, the others a key.
+kernel void backward(BACKWARD_ARGUMENTS)
+{
+    const ulong of_rows = batches * rows, items = of_rows + batches * keys;
+    for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
+        if (item < of_rows) {
+            const ulong batch = item / rows;
+            const int row = item % rows;
+            OPERANDS
+            T sum[E];
+            for (int e = 0; e < E; e++) sum[e] = 0;
+            for (int j = 0; j < keys; j++) {
+                SLOPE(row, j)
+                for (int e = 0; e < E; e++) sum[e] += slope * K_S(k, j * E + e);
+            }
+            for (int e = 0; e < E; e++) of_query[offset_of_query + item * E + e] = sum[e];
+        } else {
+            const ulong batch = (item - of_rows) / keys, at = item - of_rows;
+            const int j = at % keys;
+            OPERANDS
+            T sum[E], total[V];
+            for (int e = 0; e < E; e++) sum[e] = 0;
+            for (int e = 0; e < V; e++) total[e] = 0;
+            for (int row = 0; row < rows; row++) {
+                SLOPE(row, j)
+                for (int e = 0; e < E; e++) sum[e] += slope * Q_S(q, row * E + e);
+                for (int e = 0; e < V; e++) total[e] += p * G_S(g, row * V + e);
+            }
+            for (int e = 0; e < E; e++) OUT_SET_S(of_key, offset_of_key + at * E + e, sum[e]);
+            for (int e = 0; e < V; e++)
+                OUT_SET_S(of_value, offset_of_value + at * V + e, total[e]);
+        }
+    }
+}
+#endif

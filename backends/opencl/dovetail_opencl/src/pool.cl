@@ -1,0 +1,137 @@
+// Pooling of planes of up to three dims (missing ones in front have size 1), and its gradients.
+//
+// KERNEL_Z … DILATION_X: the window, fixed in the text so that its loops are unrolled. HAS_EDGES:
+// some windows reach beyond the plane. size: of the input's planes; places: of the output's.
+// A work item has a row of the output (of the input, in avg_pool_grad).
+
+#define NUMBERS ulong rows, int4 size, int4 places
+
+#define EACH_ROW(row, shape) \
+    for (ulong row = get_global_id(0); row < rows; row += get_global_size(0)) { \
+        const ulong plane = row / (ulong)(shape.x * shape.y); \
+        const int z = row / shape.y % shape.x, y = row % shape.y; \
+        const ulong area = (ulong)size.x * size.y * size.z; \
+        const ulong made = (ulong)places.x * places.y * places.z;
+
+#define WINDOW(x, DO) \
+    for (int kz = 0; kz < KERNEL_Z; kz++) \
+        for (int ky = 0; ky < KERNEL_Y; ky++) \
+            for (int kx = 0; kx < KERNEL_X; kx++) { \
+                const int iz = z * STRIDE_Z - PADDING_Z + kz * DILATION_Z; \
+                const int iy = y * STRIDE_Y - PADDING_Y + ky * DILATION_Y; \
+                const int ix = (x) * STRIDE_X - PADDING_X + kx * DILATION_X; \
+                if (HAS_EDGES && ((uint)iz >= (uint)size.x || (uint)iy >= (uint)size.y \
+                        || (uint)ix >= (uint)size.z)) continue; \
+                const int at = (iz * size.y + iy) * size.z + ix; \
+                DO \
+            }
+
+#if IS_MAX
+kernel void max_pool(global OUT_MEMORY *out, global long *indices, global const OUT_MEMORY *in,
+        ulong offset_out, ulong offset_indices, ulong offset_in, NUMBERS)
+{
+    EACH_ROW(row, places)
+        global const OUT_MEMORY *from = in + offset_in + plane * area;
+        for (int x = 0; x < places.z; x++) {
+            OUT_VALUE best = LEAST;
+            int where = -1;
+            WINDOW(x, {
+                const OUT_VALUE v = OUT_LOAD(from, at);
+                const int is_better = v > best || v != v || where < 0;
+                best = is_better ? v : best;
+                where = is_better ? at : where;
+            })
+            const ulong target = row * places.z + x;
+            OUT_STORE(out, offset_out + target, best);
+            indices[offset_indices + target] = where;
+        }
+    }
+}
+#endif
+
+#if IS_MAX_GRAD
+// A plane's gradients are added up in order by one work item, or all at once by atomics.
+kernel void max_pool_grad(global T *out, global const G_MEMORY *grad, global const long *indices,
+        ulong offset_out, ulong offset_grad, ulong offset_indices, ulong planes, ulong area,
+        ulong made)
+{
+#if IS_ATOMIC
+    const ulong first = get_group_id(0), step = get_num_groups(0);
+    const ulong member = get_local_id(0), members = get_local_size(0);
+#else
+    const ulong first = get_global_id(0), step = get_global_size(0), member = 0, members = 1;
+#endif
+    for (ulong plane = first; plane < planes; plane += step) {
+        global T *to = out + offset_out + plane * area;
+        for (ulong k = member; k < area; k += members) to[k] = 0;
+#if IS_ATOMIC
+        barrier(CLK_GLOBAL_MEM_FENCE);
+#endif
+        for (ulong k = member; k < made; k += members) {
+            const ulong at = (ulong)indices[offset_indices + plane * made + k];
+            if (at >= area) continue;
+            const T v = G_LOAD(grad, offset_grad + plane * made + k);
+#if IS_ATOMIC
+            volatile global BITS *word = (volatile global BITS *)(to + at);
+            BITS old = *word, seen;
+            do {
+                seen = old;
+                old = EXCHANGE(word, seen, TO_BITS(FROM_BITS(seen) + v));
+            } while (old != seen);
+#else
+            to[at] += v;
+#endif
+        }
+    }
+}
+#endif
+
+#if IS_AVERAGE
+// Elements that count for the window at a place of one dim.
+#define EXTENT(i, n, KERNEL, STRIDE, PADDING) \
+    (min((i) * STRIDE - PADDING + KERNEL, COUNTS_PADDING ? n + PADDING : n) \
+     - (COUNTS_PADDING ? (i) * STRIDE - PADDING : max((i) * STRIDE - PADDING, 0)))
+#define DIVISOR(iz, iy, ix) \
+    (T)(HAS_DIVISOR ? HAS_DIVISOR : \
+        EXTENT(iz, size.x, KERNEL_Z, STRIDE_Z, PADDING_Z) \
+        * EXTENT(iy, size.y, KERNEL_Y, STRIDE_Y, PADDING_Y) \
+        * EXTENT(ix, size.z, KERNEL_X, STRIDE_X, PADDING_X))
+
+kernel void avg_pool(global OUT_MEMORY *out, global const OUT_MEMORY *in, ulong offset_out,
+        ulong offset_in, NUMBERS)
+{
+    EACH_ROW(row, places)
+        global const OUT_MEMORY *from = in + offset_in + plane * area;
+        for (int x = 0; x < places.z; x++) {
+            T sum = 0;
+            WINDOW(x, sum += OUT_LOAD(from, at);)
+            OUT_STORE(out, offset_out + row * places.z + x, sum / DIVISOR(z, y, x));
+        }
+    }
+}
+
+// The windows that an element is in, along one dim.
+#define FIRST(i, KERNEL, STRIDE, PADDING) \
+    ((i) + PADDING < KERNEL ? 0 : ((i) + PADDING - KERNEL) / STRIDE + 1)
+#define LAST(i, n, STRIDE, PADDING) min(n - 1, ((i) + PADDING) / STRIDE)
+
+kernel void avg_pool_grad(global OUT_MEMORY *out, global const OUT_MEMORY *grad, ulong offset_out,
+        ulong offset_grad, NUMBERS)
+{
+    EACH_ROW(row, size)
+        global const OUT_MEMORY *g = grad + offset_grad + plane * made;
+        for (int x = 0; x < size.z; x++) {
+            T sum = 0;
+            for (int oz = FIRST(z, KERNEL_Z, STRIDE_Z, PADDING_Z);
+                    oz <= LAST(z, places.x, STRIDE_Z, PADDING_Z); oz++)
+                for (int oy = FIRST(y, KERNEL_Y, STRIDE_Y, PADDING_Y);
+                        oy <= LAST(y, places.y, STRIDE_Y, PADDING_Y); oy++)
+                    for (int ox = FIRST(x, KERNEL_X, STRIDE_X, PADDING_X);
+                            ox <= LAST(x, places.z, STRIDE_X, PADDING_X); ox++)
+                        sum += OUT_LOAD(g, (oz * places.y + oy) * places.z + ox)
+                            / DIVISOR(oz, oy, ox);
+            OUT_STORE(out, offset_out + row * size.z + x, sum);
+        }
+    }
+}
+#endif

@@ -1,0 +1,48 @@
+// Rows of n neighbours by number, in (outer, rows, n): reading them, and adding to them.
+//
+// A number that is out of range reads zero and adds nothing.
+
+#define NUMBERS ulong lines, int n, ulong inner, ulong rows, ulong picks
+
+#if IS_SELECT
+kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
+        ulong offset_out, ulong offset_in, ulong offset_index, NUMBERS)
+{
+    EACH_LINE(line, lines) {
+        const ulong row = (ulong)index[offset_index + line % picks];
+        global const X_MEMORY *x = in + offset_in + (line / picks * rows + row) * n;
+        global X_MEMORY *y = out + offset_out + line * n;
+#define MOVE(L) X_SET_##L(y, k, X_##L(x, k));
+#define CLEAR(L) X_SET_##L(y, k, ZERO_##L);
+        if (row < rows) { WALK(n, MOVE) } else { WALK(n, CLEAR) }
+    }
+}
+#endif
+
+#if IS_ADD
+// A team has a run of rows to itself, and goes through all numbers: nothing collides, and every row
+// is added up in the order of the numbers.
+kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global const long *index,
+        ulong offset_out, ulong offset_grad, ulong offset_index, NUMBERS, ulong runs, ulong length,
+        long skipped)
+{
+    EACH_LINE(line, lines) {
+        const ulong first = line % runs * length, last = min(rows, first + length);
+        global X_MEMORY *base = out + offset_out + line / runs * rows * n;
+        global const G_MEMORY *from = grad + offset_grad + line / runs * picks * n;
+        for (ulong row = first; row < last; row++) {
+            global X_MEMORY *x = base + row * n;
+#define CLEAR(L) X_SET_##L(x, k, ZERO_##L);
+            WALK(n, CLEAR)
+        }
+        for (ulong pick = 0; pick < picks; pick++) {
+            const long row = index[offset_index + pick];
+            if ((ulong)row < first || (ulong)row >= last || row == skipped) continue;
+            global X_MEMORY *x = base + row * n;
+            global const G_MEMORY *g = from + pick * n;
+#define ADD(L) X_SET_##L(x, k, X_##L(x, k) + G_##L(g, k));
+            WALK(n, ADD)
+        }
+    }
+}
+#endif

@@ -1,0 +1,119 @@
+"""Compiled programs on disk: found again, written by several at once, and mended when damaged."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dovetail as dt
+
+SQUARE = "kernel void square(global float *x) { x[get_global_id(0)] *= x[get_global_id(0)]; }"
+
+PROGRAM = f"""
+import logging
+logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+for name in ("pytools", "pyopencl"):
+    logging.getLogger(name).setLevel(logging.ERROR)
+import numpy as np
+import pyopencl as cl
+from dovetail_opencl.runtime import device_of
+device = device_of(0)
+kernel = device.kernel({SQUARE!r}, "square").kernel
+x = np.arange(4, dtype=np.float32)
+buffer = cl.Buffer(device.context, cl.mem_flags.COPY_HOST_PTR | cl.mem_flags.READ_WRITE, hostbuf=x)
+kernel.set_arg(0, buffer)
+cl.enqueue_nd_range_kernel(device.queue, kernel, (4,), (1,))
+cl.enqueue_copy(device.queue, x, buffer)
+assert x.tolist() == [0, 1, 4, 9], x
+print("found", device.cache.found, "compiled", device.cache.compiled)
+"""
+
+
+def test_the_next_process_finds_the_program(fresh: Callable[..., str], tmp_path: Path) -> None:
+    chosen = {"DOVETAIL_OPENCL_CACHE": str(tmp_path / "programs")}
+    assert fresh(PROGRAM, **chosen).strip() == "found 0 compiled 1"
+    assert fresh(PROGRAM, **chosen).strip() == "found 1 compiled 0"
+    (entry,) = (tmp_path / "programs").iterdir()
+    assert entry.suffix == ".bin"
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "refused"])
+def test_a_damaged_entry_is_compiled_again_and_replaced(
+    opencl: dt.device, tmp_path: Path, damage: str
+) -> None:
+    def run() -> tuple[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "DOVETAIL_OPENCL_CACHE": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip(), done.stderr
+
+    run()
+    (entry,) = tmp_path.iterdir()
+    whole = entry.read_bytes()
+    if damage == "refused":  # whole, but no program
+        import hashlib
+
+        head = whole[: whole.index(b"\n") + 1]
+        entry.write_bytes(head + hashlib.sha256(b"nothing").digest() + b"nothing")
+    else:
+        changed = bytes([whole[-1] ^ 1])
+        entry.write_bytes({"cut": whole[:-9], "bit": whole[:-1] + changed, "empty": b""}[damage])
+    said, logged = run()
+    assert said == "found 0 compiled 1"
+    assert "dovetail.opencl:" in logged
+    assert "compiled from source" in logged
+    assert run()[0] == "found 1 compiled 0"
+
+
+def test_processes_that_write_at_once_leave_one_whole_entry(
+    opencl: dt.device, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "DOVETAIL_OPENCL_CACHE": str(tmp_path)}
+    running = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE)
+        for _ in range(3)
+    ]
+    for process in running:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    (entry,) = tmp_path.iterdir()
+    assert entry.suffix == ".bin", "no file that was being written is left"
+
+
+def test_a_folder_that_cannot_be_written_only_costs_the_entry(
+    fresh: Callable[..., str], tmp_path: Path
+) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("not a folder")
+    said = fresh(PROGRAM, DOVETAIL_OPENCL_CACHE=str(taken / "programs"))
+    assert said.strip() == "found 0 compiled 1"
+
+
+def test_the_longest_unused_entries_are_removed(
+    opencl: dt.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail_opencl import cache
+
+    monkeypatch.setattr(cache, "LIMIT", 250)
+    for number in range(4):
+        path = tmp_path / f"{number}.bin"
+        path.write_bytes(b"x" * 100)
+        os.utime(path, (1000 + number, 1000 + number))
+    cache.ProgramCache._trim(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2.bin", "3.bin"]
+
+
+def test_0_keeps_nothing(fresh: Callable[..., str], tmp_path: Path) -> None:
+    said = fresh(PROGRAM, DOVETAIL_OPENCL_CACHE="0", XDG_CACHE_HOME=str(tmp_path))
+    assert said.strip() == "found 0 compiled 1"
+    assert not (tmp_path / "dovetail").exists()

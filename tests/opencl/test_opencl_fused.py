@@ -1,0 +1,214 @@
+"""Composites that have kernels of their own: labels, and both classes of device beside PyTorch.
+
+Values and gradients in all layouts are the conformance suite's; here are the sizes at which a
+kernel does something else: vectors and their rest, several teams, several groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dovetail as dt
+
+CASES = """
+import numpy as np
+import torch
+import dovetail as dt
+
+random = np.random.default_rng(0)
+
+def beside(function, *shapes, whole=(), kind="float32", bound=1e-5):
+    "``function(torch, *tensors)`` and the gradients of its first result, on both."
+    arrays = [random.standard_normal(shape) for shape in shapes]
+    found = []
+    for library, device in ((dt, "opencl:0"), (torch, "cpu")):
+        dtype = getattr(library, kind)
+        make = lambda a: library.tensor(a, dtype=dtype, device=device).requires_grad_()
+        tensors = [make(a) for a in arrays]
+        extra = [library.tensor(a, device=device) for a in whole]
+        out = function(library, *tensors, *extra)
+        # Weights that differ: of what is normalised the sum of squares has no gradient.
+        ramp = np.cos(np.arange(out.numel())).reshape(tuple(out.shape))
+        (out * out * library.tensor(ramp, dtype=dtype, device=device)).sum().backward()
+        rows = [out, *(t.grad for t in tensors if t.grad is not None)]
+        found.append([r.detach().cpu().double().numpy() for r in rows])
+    for i, (ours, theirs) in enumerate(zip(*found, strict=True)):
+        error = np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-30)
+        assert error < bound, (function.__name__, shapes, kind, i, error)
+
+F = lambda library: library.nn.functional
+"""
+
+CHECKS = {
+    "softmax": """
+def softmax(library, x): return F(library).softmax(x, 1)
+def log_softmax(library, x): return F(library).log_softmax(x, 1)
+for shape in ((3, 7), (5, 300), (2, 9, 37), (2, 20, 3)):
+    beside(softmax, shape)
+    beside(log_softmax, shape)
+beside(softmax, (5, 300), kind="bfloat16", bound=5e-2)
+""",
+    "layer_norm": """
+def layer_norm(library, x, w, b): return F(library).layer_norm(x, w.shape, w, b)
+def rms_norm(library, x, w): return F(library).rms_norm(x, w.shape, w, eps=1e-5)
+for rows, n in ((3, 7), (200, 150)):
+    beside(layer_norm, (rows, n), (n,), (n,))
+    beside(rms_norm, (rows, n), (n,))
+""",
+    "batch_norm": """
+def train(library, x, w, b): return F(library).batch_norm(x, None, None, w, b, True)
+def evaluate(library, x, w, b, m, v):
+    return F(library).batch_norm(x, m.detach(), v.detach() ** 2 + 0.5, w, b, False)
+for shape in ((6, 3), (5, 40), (4, 3, 50), (3, 2, 5, 9)):
+    c = shape[1]
+    beside(train, shape, (c,), (c,))
+    beside(evaluate, shape, (c,), (c,), (c,), (c,))
+""",
+    "cross_entropy": """
+for shape in ((9, 5), (7, 100), (2, 5, 33)):
+    places = (shape[0], *shape[2:])
+    target = random.integers(0, shape[1], places)
+    target.reshape(-1)[1] = -100
+    for reduction in ("mean", "sum", "none"):
+        def smoothed(library, x, w, t):
+            options = {"reduction": reduction, "label_smoothing": 0.1}
+            return F(library).cross_entropy(x, t, w.detach() ** 2 + 0.5, **options)
+        def nll(library, x, t): return F(library).nll_loss(x, t, reduction=reduction)
+        beside(smoothed, shape, (shape[1],), whole=(target,))
+        beside(nll, shape, whole=(target,))
+many = random.integers(0, 7, 6000)
+def plain(library, x, t): return F(library).cross_entropy(x, t)
+beside(plain, (6000, 7), whole=(many,), bound=3e-5)
+""",
+    "pool": """
+def largest(library, x): return F(library).max_pool2d(x, 3, 2, 1)
+def mean(library, x): return F(library).avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+def long(library, x): return F(library).avg_pool1d(x.flatten(2), 4)
+for function in (largest, mean, long):
+    beside(function, (3, 4, 9, 11))
+""",
+    "embedding": """
+rows = random.integers(0, 50, (7, 40))
+def embedding(library, w, i): return F(library).embedding(i, w, padding_idx=2)
+def select(library, x, i): return x.index_select(1, i)
+beside(embedding, (50, 33), whole=(rows,))
+beside(select, (3, 50, 19), whole=(rows[0],))
+""",
+    "attention": """
+hidden = random.random((5, 21)) < 0.6
+hidden[:, 0] = True
+def causal(library, q, k, v):
+    return F(library).scaled_dot_product_attention(q, k, v, is_causal=True)
+def masked(library, q, k, v, mask):
+    return F(library).scaled_dot_product_attention(q, k, v, attn_mask=mask)
+beside(causal, (2, 20, 6), (2, 20, 6), (2, 20, 17))
+beside(masked, (2, 5, 6), (2, 21, 6), (2, 21, 17), whole=(hidden,))
+""",
+}
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("name", list(CHECKS))
+def test_both_classes_of_device_compute_what_pytorch_does(
+    fresh: Callable[..., str], name: str, kind: str
+) -> None:
+    fresh(CASES + CHECKS[name], DOVETAIL_OPENCL_CLASS=kind)
+
+
+def _fused(function: Callable[[], Any]) -> set[str]:
+    function()
+    with dt.trace() as events:
+        function()
+    return {e.op for e in events if e.served_by == "fused"}
+
+
+def test_labels_say_fused(opencl: dt.device) -> None:
+    functional: Any = dt.nn.functional
+    x = dt.randn(4, 8, device=opencl, requires_grad=True)
+    image = dt.randn(2, 3, 6, 6, device=opencl, requires_grad=True)
+    target = dt.tensor([0, 1, 2, 3], device=opencl)
+    table = dt.randn(5, 8, device=opencl, requires_grad=True)
+    wanted: dict[str, Callable[[], Any]] = {
+        "softmax": lambda: x.softmax(1),
+        "log_softmax": lambda: x.log_softmax(1),
+        "cross_entropy": lambda: functional.cross_entropy(x, target),
+        "nll_loss": lambda: functional.nll_loss(x, target),
+        "layer_norm": lambda: functional.layer_norm(x, (8,)),
+        "rms_norm": lambda: functional.rms_norm(x, (8,), eps=1e-5),
+        "batch_norm_train": lambda: functional.batch_norm(image, None, None, training=True),
+        "scaled_dot_product_attention": lambda: functional.scaled_dot_product_attention(x, x, x),
+        "embedding": lambda: functional.embedding(target, table),
+    }
+    for name, function in wanted.items():
+        backward = lambda function=function: function().sum().backward()
+        seen = _fused(backward)
+        if name != "embedding":  # its forward is a view of index_select
+            assert name in seen, seen
+        assert f"{name}_backward" in seen, seen
+    assert {"max_pool", "max_pool_grad"} <= _fused(
+        lambda: functional.max_pool2d(image, 2).sum().backward()
+    )
+    assert {"avg_pool", "avg_pool_grad"} <= _fused(
+        lambda: functional.avg_pool2d(image, 2).sum().backward()
+    )
+    assert "random_noise" in _fused(lambda: functional.dropout(x, 0.5))
+    assert "random_normal" in _fused(lambda: dt.randn(5, device=opencl))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("SGD", {"lr": 0.1}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "maximize": True}),
+        ("Adam", {"lr": 0.01, "weight_decay": 0.1, "amsgrad": True}),
+        ("AdamW", {"lr": 0.01, "weight_decay": 0.1, "maximize": True}),
+    ],
+)
+def test_a_step_of_eleven_tensors_is_two_launches(
+    queue: Any, kind: str, rule: str, options: dict[str, Any]
+) -> None:
+    torch = pytest.importorskip("torch")
+    random = np.random.default_rng(0)
+    shapes = [(3, 4), (17,), (), (1000,), (5, 5), (2,), (7,), (9, 9), (4,), (0, 3), (33,)]
+    values = [random.standard_normal(shape) for shape in shapes]
+    slopes = [[random.standard_normal(shape) for shape in shapes] for _ in range(3)]
+    launches: list[int] = []
+
+    def run(library: Any, device: str) -> list[Any]:
+        make = lambda a: library.tensor(a, dtype=getattr(library, kind), device=device)
+        params = [make(a).requires_grad_() for a in values]
+        whole = make(np.concatenate([[0.0, 0.0], values[3]]))
+        params[3] = whole[2:].detach().requires_grad_()  # one that begins inside of its memory
+        optimizer = getattr(library.optim, rule)(params, **options)
+        for slope in slopes:
+            for p, g in zip(params, slope, strict=True):
+                p.grad = make(g)
+            before = queue.launches
+            optimizer.step()
+            launches.append(queue.launches - before)
+        return [p.detach().cpu().numpy() for p in params]
+
+    found = [run(dt, "opencl:0"), run(torch, "cpu")]
+    assert launches[2] == 2
+    bound = 1e-6 if kind == "float32" else 1e-14
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=bound, atol=bound)
+
+
+def test_targets_and_rows_out_of_range_reach_no_other_memory(opencl: dt.device) -> None:
+    functional: Any = dt.nn.functional
+    x = dt.zeros(3, 4, device=opencl, requires_grad=True)
+    target = dt.tensor([1, 9, -3], device=opencl)
+    loss = functional.cross_entropy(x, target, reduction="sum")
+    loss.backward()
+    assert loss.item() == pytest.approx(np.log(4))
+    assert x.grad is not None
+    assert x.grad[1:].abs().sum().item() == 0
+    rows = dt.ones(3, 5, device=opencl).index_select(0, dt.tensor([2, 7, -1], device=opencl))
+    assert rows.sum(1).tolist() == [5, 0, 0]

@@ -1,0 +1,100 @@
+"""Memory of the opencl device: what is counted, what is freed when it runs out, and who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import dovetail as dt
+
+MIB = 1 << 20
+
+
+def test_every_count_of_the_allocator_is_right(fresh: Callable[..., str]) -> None:
+    fresh(
+        f"""
+import dovetail as dt
+from dovetail.backend.allocator import empty_cache, reset_peak, stats
+seen = lambda: stats("opencl:0")
+start = seen()
+assert start["allocated"] == start["reserved"] == start["peak"] == 0, start
+a = dt.empty({MIB} // 4, device="opencl:0")
+b = dt.empty({MIB} // 2, device="opencl:0")
+assert seen()["allocated"] == seen()["reserved"] == 3 * {MIB}, seen()
+assert seen()["allocations"] == 2 and seen()["frees"] == 0
+del a
+now = seen()
+assert now["allocated"] == 2 * {MIB} and now["reserved"] == 3 * {MIB}, now
+assert now["peak"] == now["peak_reserved"] == 3 * {MIB} and now["frees"] == 1
+c = dt.empty({MIB} // 4, device="opencl:0")
+assert seen()["reserved"] == 3 * {MIB}, "the freed block serves again"
+del b, c
+empty_cache("opencl:0")
+reset_peak("opencl:0")
+now = seen()
+assert now["allocated"] == now["reserved"] == now["peak"] == now["peak_reserved"] == 0, now
+try:
+    dt.empty(1 << 40, dtype=dt.uint8, device="opencl:0")
+except RuntimeError:
+    pass
+assert seen()["out_of_memory"] == 1
+from dovetail_opencl.runtime import device_of
+assert device_of(0).used == 0, "the driver has everything back"
+""",
+        DOVETAIL_OPENCL_MEMORY=str(64 * MIB),
+    )
+
+
+def test_scratch_and_tensors_make_room_for_each_other(fresh: Callable[..., str]) -> None:
+    fresh(
+        f"""
+import dovetail as dt
+from dovetail_opencl.runtime import device_of
+device = device_of(0)
+with device.scratch(6 * {MIB}):
+    pass
+kept = dt.empty(7 * {MIB}, dtype=dt.uint8, device="opencl:0")
+del kept
+with device.scratch(8 * {MIB}):
+    pass
+assert device.used <= 10 * {MIB}
+""",
+        DOVETAIL_OPENCL_MEMORY=str(10 * MIB),
+    )
+
+
+def test_a_training_step_waits_for_nothing(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyopencl as cl
+
+    functional: Any = dt.nn.functional
+    model = dt.nn.Sequential(dt.nn.Linear(8, 16), dt.nn.ReLU(), dt.nn.Linear(16, 4)).to("opencl:0")
+    optimizer = dt.optim.Adam(model.parameters())
+    target = dt.tensor([0, 1, 2, 3, 0], device="opencl:0")
+
+    def step() -> Any:
+        x = dt.randn(5, 8, device="opencl:0")
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(x), target)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    step()
+    waited: list[str] = []
+    copy = cl.enqueue_copy
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        # A copy between buffers never blocks.
+        is_inside = all(isinstance(a, cl.Buffer) for a in args[1:3])
+        if not is_inside and kwargs.get("is_blocking", True):
+            waited.append("copy")
+        return copy(*args, **kwargs)
+
+    monkeypatch.setattr(cl, "enqueue_copy", watched)
+    monkeypatch.setattr(type(queue), "synchronize", lambda self: waited.append("synchronize"))
+    loss = step()
+    assert not waited
+    assert loss.item() > 0
+    assert waited == ["copy"], "the value is what is waited for"

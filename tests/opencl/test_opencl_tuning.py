@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import dovetail as dt
 
 tuning: Any = pytest.importorskip("dovetail_opencl.tuning")
+cache: Any = pytest.importorskip("dovetail_opencl.cache")
 tiles: Any = pytest.importorskip("dovetail_opencl.tiles")
 
 PROGRAM = """
@@ -30,7 +30,7 @@ print(device_of(0).tiles[dt.float32])
 @pytest.fixture
 def known(queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The device's candidates, with findings in a folder of the test's own."""
-    monkeypatch.setenv(tuning.FOLDER, str(tmp_path))
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path))
     monkeypatch.delenv(tuning.TUNE, raising=False)
     found: list[Any] = tiles.candidates(queue, dt.float32)
     return found
@@ -95,18 +95,18 @@ def test_tuning_is_asked_for_and_then_served_to_others(
     fresh: Callable[..., str], tmp_path: Path
 ) -> None:
     folder = str(tmp_path / "made")
-    usual = fresh(PROGRAM, **{tuning.FOLDER: folder})
-    assert not Path(folder).exists(), "nobody asked"
-    measured = fresh(PROGRAM, **{tuning.FOLDER: folder, tuning.TUNE: "1"})
-    assert len(os.listdir(folder)) == 1
-    assert fresh(PROGRAM, **{tuning.FOLDER: folder}) == measured
-    assert fresh(PROGRAM, **{tuning.FOLDER: folder, tuning.TUNE: "0"}) == usual
+    usual = fresh(PROGRAM, **{cache.VARIABLE: folder})
+    assert not list(Path(folder).glob("tile-*")), "nobody asked"
+    measured = fresh(PROGRAM, **{cache.VARIABLE: folder, tuning.TUNE: "1"})
+    assert len(list(Path(folder).glob("tile-*"))) == 1
+    assert fresh(PROGRAM, **{cache.VARIABLE: folder}) == measured
+    assert fresh(PROGRAM, **{cache.VARIABLE: folder, tuning.TUNE: "0"}) == usual
 
 
 def test_where_nothing_can_be_kept_it_says_so_and_goes_on(
     queue: Any, known: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv(tuning.FOLDER, str(tmp_path / "file"))
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file"))
     with pytest.warns(RuntimeWarning, match="cannot be kept"):
         tuning.keep(queue, dt.float32, known[0], 0.25)

@@ -23,10 +23,11 @@ from typing import Any
 import pyopencl as cl
 from pyopencl.characterize import has_src_build_cache
 
-__all__ = ["VARIABLE", "ProgramCache"]
+__all__ = ["VARIABLE", "ProgramCache", "folder"]
 
 VARIABLE = "DOVETAIL_OPENCL_CACHE"
-"""``0``: keep no programs on disk; ``1``: keep them for every driver; else the folder for them."""
+"""``0``: keep no programs on disk; ``1``: keep them for every driver; else the folder for them, and
+for what tuning finds."""
 
 LIMIT = 256 << 20
 """Bytes of all entries together, past which those that were not used longest are removed."""
@@ -35,7 +36,11 @@ _MAGIC = b"dovetail-opencl-1\n"
 _log = logging.getLogger("dovetail.opencl")
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """The folder that was named, else ``dovetail/opencl`` in the user's cache."""
+    named = os.environ.get(VARIABLE, "")
+    if named not in ("", "0", "1"):
+        return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "dovetail" / "opencl"
 
@@ -53,10 +58,8 @@ class ProgramCache:
         self._context, self._handle = context, handle
         chosen = os.environ.get(VARIABLE, "")
         self.folder: Path | None = None
-        if chosen == "1" or (not chosen and not has_src_build_cache(handle)):
-            self.folder = _folder()
-        elif chosen not in ("", "0"):
-            self.folder = Path(chosen)
+        if chosen not in ("", "0") or (not chosen and not has_src_build_cache(handle)):
+            self.folder = folder()
         platform = handle.platform
         words = (
             platform.name, platform.version, handle.vendor, handle.name, handle.version,

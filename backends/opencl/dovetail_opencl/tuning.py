@@ -27,12 +27,11 @@ import numpy as np
 
 from dovetail.dtypes import dtype as DType
 from dovetail_opencl.arrays import Array
+from dovetail_opencl.cache import VARIABLE, folder
 
-__all__ = ["FOLDER", "TUNE", "folder", "found", "kept", "measured"]
+__all__ = ["TUNE", "found", "kept", "measured"]
 
 TUNE = "DOVETAIL_OPENCL_TUNE"
-FOLDER = "DOVETAIL_OPENCL_CACHE"
-"""The folder that findings are kept in; without it, ``dovetail/opencl`` in the user's cache."""
 
 SECONDS = 20.0
 """After which no further tile is tried; most of it is compiling."""
@@ -41,15 +40,6 @@ SIDE = 512
 """Rows, columns and depth of the product that is measured."""
 
 ROUNDS = 9
-
-
-def folder() -> Path:
-    """Where findings are kept."""
-    named = os.environ.get(FOLDER)
-    if named:
-        return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "dovetail" / "opencl"
 
 
 @functools.cache
@@ -108,7 +98,7 @@ def keep(device: Any, work: DType, tile: Any, seconds: float) -> None:
             partial.write(text)
         os.replace(partial.name, target)
     except OSError as error:
-        message = f"{TUNE}: the tile that was measured cannot be kept: {error} ({FOLDER} names "
+        message = f"{TUNE}: the tile that was measured cannot be kept: {error} ({VARIABLE} names "
         warnings.warn(f"{message}another folder)", RuntimeWarning, stacklevel=2)
 
 

@@ -19,6 +19,10 @@ FLOATS = FLOATING
 """The dtypes of fused kernels. Halves are read and written as such, and computed in float32."""
 
 
+Sizes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Global and local size of a launch."""
+
+
 class Team:
     """A tensor seen as (outer, n, inner), whose lines of n elements are folded and walked.
 
@@ -60,7 +64,11 @@ class Team:
         each *= n * (self.width if self.side else 1)
         if self.team > 1:
             groups = max(1, min(self.lines, most or device.units * 32))
-            self.count, self.size = groups, ((groups * self.team,), (self.team,))
+            self.count = groups
+            self.size: tuple[tuple[int, ...], tuple[int, ...]] = (
+                (groups * self.team,),
+                (self.team,),
+            )
         else:
             self.size = device.workers(self.lines, max(1, 4096 // max(1, each)))
             if most and not device.is_cpu:

@@ -39,7 +39,7 @@ class _Attention:
         keys, width = value.shape[-2:]
         self.batches, self.rows, self.keys = prod(lead), rows, keys
         seen = Array(None, 0, tuple(lead), (0,) * len(lead), query.dtype)
-        steps = (0, 0)
+        steps: tuple[int, ...] = (0, 0)
         if mask is not None:  # repeated where it has size 1, or no dim
             whole = packed(ghost(mask)).expand((*lead, rows, keys))
             seen = Array(None, 0, tuple(lead), whole.strides[:-2], mask.dtype)

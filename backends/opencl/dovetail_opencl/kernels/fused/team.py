@@ -62,6 +62,7 @@ class Team:
         self.blocks = -(-inner // self.width) if self.side else inner
         self.lines = outer * self.blocks
         each *= n * (self.width if self.side else 1)
+        self.size: tuple[tuple[int, ...], tuple[int, ...]]
         if self.team > 1:
             groups = max(1, min(self.lines, most or device.units * 32))
             self.count = groups

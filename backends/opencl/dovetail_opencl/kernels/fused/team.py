@@ -19,10 +19,6 @@ FLOATS = FLOATING
 """The dtypes of fused kernels. Halves are read and written as such, and computed in float32."""
 
 
-Sizes = tuple[tuple[int, ...], tuple[int, ...]]
-"""Global and local size of a launch."""
-
-
 class Team:
     """A tensor seen as (outer, n, inner), whose lines of n elements are folded and walked.
 
@@ -66,10 +62,7 @@ class Team:
         if self.team > 1:
             groups = max(1, min(self.lines, most or device.units * 32))
             self.count = groups
-            self.size: tuple[tuple[int, ...], tuple[int, ...]] = (
-                (groups * self.team,),
-                (self.team,),
-            )
+            self.size = (groups * self.team,), (self.team,)
         else:
             self.size = device.workers(self.lines, max(1, 4096 // max(1, each)))
             if most and not device.is_cpu:

@@ -126,6 +126,12 @@ def _hurwitz(s: int, q: np.ndarray) -> np.ndarray:
     return np.asarray(terms + sp.zeta(s, q + steps))
 
 
+def test_zeta_of_a_large_order_is_its_first_term(device: Any) -> None:
+    orders = dt.full((4,), 1e17, dtype=dt.float64, device=device)
+    bases = dt.tensor([1.0, 2.0, 0.5, -2.5], dtype=dt.float64, device=device)
+    assert special.zeta(orders, bases).tolist() == [1.0, 0.0, np.inf, np.inf]
+
+
 def test_incomplete_gamma_in_every_region(device: Any) -> None:
     a, ratio = np.meshgrid(np.geomspace(1e-3, 1e4, 41), np.geomspace(0.02, 20, 41))
     x = a * ratio

@@ -140,11 +140,8 @@ def _swinging(x: Any) -> Any:
 
 
 def _airy_ai(x: Any) -> Any:
-    size = x.abs()
-    far = where(size.gt(EDGE), size, 3.0)
-    outer = where(x.lt(0), _swinging(far), _falling(far))
-    made = where(size.gt(EDGE), outer, _near(where(size.gt(EDGE), 0.0, x)))
-    return where(size.eq(inf), nan, made)
+    made = where(x.gt(EDGE), _falling(x), where(x.lt(-EDGE), _swinging(-x), _near(x)))
+    return where(x.eq(inf), nan, made)  # the swing of -inf is NaN by itself
 
 
 def _airy_value(x: float) -> float:

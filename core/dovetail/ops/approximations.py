@@ -1,4 +1,8 @@
-"""What special functions are made of: polynomials, fractions, Chebyshev series, pieces.
+"""What special functions are made of: polynomials, fractions, Chebyshev series.
+
+Of several formulas for different numbers all are computed of all elements, and ``where`` takes what
+is right: what a formula makes of other elements (an infinity, NaN) does not reach the result, nor a
+gradient, for a record has its own.
 
 Every function here works on tensors of any floating dtype and in that dtype alone, so that a device
 without float64 serves float32. Coefficients are Python numbers, the highest power first.
@@ -20,8 +24,8 @@ from dovetail.ops.schema import OpDef
 
 __all__ = [
     "NON_DIFFERENTIABLE", "REAL", "WIDE", "chebyshev", "circle_mean", "exp_of_square",
-    "fraction", "horner", "integral", "piecewise", "sin_pi", "special_function",
-    "valuewise", "where", "without_derivative",
+    "fraction", "horner", "integral", "sin_pi", "special_function", "valuewise", "where",
+    "without_derivative",
 ]  # fmt: skip
 
 REAL = (*d.FLOATING, *d.INTEGRAL, d.bool_)
@@ -57,27 +61,11 @@ def chebyshev(x: Any, coefficients: Sequence[float]) -> Any:
     Source: C. W. Clenshaw, "A note on the summation of Chebyshev series", MTAC 9 (1955), 118; the
     form is that of Cephes' ``chbevl``.
     """
-    below: Any = coefficients[0]
-    last: Any = x * below + coefficients[1]
-    before: Any = 0.0
-    for c in coefficients[2:]:
+    below: Any = 0.0
+    last: Any = coefficients[0]
+    for c in coefficients[1:]:
         before, below, last = below, last, x * last - below + c
     return (last - before) * 0.5
-
-
-Piece = tuple[Callable[[Any], Any], float]
-"""A function, and a value where it is finite."""
-
-
-def piecewise(x: Any, condition: Any, inside: Piece, outside: Piece) -> Any:
-    """One function of ``x`` where the condition holds, another where it does not.
-
-    A function sees the elements of its own piece only, and the value beside it in place of the
-    others: what it would make of those (an infinity, NaN) reaches neither the result nor a
-    gradient.
-    """
-    (near, kept), (far, left) = inside, outside
-    return where(condition, near(where(condition, x, kept)), far(where(condition, left, x)))
 
 
 def exp_of_square(x: Any, sign: float) -> Any:

@@ -20,7 +20,6 @@ from dovetail.ops.approximations import (
     fraction,
     horner,
     integral,
-    piecewise,
     special_function,
     valuewise,
     where,
@@ -221,8 +220,7 @@ def _j1_near(x: Any) -> Any:
 def _bessel_j(x: Any, order: int) -> Any:
     size = x.abs()
     near = _j1_near if order else _j0_near
-    far = lambda y: _hankel(y, order, is_second=False)
-    made = piecewise(size, size.le(5.0), (near, 1.0), (far, 6.0))
+    made = where(size.le(5.0), near(size), _hankel(size, order, is_second=False))
     return where(x.lt(0), -made, made) if order else made
 
 
@@ -236,10 +234,9 @@ def _y1_near(x: Any) -> Any:
 
 
 def _bessel_y(x: Any, order: int) -> Any:
-    positive = where(x.gt(0), x, 1.0)
-    near, far = _y1_near if order else _y0_near, lambda y: _hankel(y, order, is_second=True)
-    made = piecewise(positive, positive.le(5.0), (near, 1.0), (far, 6.0))
-    return where(x.eq(0), -inf, where(x.gt(0), made, nan))
+    near = _y1_near if order else _y0_near
+    made = where(x.le(5.0), near(x), _hankel(x, order, is_second=True))
+    return where(x.eq(0), -inf, made)  # below 0 the logarithm is NaN
 
 
 def _j_value(x: float, order: int) -> float:
@@ -299,8 +296,7 @@ _SPHERICAL = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(7, -1, -
 
 
 def _spherical(x: Any) -> Any:
-    near, far = lambda y: horner(y * y, _SPHERICAL), lambda y: y.sin() / y
-    made = piecewise(x, x.abs().lt(0.5), (near, 0.0), (far, 1.0))
+    made = where(x.abs().lt(0.5), horner(x * x, _SPHERICAL), x.sin() / x)
     return where(x.abs().eq(inf), 0.0, made)
 
 

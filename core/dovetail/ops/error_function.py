@@ -9,7 +9,6 @@ from dovetail.ops.approximations import (
     WIDE,
     exp_of_square,
     fraction,
-    piecewise,
     special_function,
     valuewise,
     where,
@@ -49,21 +48,15 @@ def _far(x: Any) -> Any:
 
 def _scaled_tail(x: Any) -> Any:
     """``erfc(x) * exp(x * x)`` for ``x`` of ``NEAR`` and above."""
-    return piecewise(x, x.le(4.0), (lambda y: fraction(y, *_MIDDLE), 1.0), (_far, 5.0))
+    return where(x.le(4.0), fraction(x, *_MIDDLE), _far(x))
 
 
 def _erfc(x: Any) -> Any:
-    size = x.abs()
-    tail = _scaled_tail(size.maximum(NEAR)) * exp_of_square(x, -1.0)
-    return where(size.le(NEAR), 1.0 - x.erf(), where(x.lt(0), 2.0 - tail, tail))
+    return where(x.le(NEAR), 1.0 - x.erf(), _scaled_tail(x) * exp_of_square(x, -1.0))
 
 
 def _erfcx(x: Any) -> Any:
-    size = x.abs()
-    tail, growth = _scaled_tail(size.maximum(NEAR)), exp_of_square(x, 1.0)
-    outer = where(x.lt(0), growth * 2.0 - tail, tail)
-    near = where(size.le(NEAR), x, 0.0)
-    return where(size.le(NEAR), (near * near).exp() * (1.0 - near.erf()), outer)
+    return where(x.le(NEAR), exp_of_square(x, 1.0) * (1.0 - x.erf()), _scaled_tail(x))
 
 
 def _erfcx_value(x: float) -> float:
@@ -87,7 +80,7 @@ special_function(
     gradient=lambda g, input: g * ((-input * input).exp() * (-2 / ROOT_PI)),
     reference=valuewise(math.erfc),
     samples=uniform(-3, 6),
-    special=(0.0, -0.0, 0.46875, 0.5, 4.0, 4.5, -1.0, 11.0, 26.5, 30.0, inf, -inf, nan),
+    special=(0.0, -0.0, 0.46875, 0.5, 4.0, 4.5, -1.0, 11.0, 22.8, 26.5, 30.0, inf, -inf, nan),
     ulp=16,
     doc="The complementary error function, ``1 - erf(input)`` without the cancellation.",
 )
@@ -98,7 +91,7 @@ special_function(
     gradient=lambda g, input, out: g * (input * out * 2.0 - 2 / ROOT_PI),
     reference=erfcx_reference,
     samples=uniform(-2, 6),
-    special=(0.0, -0.0, 0.46875, 0.5, 4.0, 4.5, -1.0, 60.0, 1e8, -27.0, inf, -inf, nan),
+    special=(0.0, -0.0, 0.46875, 0.5, 4.0, 4.5, -1.0, 60.0, 1e8, -22.8, -27.0, inf, -inf, nan),
     ulp=16,
     doc="The scaled complementary error function, ``exp(input**2) * erfc(input)``.",
 )
@@ -131,20 +124,17 @@ _REMOTE = (
 
 def _quantile(centre: Any, tail: Any) -> Any:
     """The quantile of the probability ``0.5 + centre``, where ``tail`` is the smaller of it and 1
-    less it; NaN and infinities are the caller's."""
-    is_central = centre.abs().le(0.425)
-    inside = where(is_central, centre, 0.0)
-    central = inside * fraction(0.180625 - inside * inside, *_CENTRE)
-    depth = (-where(is_central | tail.le(0), 0.05, tail).log()).sqrt()
-    outer, remote = lambda r: fraction(r - 1.6, *_OUTER), lambda r: fraction(r - 5.0, *_REMOTE)
-    size = piecewise(depth, depth.le(5.0), (outer, 2.0), (remote, 6.0))
-    return where(is_central, central, where(centre.lt(0), -size, size))
+    less it; NaN where that is below 0, infinities are the caller's."""
+    central = centre * fraction(0.180625 - centre * centre, *_CENTRE)
+    depth = (-tail.log()).sqrt()
+    outer, remote = fraction(depth - 1.6, *_OUTER), fraction(depth - 5.0, *_REMOTE)
+    size = where(depth.le(5.0), outer, remote)
+    return where(centre.abs().le(0.425), central, where(centre.lt(0), -size, size))
 
 
 def _edges(made: Any, x: Any, low: float, high: float) -> Any:
-    """``made``, infinite at the ends of [low, high] and NaN outside."""
-    made = where(x.eq(high), inf, where(x.eq(low), -inf, made))
-    return where(x.ge(low) & x.le(high), made, nan)
+    """``made``, infinite at the ends of [low, high]; outside, the logarithm has made it NaN."""
+    return where(x.eq(high), inf, where(x.eq(low), -inf, made))
 
 
 def _erfinv(y: Any) -> Any:
@@ -217,16 +207,15 @@ special_function(
 
 
 def _ndtr(x: Any) -> Any:
-    size = x.abs() * (1 / ROOT_2)
-    tail = _scaled_tail(size.maximum(NEAR)) * exp_of_square(x, -0.5) * 0.5
-    middle = (x * (1 / ROOT_2)).erf() * 0.5 + 0.5
-    return where(size.le(NEAR), middle, where(x.lt(0), tail, 1.0 - tail))
+    y = x * (1 / ROOT_2)
+    tail = _scaled_tail(-y) * exp_of_square(x, -0.5) * 0.5
+    return where(y.lt(-NEAR), tail, y.erf() * 0.5 + 0.5)
 
 
 def _log_ndtr(x: Any) -> Any:
     """Below -1 from the scaled tail, so that nothing underflows."""
-    low = lambda y: (_scaled_tail(y * (-1 / ROOT_2)) * 0.5).log() - y * y * 0.5
-    return piecewise(x, x.lt(-1.0), (low, -2.0), (lambda y: (-_ndtr(-y)).log1p(), 0.0))
+    low = (_scaled_tail(x * (-1 / ROOT_2)) * 0.5).log() - x * x * 0.5
+    return where(x.lt(-1.0), low, (-_ndtr(-x)).log1p())
 
 
 def _log_ndtr_value(x: float) -> float:
@@ -259,7 +248,7 @@ special_function(
     gradient=lambda g, input: g * _density(input),
     reference=valuewise(_ndtr_value),
     samples=uniform(-4, 4),
-    special=(0.0, -0.0, 0.66, -0.67, 1.0, -1.0, 6.0, -6.0, -20.0, inf, -inf, nan),
+    special=(0.0, -0.0, 0.66, -0.67, 1.0, -1.0, 6.0, -6.0, -24.3, inf, -inf, nan),
     ulp=16,
     doc="The distribution function of the standard normal distribution.",
 )

@@ -37,10 +37,10 @@ def sinh_of(x: Any) -> Any:
         more = x.expm1()
         return (more + more / (more + 1.0)) * 0.5
     size = x.abs()
-    is_large = size.gt(20.0)
-    more = where(is_large, 1.0, size).expm1()
+    more = size.expm1()
     half = (size * 0.5).exp()
-    return _signed(where(is_large, half * 0.5 * half, (more + more / (more + 1.0)) * 0.5), x)
+    near = (more + more / (more + 1.0)) * 0.5
+    return _signed(where(size.gt(60.0), half * 0.5 * half, near), x)
 
 
 def cosh_of(x: Any) -> Any:

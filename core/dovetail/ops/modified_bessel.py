@@ -18,7 +18,6 @@ from dovetail.ops.approximations import (
     WIDE,
     chebyshev,
     circle_mean,
-    piecewise,
     special_function,
     valuewise,
     where,
@@ -234,13 +233,10 @@ def _scaled_i(x: Any, order: int) -> Any:
     """``exp(-abs(x)) * I(x)``."""
     near, far = (_I1_A, _I1_B) if order else (_I0_A, _I0_B)
     size = x.abs()
-
-    def close(y: Any) -> Any:
-        made = chebyshev(y * 0.5 - 2.0, near)
-        return made * y if order else made
-
-    distant = lambda y: chebyshev(32.0 / y - 2.0, far) / y.sqrt()
-    made = piecewise(size, size.le(8.0), (close, 1.0), (distant, 16.0))
+    close = chebyshev(size * 0.5 - 2.0, near)
+    close = close * size if order else close
+    distant = chebyshev(32.0 / size - 2.0, far) / size.sqrt()
+    made = where(size.le(8.0), close, distant)
     return where(x.lt(0), -made, made) if order else made
 
 
@@ -343,20 +339,12 @@ def _plain_k(x: Any, order: int) -> Any:
 
 def _second_kind_of(x: Any, order: int, scaled: bool) -> Any:
     near, far = (_K1_A, _K1_B) if order else (_K0_A, _K0_B)
-
-    def close(y: Any) -> Any:
-        series = chebyshev(y * y - 2.0, near)
-        first = _plain_i(y, order) * (y * 0.5).log()
-        made = series / y + first if order else series - first
-        return made * y.exp() if scaled else made
-
-    def distant(y: Any) -> Any:
-        made = chebyshev(8.0 / y - 2.0, far) / y.sqrt()
-        return made if scaled else made * (-y).exp()
-
-    positive = where(x.gt(0), x, 1.0)
-    made = piecewise(positive, positive.le(2.0), (close, 1.0), (distant, 4.0))
-    return where(x.eq(0), inf, where(x.gt(0), made, nan))
+    series = chebyshev(x * x - 2.0, near)
+    first = _plain_i(x, order) * (x * 0.5).log()  # NaN below 0
+    close = series / x + first if order else series - first
+    distant = chebyshev(8.0 / x - 2.0, far) / x.sqrt()
+    close, distant = (close * x.exp(), distant) if scaled else (close, distant * (-x).exp())
+    return where(x.eq(0), inf, where(x.le(2.0), close, distant))
 
 
 def _k_value(x: float, order: int, scaled: bool) -> float:

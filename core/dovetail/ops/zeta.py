@@ -41,11 +41,11 @@ def _of_positive(s: Any, q: Any) -> Any:
     far = q + float(_TERMS)
     last = far**minus
     square = far * far
-    corrections: Any = _CORRECTIONS[-1]
-    for k in range(len(_CORRECTIONS) - 1, 0, -1):
+    corrections: Any = 0.0
+    for k in range(len(_CORRECTIONS), 0, -1):
         step = (s + float(2 * k - 1)) * (s + float(2 * k)) / square
-        corrections = step * corrections + _CORRECTIONS[k - 1]
-    return total + last * (far / (s - 1.0) + 0.5 + s * corrections / far)
+        corrections = step * corrections + last * _CORRECTIONS[k - 1]  # 0 beside a large step
+    return total + last * (far / (s - 1.0) + 0.5) + s * corrections / far
 
 
 def zeta_of(s: Any, q: Any) -> Any:

@@ -204,6 +204,9 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     ),
     "operand/float_parts.py:_frexp: is_plain & input.abs().lt(smallest) -> "
     "input.abs().lt(smallest)": "it differs at 0, which is 0 when scaled, and is not taken",
+    "constant/incomplete_gamma.py:_regularised: a.gt(0) -> a.gt(1)": (
+        "of an a above 0 this decides where it is infinite only, and so above 1 too"
+    ),
     "constant/polynomials.py:_highest: 0 -> 1": _NO_ELEMENTS,
     "compare/polynomials.py:_chebyshev: _highest(n) > _ITERATED -> _highest(n) >= _ITERATED": (
         "of no degree above the limit the closed form is computed and not taken"

@@ -196,8 +196,7 @@ def _expansion(a: Any, x: Any) -> tuple[Any, Any]:
     eta = where(x.lt(a), -size, size)
     rows = (len(_TEMME), *[1] * a.ndim)
     table = [eta.new_tensor(column).reshape(rows) for column in zip(*_TEMME, strict=True)]
-    terms = horner(eta, [*reversed(table)]).unbind(0)
-    rest = horner(1.0 / a, [*reversed(terms)])
+    rest = horner(1.0 / a, horner(eta, [*reversed(table)]).flip(0))
     rest = rest * (-a * deviance).exp() / (a * (2 * math.pi)).sqrt()
     turn = eta * (a * 0.5).sqrt()
     return special.erfc(-turn) * 0.5 - rest, special.erfc(turn) * 0.5 + rest
@@ -220,7 +219,7 @@ def _regularised(a: Any, x: Any) -> tuple[Any, Any]:
     is_defined = a.ge(0) & x.ge(0) & (a.gt(0) | x.gt(0)) & (a.lt(inf) | x.lt(inf))
     all_below = a.eq(0) | x.eq(inf)
     edge = all_below.to(a._spec.dtype)
-    usual = a.gt(0) & x.gt(0) & a.lt(inf) & x.lt(inf)
+    usual = a.gt(0) & a.lt(inf) & x.lt(inf)
     lower = where(usual, lower, where(is_defined, edge, nan))
     return lower, where(usual, upper, where(is_defined, 1.0 - edge, nan))
 

@@ -419,6 +419,10 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
         for name in ("svd", "eigh", "eig")
         for sign in (1, -1)
     },
+    "right singular vectors of complex numbers": (
+        lambda lib, x, y: lib.linalg.svd(lib.complex(x.double(), y.double()))[2].abs().to(x.dtype),
+        ([[8.0, 1.0], [0.5, 2.0]], [[0.0, 1.0], [-1.0, 0.5]]),
+    ),
     "eigenvalues of a symmetric matrix": (lambda lib, x: lib.linalg.eigvalsh(x + x.mT), (SQUARE,)),
     "cdist 2 of equal points": (_plain("cdist"), (POINTS, POINTS)),
     "cdist 2 by product": (
@@ -550,6 +554,7 @@ ALSO_OF: dict[str, tuple[str, ...]] = {
     "logarithm of slogdet": ("complex64",),
     "sgn of complex numbers": ("complex64",),
     "sign of slogdet": ("complex64",),
+    "right singular vectors of complex numbers": ("float64", "complex128"),
     "times a complex number": ("complex64",),
     "frexp of large numbers": ("float64",),
     **{name: ("complex64",) for name in KINKS if name.startswith("phase of")},

@@ -153,6 +153,10 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "call/triangle.py:_on_diagonal: g.expand(min(shape)) -> g": (
         "the copy into the diagonal repeats a number as expand does"
     ),
+    "swap/svd.py:_gradient: of_u.diagonal(0, -2, -1) -> of_u.diagonal(0, -1, -2)": _ONE_DIAGONAL,
+    "compare/svd.py:_gradient: n > k -> n >= k": (
+        "where both are equal V is square, and nothing lies beside the space of its columns"
+    ),
     "swap/svd.py:check_phase: total.diagonal(0, -2, -1) -> total.diagonal(0, -1, -2)": (
         _ONE_DIAGONAL
     ),

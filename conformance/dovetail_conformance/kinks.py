@@ -554,6 +554,7 @@ ALSO_OF: dict[str, tuple[str, ...]] = {
     "logarithm of slogdet": ("complex64",),
     "sgn of complex numbers": ("complex64",),
     "sign of slogdet": ("complex64",),
+    "gradient of the determinant of a complex singular matrix": ("complex64",),
     "right singular vectors of complex numbers": ("float64", "complex128"),
     "times a complex number": ("complex64",),
     "frexp of large numbers": ("float64",),

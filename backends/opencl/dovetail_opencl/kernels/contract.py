@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from dovetail.backend import KernelTable
+from dovetail.backend import KernelTable, StridedView
 from dovetail.dtypes import FLOATING
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.kernels.elementwise import ghost
@@ -38,30 +38,21 @@ def _affine(facts: Any) -> Any:
     input, a, b = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
     options = facts.attributes
-    added = Added(_expanded(input, out.shape), options["alpha"], options["beta"])
+    added = Added(input.expand(out.shape), options["alpha"], options["beta"])
     product = Product(device_of(facts.outputs[0].device.index), a, b, out, added)
     return lambda input, a, b, out: product(a, b, out, input)
-
-
-def _expanded(array: Array, shape: tuple[int, ...]) -> Array:
-    """A ghost as if it had ``shape``: what is not there has stride 0."""
-    lead = len(shape) - array.ndim
-    strides = (0,) * lead + tuple(
-        0 if n == 1 else s for n, s in zip(array.shape, array.strides, strict=True)
-    )
-    return Array(None, 0, shape, strides, array.dtype)
 
 
 def _has_rows(call: Any) -> bool:
     """Leading dims that lie in memory as one, of input, output and what is added."""
     made = call.outputs[0]
-    flat = [ghost(call.input), ghost(made)]
+    flat: list[StridedView] = [ghost(call.input), ghost(made)]
     if call.bias is not None:
-        flat.append(_expanded(ghost(call.bias), tuple(made.shape)))
+        flat.append(ghost(call.bias).expand(made.shape))
     return all(_rows(array) is not None for array in flat)
 
 
-def _rows(array: Array) -> Array | None:
+def _rows(array: StridedView) -> Array | None:
     """(*, K) as (rows, K) without moving it; None where its strides do not allow that."""
     count, step = math.prod(array.shape[:-1]), 0
     for n, stride in reversed(list(zip(array.shape[:-1], array.strides[:-1], strict=True))):
@@ -90,7 +81,7 @@ def _linear(facts: Any) -> Any:
     if bias is None:
         product = Product(device, a, b, out)
         return lambda input, weight, bias, out: product(input, weight, out)
-    flat = _rows(_expanded(ghost(bias), tuple(made.shape)))
+    flat = _rows(ghost(bias).expand(made.shape))
     assert flat is not None
     product = Product(device, a, b, out, Added(flat))
     return lambda input, weight, bias, out: product(input, weight, out, bias)

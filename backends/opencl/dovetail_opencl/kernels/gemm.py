@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import Loops
+from dovetail.backend import Loops, StridedView
 from dovetail_opencl import dialect
 from dovetail_opencl.arrays import Array
 from dovetail_opencl.device import Device, Launch
@@ -40,7 +40,7 @@ SHALLOW = 512
 class Added:
     """``out = alpha * product + beta * input``; ``input`` has the shape of ``out``, any strides."""
 
-    input: Array
+    input: StridedView
     alpha: float = 1
     beta: float = 1
 
@@ -51,7 +51,7 @@ def offset_of(array: Any) -> Any:
 
 
 def _batches(
-    array: Array, ndim: int, itemsize: int | None = None
+    array: StridedView, ndim: int, itemsize: int | None = None
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """(shape, element strides) of the dims before the last two, aligned to ``ndim`` of them.
 

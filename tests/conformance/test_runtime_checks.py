@@ -9,6 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import dovetail as dt
+from dovetail.backend import Backend, registry
+from dovetail.errors import BackendUnavailable
+from dovetail_conformance.model import Case, Outcome, run_case
+from dovetail_conformance.target import Target
+
+pytest.importorskip("dovetail_loopback", reason="its runtimes are made of the loopback plugin")
+
 from faulty_runtimes import (
     Anonymous,
     Borrows,
@@ -37,11 +46,6 @@ from faulty_runtimes import (
     WritesTooMuch,
 )
 
-import dovetail as dt
-from dovetail.backend import Backend, registry
-from dovetail.errors import BackendUnavailable
-from dovetail_conformance.model import Case, Outcome, run_case
-from dovetail_conformance.target import Target
 from dovetail_loopback import LoopbackRuntime
 from dovetail_loopback.arrays import Array
 

@@ -155,6 +155,7 @@ _OFTEN = {
     "fractional_max_pool2d_with_indices": f"{{f}}({_PLANE}, 2, output_size=(2, 2))[1].shape",
     "fractional_max_pool3d": f"{{f}}({_CUBE}, 2, output_size=(1, 2, 2)).shape",
     "fractional_max_pool3d_with_indices": f"{{f}}({_CUBE}, 2, output_size=(1, 2, 2))[1].shape",
+    "gelu": "{f}(dt.tensor([-1.0, 0.0, 2.0]))",
     "grid_sample": f"{{f}}({_PLANE}, dt.zeros(1, 1, 1, 2), align_corners=True)",
     "interpolate": "{f}(x[None, None], scale_factor=2, mode='nearest')",
     "lp_pool1d": f"{{f}}({_LINE}, 2.0, 3)",

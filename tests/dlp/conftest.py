@@ -26,21 +26,15 @@ def example() -> Callable[[str], dict[str, Any]]:
 
 
 @pytest.fixture
-def module(need_device: Any) -> Any:
-    """The package of the device, which this test may not be skipped for where it is promised."""
+def module(need_device: Any) -> Iterator[Any]:
+    """The package of the device, which this test may not be skipped for where it is promised.
+
+    No fault, size or latency outlives a test.
+    """
     need_device("dlp")
     import dovetail_dlp
 
-    return dovetail_dlp
-
-
-@pytest.fixture(autouse=True)
-def sound(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No fault, size or latency outlives a test."""
-    yield
-    if "module" in request.fixturenames:
-        import dovetail_dlp
-
-        for index in (0, 1):
-            dovetail_dlp.reset(index)
-        dovetail_dlp.configure("dlp")
+    yield dovetail_dlp
+    for index in (0, 1):
+        dovetail_dlp.reset(index)
+    dovetail_dlp.configure("dlp")

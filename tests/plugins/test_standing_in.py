@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,8 +58,8 @@ def test_a_script(folder: Path) -> None:
     assert done.stdout == "__main__ ['a', '--b'] cpu cpu cpu\n"
 
 
-def test_a_module_on_a_device(folder: Path) -> None:
-    pytest.importorskip("dovetail_loopback")
+def test_a_module_on_a_device(folder: Path, need_device: Any) -> None:
+    need_device("loop")
     done = run("-m", "dovetail", "run", "--device", "loop:1", "-m", "program", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "dovetail run: cuda stands for loop:1 in this program\n"

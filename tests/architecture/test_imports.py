@@ -21,11 +21,15 @@ CONTRACT = ("dovetail.backend", "dovetail.dtypes", "dovetail.errors")
 # Each backend's own array library or driver binding.
 BACKEND_MAY = {
     "dovetail_cpu": {"numpy", "ml_dtypes"},
-    "dovetail_cuda": {"numpy", "ml_dtypes", "cupy", "cuda"},
-    "dovetail_opencl": {"numpy", "ml_dtypes", "pyopencl"},
+    "dovetail_kernels": {"numpy", "ml_dtypes"},  # what the next two share
+    "dovetail_cuda": {"numpy", "ml_dtypes", "cupy", "cupy_backends", "cudnn", "dovetail_kernels"},
+    "dovetail_opencl": {"numpy", "ml_dtypes", "pyopencl", "dovetail_kernels"},
     "dovetail_loopback": {"numpy", "ml_dtypes"},
     "dovetail_dlp": {"numpy", "ml_dtypes", "matplotlib"},  # the profile's picture, if installed
 }
+
+SHARED = {"dovetail_kernels"}
+"""What is no backend: kernels that several of them take."""
 
 
 def backend_folders() -> list[Path]:
@@ -74,7 +78,7 @@ def test_backend_imports_only_the_contract(folder: Path) -> None:
 
 
 def test_nothing_imports_a_backend_by_name() -> None:
-    backends = {folder.name for folder in backend_folders()} | set(BACKEND_MAY)
+    backends = ({folder.name for folder in backend_folders()} | set(BACKEND_MAY)) - SHARED
     wrong = []
     # Not benchmarks: one that measures a kernel must reach it.
     for path in files("core", "backends", "plugins", "conformance", "examples"):

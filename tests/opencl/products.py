@@ -18,7 +18,7 @@ DEVICE = "opencl:0"
 
 def on_gpu_paths() -> None:
     """Have ``opencl:0`` treated as a GPU from here on, whatever it is."""
-    from dovetail_opencl import dialect
+    from dovetail_kernels import dialect
     from dovetail_opencl.runtime import device_of
 
     device = device_of(0)

@@ -118,7 +118,7 @@ sys.path.insert(0, {str(HERE)!r})
 import products
 import dovetail as dt
 from dovetail_opencl.runtime import device_of
-from dovetail_opencl.tiles import Tile
+from dovetail_kernels.tiles import Tile
 device_of(0).tiles[dt.float32] = Tile({tile})
 wrong = products.matrix_products(70, 300, 90, None, dt.float32, "dense")
 for case in {[CONVOLUTIONS[0], CONVOLUTIONS[5]]}:

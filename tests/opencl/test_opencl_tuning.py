@@ -14,7 +14,7 @@ import dovetail as dt
 
 tuning: Any = pytest.importorskip("dovetail_opencl.tuning")
 cache: Any = pytest.importorskip("dovetail_opencl.cache")
-tiles: Any = pytest.importorskip("dovetail_opencl.tiles")
+tiles: Any = pytest.importorskip("dovetail_kernels.tiles")
 
 PROGRAM = """
 import dovetail as dt

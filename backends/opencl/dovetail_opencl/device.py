@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyopencl as cl
 
-from dovetail.backend import Dialect, OutOfMemoryError, Pool
+from dovetail.backend import OutOfMemoryError, Pool
 from dovetail.backend.allocator import empty_cache
-from dovetail_opencl import dialect
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels import device, dialect
+from dovetail_kernels.device import Size
+from dovetail_opencl import tuning
 from dovetail_opencl.cache import ProgramCache
 
 __all__ = ["Device", "Launch"]
@@ -25,67 +26,47 @@ _NO_MEMORY = (
     cl.status_code.OUT_OF_HOST_MEMORY,
     cl.status_code.INVALID_BUFFER_SIZE,
 )
-PATIENCE = 256
-"""Calls after which a kernel is compiled for the layout that it is called with
-(DOVETAIL_OPENCL_PATIENCE; 0: at once). Packing costs a small call one launch more, and compiling
-as much as thousands of launches."""
-
-MUCH = 1 << 14
-"""Elements for which a call counts once more."""
-
 CLASS = "DOVETAIL_OPENCL_CLASS"
 """``cpu`` or ``gpu``: how kernels are written and launched, whatever the device says it is."""
-
-KEPT = 1 << 13
-"""Resolved calls and texts that are kept, before all are forgotten."""
 
 STAGED = 1 << 16
 """Bytes up to which a write is copied aside, so that the caller need not wait for the queue."""
 
 
-class Device:
+class Buffer(cl.Buffer):
+    """A buffer that knows the device it is on."""
+
+    owner: Device
+
+
+class Device(device.Device):
     """A device with one in-order queue.
 
     Attributes:
         handle: PyOpenCL's device.
-        index: its number among dovetail's.
-        is_cpu: it works on the host's cores: kernels are written for few strong work items.
-        dialect: how elementwise kernels are spelled for it.
-        units: compute units.
         cache: its compiled programs on disk.
-        lock: held while a kernel's arguments are set and it is queued.
-        launches: kernels queued since the start.
-        patience: how often a call is served by general kernels before one is compiled for it; see
-            :meth:`weight`.
-        watch: called with (label, event, buffers) of all that is queued, where it is not None.
-        recent: labels of the kernels queued last.
-        kept: what :meth:`keep` keeps.
-        tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
+        used: bytes that buffers take.
     """
 
     def __init__(self, handle: Any, index: int = 0) -> None:
+        patience = os.environ.get("DOVETAIL_OPENCL_PATIENCE")
+        super().__init__(index, device.PATIENCE if patience is None else int(patience))
         self.handle = handle
-        self.index = index
         self.context = cl.Context([handle])
         self.queue = cl.CommandQueue(self.context, handle)
         chosen = os.environ.get(CLASS)
         self.is_cpu = chosen == "cpu" if chosen else bool(handle.type & cl.device_type.CPU)
-        self.dialect: Dialect = dialect.CPU if self.is_cpu else dialect.GPU
+        self.dialect = dialect.CPU if self.is_cpu else dialect.GPU
         self.units = int(handle.max_compute_units)
         extensions = set(handle.extensions.split())
         self.has_double = "cl_khr_fp64" in extensions or bool(handle.double_fp_config)
         self.has_long_atomics = {"cl_khr_int64_base_atomics"} <= extensions
         self.group = min(256, int(handle.max_work_group_size))
+        self.local_memory = int(handle.local_mem_size)
+        self.vector = 4 * max(1, int(handle.native_vector_width_float))
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
         is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
         self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
-        self.lock = threading.RLock()
-        self.launches = 0
-        self.patience = int(os.environ.get("DOVETAIL_OPENCL_PATIENCE", PATIENCE))
-        self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
-        self.recent: deque[str] = deque(maxlen=16)
-        self.kept: dict[Any, Any] = {}
-        self.tiles: dict[Any, Any] = {}
         self.cache = ProgramCache(self.context, handle)
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
@@ -117,7 +98,8 @@ class Device:
             if self.used + nbytes > self.memory_total:
                 raise OutOfMemoryError(self._no_memory(nbytes))
             try:
-                buffer = cl.Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+                buffer = Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+                buffer.owner = self
                 if not self.is_cpu:
                     cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, 1)
             except cl.Error as error:
@@ -230,43 +212,20 @@ class Device:
                 found = self._kernels[key] = Bound(made)
             return found
 
-    @staticmethod
-    def weight(count: int) -> int:
-        """How much of the patience a call for so many elements takes."""
-        return 1 + count // MUCH
+    def launch(
+        self,
+        source: str,
+        name: str,
+        buffers: int,
+        numbers: Sequence[Any],
+        size: Size,
+        label: str,
+        options: str = "",
+    ) -> Launch:
+        return Launch(self, self.kernel(source, name, options), buffers, numbers, size, label)
 
-    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What ``make()`` made when it was first asked for under ``key``."""
-        found = self.kept.get(key)
-        if found is None:
-            if len(self.kept) >= KEPT:
-                self.kept.clear()
-            found = self.kept[key] = make()
-        return found
-
-    @contextlib.contextmanager
-    def scratch(self, *sizes: int) -> Iterator[list[Any]]:
-        """Buffers for the steps of one kernel, of so many bytes each.
-
-        They go back to a pool at the end of the block: the queue is in order, so who gets them next
-        writes them after these steps have been done.
-        """
-        blocks = [self._pool.take(max(n, 4)) for n in sizes]
-        try:
-            yield [block for block, _ in blocks]
-        finally:
-            for block, size in blocks:
-                self._pool.give(block, size)
-
-    def workers(self, items: int, least: int = 4096) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """(global size, local size) for a loop over ``items``; a work item takes ``least`` or more.
-
-        For a GPU every item gets a work item, up to what keeps the device busy.
-        """
-        if self.is_cpu:
-            return (max(1, min(self.units * 4, items // least)),), (1,)
-        groups = max(1, min(-(-items // self.group), self.units * 64))
-        return (groups * self.group,), (self.group,)
+    def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
+        return tuning.found(self, work, list(candidates))
 
 
 class Bound:
@@ -290,29 +249,21 @@ class Launch:
 
     Args:
         device: where it runs.
-        source: the program's text.
-        name: the kernel in it.
+        bound: the kernel.
         buffers: how many buffers it takes; they are its first arguments.
         numbers: NumPy scalars, the arguments after them.
-        size: (global size, local size).
+        size: work items.
         label: the operator's name, for errors.
     """
 
     __slots__ = ("_bound", "_first", "_numbers", "device", "label", "size")
 
     def __init__(
-        self,
-        device: Device,
-        source: str,
-        name: str,
-        buffers: int,
-        numbers: Sequence[Any],
-        size: tuple[tuple[int, ...], tuple[int, ...]],
+        self, device: Device, bound: Bound, buffers: int, numbers: Sequence[Any], size: Size,
         label: str,
-        options: str = "",
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.device, self.size, self.label = device, size, label
-        self._bound = device.kernel(source, name, options)
+        self._bound = bound
         self._first = buffers
         self._numbers = [number.tobytes() for number in numbers]
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from dovetail import dtypes as d
 from dovetail.backend import DeviceInfo, KernelTable, Runtime
-from dovetail_opencl.arrays import Array
+from dovetail_kernels.arrays import Array
+from dovetail_kernels.device import register
 from dovetail_opencl.discovery import discover
 
-__all__ = ["OpenCLRuntime", "device_of", "owner_of"]
+__all__ = ["OpenCLRuntime", "device_of"]
 
 _devices: dict[int, Any] = {}
 _lock = threading.Lock()
@@ -29,9 +30,7 @@ def device_of(index: int) -> Any:
     return found
 
 
-def owner_of(buffer: Any) -> Any:
-    """The device that a buffer of the runtime is on."""
-    return _owners[buffer.int_ptr]
+register("opencl", device_of)
 
 
 class OpenCLRuntime(Runtime):
@@ -61,19 +60,16 @@ class OpenCLRuntime(Runtime):
         )
 
     def alloc(self, nbytes: int, index: int) -> Any:
-        device = device_of(index)
-        buffer = device.alloc(nbytes)
-        _owners[buffer.int_ptr] = device
-        return buffer
+        return device_of(index).alloc(nbytes)
 
     def free(self, buffer: Any) -> None:
-        _owners.pop(buffer.int_ptr).free(buffer)
+        buffer.owner.free(buffer)
 
     def h2d(self, buffer: Any, offset: int, source: memoryview) -> None:
-        owner_of(buffer).write(buffer, offset, source)
+        buffer.owner.write(buffer, offset, source)
 
     def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
-        owner_of(buffer).read(target, buffer, offset)
+        buffer.owner.read(target, buffer, offset)
 
     def view(self, buffer: Any, offset: int, shape: Any, strides: Any, dtype: d.dtype) -> Array:
         return Array(buffer, offset, shape, strides, dtype)
@@ -86,14 +82,10 @@ class OpenCLRuntime(Runtime):
         return int(device.memory_total - device.used)
 
     def kernels(self) -> KernelTable:
-        from dovetail_opencl.kernels import table
+        from dovetail_kernels import table
 
         return table()
 
     def close(self) -> None:
         for device in _devices.values():
             device.queue.finish()
-
-
-_owners: dict[int, Any] = {}
-"""Buffer -> its device."""

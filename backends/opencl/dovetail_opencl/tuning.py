@@ -25,8 +25,9 @@ from typing import Any
 
 import numpy as np
 
+import dovetail_kernels
 from dovetail.dtypes import dtype as DType
-from dovetail_opencl.arrays import Array
+from dovetail_kernels.arrays import Array
 from dovetail_opencl.cache import VARIABLE, folder
 
 __all__ = ["TUNE", "found", "kept", "measured"]
@@ -45,7 +46,7 @@ ROUNDS = 9
 @functools.cache
 def _sources() -> str:
     """A hash of what was measured."""
-    here = Path(__file__).parent
+    here = Path(dovetail_kernels.__file__).parent
     text = b"".join((here / name).read_bytes() for name in ("src/gemm.cl", "tiles.py"))
     return hashlib.sha256(text).hexdigest()
 
@@ -104,7 +105,7 @@ def keep(device: Any, work: DType, tile: Any, seconds: float) -> None:
 
 def measured(device: Any, work: DType, tiles: list[Any]) -> dict[Any, float]:
     """Seconds that a product takes by each of ``tiles``, the first one at least."""
-    from dovetail_opencl.kernels.gemm import Product
+    from dovetail_kernels.gemm import Product
 
     # On the host's cores others' work counts in the clock's time, but not in this process's.
     clock = time.process_time if device.is_cpu else time.perf_counter

@@ -1,0 +1,87 @@
+"""Contract: matmul, and the composites that add something to a product: linear, addmm, baddbmm."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from dovetail.backend import KernelTable, StridedView
+from dovetail.dtypes import FLOATING
+from dovetail_kernels.arrays import Array
+from dovetail_kernels.device import device_of
+from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.gemm import Added, Product
+
+__all__ = ["enter"]
+
+
+def enter(table: KernelTable) -> None:
+    """Enter the products."""
+    table.add("matmul", _matmul, specialize=True)
+    table.add("linear", _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
+    for name in ("addmm", "baddbmm"):
+        table.add(name, _affine, dtypes=FLOATING, when=_is_added, specialize=True)
+
+
+def _matmul(facts: Any) -> Any:
+    a, b = map(ghost, facts.inputs)
+    return Product(device_of(facts.outputs[0].device), a, b, ghost(facts.outputs[0]))
+
+
+def _is_added(call: Any) -> bool:
+    """With beta 0 the input must not be looked at, which is left to the composite."""
+    return bool(call.beta != 0)
+
+
+def _affine(facts: Any) -> Any:
+    """``beta * input + alpha * (a @ b)``."""
+    input, a, b = map(ghost, facts.inputs)
+    out = ghost(facts.outputs[0])
+    options = facts.attributes
+    added = Added(input.expand(out.shape), options["alpha"], options["beta"])
+    product = Product(device_of(facts.outputs[0].device), a, b, out, added)
+    return lambda input, a, b, out: product(a, b, out, input)
+
+
+def _has_rows(call: Any) -> bool:
+    """Leading dims that lie in memory as one, of input, output and what is added."""
+    made = call.outputs[0]
+    flat: list[StridedView] = [ghost(call.input), ghost(made)]
+    if call.bias is not None:
+        flat.append(ghost(call.bias).expand(made.shape))
+    return all(_rows(array) is not None for array in flat)
+
+
+def _rows(array: StridedView) -> Array | None:
+    """(*, K) as (rows, K) without moving it; None where its strides do not allow that."""
+    count, step = math.prod(array.shape[:-1]), 0
+    for n, stride in reversed(list(zip(array.shape[:-1], array.strides[:-1], strict=True))):
+        if n == 1:
+            continue
+        if not step:
+            step, reached = stride, stride * n
+        elif stride == reached:
+            reached *= n
+        elif count:
+            return None
+    shape = (count, array.shape[-1])
+    return Array(None, 0, shape, (step, array.strides[-1]), array.dtype)
+
+
+def _linear(facts: Any) -> Any:
+    """(*, K) by (N, K), plus what expands to the output."""
+    input, weight, bias = facts.inputs
+    made = facts.outputs[0]
+    a, out = _rows(ghost(input)), _rows(ghost(made))
+    assert a is not None
+    assert out is not None
+    w = ghost(weight)
+    b = Array(None, 0, w.shape[::-1], w.strides[::-1], w.dtype)
+    device = device_of(made.device)
+    if bias is None:
+        product = Product(device, a, b, out)
+        return lambda input, weight, bias, out: product(input, weight, out)
+    flat = _rows(ghost(bias).expand(made.shape))
+    assert flat is not None
+    product = Product(device, a, b, out, Added(flat))
+    return lambda input, weight, bias, out: product(input, weight, out, bias)

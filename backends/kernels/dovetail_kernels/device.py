@@ -1,0 +1,200 @@
+"""What these kernels ask of a device: to compile a text, to queue a launch, memory while it runs.
+
+A backend derives one class from :class:`Device` and registers how its devices are found; nothing
+else in this package knows which backend it serves.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from dovetail.backend import Dialect, Pool
+from dovetail.dtypes import dtype as DType
+
+__all__ = ["Device", "Launch", "Size", "device_of", "owner_of", "register"]
+
+Size = tuple[tuple[int, ...], tuple[int, ...]]
+"""(global size, local size): all work items by dim, and those of a work group."""
+
+PATIENCE = 256
+"""Calls after which a kernel is compiled for the layout that it is called with; 0: at once.
+Packing costs a small call one launch more, and compiling as much as thousands of launches."""
+
+MUCH = 1 << 14
+"""Elements for which a call counts once more."""
+
+KEPT = 1 << 13
+"""Resolved calls and texts that are kept, before all are forgotten."""
+
+
+class Launch(Protocol):
+    """A kernel whose numbers are known: to be called with its buffers."""
+
+    def __call__(self, *buffers: Any) -> None:
+        """Queue it."""
+
+    def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
+        """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
+
+        The same ones must be given at each call.
+        """
+
+
+class Device(abc.ABC):
+    """A device whose kernels are compiled from text at run time, with one queue in order.
+
+    Attributes:
+        index: its number among dovetail's devices of its kind.
+        is_cpu: it works on the host's cores: kernels are written for few strong work items.
+        dialect: how elementwise kernels are spelled for it.
+        units: compute units.
+        group: work items of a work group.
+        local_memory: bytes that a work group shares at most.
+        vector: bytes of a vector register.
+        has_double, has_long_atomics: float64, and atomics of 64 bits.
+        lock: held while a kernel's arguments are set and it is queued.
+        launches: kernels queued since the start.
+        patience: how often a call is served by general kernels before one is compiled for it; see
+            :meth:`weight`.
+        watch: called with (label, event, buffers) of all that is queued, where it is not None.
+        recent: labels of the kernels queued last.
+        kept: what :meth:`keep` keeps.
+        tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
+    """
+
+    is_cpu: bool
+    dialect: Dialect
+    units: int
+    group: int
+    local_memory: int
+    vector: int = 16
+    has_double: bool
+    has_long_atomics: bool
+    _pool: Pool
+
+    def __init__(self, index: int, patience: int = PATIENCE) -> None:
+        self.index = index
+        self.lock = threading.RLock()
+        self.launches = 0
+        self.patience = patience
+        self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
+        self.recent: deque[str] = deque(maxlen=16)
+        self.kept: dict[Any, Any] = {}
+        self.tiles: dict[Any, Any] = {}
+
+    @abc.abstractmethod
+    def launch(
+        self,
+        source: str,
+        name: str,
+        buffers: int,
+        numbers: Sequence[Any],
+        size: Size,
+        label: str,
+        options: str = "",
+    ) -> Launch:
+        """A kernel with its numbers.
+
+        Args:
+            source: the program's text.
+            name: the kernel in it.
+            buffers: how many buffers it takes; they are its first arguments.
+            numbers: NumPy scalars, or arrays of eight, the arguments after them.
+            size: work items.
+            label: the operator's name, for errors.
+            options: more of the compiler's.
+
+        Raises:
+            RuntimeError: the compiler refuses; the text has its log.
+        """
+
+    @abc.abstractmethod
+    def constant(self, values: np.ndarray) -> Any:
+        """A buffer with these values, which lives as long as who holds it."""
+
+    @abc.abstractmethod
+    def write(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Copy bytes of the host in."""
+
+    @abc.abstractmethod
+    def copy(
+        self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
+    ) -> Any:
+        """Queue a copy of bytes on the device; returns the driver's event, where it has one."""
+
+    @abc.abstractmethod
+    def synchronize(self) -> None:
+        """Wait for everything that was queued.
+
+        Raises:
+            RuntimeError: a kernel failed; the text names those queued last.
+        """
+
+    def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
+        """The one of ``candidates`` that products of ``work`` were measured to be fastest by; None
+        where nothing was measured."""
+        return None
+
+    @staticmethod
+    def weight(count: int) -> int:
+        """How much of the patience a call for so many elements takes."""
+        return 1 + count // MUCH
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` made when it was first asked for under ``key``."""
+        found = self.kept.get(key)
+        if found is None:
+            if len(self.kept) >= KEPT:
+                self.kept.clear()
+            found = self.kept[key] = make()
+        return found
+
+    @contextlib.contextmanager
+    def scratch(self, *sizes: int) -> Iterator[list[Any]]:
+        """Buffers for the steps of one kernel, of so many bytes each.
+
+        They go back to a pool at the end of the block: the queue is in order, so who gets them next
+        writes them after these steps have been done.
+        """
+        blocks = [self._pool.take(max(n, 4)) for n in sizes]
+        try:
+            yield [block for block, _ in blocks]
+        finally:
+            for block, size in blocks:
+                self._pool.give(block, size)
+
+    def workers(self, items: int, least: int = 4096) -> Size:
+        """The size of a launch for a loop over ``items``; a work item takes ``least`` or more.
+
+        For a GPU every item gets a work item, up to what keeps the device busy.
+        """
+        if self.is_cpu:
+            return (max(1, min(self.units * 4, items // least)),), (1,)
+        groups = max(1, min(-(-items // self.group), self.units * 64))
+        return (groups * self.group,), (self.group,)
+
+
+_finders: dict[str, Callable[[int], Device]] = {}
+
+
+def register(kind: str, find: Callable[[int], Device]) -> None:
+    """Say how the devices of a type are found: ``find(index)``."""
+    _finders[kind] = find
+
+
+def device_of(device: Any) -> Device:
+    """What a tensor's device (with ``type`` and ``index``) stands for."""
+    return _finders[device.type](device.index)
+
+
+def owner_of(buffer: Any) -> Device:
+    """The device that a buffer is on; backends' buffers say it in their attribute ``owner``."""
+    owner: Device = buffer.owner
+    return owner

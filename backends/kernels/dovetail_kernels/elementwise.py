@@ -1,0 +1,283 @@
+"""Elementwise kernels: the core's expressions, filled into its template when a call is resolved.
+
+A Python number is an argument of the kernel, so that it costs no memory and no transfer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import (
+    EXPRESSIONS,
+    Expression,
+    Form,
+    KernelTable,
+    StridedView,
+    broadcast,
+    form_of,
+    kernel_name,
+)
+from dovetail.dtypes import bfloat16, float16
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import Array, packed
+from dovetail_kernels.copy import Copy
+from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.expressions import text_of, with_numbers
+
+__all__ = ["Elementwise", "enter", "ghost", "number"]
+
+WORD_ATTRIBUTES = {"gelu": "approximate", "gelu_backward": "approximate"}
+"""Operators with one expression per word: ``name`` for "none", ``name`` with the word inside."""
+
+NOT_HERE = ("copy", "fill", "gelu_tanh", "gelu_tanh_backward")
+"""Words of other operators, and what :mod:`.storage` enters."""
+
+
+def enter(table: KernelTable) -> None:
+    """Enter every expression that is an operator."""
+    for name, expression in EXPRESSIONS.items():
+        if name in NOT_HERE:
+            continue
+        if name == "where":  # the class of the expression is that of its last operand
+            table.add(name, _specialised(name), specialize=True)
+            table.add(name, _specialised(name), scalars=True, specialize=True, when=_has_tensor)
+        else:
+            kinds = expression.dtypes
+            table.add(name, _specialised(name), dtypes=kinds, scalars=True, specialize=True)
+
+
+def _has_tensor(call: Any) -> bool:
+    return not all(isinstance(fact, type) for fact in call.inputs[1:])
+
+
+def seen(facts: Any) -> list[Any]:
+    """The inputs' specs as the kernel gets them: brought to the dtype that is computed in."""
+    if facts.op.infer is None:  # a composite: its inputs come as they are
+        return list(facts.inputs)
+    compute = facts.op.infer(*facts.inputs, **facts.attributes).compute
+    found = []
+    for fact, kind in zip(facts.inputs, compute, strict=True):
+        if isinstance(fact, type):
+            found.append(fact)
+        else:
+            found.append(fact if kind in (None, fact.dtype) else fact.dense(kind))
+    return found
+
+
+def ghost(spec: Any) -> Array:
+    """A spec as a view without memory, for what depends on shapes and strides only."""
+    size = spec.dtype.itemsize
+    strides = tuple(s * size for s in spec.strides)
+    return Array(None, 0, tuple(spec.shape), strides, spec.dtype)
+
+
+def number(value: Any, dtype: DType) -> Any:
+    """A Python number as the argument of a kernel that computes in ``dtype``."""
+    with np.errstate(all="ignore"):
+        if dtype.category == 1:
+            made = np.array(value).astype(dtype.numpy)
+            wide = np.int64 if made.dtype.itemsize == 8 else None
+            return made[()] if wide is None or made.dtype.kind == "u" else wide(made)
+        made = np.asarray(value, dtype.numpy)
+        if dtype in (float16, bfloat16):
+            return np.float32(made)
+        return np.uint8(made) if dtype.category == 0 else made[()]
+
+
+def _specialised(name: str) -> Callable[[Any], Any]:
+    def specialise(facts: Any) -> Any:
+        word = facts.attributes.get(WORD_ATTRIBUTES.get(name, ""), "none")
+        own = name if word == "none" else name.replace("gelu", f"gelu_{word}")
+        expression = EXPRESSIONS[own]
+        (out,) = facts.outputs
+        inputs = seen(facts)
+        numbers = [i for i, fact in enumerate(facts.inputs) if isinstance(fact, type)]
+        views = [ghost(out), *(ghost(s) for i, s in enumerate(inputs) if i not in numbers)]
+        kind = views[-1].dtype
+        values = [number(facts.attributes[p], kind) for p in expression.parameters]
+        made = Elementwise(
+            device_of(out.device),
+            own,
+            with_numbers(own, tuple(numbers)),
+            views,
+            values,
+            kind,
+        )
+        if not numbers:
+            return made
+        return made.with_numbers(numbers)
+
+    return specialise
+
+
+class Elementwise:
+    """One elementwise call resolved: ``kernel(*inputs, out)``.
+
+    Args:
+        device: where it runs.
+        name: a word for the kernel's name.
+        expression: what it computes.
+        views: the operands' ghosts, the output's first.
+        values: the parameters' values; those that are missing come with each call.
+        kind: the dtype that the parameters have.
+        patience: for how long operands that are not dense are packed, before a kernel is compiled
+            for their layout. None: the device's.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        name: str,
+        expression: Expression,
+        views: Sequence[StridedView],
+        values: Sequence[Any],
+        kind: DType,
+        patience: int | None = None,
+    ) -> None:
+        self.device, self.name, self.expression = device, name, expression
+        self.kind = kind
+        self.patience = device.patience if patience is None else patience
+        self.views: tuple[StridedView, ...] = tuple(views)
+        if any(v.shape != views[0].shape for v in views):
+            self.views = broadcast(*views)
+        form, integers = form_of(*self.views)
+        self.form, self.count = form, integers[0]
+        wide = np.uint64 if form.is_wide else np.uint32
+        missing = len(expression.parameters) - len(values)
+        self._values = [*values, *[number(0, kind)] * missing]
+        self._integers = [wide(n) for n in integers]
+        self._wide = wide
+        self._free = len(values)  # the first parameter that comes with the call
+        self._plain: Launch | None = None
+        self._offset: Launch | None = None
+        self._packing: _Packing | None = None
+        if self.patience and any(step not in ("0", "1") for step in form.steps):
+            self._packing = _Packing(self)
+
+    def _launch(self) -> Launch:
+        form = Form(self.form.steps, True, self.form.is_wide)
+        inputs = tuple(v.dtype for v in self.views[1:])
+        out = self.views[0].dtype
+        zeros = [self._wide(0)] * len(self.views)
+        integers = [self._integers[0], *zeros, *self._integers[1:]]
+        steps = len(form.steps[0])
+        least = 4096 if steps <= 1 or not self.device.is_cpu else max(1, 4096 // self._inner)
+        items = self.count if steps <= 1 or not self.device.is_cpu else self.count // self._inner
+        return self.device.launch(
+            text_of(self.device, self.name, inputs, out, form, self.expression),
+            kernel_name(self.name, inputs, out, form),
+            len(self.views),
+            [*self._values, *integers],
+            self.device.workers(items, least),
+            self.name,
+        )
+
+    @property
+    def _inner(self) -> int:
+        return int(self._integers[len(self.form.steps[0]) - 1]) or 1
+
+    def __call__(self, *arrays: Any) -> None:
+        """Queue it for inputs and output."""
+        self.run(arrays, ())
+
+    def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
+        """A kernel that takes Python numbers at these places among its inputs."""
+        kind = self.kind
+        single = places[0] if len(places) == 1 else None
+
+        def run(*arrays: Any) -> None:
+            if single is not None:
+                values = [(self._free, number(arrays[single], kind))]
+                rest = arrays[:single] + arrays[single + 1 :]
+            else:
+                values = [(self._free + i, number(arrays[at], kind)) for i, at in enumerate(places)]
+                rest = tuple(a for i, a in enumerate(arrays) if i not in places)
+            self.run(rest, values)
+
+        return run
+
+    def run(self, arrays: Sequence[Any], values: Sequence[tuple[int, Any]]) -> None:
+        if not self.count:
+            return
+        if self._packing is not None:
+            self._packing.run(arrays, values)
+            self.patience -= self.device.weight(self.count)
+            if self.patience <= 0:
+                self._packing = None
+            return
+        out = arrays[-1]
+        buffers = [out.buffer]
+        shifted = out.offset
+        for a in arrays[:-1]:
+            buffers.append(a.buffer)
+            shifted = shifted or a.offset
+        if not shifted:
+            launch = self._plain
+            if launch is None:
+                launch = self._plain = self._launch()
+        else:
+            launch = self._offset
+            if launch is None:  # a launch of its own, so that zeros need not be set again
+                launch = self._offset = self._launch()
+            first = len(self._values) + 1
+            wide = self._wide
+            places = (out, *arrays[:-1])
+            values = [
+                *values,
+                *((first + i, wide(a.offset // a.dtype.itemsize)) for i, a in enumerate(places)),
+            ]
+        if values:
+            launch.with_numbers(buffers, values)
+        else:
+            launch(*buffers)
+
+
+class _Packing:
+    """An elementwise call on packed copies of its operands.
+
+    Every layout has a kernel of its own, and compiling one takes as long as thousands of calls:
+    what is called a few times only is packed, and served by the kernel for dense operands.
+    """
+
+    def __init__(self, call: Elementwise) -> None:
+        device = call.device
+        self.device = device
+        out, *inputs = call.views
+        dense = [packed(v) for v in call.views]
+        self.core = Elementwise(
+            device, call.name, call.expression, dense, call._values[: call._free], call.kind, 0
+        )
+        self.copies = [
+            None if v.is_contiguous else Copy(device, v, d)
+            for v, d in zip(inputs, dense[1:], strict=True)
+        ]
+        self.back = None if out.is_contiguous else Copy(device, dense[0], out)
+        self.dense = dense
+        moved = [self.back, *self.copies]
+        self.sizes = [
+            d.numel * d.itemsize for d, c in zip(dense, moved, strict=True) if c is not None
+        ]
+
+    def run(self, arrays: Sequence[Any], values: Sequence[tuple[int, Any]]) -> None:
+        """Queue the copies and the kernel."""
+        *inputs, out = arrays
+        with self.device.scratch(*self.sizes) as blocks:
+            free = iter(blocks)
+            target = out if self.back is None else self._at(self.dense[0], next(free))
+            held = []
+            for x, copy, dense in zip(inputs, self.copies, self.dense[1:], strict=True):
+                if copy is None:
+                    held.append(x)
+                else:
+                    held.append(self._at(dense, next(free)))
+                    copy(x, held[-1])
+            self.core.run((*held, target), values)
+            if self.back is not None:
+                self.back(target, out)
+
+    @staticmethod
+    def _at(dense: Array, block: Any) -> Array:
+        return Array(block, 0, dense.shape, dense.strides, dense.dtype)

@@ -1,0 +1,95 @@
+"""Programs of elementwise kernels: those for dense operands are compiled many at a time.
+
+A compiler takes nearly as long for one small kernel as for twenty, so all expressions of one dtype
+and one number of operands are one program. A kernel for another layout, or for operands of several
+dtypes, has a program of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from dovetail.backend import EXPRESSIONS, Expression, Form, elementwise_source, program_source
+from dovetail.dtypes import bool_, complex64, float32, float64
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels.device import Device
+
+__all__ = ["text_of", "with_numbers"]
+
+_NUMBER = re.compile(r"number(\d)")
+
+
+def text_of(
+    device: Device,
+    name: str,
+    inputs: tuple[DType, ...],
+    out: DType,
+    form: Form,
+    expression: Expression,
+) -> str:
+    """The text of the program that has this kernel in it."""
+
+    def make() -> str:
+        together = _together(inputs, out, form, expression)
+        if together is not None and name in EXPRESSIONS:
+            requests = _requests(inputs[0], len(inputs), together, form)
+            if name in {request[0] for request in requests}:
+                return program_source(requests, device.dialect)
+        return elementwise_source(name, inputs, out, form, device.dialect, expression)
+
+    return device.keep(("text", name, inputs, out, form, expression.parameters), make)  # type: ignore[no-any-return]
+
+
+def _together(
+    inputs: tuple[DType, ...], out: DType, form: Form, expression: Expression
+) -> tuple[int, ...] | None:
+    """The places of the Python numbers of a kernel that is compiled with others; else None."""
+    is_dense = inputs and all(step == "1" for step in form.steps)
+    if not is_dense or len({*inputs}) > 1 or out is not _result(expression, inputs[0]):
+        return None
+    return tuple(int(m[1]) for p in expression.parameters if (m := _NUMBER.fullmatch(p)))
+
+
+def _result(expression: Expression, kind: DType) -> DType:
+    if expression.result == "bool":
+        return bool_
+    if expression.result == "real" and kind.is_complex:
+        return float32 if kind is complex64 else float64
+    return kind
+
+
+Request = tuple[str, tuple[DType, ...], DType, Form, Expression | None]
+
+
+def _requests(kind: DType, inputs: int, numbers: tuple[int, ...], form: Form) -> list[Request]:
+    """All expressions for ``kind`` with so many operands besides the numbers at these places."""
+    found: list[Request] = []
+    for name, expression in EXPRESSIONS.items():
+        if expression.inputs - len(numbers) != inputs or kind not in expression.dtypes:
+            continue
+        if name == "where" and kind is not bool_:  # its first operand is of another dtype
+            continue
+        own = with_numbers(name, numbers)
+        found.append((name, (kind,) * inputs, _result(expression, kind), form, own))
+    return found
+
+
+@functools.cache
+def with_numbers(name: str, numbers: tuple[int, ...]) -> Expression:
+    """The expression with the operands at these places turned into parameters ``number0``, …"""
+    expression = EXPRESSIONS[name]
+    if not numbers:
+        return expression
+    left = iter(range(expression.inputs))
+    names = {
+        i: f"number{i}" if i in numbers else f"x{next(left)}" for i in range(expression.inputs)
+    }
+    rename = lambda match: names[int(match.group(1))]
+    variants = {k: re.sub(r"\bx(\d)\b", rename, text) for k, text in expression.variants.items()}
+    return Expression(
+        expression.inputs - len(numbers),
+        variants,
+        (*expression.parameters, *(f"number{i}" for i in numbers)),
+        expression.result,
+    )

@@ -1,0 +1,17 @@
+"""Composites in one or two launches; without these kernels the core makes them of primitives."""
+
+from __future__ import annotations
+
+import importlib
+
+from dovetail.backend import KernelTable
+
+__all__ = ["enter"]
+
+FAMILIES = ("attention", "batch_norm", "layer_norm", "loss", "pool", "rows", "softmax", "steps")
+
+
+def enter(table: KernelTable) -> None:
+    """Enter them all."""
+    for family in FAMILIES:
+        importlib.import_module(f"dovetail_kernels.fused.{family}").enter(table)

@@ -1,0 +1,149 @@
+"""cross_entropy and nll_loss of class indices, with their gradients: one or two launches each."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import offsets
+from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.fused.softmax import sides
+from dovetail_kernels.fused.team import FLOATS, Team
+from dovetail_kernels.reduce import accumulated
+
+__all__ = ["enter"]
+
+REDUCTIONS = {"none": 0, "sum": 1, "mean": 2}
+
+FEW = 4096
+"""Targets whose weights are added up once more by every team, which saves a launch."""
+
+
+class _Loss:
+    """What the kernels of one call have in common.
+
+    Args:
+        facts: the call.
+        shape: of the input, classes along dim 1 (or 0).
+        more: macros and options of :class:`Team`.
+    """
+
+    def __init__(self, facts: Any, shape: tuple[int, ...], **options: Any) -> None:
+        out, weight = facts.outputs[0], facts.inputs[-1]
+        target = facts.inputs[-2]
+        self.name = facts.op.name
+        self.device: Device = device_of(out.device)
+        self.work: DType = accumulated(out.dtype)
+        self.sides = sides(shape, 1 if len(shape) > 1 else 0)
+        self.team = Team(self.device, self.work, *self.sides, alone=True, **options)
+        self.lines = self.sides[0] * self.sides[2]
+        smoothing = facts.attributes.get("label_smoothing", 0.0)
+        self.ignored = np.int64(facts.attributes["ignore_index"])
+        self.smoothing = np.dtype(self.work.numpy).type(smoothing)
+        self.reduction = REDUCTIONS[facts.attributes["reduction"]]
+        self.macros = {
+            "REDUCTION": self.reduction,
+            "HAS_WEIGHT": int(weight is not None),
+            "SMOOTHS": int(smoothing != 0),
+            "COUNTS_ITSELF": int(self.lines <= FEW),
+        }
+        self.kinds = {
+            "OUT": out.dtype,
+            "TARGET": target.dtype,
+            "WEIGHT": out.dtype if weight is None else weight.dtype,
+        }
+
+    def launch(self, macro: str, name: str, buffers: int, count: int = 0, **kinds: Any) -> Launch:
+        """A kernel over all lines."""
+        text = self.team.program("loss", {**self.macros, macro: 1}, **self.kinds, **kinds)
+        more = [self.ignored, np.uint64(count), self.smoothing]
+        return self.team.launch(text, name, buffers, more, self.name)
+
+    def finish(self) -> Launch | None:
+        """What puts the groups' parts together, where there are several."""
+        if not self.reduction or self.team.groups == 1:
+            return None
+        team = Team(self.device, self.work, 1, self.team.groups)
+        text = team.program("loss", {**self.macros, "IS_FINISH": 1}, **self.kinds)
+        size = (team.size[1], team.size[1])  # one group
+        numbers = [np.uint64(0), np.uint64(self.team.groups)]
+        return self.device.launch(text, "finish", 2, numbers, size, self.name)
+
+
+def _forward(facts: Any) -> Any:
+    x = facts.inputs[0]
+    is_cross = len(facts.outputs) == 2
+    made = _Loss(facts, tuple(x.shape), **({} if is_cross else {"single": True}))
+    device, finish = made.device, made.finish()
+    if is_cross:
+        first = made.launch("IS_CROSS_ENTROPY", "cross_entropy", 6, IN=x.dtype, PROBABILITY=x.dtype)
+    else:
+        first = made.launch("IS_NLL", "nll_loss", 5, IN=x.dtype)
+    nbytes = made.team.groups * 2 * made.work.itemsize
+
+    def run(x: Any, target: Any, weight: Any, out: Any, *probabilities: Any) -> None:
+        weight = x if weight is None else weight
+        with device.scratch(*[nbytes] * (finish is not None)) as blocks:
+            parts = blocks[0] if blocks else out.buffer
+            outs = (out, *probabilities)
+            places = (x, target, weight)
+            after = len(outs) + 1
+            numbers = [*offsets(*outs), *((i + after, v) for i, v in offsets(*places))]
+            buffers = [*(a.buffer for a in outs), parts, *(a.buffer for a in places)]
+            first.with_numbers(buffers, numbers)
+            if finish is not None:
+                finish.with_numbers((out.buffer, parts), offsets(out))
+
+    return run
+
+
+def _backward(facts: Any) -> Any:
+    grad, *others = facts.inputs
+    (out,) = facts.outputs
+    made = _Loss(facts, tuple(out.shape))
+    device = made.device
+    weights = None
+    count = 0
+    if made.reduction == 2 and made.lines > FEW:
+        adding = _Loss(facts, tuple(out.shape), single=True, most=64)
+        weights, count = adding.launch("IS_WEIGHTS", "weights", 3), adding.team.groups
+    is_cross = len(others) == 3
+    kinds = {"G": grad.dtype, "IN": others[0].dtype if is_cross else out.dtype}
+    buffers = 6 if is_cross else 5
+    name = "cross_entropy_backward" if is_cross else "nll_loss_backward"
+    last = made.launch("IS_BACKWARD", name, buffers, count, **kinds)
+
+    def run(grad: Any, *arrays: Any) -> None:
+        *rest, target, weight, out = arrays
+        weight = grad if weight is None else weight
+        with device.scratch(*[count * made.work.itemsize] * bool(count)) as blocks:
+            parts = blocks[0] if blocks else grad.buffer
+            if weights is not None:
+                places = [(i + 1, v) for i, v in offsets(target, weight)]
+                weights.with_numbers((parts, target.buffer, weight.buffer), places)
+            inputs = (grad, *rest, target, weight)
+            numbers = [*offsets(out), *((i + 2, v) for i, v in offsets(*inputs))]
+            last.with_numbers([out.buffer, parts, *(a.buffer for a in inputs)], numbers)
+
+    return run
+
+
+def _fits(facts: Any) -> bool:
+    """There is something in every tensor, and 32 bits count the classes."""
+    tensors = [x for x in (*facts.inputs, *facts.outputs) if x is not None]
+    shape = facts.attributes.get("shape", facts.inputs[-3].shape)
+    return all(x.numel for x in tensors) and prod(shape) < 1 << 31
+
+
+def enter(table: KernelTable) -> None:
+    """Enter them."""
+    for name in ("cross_entropy", "nll_loss"):
+        for suffix, function in (("", _forward), ("_backward", _backward)):
+            table.add(
+                name + suffix, function, dtypes=FLOATS, layout="contiguous", specialize=True,
+                when=_fits,
+            )  # fmt: skip

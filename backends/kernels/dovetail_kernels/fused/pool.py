@@ -1,0 +1,162 @@
+"""max_pool and avg_pool with their gradients: a launch each."""
+
+from __future__ import annotations
+
+import os
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+from dovetail.dtypes import INTEGRAL
+from dovetail_kernels import dialect
+from dovetail_kernels.arrays import Array, offsets, packed
+from dovetail_kernels.copy import Copy
+from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.fused.team import FLOATS
+from dovetail_kernels.index import DETERMINISTIC, atomic
+from dovetail_kernels.reduce import accumulated
+from dovetail_kernels.source import element, program
+
+__all__ = ["enter"]
+
+
+def _three(sizes: Any, filler: int) -> tuple[int, ...]:
+    return (*[filler] * (3 - len(sizes)), *sizes)
+
+
+def _four(sizes: Any) -> Any:
+    """Sizes of planes as an int4."""
+    return np.array([*_three(sizes, 1), 0], np.int32)
+
+
+def _window(facts: Any, size: Any, places: Any) -> dict[str, Any]:
+    """The macros of a window that slides over planes of ``size``."""
+    names = ("kernel_size", "stride", "padding", "dilation")
+    fillers = (1, 1, 0, 1)
+    made: dict[str, Any] = {}
+    ends = []
+    rows = [
+        _three(facts.attributes.get(name, (1,) * len(size)), filler)
+        for name, filler in zip(names, fillers, strict=True)
+    ]
+    for name, row in zip(names, rows, strict=True):
+        word = name.removesuffix("_size").upper()
+        made |= {f"{word}_{letter}": n for letter, n in zip("ZYX", row, strict=True)}
+    for n, m, k, s, p, q in zip(_three(size, 1), _three(places, 1), *rows, strict=True):
+        ends.append(p > 0 or (m - 1) * s + (k - 1) * q + 1 - p > n)
+    return made | {"HAS_EDGES": int(any(ends))}
+
+
+def _rows(device: Device, count: int, width: int, window: int) -> Any:
+    return device.workers(count, max(1, 4096 // max(1, width * window)))
+
+
+def _max_pool(facts: Any) -> Any:
+    (x,), (out, _) = facts.inputs, facts.outputs
+    device = device_of(out.device)
+    size, places = tuple(x.shape[2:]), tuple(out.shape[2:])
+    least = "-INFINITY"
+    if out.dtype.category == 1:  # any value goes before it: there is no index yet
+        least = f"({dialect.VALUES[out.dtype.name]})0"
+    macros = {
+        "IS_MAX": 1,
+        "LEAST": least,
+        **_window(facts, size, places),
+        **element(device, "OUT", out.dtype),
+    }
+    text = program(device, "pool", macros, (out.dtype,))
+    rows = out.numel // places[-1]
+    numbers = [*[np.uint64(0)] * 3, np.uint64(rows), _four(size), _four(places)]
+    work = _rows(device, rows, places[-1], prod(facts.attributes["kernel_size"]))
+    launch = device.launch(text, "max_pool", 3, numbers, work, "max_pool")
+
+    def run(x: Any, out: Any, indices: Any) -> None:
+        launch.with_numbers((out.buffer, indices.buffer, x.buffer), offsets(out, indices, x))
+
+    return run
+
+
+def _max_pool_grad(facts: Any) -> Any:
+    (grad, _), (out,) = facts.inputs, facts.outputs
+    device, work = device_of(out.device), accumulated(out.dtype)
+    planes = out.shape[0] * out.shape[1]
+    area, made = out.numel // planes, grad.numel // planes
+    can = work.itemsize == 4 or device.has_long_atomics
+    is_atomic = not device.is_cpu and can and os.environ.get(DETERMINISTIC) != "1"
+    macros = {
+        "IS_MAX_GRAD": 1,
+        "IS_ATOMIC": int(is_atomic),
+        "T": dialect.VALUES[work.name],
+        **element(device, "G", grad.dtype),
+        **(atomic(work) if is_atomic else {}),
+    }
+    text = program(device, "pool", macros, (grad.dtype, work))
+    numbers = [np.uint64(n) for n in (0, 0, 0, planes, area, made)]
+    size: Size
+    if is_atomic:
+        groups = min(planes, device.units * 32)
+        size = ((groups * 64,), (64,))
+    else:
+        size = device.workers(planes, max(1, 4096 // (area + made)))
+    launch = device.launch(text, "max_pool_grad", 3, numbers, size, "max_pool_grad")
+
+    def run(grad: Any, indices: Any, out: Any) -> None:
+        launch.with_numbers((out.buffer, grad.buffer, indices.buffer), offsets(out, grad, indices))
+
+    if work is out.dtype:
+        return run
+    dense = packed(ghost(out))
+    wide = packed(dense, work)
+    narrow = Copy(device, wide, dense)
+
+    def run_wide(grad: Any, indices: Any, out: Any) -> None:
+        with device.scratch(wide.numel * work.itemsize) as (block,):
+            held = Array(block, 0, wide.shape, wide.strides, work)
+            run(grad, indices, held)
+            narrow(held, out)
+
+    return run_wide
+
+
+def _average(facts: Any) -> Any:
+    (x,), (out,) = facts.inputs, facts.outputs
+    name = facts.op.name
+    device, work = device_of(out.device), accumulated(out.dtype)
+    plane, places = (x, out) if name == "avg_pool" else (out, x)
+    size, made = tuple(plane.shape[2:]), tuple(places.shape[2:])
+    macros = {
+        "IS_AVERAGE": 1,
+        "T": dialect.VALUES[work.name],
+        "COUNTS_PADDING": int(facts.attributes["count_include_pad"]),
+        "HAS_DIVISOR": facts.attributes["divisor_override"] or 0,
+        **_window(facts, size, made),
+        **element(device, "OUT", out.dtype),
+    }
+    text = program(device, "pool", macros, (out.dtype,))
+    rows = out.numel // out.shape[-1]
+    numbers = [*[np.uint64(0)] * 2, np.uint64(rows), _four(size), _four(made)]
+    work_size = _rows(device, rows, out.shape[-1], prod(facts.attributes["kernel_size"]))
+    launch = device.launch(text, name, 2, numbers, work_size, name)
+
+    def run(x: Any, out: Any) -> None:
+        launch.with_numbers((out.buffer, x.buffer), offsets(out, x))
+
+    return run
+
+
+def _fits(facts: Any) -> bool:
+    """There is something in every tensor, and 32 bits count the elements of a plane."""
+    tensors = (*facts.inputs, *facts.outputs)
+    return all(t.numel and prod(t.shape[2:]) < 1 << 30 for t in tensors)
+
+
+def enter(table: KernelTable) -> None:
+    """Enter them."""
+    options: dict[str, Any] = {"layout": "contiguous", "specialize": True, "when": _fits}
+    table.add("max_pool", _max_pool, dtypes=(*FLOATS, *INTEGRAL), **options)
+    table.add("max_pool_grad", _max_pool_grad, dtypes=FLOATS, **options)
+    for name in ("avg_pool", "avg_pool_grad"):
+        table.add(name, _average, dtypes=FLOATS, **options)

@@ -1,0 +1,96 @@
+"""Rows by number: index_select (and so embedding), and the gradients of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+from dovetail_kernels.arrays import Array, offsets, packed
+from dovetail_kernels.copy import WORDS, Copy
+from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.fused.softmax import sides
+from dovetail_kernels.fused.team import FLOATS, Team
+from dovetail_kernels.reduce import accumulated
+
+__all__ = ["enter"]
+
+LEAST = 4
+"""Neighbours that a row has at least; shorter ones are gathered one by one."""
+
+
+def _select(facts: Any) -> Any:
+    x, index = facts.inputs
+    (out,) = facts.outputs
+    device: Device = device_of(out.device)
+    outer, rows, n = sides(tuple(x.shape), facts.attributes["dim"])
+    word = WORDS[out.dtype.itemsize]
+    team = Team(device, word, outer * index.numel, n)
+    text = team.program("rows", {"IS_SELECT": 1}, X=word)
+    more = [np.uint64(rows), np.uint64(index.numel)]
+    launch = team.launch(text, "select_rows", 3, more, "index_select")
+
+    def run(x: Any, index: Any, out: Any) -> None:
+        launch.with_numbers((out.buffer, x.buffer, index.buffer), offsets(out, x, index))
+
+    return run
+
+
+def _add(facts: Any) -> Any:
+    _, index = facts.inputs
+    (out,) = facts.outputs
+    device: Device = device_of(out.device)
+    outer, rows, n = sides(tuple(out.shape), facts.attributes.get("dim", 0))
+    skipped = facts.attributes.get("padding_idx", -1)
+    work = accumulated(out.dtype)
+    busy = device.units * (2 if device.is_cpu else 4)
+    runs = max(1, min(rows, busy // outer, (rows + index.numel) * n // 4096))
+    length = -(-rows // runs)
+    runs = -(-rows // length)
+    team = Team(device, work, outer * runs, n, each=-(-(index.numel + rows) // runs))
+    text = team.program("rows", {"IS_ADD": 1}, X=work, G=facts.inputs[0].dtype)
+    more = [np.uint64(v) for v in (rows, index.numel, runs, length)]
+    launch = team.launch(text, "add_rows", 3, [*more, np.int64(skipped)], facts.op.name)
+
+    def run(grad: Any, index: Any, out: Any) -> None:
+        launch.with_numbers((out.buffer, grad.buffer, index.buffer), offsets(out, grad, index))
+
+    if work is out.dtype:
+        return run
+    dense = packed(ghost(out))
+    wide = packed(dense, work)
+    narrow = Copy(device, wide, dense)
+
+    def run_wide(grad: Any, index: Any, out: Any) -> None:
+        with device.scratch(wide.numel * work.itemsize) as (block,):
+            held = Array(block, 0, wide.shape, wide.strides, work)
+            run(grad, index, held)
+            narrow(held, out)
+
+    return run_wide
+
+
+def _has_rows(facts: Any, shape: Any) -> bool:
+    n = sides(tuple(shape), facts.attributes.get("dim", 0))[2]
+    tensors = (*facts.inputs, *facts.outputs)
+    return all(t.numel for t in tensors) and LEAST <= n < 1 << 31
+
+
+def _can_select(facts: Any) -> bool:
+    return facts.outputs[0].dtype.itemsize < 16 and _has_rows(facts, facts.inputs[0].shape)
+
+
+def _can_add(facts: Any) -> bool:
+    if facts.attributes.get("scale_grad_by_freq"):
+        return False
+    return _has_rows(facts, facts.outputs[0].shape)
+
+
+def enter(table: KernelTable) -> None:
+    """Enter them."""
+    options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
+    table.add("index_select", _select, when=_can_select, **options)
+    for name in ("index_select_backward", "embedding_backward"):
+        table.add(name, _add, dtypes=FLOATS, when=_can_add, **options)

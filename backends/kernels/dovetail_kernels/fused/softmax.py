@@ -1,0 +1,56 @@
+"""softmax and log_softmax along any dim, and their gradients: a launch each."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from dovetail.backend import KernelTable
+from dovetail_kernels.arrays import offsets
+from dovetail_kernels.device import device_of
+from dovetail_kernels.fused.team import FLOATS, Team
+from dovetail_kernels.reduce import accumulated
+
+__all__ = ["enter", "sides"]
+
+NAMES = ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward")
+
+
+def sides(shape: tuple[int, ...], dim: int) -> tuple[int, int, int]:
+    """(outer, n, inner) of a shape: elements before, along and after ``dim``."""
+    if not shape:
+        return 1, 1, 1
+    dim %= len(shape)
+    return prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :])
+
+
+def _specialised(facts: Any) -> Any:
+    (out,) = facts.outputs
+    name, first = facts.op.name, facts.inputs[0]
+    if not out.numel:
+        return lambda *arrays: None
+    device = device_of(out.device)
+    team = Team(device, accumulated(out.dtype), *sides(tuple(out.shape), facts.attributes["dim"]))
+    text = team.program("softmax", {}, IN=first.dtype, OUT=out.dtype)
+    launch = team.launch(text, name, len(facts.inputs) + 1)
+
+    def run(*arrays: Any) -> None:
+        *inputs, target = arrays
+        places = (target, *inputs)
+        launch.with_numbers([a.buffer for a in places], offsets(*places))
+
+    return run
+
+
+def _is_one_dtype(facts: Any) -> bool:
+    kinds = {s.dtype for s in facts.inputs}
+    return len(kinds) == 1 and facts.outputs[0].numel < 1 << 31
+
+
+def enter(table: KernelTable) -> None:
+    """Enter them."""
+    for name in NAMES:
+        table.add(
+            name, _specialised, dtypes=FLOATS, layout="contiguous", specialize=True,
+            when=_is_one_dtype,
+        )  # fmt: skip

@@ -1,0 +1,230 @@
+"""Index: gather, scatter, scatter_add, nonzero."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable, Loops, collapse
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import Array, offsets, packed, part
+from dovetail_kernels.copy import Copy
+from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.reduce import accumulated
+from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program
+
+__all__ = ["DETERMINISTIC", "atomic", "enter"]
+
+DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
+"""1: ``scatter_add`` adds in order always, without atomics."""
+
+
+def enter(table: KernelTable) -> None:
+    """Enter the index primitives."""
+    table.add("gather", _gather, specialize=True)
+    table.add("scatter", lambda facts: _Scatter(facts, is_add=False), specialize=True)
+    table.add("scatter_add", lambda facts: _Scatter(facts, is_add=True), specialize=True)
+    table.add("nonzero", _nonzero, specialize=True)
+
+
+def _walked(array: Array, shape: Sequence[int], dim: int | None) -> Array:
+    """``array`` over a (smaller) shape, staying in place along ``dim``."""
+    if array.ndim != len(shape):  # a 0-d array is one element for all
+        return Array(None, 0, tuple(shape), (0,) * len(shape), array.dtype)
+    strides = tuple(0 if i == dim else s for i, s in enumerate(array.strides))
+    return Array(None, 0, tuple(shape), strides, array.dtype)
+
+
+def _along(array: Array, dim: int) -> tuple[int, int]:
+    """(size, elements from one to the next) along ``dim``."""
+    if not array.ndim:
+        return 1, 0
+    return array.shape[dim], array.strides[dim] // array.dtype.itemsize
+
+
+def _gather(facts: Any) -> Any:
+    source, index = map(ghost, facts.inputs)
+    out = ghost(facts.outputs[0])
+    device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
+    if not out.numel:
+        return lambda *arrays: None
+    loops = collapse(out, index, _walked(source, out.shape, dim))
+    macros = {
+        "IS_GATHER": 1,
+        **moved("X", "S", itemsize=out.itemsize),
+        **places("PLACES", loops, "p", ("to", "place", "from")),
+    }
+    text = program(device, "index", macros, ())
+    numbers = [np.uint64(n) for n in (0, 0, 0, out.numel, *_along(source, dim))]
+    numbers += loop_numbers(loops)
+    launch = device.launch(text, "gather", 3, numbers, device.workers(out.numel, 2048), "gather")
+
+    def run(x: Any, at: Any, y: Any) -> None:
+        launch.with_numbers((y.buffer, x.buffer, at.buffer), offsets(y, x, at))
+
+    return run
+
+
+class _Scatter:
+    """``scatter`` and ``scatter_add`` resolved: ``kernel(input, index, src, out)``."""
+
+    def __init__(self, facts: Any, *, is_add: bool) -> None:
+        source, index = map(ghost, facts.inputs[:2])
+        out = ghost(facts.outputs[0])
+        number = isinstance(facts.inputs[2], type)  # comes as a 0-d array of the output's dtype
+        src = Array(None, 0, (), (), out.dtype) if number else ghost(facts.inputs[2])
+        self.device, self.dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
+        self.name = facts.op.name
+        self.copy = Copy(self.device, source, out)
+        self.launch: Launch | None = None
+        self.wide: Array | None = None
+        self.is_empty = not out.numel
+        if not index.numel or self.is_empty:
+            return
+        work = accumulated(out.dtype) if is_add else out.dtype
+        target = out
+        if work is not out.dtype:  # halves are gathered in float32
+            target = self.wide = packed(out, work)
+            self.widen = Copy(self.device, source, target)
+            self.narrow = Copy(self.device, target, out)
+        self.launch = self._adding(target, index, src) if is_add else self._moving(out, index, src)
+
+    def _moving(self, out: Array, index: Array, src: Array) -> Launch:
+        device, shape = self.device, index.shape
+        loops = collapse(index, _walked(out, shape, self.dim), _walked(src, shape, None))
+        macros = {
+            "IS_SCATTER": 1,
+            **moved("X", "S", itemsize=out.itemsize),
+            **places("PLACES", loops, "p", ("place", "to", "from")),
+        }
+        numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *_along(out, self.dim))]
+        text = program(device, "index", macros, ())
+        size = device.workers(index.numel, 2048)
+        return device.launch(text, "scatter", 3, numbers + loop_numbers(loops), size, self.name)
+
+    def _adding(self, out: Array, index: Array, src: Array) -> Launch:
+        device, dim, shape = self.device, self.dim, index.shape
+        rest = [i for i in range(len(shape)) if i != dim] if shape else []
+        lines = int(np.prod([shape[i] for i in rest], dtype=np.int64)) if shape else 1
+        is_atomic = self._takes_atomics(out.dtype, lines)
+        walk = [index, _walked(out, shape, dim), _walked(src, shape, None)]
+        if not is_atomic:
+            walk = [part(a, rest) for a in walk]
+        loops = collapse(*walk)
+        macros = {
+            "IS_ATOMIC" if is_atomic else "IS_ADD": 1,
+            "ADDED(v)": converted(src.dtype, out.dtype, "v"),
+            "SUM(a, b)": _sum(out.dtype),
+            **element(device, "X", out.dtype),
+            **element(device, "S", src.dtype),
+            **places("PLACES", loops, "p", ("place", "to", "from")),
+        }
+        if is_atomic:
+            macros |= atomic(out.dtype)
+        count = index.numel if is_atomic else lines
+        numbers = [np.uint64(n) for n in (0, 0, 0, count, *_along(out, dim))]
+        numbers += loop_numbers(loops)
+        if not is_atomic:
+            step = 0 if src.ndim != len(shape) or not shape else _along(src, dim)[1]
+            line = (index.numel // max(1, lines), step, _along(index, dim)[1])
+            numbers += [np.uint64(n) for n in line]
+        text = program(device, "index", macros, (out.dtype, src.dtype))
+        each = 1024 if is_atomic else max(1, 1024 * lines // index.numel)
+        name = "add_atomic" if is_atomic else "add_lines"
+        return device.launch(text, name, 3, numbers, device.workers(count, each), self.name)
+
+    def _takes_atomics(self, dtype: DType, lines: int) -> bool:
+        device = self.device
+        if os.environ.get(DETERMINISTIC) == "1" or dtype.is_complex:
+            return False
+        if lines >= device.units * (2 if device.is_cpu else 64):
+            return False
+        return dtype.itemsize == 4 or (dtype.itemsize == 8 and device.has_long_atomics)
+
+    def __call__(self, x: Any, index: Any, src: Any, out: Any) -> None:
+        """Queue it."""
+        if self.is_empty:
+            return
+        is_inplace = x.buffer is out.buffer and x.offset == out.offset
+        if self.wide is None or self.launch is None:
+            if not is_inplace:
+                self.copy(x, out)
+            if self.launch is not None:
+                buffers = (out.buffer, src.buffer, index.buffer)
+                self.launch.with_numbers(buffers, offsets(out, src, index))
+            return
+        wide = self.wide
+        with self.device.scratch(wide.numel * wide.itemsize) as (block,):
+            held = Array(block, 0, wide.shape, wide.strides, wide.dtype)
+            self.widen(x, held)
+            self.launch.with_numbers((block, src.buffer, index.buffer), offsets(held, src, index))
+            self.narrow(held, out)
+
+
+def _sum(dtype: DType) -> str:
+    if dtype.category == 0:
+        return "((a) | (b))"
+    if dtype.category == 1:
+        unsigned = "ulong" if dtype.itemsize == 8 else "uint"
+        return f"(X_VALUE)(({unsigned})(a) + ({unsigned})(b))"
+    return "((a) + (b))"
+
+
+def atomic(dtype: DType) -> dict[str, str]:
+    """Compare and exchange on the element's bits."""
+    is_long = dtype.itemsize == 8
+    bits = "ulong" if is_long else "uint"
+    value = {"float32": "float", "float64": "double", "int32": "int", "int64": "long"}[dtype.name]
+    return {
+        "BITS": bits,
+        "EXCHANGE(p, a, b)": "atom_cmpxchg(p, a, b)" if is_long else "atomic_cmpxchg(p, a, b)",
+        "TO_BITS(v)": f"as_{bits}(({value})(v))",
+        "FROM_BITS(v)": f"as_{value}(v)",
+    }
+
+
+CHUNK = 1024
+
+
+def _nonzero(facts: Any) -> Any:
+    source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
+    device: Device = device_of(facts.outputs[0].device)
+    count = source.numel
+    if not out.numel:
+        return lambda *arrays: None
+    loops = Loops(source.shape, (source.element_strides,))
+    kind = source.dtype
+    column = out.strides[1] // 8
+    # WRITE takes the place apart once more, into an index per dim.
+    split = ["ulong left = item;"]
+    for d in reversed(range(source.ndim)):
+        split.append(f"out[at + {d} * column_step] = left % p_n[{d}]; left /= p_n[{d}];")
+    write = "ulong p_n[8]; vstore8(p_size, 0, p_n); " + " ".join(split)
+    macros = {
+        "IS_NONZERO": 1,
+        "IS_SET(v)": "((v).x != 0 || (v).y != 0)" if kind.is_complex else "((v) != 0)",
+        "WRITE(at)": write,
+        **element(device, "X", kind),
+        **places("PLACES", loops, "p", ("from",)),
+    }
+    text = program(device, "index", macros, (kind,))
+    chunks = -(-count // CHUNK)
+    common = [np.uint64(n) for n in (0, count, CHUNK, chunks)] + loop_numbers(loops)
+    size = device.workers(chunks, 1)
+    first = device.launch(text, "found", 2, common, size, "nonzero")
+    before = device.launch(text, "before", 1, [np.uint64(chunks)], ((1,), (1,)), "nonzero")
+    numbers = [np.uint64(n) for n in (0, out.strides[0] // 8, column, out.shape[0])] + common
+    last = device.launch(text, "nonzero", 3, numbers, size, "nonzero")
+
+    def run(x: Any, y: Any) -> None:
+        begin = np.uint64(x.offset // kind.itemsize)
+        with device.scratch(chunks * 8) as (totals,):
+            first.with_numbers((totals, x.buffer), ((0, begin),))
+            before(totals)
+            last.with_numbers((y.buffer, totals, x.buffer), (*offsets(y), (4, begin)))
+
+    return run

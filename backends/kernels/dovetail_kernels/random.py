@@ -1,0 +1,126 @@
+"""Random bits, and the draws that are made of them, each in one launch.
+
+What a draw is, the core says (``dovetail.ops.draws``). Seed, offset and the draw's own numbers are
+arguments of the kernel, so that one launch serves all draws of a size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable
+from dovetail.dtypes import FLOATING
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels import dialect
+from dovetail_kernels.arrays import offsets
+from dovetail_kernels.device import Launch, device_of
+from dovetail_kernels.source import element, program
+
+__all__ = ["enter"]
+
+BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
+"""Bits of a word that become a number in [0, 1)."""
+
+FOUR = "{{{0}(c.x), {0}(c.y), {0}(c.z), {0}(c.w)}}"
+
+
+def _each(function: str) -> str:
+    return FOUR.format(function)
+
+
+def _made(name: str, dtype: DType) -> tuple[int, str]:
+    """(elements of a block, the statements that make them)."""
+    kind = dialect.VALUES[dtype.name]
+    is_double = dtype.name == "float64"
+    if name == "random_bits":
+        if dtype.itemsize == 1:  # the words' bytes, the low one first
+            return 16, "uint made_[4] = {c.x, c.y, c.z, c.w}; const uchar *made = (uchar *)made_;"
+        return 4, f"const {kind} made[4] = {{c.x, c.y, c.z, c.w}};"
+    if name == "random_noise":
+        if is_double:
+            row = ", ".join(f"UNIFORM(c.{x}) < p ? scale : 0" for x in "xyzw")
+            return 4, f"const double made[4] = {{{row}}};"
+        return 4, f"const float made[4] = {_each('NOISE')};"
+    if name == "random_integers":
+        return 4, f"const long made[4] = {_each('WHOLE')};"
+    if name == "random_uniform":
+        if is_double:
+            return 2, "const double made[2] = {UNIFORM_DOUBLE(c.x, c.y), UNIFORM_DOUBLE(c.z, c.w)};"
+        return 4, f"const float made[4] = {_each('UNIFORM')};"
+    if is_double:
+        return 2, (
+            "const double r = RADIUS(UNIFORM_DOUBLE(c.x, c.y)); "
+            "const double t = UNIFORM_DOUBLE(c.z, c.w) * 6.283185307179586; "
+            "const double made[2] = {r * cos(t), r * sin(t)};"
+        )
+    turn = "6.283185307179586f"
+    return 4, (
+        "const float r = RADIUS(UNIFORM(c.x)), q = RADIUS(UNIFORM(c.z)); "
+        f"const float s = UNIFORM(c.y) * {turn}, t = UNIFORM(c.w) * {turn}; "
+        "const float made[4] = {r * cos(s), r * sin(s), q * cos(t), q * sin(t)};"
+    )
+
+
+def _launch(name: str, out: Any) -> Launch:
+    device = device_of(out.device)
+    per, made = _made(name, out.dtype)
+    # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
+    bits = BITS.get(out.dtype.name, 24) if name == "random_uniform" else 24
+    wide = "double" if device.has_double else "float"
+    macros = {
+        "PER": per,
+        "MADE": made,
+        "BITS": bits,
+        "STEP": f"{2.0**-bits!r}f",
+        "double_or_float": wide,
+        **element(device, "OUT", out.dtype),
+    }
+    text = program(device, "random", macros, (out.dtype,))
+    size = device.workers(-(-out.numel // per), 1024)
+    no, none = np.uint64(0), np.uint32(0)
+    scale = np.float64(0) if device.has_double else np.float32(0)
+    numbers = [no, np.uint64(out.numel), none, none, no, no, np.float32(0), scale, np.int64(0), no]
+    return device.launch(text, "draw", 1, numbers, size, name)
+
+
+def _specialised(name: str) -> Any:
+    def specialise(facts: Any) -> Any:
+        (out,) = facts.outputs
+        given = facts.attributes
+        seed, counter = given["seed"], given["offset"]
+        device = device_of(out.device)
+        launch = device.keep((name, out.dtype, out.numel), lambda: _launch(name, out))
+        low = (1 << 64) - 1
+        wide = np.float64 if device.has_double else np.float32
+        values = [
+            (2, np.uint32(seed & 0xFFFFFFFF)),
+            (3, np.uint32(seed >> 32 & 0xFFFFFFFF)),
+            (4, np.uint64(counter & low)),
+            (5, np.uint64(counter >> 64 & low)),
+            (6, np.float32(given.get("p", 0))),
+            (7, wide(given.get("scale", 0))),
+            (8, np.int64(given.get("low", 0))),
+            (9, np.uint64(given.get("range", 0))),
+        ]
+
+        def run(array: Any) -> None:
+            if array.numel:
+                launch.with_numbers((array.buffer,), (*offsets(array), *values))
+
+        return run
+
+    return specialise
+
+
+def enter(table: KernelTable) -> None:
+    """Enter the primitive and the draws."""
+    options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
+    table.add("random_bits", _specialised("random_bits"), **options)
+    for name in ("random_uniform", "random_normal", "random_noise"):
+        table.add(name, _specialised(name), dtypes=FLOATING, **options)
+    table.add(
+        "random_integers", _specialised("random_integers"),
+        when=lambda call: call.attributes["range"] <= 1 << 31, **options,
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""From a file of OpenCL C and a table of macros to a program's text."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import Loops
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels import dialect
+from dovetail_kernels.device import Device
+
+__all__ = ["MOST", "converted", "element", "loop_numbers", "moved", "places", "program"]
+
+MOST = 8
+"""Loops whose sizes and strides fit into a kernel's arguments."""
+
+_SOURCES = Path(__file__).parent / "src"
+
+
+@functools.cache
+def _file(name: str) -> str:
+    return (_SOURCES / f"{name}.cl").read_text(encoding="utf-8")
+
+
+def program(
+    device: Device,
+    name: str,
+    macros: Mapping[str, Any],
+    dtypes: Sequence[DType],
+    before: Sequence[str] = (),
+    text: str = "",
+) -> str:
+    """The text of ``src/name.cl`` with macros before it.
+
+    Args:
+        macros: name, or ``NAME(arguments)``, and what it stands for.
+        dtypes: those whose elements are read or written.
+        before: files that it is written in terms of.
+        text: more of the kind, before all of these.
+    """
+    spelled = device.dialect
+    helpers = dict.fromkeys(filter(None, (spelled.helpers_of(kind) for kind in dtypes)))
+    defines = [f"#define {key} {value}" for key, value in macros.items()]
+    files = map(_file, (*before, name))
+    return "\n".join(filter(None, [spelled.prelude, *helpers, text, *defines, *files]))
+
+
+def element(device: Device, prefix: str, dtype: DType) -> dict[str, str]:
+    """Macros for elements of a dtype: ``P_MEMORY``, ``P_VALUE``, ``P_LOAD(p, i)``,
+    ``P_STORE(p, i, v)``, with ``prefix`` for P."""
+    spelled = device.dialect
+    return {
+        f"{prefix}_MEMORY": dialect.TYPES[dtype.name],
+        f"{prefix}_VALUE": dialect.VALUES[dtype.name],
+        f"{prefix}_LOAD(p, i)": spelled.load_of(dtype, "(p)", "(i)"),
+        f"{prefix}_STORE(p, i, v)": spelled.store_of(dtype, "(p)", "(i)", "(v)"),
+    }
+
+
+def moved(*prefixes: str, itemsize: int) -> dict[str, str]:
+    """The macros of :func:`element` for elements that are only moved, as words of their size."""
+    word = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong", 16: "ulong2"}[itemsize]
+    made: dict[str, str] = {}
+    for prefix in prefixes:
+        made |= {
+            f"{prefix}_MEMORY": word,
+            f"{prefix}_VALUE": word,
+            f"{prefix}_LOAD(p, i)": "(p)[i]",
+            f"{prefix}_STORE(p, i, v)": "(p)[i] = (v)",
+        }
+    return made
+
+
+def converted(source: DType, target: DType, value: str) -> str:
+    """``value``, an element of ``source`` in a register, as one of ``target``."""
+    kind = dialect.VALUES[target.name]
+    if target.is_complex:
+        part = "float" if target.itemsize == 8 else "double"
+        if source.is_complex:
+            return value if source is target else f"convert_{kind}({value})"
+        return f"({kind})(({part})({value}), 0)"
+    if target.category == 0:
+        if source.is_complex:
+            return f"(({value}).x != 0 || ({value}).y != 0)"
+        return f"(({value}) != 0)" if source.category else f"({value})"
+    if source.is_complex:
+        value = f"({value}).x"
+    if source.category >= 2 and target.category == 1:
+        # Through 64 bits: what a narrow type cannot hold wraps around, as PyTorch's does.
+        value = f"(long)({value})"
+    return f"(({kind})({value}))"
+
+
+def places(name: str, loops: Loops, letter: str, made: Sequence[str]) -> dict[str, str]:
+    """The macro ``name(flat)``: statements that make one place per operand of nested loops.
+
+    How many loops there are and how they step are arguments (see :func:`loop_numbers`), so that
+    one compiled kernel serves all layouts; only more than eight loops are spelled out.
+
+    Args:
+        letter: what the arguments' names begin with.
+        made: the names of the places, one per operand.
+    """
+    if len(loops.shape) > MOST:
+        return _spelled_out(name, loops, letter, made)
+    strides = [f"{letter}_stride{k}" for k in range(len(made))]
+    text = [f"ulong {word} = 0;" for word in made]
+    text.append(f"if ({letter}_ndim == 1) {{")
+    text += [f"{word} = (flat) * {s}.s0;" for word, s in zip(made, strides, strict=True)]
+    text.append("} else {")
+    text.append(f"ulong {letter}_left = (flat), {letter}_n[8];")
+    text.append(f"vstore8({letter}_size, 0, {letter}_n);")
+    text += [f"ulong {s}_at[8]; vstore8({s}, 0, {s}_at);" for s in strides]
+    text.append(f"for (int d = {letter}_ndim - 1; d >= 0; d--) {{")
+    text.append(f"const ulong i = {letter}_left % {letter}_n[d]; {letter}_left /= {letter}_n[d];")
+    text += [f"{word} += i * {s}_at[d];" for word, s in zip(made, strides, strict=True)]
+    text.append("} }")
+    arguments = [f"int {letter}_ndim", f"ulong8 {letter}_size", *(f"ulong8 {s}" for s in strides)]
+    return {f"{name}(flat)": " ".join(text), f"{name}_NUMBERS": ", " + ", ".join(arguments)}
+
+
+def _spelled_out(name: str, loops: Loops, letter: str, made: Sequence[str]) -> dict[str, str]:
+    text = [f"ulong {letter}_left = (flat);"]
+    text += [f"ulong {word} = 0;" for word in made]
+    for d in reversed(range(len(loops.shape))):
+        text.append(f"{{ const ulong i = {letter}_left % {loops.shape[d]}ul;")
+        text.append(f"{letter}_left /= {loops.shape[d]}ul;")
+        text += [f"{word} += i * {loops.strides[k][d]}ul;" for k, word in enumerate(made)]
+        text.append("}")
+    return {f"{name}(flat)": " ".join(text), f"{name}_NUMBERS": ""}
+
+
+def loop_numbers(loops: Loops) -> list[Any]:
+    """The values of the arguments that :func:`places` names, in order."""
+    ndim = len(loops.shape)
+    if ndim > MOST:
+        return []
+    if not ndim:  # one element: one loop that is run once
+        return loop_numbers(Loops((1,), ((0,),) * len(loops.strides)))
+    return [np.int32(ndim), _eight(loops.shape, 1), *(_eight(row, 0) for row in loops.strides)]
+
+
+def _eight(values: Sequence[int], filler: int) -> Any:
+    return np.array([*values, *[filler] * (MOST - len(values))], np.uint64)

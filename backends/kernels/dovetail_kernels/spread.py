@@ -1,0 +1,104 @@
+"""The image that a convolution reads: in place where it can, else with zeros around it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import Array
+from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.gemm import offset_of
+from dovetail_kernels.reduce import wrapping
+from dovetail_kernels.source import converted, element, program
+
+__all__ = ["SLACK", "Image", "Three", "grid", "image_of", "table_of", "three"]
+
+Three = tuple[int, int, int]
+
+SLACK = 256
+"""Elements behind a spread image that may be read, though nothing comes of them."""
+
+
+def three(values: Sequence[int], filler: int) -> Three:
+    """One to three numbers as those of three spatial dims, the last ones given."""
+    made = (*(filler,) * (3 - len(values)), *values)
+    return (made[0], made[1], made[2])
+
+
+def grid(shape: Sequence[int], steps: Sequence[int]) -> np.ndarray:
+    """Offsets of all places of a grid, row-major and flat."""
+    total = np.zeros(1, np.int64)
+    for n, step in zip(shape, steps, strict=True):
+        total = np.add.outer(total, np.arange(n, dtype=np.int64) * step).reshape(-1)
+    return total
+
+
+def table_of(device: Device, values: np.ndarray) -> Any:
+    """Offsets as a buffer of 32-bit numbers, which lives as long as who holds it."""
+    return device.constant(np.asarray(values if values.size else [0], np.int32))
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as kernels read it.
+
+    Attributes:
+        image, channel: element strides.
+        steps: those of the three spatial dims.
+        extents: their sizes.
+        nbytes: of scratch memory that it takes; 0: it is read in place.
+    """
+
+    image: int
+    channel: int
+    steps: Three
+    extents: Three
+    nbytes: int
+    launch: Launch | None
+
+    def place(self, x: Any, scratch: Any) -> tuple[Any, Any]:
+        """(buffer, offset) to read from, when what puts it there is queued."""
+        if self.launch is None:
+            return x.buffer, offset_of(x)
+        self.launch.with_numbers((scratch, x.buffer), ((0, offset_of(x)),))
+        return scratch, np.uint64(0)
+
+
+def image_of(
+    device: Device, x: Array, first: Three, extents: Three, work: DType, *, in_place: bool = True
+) -> Image:
+    """``x``, (N, C, *S), from ``-first`` on and of so many places, zero where there is no ``x``.
+
+    Args:
+        in_place: it need not be followed by :data:`SLACK`.
+    """
+    sizes = three(x.shape[2:], 1)
+    strides = x.element_strides
+    steps = three(strides[2:], 0)
+    fits = all(e <= n for e, n in zip(extents, sizes, strict=True))
+    if in_place and x.dtype is work and not any(first) and fits:
+        return Image(strides[0], strides[1], steps, extents, 0, None)
+    images, channels = x.shape[:2]
+    lines = images * channels * extents[0] * extents[1]
+    macros = {
+        "IS_SPREAD": 1,
+        "IS_FLAT": int(not device.is_cpu),
+        "T": wrapping(work),
+        "LOADED(i)": converted(x.dtype, work, "IN_LOAD(in, i)"),
+        **element(device, "IN", x.dtype),
+    }
+    numbers = [np.uint64(v) for v in (0, lines, channels, *strides[:2], *steps)]
+    numbers += [np.int64(v) for v in (*sizes, *extents, *first)]
+    items = lines if device.is_cpu else lines * extents[2]
+    size = device.workers(items, max(1, 4096 // max(1, extents[2])))
+    text = program(device, "conv", macros, (x.dtype,))
+    launch = device.launch(text, "spread", 2, numbers, size, "conv")
+    plane = math.prod(extents)
+    inner = (extents[1] * extents[2], extents[2], 1)
+    nbytes = (images * channels * plane + SLACK) * work.itemsize
+    return Image(channels * plane, plane, inner, extents, nbytes, launch)

@@ -13,7 +13,7 @@ from dovetail.dtypes import INTEGRAL
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, packed
 from dovetail_kernels.copy import Copy
-from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.device import Device, Size, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.index import DETERMINISTIC, atomic

@@ -1,0 +1,343 @@
+"""One CUDA device in use: memory in the order of streams, compiled programs, launches."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import OutOfMemoryError, Pool
+from dovetail.backend.allocator import empty_cache
+from dovetail_cuda.driver import cuda
+from dovetail_cuda.words import spelled
+from dovetail_kernels import device, dialect
+from dovetail_kernels.device import Size
+
+__all__ = ["Buffer", "Device", "Launch"]
+
+OPTIONS = ("-std=c++17", "-default-device", "-dopt=on")
+
+STAGED = 1 << 20
+"""Bytes up to which a write is copied aside, so that the caller need not wait for the stream."""
+
+LARGEST = 0x7FFFFFFF
+"""Blocks of a launch along its first dim; along the others 65,535."""
+
+
+class Buffer:
+    """Memory of a device.
+
+    Attributes:
+        ptr: its address.
+        size: bytes.
+        owner: its device.
+        is_fixed: it is outside of the pool that frees in the order of streams.
+    """
+
+    __slots__ = ("is_fixed", "owner", "ptr", "size")
+
+    def __init__(self, ptr: int, size: int, owner: Device, *, is_fixed: bool = False) -> None:
+        self.ptr, self.size, self.owner, self.is_fixed = ptr, size, owner, is_fixed
+
+
+class Device(device.Device):
+    """A device, and this thread's stream on it.
+
+    Attributes:
+        stream: the pointer of this thread's current stream.
+        handles: what libraries keep for the device, by name (cuBLAS, cuDNN).
+        capability: the compute capability, such as (9, 0).
+        capturing: a graph is being captured: memory comes from outside of the streams' pool.
+    """
+
+    is_cpu = False
+    dialect = dialect.GPU
+    has_double = True
+    has_long_atomics = True
+
+    def __init__(self, index: int) -> None:
+        patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")
+        super().__init__(index, device.PATIENCE if patience is None else int(patience))
+        self.cuda = cuda()
+        self.cuda.use(index)
+        facts = self.cuda.properties(index)
+        name = facts["name"]
+        self.name = name.decode() if isinstance(name, bytes) else str(name)
+        self.units = int(facts["multiProcessorCount"])
+        self.group = min(256, int(facts["maxThreadsPerBlock"]))
+        self.local_memory = int(facts["sharedMemPerBlock"])
+        self.capability = (int(facts["major"]), int(facts["minor"]))
+        limit = os.environ.get("DOVETAIL_CUDA_MEMORY")
+        self.memory_total = int(limit) if limit else int(facts["totalGlobalMem"])
+        self.handles: dict[str, Any] = {}
+        self.capturing = 0
+        self.used = 0
+        self._thread = threading.local()
+        self._memory_pool = self.cuda.new_pool(index)
+        self._pool = Pool(
+            self.alloc, self.free, self.synchronize, self.name, stream=lambda: self.stream
+        )
+        self._modules: dict[tuple[str, str], Any] = {}
+        self._functions: dict[tuple[str, str, str], Any] = {}
+        self._staged: deque[tuple[Any, Any]] = deque()
+
+    # streams
+
+    @property
+    def stream(self) -> int:
+        """The pointer of the stream that this thread's work goes to."""
+        return getattr(self._thread, "stream", 0)
+
+    def set_stream(self, stream: Any) -> None:
+        """Send this thread's work to another stream from here on."""
+        self.use()
+        stream.use()
+        self._thread.stream = int(stream.ptr)
+
+    def use(self) -> None:
+        """Make this the thread's current device, where another one may be."""
+        if _here.index != self.index:
+            self.cuda.use(self.index)
+            _here.index = self.index
+
+    # memory
+
+    def alloc(self, nbytes: int) -> Buffer:
+        """Memory in the order of the current stream.
+
+        Raises:
+            OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
+        """
+        with self.lock:
+            try:
+                return self._allocated(nbytes)
+            except OutOfMemoryError:
+                if self.capturing:
+                    raise
+                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
+                self._pool.empty_cache()
+                empty_cache(f"cuda:{self.index}")
+                self.synchronize()
+                self.cuda.trim(self._memory_pool)
+                return self._allocated(nbytes)
+
+    def _allocated(self, nbytes: int) -> Buffer:
+        self.use()
+        if self.used + nbytes > self.memory_total:
+            raise OutOfMemoryError(self._no_memory(nbytes))
+        fixed = bool(self.capturing)
+        try:
+            if fixed:
+                pointer = self.cuda.allocate_fixed(nbytes)
+            else:
+                pointer = self.cuda.allocate(nbytes, self.stream)
+        except self.cuda.error as error:
+            if int(error.status) == self.cuda.out_of_memory:
+                raise OutOfMemoryError(self._no_memory(nbytes)) from error
+            raise self.failed(error) from error
+        self.used += nbytes
+        return Buffer(pointer, nbytes, self, is_fixed=fixed)
+
+    def _no_memory(self, nbytes: int) -> str:
+        free, total = self.cuda.memory(self.index)
+        return (
+            f"{self.name}: asked for {nbytes} bytes, {self.used} are in use here, {free} of "
+            f"{total} are free on the device"
+        )
+
+    def free(self, buffer: Buffer) -> None:
+        """Give memory back; the device keeps it until what was queued on it is done."""
+        with self.lock:
+            self.use()
+            self.used -= buffer.size
+            if buffer.is_fixed:
+                self.cuda.free_fixed(buffer.ptr)
+            else:
+                self.cuda.free(buffer.ptr, self.stream)
+
+    def trim(self) -> None:
+        """Hand what the device's own pool keeps back to the system."""
+        self.cuda.trim(self._memory_pool)
+
+    def constant(self, values: np.ndarray) -> Buffer:
+        data = np.ascontiguousarray(values)
+        taken = self.alloc(max(4, data.nbytes))
+        made = _Constant(taken.ptr, taken.size, self, is_fixed=taken.is_fixed)
+        self.write(made, 0, memoryview(data.view(np.uint8).reshape(-1)))
+        return made
+
+    def write(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Copy bytes in; small ones are copied aside and the call returns at once."""
+        data = np.frombuffer(source, np.uint8)
+        self.use()
+        with self.lock:
+            if data.nbytes > STAGED:
+                self.cuda.write(buffer.ptr + offset, data.ctypes.data, data.nbytes, self.stream)
+                self._wait()
+                return
+            aside = self._aside(data.nbytes)
+            aside[: data.nbytes] = data
+            self.cuda.write(buffer.ptr + offset, aside.ctypes.data, data.nbytes, self.stream)
+            event = self.cuda.event(timing=False)
+            event.record(self.cuda.current_stream())
+            self._staged.append((event, aside))
+
+    def _aside(self, nbytes: int) -> Any:
+        """Page-locked memory that no copy is reading."""
+        if self._staged:
+            event, aside = self._staged[0]
+            if len(self._staged) > 64:
+                event.synchronize()
+            if event.done and aside.nbytes >= nbytes:
+                self._staged.popleft()
+                return aside
+            if len(self._staged) > 64:
+                self._staged.popleft()
+        return self.cuda.pinned(max(4096, 1 << (nbytes - 1).bit_length() if nbytes else 1))
+
+    def _wait(self) -> None:
+        try:
+            self.cuda.current_stream().synchronize()
+        except self.cuda.errors as error:
+            raise self.failed(error) from error
+
+    def read(self, target: memoryview, buffer: Buffer, offset: int) -> None:
+        """Copy bytes out, when what was queued to write them is done."""
+        data = np.frombuffer(target, np.uint8)
+        self.use()
+        try:
+            self.cuda.read(data.ctypes.data, buffer.ptr + offset, data.nbytes, self.stream)
+        except self.cuda.errors as error:
+            raise self.failed(error) from error
+        self._wait()
+
+    def copy(
+        self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
+    ) -> Any:
+        with self.lock:
+            self.use()
+            self.cuda.copy(
+                target.ptr + target_offset, source.ptr + source_offset, nbytes, self.stream
+            )
+            self.recent.append("copy")
+
+    def synchronize(self) -> None:
+        try:
+            self.cuda.synchronize(self.index)
+        except self.cuda.errors as error:
+            raise self.failed(error) from error
+        _here.index = self.index
+
+    def failed(self, error: Exception) -> RuntimeError:
+        """The error of work that was queued, with the names of the kernels that it may be of."""
+        names = ", ".join(reversed(self.recent)) or "none"
+        return RuntimeError(
+            f"{self.name}: {error} (kernels queued last, latest first: {names})"
+        )
+
+    # kernels
+
+    def launch(
+        self,
+        source: str,
+        name: str,
+        buffers: int,
+        numbers: Sequence[Any],
+        size: Size,
+        label: str,
+        options: str = "",
+    ) -> Launch:
+        return Launch(self, self.function(source, name, options), buffers, numbers, size, label)
+
+    def function(self, source: str, name: str, options: str = "") -> Any:
+        """A kernel of a program in OpenCL C, made once."""
+        key = (source, name, options)
+        with self.lock:
+            found = self._functions.get(key)
+            if found is None:
+                module = self._module(source, options)
+                found = self._functions[key] = self.cuda.function(module, name)
+            return found
+
+    def _module(self, source: str, options: str) -> Any:
+        found = self._modules.get((source, options))
+        if found is None:
+            self.use()
+            text = spelled(source)
+            try:
+                found = self.cuda.module(text, (*OPTIONS, *options.split()))
+            except self.cuda.compile_errors() as error:
+                raise RuntimeError(
+                    f"{self.name}: a kernel does not compile: {error}\n{text}"
+                ) from error
+            self._modules[source, options] = found
+        return found
+
+
+class _Constant(Buffer):
+    """A buffer that gives itself back."""
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.owner.free(self)
+
+
+class _Here(threading.local):
+    """The device that is this thread's current one, as far as this package knows."""
+
+    index = -1
+
+
+_here = _Here()
+
+
+class Launch:
+    """A kernel whose numbers are known: to be called with its buffers.
+
+    All arguments lie in one place of the host's memory, which the driver reads when it queues the
+    kernel: a call writes what differs there.
+    """
+
+    __slots__ = (
+        "_arguments", "_block", "_buffers", "_function", "_grid", "_numbers", "_places", "device",
+        "label",
+    )  # fmt: skip
+
+    def __init__(
+        self, device: Device, function: Any, buffers: int, numbers: Sequence[Any], size: Size,
+        label: str,
+    ) -> None:  # fmt: skip
+        self.device, self.label, self._function = device, label, function
+        sizes, self._block = size
+        self._grid = tuple(n // m for n, m in zip(sizes, self._block, strict=True))
+        self._buffers = np.zeros(max(1, buffers), np.uint64)
+        self._numbers = [np.array(number) for number in numbers]
+        self._places = [memoryview(a.reshape(-1).view(np.uint8)) for a in self._numbers]
+        first = self._buffers.ctypes.data
+        addresses = [first + 8 * i for i in range(buffers)]
+        addresses += [a.ctypes.data for a in self._numbers]
+        self._arguments = device.cuda.pointers(addresses)
+
+    def __call__(self, *buffers: Any) -> None:
+        self.with_numbers(buffers, ())
+
+    def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
+        device = self.device
+        with device.lock:
+            device.use()
+            self._buffers[: len(buffers)] = [buffer.ptr for buffer in buffers]
+            for i, value in numbers:
+                self._places[i][:] = value if value.__class__ is bytes else value.tobytes()
+            try:
+                self._function(self._grid, self._block, self._arguments)
+            except device.cuda.errors as error:
+                raise device.failed(error) from error
+            device.launches += 1
+            device.recent.append(self.label)
+            if device.watch is not None:
+                device.watch(self.label, None, buffers)

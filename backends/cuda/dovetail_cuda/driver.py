@@ -1,0 +1,178 @@
+"""Everything that is asked of CUDA, through CuPy: memory, copies, streams, events, kernels.
+
+All of the backend's host side goes through one object, :data:`cuda`, so that a test can put another
+in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["CuPyDriver", "cuda", "load_library", "place"]
+
+HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
+
+
+def load_library(name: str) -> str:
+    """Load a library of the CUDA toolkit; why that cannot be, or nothing."""
+    import importlib
+
+    try:
+        importlib.import_module(f"cupy_backends.cuda.libs.{name}")
+    except Exception as error:  # whatever CuPy's loader raises, it is what the doctor tells
+        return str(error).splitlines()[0]
+    return ""
+
+
+class CuPyDriver:
+    """CUDA by CuPy. Streams are CuPy's; pointers are integers."""
+
+    is_real = True
+
+    def __init__(self) -> None:
+        import cupy
+
+        self.cupy = cupy
+        self.runtime = cupy.cuda.runtime
+        self.error = cupy.cuda.runtime.CUDARuntimeError
+        self.errors = (self.error, cupy.cuda.driver.CUDADriverError)
+        self.out_of_memory = int(self.runtime.errorMemoryAllocation)
+
+    # devices
+
+    def use(self, index: int) -> None:
+        """Make a device this thread's current one."""
+        self.runtime.setDevice(index)
+
+    def properties(self, index: int) -> dict[str, Any]:
+        """Facts about a device, by the names of ``cudaDeviceProp``."""
+        found: dict[str, Any] = self.runtime.getDeviceProperties(index)
+        return found
+
+    def memory(self, index: int) -> tuple[int, int]:
+        """(free, total) bytes of a device."""
+        self.use(index)
+        free, total = self.runtime.memGetInfo()
+        return int(free), int(total)
+
+    def synchronize(self, index: int) -> None:
+        """Wait for everything on a device."""
+        self.use(index)
+        self.runtime.deviceSynchronize()
+
+    # memory
+
+    def new_pool(self, index: int) -> int:
+        """The device's pool of memory, which keeps what is freed until it is trimmed."""
+        pool = self.runtime.deviceGetDefaultMemPool(index)
+        keep = self.runtime.cudaMemPoolAttrReleaseThreshold
+        self.runtime.memPoolSetAttribute(pool, keep, (1 << 63) - 1)
+        return int(pool)
+
+    def allocate(self, nbytes: int, stream: int) -> int:
+        """Memory from the current device's pool, in the order of ``stream``."""
+        return int(self.runtime.mallocAsync(nbytes, stream))
+
+    def allocate_fixed(self, nbytes: int) -> int:
+        """Memory outside of the pool, which may be had while a graph is captured."""
+        return int(self.runtime.malloc(nbytes))
+
+    def free(self, pointer: int, stream: int) -> None:
+        """Give :meth:`allocate`'s memory back, when ``stream`` gets there."""
+        self.runtime.freeAsync(pointer, stream)
+
+    def free_fixed(self, pointer: int) -> None:
+        """Give :meth:`allocate_fixed`'s memory back."""
+        self.runtime.free(pointer)
+
+    def trim(self, pool: int) -> None:
+        """Hand what the pool keeps back to the system."""
+        self.runtime.memPoolTrimTo(pool, 0)
+
+    def pinned(self, nbytes: int) -> Any:
+        """Page-locked memory of the host, as NumPy bytes."""
+        block = self.cupy.cuda.alloc_pinned_memory(nbytes)
+        return np.frombuffer(block, np.uint8, nbytes)
+
+    def write(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Queue a copy from the host."""
+        self.runtime.memcpyAsync(target, source, nbytes, HOST_TO_DEVICE, stream)
+
+    def read(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Queue a copy to the host."""
+        self.runtime.memcpyAsync(target, source, nbytes, DEVICE_TO_HOST, stream)
+
+    def copy(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        """Queue a copy on the device."""
+        self.runtime.memcpyAsync(target, source, nbytes, DEVICE_TO_DEVICE, stream)
+
+    def copy_peer(
+        self, target: int, to: int, source: int, origin: int, nbytes: int, stream: int
+    ) -> None:
+        """Queue a copy between devices ``origin`` and ``to``."""
+        self.runtime.memcpyPeerAsync(target, to, source, origin, nbytes, stream)
+
+    # streams and events
+
+    def stream(self, index: int, priority: int = 0) -> Any:
+        """A new stream that does not wait for the default one."""
+        self.use(index)
+        return self.cupy.cuda.Stream(non_blocking=True, priority=priority)
+
+    def default_stream(self) -> Any:
+        """The stream of all that is put on no other."""
+        return self.cupy.cuda.Stream.null
+
+    def current_stream(self) -> Any:
+        """This thread's stream on the current device."""
+        return self.cupy.cuda.get_current_stream()
+
+    def event(self, *, timing: bool) -> Any:
+        """A new event of the current device."""
+        return self.cupy.cuda.Event(disable_timing=not timing)
+
+    def elapsed(self, start: Any, end: Any) -> float:
+        """Milliseconds between two events."""
+        return float(self.cupy.cuda.get_elapsed_time(start, end))
+
+    # kernels
+
+    def module(self, source: str, options: tuple[str, ...]) -> Any:
+        """Compile a program (CuPy keeps what comes out on disk)."""
+        made = self.cupy.RawModule(code=source, options=options, backend="nvrtc")
+        made.compile()
+        return made
+
+    def function(self, module: Any, name: str) -> Any:
+        """A kernel of a program, to be called with (grid, block, pointers to arguments)."""
+        return module.get_function(name).kernel
+
+    def pointers(self, addresses: list[int]) -> tuple[Any, ...]:
+        """What a kernel is called with, for arguments that lie at these places of the host."""
+        make = self.cupy.cuda.function.CPointer
+        return tuple(make(address) for address in addresses)
+
+    def compile_errors(self) -> tuple[type[Exception], ...]:
+        """What :meth:`module` raises where the compiler refuses."""
+        from cupy.cuda.compiler import CompileException
+
+        return (CompileException,)
+
+
+_current: Any = None
+
+
+def cuda() -> Any:
+    """The driver, made on first use."""
+    global _current
+    if _current is None:
+        _current = CuPyDriver()
+    return _current
+
+
+def place(driver: Any) -> None:
+    """Put another driver in CuPy's place: for tests of the host side without a GPU."""
+    global _current
+    _current = driver

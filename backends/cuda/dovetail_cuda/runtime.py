@@ -1,0 +1,145 @@
+"""The runtime: devices, memory, streams and events."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from dovetail import dtypes as d
+from dovetail.backend import DeviceInfo, KernelTable, Runtime
+from dovetail_cuda.discovery import discover
+from dovetail_kernels.arrays import Array
+from dovetail_kernels.device import register
+
+__all__ = ["CUDARuntime", "device_of"]
+
+_devices: dict[int, Any] = {}
+_lock = threading.Lock()
+
+
+def device_of(index: int) -> Any:
+    """The device number ``index``, made on first use."""
+    found = _devices.get(index)
+    if found is None:
+        from dovetail_cuda.device import Device
+
+        with _lock:
+            found = _devices.get(index)
+            if found is None:
+                found = _devices[index] = Device(index)
+    return found
+
+
+register("cuda", device_of)
+
+
+class CUDARuntime(Runtime):
+    """All NVIDIA GPUs of the machine, in the driver's order."""
+
+    streams = True
+
+    def count(self) -> int:
+        return discover().count
+
+    def why_absent(self) -> str:
+        return discover().reason or "there is one: count() is not 0"
+
+    def info(self, index: int) -> DeviceInfo:
+        device = device_of(index)
+        major, minor = discover().driver
+        return DeviceInfo(
+            name=device.name,
+            dtypes=d.ALL,
+            memory_total=device.memory_total,
+            version=f"CUDA {major}.{minor}",
+            limits={
+                "multi_processor_count": device.units,
+                "major": device.capability[0],
+                "minor": device.capability[1],
+                "shared_memory_per_block": device.local_memory,
+            },
+        )
+
+    def alloc(self, nbytes: int, index: int) -> Any:
+        return device_of(index).alloc(nbytes)
+
+    def free(self, buffer: Any) -> None:
+        buffer.owner.free(buffer)
+
+    def h2d(self, buffer: Any, offset: int, source: memoryview) -> None:
+        buffer.owner.write(buffer, offset, source)
+
+    def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
+        buffer.owner.read(target, buffer, offset)
+
+    def view(self, buffer: Any, offset: int, shape: Any, strides: Any, dtype: d.dtype) -> Array:
+        return Array(buffer, offset, shape, strides, dtype)
+
+    def synchronize(self, index: int) -> None:
+        device_of(index).synchronize()
+
+    def memory_free(self, index: int) -> int | None:
+        device = device_of(index)
+        return int(min(device.cuda.memory(index)[0], device.memory_total - device.used))
+
+    def copy_peer(
+        self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
+    ) -> bool:
+        here, there = source.owner, target.owner
+        if here is there:
+            here.copy(target, target_offset, source, source_offset, nbytes)
+            return True
+        here.synchronize()  # the copy goes by the target's stream, which knows nothing of it
+        there.use()
+        there.cuda.copy_peer(
+            target.ptr + target_offset, there.index, source.ptr + source_offset, here.index,
+            nbytes, there.stream,
+        )  # fmt: skip
+        there.synchronize()
+        return True
+
+    def kernels(self) -> KernelTable:
+        from dovetail_cuda.kernels import table
+
+        return table()
+
+    def close(self) -> None:
+        for device in _devices.values():
+            device.synchronize()
+
+    # streams and events
+
+    def stream_new(self, index: int, priority: int = 0) -> Any:
+        return device_of(index).cuda.stream(index, priority)
+
+    def stream_default(self, index: int) -> Any:
+        return device_of(index).cuda.default_stream()
+
+    def stream_synchronize(self, stream: Any) -> None:
+        stream.synchronize()
+
+    def stream_query(self, stream: Any) -> bool:
+        return bool(stream.done)
+
+    def stream_wait(self, stream: Any, event: Any) -> None:
+        stream.wait_event(event)
+
+    def set_stream(self, index: int, stream: Any) -> None:
+        device_of(index).set_stream(stream)
+
+    def event_new(self, index: int, timing: bool = False) -> Any:
+        device = device_of(index)
+        device.use()
+        return device.cuda.event(timing=timing)
+
+    def event_record(self, event: Any, stream: Any) -> None:
+        event.record(stream)
+
+    def event_query(self, event: Any) -> bool:
+        return bool(event.done)
+
+    def event_synchronize(self, event: Any) -> None:
+        event.synchronize()
+
+    def event_elapsed(self, start: Any, end: Any) -> float:
+        return float(_devices[min(_devices)].cuda.elapsed(start, end))

@@ -1,0 +1,94 @@
+// OpenCL C's words in CUDA C++, as far as the kernels use them.
+
+#define kernel extern "C" __global__
+#define global
+#define local __shared__
+#define constant __constant__
+#define restrict __restrict__
+#define long long long
+#define MAXFLOAT 3.402823466e+38f
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif
+#ifndef NAN
+#define NAN __int_as_float(0x7fffffff)
+#endif
+#define CLK_LOCAL_MEM_FENCE 1
+#define CLK_GLOBAL_MEM_FENCE 2
+
+typedef unsigned char uchar;
+typedef unsigned short ushort;
+typedef unsigned int uint;
+typedef unsigned long ulong;  // by the macro above, of 64 bits everywhere
+
+// Vectors: members x, y, z, w, and arithmetic by element.
+template <class T> struct alignas(2 * sizeof(T)) Two {
+    T x, y;
+    Two() = default;
+    Two(T a) : x(a), y(a) {}
+    Two(T a, T b) : x(a), y(b) {}
+};
+template <class T> Two<T> operator+(Two<T> a, Two<T> b) { return Two<T>(a.x + b.x, a.y + b.y); }
+template <class T> Two<T> operator-(Two<T> a, Two<T> b) { return Two<T>(a.x - b.x, a.y - b.y); }
+template <class T> Two<T> operator*(Two<T> a, Two<T> b) { return Two<T>(a.x * b.x, a.y * b.y); }
+template <class T> Two<T> &operator+=(Two<T> &a, Two<T> b) { return a = a + b; }
+template <class T> struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) Four {
+    T x, y, z, w;
+    Four() = default;
+    Four(T a) : x(a), y(a), z(a), w(a) {}
+    Four(T a, T b, T c, T d) : x(a), y(b), z(c), w(d) {}
+};
+template <class T> struct Eight { T s0, s1, s2, s3, s4, s5, s6, s7; };
+
+#define float2 Two<float>
+#define double2 Two<double>
+#define uint2 Two<uint>
+#define ulong2 Two<ulong>
+#define float4 Four<float>
+#define uint4 Four<uint>
+#define float8 Eight<float>
+#define double8 Eight<double>
+#define ulong8 Eight<ulong>
+#define half Half
+
+float2 convert_float2(double2 z) { return float2((float)z.x, (float)z.y); }
+double2 convert_double2(float2 z) { return double2((double)z.x, (double)z.y); }
+
+template <class T> void vstore8(const Eight<T> &v, ulong at, T *to) {
+    to += 8 * at;
+    to[0] = v.s0; to[1] = v.s1; to[2] = v.s2; to[3] = v.s3;
+    to[4] = v.s4; to[5] = v.s5; to[6] = v.s6; to[7] = v.s7;
+}
+
+// float16 is a type of memory only.
+struct Half { ushort bits; };
+float vload_half(ulong at, const Half *from) {
+    float value;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(from[at].bits));
+    return value;
+}
+void vstore_half_rte(float value, ulong at, Half *to) {
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to[at].bits) : "f"(value));
+}
+
+uint as_uint(float value) { return __float_as_uint(value); }
+float as_float(uint bits) { return __uint_as_float(bits); }
+ulong as_ulong(double value) { return (ulong)__double_as_longlong(value); }
+double as_double(ulong bits) { return __longlong_as_double((long)bits); }
+uint mul_hi(uint a, uint b) { return __umulhi(a, b); }
+
+uint atomic_cmpxchg(volatile uint *at, uint seen, uint value) {
+    return atomicCAS((uint *)at, seen, value);
+}
+ulong atom_cmpxchg(volatile ulong *at, ulong seen, ulong value) {
+    return atomicCAS((unsigned long long *)at, seen, value);
+}
+
+void barrier(int) { __syncthreads(); }
+ulong get_group_id(int d) { return d == 0 ? blockIdx.x : d == 1 ? blockIdx.y : blockIdx.z; }
+ulong get_local_id(int d) { return d == 0 ? threadIdx.x : d == 1 ? threadIdx.y : threadIdx.z; }
+ulong get_local_size(int d) { return d == 0 ? blockDim.x : d == 1 ? blockDim.y : blockDim.z; }
+ulong get_num_groups(int d) { return d == 0 ? gridDim.x : d == 1 ? gridDim.y : gridDim.z; }
+ulong get_global_id(int d) { return get_group_id(d) * get_local_size(d) + get_local_id(d); }
+ulong get_global_size(int d) { return get_num_groups(d) * get_local_size(d); }
+

@@ -20,7 +20,7 @@ from dovetail_kernels.device import Size
 
 __all__ = ["Buffer", "Device", "Launch"]
 
-OPTIONS = ("-std=c++17", "-default-device", "-dopt=on")
+OPTIONS = ("-std=c++17", "-default-device", "-w")
 
 STAGED = 1 << 20
 """Bytes up to which a write is copied aside, so that the caller need not wait for the stream."""

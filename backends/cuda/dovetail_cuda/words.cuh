@@ -81,7 +81,7 @@ uint atomic_cmpxchg(volatile uint *at, uint seen, uint value) {
     return atomicCAS((uint *)at, seen, value);
 }
 ulong atom_cmpxchg(volatile ulong *at, ulong seen, ulong value) {
-    return atomicCAS((unsigned long long *)at, seen, value);
+    return atomicCAS((ulong *)at, seen, value);
 }
 
 void barrier(int) { __syncthreads(); }

@@ -17,6 +17,9 @@ _VECTOR = re.compile(r"\((u?(?:char|short|int|long)|float|double)(2|4|8)\)\s*\("
 _LONG = re.compile(r"\b((?:0x)?[0-9a-fA-F]+)ul\b")
 """A constant of 64 bits, ``7ul``: of the type that ``ulong`` is here."""
 
+_EVEN = re.compile(r"\.even\b")
+"""A part of a vector that is a function here."""
+
 _EXTENSION = re.compile(r"^#pragma OPENCL .*$", re.MULTILINE)
 
 
@@ -28,5 +31,6 @@ def _prelude() -> str:
 def spelled(source: str) -> str:
     """A program's text in CUDA C++."""
     text = _VECTOR.sub(r"\1\2(", source)
+    text = _EVEN.sub(".even()", text)
     text = _LONG.sub(r"\1ull", text)
     return _prelude() + _EXTENSION.sub("", text)

@@ -1,7 +1,6 @@
 // OpenCL C's words in CUDA C++, as far as the kernels use them.
 
 #define kernel extern "C" __global__
-#define global
 #define local __shared__
 #define constant __constant__
 #define restrict __restrict__

@@ -1,4 +1,4 @@
-"""The kernel table: the kernels that OpenCL has too, and NVIDIA's libraries where they are faster."""
+"""The kernel table: the kernels that OpenCL has too, and NVIDIA's libraries where they pay."""
 
 from __future__ import annotations
 

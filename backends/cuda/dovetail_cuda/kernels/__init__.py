@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES = ("products",)
 
 
 def table() -> KernelTable:

@@ -236,9 +236,7 @@ class Device(device.Device):
     def failed(self, error: Exception) -> RuntimeError:
         """The error of work that was queued, with the names of the kernels that it may be of."""
         names = ", ".join(reversed(self.recent)) or "none"
-        return RuntimeError(
-            f"{self.name}: {error} (kernels queued last, latest first: {names})"
-        )
+        return RuntimeError(f"{self.name}: {error} (kernels queued last, latest first: {names})")
 
     # kernels
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import itertools
 from contextlib import ExitStack
 from dataclasses import replace
-
 from typing import Any, NamedTuple
 
 from dovetail import backends
 from dovetail.backend import KernelTable, Loops, StridedView, collapse
-from dovetail.dtypes import complex64, complex128, float32
+from dovetail.dtypes import FLOATING, complex64, complex128, float32
 from dovetail.dtypes import dtype as DType
-from dovetail.dtypes import FLOATING
 from dovetail_cuda import blas
 from dovetail_cuda.blas import BIAS, DEFAULT, Matrix, Problem
 from dovetail_kernels import gemm
@@ -154,7 +152,6 @@ class Product:
     def _matrices(
         self, views: list[StridedView], count: int, steps: list[int], outer: list[list[int]]
     ) -> None:
-        out, a, b, c = views
         forms = [form(view) for view in views]
         made = []
         for view, lies, step in zip(views, forms, steps, strict=True):
@@ -180,9 +177,9 @@ class Product:
         """Whether what is added is one row for all of them, as it is."""
         if c is None or self.added is None or self.added.beta != 1 or self.kind.is_complex:
             return False
-        return not any(
-            s for n, s in zip(c.shape[:-1], c.strides[:-1], strict=True) if n != 1
-        ) and (c.shape[-1] == 1 or c.strides[-1] == c.itemsize)
+        return not any(s for n, s in zip(c.shape[:-1], c.strides[:-1], strict=True) if n != 1) and (
+            c.shape[-1] == 1 or c.strides[-1] == c.itemsize
+        )
 
     # running it
 
@@ -197,9 +194,7 @@ class Product:
             with ExitStack() as stack:
                 for i, operand in self.packs:
                     view = operand.view
-                    (block,) = stack.enter_context(
-                        self.device.scratch(view.numel * view.itemsize)
-                    )
+                    (block,) = stack.enter_context(self.device.scratch(view.numel * view.itemsize))
                     given[i] = Array(block, 0, view.shape, view.strides, view.dtype)
                     if i < 2:
                         self._copies[i]((a, b)[i], given[i])

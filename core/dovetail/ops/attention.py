@@ -61,12 +61,14 @@ def _backward_reference(
     k: Any,
     v: Any,
     mask: Any,
+    out: Any,
     lse: Any,
-    delta: Any,
+    of_lse: Any = None,
     *,
     is_causal: bool,
     scale: float,
 ) -> Any:
+    delta = (g * out).sum(-1) - (0 if of_lse is None else of_lse)
     p = np.exp(_scores_reference(q, k, mask, is_causal, scale) - lse[..., None])
     slope = p * (g @ v.swapaxes(-1, -2) - delta[..., None]) * scale
     return slope @ k, slope.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
@@ -75,21 +77,24 @@ def _backward_reference(
 def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = []
     for lead in ((), (2, 3)):
-        shapes = ((4, 3), (4, 5), (6, 5), (6, 3))
-        g, q, k, v = (draw(rng, (*lead, *shape), dtype, -1, 1) for shape in shapes)
-        rows = [draw(rng, (*lead, 4), dtype, 1, 2) for _ in range(2)]
+        shapes = ((4, 3), (4, 5), (6, 5), (6, 3), (4, 3))
+        g, q, k, v, out = (draw(rng, (*lead, *shape), dtype, -1, 1) for shape in shapes)
+        rows, of_rows = (draw(rng, (*lead, 4), _of_sums(dtype), 1, 2) for _ in range(2))
         for causal, mask in ((False, None), (True, None), (False, rng.random((4, 6)) < 0.6)):
             options = {"is_causal": causal, "scale": 0.5}
-            made.append(Sample((g, q, k, v, mask, *rows), options))
+            made.append(Sample((g, q, k, v, mask, out, rows, None), options))
+        made.append(Sample((g, q, k, v, None, out, rows, of_rows), options))
     return made
 
 
 @composite(
     "scaled_dot_product_attention_backward",
-    inputs=("grad", "query", "key", "value", "mask", "logsumexp", "delta"),
+    inputs=(
+        "grad", "query", "key", "value", "mask", "out", "logsumexp", "grad_logsumexp",
+    ),
     outputs=3,
     infer=lambda grad, query, key, value, *others, **_: Inferred(
-        (None,) * 7, tuple((s.shape, s.dtype) for s in (query, key, value))
+        (None,) * 8, tuple((s.shape, s.dtype) for s in (query, key, value))
     ),
     accepts=d.FLOATING,
     compute=d.float32,
@@ -98,15 +103,16 @@ def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     reference=_backward_reference,
     samples=_backward_samples,
     tolerance=_TOLERANCE,
-)
+)  # fmt: skip
 def scaled_dot_product_attention_backward(
     grad: Any,
     query: Any,
     key: Any,
     value: Any,
     mask: Any,
+    out: Any,
     logsumexp: Any,
-    delta: Any,
+    grad_logsumexp: Any = None,
     *,
     is_causal: bool,
     scale: float,
@@ -114,11 +120,12 @@ def scaled_dot_product_attention_backward(
     """Gradients for query, key and value.
 
     Args:
-        logsumexp: (*, L), of the rows of scores.
-        delta: (*, L), the sum of ``grad`` times the output over the last dim.
+        out: (*, L, V), what the forward gave.
+        logsumexp: (*, L), of the rows of scores; float32 for half and bfloat16 queries.
+        grad_logsumexp: the gradient for it, or None.
     """
     weights, of_scores = _weights_and_slope(
-        grad, query, key, value, mask, logsumexp, delta, is_causal, scale
+        grad, query, key, value, mask, out, logsumexp, grad_logsumexp, is_causal, scale
     )
     return (
         of_scores.matmul(key) * scale,
@@ -133,11 +140,15 @@ def _weights_and_slope(
     key: Any,
     value: Any,
     mask: Any,
+    out: Any,
     logsumexp: Any,
-    delta: Any,
+    grad_logsumexp: Any,
     is_causal: bool,
     scale: float,
 ) -> tuple[Any, Any]:
+    delta = (grad * out).sum(-1)
+    if grad_logsumexp is not None:
+        delta = delta - grad_logsumexp
     scores = _scores(query, key, mask, is_causal, scale)
     weights = (scores - _finite(logsumexp).unsqueeze(-1)).exp()
     slope = grad.matmul(value.transpose(-2, -1)) - delta.unsqueeze(-1)
@@ -157,18 +168,22 @@ def _gradient(
     needs: Any,
 ) -> tuple[Any, ...]:
     grad = out0 * 0 if g[0] is None else g[0]
-    delta = (grad * out0).sum(-1)
-    if g[1] is not None:
-        delta = delta - g[1]
-    inputs = (grad, query, key, value, mask, out1, delta)
+    inputs = (grad, query, key, value, mask, out0, out1, g[1])
     found = ops.scaled_dot_product_attention_backward(*inputs, is_causal=is_causal, scale=scale)
-    of_mask = _weights_and_slope(*inputs, is_causal, scale)[1] if needs[3] else None
+    of_mask = None
+    if needs[3]:
+        of_mask = _weights_and_slope(*inputs, is_causal, scale)[1].to(mask.dtype)
     return (*found, of_mask)
+
+
+def _of_sums(kind: d.dtype) -> d.dtype:
+    """The dtype of the logsumexp: weights are got from it again, which half is too coarse for."""
+    return d.float32 if kind.itemsize == 2 else kind
 
 
 def _infer(query: Spec, key: Spec, value: Spec, mask: Any, **_: Any) -> Inferred:
     rows = tuple(query.shape[:-1])
-    outs = (((*rows, value.shape[-1]), query.dtype), (rows, query.dtype))
+    outs = (((*rows, value.shape[-1]), query.dtype), (rows, _of_sums(query.dtype)))
     return Inferred((None,) * 4, outs)
 
 

@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("products", "cudnn")
+FAMILIES = ("products", "cudnn", "attention")
 
 
 def table() -> KernelTable:

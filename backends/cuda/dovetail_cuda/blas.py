@@ -208,7 +208,7 @@ class Plan:
         library, problem, count = self._library, self._problem, c_int()
         wish = c_void_p()
         library._call("MatmulPreferenceCreate", byref(wish))
-        settings = [(WORKSPACE, c_size_t(workspace))]
+        settings: list[tuple[int, Any]] = [(WORKSPACE, c_size_t(workspace))]
         if problem.kind in ("float16", "bfloat16"):
             settings.append((REDUCTIONS, ctypes.c_uint32(IN_FULL)))
         settings += [(which, ctypes.c_uint32(problem.aligned)) for which in ALIGNMENTS]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __all__ = [
     "cuda", "cudnn", "get_float32_matmul_precision", "mkl", "mkldnn", "mps", "openmp",
@@ -23,6 +23,10 @@ class _Switches:
     def __init__(self, about: str, **switches: Any) -> None:
         self.__doc__ = about
         self.__dict__.update(switches)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def is_available(self) -> bool:
         """Whether a device here computes with this library: it does not."""

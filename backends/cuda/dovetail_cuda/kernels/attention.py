@@ -78,7 +78,7 @@ class Attention:
 
     def __init__(self, facts: Any) -> None:
         self.label, self.options = facts.op.name, facts.attributes
-        self.device = device_of(facts.outputs[0].device)
+        self.device: Any = device_of(facts.outputs[0].device)
         self.kind = facts.query.dtype.name
         specs = (*facts.inputs, *facts.outputs)
         self.operands = {

@@ -96,7 +96,7 @@ class Convolution:
     def __init__(self, facts: Any, way: Way, spare: Callable[[], Any]) -> None:
         self.label = facts.op.name
         self.way, self._spare = way, spare
-        self.device = device_of(facts.outputs[0].device)
+        self.device: Any = device_of(facts.outputs[0].device)
         options = facts.attributes
         self.options = {
             "pre_padding": _wide(options["padding"], 0),

@@ -73,7 +73,8 @@ class _Operand:
     """
 
     def __init__(self, source: StridedView) -> None:
-        self.source = self.view = source
+        self.source: Any = source
+        self.view: Any = source
         self.is_packed = False
 
     def pack(self, shape: tuple[int, ...] | None = None) -> None:
@@ -156,8 +157,8 @@ class Product:
         made = []
         for view, lies, step in zip(views, forms, steps, strict=True):
             assert lies is not None
-            shape = view.shape[-2:] if lies.turned else view.shape[:-3:-1]
-            made.append(Matrix(*shape, lies.lead, step))
+            across, down = view.shape[-2:] if lies.turned else view.shape[:-3:-1]
+            made.append(Matrix(across, down, lies.lead, step))
         assert forms[1] is not None
         assert forms[2] is not None
         first = DEFAULT if not self.bias else BIAS

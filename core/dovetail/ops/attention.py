@@ -17,6 +17,7 @@ from dovetail import ops
 from dovetail.dispatch import call
 from dovetail.ops.expose import operator
 from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.norm import wide, wide_dtype
 from dovetail.ops.schema import REGISTRY, Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -79,7 +80,7 @@ def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     for lead in ((), (2, 3)):
         shapes = ((4, 3), (4, 5), (6, 5), (6, 3), (4, 3))
         g, q, k, v, out = (draw(rng, (*lead, *shape), dtype, -1, 1) for shape in shapes)
-        rows, of_rows = (draw(rng, (*lead, 4), _of_sums(dtype), 1, 2) for _ in range(2))
+        rows, of_rows = (draw(rng, (*lead, 4), wide_dtype(dtype), 1, 2) for _ in range(2))
         for causal, mask in ((False, None), (True, None), (False, rng.random((4, 6)) < 0.6)):
             options = {"is_causal": causal, "scale": 0.5}
             made.append(Sample((g, q, k, v, mask, out, rows, None), options))
@@ -90,7 +91,7 @@ def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 @composite(
     "scaled_dot_product_attention_backward",
     inputs=(
-        "grad", "query", "key", "value", "mask", "out", "logsumexp", "grad_logsumexp",
+        "grad", "query", "key", "value", "mask", "output", "logsumexp", "grad_logsumexp",
     ),
     outputs=3,
     infer=lambda grad, query, key, value, *others, **_: Inferred(
@@ -110,7 +111,7 @@ def scaled_dot_product_attention_backward(
     key: Any,
     value: Any,
     mask: Any,
-    out: Any,
+    output: Any,
     logsumexp: Any,
     grad_logsumexp: Any = None,
     *,
@@ -120,12 +121,12 @@ def scaled_dot_product_attention_backward(
     """Gradients for query, key and value.
 
     Args:
-        out: (*, L, V), what the forward gave.
+        output: (*, L, V), what the forward gave.
         logsumexp: (*, L), of the rows of scores; float32 for half and bfloat16 queries.
         grad_logsumexp: the gradient for it, or None.
     """
     weights, of_scores = _weights_and_slope(
-        grad, query, key, value, mask, out, logsumexp, grad_logsumexp, is_causal, scale
+        grad, query, key, value, mask, output, logsumexp, grad_logsumexp, is_causal, scale
     )
     return (
         of_scores.matmul(key) * scale,
@@ -140,13 +141,13 @@ def _weights_and_slope(
     key: Any,
     value: Any,
     mask: Any,
-    out: Any,
+    output: Any,
     logsumexp: Any,
     grad_logsumexp: Any,
     is_causal: bool,
     scale: float,
 ) -> tuple[Any, Any]:
-    delta = (grad * out).sum(-1)
+    delta = (grad * output).sum(-1)
     if grad_logsumexp is not None:
         delta = delta - grad_logsumexp
     scores = _scores(query, key, mask, is_causal, scale)
@@ -176,14 +177,9 @@ def _gradient(
     return (*found, of_mask)
 
 
-def _of_sums(kind: d.dtype) -> d.dtype:
-    """The dtype of the logsumexp: weights are got from it again, which half is too coarse for."""
-    return d.float32 if kind.itemsize == 2 else kind
-
-
 def _infer(query: Spec, key: Spec, value: Spec, mask: Any, **_: Any) -> Inferred:
     rows = tuple(query.shape[:-1])
-    outs = (((*rows, value.shape[-1]), query.dtype), (rows, _of_sums(query.dtype)))
+    outs = (((*rows, value.shape[-1]), query.dtype), (rows, wide_dtype(query.dtype)))
     return Inferred((None,) * 4, outs)
 
 
@@ -224,7 +220,6 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     infer=_infer,
     gradient=_gradient,
     accepts=d.FLOATING,
-    compute=d.float32,
     method=False,
     public=False,
     reference=_reference,
@@ -234,14 +229,17 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 def _attention(
     query: Any, key: Any, value: Any, mask: Any, *, is_causal: bool, scale: float
 ) -> Any:
+    kind = query.dtype
+    query, key, value = (wide(x) for x in (query, key, value))
+    mask = mask if mask is None or mask.dtype is d.bool_ else wide(mask)
     scores = _scores(query, key, mask, is_causal, scale)
     if not scores.shape[-1]:
-        return scores.matmul(value), scores.sum(-1) - math.inf
+        return scores.matmul(value).to(kind), scores.sum(-1) - math.inf
     largest = _finite(scores.amax(-1, keepdim=True))
     weights = (scores - largest).exp()
     total = weights.sum(-1, keepdim=True)
     out = (weights / total.masked_fill(total == 0, 1)).matmul(value)
-    return out, (total.log() + largest).squeeze(-1)
+    return out.to(kind), (total.log() + largest).squeeze(-1)
 
 
 def _check(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None:

@@ -38,7 +38,7 @@ class CuPyDriver:
         self.runtime = cupy.cuda.runtime
         self.error = cupy.cuda.runtime.CUDARuntimeError
         self.errors = (self.error, cupy.cuda.driver.CUDADriverError)
-        self.out_of_memory = int(self.runtime.errorMemoryAllocation)
+        self.out_of_memory = 2  # cudaErrorMemoryAllocation
 
     # devices
 

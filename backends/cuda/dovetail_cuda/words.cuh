@@ -1,7 +1,6 @@
 // OpenCL C's words in CUDA C++, as far as the kernels use them.
 
 #define kernel extern "C" __global__
-#define global
 #define local __shared__
 #define constant __constant__
 #define restrict __restrict__
@@ -37,15 +36,43 @@ template <class T> struct alignas(4 * sizeof(T) > 16 ? 16 : 4 * sizeof(T)) Four 
     Four() = default;
     Four(T a) : x(a), y(a), z(a), w(a) {}
     Four(T a, T b, T c, T d) : x(a), y(b), z(c), w(d) {}
+    Four(Two<T> a, Two<T> b) : x(a.x), y(a.y), z(b.x), w(b.y) {}
+    Two<T> even() const { return Two<T>(x, z); }
 };
+template <class T> Four<T> operator+(Four<T> a, Four<T> b) {
+    return Four<T>(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+template <class T> Four<T> operator*(Four<T> a, Four<T> b) {
+    return Four<T>(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+template <class T> Four<T> &operator+=(Four<T> &a, Four<T> b) { return a = a + b; }
+template <class T> Four<T> fma(Four<T> a, Four<T> b, Four<T> c) {
+    return Four<T>(fma(a.x, b.x, c.x), fma(a.y, b.y, c.y), fma(a.z, b.z, c.z), fma(a.w, b.w, c.w));
+}
+template <class T> Four<T> vload4(ulong at, const T *from) {
+    from += 4 * at;
+    return Four<T>(from[0], from[1], from[2], from[3]);
+}
+template <class T> void vstore4(Four<T> v, ulong at, T *to) {
+    to += 4 * at;
+    to[0] = v.x; to[1] = v.y; to[2] = v.z; to[3] = v.w;
+}
 template <class T> struct Eight { T s0, s1, s2, s3, s4, s5, s6, s7; };
 
 #define float2 Two<float>
 #define double2 Two<double>
 #define uint2 Two<uint>
 #define ulong2 Two<ulong>
-#define float4 Four<float>
+#define char4 Four<char>
+#define uchar4 Four<uchar>
+#define short4 Four<short>
+#define ushort4 Four<ushort>
+#define int4 Four<int>
 #define uint4 Four<uint>
+#define long4 Four<long>
+#define ulong4 Four<ulong>
+#define float4 Four<float>
+#define double4 Four<double>
 #define float8 Eight<float>
 #define double8 Eight<double>
 #define ulong8 Eight<ulong>
@@ -73,6 +100,7 @@ void vstore_half_rte(float value, ulong at, Half *to) {
 
 uint as_uint(float value) { return __float_as_uint(value); }
 float as_float(uint bits) { return __uint_as_float(bits); }
+long as_long(double value) { return (long)__double_as_longlong(value); }
 ulong as_ulong(double value) { return (ulong)__double_as_longlong(value); }
 double as_double(ulong bits) { return __longlong_as_double((long)bits); }
 uint mul_hi(uint a, uint b) { return __umulhi(a, b); }

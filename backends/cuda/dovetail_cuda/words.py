@@ -17,6 +17,12 @@ _VECTOR = re.compile(r"\((u?(?:char|short|int|long)|float|double)(2|4|8)\)\s*\("
 _LONG = re.compile(r"\b((?:0x)?[0-9a-fA-F]+)ul\b")
 """A constant of 64 bits, ``7ul``: of the type that ``ulong`` is here."""
 
+_EVEN = re.compile(r"\.even\b")
+"""A part of a vector that is a function here."""
+
+_GLOBAL = re.compile(r"\bglobal\b")
+"""What C++ pointers do not say. No macro: CUDA's own words are macros in which it stands."""
+
 _EXTENSION = re.compile(r"^#pragma OPENCL .*$", re.MULTILINE)
 
 
@@ -28,5 +34,6 @@ def _prelude() -> str:
 def spelled(source: str) -> str:
     """A program's text in CUDA C++."""
     text = _VECTOR.sub(r"\1\2(", source)
+    text = _EVEN.sub(".even()", _GLOBAL.sub("", text))
     text = _LONG.sub(r"\1ull", text)
     return _prelude() + _EXTENSION.sub("", text)

@@ -1,8 +1,9 @@
 """Graphs of a device's work: queued once, kept, and run again as a whole at a small cost.
 
 Names and meanings follow PyTorch's pages ``torch.cuda.CUDAGraph`` and ``torch.cuda.graph``. While a
-stream is captured, what is queued on it is kept and not run. What Python does is done once: numbers,
-shapes and choices are those of the capture. Tensors made meanwhile keep their memory for the graph.
+stream is captured, what is queued on it is kept and not run. What Python does is done once: the
+numbers, shapes and choices of a replay are those of the capture. Tensors made meanwhile keep their
+memory for the graph.
 """
 
 from __future__ import annotations
@@ -246,7 +247,7 @@ class GraphContext:
     """``with dt.<device>.graph(g):`` what the block queues is captured into ``g``.
 
     Args:
-        cuda_graph: a :class:`Graph`.
+        graph: a :class:`Graph`.
         pool: memory to share, see :meth:`Graph.capture_begin`.
         stream: where to capture; None: one that all captures on the device share.
         capture_error_mode: see :meth:`Graph.capture_begin`.
@@ -254,14 +255,14 @@ class GraphContext:
 
     def __init__(
         self,
-        cuda_graph: Graph,
+        graph: Graph,
         pool: PoolHandle | None = None,
         stream: Stream | None = None,
         capture_error_mode: str = "global",
     ) -> None:
-        where = resolve(cuda_graph._device) if stream is None else stream.device
+        where = resolve(graph._device) if stream is None else stream.device
         self.capture_stream = _shared_stream(where) if stream is None else stream
-        self.cuda_graph, self.pool, self.capture_error_mode = cuda_graph, pool, capture_error_mode
+        self.graph, self.pool, self.capture_error_mode = graph, pool, capture_error_mode
         self._inside = StreamContext(self.capture_stream)
 
     def __enter__(self) -> None:
@@ -272,14 +273,14 @@ class GraphContext:
         allocator.empty_cache(where)
         self._inside.__enter__()
         try:
-            self.cuda_graph.capture_begin(self.pool, self.capture_error_mode)
+            self.graph.capture_begin(self.pool, self.capture_error_mode)
         except BaseException:
             self._inside.__exit__()
             raise
 
     def __exit__(self, *error: object) -> None:
         try:
-            self.cuda_graph.capture_end()
+            self.graph.capture_end()
         finally:
             self._inside.__exit__(*error)
 

@@ -1,4 +1,4 @@
-"""A loopback device that can capture graphs: what is queued meanwhile is kept, and run by replays."""
+"""A loopback device that can capture graphs: work is kept meanwhile, and run by replays."""
 
 from __future__ import annotations
 

@@ -139,6 +139,24 @@ class CuPyDriver:
         """Milliseconds between two events."""
         return float(self.cupy.cuda.get_elapsed_time(start, end))
 
+    # graphs
+
+    def begin_capture(self, stream: Any) -> None:
+        """Keep what is queued on a stream; other threads may do what they like."""
+        stream.begin_capture(self.runtime.streamCaptureModeRelaxed)
+
+    def end_capture(self, stream: Any) -> Any:
+        """What was kept, ready to be launched."""
+        return stream.end_capture()
+
+    def is_capturing(self, stream: int) -> bool:
+        """Whether a stream takes part in a capture."""
+        return bool(self.runtime.streamIsCapturing(stream))
+
+    def launch_graph(self, graph: Any, stream: Any) -> None:
+        """Queue a graph."""
+        graph.launch(stream)
+
     # kernels
 
     def module(self, source: str, options: tuple[str, ...], arch: str) -> Any:

@@ -29,6 +29,20 @@ __all__ = ["Buffer", "Device", "Launch"]
 
 OPTIONS = ("-std=c++17", "-default-device", "-w")
 
+BFLOAT16 = """
+float bfloat16_to_float(ushort bits) { return as_float((uint)bits << 16); }
+ushort float_to_bfloat16(float value) {
+#if __CUDA_ARCH__ >= 800
+    ushort bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
+    const uint bits = as_uint(value);
+    return value != value ? 0x7fc0 : (ushort)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#endif
+}"""
+"""bfloat16 in memory, rounded by the device's own instruction where it has one."""
+
 STAGED = 1 << 20
 """Bytes up to which a write is copied aside, so that the caller need not wait for the stream."""
 
@@ -67,7 +81,12 @@ class Device(device.Device):
 
     kind = "cuda"
     is_cpu = False
-    dialect = replace(dialect.GPU, name="cuda", spellings={("hypot", "double"): "near_hypot"})
+    dialect = replace(
+        dialect.GPU,
+        name="cuda",
+        spellings={("hypot", "double"): "near_hypot"},
+        helpers={"bfloat16": BFLOAT16},
+    )
     has_double = True
     has_long_atomics = True
 

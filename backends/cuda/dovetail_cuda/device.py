@@ -88,7 +88,7 @@ class Device(device.Device):
         helpers={"bfloat16": BFLOAT16},
     )
     has_double = True
-    has_long_atomics = True
+    has_long_atomics = has_shuffles = True
 
     def __init__(self, index: int) -> None:
         patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")
@@ -100,6 +100,7 @@ class Device(device.Device):
         self.name = name.decode() if isinstance(name, bytes) else str(name)
         self.units = int(facts["multiProcessorCount"])
         self.group = min(256, int(facts["maxThreadsPerBlock"]))
+        self.largest_group = int(facts["maxThreadsPerBlock"])
         self.local_memory = int(facts["sharedMemPerBlock"])
         self.capability = (int(facts["major"]), int(facts["minor"]))
         self.arch = "sm_{}{}".format(*self.capability)

@@ -56,6 +56,8 @@ class Device(abc.ABC):
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
         group: work items of a work group.
+        largest_group: those of the largest that there may be.
+        has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
         vector: bytes of a vector register.
         has_double, has_long_atomics: float64, and atomics of 64 bits.
@@ -73,6 +75,8 @@ class Device(abc.ABC):
     dialect: Dialect
     units: int
     group: int
+    largest_group: int = 256
+    has_shuffles: bool = False
     local_memory: int
     vector: int = 16
     has_double: bool

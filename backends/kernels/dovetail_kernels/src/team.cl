@@ -26,28 +26,8 @@
 #endif
 #endif
 
-// A work group is one team, or several of one work item each.
-#if GROUP > 1
-#define TEAM_MEMORY local T team_[GROUP];
-#define GROUP_FOLD(result, FOLD) \
-    barrier(CLK_LOCAL_MEM_FENCE); \
-    team_[get_local_id(0)] = result; \
-    barrier(CLK_LOCAL_MEM_FENCE); \
-    for (int half_ = GROUP / 2; half_; half_ /= 2) { \
-        if (get_local_id(0) < half_) \
-            team_[get_local_id(0)] = FOLD(team_[get_local_id(0)], team_[get_local_id(0) + half_]); \
-        barrier(CLK_LOCAL_MEM_FENCE); \
-    } \
-    result = team_[0];
-#else
-#define TEAM_MEMORY
-#define GROUP_FOLD(result, FOLD)
-#endif
-
 #define ZERO_S (T)0
 #define ZERO_V (VECTOR)0
-#define ADDED(a, b) ((a) + (b))
-#define LARGER(a, b) fmax(a, b)
 
 #if W > 1
 // A long sum is made of short ones, so that rounding does not add up.

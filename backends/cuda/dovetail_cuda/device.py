@@ -89,6 +89,7 @@ class Device(device.Device):
     )
     has_double = True
     has_long_atomics = has_shuffles = True
+    tensors = 32
 
     def __init__(self, index: int) -> None:
         patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")

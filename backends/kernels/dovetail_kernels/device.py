@@ -57,6 +57,7 @@ class Device(abc.ABC):
         units: compute units.
         group: work items of a work group.
         largest_group: those of the largest that there may be.
+        tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
         has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
         vector: bytes of a vector register.
@@ -77,6 +78,7 @@ class Device(abc.ABC):
     group: int
     largest_group: int = 256
     has_shuffles: bool = False
+    tensors: int = 8
     local_memory: int
     vector: int = 16
     has_double: bool

@@ -30,6 +30,7 @@ class Lines:
         elements: prefix and dtype of each kind of array that is read or written along lines.
         kept: elements of a line that are kept for each that is read, in all arrays together.
         most: teams that there are at most; 0: one for each line.
+        alone: a work group is one team.
 
     Attributes:
         width: elements of a pack.
@@ -40,7 +41,7 @@ class Lines:
 
     def __init__(
         self, device: Device, work: DType, lines: int, n: int, elements: dict[str, DType], *,
-        kept: int = 1, most: int = 0,
+        kept: int = 1, most: int = 0, alone: bool = False,
     ) -> None:  # fmt: skip
         self.device, self.work, self.lines, self.n = device, work, lines, n
         self.elements = elements
@@ -53,7 +54,9 @@ class Lines:
         while self.team < largest and self.team * room < n:
             self.team *= 2
         self.held = -(-n // (self.team * self.width)) if fits else 0
-        group = max(self.team, 128) if device.has_shuffles and self.team == WARP else self.team
+        group = self.team
+        if device.has_shuffles and group == WARP and not alone:
+            group = 128
         count = min(lines, most or device.units * 1024)
         groups = -(-count * self.team // group)
         self.group, self.count = group, groups * group // self.team

@@ -378,11 +378,12 @@ class Launch:
         self.device, self.label = device, label
         sizes, block = size
         grid = tuple(n // m for n, m in zip(sizes, block, strict=True))
-        self._pointers = np.zeros(max(1, buffers), np.uint64)
+        pointers = np.zeros(max(1, buffers), np.uint64)
+        self._pointers = pointers.data
         self._pack = struct.Struct(f"{buffers}Q").pack_into
         self._numbers = [np.array(number) for number in numbers]
         self._places = [a.reshape(-1).view(np.uint8).data for a in self._numbers]
-        first = self._pointers.ctypes.data
+        first = pointers.ctypes.data
         addresses = [first + 8 * i for i in range(buffers)]
         addresses += [a.ctypes.data for a in self._numbers]
         self._queue = device.cuda.launcher(function, grid, block, addresses)

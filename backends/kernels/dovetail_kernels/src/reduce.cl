@@ -190,17 +190,28 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
 
 // For GPUs: neighbouring work items read neighbouring elements. What each of them has folded is
 // folded through local memory; those with something to fold are the first `valid` along a team.
+#ifdef WARP
+#define IF_NEAR(half, apart, near, far) if ((apart) == 1 && (half) < WARP) { near } else { far }
+#else
+#define IF_NEAR(half, apart, near, far) { far }
+#endif
 #define FOLD_TEAM(member, TEAM, apart, valid) \
     for (int half_ = (TEAM) / 2; half_; half_ /= 2) { \
-        value[self] = a; \
-        IF_PLACE(place[self] = p;) \
-        barrier(CLK_LOCAL_MEM_FENCE); \
-        if ((member) < half_ && (member) + half_ < (valid)) { \
-            const T v = value[self + half_ * (apart)]; \
-            IF_PLACE(const long at = place[self + half_ * (apart)];) \
-            FOLD(a, p, v, at); \
-        } \
-        barrier(CLK_LOCAL_MEM_FENCE); \
+        const int is_first_ = (member) < half_ && (member) + half_ < (valid); \
+        IF_NEAR(half_, apart, \
+            const T v = SHUFFLED(a, half_); \
+            IF_PLACE(const long at = SHUFFLED(p, half_);) \
+            if (is_first_) { FOLD(a, p, v, at); }, \
+            value[self] = a; \
+            IF_PLACE(place[self] = p;) \
+            barrier(CLK_LOCAL_MEM_FENCE); \
+            if (is_first_) { \
+                const T v = value[self + half_ * (apart)]; \
+                IF_PLACE(const long at = place[self + half_ * (apart)];) \
+                FOLD(a, p, v, at); \
+            } \
+            barrier(CLK_LOCAL_MEM_FENCE); \
+        ) \
     }
 // Folds the elements at first, first + stride, … below last; four at once, for each waits for the
 // one before it.

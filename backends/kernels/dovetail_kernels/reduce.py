@@ -3,16 +3,15 @@
 A reduction has outer loops, over what is kept, and inner loops, over what is folded. A work item
 folds one run of inner elements for one outer element: where the inner elements are neighbours, in
 lanes that a compiler makes a vector of; where the outer ones are, for several outer elements at
-once. On a GPU neighbouring work items take neighbouring elements: of one outer element as a team,
-or of several as a slice. Where there are too few outer elements to keep the device busy, or so many
-inner ones that rounding would add up, the inner ones are folded in parts, and then the parts'
-results.
+once. Where there are too few outer elements to keep the device busy, or so many inner ones that
+rounding would add up, the inner ones are folded in parts, and then the parts' results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,12 @@ from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, dense_strides, offsets, part
-from dovetail_kernels.device import Device, Launch, Size, device_of
+from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import lanes, vector_helpers
 
-__all__ = ["accumulated", "enter", "wrapping"]
+__all__ = ["FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
 
 LANES = 16
 COLUMNS = 64
@@ -35,12 +34,6 @@ COLUMNS = 64
 
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
-
-SIDE = 32
-"""Neighbouring outer elements of a slice."""
-
-SEVERAL = 8
-"""Elements that a member of a team folds at least, before the team is larger."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +52,10 @@ class Fold:
     complex_text: str = ""
     has_place: bool = False
 
+    def of(self, work: DType) -> str:
+        """The text for a dtype."""
+        return self.complex_text if work.is_complex and self.complex_text else self.text
+
 
 def _extreme(sign: str) -> Fold:
     """What is not beyond ``a`` leaves it; NaN is neither beyond it nor not, and so it comes in."""
@@ -73,7 +70,7 @@ def _place(sign: str) -> Fold:
 
 FOLDS = {
     "sum": Fold("0", "a += v"),
-    "prod": Fold("1", "a *= v", "a = (T)(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)"),
+    "prod": Fold("1", "a *= v", "a = PAIR(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)"),
     "amax": _extreme("<="),
     "amin": _extreme(">="),
     "argmax": _place(">"),
@@ -84,7 +81,7 @@ FOLDS = {
 def enter(table: KernelTable) -> None:
     """Enter the reductions."""
     for name in FOLDS:
-        table.add(name, _specialised(name), specialize=True)
+        table.add(name, partial(resolved, Reduction, name), specialize=True)
 
 
 def accumulated(dtype: DType) -> DType:
@@ -98,14 +95,12 @@ def wrapping(dtype: DType) -> str:
     return f"u{value}" if dtype.category == 1 and dtype.is_signed else value
 
 
-def _specialised(name: str) -> Any:
-    def specialise(facts: Any) -> Any:
-        (source,), (out,) = facts.inputs, facts.outputs
-        work = accumulated(source.dtype if FOLDS[name].has_place else out.dtype)
-        device = device_of(out.device)
-        return Reduction(device, name, ghost(source), ghost(out), facts.attributes["dim"], work)
-
-    return specialise
+def resolved(make: type[Reduction], name: str, facts: Any) -> Reduction:
+    """A reduction as this class makes it."""
+    (source,), (out,) = facts.inputs, facts.outputs
+    work = accumulated(source.dtype if FOLDS[name].has_place else out.dtype)
+    device = device_of(out.device)
+    return make(device, name, ghost(source), ghost(out), facts.attributes["dim"], work)
 
 
 class Reduction:
@@ -130,8 +125,7 @@ class Reduction:
             return
         outer_loops = collapse(target, part(source, outer))
         inner_loops = collapse(part(source, inner), keep_order=True)
-        kernel = self._kernel(outer_loops, inner_loops, source.dtype)
-        parts = self._parts(kernel, outer_loops.shape[-1] if outer_loops.shape else 1)
+        parts = self._parts(outer_loops, inner_loops)
         dtypes = (source.dtype, out.dtype)
         if parts <= 1:
             self._steps = [self._step(dtypes, outer_loops, inner_loops, self.inner_count)]
@@ -146,37 +140,11 @@ class Reduction:
         rest, along = _rest_loops(outer_loops, parts), Loops((parts,), ((1,),))
         self._steps = [first, self._step((work, out.dtype), rest, along, parts, is_rest=True)]
 
-    def _kernel(self, outer: Loops, inner: Loops, source: DType) -> str:
-        """Which of the kernels suits loops like these."""
-        is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
-        is_beside = not is_dense and bool(outer.shape) and outer.strides[1][-1] == 1
-        if self.device.is_cpu or self.device.group < SIDE:
-            return "columns" if is_beside and outer.shape[-1] >= self._side(source) else "rows"
-        if is_beside and outer.shape[-1] >= SIDE // 2 and inner.numel > 1:
-            return "slices"
-        return "team" if inner.numel >= SIDE else "rows"
-
-    def _side(self, source: DType) -> int:
-        width = self._vectors(source)[0]
-        return 4 * width if width > 1 else COLUMNS
-
-    def _parts(self, kernel: str, width: int) -> int:
+    def _parts(self, outer: Loops, inner: Loops) -> int:
         """In how many parts the inner elements are folded."""
-        device, count = self.device, self.inner_count
-        if kernel in ("team", "slices"):
-            groups = self.outer_count
-            if kernel == "slices":
-                groups = self.outer_count // width * -(-width // SIDE)
-            least = SEVERAL * 2 * device.group // (SIDE if kernel == "slices" else 1)
-            return max(1, min(-(-device.units * 8 // groups), count // least))
-        wanted = device.units * (4 if device.is_cpu else 256)
-        busy = min(-(-wanted // self.outer_count), count // 2048)
-        return max(busy, -(-count // PART) if count > 4 * PART else 1)
-
-    def _team(self, count: int) -> int:
-        """Work items that share out so many inner elements."""
-        most = 1 << max(0, (count // SEVERAL).bit_length() - 1)
-        return max(SIDE, min(self.device.group, most))
+        wanted = self.device.units * (4 if self.device.is_cpu else 256)
+        busy = min(-(-wanted // self.outer_count), self.inner_count // 2048)
+        return max(busy, -(-self.inner_count // PART) if self.inner_count > 4 * PART else 1)
 
     def _step(
         self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, count: int, parts: int = 1,
@@ -187,26 +155,26 @@ class Reduction:
         source, out = dtypes
         is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
         width, vectors = self._vectors(source)
-        side = self._side(source)
-        kernel = self._kernel(outer, inner, source)
+        side = 4 * width if width > 1 else COLUMNS
+        columns = (
+            not is_dense
+            and bool(outer.shape)
+            and outer.strides[1][-1] == 1
+            and outer.shape[-1] >= side
+        )
         walked = outer
-        if kernel in ("columns", "slices"):
+        if columns:
             walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
-        team = self._team(chunk or count)
         macros = {
-            f"IS_{kernel.upper()}": 1,
             "T": wrapping(work) if self.name in ("sum", "prod") else dialect.VALUES[work.name],
+            **dialect.pairing(wrapping(work)),
             "LOADED(i)": converted(source, work, "IN_LOAD(in, i)"),
             "RESULT(a)": converted(work, out, "a"),
-            "FOLD(a, p, v, at)": fold.complex_text if work.is_complex and fold.complex_text
-            else fold.text,
+            "FOLD(a, p, v, at)": fold.of(work),
             "HAS_PLACE": int(fold.has_place),
             "IS_PART": int(fold.has_place and parts > 1),
             "LANES": LANES,
             "COLUMNS": side,
-            "SIDE": SIDE,
-            "TEAM": team,
-            "GROUP": device.group,
             **element(device, "IN", source),
             **element(device, "OUT", out),
             **places("OUTER", walked, "o", ("to", "from")),
@@ -220,20 +188,14 @@ class Reduction:
         numbers += [np.int32(flag) for flag in flags]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = self.outer_count * parts
-        if kernel in ("columns", "slices"):
-            across = side if kernel == "columns" else SIDE
+        if columns:
             numbers += [np.uint64(outer.shape[-1]), np.uint64(outer.strides[0][-1])]
-            items = items // outer.shape[-1] * -(-outer.shape[-1] // across)
-        if kernel in ("team", "slices"):
-            groups = items if kernel == "slices" else -(-items * team // device.group)
-            groups = max(1, min(groups, device.units * 64))
-            size: Size = ((groups * device.group,), (device.group,))
-        else:
-            each = (chunk or count) * (side if kernel == "columns" else 1)
-            size = device.workers(items, max(1, 4096 // max(1, each)))
+            items = items // outer.shape[-1] * -(-outer.shape[-1] // side)
+        each = (chunk or count) * (side if columns else 1)
+        size = device.workers(items, max(1, 4096 // max(1, each)))
         helpers = vector_helpers((source,), width)
         text = program(device, "reduce", macros, (source, out, work), text=helpers)
-        return device.launch(text, kernel, 3, numbers, size, self.name)
+        return device.launch(text, "columns" if columns else "rows", 3, numbers, size, self.name)
 
     def _vectors(self, source: DType) -> tuple[int, dict[str, Any]]:
         """(elements of a vector, the macros for it), where a CPU folds floats."""

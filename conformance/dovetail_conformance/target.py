@@ -38,6 +38,8 @@ class Target:
         """
         device = dt.empty((1,), dtype=dt.uint8, device=name).device
         state = state_of(device)
+        if state.info.limits.get("stand_in"):
+            raise RuntimeError(f"{device} is a stand-in that computes nothing: it is not graded")
         held = tuple(k for k in d.ALL if k in state.dtypes)
         from dovetail.backend import registry
 

@@ -21,12 +21,13 @@ from dovetail.device import (
     set_current_index,
 )
 from dovetail.device import device as Device
+from dovetail.device_graphs import AcceleratorGraphs, DeviceGraphs
 from dovetail.device_streams import AcceleratorStreams, DeviceStreams
 
 __all__ = ["Accelerator", "DeviceModule", "accelerator", "module_for", "readable_bytes"]
 
 
-class DeviceModule(DeviceStreams):
+class DeviceModule(DeviceStreams, DeviceGraphs):
     """The module of one device type; ``device`` below is None, an index, a name or a device.
 
     Where no index is given, the thread's current device is meant.
@@ -118,6 +119,35 @@ class DeviceModule(DeviceStreams):
         )
         return SimpleNamespace(**facts)
 
+    def get_device_capability(self, device: Any = None) -> tuple[int, int]:
+        """The hardware's (major, minor) compute capability.
+
+        Raises:
+            RuntimeError: the device has none.
+        """
+        limits = registry.info(self._name, self._device(device).index or 0).limits
+        if "major" not in limits:
+            raise RuntimeError(f"get_device_capability: {self._name} does not tell of one")
+        return int(limits["major"]), int(limits["minor"])
+
+    def is_bf16_supported(self, including_emulation: bool = True) -> bool:
+        """Whether tensors may be of bfloat16."""
+        from dovetail.dtypes import bfloat16
+
+        return self.is_available() and bfloat16 in registry.info(self._name, 0).dtypes
+
+    def init(self) -> None:
+        """Load the backend, which happens of itself at first use.
+
+        Raises:
+            BackendUnavailable: it is absent or broken.
+        """
+        self._device()
+
+    def is_initialized(self) -> bool:
+        """Whether the backend is loaded and has a device."""
+        return self.is_available()
+
     def synchronize(self, device: Any = None) -> None:
         """Wait for all work on a device; errors of asynchronous work surface here."""
         where = self._device(device)
@@ -164,6 +194,9 @@ class DeviceModule(DeviceStreams):
 
             for where in self._devices():
                 allocator.empty_cache(where)
+
+    def ipc_collect(self) -> None:
+        """Nothing: memory is shared with no other process."""
 
     def mem_get_info(self, device: Any = None) -> tuple[int, int]:
         """(free, total) bytes of the device's memory, as the device itself says.
@@ -216,6 +249,17 @@ class DeviceModule(DeviceStreams):
             for where in self._devices():
                 self._generator(where).manual_seed(seed)
 
+    def seed(self) -> None:
+        """Seed the current device's generator with a number from the operating system."""
+        if self.is_available():
+            self._generator().seed()
+
+    def seed_all(self) -> None:
+        """Seed all devices' generators with one number from the operating system."""
+        if self.is_available():
+            number = self._generator().seed()
+            self.manual_seed_all(number)
+
     def initial_seed(self) -> int:
         """The seed of the current device's generator."""
         return int(self._generator().initial_seed())
@@ -227,6 +271,15 @@ class DeviceModule(DeviceStreams):
     def set_rng_state(self, new_state: Any, device: Any = None) -> None:
         """Bring a device's generator back to a state."""
         self._generator(device).set_state(new_state)
+
+    def get_rng_state_all(self) -> list[Any]:
+        """The states of all devices' generators."""
+        return [self.get_rng_state(where) for where in self._devices()]
+
+    def set_rng_state_all(self, new_states: Any) -> None:
+        """Bring all devices' generators back to states."""
+        for where, state in zip(self._devices(), new_states, strict=False):
+            self.set_rng_state(state, where)
 
 
 _MEMORY_KEYS = {
@@ -283,7 +336,7 @@ def module_for(name: str) -> DeviceModule:
     return _modules.setdefault(name, DeviceModule(name))
 
 
-class Accelerator(AcceleratorStreams):
+class Accelerator(AcceleratorStreams, AcceleratorGraphs):
     """PyTorch's ``torch.accelerator``: the same functions for whichever accelerator there is.
 
     It is the default device's type where that is an accelerator, else the first one present, in
@@ -374,6 +427,11 @@ class Accelerator(AcceleratorStreams):
     def memory_summary(self, device: Any = None, /) -> str:
         """The counts as a table for people."""
         return self._module(device).memory_summary(device)
+
+    def get_device_capability(self, device: Any = None, /) -> dict[str, Any]:
+        """``{"supported_dtypes": …}``: what tensors may be of."""
+        module = self._module(device)
+        return {"supported_dtypes": set(module.get_device_properties(device).dtypes)}
 
     def get_memory_info(self, device: Any = None, /) -> tuple[int, int]:
         """(free, total) bytes, as the device itself says."""

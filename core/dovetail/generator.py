@@ -24,6 +24,7 @@ __all__ = [
     "get_rng_state",
     "initial_seed",
     "manual_seed",
+    "only_draws_on",
     "seed",
     "set_rng_state",
     "thread_safe_generator",
@@ -152,7 +153,16 @@ class Generator:
         self._go_to(seed, offset)
 
     def take(self, words: int) -> tuple[int, int]:
-        """Seed and offset for a draw of so many words; the offset moves past its blocks."""
+        """Seed and offset for a draw of so many words; the offset moves past its blocks.
+
+        Raises:
+            RuntimeError: draws on the device are captured, and from another generator.
+        """
+        if _only and _only.get(self._device, self) is not self:
+            raise RuntimeError(
+                "Generator: only the default generator's draws can be captured in a graph; draw "
+                "from another one before the capture"
+            )
         with self._lock:
             offset = self._offset
             self._offset = (offset + (words + 3) // 4) % _WORD
@@ -201,6 +211,15 @@ class _Defaults:
 
 
 _defaults = _Defaults()
+_only: dict[Device, Generator] = {}
+
+
+def only_draws_on(device: Device, generator: Generator | None) -> None:
+    """Let no other generator than this one draw on a device; None: any."""
+    if generator is None:
+        _only.pop(device, None)
+    else:
+        _only[device] = generator
 
 
 def default_generator(device: Device | str | int | None = "cpu") -> Generator:

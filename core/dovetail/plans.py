@@ -19,6 +19,7 @@ from dovetail.autograd.graph import Node, next_sequence
 from dovetail.autograd.record import Recorder
 from dovetail.backend.api import Kernel
 from dovetail.backend.state import DeviceState
+from dovetail.capture import keep, under_way
 from dovetail.dtypes import bfloat16, float16
 from dovetail.errors import Unsupported
 from dovetail.ops.schema import CallFacts, OpDef
@@ -78,16 +79,21 @@ def _constants(
             tensor = raw.view(tensor, raw.expanded(tensor._spec, wide.shape), 0)
             if entry.layout == "contiguous":
                 tensor = raw.cast(tensor, raw.packed(wide))
-        if state.runtime.streams:  # it is kept, and the next call may be on another stream
+        # It is kept, and the next call may be on another stream.
+        if state.runtime.streams and not under_way:
             state.runtime.synchronize(state.index)
         return tensor
 
     def constant(value: Any) -> Any:
         found = kept.get(value)
         if found is not None:
+            if under_way:
+                keep(found)
             return found
         found = make(value)
-        if value and is_small:  # 0.0 and -0.0 are equal, so zeros are not kept
+        if under_way:
+            keep(found)  # and not by the plan: it is written when the graph is replayed
+        elif value and is_small:  # 0.0 and -0.0 are equal, so zeros are not kept
             if value in once:
                 once.discard(value)
                 if len(kept) >= 64:

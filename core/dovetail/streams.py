@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import itertools
 import threading
-from typing import Any
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 from dovetail.backend.api import Runtime
 from dovetail.device import current_index, resolve, set_current_index
 from dovetail.device import device as Device
+
+if TYPE_CHECKING:
+    from dovetail.capture import Capture
 
 __all__ = [
     "Event",
@@ -54,6 +58,8 @@ class Stream:
         device: a concrete device.
         stream_id: 0 for the default stream.
         handle: the runtime's own object.
+        capture: the capture of a graph that it takes part in.
+        home: tells memory apart: a block serves again where it was taken.
 
     Raises:
         BackendUnavailable: the device's backend is absent, broken or has no hardware.
@@ -79,6 +85,8 @@ class Stream:
         else:
             self.stream_id = next(_numbers)
             self.handle = self._runtime.stream_new(self._index, priority)
+        self.capture: Capture | None = None
+        self.home: Any = self.stream_id
         self._contexts: list[StreamContext] = []
 
     def synchronize(self) -> None:
@@ -149,6 +157,7 @@ class Event:
         self._runtime, self._index = _key(self.device)
         self.handle = self._runtime.event_new(self._index, enable_timing)
         self.is_recorded = False
+        self._capture: Capture | None = None
 
     def record(self, stream: Stream | None = None) -> None:
         """Mark this place in ``stream`` (the current one); an earlier mark is forgotten.
@@ -163,7 +172,7 @@ class Event:
                 f"of {stream.device}"
             )
         self._runtime.event_record(self.handle, stream.handle)
-        self.is_recorded = True
+        self.is_recorded, self._capture = True, stream.capture
 
     def wait(self, stream: Stream | None = None) -> None:
         """Have what is queued on ``stream`` (the current one) from now on wait for this."""
@@ -172,6 +181,8 @@ class Event:
             return
         if stream._runtime is self._runtime:
             stream._runtime.stream_wait(stream.handle, self.handle)
+            if self._capture is not None and self._capture.is_open:
+                self._capture.join(stream)
         else:  # another backend's queue cannot hold this event, so the host waits
             self.synchronize()
 
@@ -231,10 +242,10 @@ def current_stream(device: Any = None) -> Stream:
     return _thread.current.get(_key(where)) or default_stream(where)
 
 
-def current_number(runtime: Runtime, index: int) -> int:
-    """The ``stream_id`` of this thread's stream on a runtime's device."""
+def current_number(runtime: Runtime, index: int) -> Hashable:
+    """What tells the memory of this thread's stream on a runtime's device from other streams'."""
     stream = _thread.current.get((runtime, index))
-    return 0 if stream is None else stream.stream_id
+    return 0 if stream is None else stream.home
 
 
 def set_stream(stream: Stream | None) -> None:

@@ -14,6 +14,7 @@ CONVENIENCES = {
     ("backends/__init__.py", "cuda"),
     ("cli/doctor.py", "CUDA_VISIBLE_DEVICES"),
     ("device.py", "cuda"),
+    ("device_graphs.py", "cuda_graph"),
     ("facts.py", "cuda"),
     ("interop.py", "_cuda"),
     ("interop.py", "_is_cuda"),

@@ -7,16 +7,23 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dovetail.backend import OutOfMemoryError, Pool
 from dovetail.backend.allocator import empty_cache
+from dovetail_cuda.cache import CompileError
 from dovetail_cuda.driver import cuda
 from dovetail_cuda.words import spelled
 from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from dovetail_cuda.graphs import Capture
 
 __all__ = ["Buffer", "Device", "Launch"]
 
@@ -49,14 +56,18 @@ class Device(device.Device):
     """A device, and this thread's stream on it.
 
     Attributes:
+        kind: the name of devices like it.
         stream: the pointer of this thread's current stream.
         handles: what libraries keep for the device, by name (cuBLAS, cuDNN).
         capability: the compute capability, such as (9, 0).
+        arch: what that is called by the compiler, ``sm_90``.
         capturing: a graph is being captured: memory comes from outside of the streams' pool.
+        capture: the graph that is.
     """
 
+    kind = "cuda"
     is_cpu = False
-    dialect = dialect.GPU
+    dialect = replace(dialect.GPU, name="cuda", spellings={("hypot", "double"): "near_hypot"})
     has_double = True
     has_long_atomics = True
 
@@ -72,16 +83,16 @@ class Device(device.Device):
         self.group = min(256, int(facts["maxThreadsPerBlock"]))
         self.local_memory = int(facts["sharedMemPerBlock"])
         self.capability = (int(facts["major"]), int(facts["minor"]))
+        self.arch = "sm_{}{}".format(*self.capability)
         limit = os.environ.get("DOVETAIL_CUDA_MEMORY")
         self.memory_total = int(limit) if limit else int(facts["totalGlobalMem"])
         self.handles: dict[str, Any] = {}
         self.capturing = 0
+        self.capture: Capture | None = None
         self.used = 0
         self._thread = threading.local()
         self._memory_pool = self.cuda.new_pool(index)
-        self._pool = Pool(
-            self.alloc, self.free, self.synchronize, self.name, stream=lambda: self.stream
-        )
+        self._pool = Pool(self.alloc, self.free, self.synchronize, self.name, stream=self._home)
         self._modules: dict[tuple[str, str], Any] = {}
         self._functions: dict[tuple[str, str, str], Any] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
@@ -105,6 +116,44 @@ class Device(device.Device):
             self.cuda.use(self.index)
             _here.index = self.index
 
+    # graphs
+
+    @property
+    def captured(self) -> Capture | None:
+        """The capture that this thread's stream takes part in."""
+        capture = self.capture
+        if capture is None or not self.stream or not self.cuda.is_capturing(self.stream):
+            return None
+        return capture
+
+    def _home(self) -> Hashable:
+        """Where scratch memory serves again: on this stream, or in graphs that share memory."""
+        capture = self.captured
+        return self.stream if capture is None else (capture.pool, self.stream)
+
+    def _refuse(self, what: str) -> None:
+        if self.captured is not None:
+            raise RuntimeError(
+                f"{self.name}: {what} waits for the device, which cannot be while a graph is "
+                "captured; read values before the capture or after a replay, and run the work once "
+                "before it is captured"
+            )
+
+    def hold(self, pool: Hashable) -> None:
+        """One graph more uses memory of this name."""
+        self._pool.hold(pool)
+
+    def release(self, pool: Hashable) -> None:
+        """One graph less."""
+        self._pool.release(pool)
+
+    def draw_state(self) -> Any:
+        capture = self.captured
+        if capture is None:
+            return None
+        capture.draws = True
+        return capture.state
+
     # memory
 
     def alloc(self, nbytes: int) -> Buffer:
@@ -121,7 +170,7 @@ class Device(device.Device):
                     raise
                 # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
                 self._pool.empty_cache()
-                empty_cache(f"cuda:{self.index}")
+                empty_cache(f"{self.kind}:{self.index}")
                 self.synchronize()
                 self.cuda.trim(self._memory_pool)
                 return self._allocated(nbytes)
@@ -153,6 +202,9 @@ class Device(device.Device):
     def free(self, buffer: Buffer) -> None:
         """Give memory back; the device keeps it until what was queued on it is done."""
         with self.lock:
+            if self.capture is not None:
+                self.capture.freed.append(buffer)
+                return
             self.use()
             self.used -= buffer.size
             if buffer.is_fixed:
@@ -168,7 +220,13 @@ class Device(device.Device):
         data = np.ascontiguousarray(values)
         taken = self.alloc(max(4, data.nbytes))
         made = _Constant(taken.ptr, taken.size, self, is_fixed=taken.is_fixed)
-        self.write(made, 0, memoryview(data.view(np.uint8).reshape(-1)))
+        if self.captured is None:
+            self.write(made, 0, data.view(np.uint8).reshape(-1).data)
+            return made
+        # Who asked for it may keep it for later calls, which come before any replay.
+        stream = self.cuda.stream(self.index)
+        self.cuda.write(made.ptr, data.ctypes.data, data.nbytes, stream.ptr)
+        stream.synchronize()
         return made
 
     def write(self, buffer: Any, offset: int, source: memoryview) -> None:
@@ -176,9 +234,16 @@ class Device(device.Device):
         data = np.frombuffer(source, np.uint8)
         self.use()
         with self.lock:
-            if data.nbytes > STAGED:
+            if data.nbytes > STAGED and self.captured is None:
                 self.cuda.write(buffer.ptr + offset, data.ctypes.data, data.nbytes, self.stream)
                 self._wait()
+                return
+            capture = self.captured
+            if capture is not None:  # a replay copies the same bytes again
+                kept = self.cuda.pinned(max(1, data.nbytes))
+                kept[: data.nbytes] = data
+                capture.held.append(kept)
+                self.cuda.write(buffer.ptr + offset, kept.ctypes.data, data.nbytes, self.stream)
                 return
             aside = self._aside(data.nbytes)
             aside[: data.nbytes] = data
@@ -208,6 +273,7 @@ class Device(device.Device):
 
     def read(self, target: memoryview, buffer: Buffer, offset: int) -> None:
         """Copy bytes out, when what was queued to write them is done."""
+        self._refuse("reading values")
         data = np.frombuffer(target, np.uint8)
         self.use()
         try:
@@ -227,6 +293,7 @@ class Device(device.Device):
             self.recent.append("copy")
 
     def synchronize(self) -> None:
+        self._refuse("synchronize")
         try:
             self.cuda.synchronize(self.index)
         except self.cuda.errors as error:
@@ -268,8 +335,8 @@ class Device(device.Device):
             self.use()
             text = spelled(source)
             try:
-                found = self.cuda.module(text, (*OPTIONS, *options.split()))
-            except self.cuda.compile_errors() as error:
+                found = self.cuda.module(text, (*OPTIONS, *options.split()), self.arch)
+            except CompileError as error:
                 raise RuntimeError(
                     f"{self.name}: a kernel does not compile: {error}\n{text}"
                 ) from error
@@ -315,7 +382,7 @@ class Launch:
         self._grid = tuple(n // m for n, m in zip(sizes, self._block, strict=True))
         self._buffers = np.zeros(max(1, buffers), np.uint64)
         self._numbers = [np.array(number) for number in numbers]
-        self._places = [memoryview(a.reshape(-1).view(np.uint8)) for a in self._numbers]
+        self._places = [a.reshape(-1).view(np.uint8).data for a in self._numbers]
         first = self._buffers.ctypes.data
         addresses = [first + 8 * i for i in range(buffers)]
         addresses += [a.ctypes.data for a in self._numbers]
@@ -337,5 +404,7 @@ class Launch:
                 raise device.failed(error) from error
             device.launches += 1
             device.recent.append(self.label)
+            if device.capture is not None:
+                device.capture.held += [b for b in buffers if b.__class__ is _Constant]
             if device.watch is not None:
                 device.watch(self.label, None, buffers)

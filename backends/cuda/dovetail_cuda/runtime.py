@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail import dtypes as d
 from dovetail.backend import DeviceInfo, KernelTable, Runtime
+from dovetail_cuda import graphs
 from dovetail_cuda.discovery import discover
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import register
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
 
 __all__ = ["CUDARuntime", "device_of"]
 
@@ -36,7 +40,7 @@ register("cuda", device_of)
 class CUDARuntime(Runtime):
     """All NVIDIA GPUs of the machine, in the driver's order."""
 
-    streams = True
+    streams = graphs = True
 
     def count(self) -> int:
         return discover().count
@@ -57,6 +61,7 @@ class CUDARuntime(Runtime):
                 "major": device.capability[0],
                 "minor": device.capability[1],
                 "shared_memory_per_block": device.local_memory,
+                **({} if device.cuda.is_real else {"stand_in": True}),
             },
         )
 
@@ -143,3 +148,19 @@ class CUDARuntime(Runtime):
 
     def event_elapsed(self, start: Any, end: Any) -> float:
         return float(_devices[min(_devices)].cuda.elapsed(start, end))
+
+    # graphs
+
+    def capture_begin(
+        self, index: int, stream: Any, pool: Hashable, seed: int, offset: int
+    ) -> None:
+        graphs.begin(device_of(index), stream, pool, seed, offset)
+
+    def capture_end(self, index: int, stream: Any) -> Any:
+        return graphs.end(device_of(index), stream)
+
+    def replay(self, graph: Any, stream: Any, seed: int, offset: int) -> None:
+        graphs.replay(graph, stream, seed, offset)
+
+    def graph_free(self, graph: Any) -> None:
+        graphs.free(graph)

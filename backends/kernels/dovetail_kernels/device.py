@@ -137,6 +137,12 @@ class Device(abc.ABC):
             RuntimeError: a kernel failed; the text names those queued last.
         """
 
+    def draw_state(self) -> Any:
+        """While this thread's work is captured, to be queued again later: the buffer of two ulong
+        numbers in which draws will find what the seed is combined with (exclusive or) and what is
+        added to the counter. None: draws are made as they are asked for."""
+        return None
+
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         """The one of ``candidates`` that products of ``work`` were measured to be fastest by; None
         where nothing was measured."""

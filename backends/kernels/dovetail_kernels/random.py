@@ -63,13 +63,15 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
     )
 
 
-def _launch(name: str, out: Any) -> Launch:
+def _launch(name: str, out: Any, *, moves: bool = False) -> Launch:
+    """The kernel; with ``moves`` for :meth:`Device.draw_state`, as its second buffer."""
     device = device_of(out.device)
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
     bits = BITS.get(out.dtype.name, 24) if name == "random_uniform" else 24
     wide = "double" if device.has_double else "float"
     macros = {
+        "MOVES": int(moves),
         "PER": per,
         "MADE": made,
         "BITS": bits,
@@ -82,7 +84,7 @@ def _launch(name: str, out: Any) -> Launch:
     no, none = np.uint64(0), np.uint32(0)
     scale = np.float64(0) if device.has_double else np.float32(0)
     numbers = [no, np.uint64(out.numel), none, none, no, no, np.float32(0), scale, np.int64(0), no]
-    return device.launch(text, "draw", 1, numbers, size, name)
+    return device.launch(text, "draw", 2 if moves else 1, numbers, size, name)
 
 
 def _specialised(name: str) -> Any:
@@ -91,7 +93,6 @@ def _specialised(name: str) -> Any:
         given = facts.attributes
         seed, counter = given["seed"], given["offset"]
         device = device_of(out.device)
-        launch = device.keep((name, out.dtype, out.numel), lambda: _launch(name, out))
         low = (1 << 64) - 1
         wide = np.float64 if device.has_double else np.float32
         values = [
@@ -106,8 +107,15 @@ def _specialised(name: str) -> Any:
         ]
 
         def run(array: Any) -> None:
-            if array.numel:
-                launch.with_numbers((array.buffer,), (*offsets(array), *values))
+            if not array.numel:
+                return
+            state = device.draw_state()
+            moves = state is not None
+            launch = device.keep(
+                (name, out.dtype, out.numel, moves), lambda: _launch(name, out, moves=moves)
+            )
+            buffers = (array.buffer, state) if moves else (array.buffer,)
+            launch.with_numbers(buffers, (*offsets(array), *values))
 
         return run
 

@@ -40,7 +40,8 @@ class Pool:
         caching: False hands every block straight back to the device.
         stream: ``stream()`` tells the streams of this thread apart; None: there is one stream.
             A block serves again only on the stream that it was taken on, where the work that
-            used it comes first.
+            used it comes first. A tuple ``(handle, …)`` is a stream that is captured: its blocks
+            stay for the graphs that :meth:`hold` the handle.
 
     Example:
         >>> pool = Pool(bytearray, lambda block: None, lambda: None, "toy:0")
@@ -71,6 +72,8 @@ class Pool:
         self._idle: dict[Any, list[Any]] = {}
         self._homes: dict[int, Hashable] = {}  # by id of a block in use, its stream
         self._users: dict[int, list[Any]] = {}  # by id of a block in use, other streams
+        self._held: dict[Hashable, int] = {}  # by handle, the graphs that hold its blocks
+        self._aside: dict[Hashable, list[Any]] = {}  # by handle, blocks that serve no more
         self._pending: list[tuple[list[Any], Any, int, Hashable]] = []
         self._lock = threading.RLock()  # a garbage collection inside may give a block back
         self.allocated = self.reserved = self.peak = self.peak_reserved = 0
@@ -95,11 +98,41 @@ class Pool:
                 self.peak = self.allocated
         return block, size
 
+    def hold(self, handle: Hashable) -> None:
+        """A graph uses blocks of streams ``(handle, …)``: they serve nobody else."""
+        with self._lock:
+            self._held[handle] = self._held.get(handle, 0) + 1
+
+    def release(self, handle: Hashable) -> None:
+        """One graph less; after the last one its idle blocks go back to the device."""
+        with self._lock:
+            left = self._held.pop(handle) - 1
+            if left:
+                self._held[handle] = left
+                return
+            for block, size in self._aside.pop(handle, ()):
+                self._hand_back(block, size)
+            for key in [key for key in self._idle if self._handle_of(key) == handle]:
+                for block in self._idle.pop(key):
+                    self._hand_back(block, key[0])
+
+    def _handle_of(self, key: Any) -> Hashable:
+        """The handle of a list of idle blocks that graphs may hold."""
+        home = key[1] if self._stream is not None else None
+        return home[0] if isinstance(home, tuple) else None
+
+    def _hand_back(self, block: Any, size: int) -> None:
+        self.reserved -= size
+        self._free(block)
+
     def _taken_on(self, home: Hashable, size: int, nbytes: int) -> Any:
         if self._pending:
             self._settle()
         idle = self._idle.get((size, home))
-        block = idle.pop() if idle else self._fresh(size, nbytes)
+        if idle:
+            block = idle.pop()
+        else:
+            block = self._fresh(size, nbytes, is_captured=isinstance(home, tuple))
         self._homes[id(block)] = home
         return block
 
@@ -108,7 +141,7 @@ class Pool:
         waiting, self._pending = self._pending, []
         for events, block, size, home in waiting:
             if all(event.query() for event in events):
-                self._put_back(block, size, (size, home))
+                self._put_home(block, size, home)
             else:
                 self._pending.append((events, block, size, home))
 
@@ -116,8 +149,15 @@ class Pool:
         if self.caching:
             self._idle.setdefault(key, []).append(block)
         else:
-            self.reserved -= size
-            self._free(block)
+            self._hand_back(block, size)
+
+    def _put_home(self, block: Any, size: int, home: Any) -> None:
+        if not isinstance(home, tuple):
+            self._put_back(block, size, (size, home))
+        elif home[0] in self._held:
+            self._idle.setdefault((size, home), []).append(block)
+        else:  # its graphs are gone
+            self._hand_back(block, size)
 
     def record_stream(self, block: Any, stream: Any) -> None:
         """Have a block in use wait, when it is given back, for what ``stream`` does until then.
@@ -132,8 +172,10 @@ class Pool:
                 if stream not in users:
                     users.append(stream)
 
-    def _fresh(self, size: int, asked: int) -> Any:
-        for attempt in (self.empty_cache, self._collect, None):
+    def _fresh(self, size: int, asked: int, *, is_captured: bool = False) -> Any:
+        # Nothing can be waited for while a graph is captured.
+        attempts = (None,) if is_captured else (self.empty_cache, self._collect, None)
+        for attempt in attempts:
             try:
                 block = self._alloc(size)
             except (OutOfMemoryError, MemoryError) as error:
@@ -168,11 +210,14 @@ class Pool:
                 return
             home = self._homes.pop(id(block), None)
             users = self._users.pop(id(block), None)
-            if users:
-                events = [user.record_event() for user in users]
+            if users and isinstance(home, tuple):
+                # Where other streams are in their captured work, no event tells.
+                self._aside.setdefault(home[0], []).append((block, size))
+            elif users:
+                events = [user.record_event() for user in users if user.capture is None]
                 self._pending.append((events, block, size, home))
             else:
-                self._put_back(block, size, (size, home))
+                self._put_home(block, size, home)
 
     def empty_cache(self) -> None:
         """Hand every idle block back to the device."""
@@ -180,12 +225,14 @@ class Pool:
         with self._lock:
             if self._pending:
                 self._settle()
-            idle, self._idle = self._idle, {}
+            kept = {key: v for key, v in self._idle.items() if self._handle_of(key) is not None}
+            idle, self._idle = self._idle, kept
             for key, blocks in idle.items():
+                if key in kept:
+                    continue
                 size = key[0] if isinstance(key, tuple) else key
                 for block in blocks:
-                    self.reserved -= size
-                    self._free(block)
+                    self._hand_back(block, size)
 
     def stats(self) -> dict[str, int]:
         """Counts in bytes (and in calls, for the last three)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ __all__ = [
     "Runtime",
 ]
 
-CONTRACT_VERSION = (1, 1)
+CONTRACT_VERSION = (1, 2)
 """(major, minor). A table built for another major is refused with one sentence; a minor version
 adds what is optional, so a table of an earlier (or a later) one loads."""
 
@@ -347,6 +347,49 @@ class Runtime(abc.ABC):
     def event_elapsed(self, start: Any, end: Any) -> float:
         """Milliseconds between two recorded events with timing, both of which have happened."""
         return float((end.seconds - start.seconds) * 1e3)
+
+    # Graphs: work of a stream that is kept while it is queued, and queued again as a whole. A
+    # runtime that says ``graphs = True`` has streams and gives all of these. Since contract 1.2.
+
+    graphs: bool = False
+    """Work on a stream can be captured and replayed."""
+
+    def capture_begin(
+        self, index: int, stream: Any, pool: Hashable, seed: int, offset: int
+    ) -> None:
+        """Keep what is queued on ``stream``, the thread's current one, and do not run it.
+
+        What would wait for the device raises RuntimeError until :meth:`capture_end`.
+
+        Args:
+            pool: names memory that graphs share; what kernels take for themselves must stay
+                theirs until the last graph of this name is freed.
+            seed, offset: where the device's generator is: draws that are kept come after it.
+        """
+        raise RuntimeError(_NO_GRAPHS)
+
+    def capture_end(self, index: int, stream: Any) -> Any:
+        """The graph of what was kept since :meth:`capture_begin`.
+
+        Raises:
+            RuntimeError: something was queued that cannot be kept; there is no graph, and
+                ``stream`` works as before.
+        """
+        raise RuntimeError(_NO_GRAPHS)
+
+    def replay(self, graph: Any, stream: Any, seed: int, offset: int) -> None:
+        """Queue a graph on ``stream``, the thread's current one.
+
+        Its draws are those of a generator that is at ``seed`` and ``offset``.
+        """
+        raise RuntimeError(_NO_GRAPHS)
+
+    def graph_free(self, graph: Any) -> None:
+        """A graph is not replayed again; it may be running still."""
+        raise RuntimeError(_NO_GRAPHS)
+
+
+_NO_GRAPHS = "graph: this device cannot capture graphs of its work"
 
 
 @dataclass

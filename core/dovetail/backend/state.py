@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class DeviceState:
             stream=self._stream_number if runtime.streams else None,
         )
 
-    def _stream_number(self) -> int:
+    def _stream_number(self) -> Hashable:
         from dovetail.streams import current_number
 
         return current_number(self.runtime, self.index)

@@ -1,6 +1,8 @@
 // Random numbers of Philox4x32-10: element e of a draw is made of its own words of the counter.
 //
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
+// MOVES: the draw is queued again later; moved has what its seed is combined with by then, and how
+// many blocks its counter has moved on.
 
 uint4 philox(uint4 c, uint2 k) {
     for (int round = 0; round < 10; round++) {
@@ -19,9 +21,16 @@ uint4 philox(uint4 c, uint2 k) {
 #define WHOLE(w) (low_value + (long)((ulong)(w) * range >> 32))
 #define RADIUS(u) sqrt(-2 * log(1 - (u)))
 
-kernel void draw(global OUT_MEMORY *out, ulong offset, ulong n, uint k0, uint k1, ulong low,
+#if MOVES
+#define IF_MOVES(...) __VA_ARGS__
+#else
+#define IF_MOVES(...)
+#endif
+
+kernel void draw(global OUT_MEMORY *out, IF_MOVES(global const ulong *moved,) ulong offset, ulong n, uint k0, uint k1, ulong low,
         ulong high, float p, double_or_float scale, long low_value, ulong range)
 {
+    IF_MOVES(k0 ^= (uint)moved[0]; k1 ^= (uint)(moved[0] >> 32); low += moved[1];)
     const ulong blocks = (n + PER - 1) / PER;
     for (ulong b = get_global_id(0); b < blocks; b += get_global_size(0)) {
         const ulong at = low + b;

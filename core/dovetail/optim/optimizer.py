@@ -168,7 +168,7 @@ class Optimizer:
         devices = {p.device for group in self.param_groups for p in group["params"]}
         if any(map(capturing, devices)):
             raise RuntimeError(
-                "Attempting CUDA graph capture of step() for an instance of "
+                "Attempting graph capture of step() for an instance of "
                 f"{type(self).__name__} but param_groups' capturable is False."
             )
 

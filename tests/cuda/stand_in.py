@@ -38,15 +38,16 @@ class Launched:
     """A kernel that was queued.
 
     Attributes:
-        buffers: the addresses that it was given first.
+        words: the first 32 bits of each argument, as they were at the launch.
+        buffer: the address that the first argument is.
         stream: the pointer of the stream.
     """
 
     name: str
     grid: tuple[int, ...]
     block: tuple[int, ...]
-    addresses: tuple[int, ...]
-    buffers: tuple[int, ...]
+    words: tuple[int, ...]
+    buffer: int
     stream: int
 
 
@@ -298,8 +299,10 @@ class StandIn:
         assert all(n > 0 for n in (*grid, *block)), f"{name}: an empty launch {grid} {block}"
 
         def queue(stream: int) -> None:
-            first = ctypes.cast(addresses[0], ctypes.POINTER(ctypes.c_uint64))[0]
-            queued = Launched(name, tuple(grid), tuple(block), tuple(addresses), (first,), stream)
+            words = tuple(int.from_bytes(ctypes.string_at(a, 4), "little") for a in addresses)
+            first = int.from_bytes(ctypes.string_at(addresses[0], 8), "little")
+            assert first in self.blocks, f"{name}: its first buffer is not there"
+            queued = Launched(name, tuple(grid), tuple(block), words, first, stream)
             self.note("launch", name, stream)
             (self.launched if self.graph is None else self.graph).append(queued)
 

@@ -178,11 +178,11 @@ def test_programs_are_compiled_once(stand: Any) -> None:
 
 
 def test_a_text_that_does_not_compile_is_shown(stand: Any) -> None:
-    from stand_in import Refused
+    from dovetail_cuda.cache import CompileError
 
     def refuse(text: str, options: tuple[str, ...]) -> None:
         assert "-std=c++17" in options
-        raise Refused("line 7: no such thing")
+        raise CompileError("line 7: no such thing")
 
     stand(compiler=refuse)
     with pytest.raises(RuntimeError, match=r"(?s)does not compile: line 7.*__global__"):

@@ -116,8 +116,7 @@ ulong atom_cmpxchg(volatile ulong *at, ulong seen, ulong value) {
     return atomicCAS((ulong *)at, seen, value);
 }
 
-// Between 32 neighbours without memory, and a kernel whose work groups have a size that is known.
-#define SHUFFLE(v, m) __shfl_xor_sync(0xffffffffu, v, m)
+// A kernel whose work groups have a size that is known.
 #define SIZED(group) __launch_bounds__(group)
 
 // A pack is stored at once; the compiler takes some apart by itself.
@@ -132,6 +131,17 @@ template <class P> void store_pack(P *to, const P &pack) {
         *to = pack;
 }
 #define STORE_PACK(to, pack) store_pack(to, pack)
+
+// What OpenCL C has no word for, and kernels ask for by these macros.
+#define WARP 32
+#define SHUFFLED(x, n) shuffled(x, n)
+template <class T> T shuffled(T x, int n) { return __shfl_xor_sync(0xffffffffu, x, n); }
+template <class T> Two<T> shuffled(Two<T> x, int n) {
+    return Two<T>(shuffled(x.x, n), shuffled(x.y, n));
+}
+#define ADD_ATOMIC(at, value) add_atomically(at, value)
+template <class T> void add_atomically(T *at, T value) { atomicAdd(at, value); }
+void add_atomically(long *at, long value) { atomicAdd((ulong *)at, (ulong)value); }
 
 void barrier(int) { __syncthreads(); }
 ulong get_group_id(int d) { return d == 0 ? blockIdx.x : d == 1 ? blockIdx.y : blockIdx.z; }

@@ -24,7 +24,7 @@
 #if GROUP == TEAM
 #define TEAM_FOLD GROUP_FOLD
 #else
-#define TEAM_FOLD(result, FOLD) SHUFFLED(result, FOLD, TEAM)
+#define TEAM_FOLD(result, FOLD) WARP_FOLD(result, FOLD, TEAM)
 #endif
 
 #define UNROLLED _Pragma("unroll")

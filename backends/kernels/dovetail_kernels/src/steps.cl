@@ -10,6 +10,7 @@ typedef struct { T at[MANY]; } Rates;
 
 #if IS_SGD
 #define NAME sgd
+#define IF_COUNTED(...)
 #if HAS_BUFFER
 #define IF_EXTRA(...) __VA_ARGS__
 #else
@@ -50,17 +51,28 @@ typedef struct { T at[MANY]; } Rates;
 #else
 #define IF_EXTRA(...)
 #endif
+#if IS_COUNTED
+#define IF_COUNTED(...) __VA_ARGS__
+#else
+#define IF_COUNTED(...)
+#endif
 #define BUFFERS(t) \
     global T *p##t, global const T *g##t, global T *m##t, global T *v##t \
-    IF_EXTRA(, global T *l##t)
+    IF_EXTRA(, global T *l##t) IF_COUNTED(, global const COUNT *c##t)
 #define EACH_ARRAY(DO, t) DO(p, t) DO(m, t) DO(v, t) IF_EXTRA(DO(l, t))
-#define PLACES Numbers at_p, Numbers at_g, Numbers at_m, Numbers at_v IF_EXTRA(, Numbers at_l)
+#define PLACES Numbers at_p, Numbers at_g, Numbers at_m, Numbers at_v IF_EXTRA(, Numbers at_l) \
+    IF_COUNTED(, Numbers at_c)
 
 // rates: lr * root / (1 - beta1^step), with root = sqrt(1 - beta2^step) taken to the other side of
-// m / (sqrt(v) / root + eps); eps is that of each tensor times root.
+// m / (sqrt(v) / root + eps); eps is that of each tensor times root. IS_COUNTED: the steps are read
+// from c; rates are then lr, eps, and the logarithms of beta1 and beta2.
 #define RATES Rates rates, Rates eps, T old_mean, T new_mean, T old_square, T new_square, \
     T shrink, T weight_decay
-#if IS_CPU
+#if IS_COUNTED
+#define TENSOR(t) \
+    const T step = *c, root = sqrt(-expm1(step * rates.at[3])); \
+    const T rate = rates.at[0] * root / -expm1(step * rates.at[2]), least = rates.at[1] * root;
+#elif IS_CPU
 #define TENSOR(t) const T rate = rates.at[t], least = eps.at[t];
 #else  // by constant places, for arguments that are reached by others are copied first
 #define TENSOR(t) \
@@ -94,6 +106,7 @@ kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, RATES)
 #define DO(t) { \
         EACH_ARRAY(FOUND, t) \
         global const T *restrict g = g##t + at_g.at[t]; \
+        IF_COUNTED(global const COUNT *c = c##t + at_c.at[t];) \
         TENSOR(t) \
         const ulong share_ = (sizes.at[t] + get_global_size(0) - 1) / get_global_size(0); \
         const ulong begin_ = get_global_id(0) * share_; \
@@ -114,11 +127,12 @@ kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, Numbers chunks, ulong count, 
         const ulong begin = (chunk - chunks.at[t]) * CHUNK;
         const int n = (int)min((ulong)CHUNK, sizes.at[t] - begin);
         global const T *g;
+        IF_COUNTED(global const COUNT *c;)
 #define DECLARED(name, t) global T *name;
         EACH_ARRAY(DECLARED, 0)
         switch (t) {
 #define TAKEN(name, t) name = name##t;
-#define CASE(t) case t: { EACH_ARRAY(TAKEN, t) g = g##t; } break;
+#define CASE(t) case t: { EACH_ARRAY(TAKEN, t) g = g##t; IF_COUNTED(c = c##t;) } break;
         EACH_TENSOR(CASE)
         }
         ulong places = 0;
@@ -126,6 +140,7 @@ kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, Numbers chunks, ulong count, 
         EACH_ARRAY(MOVED_ON, t)
         g += at_g.at[t] + begin;
         places |= (ulong)g;
+        IF_COUNTED(c += at_c.at[t];)
         TENSOR(t)
         const int packs = places % 16 ? 0 : n / W;
         for (int k = get_local_id(0); k < packs; k += get_local_size(0)) {

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail_kernels.arrays import offsets
 from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.team import FLOATS, Team
@@ -135,7 +135,7 @@ def _lines_backward(
     if not Lines.fit(device, n):
         return None
     walked = {prefix: kind for prefix, kind in kinds.items() if prefix not in SINGLE}
-    lines = Lines(device, work, count, n, walked, kept=2, most=device.units * 8, alone=True)
+    lines = Lines(device, work, count, n, walked, kept=2, most=512, alone=True)
     return lines if lines.held else None
 
 

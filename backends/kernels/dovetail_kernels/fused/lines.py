@@ -20,6 +20,10 @@ WARP = 32
 """Work items that fold without memory, where a device can."""
 
 
+LONGEST = 512
+"""Members of a team that keeps nothing: several teams at once hide each other's waiting."""
+
+
 class Lines:
     """``lines`` lines of ``n`` neighbours, each walked by a team.
 
@@ -29,7 +33,8 @@ class Lines:
         lines, n: the sizes.
         elements: prefix and dtype of each kind of array that is read or written along lines.
         kept: elements of a line that are kept for each that is read, in all arrays together.
-        most: teams that there are at most; 0: one for each line.
+        most: work items that a compute unit has at most, but for four teams; 0: each line has a
+            team.
         alone: a work group is one team.
 
     Attributes:
@@ -37,6 +42,7 @@ class Lines:
         team: work items of a team.
         held: packs that each keeps; 0: lines are too long for that.
         count: teams that are launched.
+        groups: work groups that are launched.
     """
 
     def __init__(
@@ -53,14 +59,16 @@ class Lines:
         self.team = min(WARP, largest)
         while self.team < largest and self.team * room < n:
             self.team *= 2
+        if not fits:
+            self.team = min(self.team, LONGEST)
         self.held = -(-n // (self.team * self.width)) if fits else 0
         group = self.team
         if device.has_shuffles and group == WARP and not alone:
             group = 128
-        count = min(lines, most or device.units * 1024)
-        groups = -(-count * self.team // group)
-        self.group, self.count = group, groups * group // self.team
-        self.size = (groups * group,), (group,)
+        count = min(lines, device.units * (max(4, most // self.team) if most else 1024))
+        self.groups = -(-count * self.team // group)
+        self.group, self.count = group, self.groups * group // self.team
+        self.size = (self.groups * group,), (group,)
 
     @staticmethod
     def fit(device: Device, n: int, inner: int = 1) -> bool:
@@ -71,10 +79,13 @@ class Lines:
         """Whether the arrays, of which lines are taken, begin where packs do."""
         return all(a.offset % (self.width * a.dtype.itemsize) == 0 for a in arrays)
 
-    def program(self, name: str, macros: dict[str, Any], **singles: DType) -> str:
+    def program(
+        self, name: str, macros: dict[str, Any], before: tuple[str, ...] = (), **singles: DType
+    ) -> str:
         """The text of ``src/name.cl`` after ``src/lines.cl``.
 
         Args:
+            before: files that stand between.
             singles: prefix and dtype of arrays that are not read by packs.
         """
         device, width = self.device, self.width
@@ -90,20 +101,21 @@ class Lines:
         for prefix, dtype in self.elements.items():
             made |= self._single(prefix, dtype)
             made |= {
-                f"{prefix}_R(p, k)": "p##_pack[j_]" if prefix in PASSING else "p##_held[SLOT]",
+                f"{prefix}_R(p, i)": "p##_pack[j_]" if prefix in PASSING else "p##_held[SLOT]",
                 f"{prefix}_PACK(p, k, to)": self._read(prefix, dtype),
                 f"{prefix}_SET_PACK(p, k, of)": self._written(prefix, dtype),
             }
         kinds = tuple({**singles, **self.elements}.values())
         packs = (device.dialect.pack_of(d, width)[1] for d in self.elements.values())
         text = "\n".join(dict.fromkeys(packs))
-        return program(device, name, made | macros, kinds, before=("fold", "lines"), text=text)
+        return program(device, name, made | macros, kinds, ("fold", "lines", *before), text)
 
     def _single(self, prefix: str, dtype: DType) -> dict[str, str]:
         made = element(self.device, prefix, dtype)
         return {
             f"{prefix}_MEMORY": made[f"{prefix}_MEMORY"],
             f"{prefix}_S(p, i)": made[f"{prefix}_LOAD(p, i)"],
+            f"{prefix}_R(p, i)": made[f"{prefix}_LOAD(p, i)"],
             f"{prefix}_SET_S(p, i, v)": made[f"{prefix}_STORE(p, i, v)"],
         }
 

@@ -11,6 +11,7 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.reduce import accumulated
@@ -29,17 +30,26 @@ class _Loss:
     Args:
         facts: the call.
         shape: of the input, classes along dim 1 (or 0).
-        more: macros and options of :class:`Team`.
+        packed: prefix and dtype of what is read or written along lines, where packs may be.
+        options: of :class:`Team`.
     """
 
-    def __init__(self, facts: Any, shape: tuple[int, ...], **options: Any) -> None:
+    def __init__(
+        self, facts: Any, shape: tuple[int, ...], packed: dict[str, DType] | None = None,
+        **options: Any,
+    ) -> None:  # fmt: skip
         out, weight = facts.outputs[0], facts.inputs[-1]
         target = facts.inputs[-2]
         self.name = facts.op.name
         self.device: Device = device_of(out.device)
         self.work: DType = accumulated(out.dtype)
         self.sides = sides(shape, 1 if len(shape) > 1 else 0)
-        self.team = Team(self.device, self.work, *self.sides, alone=True, **options)
+        outer, n, inner = self.sides
+        self.team: Team | Lines
+        if packed is not None and Lines.fit(self.device, n, inner):
+            self.team = Lines(self.device, self.work, outer, n, packed, most=4096)
+        else:
+            self.team = Team(self.device, self.work, *self.sides, alone=True, **options)
         self.lines = self.sides[0] * self.sides[2]
         smoothing = facts.attributes.get("label_smoothing", 0.0)
         self.ignored = np.int64(facts.attributes["ignore_index"])
@@ -50,6 +60,7 @@ class _Loss:
             "HAS_WEIGHT": int(weight is not None),
             "SMOOTHS": int(smoothing != 0),
             "COUNTS_ITSELF": int(self.lines <= FEW),
+            "BY_LINES": int(isinstance(self.team, Lines)),
         }
         self.kinds = {
             "OUT": out.dtype,
@@ -59,16 +70,28 @@ class _Loss:
 
     def launch(self, macro: str, name: str, buffers: int, count: int = 0, **kinds: Any) -> Launch:
         """A kernel over all lines."""
-        text = self.team.program("loss", {**self.macros, macro: 1}, **self.kinds, **kinds)
+        macros = {**self.macros, macro: 1}
+        if isinstance(self.team, Lines):
+            singles = {
+                k: v for k, v in {**self.kinds, **kinds}.items() if k not in self.team.elements
+            }
+            text = self.team.program("loss", macros, ("powers",), **singles)
+        else:
+            text = self.team.program("loss", macros, **self.kinds, **kinds)
         more = [self.ignored, np.uint64(count), self.smoothing]
         return self.team.launch(text, name, buffers, more, self.name)
+
+    def accepts(self, *arrays: Any) -> bool:
+        """Whether the arrays, of which lines are taken, begin where these kernels need it."""
+        return not isinstance(self.team, Lines) or self.team.accepts(*arrays)
 
     def finish(self) -> Launch | None:
         """What puts the groups' parts together, where there are several."""
         if not self.reduction or self.team.groups == 1:
             return None
         team = Team(self.device, self.work, 1, self.team.groups)
-        text = team.program("loss", {**self.macros, "IS_FINISH": 1}, **self.kinds)
+        macros = {**self.macros, "IS_FINISH": 1, "BY_LINES": 0}
+        text = team.program("loss", macros, **self.kinds)
         size = (team.size[1], team.size[1])  # one group
         numbers = [np.uint64(0), np.uint64(self.team.groups)]
         return self.device.launch(text, "finish", 2, numbers, size, self.name)
@@ -77,16 +100,28 @@ class _Loss:
 def _forward(facts: Any) -> Any:
     x = facts.inputs[0]
     is_cross = len(facts.outputs) == 2
-    made = _Loss(facts, tuple(x.shape), **({} if is_cross else {"single": True}))
-    device, finish = made.device, made.finish()
-    if is_cross:
-        first = made.launch("IS_CROSS_ENTROPY", "cross_entropy", 6, IN=x.dtype, PROBABILITY=x.dtype)
-    else:
-        first = made.launch("IS_NLL", "nll_loss", 5, IN=x.dtype)
-    nbytes = made.team.groups * 2 * made.work.itemsize
+    device = device_of(facts.outputs[0].device)
+    packed = {"IN": x.dtype, "PROBABILITY": x.dtype}
+
+    def make(along: dict[str, DType] | None) -> tuple[_Loss, Launch, Launch | None]:
+        made = _Loss(facts, tuple(x.shape), along, **({} if is_cross else {"single": True}))
+        if is_cross:
+            first = made.launch("IS_CROSS_ENTROPY", "cross_entropy", 6, **packed)
+        else:
+            first = made.launch("IS_NLL", "nll_loss", 5, IN=x.dtype)
+        return made, first, made.finish()
+
+    usual = make(packed if is_cross else None)
+    singly: list[Any] = []
 
     def run(x: Any, target: Any, weight: Any, out: Any, *probabilities: Any) -> None:
         weight = x if weight is None else weight
+        made, first, finish = usual
+        if not made.accepts(x, *probabilities):
+            if not singly:
+                singly.extend(make(None))
+            made, first, finish = singly
+        nbytes = made.team.groups * 2 * made.work.itemsize
         with device.scratch(*[nbytes] * (finish is not None)) as blocks:
             parts = blocks[0] if blocks else out.buffer
             outs = (out, *probabilities)
@@ -104,23 +139,34 @@ def _forward(facts: Any) -> Any:
 def _backward(facts: Any) -> Any:
     grad, *others = facts.inputs
     (out,) = facts.outputs
-    made = _Loss(facts, tuple(out.shape))
-    device = made.device
+    device = device_of(out.device)
+    is_cross = len(others) == 3
+    kinds = {"IN": others[0].dtype if is_cross else out.dtype, "OUT": out.dtype}
     weights = None
     count = 0
-    if made.reduction == 2 and made.lines > FEW:
-        adding = _Loss(facts, tuple(out.shape), single=True, most=64)
+    shape = tuple(out.shape)
+    usual = _Loss(facts, shape, kinds if is_cross else None)
+    if usual.reduction == 2 and usual.lines > FEW:
+        adding = _Loss(facts, shape, single=True, most=64)
         weights, count = adding.launch("IS_WEIGHTS", "weights", 3), adding.team.groups
-    is_cross = len(others) == 3
-    kinds = {"G": grad.dtype, "IN": others[0].dtype if is_cross else out.dtype}
-    buffers = 6 if is_cross else 5
     name = "cross_entropy_backward" if is_cross else "nll_loss_backward"
-    last = made.launch("IS_BACKWARD", name, buffers, count, **kinds)
+
+    def make(made: _Loss) -> Launch:
+        own = {"G": grad.dtype, "IN": kinds["IN"]}
+        return made.launch("IS_BACKWARD", name, 6 if is_cross else 5, count, **own)
+
+    by_packs = make(usual)
+    singly: list[Launch] = []
 
     def run(grad: Any, *arrays: Any) -> None:
         *rest, target, weight, out = arrays
         weight = grad if weight is None else weight
-        with device.scratch(*[count * made.work.itemsize] * bool(count)) as blocks:
+        last = by_packs
+        if not usual.accepts(out, *rest):
+            if not singly:
+                singly.append(make(_Loss(facts, shape)))
+            last = singly[0]
+        with device.scratch(*[count * usual.work.itemsize] * bool(count)) as blocks:
             parts = blocks[0] if blocks else grad.buffer
             if weights is not None:
                 places = [(i + 1, v) for i, v in offsets(target, weight)]

@@ -50,7 +50,7 @@ def _specialised(facts: Any) -> Any:
         return run
 
     lines = Lines(device, work, outer, n, {"IN": first.dtype, "OUT": out.dtype}, kept=count - 1)
-    text = lines.program("softmax_lines", {})
+    text = lines.program("softmax_lines", {}, ("powers",))
     by_packs = lines.launch(text, name, count)
     singly: list[Launch] = []
 

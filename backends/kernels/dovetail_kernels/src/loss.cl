@@ -41,7 +41,49 @@
     }
 #endif
 
-#if IS_CROSS_ENTROPY
+#if IS_CROSS_ENTROPY && BY_LINES
+#define SMOOTH(L) (CLASS_WEIGHT(L) * (X(L) - most - less))
+
+kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
+        global PROBABILITY_MEMORY *probabilities,
+        global T *parts, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
+        global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_probabilities,
+        ulong offset_parts, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
+{
+    TEAM_MEMORY
+    T losses = 0, factors = 0, lost = 0;
+    EACH_LINE(line, lines) {
+        global const IN_MEMORY *x = in + offset_in + line * n;
+        global PROBABILITY_MEMORY *y = probabilities + offset_probabilities + line * n;
+        HOLD(IN, x)
+#if HELD
+        FOLD_LINE(most, -INFINITY, LARGER, X, )
+        FOLD_LINE(sum, 0, ADDED, POWER, )
+#else
+        MOST_AND_SUM
+#endif
+        const T less = log(sum), scale = 1 / sum;
+#define RESULT(L) (POWER(L) * scale)
+        SET_LINE(PROBABILITY, y, RESULT, AGAIN(IN, x))
+#undef RESULT
+#if SMOOTHS
+        FOLD_LINE(smooth, 0, ADDED, SMOOTH, AGAIN(IN, x))
+#endif
+        const long t = TARGET(line);
+        T loss = 0;
+        if (MEMBER == 0) {
+            if (COUNTS(t)) {
+                loss = (most + less - IN_S(x, t)) * FACTOR(t);
+#if SMOOTHS
+                loss = loss * (1 - smoothing) - smooth * (smoothing / n);
+#endif
+            }
+            ADD_UP(line, loss, FACTOR(t))
+        }
+    }
+    PUT_PARTS
+}
+#elif IS_CROSS_ENTROPY
 #define X(L) IN_##L(x, AT(k))
 #define POWER(L) exp(IN_##L(x, AT(k)) - most)
 #define SMOOTH(L) (CLASS_WEIGHT(L) * (X(L) - most - less))
@@ -141,6 +183,38 @@ kernel void weights(global T *parts, global const TARGET_MEMORY *target,
     }
 #define SHARE(line) (G_S(grad, offset_grad + (REDUCTION ? 0 : (line))) / total)
 
+#if BY_LINES
+kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
+        global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
+        global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_parts,
+        ulong offset_grad, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
+{
+    TEAM_MEMORY
+    SUM_OF_WEIGHTS
+#if SMOOTHS
+    T all = 0;
+    for (int k = MEMBER; k < n; k += TEAM) all += CLASS_WEIGHT(S);
+    TEAM_FOLD(all, ADDED)
+#endif
+    EACH_LINE(line, lines) {
+        global const IN_MEMORY *p = in + offset_in + line * n;
+        global OUT_MEMORY *y = out + offset_out + line * n;
+        const long t = TARGET(line);
+        const int hit = COUNTS(t) ? (int)t : -1;
+        const T share = hit < 0 ? (T)0 : SHARE(line);
+#if SMOOTHS
+        const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
+        const T whole = hard + soft * all;
+#define SLOPE(L) (IN_##L(p, k) * whole - soft * CLASS_WEIGHT(L) - (k == hit ? hard : 0))
+#else
+        const T hard = share * FACTOR(t);
+#define SLOPE(L) (IN_##L(p, k) * hard - (k == hit ? hard : 0))
+#endif
+        HOLD(IN, p)
+        SET_LINE(OUT, y, SLOPE, AGAIN(IN, p))
+    }
+}
+#else
 kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
         global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_parts,
@@ -188,4 +262,5 @@ kernel void nll_loss_backward(global OUT_MEMORY *out, global const T *parts,
         if (COUNTS(t) && t % TEAM == MEMBER) OUT_SET_S(y, AT(t), -SHARE(line) * FACTOR(t));
     }
 }
+#endif
 #endif

@@ -1,35 +1,6 @@
-// softmax, log_softmax and their gradients along lines of neighbours: see lines.cl.
+// softmax, log_softmax and their gradients along lines of neighbours: see lines.cl and powers.cl.
 
 #define NUMBERS ulong lines, int n, ulong inner
-
-#define X(L) IN_##L(x, k)
-#define POWER(L) exp(IN_##L(x, k) - most)
-
-#if !HELD
-// A sum of powers relative to `old`, relative to `now`.
-static inline T moved(T sum, T old, T now)
-{
-    return old == -INFINITY ? sum : sum * exp(old - now);
-}
-
-// The largest, and the sum of powers relative to it, in one walk.
-#define JOINED(top, POWERS) \
-    if (top > most) { \
-        sum = moved(sum, most, top); \
-        most = top; \
-    } \
-    { const T base_ = most == -INFINITY ? 0 : most; POWERS }
-#define MOST_AND_SUM \
-    T most = -INFINITY, sum = 0; \
-    WALK(AGAIN(IN, x) T top_ = x_held[0]; \
-        EACH_OF_PACK top_ = fmax(top_, x_held[j_]); \
-        JOINED(top_, EACH_OF_PACK sum += exp(x_held[j_] - base_);), \
-        const T one_ = IN_S(x, k); JOINED(one_, sum += exp(one_ - base_);)) \
-    const T own_ = most; \
-    TEAM_FOLD(most, LARGER) \
-    sum = moved(sum, own_, most); \
-    TEAM_FOLD(sum, ADDED)
-#endif
 
 kernel SIZED(GROUP) void softmax(global OUT_MEMORY *out, global const IN_MEMORY *in,
         ulong offset_out, ulong offset_in, NUMBERS)

@@ -82,43 +82,13 @@ def form_of(*views: StridedView) -> tuple[Form, tuple[int, ...]]:
     return form, (loops.numel, *(offsets if form.has_offsets else ()), *loops.shape[1:], *strides)
 
 
-_LONG = frozenset(
-    [
-        "sin",
-        "cos",
-        "tan",
-        "sinh",
-        "cosh",
-        "asin",
-        "acos",
-        "atan",
-        "asinh",
-        "acosh",
-        "atanh",
-        "atan2",
-        "lgamma",
-        "erfc",
-        "pow",
-        "fmod",
-        "hypot",
-        "whole_floor_divide",
-        "whole_remainder",
-        "whole_pow",
-        "whole_gcd",
-        "whole_lcm",
-        "float_remainder",
-        "float_floor_divide",
-        "complex_exp",
-        "complex_expm1",
-        "complex_log",
-        "complex_log1p",
-        "complex_sqrt",
-        "complex_sin",
-        "complex_cos",
-        "complex_tanh",
-        "complex_pow",
-    ]
-)
+_LONG = {
+    "sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh",
+    "atan2", "lgamma", "erfc", "pow", "fmod", "hypot", "whole_floor_divide",
+    "whole_remainder", "whole_pow", "whole_gcd", "whole_lcm", "float_remainder",
+    "float_floor_divide", "complex_exp", "complex_expm1", "complex_log", "complex_log1p",
+    "complex_sqrt", "complex_sin", "complex_cos", "complex_tanh", "complex_pow",
+}  # fmt: skip
 """What takes longer than reading does: many at once would only make the text long."""
 
 
@@ -355,7 +325,7 @@ class _Kernel:
             f"for ({index} i = {first}; i < done / {width}; i += {step}) {{",
         ]
         types = [dialect.pack_of(kind, width)[0] for kind in kinds]
-        for k, dtype in enumerate(self.inputs, 1):
+        for k in range(1, len(kinds)):
             if k in walked:
                 pointer = f"{dialect.pointer}const {types[k]} *"
                 lines.append(f"    const {types[k]} p{k} = (({pointer}){names[k]})[i];")

@@ -70,6 +70,7 @@ class Grouped(Reduction):
         macros = {
             f"IS_{kernel.upper()}": 1,
             "T": wrapping(work) if self.name in ("sum", "prod") else dialect.VALUES[work.name],
+            **dialect.pairing(wrapping(work)),
             "LOADED(i)": converted(source, work, "IN_LOAD(in, i)"),
             "RESULT(a)": converted(work, out, "a"),
             "FOLD(a, p, v, at)": fold.of(work),

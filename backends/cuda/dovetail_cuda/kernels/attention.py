@@ -20,7 +20,7 @@ from dovetail_cuda import dnn
 from dovetail_cuda.dnn import Choice, Graph, Tensor
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.copy import Copy
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
 
 __all__ = ["enter"]
@@ -236,7 +236,11 @@ def _fits(make: type[Attention], others: tuple[Kernel, ...], call: Any) -> bool:
         return False
     if make is Backward and call.grad_logsumexp is not None:
         return False
-    if dnn.front_end() is None or not any(e.when is None or e.when(call) for e in others):
+    if (
+        known(call.outputs[0].device) is None
+        or dnn.front_end() is None
+        or not any(e.when is None or e.when(call) for e in others)
+    ):
         return False
     wanted = replace(dnn.choice(), enabled=True, benchmark=0)
     return _resolved(make, call).planned(wanted) is not None

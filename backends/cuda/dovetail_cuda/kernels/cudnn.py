@@ -19,7 +19,7 @@ from dovetail_cuda import dnn
 from dovetail_cuda.dnn import Choice, Graph, Tensor
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.copy import Copy
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import Elementwise, ghost
 
 __all__ = ["enter"]
@@ -207,7 +207,7 @@ def _fits(way: Way, call: Any) -> bool:
         return False
     if tensors[0].ndim not in (3, 4, 5) or min(call.attributes["padding"]) < 0:
         return False
-    if dnn.front_end() is None:
+    if known(call.outputs[0].device) is None or dnn.front_end() is None:
         return False
     # Switches may be turned on later: a call that has a plan stays here.
     wanted = replace(dnn.choice(), enabled=True, benchmark=0)

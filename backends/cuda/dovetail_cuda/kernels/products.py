@@ -341,11 +341,8 @@ def _fits(call: Any) -> bool:
     tensors = [x for x in (*call.inputs, *call.outputs) if x is not None]
     kinds: set[DType] = {x.dtype for x in tensors}
     (out,) = call.outputs
-    return len(kinds) == 1 and bool(out.numel) and all(x.numel for x in tensors) and _is_there()
-
-
-def _is_there() -> bool:
-    return blas.library() is not None
+    is_whole = bool(out.numel) and all(x.numel for x in tensors)
+    return len(kinds) == 1 and is_whole and blas.library() is not None
 
 
 def _matmul(facts: Any) -> Any:

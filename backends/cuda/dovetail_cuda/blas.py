@@ -66,7 +66,8 @@ class Problem:
     """``d = alpha * op(a) @ op(b) + beta * c``, for ``batch`` of them.
 
     Attributes:
-        kind: the dtype of all four.
+        kind: the dtype of a and b.
+        made: that of c and d; float32 may be made of halves.
         turned_a, turned_b: ``op`` transposes.
         epilogue: what is done with a sum (:data:`DEFAULT`, :data:`BIAS`: a number for each row).
         tf32: float32 factors may be rounded.
@@ -74,6 +75,7 @@ class Problem:
     """
 
     kind: str
+    made: str
     a: Matrix
     b: Matrix
     c: Matrix
@@ -173,12 +175,18 @@ class Plan:
 
     def __init__(self, library: CublasLt, handle: int, problem: Problem) -> None:
         kind, compute, scale = KINDS[problem.kind]
+        made = KINDS[problem.made][0]
         if problem.tf32 and compute == 68:
             compute = TF32
         self._library, self._handle, self._problem = library, handle, problem
         self._layouts = [
-            library._layout(kind, matrix, problem.batch)
-            for matrix in (problem.a, problem.b, problem.c, problem.d)
+            library._layout(dtype, matrix, problem.batch)
+            for dtype, matrix in (
+                (kind, problem.a),
+                (kind, problem.b),
+                (made, problem.c),
+                (made, problem.d),
+            )
         ]
         self._product = c_void_p()
         library._call("MatmulDescCreate", byref(self._product), compute, SCALES[scale])

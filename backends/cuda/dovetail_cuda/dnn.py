@@ -44,13 +44,23 @@ class Choice:
     benchmark: int
 
 
-def choice() -> Choice:
-    """What the switches say at the moment."""
+_choices: dict[tuple[Any, ...], Choice] = {}
+
+
+def choice(*, is_timed: bool = True) -> Choice:
+    """What the switches say at the moment; ``is_timed``: plans may be timed."""
     switches = backends.cudnn
-    timed = (switches.benchmark_limit or 1 << 10) if switches.benchmark else 0
-    return Choice(
-        bool(switches.enabled), bool(switches.allow_tf32), bool(switches.deterministic), timed
-    )
+    said = (
+        switches.enabled, switches.allow_tf32, switches.deterministic,
+        switches.benchmark and is_timed, switches.benchmark_limit,
+    )  # fmt: skip
+    found = _choices.get(said)
+    if found is None:
+        enabled, tf32, deterministic, benchmark, limit = said
+        timed = (limit or 1 << 10) if benchmark else 0
+        found = Choice(bool(enabled), bool(tf32), bool(deterministic), timed)
+        _choices[said] = found
+    return found
 
 
 @dataclass(frozen=True)

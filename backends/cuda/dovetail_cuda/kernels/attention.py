@@ -126,32 +126,41 @@ class Attention:
     def __call__(self, *arrays: Any) -> None:
         """Queue it."""
         device, given = self.device, {uid: arrays[uid] for uid in self.operands}
-        with device.lock, ExitStack() as stack:
+        with device.lock:
             device.use()
-            bits, back = 0, []
-            for uid in self.packs:
-                operand = self.operands[uid]
-                view, copy = operand.view, operand.copy
-                assert copy is not None
-                (block,) = stack.enter_context(device.scratch(view.numel * view.itemsize))
-                held = Array(block, 0, view.shape, view.strides, view.dtype)
-                if uid in self.outputs:
-                    back.append((copy, held, given[uid]))
-                else:
-                    copy(given[uid], held)
-                given[uid] = held
-            pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
-            for pointer in pointers.values():
-                bits |= pointer
-            bits &= 15
-            wanted = replace(dnn.choice(), benchmark=0)
-            graph = self.planned(wanted, bits & -bits or 16)
-            if graph is None:
-                self._spare()(*arrays)
+            if not self.packs:
+                self._run(arrays, given)
                 return
-            graph(pointers)
-            for copy, held, target in back:
-                copy(held, target)
+            with ExitStack() as stack:
+                back = []
+                for uid in self.packs:
+                    operand = self.operands[uid]
+                    view, copy = operand.view, operand.copy
+                    assert copy is not None
+                    (block,) = stack.enter_context(device.scratch(view.numel * view.itemsize))
+                    held = Array(block, 0, view.shape, view.strides, view.dtype)
+                    if uid in self.outputs:
+                        back.append((copy, held, given[uid]))
+                    else:
+                        copy(given[uid], held)
+                    given[uid] = held
+                if self._run(arrays, given):
+                    for copy, held, target in back:
+                        copy(held, target)
+
+    def _run(self, arrays: Sequence[Any], given: dict[int, Any]) -> bool:
+        """Queue the library's kernel for what is packed, or else our own."""
+        pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
+        bits = 0
+        for pointer in pointers.values():
+            bits |= pointer
+        bits &= 15
+        graph = self.planned(dnn.choice(is_timed=False), bits & -bits or 16)
+        if graph is None:
+            self._spare()(*arrays)
+            return False
+        graph(pointers)
+        return True
 
     def _spare(self) -> Any:
         """The kernel of our own, for switches or addresses that cuDNN has no plan for."""
@@ -242,7 +251,7 @@ def _fits(make: type[Attention], others: tuple[Kernel, ...], call: Any) -> bool:
         or not any(e.when is None or e.when(call) for e in others)
     ):
         return False
-    wanted = replace(dnn.choice(), enabled=True, benchmark=0)
+    wanted = replace(dnn.choice(is_timed=False), enabled=True)
     return _resolved(make, call).planned(wanted) is not None
 
 

@@ -26,7 +26,7 @@ from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added
 
-__all__ = ["Product", "enter"]
+__all__ = ["Product", "enter", "turned"]
 
 KINDS = (*FLOATING, complex64, complex128)
 
@@ -58,7 +58,7 @@ def form(array: StridedView) -> Form | None:
     return None
 
 
-def _turned(array: StridedView) -> Array:
+def turned(array: StridedView) -> Array:
     """The transposed matrices, without moving them."""
     shape = (*array.shape[:-2], *array.shape[:-3:-1])
     return Array(None, 0, shape, (*array.strides[:-2], *array.strides[:-3:-1]), array.dtype)
@@ -89,8 +89,10 @@ class Product:
     """One product resolved: ``run(a, b, out)`` or, with something added, ``run(a, b, out, input)``.
 
     Args:
-        a, b, out: ghosts, (*, M, K), (*, K, N) and (*, M, N); leading dims broadcast.
+        a, b, out: ghosts, (*, M, K), (*, K, N) and (*, M, N); leading dims broadcast. Halves may
+            be multiplied into float32.
         added: what is added to it.
+        alpha: what the product is multiplied by, where nothing is added.
     """
 
     def __init__(
@@ -135,8 +137,8 @@ class Product:
         a, b, out = self.a.view, self.b.view, self.out.view
         c = None if self.added is None else self.added.input
         if self.swapped:
-            a, b, out = _turned(b), _turned(a), _turned(out)
-            c = None if c is None else _turned(c)
+            a, b, out = turned(b), turned(a), turned(out)
+            c = None if c is None else turned(c)
         self.bias = self._is_bias(c)
         self.direct = False
         if c is not None and not self.bias and not packs_input:
@@ -163,11 +165,13 @@ class Product:
         assert forms[2] is not None
         first = DEFAULT if not self.bias else BIAS
         self.problem = Problem(
-            self.kind.name, made[2], made[1], made[3], made[0], forms[2].turned, forms[1].turned,
-            count, first,
+            self._ghosts[0].dtype.name, self.kind.name, made[2], made[1], made[3], made[0],
+            forms[2].turned, forms[1].turned, count, first,
         )  # fmt: skip
-        size = self.kind.itemsize
-        self.places = [tuple(size * n for n in place) for place in outer]
+        sizes = [view.itemsize for view in views]
+        self.places = [
+            tuple(size * n for size, n in zip(sizes, place, strict=True)) for place in outer
+        ]
         bits = 0
         for place in self.places:
             for n in place:
@@ -277,7 +281,7 @@ class Product:
     def _by_shared(self, given: list[Any], input: Any) -> None:
         if self._shared is None:
             added = self.added
-            if added is None and self.alpha != 1:
+            if added is None and self.alpha != 1:  # never seen: it takes every shape
                 raise RuntimeError(f"{self.device.name}: cuBLASLt has no algorithm for this call")
             views = (self.a.view, self.b.view, self.out.view)
             self._shared = gemm.Product(self.device, *views, added)
@@ -368,7 +372,7 @@ def _linear(facts: Any) -> Any:
     input, weight, bias = facts.inputs
     device = device_of(facts.outputs[0].device)
     a, out = _as_matrix(ghost(input)), _as_matrix(ghost(facts.outputs[0]))
-    b = _turned(ghost(weight))
+    b = turned(ghost(weight))
     if bias is None:
         product = Product(device, a, b, out)
         return lambda input, weight, bias, out: product(input, weight, out)

@@ -96,7 +96,7 @@ class Graph:
             raise RuntimeError(f"graph: {where} cannot capture graphs of its work")
         if not stream.stream_id:
             raise RuntimeError(
-                "CUDA graphs must be captured on a non-default stream. (However, after capture, "
+                "Graphs must be captured on a non-default stream. (However, after capture, "
                 "it's ok to replay them on the default stream.)"
             )
         if any(capture.device == where for capture in under_way):

@@ -195,6 +195,41 @@ def test_training_is_eager_training(device: str) -> None:
     assert len(set(losses[0])) == 20
 
 
+@pytest.mark.parametrize("kind", ["Adam", "AdamW"])
+def test_steps_are_counted_on_the_device(device: str, kind: str) -> None:
+    values = dt.linspace(-1, 1, 7)
+    results = []
+    for is_captured in (False, True):
+        x = values.to(device).requires_grad_(True)
+        rule = getattr(dt.optim, kind)([x], lr=0.1, weight_decay=0.1, capturable=True)
+
+        def step(x: Any = x, rule: Any = rule) -> None:
+            rule.zero_grad()
+            (x.sin() * x).sum().backward()
+            rule.step()
+
+        for _ in range(2):
+            step()
+        graph = captured(device, step)[0] if is_captured else None
+        for _ in range(5):
+            step() if graph is None else graph.replay()
+        assert rule.state[x]["step"].item() == 7.0
+        results.append(x.tolist())
+    assert results[0] == pytest.approx(results[1], rel=1e-5, abs=1e-6)
+
+
+def test_steps_that_the_host_counts(device: str) -> None:
+    x = dt.ones(3, device=device, requires_grad=True)
+    x.grad = dt.ones(3, device=device)
+    rule = dt.optim.Adam([x])
+    rule.step()
+    with pytest.raises(
+        RuntimeError, match="instance of Adam but param_groups' capturable is False"
+    ):
+        captured(device, rule.step)
+    dt.optim.Adam([dt.ones(3, requires_grad=True)]).step()  # the cpu's are no part of a capture
+
+
 def test_streams_that_join(device: str) -> None:
     module = getattr(dt, device)
     x = dt.ones(100, device=device)

@@ -38,15 +38,16 @@ class Launched:
     """A kernel that was queued.
 
     Attributes:
-        buffers: the addresses that it was given first.
+        words: the first 32 bits of each argument, as they were at the launch.
+        buffer: the address that the first argument is.
         stream: the pointer of the stream.
     """
 
     name: str
     grid: tuple[int, ...]
     block: tuple[int, ...]
-    addresses: tuple[int, ...]
-    buffers: tuple[int, ...]
+    words: tuple[int, ...]
+    buffer: int
     stream: int
 
 
@@ -288,21 +289,24 @@ class StandIn:
             self.compiler(source, options)
         return source
 
-    def function(self, module: Any, name: str) -> Any:
+    def function(self, module: Any, name: str) -> str:
         assert f" {name}(" in module, f"the program has no kernel {name}"
+        return name
 
-        def launch(grid: Any, block: Any, arguments: tuple[int, ...]) -> None:
-            assert all(n > 0 for n in (*grid, *block)), f"{name}: an empty launch {grid} {block}"
-            first = ctypes.cast(arguments[0], ctypes.POINTER(ctypes.c_uint64))[0]
-            queued = Launched(name, tuple(grid), tuple(block), arguments, (first,),
-                              self.current.ptr)  # fmt: skip
-            self.note("launch", name, self.current.ptr)
+    def launcher(
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], addresses: list[int]
+    ) -> Any:
+        assert all(n > 0 for n in (*grid, *block)), f"{name}: an empty launch {grid} {block}"
+
+        def queue(stream: int) -> None:
+            words = tuple(int.from_bytes(ctypes.string_at(a, 4), "little") for a in addresses)
+            first = int.from_bytes(ctypes.string_at(addresses[0], 8), "little")
+            assert first in self.blocks, f"{name}: its first buffer is not there"
+            queued = Launched(name, tuple(grid), tuple(block), words, first, stream)
+            self.note("launch", name, stream)
             (self.launched if self.graph is None else self.graph).append(queued)
 
-        return launch
-
-    def pointers(self, addresses: list[int]) -> tuple[int, ...]:
-        return tuple(addresses)
+        return queue
 
 
 def device_on(driver: StandIn, monkeypatch: Any, name: str = "standin") -> Any:

@@ -6,6 +6,7 @@
              first)
     adam_step(params, grads, means, squares, largest, *, steps, lr, beta1, beta2, eps,
               weight_decay, maximize, decoupled)
+    adam_step_counted, the same, where ``steps`` are arrays of one element on the device
     adamax_step(params, grads, means, norms, *, rates, beta1, beta2, eps, …)
     nadam_step(params, grads, means, squares, *, gradient_rates, mean_rates, corrections, beta1,
                beta2, eps, shrink, …)
@@ -38,11 +39,11 @@ from dovetail.backend.state import state_of
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["STEPS", "fused_step"]
+__all__ = ["STEPS", "fused_step", "has_step"]
 
 STEPS = (
-    "sgd_step", "adam_step", "adamax_step", "nadam_step", "radam_step", "adagrad_step",
-    "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step",
+    "sgd_step", "adam_step", "adam_step_counted", "adamax_step", "nadam_step", "radam_step",
+    "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step",
 )  # fmt: skip
 """The kernels' names: a table may have them, though they are no operators."""
 
@@ -52,7 +53,8 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
 
     Args:
         lists: parameters, gradients, then the optimizer's state.
-        attributes: numbers; a learning rate that is a tensor is read if it is in host memory.
+        attributes: numbers, or lists of them or of tensors of the device; a learning rate that is a
+            tensor is read if it is in host memory.
     """
     if mode.grad or not lists[0]:
         return False
@@ -60,6 +62,9 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     entry = None if None in numbers.values() else _kernel(name, lists[0][0]._spec)
     if entry is None or not _alike(lists, entry):
         return False
+    for key, value in numbers.items():
+        if isinstance(value, list) and value and isinstance(value[0], Tensor):
+            numbers[key] = [t._materialize() for t in value]
     with np.errstate(all="ignore"):
         entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
     for i, tensors in enumerate(lists):
@@ -74,6 +79,11 @@ def _number(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     return value.item() if state_of(value._spec.device).host_arrays else None
+
+
+def has_step(name: str, param: Tensor) -> bool:
+    """Whether a parameter's device has the kernel for its dtype."""
+    return _kernel(name, param._spec) is not None
 
 
 def _kernel(name: str, spec: Spec) -> Kernel | None:

@@ -5,12 +5,14 @@ Meanings follow PyTorch's ``torch.optim.Adam`` page.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import dovetail
-from dovetail.ops.optimizer_steps import fused_step
+from dovetail.capture import under_way
+from dovetail.ops.optimizer_steps import fused_step, has_step
 from dovetail.optim.optimizer import Optimizer, check_flags, check_lr, check_options
-from dovetail.optim.stepwise import like, scalar_of
+from dovetail.optim.stepwise import like, on_device, scalar_of
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -81,8 +83,8 @@ class Adam(Optimizer):
         """The state of a parameter, made at its first step."""
         state: dict[str, Any] = self.state[p]
         if not state:
-            on_device = group["capturable"] or group["fused"]
-            state["step"] = scalar_of(0.0, p.device if on_device else "cpu", bool(group["fused"]))
+            place = p.device if group["capturable"] or group["fused"] else "cpu"
+            state["step"] = scalar_of(0.0, place, bool(group["fused"]))
             names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
             for name in names:
                 state[name] = like(p)
@@ -96,13 +98,14 @@ class Adam(Optimizer):
             states = [self._state_of(p, group) for p in params]
             for state in states:
                 state["step"].add_(1)
+            counts = [state["step"] for state in states]
             adam_step(
                 params,
                 [p.grad for p in params],
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
                 [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
-                steps=[state["step"].item() for state in states],
+                steps=counts if _stays(params, counts) else [count.item() for count in counts],
                 lr=group["lr"],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
@@ -115,6 +118,20 @@ class Adam(Optimizer):
         return loss
 
 
+def _stays(params: list[Tensor], counts: list[Tensor]) -> bool:
+    """Whether the numbers of steps are used on the device, where reading them would wait for it."""
+    if not on_device(counts):
+        return False
+    return bool(under_way) or has_step("adam_step_counted", params[0])
+
+
+def _share(beta: float, step: Any, param: Tensor) -> Any:
+    """``1 - beta ** step``, to the last digits where the step is a tensor too."""
+    if not isinstance(step, Tensor):
+        return 1 - beta**step
+    return -(step.to(param.real.dtype) * math.log(beta)).expm1() if beta else 1.0
+
+
 def adam_step(
     params: list[Tensor],
     grads: list[Tensor],
@@ -122,7 +139,7 @@ def adam_step(
     squares: list[Tensor],
     largest: list[Tensor],
     *,
-    steps: list[float],
+    steps: list[float] | list[Tensor],
     lr: float | Tensor,
     beta1: float,
     beta2: float,
@@ -140,7 +157,8 @@ def adam_step(
         means: running means of the gradients.
         squares: running means of their squares.
         largest: largest of those so far; empty unless AMSGrad.
-        steps: per parameter, the number of this step, counted from 1.
+        steps: per parameter, the number of this step, counted from 1; tensors of one element where
+            it is on the device.
         lr: the learning rate.
         beta1: kept part of ``means``.
         beta2: kept part of ``squares``.
@@ -161,7 +179,8 @@ def adam_step(
         "maximize": maximize,
         "decoupled": decoupled,
     }
-    if fused_step("adam_step", (params, grads, means, squares, largest), numbers):
+    name = "adam_step_counted" if on_device(steps) else "adam_step"
+    if fused_step(name, (params, grads, means, squares, largest), numbers):
         return
     for i, (param, gradient) in enumerate(zip(params, grads, strict=True)):
         mean, square = means[i], squares[i]
@@ -182,8 +201,8 @@ def adam_step(
         if largest:
             largest[i].copy_(_elementwise_max(largest[i], square))
             square = largest[i]
-        rate = lr / (1 - beta1 ** steps[i])
-        root = (1 - beta2 ** steps[i]) ** 0.5
+        rate = lr / _share(beta1, steps[i], param)
+        root = _share(beta2, steps[i], param) ** 0.5
         if differentiable:
             mean, square = mean.clone(), square.clone()
         if square.is_complex():

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import dovetail
+from dovetail.capture import under_way
 from dovetail.nn.parameter import clear_gradient
 from dovetail.nn.text import typename
 from dovetail.tensor import Tensor
@@ -149,11 +150,27 @@ class Optimizer:
         raise NotImplementedError
 
     def _loss(self, closure: Callable[[], Any] | None) -> Any:
-        """What ``closure`` returns, run with gradients on; None without one."""
+        """What ``closure`` returns, run with gradients on; None without one.
+
+        Raises:
+            RuntimeError: a graph is captured, and the optimizer counts its steps on the host.
+        """
+        if under_way and self._counts_steps and not self.param_groups[0].get("capturable"):
+            self._refuse_capture()
         if closure is None:
             return None
         with dovetail.enable_grad():
             return closure()
+
+    def _refuse_capture(self) -> None:
+        from dovetail.graphs import capturing
+
+        devices = {p.device for group in self.param_groups for p in group["params"]}
+        if any(map(capturing, devices)):
+            raise RuntimeError(
+                "Attempting graph capture of step() for an instance of "
+                f"{type(self).__name__} but param_groups' capturable is False."
+            )
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop every parameter's gradient, or fill it with zeros if not ``set_to_none``."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dovetail
+from dovetail.backend.state import state_of
 from dovetail.ops.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Stepwise", "like", "rate_of", "scalar_dtype", "scalar_of", "steps_of"]
+__all__ = ["Stepwise", "like", "on_device", "rate_of", "scalar_dtype", "scalar_of", "steps_of"]
 
 
 class Stepwise(Optimizer):
@@ -119,6 +120,13 @@ def rate_of(group: dict[str, Any]) -> float:
     """The group's learning rate as a number."""
     lr = group["lr"]
     return lr if isinstance(lr, (int, float)) else float(lr)
+
+
+def on_device(counts: Sequence[Any]) -> bool:
+    """Whether numbers of steps are tensors that only a wait for their device would read."""
+    return any(
+        isinstance(count, Tensor) and not state_of(count.device).host_arrays for count in counts
+    )
 
 
 def steps_of(states: list[dict[str, Any]]) -> list[float]:

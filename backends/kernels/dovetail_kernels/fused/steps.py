@@ -59,7 +59,6 @@ def _run(
     """
     params = lists[0]
     device, dtype = owner_of(params[0].buffer), params[0].dtype
-    size = dtype.itemsize
     for start in range(0, len(params), MANY):
         stop = min(len(params), start + MANY)
         here = [arrays[start:stop] for arrays in lists]
@@ -69,7 +68,8 @@ def _run(
         missing = MANY - len(counts)
         buffers = [a.buffer for row in zip(*here, strict=True) for a in row]
         buffers += buffers[: len(here)] * missing
-        given = [_eight(counts), *(_eight([a.offset // size for a in row]) for row in here)]
+        places = ([a.offset // a.dtype.itemsize for a in row] for row in here)
+        given = [_eight(counts), *map(_eight, places)]
         given += numbers(start, stop)
         launch = _launch(device, kernel, macros, len(here), dtype, max(counts), given)
         launch.with_numbers(buffers, list(enumerate(given)))
@@ -99,29 +99,37 @@ def sgd_step(
 
 
 def adam_step(
-    params: Any, grads: Any, means: Any, squares: Any, largest: Any, *, steps: list[float],
+    params: Any, grads: Any, means: Any, squares: Any, largest: Any, *, steps: list[Any],
     lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, maximize: bool,
     decoupled: bool,
 ) -> None:  # fmt: skip
-    """Adam and AdamW, with AMSGrad where ``largest`` has tensors."""
+    """Adam and AdamW, with AMSGrad where ``largest`` has tensors; ``steps`` may be arrays."""
+    kind, counted = np.dtype(params[0].dtype.numpy), hasattr(steps[0], "buffer")
     macros = {
         "IS_ADAM": 1,
         "HAS_LARGEST": int(bool(largest)),
+        "IS_COUNTED": int(counted),
+        "COUNT": dialect.VALUES[steps[0].dtype.name] if counted else "float",
         "HAS_DECAY": int(weight_decay != 0 and not decoupled),
         "MAXIMIZES": int(maximize),
     }
-    kind = np.dtype(params[0].dtype.numpy)
     shrink = 1 - lr * weight_decay if decoupled else 1.0
     same = [kind.type(v) for v in (beta1, 1 - beta1, beta2, 1 - beta2, shrink, weight_decay)]
 
     def numbers(start: int, stop: int) -> list[Any]:
         rates, least = np.zeros(MANY), np.zeros(MANY)
+        if counted:
+            with np.errstate(divide="ignore"):
+                rates[:4] = lr, eps, np.log(beta1), np.log(beta2)
+            return [rates.astype(kind), least.astype(kind), *same]
         for i, step in enumerate(steps[start:stop]):
             root = (1 - beta2**step) ** 0.5
             rates[i], least[i] = lr * root / (1 - beta1**step), eps * root
         return [rates.astype(kind), least.astype(kind), *same]
 
     lists = [params, grads, means, squares, *([largest] if largest else [])]
+    if counted:
+        lists.append(steps)
     _run(lists, "adam", macros, numbers)
 
 
@@ -129,3 +137,4 @@ def enter(table: KernelTable) -> None:
     """Enter them."""
     for function in (sgd_step, adam_step):
         table.add(function.__name__, function, dtypes=(float32, float64))
+    table.add("adam_step_counted", adam_step, dtypes=(float32, float64))

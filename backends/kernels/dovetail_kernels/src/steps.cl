@@ -58,21 +58,31 @@ kernel void sgd(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g IF_BUFFER(, ul
 #else
 #define IF_LARGEST(...)
 #endif
+#if IS_COUNTED
+#define IF_COUNTED(yes, no) yes
+#else
+#define IF_COUNTED(yes, no) no
+#endif
+#define COMMA ,
 #define BUFFERS(t) \
     global T *p##t, global const T *g##t, global T *m##t, global T *v##t \
-    IF_LARGEST(, global T *l##t)
+    IF_LARGEST(, global T *l##t) IF_COUNTED(COMMA global const COUNT *c##t,)
 
 // rates: lr * root / (1 - beta1^step), with root = sqrt(1 - beta2^step) taken to the other side of
-// m / (sqrt(v) / root + eps); eps is that of each tensor times root.
+// m / (sqrt(v) / root + eps); eps is that of each tensor times root. IS_COUNTED: the steps are read
+// from c; rates are then lr, eps, and the logarithms of beta1 and beta2.
 kernel void adam(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g, ulong8 at_m, ulong8 at_v
-        IF_LARGEST(, ulong8 at_l), T8 rates, T8 eps, T old_mean, T new_mean, T old_square,
+        IF_LARGEST(, ulong8 at_l) IF_COUNTED(COMMA ulong8 at_c,), T8 rates, T8 eps, T old_mean, T new_mean, T old_square,
         T new_square, T shrink, T weight_decay)
 {
 #define DO(t) { \
         global T *restrict p = AT(p, t), *restrict m = AT(m, t), *restrict v = AT(v, t); \
         global const T *restrict g = AT(g, t); \
         IF_LARGEST(global T *restrict l = AT(l, t);) \
-        const T rate = rates.s##t, least = eps.s##t; \
+        IF_COUNTED(const T step = *AT(c, t); \
+            const T root = sqrt(-expm1(step * rates.s3)); \
+            const T rate = rates.s0 * root / -expm1(step * rates.s2) COMMA least = rates.s1 * root;, \
+            const T rate = rates.s##t COMMA least = eps.s##t;) \
         EACH_ELEMENT(i, sizes.s##t) { \
             T value = p[i] * shrink; \
             T update = MAXIMIZES ? -g[i] : g[i]; \

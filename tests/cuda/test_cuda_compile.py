@@ -1,0 +1,168 @@
+"""Every program that the suite's samples ask for is compiled by NVRTC; none of them is run."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nvrtc
+import pytest
+from stand_in import StandIn, device_on
+
+import dovetail_kernels
+from dovetail import dtypes as d
+from dovetail.backend import registry
+
+Program = tuple[str, tuple[str, ...]]
+"""(text, options)."""
+
+NAME = "compiled"
+ARCHITECTURES = {70: 12, 75: 13, 80: 13, 86: 13, 89: 13}
+"""Besides sm_90: by number, the version of CUDA whose compiler knows it."""
+OTHERS = (d.float64, d.float16, d.bfloat16, d.complex64, d.int64, d.int16, d.uint8, d.bool_)
+STRIDED = ("add", "where", "exp", "copy", "sum", "softmax", "matmul")
+"""Operators that are called until they get kernels for their layouts."""
+
+SOURCES = {
+    path.stem: path.read_text(encoding="utf-8").splitlines()[0]
+    for path in (Path(dovetail_kernels.__file__).parent / "src").glob("*.cl")
+}
+"""The first line of every file of kernels."""
+
+
+def _needed(major: int) -> object:
+    found = nvrtc.library(major)
+    if found is None:
+        reason = f"{nvrtc.PACKAGES[major]}, the compiler, is not installed"
+        promised = os.environ.get("DOVETAIL_PROMISED_DEVICES", "").split(",")
+        (pytest.fail if "nvrtc" in promised and major == 13 else pytest.skip)(reason)
+    return found
+
+
+def _collected() -> dict[str, list[Program]]:
+    """Programs by what asked for them: ``float32`` for all of its samples, ``others``."""
+    from dovetail_conformance.calls import Call, operators, samples_of
+
+    programs: dict[str, list[Program]] = {"float32": [], "others": []}
+    seen: set[Program] = set()
+    kind = "float32"
+
+    def note(text: str, options: tuple[str, ...]) -> None:
+        if (text, options) not in seen:
+            seen.add((text, options))
+            programs[kind].append((text, options))
+
+    patch = pytest.MonkeyPatch()
+    device = device_on(StandIn(total=1 << 36, compiler=note), patch, NAME)
+    calls = 0
+    try:
+        for op in operators():
+            work = []
+            if d.float32 in op.accepts:
+                work += [("float32", s, "contiguous") for s in samples_of(op, d.float32)]
+            for dtype in (dtype for dtype in OTHERS if dtype in op.accepts):
+                work += [("others", s, "contiguous") for s in samples_of(op, dtype)[:1]]
+            if op.name in STRIDED:
+                work += [("patient", s, "transposed") for s in samples_of(op, d.float32)[:2]]
+            for asked, sample, layout in work:
+                kind = "float32" if asked == "patient" else asked
+                device.patience = 0 if asked == "patient" else 1 << 30
+                # Nothing is computed, so an operator that looks at a value may well refuse it.
+                try:
+                    Call.placed(op, sample, layout, f"{NAME}:0").run()
+                except (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError):
+                    continue
+                calls += 1
+    finally:
+        patch.undo()
+        registry.unregister(NAME)
+    assert calls > 3500
+    return programs
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[dict[str, list[Program]]]:
+    """What the samples ask for."""
+    _needed(13)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch = pytest.MonkeyPatch()
+        patch.setenv("DOVETAIL_FALLBACK", "error")
+        try:
+            yield _collected()
+        finally:
+            patch.undo()
+
+
+def _errors(major: int, architecture: str, programs: list[Program]) -> list[str]:
+    """What the compiler says of those that it refuses."""
+    compiler = _needed(major)
+
+    def tried(program: Program) -> str:
+        text, options = program
+        try:
+            code = nvrtc.compiled(compiler, text, (f"-arch={architecture}", *options))
+        except nvrtc.CompileError as error:
+            return f"{_source_of(text)}: {str(error)[:600]}"
+        return "" if code else f"{_source_of(text)}: there is no code"
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [said for said in pool.map(tried, programs) if said]
+
+
+def _source_of(text: str) -> str:
+    """The file of kernels that a program is made of; the last one is the main one."""
+    found = [(text.rfind(line), name) for name, line in SOURCES.items() if line in text]
+    return max(found)[1] if found else "expressions"
+
+
+def _of_each_source(programs: dict[str, list[Program]]) -> dict[str, Program]:
+    """The longest program of each file."""
+    kept: dict[str, Program] = {}
+    for program in programs["float32"] + programs["others"]:
+        name = _source_of(program[0])
+        if name not in kept or len(program[0]) > len(kept[name][0]):
+            kept[name] = program
+    return kept
+
+
+def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
+    asked = set(_of_each_source(programs))
+    assert asked >= {*SOURCES, "expressions"} - NOT_ASKED
+    assert not asked & NOT_ASKED, "the list is stale"
+
+
+NOT_ASKED = {"winograd", "team"}
+"""Kernels for the host's cores alone, and one that is only a part of others."""
+
+
+def test_float32_compiles(programs: dict[str, list[Program]]) -> None:
+    assert len(programs["float32"]) > 150
+    assert _errors(13, "sm_90", programs["float32"]) == []
+
+
+def test_other_dtypes_compile(programs: dict[str, list[Program]]) -> None:
+    """To PTX, which every program of theirs is."""
+    assert len(programs["others"]) > 150
+    assert _errors(13, "compute_90", programs["others"]) == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_architectures(programs: dict[str, list[Program]], architecture: int) -> None:
+    """One program of each file."""
+    chosen = list(_of_each_source(programs).values())
+    assert _errors(ARCHITECTURES[architecture], f"sm_{architecture}", chosen) == []
+
+
+def test_a_broken_text_is_found(programs: dict[str, list[Program]]) -> None:
+    text, options = _of_each_source(programs)["softmax"]
+    broken = text.replace("get_global_id(0)", "get_global_idd(0)").replace(
+        "get_group_id(0)", "get_group_idd(0)"
+    )
+    assert broken != text
+    (said,) = _errors(13, "compute_90", [(broken, options)])
+    assert said.startswith("softmax: ")
+    assert "is undefined" in said

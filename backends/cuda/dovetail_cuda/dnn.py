@@ -27,9 +27,9 @@ declined: dict[str, str] = {}
 REMEMBERED = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
-    """What ``torch.backends.cudnn`` says about plans.
+    """What ``torch.backends.cudnn`` says about plans; there is one object for each.
 
     Attributes:
         enabled: there may be plans at all.
@@ -47,11 +47,16 @@ class Choice:
 _choices: dict[tuple[Any, ...], Choice] = {}
 
 
-def choice(*, is_timed: bool = True) -> Choice:
-    """What the switches say at the moment; ``is_timed``: plans may be timed."""
+def choice(*, is_timed: bool = True, is_enabled: bool = False) -> Choice:
+    """What the switches say at the moment.
+
+    Args:
+        is_timed: plans may be timed.
+        is_enabled: even where the library is turned off.
+    """
     switches = backends.cudnn
     said = (
-        switches.enabled, switches.allow_tf32, switches.deterministic,
+        is_enabled or switches.enabled, switches.allow_tf32, switches.deterministic,
         switches.benchmark and is_timed, switches.benchmark_limit,
     )  # fmt: skip
     found = _choices.get(said)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -251,7 +250,7 @@ def _fits(make: type[Attention], others: tuple[Kernel, ...], call: Any) -> bool:
         or not any(e.when is None or e.when(call) for e in others)
     ):
         return False
-    wanted = replace(dnn.choice(is_timed=False), enabled=True)
+    wanted = dnn.choice(is_timed=False, is_enabled=True)
     return _resolved(make, call).planned(wanted) is not None
 
 

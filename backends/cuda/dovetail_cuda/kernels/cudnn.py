@@ -2,19 +2,19 @@
 
 Tensors are taken as they lie where they are dense, row-major or with the channels last; others are
 packed. One without a second spatial dim gets one of size 1. What cuDNN has no plan for goes to the
-kernels of ``dovetail_kernels``.
+kernels of ``dovetail_kernels``, and so does float64: plans of the front end (1.18) read the output,
+as if it were to be added to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from dovetail.backend import EXPRESSIONS, Kernel, KernelTable, StridedView
-from dovetail.dtypes import FLOATING
+from dovetail.dtypes import bfloat16, float16, float32
 from dovetail_cuda import dnn
 from dovetail_cuda.dnn import Choice, Graph, Tensor
 from dovetail_kernels.arrays import Array, dense_strides
@@ -23,6 +23,8 @@ from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import Elementwise, ghost
 
 __all__ = ["enter"]
+
+KINDS = (float16, bfloat16, float32)
 
 X, W, Y = 1, 2, 3
 """The uids of image, weight and result, whichever of them is asked for."""
@@ -223,7 +225,7 @@ def _fits(way: Way, call: Any) -> bool:
     if known(call.outputs[0].device) is None or dnn.front_end() is None:
         return False
     # Switches may be turned on later: a call that has a plan stays here.
-    wanted = replace(dnn.choice(is_timed=False), enabled=True)
+    wanted = dnn.choice(is_timed=False, is_enabled=True)
     return _resolved(way, call).planned(wanted) is not None
 
 
@@ -260,7 +262,7 @@ def enter(table: KernelTable) -> None:
         table.add(
             name,
             partial(_specialised, way, others),
-            dtypes=FLOATING,
+            dtypes=KINDS,
             when=partial(_fits, way),
             specialize=True,
         )

@@ -15,7 +15,7 @@ from dovetail import ops
 from dovetail.backend.state import state_of
 from dovetail_conformance.compare import tolerance_of
 from dovetail_cuda import blas, dnn
-from dovetail_cuda.kernels import FAMILIES
+from dovetail_cuda.kernels import FAMILIES, products
 
 Placed = tuple[Any, Products, FrontEnd]
 """The driver, and the two libraries."""
@@ -94,6 +94,43 @@ def test_how_matrices_lie(placed: Any, dtype: dt.dtype) -> None:
         assert not driver.launched, "nothing is packed"
     batches = [problem.batch for problem, *_ in library.queued]
     assert batches == [1, 1, 1, 1, 1, 6, 2, 3, 3, 3, 3], "the last two take a loop"
+
+
+def test_long_rows_of_halves_are_aligned(placed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, library, _ = placed()
+    monkeypatch.setattr(products, "MUCH", 1)
+    x, weight = drawn(6, 16, dtype=dt.bfloat16), drawn(13, 16, dtype=dt.bfloat16)
+    dt.nn.functional.linear(x, weight)
+    problem = library.queued[-1][0]
+    assert (problem.d.lead, problem.a.lead, problem.b.lead) == (16, 16, 16)
+    assert [launch.name for launch in driver.launched] == ["copy"]
+    made = drawn(6, 13, dtype=dt.bfloat16)
+    made @ weight
+    assert library.queued[-1][0].b.lead == 16
+    made.mT @ x
+    problem = library.queued[-1][0]
+    assert (problem.b.lead, problem.turned_b) == (16, True)
+    drawn(6, 13, dtype=dt.float32) @ drawn(13, 5, dtype=dt.float32)
+    assert library.queued[-1][0].d.lead == 5
+
+
+def test_many_of_them_are_copied_in_pieces(placed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, library, _ = placed()
+    for name, value in (("MUCH", 1), ("TILE", 2), ("PIECE", 128)):
+        monkeypatch.setattr(products, name, value)
+    x, weight = drawn(7, 16, dtype=dt.bfloat16), drawn(13, 16, dtype=dt.bfloat16)
+    dt.nn.functional.linear(x, weight, drawn(13, dtype=dt.bfloat16))
+    assert [problem.d.columns for problem, *_ in library.queued] == [4, 3]
+    library.queued.clear()
+    dt.nn.functional.linear(drawn(2, 4, 16, dtype=dt.bfloat16), weight)
+    assert [problem.d.columns for problem, *_ in library.queued] == [4, 4]
+    library.queued.clear()
+    made = drawn(7, 13, dtype=dt.bfloat16)
+    made @ weight
+    assert [problem.d.columns for problem, *_ in library.queued] == [4, 3]
+    library.queued.clear()
+    made.mT @ x
+    assert [problem.d.columns for problem, *_ in library.queued] == [6, 6, 1]
 
 
 def test_rows_of_a_batch_are_one_matrix(placed: Any) -> None:

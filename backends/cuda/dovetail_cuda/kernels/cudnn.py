@@ -2,8 +2,8 @@
 
 Tensors are taken as they lie where they are dense, row-major or with the channels last; others are
 packed. One without a second spatial dim gets one of size 1. What cuDNN has no plan for goes to the
-kernels of ``dovetail_kernels``, and so does float64: plans of the front end (1.18) read the output,
-as if it were to be added to.
+kernels of ``dovetail_kernels``, and so does float64, of which plans gave wrong values on an H200
+(front end 1.18).
 """
 
 from __future__ import annotations

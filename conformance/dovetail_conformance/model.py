@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from dovetail import backends
 from dovetail.fallback import permitted
 from dovetail.ops.schema import REGISTRY
 from dovetail_conformance.places import where_in_suite
@@ -184,12 +185,14 @@ def run_case(case: Case, device: str) -> Outcome:
     """Ask ``case`` of ``device`` and say what came; a case that judges nothing has failed.
 
     A kernel that no device needs to have may be the host's; the check ``optional`` asks that the
-    policy is kept. All others must be the device's own.
+    policy is kept. All others must be the device's own. Factors are not rounded: a library that
+    may do so by its switches is asked not to.
     """
     trial = Trial(device)
     start = time.perf_counter()
+    optional = (op.name for op in REGISTRY.values() if op.is_optional)
     try:
-        with permitted(op.name for op in REGISTRY.values() if op.is_optional):
+        with permitted(optional), backends.cudnn.flags(allow_tf32=False):
             case.run(trial)
     except Mismatch as error:
         trial.attempts += 1

@@ -217,6 +217,7 @@ _MODULES = (
 
 _ELSEWHERE = {
     "capabilities": "capability",
+    "get_float32_matmul_precision": "backends", "set_float32_matmul_precision": "backends",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",

@@ -16,13 +16,22 @@ DEMO_MAY = {"PIL", "matplotlib", "sklearn", "tqdm"}
 TEMPLATE = CORE / "cli" / "template"
 """A backend of its own, seen through the link in ``plugins``; no part of the core."""
 
-CONTRACT = ("dovetail.backend", "dovetail.dtypes", "dovetail.errors")
+CONTRACT = ("dovetail.backend", "dovetail.backends", "dovetail.dtypes", "dovetail.errors")
+"""``backends``: the switches of libraries, which whoever computes with such a library obeys."""
 
 # Each backend's own array library or driver binding.
 BACKEND_MAY = {
     "dovetail_cpu": {"numpy", "ml_dtypes"},
     "dovetail_kernels": {"numpy", "ml_dtypes"},  # what the next two share
-    "dovetail_cuda": {"numpy", "ml_dtypes", "cupy", "cupy_backends", "cudnn", "dovetail_kernels"},
+    "dovetail_cuda": {
+        "numpy",
+        "ml_dtypes",
+        "cupy",
+        "cupy_backends",
+        "cuda",
+        "cudnn",
+        "dovetail_kernels",
+    },
     "dovetail_opencl": {"numpy", "ml_dtypes", "pyopencl", "dovetail_kernels"},
     "dovetail_loopback": {"numpy", "ml_dtypes"},
     "dovetail_dlp": {"numpy", "ml_dtypes", "matplotlib"},  # the profile's picture, if installed

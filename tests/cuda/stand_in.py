@@ -283,7 +283,7 @@ class StandIn:
 
     # kernels
 
-    def module(self, source: str, options: tuple[str, ...]) -> Any:
+    def module(self, source: str, options: tuple[str, ...], arch: str) -> Any:
         self.note("compile", len(source))
         if self.compiler is not None:
             self.compiler(source, options)
@@ -305,9 +305,6 @@ class StandIn:
 
     def pointers(self, addresses: list[int]) -> tuple[int, ...]:
         return tuple(addresses)
-
-    def compile_errors(self) -> tuple[type[Exception], ...]:
-        return (Refused,)
 
 
 def device_on(driver: StandIn, monkeypatch: Any, name: str = "standin") -> Any:

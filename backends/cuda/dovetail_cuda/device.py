@@ -7,12 +7,14 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dovetail.backend import OutOfMemoryError, Pool
 from dovetail.backend.allocator import empty_cache
+from dovetail_cuda.cache import CompileError
 from dovetail_cuda.driver import cuda
 from dovetail_cuda.words import spelled
 from dovetail_kernels import device, dialect
@@ -58,13 +60,14 @@ class Device(device.Device):
         stream: the pointer of this thread's current stream.
         handles: what libraries keep for the device, by name (cuBLAS, cuDNN).
         capability: the compute capability, such as (9, 0).
+        arch: what that is called by the compiler, ``sm_90``.
         capturing: a graph is being captured: memory comes from outside of the streams' pool.
         capture: the graph that is.
     """
 
     kind = "cuda"
     is_cpu = False
-    dialect = dialect.GPU
+    dialect = replace(dialect.GPU, name="cuda", spellings={("hypot", "double"): "near_hypot"})
     has_double = True
     has_long_atomics = True
 
@@ -80,6 +83,7 @@ class Device(device.Device):
         self.group = min(256, int(facts["maxThreadsPerBlock"]))
         self.local_memory = int(facts["sharedMemPerBlock"])
         self.capability = (int(facts["major"]), int(facts["minor"]))
+        self.arch = "sm_{}{}".format(*self.capability)
         limit = os.environ.get("DOVETAIL_CUDA_MEMORY")
         self.memory_total = int(limit) if limit else int(facts["totalGlobalMem"])
         self.handles: dict[str, Any] = {}
@@ -217,7 +221,7 @@ class Device(device.Device):
         taken = self.alloc(max(4, data.nbytes))
         made = _Constant(taken.ptr, taken.size, self, is_fixed=taken.is_fixed)
         if self.captured is None:
-            self.write(made, 0, memoryview(data.view(np.uint8).reshape(-1)))
+            self.write(made, 0, data.view(np.uint8).reshape(-1).data)
             return made
         # Who asked for it may keep it for later calls, which come before any replay.
         stream = self.cuda.stream(self.index)
@@ -331,8 +335,8 @@ class Device(device.Device):
             self.use()
             text = spelled(source)
             try:
-                found = self.cuda.module(text, (*OPTIONS, *options.split()))
-            except self.cuda.compile_errors() as error:
+                found = self.cuda.module(text, (*OPTIONS, *options.split()), self.arch)
+            except CompileError as error:
                 raise RuntimeError(
                     f"{self.name}: a kernel does not compile: {error}\n{text}"
                 ) from error
@@ -378,7 +382,7 @@ class Launch:
         self._grid = tuple(n // m for n, m in zip(sizes, self._block, strict=True))
         self._buffers = np.zeros(max(1, buffers), np.uint64)
         self._numbers = [np.array(number) for number in numbers]
-        self._places = [memoryview(a.reshape(-1).view(np.uint8)) for a in self._numbers]
+        self._places = [a.reshape(-1).view(np.uint8).data for a in self._numbers]
         first = self._buffers.ctypes.data
         addresses = [first + 8 * i for i in range(buffers)]
         addresses += [a.ctypes.data for a in self._numbers]

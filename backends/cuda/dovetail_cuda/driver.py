@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dovetail_cuda.cache import compiled
+
 __all__ = ["CuPyDriver", "cuda", "load_library", "place"]
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
@@ -157,26 +159,24 @@ class CuPyDriver:
 
     # kernels
 
-    def module(self, source: str, options: tuple[str, ...]) -> Any:
-        """Compile a program (CuPy keeps what comes out on disk)."""
-        made = self.cupy.RawModule(code=source, options=options, backend="nvrtc")
-        made.compile()
+    def module(self, source: str, options: tuple[str, ...], arch: str) -> Any:
+        """A compiled program.
+
+        Raises:
+            CompileError: the compiler refuses.
+        """
+        made = self.cupy.cuda.function.Module()
+        made.load(compiled(source, options, arch))
         return made
 
     def function(self, module: Any, name: str) -> Any:
         """A kernel of a program, to be called with (grid, block, pointers to arguments)."""
-        return module.get_function(name).kernel
+        return module.get_function(name)
 
     def pointers(self, addresses: list[int]) -> tuple[Any, ...]:
         """What a kernel is called with, for arguments that lie at these places of the host."""
         make = self.cupy.cuda.function.CPointer
         return tuple(make(address) for address in addresses)
-
-    def compile_errors(self) -> tuple[type[Exception], ...]:
-        """What :meth:`module` raises where the compiler refuses."""
-        from cupy.cuda.compiler import CompileException
-
-        return (CompileException,)
 
 
 _current: Any = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from dovetail.backend import Dialect
 
-__all__ = ["CPU", "GPU", "TYPES", "VALUES"]
+__all__ = ["CPU", "GPU", "TYPES", "VALUES", "pairing"]
 
 TYPES = {
     "bool": "uchar", "uint8": "uchar", "int8": "char", "int16": "short", "int32": "int",
@@ -35,6 +35,12 @@ _STORE = {
     "float16": "vstore_half_rte({value}, {index}, {pointer})",
     "bfloat16": "{pointer}[{index}] = float_to_bfloat16({value})",
 }
+
+
+def pairing(kind: str) -> dict[str, str]:
+    """The macro ``PAIR(x, y)``: a complex number of the type ``kind``, such as float2."""
+    return {"PAIR(x, y)": f"({kind})((x), (y))"}
+
 
 PRELUDE = """#ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable

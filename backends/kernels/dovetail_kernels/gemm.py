@@ -178,12 +178,13 @@ class Product:
         (a_row, a_depth), (b_depth, b_column) = a.element_strides[-2:], b.element_strides[-2:]
         product = "s += x * y"
         if work.is_complex:
-            product = "s += (T)(x.x * y.x - x.y * y.y, x.x * y.y + x.y * y.x)"
+            product = "s += PAIR(x.x * y.x - x.y * y.y, x.x * y.y + x.y * y.x)"
         names = ("to", "from_a", "from_b")
         loops = ("to", "read_a", "read_b")
         macros = {
             "IS_ELEMENTS": 1,
             "T": self.kind,
+            **dialect.pairing(self.kind),
             "LANES": LANES,
             "A_LOADED(i)": converted(a.dtype, work, "A_LOAD(a, i)"),
             "B_LOADED(i)": converted(b.dtype, work, "B_LOAD(b, i)"),

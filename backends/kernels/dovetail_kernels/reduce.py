@@ -65,7 +65,7 @@ def _place(sign: str) -> Fold:
 
 FOLDS = {
     "sum": Fold("0", "a += v"),
-    "prod": Fold("1", "a *= v", "a = (T)(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)"),
+    "prod": Fold("1", "a *= v", "a = PAIR(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)"),
     "amax": _extreme("<="),
     "amin": _extreme(">="),
     "argmax": _place(">"),
@@ -164,6 +164,7 @@ class Reduction:
             walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
         macros = {
             "T": wrapping(work) if self.name in ("sum", "prod") else dialect.VALUES[work.name],
+            **dialect.pairing(wrapping(work)),
             "LOADED(i)": converted(source, work, "IN_LOAD(in, i)"),
             "RESULT(a)": converted(work, out, "a"),
             "FOLD(a, p, v, at)": fold.complex_text if work.is_complex and fold.complex_text

@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, collapse
 from dovetail.dtypes import float32
+from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
@@ -56,6 +57,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
     text = fold.complex_text if work.is_complex and fold.complex_text else fold.text
     macros = {
         "T": wrapping(work),
+        **dialect.pairing(wrapping(work)),
         "LOADED(i)": converted(source.dtype, work, "IN_LOAD(in, i)"),
         "RESULT(a)": converted(work, out.dtype, "a"),
         "START": converted(float32 if work.is_complex else work, work, str(fold.start)),

@@ -1,16 +1,20 @@
-"""``torch.backends``: switches of PyTorch's libraries, so that programs which set them run.
+"""``torch.backends``: switches of the libraries that devices compute with, by PyTorch's names.
 
-They can be set and read again. Dovetail's devices choose their kernels themselves, and none of
-these switches changes a result here; ``is_available()`` says whether a device could use one.
+They can be set and read again. A backend that computes with a library obeys its switches: ``cuda``
+those of products and convolutions on NVIDIA's GPUs. The others change nothing here.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"]
+__all__ = [
+    "cuda", "cudnn", "get_float32_matmul_precision", "mkl", "mkldnn", "mps", "openmp",
+    "set_float32_matmul_precision",
+]  # fmt: skip
 
 
 class _Switches:
@@ -19,6 +23,10 @@ class _Switches:
     def __init__(self, about: str, **switches: Any) -> None:
         self.__doc__ = about
         self.__dict__.update(switches)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def is_available(self) -> bool:
         """Whether a device here computes with this library: it does not."""
@@ -57,3 +65,45 @@ mps = _Switches("Apple's GPUs.")
 mkl = _Switches("Intel's linear algebra.")
 mkldnn = _Switches("oneDNN inside PyTorch.", enabled=True, deterministic=False, allow_tf32=True)
 openmp = _Switches("Threads of PyTorch's kernels.")
+
+
+_PRECISIONS = ("highest", "high", "medium")
+_reduced = "high"
+
+
+def get_float32_matmul_precision() -> str:
+    """How exactly products of float32 are computed; see :func:`set_float32_matmul_precision`.
+
+    Example:
+        >>> dt.get_float32_matmul_precision()
+        'highest'
+    """
+    return _reduced if cuda.matmul.allow_tf32 else "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Choose how exactly devices compute products of float32.
+
+    Args:
+        precision: ``"highest"``: in float32; ``"high"`` or ``"medium"``: factors may be rounded to
+            fewer bits where a device is faster so (TensorFloat-32 on NVIDIA's GPUs); it sets
+            ``backends.cuda.matmul.allow_tf32``.
+
+            Another word changes nothing, with a warning.
+
+    Raises:
+        RuntimeError: not a string.
+    """
+    global _reduced
+    if not isinstance(precision, str):
+        kind = type(precision).__name__
+        raise RuntimeError(f"set_float32_matmul_precision expects a str, but got {kind}")
+    if precision not in _PRECISIONS:
+        warnings.warn(
+            f"set_float32_matmul_precision: precision must be one of {_PRECISIONS}, got "
+            f"{precision!r}; the call has no effect",
+            stacklevel=2,
+        )
+        return
+    cuda.matmul.allow_tf32 = precision != "highest"
+    _reduced = "medium" if precision == "medium" else "high"

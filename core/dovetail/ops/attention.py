@@ -17,6 +17,7 @@ from dovetail import ops
 from dovetail.dispatch import call
 from dovetail.ops.expose import operator
 from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.norm import wide, wide_dtype
 from dovetail.ops.schema import REGISTRY, Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -61,12 +62,14 @@ def _backward_reference(
     k: Any,
     v: Any,
     mask: Any,
+    out: Any,
     lse: Any,
-    delta: Any,
+    of_lse: Any = None,
     *,
     is_causal: bool,
     scale: float,
 ) -> Any:
+    delta = (g * out).sum(-1) - (0 if of_lse is None else of_lse)
     p = np.exp(_scores_reference(q, k, mask, is_causal, scale) - lse[..., None])
     slope = p * (g @ v.swapaxes(-1, -2) - delta[..., None]) * scale
     return slope @ k, slope.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ g
@@ -75,21 +78,24 @@ def _backward_reference(
 def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made = []
     for lead in ((), (2, 3)):
-        shapes = ((4, 3), (4, 5), (6, 5), (6, 3))
-        g, q, k, v = (draw(rng, (*lead, *shape), dtype, -1, 1) for shape in shapes)
-        rows = [draw(rng, (*lead, 4), dtype, 1, 2) for _ in range(2)]
+        shapes = ((4, 3), (4, 5), (6, 5), (6, 3), (4, 3))
+        g, q, k, v, out = (draw(rng, (*lead, *shape), dtype, -1, 1) for shape in shapes)
+        rows, of_rows = (draw(rng, (*lead, 4), wide_dtype(dtype), 1, 2) for _ in range(2))
         for causal, mask in ((False, None), (True, None), (False, rng.random((4, 6)) < 0.6)):
             options = {"is_causal": causal, "scale": 0.5}
-            made.append(Sample((g, q, k, v, mask, *rows), options))
+            made.append(Sample((g, q, k, v, mask, out, rows, None), options))
+        made.append(Sample((g, q, k, v, None, out, rows, of_rows), options))
     return made
 
 
 @composite(
     "scaled_dot_product_attention_backward",
-    inputs=("grad", "query", "key", "value", "mask", "logsumexp", "delta"),
+    inputs=(
+        "grad", "query", "key", "value", "mask", "output", "logsumexp", "grad_logsumexp",
+    ),
     outputs=3,
     infer=lambda grad, query, key, value, *others, **_: Inferred(
-        (None,) * 7, tuple((s.shape, s.dtype) for s in (query, key, value))
+        (None,) * 8, tuple((s.shape, s.dtype) for s in (query, key, value))
     ),
     accepts=d.FLOATING,
     compute=d.float32,
@@ -98,15 +104,16 @@ def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     reference=_backward_reference,
     samples=_backward_samples,
     tolerance=_TOLERANCE,
-)
+)  # fmt: skip
 def scaled_dot_product_attention_backward(
     grad: Any,
     query: Any,
     key: Any,
     value: Any,
     mask: Any,
+    output: Any,
     logsumexp: Any,
-    delta: Any,
+    grad_logsumexp: Any = None,
     *,
     is_causal: bool,
     scale: float,
@@ -114,11 +121,12 @@ def scaled_dot_product_attention_backward(
     """Gradients for query, key and value.
 
     Args:
-        logsumexp: (*, L), of the rows of scores.
-        delta: (*, L), the sum of ``grad`` times the output over the last dim.
+        output: (*, L, V), what the forward gave.
+        logsumexp: (*, L), of the rows of scores; float32 for half and bfloat16 queries.
+        grad_logsumexp: the gradient for it, or None.
     """
     weights, of_scores = _weights_and_slope(
-        grad, query, key, value, mask, logsumexp, delta, is_causal, scale
+        grad, query, key, value, mask, output, logsumexp, grad_logsumexp, is_causal, scale
     )
     return (
         of_scores.matmul(key) * scale,
@@ -133,11 +141,15 @@ def _weights_and_slope(
     key: Any,
     value: Any,
     mask: Any,
+    output: Any,
     logsumexp: Any,
-    delta: Any,
+    grad_logsumexp: Any,
     is_causal: bool,
     scale: float,
 ) -> tuple[Any, Any]:
+    delta = (grad * output).sum(-1)
+    if grad_logsumexp is not None:
+        delta = delta - grad_logsumexp
     scores = _scores(query, key, mask, is_causal, scale)
     weights = (scores - _finite(logsumexp).unsqueeze(-1)).exp()
     slope = grad.matmul(value.transpose(-2, -1)) - delta.unsqueeze(-1)
@@ -157,18 +169,17 @@ def _gradient(
     needs: Any,
 ) -> tuple[Any, ...]:
     grad = out0 * 0 if g[0] is None else g[0]
-    delta = (grad * out0).sum(-1)
-    if g[1] is not None:
-        delta = delta - g[1]
-    inputs = (grad, query, key, value, mask, out1, delta)
+    inputs = (grad, query, key, value, mask, out0, out1, g[1])
     found = ops.scaled_dot_product_attention_backward(*inputs, is_causal=is_causal, scale=scale)
-    of_mask = _weights_and_slope(*inputs, is_causal, scale)[1] if needs[3] else None
+    of_mask = None
+    if needs[3]:
+        of_mask = _weights_and_slope(*inputs, is_causal, scale)[1].to(mask.dtype)
     return (*found, of_mask)
 
 
 def _infer(query: Spec, key: Spec, value: Spec, mask: Any, **_: Any) -> Inferred:
     rows = tuple(query.shape[:-1])
-    outs = (((*rows, value.shape[-1]), query.dtype), (rows, query.dtype))
+    outs = (((*rows, value.shape[-1]), query.dtype), (rows, wide_dtype(query.dtype)))
     return Inferred((None,) * 4, outs)
 
 
@@ -209,7 +220,6 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     infer=_infer,
     gradient=_gradient,
     accepts=d.FLOATING,
-    compute=d.float32,
     method=False,
     public=False,
     reference=_reference,
@@ -219,14 +229,17 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 def _attention(
     query: Any, key: Any, value: Any, mask: Any, *, is_causal: bool, scale: float
 ) -> Any:
+    kind = query.dtype
+    query, key, value = (wide(x) for x in (query, key, value))
+    mask = mask if mask is None or mask.dtype is d.bool_ else wide(mask)
     scores = _scores(query, key, mask, is_causal, scale)
     if not scores.shape[-1]:
-        return scores.matmul(value), scores.sum(-1) - math.inf
+        return scores.matmul(value).to(kind), scores.sum(-1) - math.inf
     largest = _finite(scores.amax(-1, keepdim=True))
     weights = (scores - largest).exp()
     total = weights.sum(-1, keepdim=True)
     out = (weights / total.masked_fill(total == 0, 1)).matmul(value)
-    return out, (total.log() + largest).squeeze(-1)
+    return out.to(kind), (total.log() + largest).squeeze(-1)
 
 
 def _check(query: Any, key: Any, value: Any, mask: Any, is_causal: bool) -> None:

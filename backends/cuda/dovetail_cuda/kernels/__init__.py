@@ -1,4 +1,4 @@
-"""The kernel table: the kernels that OpenCL has too, and NVIDIA's libraries where they are faster."""
+"""The kernel table: the kernels of OpenCL, and NVIDIA's libraries where they are faster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES = ("products", "cudnn", "attention")
 
 
 def table() -> KernelTable:

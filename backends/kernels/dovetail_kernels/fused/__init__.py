@@ -8,7 +8,9 @@ from dovetail.backend import KernelTable
 
 __all__ = ["enter"]
 
-FAMILIES = ("attention", "batch_norm", "layer_norm", "loss", "pool", "rows", "softmax", "steps")
+FAMILIES = (
+    "attention", "batch_norm", "columns", "layer_norm", "loss", "pool", "rows", "softmax", "steps",
+)  # fmt: skip
 
 
 def enter(table: KernelTable) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -68,11 +70,12 @@ class _Attention:
         self.mask = query.dtype if mask is None else mask.dtype
 
     def launch(
-        self, macro: str, name: str, buffers: int, items: int, label: str, **kinds: Any
-    ) -> Launch:
+        self, macro: str, name: str, buffers: int, items: int, label: str,
+        extra: Mapping[str, Any] = MappingProxyType({}), **kinds: Any,
+    ) -> Launch:  # fmt: skip
         """The kernel ``name``, whose arrays have these dtypes by prefix."""
         kinds["MASK"] = self.mask
-        made = {**self.macros, macro: 1}
+        made = {**self.macros, macro: 1, **extra}
         for prefix, dtype in kinds.items():
             width = 1 if dtype is bool_ else self.width
             made |= lanes(self.device, prefix, dtype, width, side=False)
@@ -100,23 +103,35 @@ def _forward(facts: Any) -> Any:
 
 
 def _backward(facts: Any) -> Any:
-    grad, query, key, value, mask, sums, delta = facts.inputs
+    grad, query, key, value, mask, seen, sums, of_sums = facts.inputs
     made = _Attention(facts, query, value, mask)
-    device = made.device
+    device, work = made.device, made.work
+    slopes = grad if of_sums is None else of_sums
+    deltas = made.launch(
+        "IS_DELTA", "delta", 4, made.batches * made.rows, facts.op.name,
+        extra={"HAS_SLOPES": int(of_sums is not None)}, G=grad.dtype, SEEN=seen.dtype,
+        SLOPE=slopes.dtype,
+    )  # fmt: skip
+    lead = (made.batches * made.rows,)
+    delta = packed(Array(None, 0, lead, (work.itemsize,), work))
     items = made.batches if device.is_cpu else made.batches * (made.rows + made.keys)
     kinds = {
         "OUT": query.dtype, "G": grad.dtype, "Q": query.dtype, "K": key.dtype, "X": value.dtype,
-        "SUM": sums.dtype, "DELTA": delta.dtype,
+        "SUM": sums.dtype, "DELTA": work,
     }  # fmt: skip
     launch = made.launch("IS_BACKWARD", "backward", 10, items, facts.op.name, **kinds)
 
     def run(*arrays: Any) -> None:
-        grad, query, key, value, mask, sums, delta, *outs = arrays
+        grad, query, key, value, mask, seen, sums, of_sums, *outs = arrays
         mask = query if mask is None else mask
-        order = (*outs, grad, query, key, value, mask, sums, delta)
-        launch.with_numbers([a.buffer for a in order], offsets(*order))
+        with device.scratch(delta.numel * work.itemsize) as (block,):
+            held = Array(block, 0, delta.shape, delta.strides, work)
+            order = (held, grad, seen, grad if of_sums is None else of_sums)
+            deltas.with_numbers([a.buffer for a in order], offsets(*order))
+            order = (*outs, grad, query, key, value, mask, sums, held)
+            launch.with_numbers([a.buffer for a in order], offsets(*order))
 
-    if made.work is query.dtype:
+    if work is query.dtype:
         return run
     # The gradient of the query is gathered over all keys, so halves are gathered wide.
     out = packed(ghost(facts.outputs[0]))

@@ -84,7 +84,7 @@
 #endif
 
 #if IS_FORWARD && IS_CPU
-kernel void forward(global OUT_MEMORY *out, global OUT_MEMORY *sums, global const Q_MEMORY *query,
+kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMORY *query,
         global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
         ulong offset_out, ulong offset_sums, ulong offset_query, ulong offset_key,
         ulong offset_value, ulong offset_mask, SIZES)
@@ -127,14 +127,14 @@ kernel void forward(global OUT_MEMORY *out, global OUT_MEMORY *sums, global cons
             const T inverse = total[r] == 0 ? (T)1 : total[r];
             for (int e = 0; e < V; e++)
                 OUT_SET_S(out, offset_out + row * V + e, result[r * V + e] / inverse);
-            OUT_SET_S(sums, offset_sums + row, log(total[r]) + FINITE(most[r]));
+            sums[offset_sums + row] = log(total[r]) + FINITE(most[r]);
         }
     }
 }
 #endif
 
 #if IS_FORWARD && !IS_CPU
-kernel void forward(global OUT_MEMORY *out, global OUT_MEMORY *sums, global const Q_MEMORY *query,
+kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMORY *query,
         global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
         ulong offset_out, ulong offset_sums, ulong offset_query, ulong offset_key,
         ulong offset_value, ulong offset_mask, SIZES)
@@ -160,7 +160,26 @@ kernel void forward(global OUT_MEMORY *out, global OUT_MEMORY *sums, global cons
         }
         const T inverse = total == 0 ? (T)1 : total;
         for (int e = 0; e < V; e++) OUT_SET_S(out, offset_out + item * V + e, result[e] / inverse);
-        OUT_SET_S(sums, offset_sums + item, log(total) + FINITE(most));
+        sums[offset_sums + item] = log(total) + FINITE(most);
+    }
+}
+#endif
+
+#if IS_DELTA
+// For each row, its gradient times what the forward gave; less the gradient of its logsumexp.
+kernel void delta(
+    global T *deltas, global const G_MEMORY *grad, global const SEEN_MEMORY *seen,
+    global const SLOPE_MEMORY *slopes, ulong offset_deltas, ulong offset_grad, ulong offset_seen,
+    ulong offset_slopes, SIZES)
+{
+    for (ulong item = get_global_id(0); item < batches * rows; item += get_global_size(0)) {
+        T sum = 0;
+        for (int e = 0; e < V; e++)
+            sum += G_S(grad, offset_grad + item * V + e) * SEEN_S(seen, offset_seen + item * V + e);
+#if HAS_SLOPES
+        sum -= SLOPE_S(slopes, offset_slopes + item);
+#endif
+        deltas[offset_deltas + item] = sum;
     }
 }
 #endif

@@ -200,7 +200,7 @@ def rows(table: Any, options: argparse.Namespace) -> None:
     table.begin("rows")
     bandwidth = [cases.copies(side, (1 << 31) // scale**2) for side in both]
     table.fact("copy on the device, GB/s (dovetail, PyTorch)", [round(b) for b in bandwidth])
-    guarded(table, "rows", cases.rows(both, scale, 0.5 * options.seconds))
+    guarded(table, "rows", cases.rows(both, scale, 0.5 * options.seconds, max(bandwidth)))
     guarded(table, "rows", cases.attention(both, scale, 0.5 * options.seconds))
     adam = cases.adam(both, 8 if options.rehearse else 1, options.seconds, max(bandwidth))
     guarded(table, "rows", adam)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["Row", "Side", "Table", "compare", "guarded", "sets_of", "share"]
+__all__ = ["Row", "Side", "Table", "compare", "guarded", "sets_of"]
 
 Call = Callable[[], Any]
 
@@ -97,6 +97,7 @@ class Row:
         unit: ``FLOP`` or ``B``.
         difference: the largest difference of the results, relative to the largest number.
         error: why there is no figure.
+        share, least: of the bandwidth of a copy, ours; and what it must be at least.
         measure: what ``ours`` and ``theirs`` are in, in two letters.
     """
 
@@ -109,6 +110,8 @@ class Row:
     unit: str = "FLOP"
     difference: float = math.nan
     error: str = ""
+    share: float = math.nan
+    least: float = 0.0
     measure: str = "ms"
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -116,6 +119,8 @@ class Row:
     def is_met(self) -> bool:
         """Whether the goal is reached; without a goal, whether there is a figure."""
         if self.error:
+            return False
+        if self.least and not self.share >= self.least:
             return False
         return math.isnan(self.goal) or self.ratio <= self.goal
 
@@ -129,6 +134,9 @@ class Row:
         if self.work:
             rates = (self.work / t / 1e9 for t in (self.ours, self.theirs))
             line += "  T" + self.unit + "/s" + "".join(f"{rate:8.2f}" for rate in rates)
+        if not math.isnan(self.share):
+            line += f"  share {100 * self.share:.1f} %"
+            line += f" (goal {100 * self.least:g})" if self.least else ""
         if not math.isnan(self.difference):
             line += f"  diff {self.difference:.1e}"
         return line + "".join(f"  {key} {value}" for key, value in self.more.items())
@@ -176,7 +184,9 @@ class Table:
         missed = [row for row in with_goal if not row.is_met]
         lines = [f"{len(with_goal) - len(missed)} of {len(with_goal)} goals met"]
         lines += [
-            f"  missed: {row.name}: " + (row.error or f"{row.ratio:.3f}, goal {row.goal:g}")
+            f"  missed: {row.name}: "
+            + (row.error or f"{row.ratio:.3f}, goal {row.goal:g}")
+            + (f"; share {row.share:.2f}, goal {row.least:g}" if row.least else "")
             for row in missed
         ]
         return "\n".join(lines)
@@ -237,8 +247,3 @@ def guarded(table: Table, part: str, cases: Iterable[tuple[Row, Callable[[Row], 
             row.error = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             print(traceback.format_exc()[-3000:])
         table.add(part, row)
-
-
-def share(part: float, whole: float) -> str:
-    """``93.1 %``."""
-    return f"{100 * part / whole:.1f} %"

@@ -168,9 +168,10 @@ def test_launches_go_to_the_threads_stream(stand: Any) -> None:
 
 
 def test_programs_are_compiled_once(stand: Any) -> None:
-    driver, _ = stand()
+    driver, _ = stand(compute=(8, 9))
     x = dt.ones(10, device="standin")
     x.sum()
+    assert {entry[2] for entry in driver.of("compile")} == {"sm_89"}
     compiled = len(driver.of("compile"))
     for n in (10, 11, 4000):
         dt.ones(n, device="standin").sum()
@@ -178,11 +179,11 @@ def test_programs_are_compiled_once(stand: Any) -> None:
 
 
 def test_a_text_that_does_not_compile_is_shown(stand: Any) -> None:
-    from stand_in import Refused
+    from dovetail_cuda.cache import CompileError
 
     def refuse(text: str, options: tuple[str, ...]) -> None:
         assert "-std=c++17" in options
-        raise Refused("line 7: no such thing")
+        raise CompileError("line 7: no such thing")
 
     stand(compiler=refuse)
     with pytest.raises(RuntimeError, match=r"(?s)does not compile: line 7.*__global__"):

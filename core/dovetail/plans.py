@@ -326,6 +326,8 @@ def _general(
     # A kernel that writes dense rows only, where the result has other strides.
     relaid = None if wanted == outs else (wanted, outs)
     host = state.host_arrays
+    if not host and relaid is None and len(makers) == 1 and not any(preparations):
+        return _plain(kernel, makers[0], recorder)
 
     def run(*inputs: Any) -> Any:
         held = [x if p is None else p(x) for p, x in zip(preparations, inputs, strict=True)]
@@ -345,6 +347,29 @@ def _general(
                     recorder.record(inputs, tuple(made))
                     break
         return made[0] if len(made) == 1 else tuple(made)
+
+    return run
+
+
+def _plain(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
+    """One output, inputs as they are, on a device of its own: what most calls there are."""
+
+    def run(*inputs: Any) -> Any:
+        arrays = []
+        reached = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                array = x._array
+                arrays.append(x._materialize() if array is None else array)
+                if x._node is not None:
+                    reached = True
+            else:
+                arrays.append(x)
+        made = make()
+        kernel(*arrays, made._array)
+        if reached and recorder is not None and mode.grad:
+            recorder.record(inputs, (made,))
+        return made
 
     return run
 

@@ -285,22 +285,24 @@ class StandIn:
             self.compiler(source, options)
         return source
 
-    def function(self, module: Any, name: str) -> Any:
+    def function(self, module: Any, name: str) -> str:
         assert f" {name}(" in module, f"the program has no kernel {name}"
+        return name
 
-        def launch(grid: Any, block: Any, arguments: tuple[int, ...]) -> None:
-            assert all(n > 0 for n in (*grid, *block)), f"{name}: an empty launch {grid} {block}"
-            words = tuple(int.from_bytes(ctypes.string_at(a, 4), "little") for a in arguments)
-            first = int.from_bytes(ctypes.string_at(arguments[0], 8), "little")
+    def launcher(
+        self, name: str, grid: tuple[int, ...], block: tuple[int, ...], addresses: list[int]
+    ) -> Any:
+        assert all(n > 0 for n in (*grid, *block)), f"{name}: an empty launch {grid} {block}"
+
+        def queue(stream: int) -> None:
+            words = tuple(int.from_bytes(ctypes.string_at(a, 4), "little") for a in addresses)
+            first = int.from_bytes(ctypes.string_at(addresses[0], 8), "little")
             assert first in self.blocks, f"{name}: its first buffer is not there"
-            queued = Launched(name, tuple(grid), tuple(block), words, first, self.current.ptr)
-            self.note("launch", name, self.current.ptr)
+            queued = Launched(name, tuple(grid), tuple(block), words, first, stream)
+            self.note("launch", name, stream)
             (self.launched if self.graph is None else self.graph).append(queued)
 
-        return launch
-
-    def pointers(self, addresses: list[int]) -> tuple[int, ...]:
-        return tuple(addresses)
+        return queue
 
 
 def device_on(driver: StandIn, monkeypatch: Any, name: str = "standin") -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import threading
 from collections import deque
@@ -368,25 +369,24 @@ class Launch:
     kernel: a call writes what differs there.
     """
 
-    __slots__ = (
-        "_arguments", "_block", "_buffers", "_function", "_grid", "_numbers", "_places", "device",
-        "label",
-    )  # fmt: skip
+    __slots__ = ("_numbers", "_pack", "_places", "_pointers", "_queue", "device", "label")
 
     def __init__(
         self, device: Device, function: Any, buffers: int, numbers: Sequence[Any], size: Size,
         label: str,
     ) -> None:  # fmt: skip
-        self.device, self.label, self._function = device, label, function
-        sizes, self._block = size
-        self._grid = tuple(n // m for n, m in zip(sizes, self._block, strict=True))
-        self._buffers = np.zeros(max(1, buffers), np.uint64)
+        self.device, self.label = device, label
+        sizes, block = size
+        grid = tuple(n // m for n, m in zip(sizes, block, strict=True))
+        pointers = np.zeros(max(1, buffers), np.uint64)
+        self._pointers = pointers.data
+        self._pack = struct.Struct(f"{buffers}Q").pack_into
         self._numbers = [np.array(number) for number in numbers]
         self._places = [a.reshape(-1).view(np.uint8).data for a in self._numbers]
-        first = self._buffers.ctypes.data
+        first = pointers.ctypes.data
         addresses = [first + 8 * i for i in range(buffers)]
         addresses += [a.ctypes.data for a in self._numbers]
-        self._arguments = device.cuda.pointers(addresses)
+        self._queue = device.cuda.launcher(function, grid, block, addresses)
 
     def __call__(self, *buffers: Any) -> None:
         self.with_numbers(buffers, ())
@@ -395,11 +395,11 @@ class Launch:
         device = self.device
         with device.lock:
             device.use()
-            self._buffers[: len(buffers)] = [buffer.ptr for buffer in buffers]
+            self._pack(self._pointers, 0, *[buffer.ptr for buffer in buffers])
             for i, value in numbers:
                 self._places[i][:] = value if value.__class__ is bytes else value.tobytes()
             try:
-                self._function(self._grid, self._block, self._arguments)
+                self._queue(device.stream)
             except device.cuda.errors as error:
                 raise device.failed(error) from error
             device.launches += 1

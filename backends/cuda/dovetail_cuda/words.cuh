@@ -116,6 +116,17 @@ ulong atom_cmpxchg(volatile ulong *at, ulong seen, ulong value) {
     return atomicCAS((ulong *)at, seen, value);
 }
 
+// What OpenCL C has no word for, and kernels ask for by these macros.
+#define WARP 32
+#define SHUFFLED(x, n) shuffled(x, n)
+template <class T> T shuffled(T x, int n) { return __shfl_xor_sync(0xffffffffu, x, n); }
+template <class T> Two<T> shuffled(Two<T> x, int n) {
+    return Two<T>(shuffled(x.x, n), shuffled(x.y, n));
+}
+#define ADD_ATOMIC(at, value) add_atomically(at, value)
+template <class T> void add_atomically(T *at, T value) { atomicAdd(at, value); }
+void add_atomically(long *at, long value) { atomicAdd((ulong *)at, (ulong)value); }
+
 void barrier(int) { __syncthreads(); }
 ulong get_group_id(int d) { return d == 0 ? blockIdx.x : d == 1 ? blockIdx.y : blockIdx.z; }
 ulong get_local_id(int d) { return d == 0 ? threadIdx.x : d == 1 ? threadIdx.y : threadIdx.z; }

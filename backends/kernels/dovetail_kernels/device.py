@@ -18,7 +18,7 @@ import numpy as np
 from dovetail.backend import Dialect, Pool
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["Device", "Launch", "Size", "device_of", "owner_of", "register"]
+__all__ = ["Device", "Launch", "Size", "device_of", "known", "owner_of", "register"]
 
 Size = tuple[tuple[int, ...], tuple[int, ...]]
 """(global size, local size): all work items by dim, and those of a work group."""
@@ -198,6 +198,12 @@ def register(kind: str, find: Callable[[int], Device]) -> None:
 def device_of(device: Any) -> Device:
     """What a tensor's device (with ``type`` and ``index``) stands for."""
     return _finders[device.type](device.index)
+
+
+def known(device: Any) -> Device | None:
+    """What a tensor's device stands for; None where it is no device of these backends, as in a dry
+    run."""
+    return device_of(device) if device.type in _finders else None
 
 
 def owner_of(buffer: Any) -> Device:

@@ -187,13 +187,24 @@ class Elementwise:
         """A kernel that takes Python numbers at these places among its inputs."""
         kind = self.kind
         single = places[0] if len(places) == 1 else None
+        known: dict[Any, Any] = {}
+
+        def brought(value: Any) -> Any:
+            if not value:  # of two signs, or of several classes
+                return number(value, kind)
+            found = known.get(value)
+            if found is None:
+                if len(known) > 64:
+                    known.clear()
+                found = known[value] = number(value, kind)
+            return found
 
         def run(*arrays: Any) -> None:
             if single is not None:
-                values = [(self._free, number(arrays[single], kind))]
+                values = [(self._free, brought(arrays[single]))]
                 rest = arrays[:single] + arrays[single + 1 :]
             else:
-                values = [(self._free + i, number(arrays[at], kind)) for i, at in enumerate(places)]
+                values = [(self._free + i, brought(arrays[at])) for i, at in enumerate(places)]
                 rest = tuple(a for i, a in enumerate(arrays) if i not in places)
             self.run(rest, values)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import lanes, vector_helpers
 
-__all__ = ["accumulated", "enter", "wrapping"]
+__all__ = ["FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
 
 LANES = 16
 COLUMNS = 64
@@ -50,6 +51,10 @@ class Fold:
     text: str
     complex_text: str = ""
     has_place: bool = False
+
+    def of(self, work: DType) -> str:
+        """The text for a dtype."""
+        return self.complex_text if work.is_complex and self.complex_text else self.text
 
 
 def _extreme(sign: str) -> Fold:
@@ -76,7 +81,7 @@ FOLDS = {
 def enter(table: KernelTable) -> None:
     """Enter the reductions."""
     for name in FOLDS:
-        table.add(name, _specialised(name), specialize=True)
+        table.add(name, partial(resolved, Reduction, name), specialize=True)
 
 
 def accumulated(dtype: DType) -> DType:
@@ -90,14 +95,12 @@ def wrapping(dtype: DType) -> str:
     return f"u{value}" if dtype.category == 1 and dtype.is_signed else value
 
 
-def _specialised(name: str) -> Any:
-    def specialise(facts: Any) -> Any:
-        (source,), (out,) = facts.inputs, facts.outputs
-        work = accumulated(source.dtype if FOLDS[name].has_place else out.dtype)
-        device = device_of(out.device)
-        return Reduction(device, name, ghost(source), ghost(out), facts.attributes["dim"], work)
-
-    return specialise
+def resolved(make: type[Reduction], name: str, facts: Any) -> Reduction:
+    """A reduction as this class makes it."""
+    (source,), (out,) = facts.inputs, facts.outputs
+    work = accumulated(source.dtype if FOLDS[name].has_place else out.dtype)
+    device = device_of(out.device)
+    return make(device, name, ghost(source), ghost(out), facts.attributes["dim"], work)
 
 
 class Reduction:
@@ -120,9 +123,9 @@ class Reduction:
         self.outer_count, self.inner_count = target.numel, part(source, inner).numel
         if not self.outer_count:
             return
-        parts = self._parts()
         outer_loops = collapse(target, part(source, outer))
         inner_loops = collapse(part(source, inner), keep_order=True)
+        parts = self._parts(outer_loops, inner_loops)
         dtypes = (source.dtype, out.dtype)
         if parts <= 1:
             self._steps = [self._step(dtypes, outer_loops, inner_loops, self.inner_count)]
@@ -137,7 +140,7 @@ class Reduction:
         rest, along = _rest_loops(outer_loops, parts), Loops((parts,), ((1,),))
         self._steps = [first, self._step((work, out.dtype), rest, along, parts, is_rest=True)]
 
-    def _parts(self) -> int:
+    def _parts(self, outer: Loops, inner: Loops) -> int:
         """In how many parts the inner elements are folded."""
         wanted = self.device.units * (4 if self.device.is_cpu else 256)
         busy = min(-(-wanted // self.outer_count), self.inner_count // 2048)
@@ -167,8 +170,7 @@ class Reduction:
             **dialect.pairing(wrapping(work)),
             "LOADED(i)": converted(source, work, "IN_LOAD(in, i)"),
             "RESULT(a)": converted(work, out, "a"),
-            "FOLD(a, p, v, at)": fold.complex_text if work.is_complex and fold.complex_text
-            else fold.text,
+            "FOLD(a, p, v, at)": fold.of(work),
             "HAS_PLACE": int(fold.has_place),
             "IS_PART": int(fold.has_place and parts > 1),
             "LANES": LANES,

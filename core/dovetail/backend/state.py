@@ -73,13 +73,8 @@ class DeviceState:
             lambda: runtime.synchronize(index),
             str(device),
             caching=runtime.caching,
-            stream=self._stream_number if runtime.streams else None,
+            stream=_stream_number(runtime, index) if runtime.streams else None,
         )
-
-    def _stream_number(self) -> Hashable:
-        from dovetail.streams import current_number
-
-        return current_number(self.runtime, self.index)
 
     def check_dtype(self, name: str, dtype: DType) -> None:
         """Raise Unsupported if the device cannot hold ``dtype``."""
@@ -169,6 +164,13 @@ class DeviceState:
         if out.nbytes:
             target = out.reshape(-1).view(np.uint8).data.cast("B")
             self.runtime.d2h(target, storage.buffer, offset)
+
+
+def _stream_number(runtime: Any, index: int) -> Callable[[], Hashable]:
+    """What tells the memory of this thread's stream from that of others."""
+    from dovetail.streams import current_number
+
+    return lambda: current_number(runtime, index)
 
 
 def _flat_bytes(array: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ kernel void add_lines(global X_MEMORY *out, global const S_MEMORY *in, global co
 #endif
 
 #if IS_ATOMIC
-// All elements at once, each with an atomic addition.
+// All elements at once, each with an atomic addition: the device's own, where it has one for floats.
 kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
 {
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
@@ -62,12 +62,16 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
         if (at >= size) continue;
         global X_MEMORY *target = out + offset_out + to + at * step;
         const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
+#ifdef ADD_ATOMIC
+        ADD_ATOMIC(target, v);
+#else
         volatile global BITS *word = (volatile global BITS *)target;
         BITS old = *word, seen;
         do {
             seen = old;
             old = EXCHANGE(word, seen, TO_BITS(SUM(FROM_BITS(seen), v)));
         } while (old != seen);
+#endif
     }
 }
 #endif

@@ -71,7 +71,9 @@ kernel void max_pool_grad(global T *out, global const G_MEMORY *grad, global con
             const ulong at = (ulong)indices[offset_indices + plane * made + k];
             if (at >= area) continue;
             const T v = G_LOAD(grad, offset_grad + plane * made + k);
-#if IS_ATOMIC
+#if IS_ATOMIC && defined(ADD_ATOMIC)
+            ADD_ATOMIC(to + at, v);
+#elif IS_ATOMIC
             volatile global BITS *word = (volatile global BITS *)(to + at);
             BITS old = *word, seen;
             do {

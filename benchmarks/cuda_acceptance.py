@@ -247,7 +247,7 @@ def training(table: Any, options: argparse.Namespace) -> None:
             compare(
                 row, (both[0], [made[0].step]), (both[1], [made[1].step]), seconds=seconds, warm=8
             )
-            row.more["losses"] = [[round(value, 4) for value in side] for side in losses]
+            row.more["losses"] = [[float(f"{value:.5g}") for value in side] for side in losses]
             peaks = []
             for side, j in zip(both, made, strict=True):
                 side.forget()

@@ -73,19 +73,27 @@ class Side:
             self.synchronize()
             self.module.empty_cache()
             self.module.reset_peak_memory_stats()
+            scratch = self._scratch()
+            if scratch is not None:
+                scratch.empty_cache()
+                scratch.reset_peak()
 
     def peak(self) -> int:
         """The most bytes that tensors, and kernels' scratch memory, have taken since then."""
         if not hasattr(self.module, "max_memory_allocated"):
             return 0
-        scratch = 0
-        if self.torch.__name__ != "torch":
-            from dovetail_kernels import device
+        scratch = self._scratch()
+        beside = 0 if scratch is None else scratch.peak
+        return int(self.module.max_memory_allocated()) + beside
 
-            where = self.torch.device(self.device)
-            if where.type in device._finders:
-                scratch = device.device_of(self.torch.empty(1, device=where).device)._pool.peak
-        return int(self.module.max_memory_allocated()) + scratch
+    def _scratch(self) -> Any:
+        """The pool of memory that our kernels take while they run; PyTorch counts its own."""
+        if self.torch.__name__ == "torch":
+            return None
+        from dovetail_kernels import device
+
+        where = self.torch.empty(1, device=self.device).device
+        return device.device_of(where)._pool if where.type in device._finders else None
 
 
 @dataclasses.dataclass

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail_kernels.arrays import offsets
 from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.team import FLOATS, Team

@@ -306,6 +306,18 @@ def test_what_has_no_plan_goes_to_our_own_kernels(placed: Any) -> None:
     assert dnn.declined == {"conv": "no plan for conv_fprop"}
 
 
+def test_a_stream_has_one_workspace_for_all_plans(stand: Any) -> None:
+    driver, device = stand()
+    first = device.workspace(5000)
+    assert device.workspace(100) == first
+    larger = device.workspace(1 << 20)
+    assert device.workspace(5000) == larger
+    assert device._pool.allocated == 1 << 20
+    with dt.Stream("standin:0"):
+        assert device.workspace(100) != larger
+    assert len(driver.of("allocate")) == 3
+
+
 # attention
 
 ATTENTION = [

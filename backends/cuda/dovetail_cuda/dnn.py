@@ -130,7 +130,9 @@ class Graph:
         try:
             if not self._workspace:
                 self._queue(pointers, 0, handle)
-            else:
+            elif device.captured is None:
+                self._queue(pointers, device.workspace(self._workspace), handle)
+            else:  # the graph keeps it
                 with device.scratch(self._workspace) as (block,):
                     self._queue(pointers, block.ptr, handle)
         except RuntimeError as error:

@@ -30,7 +30,8 @@ def diff(x: np.ndarray, x_hat: np.ndarray) -> float:
 class Operand:
     """One quantizer's numbers, step by step; ``log`` has (n, s, step of the next adjustment)."""
 
-    epoch: int
+    warmup: int = 10
+    longest: int = 10
     n: int = 8
     s: int = 0
     m: float | None = None
@@ -54,10 +55,10 @@ class Operand:
             first = abs(self.m - before)
             second = DELTA * error * error
             wait = 1
-            if self.step >= self.epoch / 10:
+            if self.step >= self.warmup:
                 with np.errstate(divide="ignore"):
                     wait = BETA / np.float64(max(first, second)) - GAMMA
-            self.due += int(max(1, min(wait, self.epoch)))
+            self.due += int(max(1, min(wait, self.longest)))
         self.step += 1
         self.log.append((self.n, self.s, self.due))
         return fixed(x, self.s, self.n)

@@ -19,6 +19,7 @@ def test_the_constants() -> None:
     assert (RULE.bits, RULE.step_bits, RULE.max_bits) == (8, 8, 24)
     assert (RULE.threshold, RULE.alpha, RULE.beta) == (0.03, 0.04, 0.1)
     assert (RULE.gamma, RULE.delta) == (2, 100)
+    assert (RULE.warmup, RULE.max_interval) == (10, 10)
 
 
 def test_error_by_hand() -> None:
@@ -47,14 +48,16 @@ def test_width_by_hand() -> None:
 
 
 def test_interval_by_hand() -> None:
-    assert RULE.interval(9, 0.0, 0.0) == 1  # the first tenth of the epoch
-    assert RULE.interval(10, 0.0, 0.0) == 100  # nothing moves: once an epoch
-    assert RULE.interval(10, 0.0, 0.01) == 8  # 0.1 / (100 · 0.0001) − 2
-    assert RULE.interval(10, 0.0, 0.02) == 1  # 0.1 / 0.04 − 2 = 0.5
-    assert RULE.interval(10, 0.02, 0.01) == 3  # 0.1 / 0.02 − 2
-    assert RULE.interval(10, 0.03, 0.01) == 1  # 0.1 / 0.03 − 2 = 1.3
-    assert RULE.interval(10, 1e-4, 0.0) == 100  # 998, but an epoch is 100
-    assert replace(RULE, steps_per_epoch=5000).interval(500, 1e-4, 0.0) == 998
+    rule = replace(RULE, max_interval=100)
+    assert rule.interval(9, 0.0, 0.0) == 1  # warmup
+    assert rule.interval(10, 0.0, 0.0) == 100  # nothing moves
+    assert rule.interval(10, 0.0, 0.01) == 8  # 0.1 / (100 · 0.0001) − 2
+    assert rule.interval(10, 0.0, 0.02) == 1  # 0.1 / 0.04 − 2 = 0.5
+    assert rule.interval(10, 0.02, 0.01) == 3  # 0.1 / 0.02 − 2
+    assert rule.interval(10, 0.03, 0.01) == 1  # 0.1 / 0.03 − 2 = 1.3
+    assert rule.interval(10, 1e-4, 0.0) == 100  # 998, but 100 is the longest
+    assert replace(RULE, max_interval=5000).interval(10, 1e-4, 0.0) == 998
+    assert replace(RULE, warmup=0).interval(0, 0.0, 0.0) == 10
 
 
 def test_a_tensor_by_hand() -> None:
@@ -72,7 +75,7 @@ def test_a_tensor_by_hand() -> None:
 
 
 def test_a_wider_integer_is_no_movement() -> None:
-    quantizer = Quantizer(Adjustment(steps_per_epoch=1))
+    quantizer = Quantizer(Adjustment(max_interval=1))
     quantizer(dt.tensor([127.0]))
     assert (quantizer.position, quantizer.next) == (0, 1)
     quantizer(dt.tensor([127.0] + [0.4] * 100))
@@ -95,7 +98,7 @@ def tensors(seed: int, count: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_sequences_as_the_reference(seed: int, device: dt.device) -> None:
-    mine, reference = Quantizer(Adjustment(steps_per_epoch=60)), Operand(epoch=60)
+    mine, reference = Quantizer(Adjustment(warmup=6, max_interval=60)), Operand(6, 60)
     for x in tensors(seed, 150):
         found = mine(dt.tensor(x, device=device)).cpu().numpy()
         np.testing.assert_array_equal(found, reference.see(x))
@@ -152,7 +155,7 @@ def test_between_adjustments_nothing_is_read_back() -> None:
         {"bits": 16, "max_bits": 8},
         {"max_bits": 25},
         {"step_bits": 0},
-        {"steps_per_epoch": 0},
+        {"max_interval": 0},
     ],
 )
 def test_rules_out_of_range(wrong: dict[str, int]) -> None:

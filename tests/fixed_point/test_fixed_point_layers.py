@@ -38,7 +38,7 @@ def numbers(shape: Any, seed: int, heavy: bool = False) -> np.ndarray:
 
 def by_the_rule(x: np.ndarray) -> np.ndarray:
     """What a quantizer that has just begun makes of ``x``."""
-    return Operand(epoch=100).see(x)
+    return Operand().see(x)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -68,7 +68,7 @@ def test_the_layers() -> None:
 def test_of_a_model() -> None:
     model = prepare(
         nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 101)),
-        gradient=Adjustment(steps_per_epoch=1),
+        gradient=Adjustment(max_interval=1),
     )
     calm = dt.ones(1, 101)
     model(dt.ones(1, 2)).backward(calm)

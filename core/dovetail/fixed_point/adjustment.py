@@ -46,8 +46,9 @@ class Adjustment:
         alpha: weight of the present place of the point in its moving average.
         beta, gamma: the interval is beta / speed − gamma.
         delta: weight of the squared error in the speed.
-        steps_per_epoch: no interval is longer, so that every epoch asks once at least; in its
-            first tenth, where training begins, every step asks.
+        warmup: of the first steps, where training begins, so many adjust each.
+        max_interval: no interval is longer. In between nothing watches the range: where it grows,
+            values are cut off until the next adjustment.
 
     Raises:
         ValueError: a width or a number of steps that is out of range.
@@ -61,7 +62,8 @@ class Adjustment:
     beta: float = 0.1
     gamma: float = 2.0
     delta: float = 100.0
-    steps_per_epoch: int = 100
+    warmup: int = 10
+    max_interval: int = 10
 
     def __post_init__(self) -> None:
         if not 2 <= self.bits <= self.max_bits <= _WIDEST:
@@ -69,7 +71,7 @@ class Adjustment:
                 f"Adjustment: must have 2 <= bits <= max_bits <= {_WIDEST}, got bits={self.bits}, "
                 f"max_bits={self.max_bits}"
             )
-        for name in ("step_bits", "steps_per_epoch"):
+        for name in ("step_bits", "max_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"Adjustment: {name} must be 1 or more, got {getattr(self, name)}")
 
@@ -103,6 +105,8 @@ class Adjustment:
     def interval(self, step: int, move: float, error: float) -> int:
         """Steps until the next adjustment: beta / max(move, delta · error²) − gamma, rounded down.
 
+        It is 1 at least, ``max_interval`` at most, and 1 during the warmup.
+
         Args:
             step: steps before this one.
             move: |m − m'|, by how much the moving average moved.
@@ -111,9 +115,9 @@ class Adjustment:
         >>> Adjustment().interval(step=50, move=0.0, error=0.01)
         8
         """
-        if 10 * step < self.steps_per_epoch:
+        if step < self.warmup:
             return 1
         speed = max(move, self.delta * error**2)
-        if speed * (self.steps_per_epoch + self.gamma) <= self.beta:
-            return self.steps_per_epoch
+        if speed * (self.max_interval + self.gamma) <= self.beta:
+            return self.max_interval
         return max(1, math.floor(self.beta / speed - self.gamma))

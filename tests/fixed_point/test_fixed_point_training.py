@@ -86,7 +86,7 @@ def test_as_accurate_as_float32(adaptive: Training) -> None:
 
 
 def test_the_shape_of_the_result(adaptive: Training) -> None:
-    """As in the paper: activations and weights stay int8, gradients need int16 for a part."""
+    """As published: activations and weights stay int8, gradients need int16 for a part."""
     made = report(adaptive.model)
     assert made.shares("activation") == {8: 1.0}
     assert made.shares("weight") == {8: 1.0}

@@ -78,9 +78,8 @@ class Report:
     def table(self, network: str, *, float32: float, adaptive: float, metric: str = "Acc") -> str:
         """One row beside others: what a network reaches, and in which bits.
 
-        The columns are those in which the paper gives its results: int8
-        for activations and weights, int8 and int16 for gradients; other widths that occurred
-        follow.
+        The columns are those of the published results: int8 for activations and weights, int8
+        and int16 for gradients; other widths that occurred stand beside them.
 
         Args:
             network: its name.

@@ -211,8 +211,8 @@ _start()
 
 
 _MODULES = (
-    "amp", "autograd", "backend", "backends", "debug", "fft", "func", "linalg", "nn", "optim",
-    "random", "return_types", "serialization", "signal", "special", "testing", "utils",
+    "amp", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "linalg", "nn",
+    "optim", "random", "return_types", "serialization", "signal", "special", "testing", "utils",
 )  # fmt: skip
 
 _ELSEWHERE = {

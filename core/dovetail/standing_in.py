@@ -19,6 +19,7 @@ from typing import Any
 
 from dovetail.backend.loader import HOST
 from dovetail.device import ALWAYS
+from dovetail.near_names import meant
 
 __all__ = ["choose_device", "run_program", "stand_in_for_torch"]
 
@@ -68,7 +69,7 @@ def _counterpart(name: str) -> Any:
     if found is None:
         raise ModuleNotFoundError(
             f"No module named 'torch.{name}': dovetail stands in for torch here and has no "
-            f"'{name}'",
+            f"'{name}'{meant('dovetail', name.partition('.')[0])}",
             name=f"torch.{name}",
         )
     return found

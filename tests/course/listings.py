@@ -81,6 +81,7 @@ def run_all(listings: tuple[Listing, ...], library: str = "dovetail") -> Any:
             warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
             # PyTorch's.
             warnings.filterwarnings("ignore", message="Anomaly Detection has been enabled")
+            # Where there are fewer processors than the listing has workers.
             warnings.filterwarnings("ignore", message="This DataLoader will create")
             exec(compile(code, listing.place, "exec"), vars(module))
         if listing.printed is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import dovetail as dt
 from dovetail.utils.data import DataLoader, Dataset, random_split
@@ -36,6 +37,7 @@ def test_002_L45_a_loader(run: Any) -> None:
     assert names.data.shape == (1, 2)
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_002_L42_processes_load_the_same(run_on_host: Any) -> None:
     data = run_on_host("002 L45").my_dataset
     alone = [[t.tolist() for t in batch] for batch in DataLoader(data, batch_size=2)]
@@ -43,6 +45,7 @@ def test_002_L42_processes_load_the_same(run_on_host: Any) -> None:
     assert [[t.tolist() for t in batch] for batch in loader] == alone
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 def test_004_L431_batches(run: Any) -> None:
     names = run("004 L431")
     assert len(names.train_loader) == 2  # the last two of ten are dropped

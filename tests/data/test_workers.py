@@ -18,6 +18,9 @@ from test_datasets import Squares, generator
 import dovetail as dt
 from dovetail.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
 
+# Where there are fewer processors than workers.
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+
 
 def batches(loader: Any) -> list[Any]:
     return [batch.tolist() for batch in loader]
@@ -41,6 +44,7 @@ class Told(Dataset[Any]):
         info = get_worker_info()
         assert info is not None
         assert info.dataset is self
+        assert dt.get_num_threads() == 1
         return index, info.id, info.num_workers, info.seed % 2**31, os.getpid()
 
 
@@ -188,7 +192,6 @@ def test_random_numbers_differ_by_worker_and_pass_and_repeat_with_a_seed() -> No
     assert len({sample[k] for sample in first + second for k in range(3)}) == 24
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # PyTorch's
 @pytest.mark.parametrize("count", [1, 7, 12])
 def test_streams_are_shared_out(count: int) -> None:
     loader = DataLoader(Shared(count), batch_size=2, num_workers=3)
@@ -348,3 +351,14 @@ def test_workers_go_when_their_parent_is_no_more(tmp_path: Any) -> None:
             return
         time.sleep(0.1)
     pytest.fail("the worker is still there")
+
+
+def test_more_workers_than_processors_are_warned_of_as_by_pytorch() -> None:
+    torch = pytest.importorskip("torch")
+    said = []
+    for library in (dt, torch):
+        with pytest.warns(UserWarning, match="This DataLoader will create 999 worker") as told:
+            library.utils.data.DataLoader(Squares(3), num_workers=999)
+        said.append(told[0])
+    assert said[0].filename == __file__
+    assert str(said[0].message) == str(said[1].message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -51,6 +52,9 @@ class DataLoader(Generic[T]):
         persistent_workers: keep the workers from one pass to the next.
         pin_memory_device: accepted.
         in_order: False: batches come as workers have them.
+
+    Warns:
+        UserWarning: more workers than processors.
 
     Raises:
         ValueError: options that exclude each other, in PyTorch's words.
@@ -201,6 +205,16 @@ def _check_workers(
     if num_workers > 0:
         if prefetch_factor is not None and prefetch_factor < 0:
             raise ValueError("prefetch_factor option should be non-negative")
+        usable = _processors()
+        if num_workers > usable:
+            warnings.warn(
+                f"This DataLoader will create {num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {usable}, which is smaller "
+                "than what this DataLoader is going to create. Please be aware that excessive "
+                "worker creation might get DataLoader running slow or even freeze, lower the "
+                "worker number to avoid potential slowness/freeze if necessary.",
+                stacklevel=3,
+            )
         return
     if prefetch_factor is not None:
         raise ValueError(
@@ -214,6 +228,13 @@ def _check_workers(
             "multiprocessing_context can only be used with multi-process loading "
             f"(num_workers > 0), but got num_workers={num_workers}"
         )
+
+
+def _processors() -> int:
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Reads:

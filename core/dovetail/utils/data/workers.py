@@ -24,6 +24,7 @@ import numpy as np
 
 import dovetail
 from dovetail.backend.loader import HOST
+from dovetail.threads import set_num_threads
 
 if TYPE_CHECKING:
     from dovetail.utils.data.dataloader import DataLoader
@@ -98,6 +99,7 @@ def _work(
     """
     global _info
     _info = info
+    set_num_threads(1)  # there are as many processes as shall compute
     random.seed(info.seed)
     np.random.seed(np.random.SeedSequence([info.seed, info.id]).generate_state(4))
     dovetail.manual_seed(info.seed)

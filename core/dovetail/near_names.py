@@ -23,11 +23,11 @@ class AbsentName(AttributeError):
     """
 
     def __init__(self, module: str, absent: str) -> None:
-        super().__init__(f"module {module!r} has no attribute {absent!r}")
-        self._sought = module, absent
+        super().__init__(module, absent)
 
     def __str__(self) -> str:
-        return super().__str__() + meant(*self._sought)
+        module, absent = self.args
+        return f"module {module!r} has no attribute {absent!r}{meant(module, absent)}"
 
 
 def meant(module: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def test_absent_names(module: Any, name: str, ends: str) -> None:
         getattr(module, name)
     assert str(caught.value).startswith(f"module {module.__name__!r} has no attribute {name!r}")
     assert str(caught.value).endswith(ends)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_absent_modules() -> None:

@@ -16,7 +16,17 @@ import pytest
 from test_datasets import Squares, generator
 
 import dovetail as dt
-from dovetail.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
+from dovetail.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    get_worker_info,
+    random_split,
+)
 
 # Where there are fewer processors than workers.
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
@@ -208,7 +218,7 @@ def test_streams_are_shared_out(count: int) -> None:
     assert batches(loader) == [batch.tolist() for batch in theirs]
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyError, IndexError])
+@pytest.mark.parametrize("kind", [ValueError, KeyError, IndexError, StopIteration])
 def test_an_exception_is_raised_here_as_pytorchs(kind: Any) -> None:
     torch = pytest.importorskip("torch")
     said = []
@@ -297,6 +307,7 @@ def test_a_pass_that_is_broken_off_leaves_no_process() -> None:
 def test_no_more_than_prefetch_factor_is_read_ahead() -> None:
     assert DataLoader(Squares(3)).prefetch_factor is None
     assert DataLoader(Squares(3), num_workers=1).prefetch_factor == 2
+    assert batches(DataLoader(Squares(3), num_workers=1, prefetch_factor=0)) == [[0], [1], [4]]
     loader = iter(DataLoader(Squares(50), num_workers=2, prefetch_factor=3))
     assert loader._sent == 6
     next(loader)
@@ -362,3 +373,25 @@ def test_more_workers_than_processors_are_warned_of_as_by_pytorch() -> None:
         said.append(told[0])
     assert said[0].filename == __file__
     assert str(said[0].message) == str(said[1].message)
+
+
+def test_samplers_draw_on_the_host_or_by_their_generator(need_device: Any) -> None:
+    device = need_device("loop:0")
+    weights = [0.0, 1.0, 3.0]
+    expected = [
+        sorted(SubsetRandomSampler([5, 6, 7])), len(list(WeightedRandomSampler(weights, 4))),
+        len(random_split(range(4), [3, 1])),
+    ]  # fmt: skip
+    dt.set_default_device(device)
+    try:
+        own = dt.Generator(device).manual_seed(1)
+        for g in (None, generator(1), own):
+            assert [
+                sorted(SubsetRandomSampler([5, 6, 7], g)),
+                len(list(WeightedRandomSampler(weights, 4, generator=g))),
+                len(random_split(range(4), [3, 1], g)),
+            ] == expected
+            assert sorted(RandomSampler(range(3), generator=g)) == [0, 1, 2]
+        assert WeightedRandomSampler(dt.ones(3), 2).weights.device == device
+    finally:
+        dt.set_default_device(None)

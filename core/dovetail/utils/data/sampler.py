@@ -147,7 +147,8 @@ class WeightedRandomSampler(Sampler[int]):
             raise ValueError(
                 f"replacement should be a boolean value, but got replacement={replacement}"
             )
-        where = drawn_on(generator)
+        is_tensor = isinstance(weights, dovetail.Tensor)
+        where = weights.device if is_tensor else drawn_on(generator)
         self.weights = dovetail.as_tensor(weights, dtype=dovetail.float64, device=where)
         if self.weights.dim() != 1:
             raise ValueError(

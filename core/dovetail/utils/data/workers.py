@@ -25,6 +25,8 @@ import numpy as np
 import dovetail
 from dovetail.backend.loader import HOST
 from dovetail.threads import set_num_threads
+from dovetail.utils.data.dataset import IterableDataset
+from dovetail.utils.data.sampler import drawn_on
 
 if TYPE_CHECKING:
     from dovetail.utils.data.dataloader import DataLoader
@@ -119,8 +121,9 @@ def _work(
             if fetch is None or number[0] != current:
                 current, fetch = number[0], start()
             answer = _BATCH, pickle.dumps(fetch(index), protocol=5)
-        except StopIteration:
-            answer = _END, b""
+        except StopIteration as error:
+            is_end = isinstance(info.dataset, IterableDataset)
+            answer = (_END, b"") if is_end else (_ERROR, _pickled_error(error, info.id))
         except KeyboardInterrupt:  # the parent has it too, and says so
             break
         except Exception as error:
@@ -162,7 +165,7 @@ class WorkerIterator:
 
         # Not the loader, which holds this iterator where workers are persistent.
         self._sampler = loader._index_sampler
-        self._count, self._ahead = loader.num_workers, loader.prefetch_factor or 0
+        self._count, self._ahead = loader.num_workers, loader.prefetch_factor or 1
         self._timeout, self._in_order = loader.timeout, loader.in_order
         self._is_persistent = loader.persistent_workers
         context: Any = loader.multiprocessing_context
@@ -171,7 +174,7 @@ class WorkerIterator:
         seed = int(
             dovetail.randint(
                 0, 2**63 - 1, (1,), dtype=dovetail.int64, generator=loader.generator,
-                device=HOST if loader.generator is None else loader.generator.device,
+                device=drawn_on(loader.generator),
             ).item()
         )  # fmt: skip
         self._results = context.Queue()

@@ -211,8 +211,8 @@ _start()
 
 
 _MODULES = (
-    "amp", "autograd", "backend", "backends", "debug", "fft", "func", "linalg", "nn", "optim",
-    "random", "return_types", "serialization", "signal", "special", "testing", "utils",
+    "amp", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "linalg", "nn",
+    "optim", "random", "return_types", "serialization", "signal", "special", "testing", "utils",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -291,6 +291,8 @@ def __getattr__(name: str) -> Any:
         try:
             return module_for(name)
         except AttributeError:
-            raise AttributeError(f"module 'dovetail' has no attribute {name!r}") from None
+            from dovetail.near_names import AbsentName
+
+            raise AbsentName("dovetail", name) from None
     globals()[name] = found
     return found

@@ -131,9 +131,12 @@ def join_devices(op: OpDef, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             x.to(target) if isinstance(x, Tensor) and x._spec.device is not target else x
             for x in inputs
         )
+    from dovetail.nn.unmoved import unmoved
+
+    why = unmoved(inputs) or "move them with .to(device) first"
     raise RuntimeError(
         "Expected all tensors to be on the same device, but found at least two devices, "
-        f"{devices[0]} and {devices[1]}! ({op.name}: move them with .to(device) first)"
+        f"{devices[0]} and {devices[1]}! ({op.name}: {why})"
     )
 
 

@@ -108,7 +108,7 @@ class Device(device.Device):
         self.arch = "sm_{}{}".format(*self.capability)
         limit = os.environ.get("DOVETAIL_CUDA_MEMORY")
         self.memory_total = int(limit) if limit else int(facts["totalGlobalMem"])
-        self.handles: dict[str, Any] = {}
+        self.handles: dict[Any, Any] = {}
         self.capturing = 0
         self.capture: Capture | None = None
         self.used = 0
@@ -233,6 +233,21 @@ class Device(device.Device):
                 self.cuda.free_fixed(buffer.ptr)
             else:
                 self.cuda.free(buffer.ptr, self.stream)
+
+    def workspace(self, nbytes: int) -> int:
+        """The address of memory for a library's next call on the current stream, and for no longer.
+
+        It is one block for each stream, as large as the largest call: plans want all kinds of
+        sizes, and a pool would keep a block of each.
+        """
+        key = ("workspace", self.stream)
+        found = self.handles.get(key)
+        if found is None or found[1] < nbytes:
+            if found is not None:
+                self._pool.give(*found)
+            found = self.handles[key] = self._pool.take(nbytes)
+        pointer: int = found[0].ptr
+        return pointer
 
     def trim(self) -> None:
         """Hand what the device's own pool keeps back to the system."""

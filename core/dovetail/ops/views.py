@@ -163,6 +163,7 @@ def view_operator(
     prepare: Callable[..., tuple[Any, ...]] | None = None,
     public: bool = True,
     aliases: tuple[str, ...] = (),
+    surplus: Callable[..., Exception] | None = None,
     **fields: Any,
 ) -> Callable[[Rule], Callable[..., Tensor]]:
     """Turn a rule ``(spec, *attributes) -> (shape, strides, offset)`` into a view operator.
@@ -170,6 +171,7 @@ def view_operator(
     Args:
         gradient: ``gradient(g, spec, *attributes)``; spec is the input's.
         prepare: ``prepare(ndim, *arguments) -> attributes``; the default takes them as they are.
+        surplus: makes the error for more arguments than there are parameters.
     """
 
     def define(rule: Rule) -> Callable[..., Tensor]:
@@ -207,6 +209,7 @@ def view_operator(
 
         function.__doc__ = rule.__doc__
         function.__signature__ = _signature(prepare or rule)  # type: ignore[attr-defined]
+        function.surplus = surplus  # type: ignore[attr-defined]
         expose.attach(op, function, aliases=aliases)
         return function
 
@@ -394,11 +397,19 @@ def _transpose_prepare(spec: Spec, dim0: int, dim1: int) -> tuple[Any, ...]:
     return check_dim(dim0, spec.ndim), check_dim(dim1, spec.ndim)
 
 
+def _not_two_dims(input: Tensor, *dims: Any) -> Exception:
+    return TypeError(
+        f"transpose() takes 2 dims but {len(dims)} were given: it exchanges two; "
+        f"permute({', '.join(map(str, dims))}) puts all of them in an order"
+    )
+
+
 @view_operator(
     "transpose",
     prepare=_transpose_prepare,
     gradient=lambda g, spec, a, b: g.transpose(a, b),
     aliases=("swapaxes", "swapdims"),
+    surplus=_not_two_dims,
 )
 def transpose(spec: Spec, dim0: int, dim1: int) -> Any:
     """Two dims exchanged."""

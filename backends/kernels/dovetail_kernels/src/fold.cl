@@ -1,25 +1,23 @@
 // One result of those of all work items of a group: GROUP_FOLD(result, FOLD), with TEAM_MEMORY.
 //
-// T: the type. GROUP: work items. SHUFFLED(x, n), where a device has it: the x of the work item whose
-// number among WARP neighbours differs in the bit n.
+// T: the type. GROUP: work items. SHUFFLED(v, m): the value of the work item whose number differs by
+// the bits of m, where 32 neighbours can tell each other without memory.
 
-#if GROUP > 1 && defined(WARP)
-#define WARPS ((GROUP + WARP - 1) / WARP)
-#define TEAM_MEMORY local T team_[WARPS];
-#define WARP_FOLD(result, FOLD, size) \
-    for (int half_ = (size) / 2; half_; half_ /= 2) { \
+#if GROUP > 1 && defined(SHUFFLED) && GROUP % 32 == 0 && (GROUP & (GROUP - 1)) == 0
+#define WARP_FOLD(result, FOLD, count) \
+    for (int half_ = (count) / 2; half_; half_ /= 2) { \
         const T other_ = SHUFFLED(result, half_); \
         result = FOLD(result, other_); \
     }
-#define GROUP_FOLD(result, FOLD) \
-    WARP_FOLD(result, FOLD, min(GROUP, WARP)) \
-    if (WARPS > 1) { \
-        barrier(CLK_LOCAL_MEM_FENCE); \
-        if (get_local_id(0) % WARP == 0) team_[get_local_id(0) / WARP] = result; \
-        barrier(CLK_LOCAL_MEM_FENCE); \
-        result = team_[get_local_id(0) % WARPS]; \
-        WARP_FOLD(result, FOLD, WARPS) \
-    }
+#define TEAM_MEMORY local T team_[GROUP / 32];
+#define GROUP_FOLD(result, FOLD) { \
+    WARP_FOLD(result, FOLD, 32) \
+    barrier(CLK_LOCAL_MEM_FENCE); \
+    if (get_local_id(0) % 32 == 0) team_[get_local_id(0) / 32] = result; \
+    barrier(CLK_LOCAL_MEM_FENCE); \
+    result = team_[get_local_id(0) % (GROUP / 32)]; \
+    WARP_FOLD(result, FOLD, GROUP / 32) \
+}
 #elif GROUP > 1
 #define TEAM_MEMORY local T team_[GROUP];
 #define GROUP_FOLD(result, FOLD) \

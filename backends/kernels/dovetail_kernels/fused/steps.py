@@ -17,8 +17,8 @@ from dovetail_kernels.source import program
 
 __all__ = ["enter"]
 
-CHUNK = 1 << 14
-"""Elements that a work group of a GPU takes at once."""
+CHUNK = 1 << 12
+"""Elements that a work group of a GPU takes at once: what is read at a time lies close together."""
 
 
 def _launch(
@@ -77,7 +77,7 @@ def _run(
         else:
             *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
             given += [_padded(firsts, many, count), np.uint64(count)]
-            workers = (min(count, device.units * 32) * device.group,), (device.group,)
+            workers = (min(count, device.units * 256) * device.group,), (device.group,)
         given += numbers(start, stop, many)
         launch = _launch(device, kernel, macros, len(here), dtype, workers, given)
         launch.with_numbers(buffers, list(enumerate(given)))

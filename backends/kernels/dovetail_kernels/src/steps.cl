@@ -21,6 +21,8 @@ typedef struct { T at[MANY]; } Rates;
 #define PLACES Numbers at_p, Numbers at_g IF_EXTRA(, Numbers at_b)
 #define RATES T lr, T momentum, T undamped, T weight_decay
 #define TENSOR(t)
+#define OF_TENSOR
+#define TENSOR_KNOWN
 
 #if HAS_BUFFER && IS_FIRST
 #define KEPT(b) b = update;
@@ -69,20 +71,16 @@ typedef struct { T at[MANY]; } Rates;
 #define RATES Rates rates, Rates eps, T old_mean, T new_mean, T old_square, T new_square, \
     T shrink, T weight_decay
 #if IS_COUNTED
-#define TENSOR(t) \
-    const T step = *c, root = sqrt(-expm1(step * rates.at[3])); \
-    const T rate = rates.at[0] * root / -expm1(step * rates.at[2]), least = rates.at[1] * root;
-#elif IS_CPU
-#define TENSOR(t) const T rate = rates.at[t], least = eps.at[t];
-#else  // by constant places, for arguments that are reached by others are copied first
-#define TENSOR(t) \
-    T rate = 0, least = 0; \
-    _Pragma("unroll") \
-    for (int j = 0; j < MANY; j++) \
-        if (j == t) { \
-            rate = rates.at[j]; \
-            least = eps.at[j]; \
-        }
+#define OF_TENSOR T rate, least, step = 0;
+#define TENSOR(t) step = c##t[at_c.at[t]];
+#define TENSOR_KNOWN \
+    const T root = sqrt(-expm1(step * rates.at[3])); \
+    rate = rates.at[0] * root / -expm1(step * rates.at[2]); \
+    least = rates.at[1] * root;
+#else
+#define OF_TENSOR T rate = 0, least = 0;
+#define TENSOR(t) rate = rates.at[t]; least = eps.at[t];
+#define TENSOR_KNOWN
 #endif
 #define UPDATE(AT) { \
         const T value = AT(p) * shrink; \
@@ -106,8 +104,9 @@ kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, RATES)
 #define DO(t) { \
         EACH_ARRAY(FOUND, t) \
         global const T *restrict g = g##t + at_g.at[t]; \
-        IF_COUNTED(global const COUNT *c = c##t + at_c.at[t];) \
+        OF_TENSOR \
         TENSOR(t) \
+        TENSOR_KNOWN \
         const ulong share_ = (sizes.at[t] + get_global_size(0) - 1) / get_global_size(0); \
         const ulong begin_ = get_global_id(0) * share_; \
         const ulong end_ = min(sizes.at[t], begin_ + share_); \
@@ -123,25 +122,29 @@ kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, Numbers chunks, ulong count, 
     for (ulong chunk = get_group_id(0); chunk < count; chunk += get_num_groups(0)) {
         int t = -1;
         _Pragma("unroll")
-        for (int j = 0; j < MANY; j++) t += chunk >= chunks.at[j];
-        const ulong begin = (chunk - chunks.at[t]) * CHUNK;
-        const int n = (int)min((ulong)CHUNK, sizes.at[t] - begin);
+        for (int j = 0; j < MANY; j++) t += (uint)chunk >= (uint)chunks.at[j];
+        ulong begin = 0, size = 0;
         global const T *g;
-        IF_COUNTED(global const COUNT *c;)
 #define DECLARED(name, t) global T *name;
         EACH_ARRAY(DECLARED, 0)
+        OF_TENSOR
         switch (t) {
-#define TAKEN(name, t) name = name##t;
-#define CASE(t) case t: { EACH_ARRAY(TAKEN, t) g = g##t; IF_COUNTED(c = c##t;) } break;
+#define TAKEN(name, t) name = name##t + at_##name.at[t];
+#define CASE(t) case t: { \
+            begin = (chunk - chunks.at[t]) * CHUNK; \
+            size = sizes.at[t]; \
+            g = g##t + at_g.at[t]; \
+            EACH_ARRAY(TAKEN, t) \
+            TENSOR(t) \
+        } break;
         EACH_TENSOR(CASE)
         }
-        ulong places = 0;
-#define MOVED_ON(name, t) name += at_##name.at[t] + begin; places |= (ulong)name;
+        TENSOR_KNOWN
+        const int n = (int)min((ulong)CHUNK, size - begin);
+        g += begin;
+        ulong places = (ulong)g;
+#define MOVED_ON(name, t) name += begin; places |= (ulong)name;
         EACH_ARRAY(MOVED_ON, t)
-        g += at_g.at[t] + begin;
-        places |= (ulong)g;
-        IF_COUNTED(c += at_c.at[t];)
-        TENSOR(t)
         const int packs = places % 16 ? 0 : n / W;
         for (int k = get_local_id(0); k < packs; k += get_local_size(0)) {
             const Pack pack_g = ((global const Pack *)g)[k];

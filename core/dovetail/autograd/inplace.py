@@ -10,13 +10,22 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo, Node, next_sequence, unchanged
 
-__all__ = ["after", "check_writable", "modified_error", "note_write", "rebase", "user_line"]
+__all__ = [
+    "after",
+    "check_writable",
+    "modified_error",
+    "note_write",
+    "note_writes",
+    "rebase",
+    "user_line",
+]
 
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
@@ -54,6 +63,14 @@ def note_write(storage: Any, operator: str) -> None:
     """Count an in-place write to ``storage`` and remember who did it."""
     storage.version += 1
     storage.writer = (operator, _user_frame())
+
+
+def note_writes(storages: Iterable[Any], operator: str) -> None:
+    """The same for many that one call writes to."""
+    writer = (operator, _user_frame())
+    for storage in storages:
+        storage.version += 1
+        storage.writer = writer
 
 
 def modified_error(node: Node, value: Any, version: int) -> RuntimeError:

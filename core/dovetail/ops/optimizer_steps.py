@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.inplace import note_write
+from dovetail.autograd.inplace import note_writes
 from dovetail.backend.api import Kernel
 from dovetail.backend.state import state_of
 from dovetail.spec import Spec
@@ -67,10 +67,8 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
             numbers[key] = [t._materialize() for t in value]
     with np.errstate(all="ignore"):
         entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
-    for i, tensors in enumerate(lists):
-        if i != 1:
-            for t in tensors:
-                note_write(storage_of(t), name)
+    written = (storage_of(t) for i, tensors in enumerate(lists) if i != 1 for t in tensors)
+    note_writes(written, name)
     return True
 
 

@@ -12,7 +12,7 @@ import dovetail
 from dovetail.capture import under_way
 from dovetail.ops.optimizer_steps import fused_step, has_step
 from dovetail.optim.optimizer import Optimizer, check_flags, check_lr, check_options
-from dovetail.optim.stepwise import like, on_device, scalar_of
+from dovetail.optim.stepwise import advance, like, on_device, scalar_of
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -96,16 +96,14 @@ class Adam(Optimizer):
         for group in self.param_groups:
             params = [p for p in group["params"] if p.grad is not None]
             states = [self._state_of(p, group) for p in params]
-            for state in states:
-                state["step"].add_(1)
-            counts = [state["step"] for state in states]
+            counts = advance(states)
             adam_step(
                 params,
                 [p.grad for p in params],
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
                 [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
-                steps=counts if _stays(params, counts) else [count.item() for count in counts],
+                steps=counts if _stays(params, counts) else [_number(count) for count in counts],
                 lr=group["lr"],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
@@ -116,6 +114,11 @@ class Adam(Optimizer):
                 differentiable=group["differentiable"],
             )
         return loss
+
+
+def _number(count: Any) -> float:
+    number: float = count.item() if isinstance(count, Tensor) else count
+    return number
 
 
 def _stays(params: list[Tensor], counts: list[Tensor]) -> bool:

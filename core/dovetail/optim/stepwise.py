@@ -9,16 +9,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import dovetail
+from dovetail.autograd.inplace import note_writes
 from dovetail.backend.state import state_of
 from dovetail.ops.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer
-from dovetail.tensor import Tensor
+from dovetail.tensor import Tensor, storage_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Stepwise", "like", "on_device", "rate_of", "scalar_dtype", "scalar_of", "steps_of"]
+__all__ = [
+    "Stepwise",
+    "advance",
+    "like",
+    "on_device",
+    "rate_of",
+    "scalar_dtype",
+    "scalar_of",
+    "steps_of",
+]
 
 
 class Stepwise(Optimizer):
@@ -127,6 +139,24 @@ def on_device(counts: Sequence[Any]) -> bool:
     return any(
         isinstance(count, Tensor) and not state_of(count.device).host_arrays for count in counts
     )
+
+
+def advance(states: list[dict[str, Any]]) -> list[Any]:
+    """Count one step more in every state. The numbers of steps, or their tensors where reading them
+    would wait for a device."""
+    counts = [state["step"] for state in states]
+    devices = {count._spec.device for count in counts}
+    if not all(state_of(device).host_arrays for device in devices):
+        for count in counts:
+            count.add_(1)
+        return counts if on_device(counts) else [count.item() for count in counts]
+    arrays = [
+        count._materialize() for count in counts
+    ]  # a call for each would cost more than a step
+    for array in arrays:
+        np.add(array, 1, out=array)
+    note_writes(map(storage_of, counts), "add_")
+    return [array.item() for array in arrays]
 
 
 def steps_of(states: list[dict[str, Any]]) -> list[float]:

@@ -166,6 +166,10 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         from dovetail.func.plans import batched_plan
 
         return batched_plan(op, facts, attributes)
+    if any(isinstance(f, Spec) and f.dtype.category < 0 for f in facts):
+        from dovetail.quantized.rules import quantized_plan
+
+        return quantized_plan(op, values)
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:

@@ -1,7 +1,8 @@
 """Floats to whole numbers of a scale and back, and products of int8: what quantized tensors need.
 
 The tensors here are ordinary integer tensors; :mod:`dovetail.quantized` puts them together with
-their scales. Rules of rounding are those of ``fake_quantize``.
+their scales. Here the zero point is added before rounding, in ``fake_quantize`` after it: PyTorch's
+two ways, which differ by a step at ties where it is odd.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _quantize_infer(input: Spec, scale: Any, zero_point: Any, **attributes: Any)
 def _quantize_reference(
     x: Any, scale: Any, zero_point: Any, axis: Any, quant_min: int, quant_max: int
 ) -> Any:
-    whole = np.clip(steps_reference(x, scale, zero_point, axis), quant_min, quant_max)
+    whole = np.clip(steps_reference(x, scale, zero_point, axis, True), quant_min, quant_max)
     return whole.astype(np.int64)
 
 
@@ -85,7 +86,7 @@ def quantize_affine(
     input: Any, scale: Any, zero_point: Any, *,
     axis: int | None, quant_min: int, quant_max: int, out_dtype: d.dtype,
 ) -> Any:  # fmt: skip
-    """``clamp(round(input / scale) + zero_point, quant_min, quant_max)``, of ``out_dtype``.
+    """``clamp(round(input / scale + zero_point), quant_min, quant_max)``, of ``out_dtype``.
 
     Args:
         input: any shape.
@@ -95,7 +96,7 @@ def quantize_affine(
         out_dtype: the integers.
     """
     scale, zero_point = parameters(input, scale, zero_point, axis)
-    return steps(input, scale, zero_point).clamp(quant_min, quant_max).to(out_dtype)
+    return steps(input, scale, zero_point, True).clamp(quant_min, quant_max).to(out_dtype)
 
 
 # dequantize

@@ -52,9 +52,13 @@ def parameters(input: Any, scale: Any, zero_point: Any, axis: int | None) -> tup
     return _along(scale, input.ndim, axis), _along(zero_point, input.ndim, axis)
 
 
-def steps(input: Any, scale: Any, zero_point: Any) -> Any:
-    """The whole numbers of ``input``, not limited to a range yet."""
-    if isinstance(zero_point, Tensor) and zero_point.is_floating_point():
+def steps(input: Any, scale: Any, zero_point: Any, is_shifted: bool = False) -> Any:
+    """The whole numbers of ``input``, not limited to a range yet.
+
+    Args:
+        is_shifted: round after the zero point was added, which differs at ties where it is odd.
+    """
+    if is_shifted or (isinstance(zero_point, Tensor) and zero_point.is_floating_point()):
         return (input * _inverse(scale) + zero_point).round()
     return (input * _inverse(scale)).round() + zero_point
 
@@ -69,8 +73,10 @@ def spread(value: Any, x: Any, axis: int | None) -> Any:
     return value.reshape([-1 if i == axis else 1 for i in range(np.ndim(x))])
 
 
-def steps_reference(x: Any, scale: Any, zero_point: Any, axis: int | None) -> Any:
-    is_shifted = np.asarray(zero_point).dtype.kind == "f"
+def steps_reference(
+    x: Any, scale: Any, zero_point: Any, axis: int | None, is_shifted: bool = False
+) -> Any:
+    is_shifted = is_shifted or np.asarray(zero_point).dtype.kind == "f"
     scale, zero_point = spread(scale, x, axis), spread(zero_point, x, axis)
     if is_shifted:
         return np.rint(np.asarray(x, np.float64) / scale + zero_point)

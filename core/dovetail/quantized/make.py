@@ -148,43 +148,45 @@ def quantize_per_channel(
 
 
 def choose_qparams(
-    low: float, high: float, quant_min: int, quant_max: int, *, preserve_sparsity: bool = False
-) -> tuple[float, int]:
+    low: Any, high: Any, quant_min: int, quant_max: int, *, preserve_sparsity: bool = False
+) -> tuple[Any, Any]:
     """(scale, zero point) for numbers from ``low`` to ``high``; 0 is always told exactly.
 
     Of the two ends of the range, the zero point is rounded from the one whose error is less.
-    Source: gemmlowp and FBGEMM's ``ChooseQuantizationParams``.
+    Source: FBGEMM's and PyTorch's ``ChooseQuantizationParams``.
 
     Args:
-        low, high: the range of the numbers; it is widened to include 0.
+        low, high: the range of the numbers, or arrays of ranges; widened to include 0.
         quant_min, quant_max: the range of the integers.
-        preserve_sparsity: put 0 in the middle of a signed range.
+        preserve_sparsity: put 0 in the middle of the range.
+
+    Returns:
+        Two numbers, or two arrays (float64, int64).
     """
-    if low < 0 < high and preserve_sparsity:
-        steps_below, steps_above = (quant_max - quant_min) // 2, (quant_max - quant_min) // 2 + 1
-        reach = max(abs(low) / steps_below, abs(high) / steps_above)
-        low, high = -reach * steps_below, reach * steps_above
-    low, high = min(low, 0.0), max(high, 0.0)
+    steps = quant_max - quant_min
+    low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
     with np.errstate(all="ignore"):
-        scale = (high - low) / (quant_max - quant_min)
-        single = np.float32(scale)
-        if single == 0 or not np.isfinite(np.float32(1) / single):
-            scale = 0.1
-    if scale < _SMALLEST_SCALE:  # its inverse would overflow later on
-        grown, scale = _SMALLEST_SCALE / scale, _SMALLEST_SCALE
-        if low == 0:
-            high = _SMALLEST_SCALE * (quant_max - quant_min)
-        elif high == 0:
-            low = -_SMALLEST_SCALE * (quant_max - quant_min)
-        else:
-            low, high = low * grown, high * grown
-    from_low, from_high = quant_min - low / scale, quant_max - high / scale
-    error_low = abs(quant_min) - abs(low / scale)
-    error_high = abs(quant_max) - abs(high / scale)
-    start = from_low if error_low < error_high else from_high
-    if low < 0 < high and preserve_sparsity:
-        start = (quant_min + quant_max) / 2
-    return scale, int(min(max(round(start), quant_min), quant_max))
+        straddles = (low < 0) & (high > 0) & preserve_sparsity
+        below, above = steps // 2 + 1, steps // 2
+        reach = np.maximum(np.abs(low / np.float64(below)), np.abs(high / np.float64(above)))
+        low = np.minimum(np.where(straddles, -reach * below, low).astype(np.float32), 0)
+        high = np.maximum(np.where(straddles, reach * above, high).astype(np.float32), 0)
+        scale = (high.astype(np.float64) - low) / steps
+        single = scale.astype(np.float32)
+        scale = np.where((single == 0) | np.isinf(1 / single), 0.1, scale)
+        # A scale whose inverse could overflow later on is made larger, and the range with it.
+        is_small = scale < _SMALLEST_SCALE
+        growth = np.where(is_small, _SMALLEST_SCALE / scale, 1)
+        widest = np.float32(_SMALLEST_SCALE * steps)
+        grown_high = np.where(low == 0, widest, high * growth)
+        grown_low = np.where((high == 0) & (low != 0), -widest, low * growth)
+        low, high = np.where(is_small, grown_low, low), np.where(is_small, grown_high, high)
+        scale = np.where(is_small, _SMALLEST_SCALE, scale)
+        is_low = abs(quant_min) - np.abs(low / scale) < abs(quant_max) - np.abs(high / scale)
+        start = np.where(is_low, quant_min - low / scale, quant_max - high / scale)
+        start = np.where(straddles, (quant_min + quant_max) / 2, start)
+    zero_point = np.rint(np.clip(start, quant_min, quant_max)).astype(np.int64)
+    return (scale, zero_point) if scale.ndim else (float(scale), int(zero_point))
 
 
 _SMALLEST_SCALE = float(np.float32(6.1e-5))

@@ -166,10 +166,11 @@ class QTensor(Tensor):
                     f"copy_: Quantized copy only works with the same dtype, got {src.dtype} into "
                     f"{self.dtype}"
                 )
-            self._ints.copy_(src._ints)  # type: ignore[attr-defined]
             self._quantizer = src._quantizer
-            return self
-        self._ints.copy_(like(src, self)._ints)  # type: ignore[attr-defined]
+        else:
+            src = like(src, self)
+        self.__dict__.pop("_prepared", None)
+        self._ints.copy_(src._ints)  # type: ignore[attr-defined]
         return self
 
     def item(self) -> float:
@@ -197,6 +198,7 @@ class QTensor(Tensor):
     def __setitem__(self, index: Any, value: Any) -> None:
         if not isinstance(value, Tensor):
             value = full((), value, dtype=d.float32, device=self.device)
+        self.__dict__.pop("_prepared", None)
         self._ints[index] = like(value, self)._ints  # type: ignore[index]
 
     def __copy__(self) -> QTensor:

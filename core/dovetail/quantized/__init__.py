@@ -1,7 +1,7 @@
 """Quantized tensors: integers with the scale and zero point that give them their meaning.
 
-``real = (integer - zero_point) * scale``. A :class:`QTensor` holds an ordinary integer tensor on any
-device; no backend knows of it. Meanings follow PyTorch's page "Quantization API Reference".
+``real = (integer - zero_point) * scale``. A :class:`QTensor` holds an ordinary integer tensor on
+any device; no backend knows of it. Meanings follow PyTorch's page "Quantization API Reference".
 """
 
 from __future__ import annotations

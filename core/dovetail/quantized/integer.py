@@ -16,7 +16,7 @@ import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.errors import Unsupported
-from dovetail.ops.conv import columns
+from dovetail.ops.conv import side_by_side
 from dovetail.ops.windows import places_of
 from dovetail.quantized.tensor import QTensor
 from dovetail.tensor import Tensor
@@ -33,7 +33,7 @@ class _Prepared(NamedTuple):
         matrix: (groups, O / groups, K) int8.
         sums: (O,) int32, of its rows.
         scale: a number, or (O,) float32.
-        zero_point: a number, or (O,) int32.
+        zero_point: a number, or (O,) int32; None where all are 0.
     """
 
     matrix: Tensor
@@ -70,7 +70,8 @@ def _prepared(weight: QTensor, groups: int = 1, transposed: bool = False) -> _Pr
         outputs = ints.shape[0]
         matrix = ints.reshape(groups, outputs // groups, -1).contiguous()  # type: ignore[attr-defined]
         sums = matrix.sum(2, dtype=d.int32).reshape(-1)
-        kept[key] = _Prepared(matrix, sums, scale, zero_point)
+        every = zero_point.tolist() if isinstance(zero_point, Tensor) else [zero_point]  # type: ignore[attr-defined]
+        kept[key] = _Prepared(matrix, sums, scale, zero_point if any(every) else None)
     return kept[key]  # type: ignore[no-any-return]
 
 
@@ -87,8 +88,8 @@ def _column(value: Any, shape: Sizes) -> Any:
 
 
 def _numbers(
-    sums: Tensor, of_input: Any, scale: Any, zero_point: Any, weight: _Prepared, bias: Any, depth: int,
-    shape: Sizes,
+    sums: Tensor, of_input: Any, scale: Any, zero_point: Any, weight: _Prepared, bias: Any,
+    depth: int, shape: Sizes,
 ) -> Tensor:  # fmt: skip
     """Integer sums as numbers.
 
@@ -100,9 +101,8 @@ def _numbers(
     """
     whole = sums - _column(weight.sums * zero_point, shape) if zero_point else sums
     other = _column(weight.zero_point, shape)
-    if isinstance(other, Tensor) or other:
-        if not isinstance(other, Tensor) or bool((other != 0).any()):  # type: ignore[attr-defined]
-            whole = whole - (of_input() - depth * zero_point) * other
+    if other is not None:
+        whole = whole - (of_input() - depth * zero_point) * other
     made = whole.to(d.float32) * _column(weight.scale * scale, shape)
     return made if bias is None else made + _column(bias, shape)
 
@@ -158,7 +158,7 @@ def _windows(
     stride: Sizes, padding: Sizes, dilation: Sizes, groups: int,
 ) -> Tensor:  # fmt: skip
     places = places_of(tuple(ints.shape[2:]), kernel, stride, padding, dilation)
-    seen = columns(ints, kernel, places, stride, padding, dilation, groups, zero_point)
+    seen = side_by_side(ints, kernel, places, stride, padding, dilation, groups, zero_point)
     sums = ops.quantized_matmul(weight.matrix, seen)
     shape = (1, groups, weight.matrix.shape[1], 1)
     depth = weight.matrix.shape[2]
@@ -181,12 +181,8 @@ def conv_transpose(
     apart = [(n - 1) * s + 1 for n, s in zip(ints.shape[2:], stride, strict=True)]
     after = [max(n + o, 0) for n, o in zip(reach, output_padding, strict=True)]
     sizes = [b + n + a for b, n, a in zip(before, apart, after, strict=True)]
-    wide = dovetail.full(
-        (*ints.shape[:2], *sizes), zero_point, dtype=d.int8, device=ints.device
-    )
-    inner = tuple(
-        slice(b, b + n, s) for b, n, s in zip(before, apart, stride, strict=True)
-    )
+    wide = dovetail.full((*ints.shape[:2], *sizes), zero_point, dtype=d.int8, device=ints.device)
+    inner = tuple(slice(b, b + n, s) for b, n, s in zip(before, apart, stride, strict=True))
     wide[(slice(None), slice(None), *inner)] = ints
     cut = tuple(
         slice(max(-n, 0), size - max(-(n + o), 0))
@@ -195,6 +191,4 @@ def conv_transpose(
     wide = wide[(slice(None), slice(None), *cut)].contiguous()
     ones, none = (1,) * len(kernel), (0,) * len(kernel)
     prepared = _prepared(weight, groups, transposed=True)
-    return _windows(
-        wide, scale, zero_point, prepared, bias, kernel, ones, none, dilation, groups
-    )
+    return _windows(wide, scale, zero_point, prepared, bias, kernel, ones, none, dilation, groups)

@@ -132,7 +132,7 @@ def quantize_per_channel(
     name = "quantize_per_channel"
     _check_float(name, input)
     axis = check_dim(axis, input.dim())
-    low, high = limits(dtype)
+    limits(dtype)
     for label, value in (("scales", scales), ("zero_points", zero_points)):
         if tuple(value.shape) != (input.shape[axis],):
             raise RuntimeError(

@@ -1,8 +1,8 @@
 """What operators do with quantized tensors, as tables.
 
 ``resolve`` and the view operators come here when a call meets a quantized spec for the first time.
-Per tensor scales only, but for copies: moving elements of a per-channel tensor would take its scales
-from them.
+Per tensor scales only, but for copies: moving elements of a per-channel tensor would take its
+scales from them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _COMPARE = frozenset({"eq", "ge", "gt", "le", "lt", "ne"})
 
 def _refuse(op: OpDef) -> Unsupported:
     hint = {
-        "add": "; FloatFunctional().add, which convert() makes a QFunctional, adds quantized tensors",
+        "add": "; FloatFunctional().add, which convert() makes a QFunctional, adds them",
         "mul": "; FloatFunctional().mul, which convert() makes a QFunctional, multiplies them",
         "linear": "; convert() makes an nn.Linear a quantized one",
         "conv": "; convert() makes an nn.Conv2d a quantized one",

@@ -121,9 +121,7 @@ class Rebuild:
     ) -> Tensor:
         kind = INTEGERS.get(getattr(storage, "dtype", None))  # type: ignore[arg-type]
         if kind is None:
-            raise CheckpointError(
-                "load: a quantized tensor lies in no storage of quantized numbers"
-            )
+            raise CheckpointError("load: a quantized tensor lies in no storage of its kind")
         ints = self._view(storage, storage_offset, size, stride, kind)
         return wrap(ints, _quantizer(quantizer_params, tuple(ints.shape)))
 

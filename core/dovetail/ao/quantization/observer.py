@@ -179,15 +179,11 @@ class UniformQuantizationObserverBase(ObserverBase):
 
     def _refuse_dynamic(self, is_dynamic: bool) -> None:
         if is_dynamic:
-            raise NotImplementedError(
-                f"{type(self).__name__} doesn't support dynamic quantization"
-            )
+            raise NotImplementedError(f"{type(self).__name__} doesn't support dynamic quantization")
 
     def _refuse_reduced(self) -> None:
         if is_symmetric(self.qscheme) and self.reduce_range and self.dtype is d.quint8:
-            raise NotImplementedError(
-                "Cannot reduce range for symmetric quantization for quint8"
-            )
+            raise NotImplementedError("Cannot reduce range for symmetric quantization for quint8")
 
     def _calculate_qparams(self, min_val: Tensor, max_val: Tensor) -> tuple[Tensor, Tensor]:
         if not _is_valid(min_val, max_val):
@@ -200,10 +196,10 @@ class UniformQuantizationObserverBase(ObserverBase):
             scale = dovetail.maximum(dovetail.maximum(-low, high) / (steps / 2), eps)
             middle = 0
             if self.dtype in _UNSIGNED:
-                middle = (self.quant_min + self.quant_max) // 2 if self.has_customized_qrange else 128
-            zero_point = dovetail.full(
-                tuple(low.shape), middle, dtype=d.int64, device=low.device
-            )
+                middle = (
+                    (self.quant_min + self.quant_max) // 2 if self.has_customized_qrange else 128
+                )
+            zero_point = dovetail.full(tuple(low.shape), middle, dtype=d.int64, device=low.device)
         elif self.qscheme is per_channel_affine_float_qparams:
             scale = (max_val - min_val) / steps
             scale = dovetail.where(scale > eps, scale, dovetail.ones_like(scale))

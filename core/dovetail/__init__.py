@@ -212,7 +212,8 @@ _start()
 
 _MODULES = (
     "amp", "ao", "autograd", "backend", "backends", "debug", "fft", "func", "linalg", "nn", "optim",
-    "quantization", "quantized", "random", "return_types", "serialization", "signal", "special", "testing", "utils",
+    "quantization", "quantized", "random", "return_types", "serialization", "signal", "special",
+    "testing", "utils",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -234,6 +235,7 @@ _ELSEWHERE = {
     "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
     "typename": "facts", "is_storage": "facts",
     "load": "serialization", "save": "serialization",
+    "fused_moving_avg_obs_fake_quant": "ao.quantization.fake_quantize",
     "qint8": "dtypes", "qint32": "dtypes", "quint8": "dtypes",
     **dict.fromkeys(
         ("dequantize", "int_repr", "per_channel_affine", "per_channel_affine_float_qparams",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"]
+__all__ = ["cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "quantized"]
 
 
 class _Switches:
@@ -57,3 +57,7 @@ mps = _Switches("Apple's GPUs.")
 mkl = _Switches("Intel's linear algebra.")
 mkldnn = _Switches("oneDNN inside PyTorch.", enabled=True, deterministic=False, allow_tf32=True)
 openmp = _Switches("Threads of PyTorch's kernels.")
+quantized = _Switches(
+    "Kernels of quantized tensors: names only, every device computes what any of them does.",
+    engine="x86", supported_engines=["qnnpack", "onednn", "x86", "fbgemm"],
+)  # fmt: skip

@@ -1,10 +1,10 @@
 """Quantizing and back at once, with the gradient passed straight through; and the two halves.
 
 Per tensor there is one scale and zero point (numbers or tensors of one element), per channel one of
-each per index along ``axis``. Numbers are counted in float32, as PyTorch does: a float64 input is
-divided by the float32 nearest to the scale. Source: Jacob et al., "Quantization and training of
-neural networks for efficient integer-arithmetic-only inference", 2018; PyTorch's pages of these
-names.
+each per index along ``axis``. Scales are float32, as PyTorch's: a float64 input is divided by the
+float32 nearest to the scale (and the result is float64's, where PyTorch rounds it to float32).
+Source: Jacob et al., "Quantization and training of neural networks for efficient
+integer-arithmetic-only inference", 2018; PyTorch's pages of these names.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def _along(value: Any, ndim: int, axis: int | None) -> Any:
 
 
 def parameters(input: Any, scale: Any, zero_point: Any, axis: int | None) -> tuple[Any, Any]:
+    """Scale and zero point, rounded to float32, in shapes that broadcast against the input."""
     if not isinstance(scale, Tensor):
         scale = float(np.float32(scale))
     return _along(scale, input.ndim, axis), _along(zero_point, input.ndim, axis)
@@ -67,6 +68,7 @@ def steps(input: Any, scale: Any, zero_point: Any, is_shifted: bool = False) -> 
 
 
 def spread(value: Any, x: Any, axis: int | None) -> Any:
+    """A scale or zero point in float64, in a shape that broadcasts against ``x``."""
     value = np.asarray(value, np.float64)
     if axis is None:
         return value.reshape(())
@@ -76,6 +78,7 @@ def spread(value: Any, x: Any, axis: int | None) -> Any:
 def steps_reference(
     x: Any, scale: Any, zero_point: Any, axis: int | None, is_shifted: bool = False
 ) -> Any:
+    """:func:`steps` in float64."""
     is_shifted = is_shifted or np.asarray(zero_point).dtype.kind == "f"
     scale, zero_point = spread(scale, x, axis), spread(zero_point, x, axis)
     if is_shifted:
@@ -104,6 +107,7 @@ _TIES = np.array([-1.25, -0.75, -0.25, 0.0, 0.25, 0.75, 1.25, 300.0, -300.0])
 
 
 def tensor_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    """(input, scale, zero point, quant_min, quant_max), one scale for all."""
     cases = (((), 0, 0, 255), ((7,), 10, 0, 127), ((3, 5), -3, -128, 127), ((0, 3), 0, 0, 15))
     made = []
     for (shape, zero_point, low, high), scale in zip(cases, _SCALES * 2, strict=False):
@@ -118,6 +122,7 @@ def tensor_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 
 
 def channel_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    """(input, scales, zero points, axis, quant_min, quant_max)."""
     made = []
     scale = np.array([0.5, _TENTH, 0.25], np.float32)
     for shape, axis, low, high in (
@@ -178,11 +183,11 @@ def _prepare_channel(
         raise RuntimeError(
             f"{name}: Zero-point must be Int32, Float or Half, found {zero_point.dtype}"
         )
-    if not 0 <= axis <= input.dim():
+    check_dim(axis, input.dim())
+    if axis < 0:
         raise RuntimeError(
             f"`axis` must be between 0 and number of dimensions of input, got {axis}"
         )
-    axis = check_dim(axis, input.dim())
     if not scale.shape[0] == zero_point.shape[0] == input.shape[axis]:
         raise RuntimeError(
             f"{name}: dimensions of scale ({scale.shape[0]}) and zero-point "
@@ -205,7 +210,8 @@ def _channel_errors() -> list[ErrorInput]:
     return [
         ErrorInput((x, scale, zero_point, 1, 0, 255), {}, RuntimeError, "not consistent"),
         ErrorInput((x, scale[:, None], zero_point, 0, 0, 255), {}, RuntimeError, "1-D"),
-        ErrorInput((x, scale, zero_point, 5, 0, 255), {}, RuntimeError, "axis"),
+        ErrorInput((x, scale, zero_point, 5, 0, 255), {}, IndexError, "out of range"),
+        ErrorInput((x, scale, zero_point, -2, 0, 255), {}, RuntimeError, "axis"),
     ]
 
 

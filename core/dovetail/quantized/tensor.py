@@ -14,7 +14,15 @@ from dovetail.quantized.schemes import per_channel_affine, per_tensor_affine, qs
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["INTEGERS", "PerChannel", "PerTensor", "QTensor", "moved", "wrap"]
+__all__ = [
+    "INTEGERS",
+    "PerChannel",
+    "PerTensor",
+    "QTensor",
+    "like",
+    "moved",
+    "wrap",
+]
 
 new = object.__new__
 

@@ -229,9 +229,7 @@ def _quantizer(parameters: Any, shape: tuple[int, ...]) -> Any:
         fits = type(axis) is int and 0 <= axis < len(shape)
         if fits and tuple(scales.shape) == tuple(zero_points.shape) == (shape[axis],):
             return PerChannel(scales, zero_points, axis, scheme)
-    raise CheckpointError(
-        f"load: a quantized tensor is said to be quantized by {parameters!r:.200}"
-    )
+    raise CheckpointError(f"load: a tensor is said to be quantized by {parameters!r:.200}")
 
 
 def _check_dtype(dtype: Any) -> None:

@@ -1,7 +1,7 @@
 """Quantization in eager mode (``torch.ao.quantization``): integers in the place of floats.
 
-Four ways: :func:`quantize_dynamic` (nothing to calibrate), :func:`prepare` and :func:`convert` (after
-calibration), :func:`prepare_qat` and :func:`convert` (after training), and a qconfig of one's own.
+Three ways: :func:`quantize_dynamic` (nothing to calibrate), :func:`prepare` and :func:`convert`
+(after calibration), :func:`prepare_qat` and :func:`convert` (after training).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """FakeQuantize: modules that round what passes as quantization will, for training.
 
-Meanings follow PyTorch's page ``torch.ao.quantization.fake_quantize``. Gradients pass straight through
-(``fake_quantize_per_tensor_affine``).
+Meanings follow PyTorch's page ``torch.ao.quantization.fake_quantize``. Gradients pass straight
+through (``fake_quantize_per_tensor_affine``).
 """
 
 from __future__ import annotations

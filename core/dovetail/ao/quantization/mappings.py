@@ -48,7 +48,7 @@ _STATIC: Mapping = {
     **_by_name(
         ("BatchNorm2d", "BatchNorm3d", "Dropout", "ELU", "Embedding", "EmbeddingBag", "GroupNorm",
          "Hardswish", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LayerNorm",
-         "LeakyReLU", "Linear", "PReLU", "ReLU6", "Sigmoid", "Softmax", *_CONVS, *_TRANSPOSED),
+         "LeakyReLU", "Linear", "PReLU", "ReLU6", "Softmax", *_CONVS, *_TRANSPOSED),
         nn, quantized,
     ),
     **_by_name(

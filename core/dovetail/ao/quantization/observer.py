@@ -1,7 +1,7 @@
 """Observers: modules that watch a tensor go by and say how to quantize it.
 
 Meanings follow PyTorch's page ``torch.ao.quantization.observer``. Each records a range of numbers;
-``calculate_qparams`` makes (scale, zero point) of it, both tensors of shape (1,), or (C,) per channel.
+``calculate_qparams`` makes (scale, zero point) of it: tensors of shape (1,), or (C,) per channel.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ __all__ = [
     "RecordingObserver",
     "ReuseInputObserver",
     "UniformQuantizationObserverBase",
+    "integer_range",
     "is_per_channel",
     "is_per_tensor",
     "is_symmetric",

@@ -1,7 +1,7 @@
 """QConfig: which observers watch a layer's activations and weights, and PyTorch's defaults.
 
-``x86``, ``fbgemm``, ``onednn`` and ``qnnpack`` are names of PyTorch's engines. Here they only choose
-ranges: x86 and fbgemm leave the top bit of activations free. Every device computes all of them.
+``x86``, ``fbgemm``, ``onednn`` and ``qnnpack`` are names of PyTorch's engines. Here they only
+choose ranges: x86 and fbgemm leave the top bit of activations free. Every device computes all.
 """
 
 from __future__ import annotations

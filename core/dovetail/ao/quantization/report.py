@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 
 from dovetail.nn.module import Module
 
-__all__ = ["LayerReport", "QuantizationReport", "QuantizationWarning", "quantization_report"]
+__all__ = [
+    "LayerReport",
+    "QuantizationReport",
+    "QuantizationWarning",
+    "keep",
+    "quantization_report",
+]
 
 _ATTRIBUTE = "_quantization_report"
 

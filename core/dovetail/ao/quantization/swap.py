@@ -1,8 +1,8 @@
 """From float models to quantized ones: ``prepare``, ``convert``, and what puts them together.
 
-Meanings follow PyTorch's page ``torch.ao.quantization`` (eager mode). Differences: a layer that was to
-be quantized and is not is named in a warning and in ``quantization_report``, and convolutions are
-quantized dynamically when asked for.
+Meanings follow PyTorch's page ``torch.ao.quantization`` (eager mode). Differences: a layer that was
+to be quantized and is not is named in a warning and in ``quantization_report``, and convolutions
+are quantized dynamically when asked for.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def prepare(
     """A model whose layers with a ``qconfig`` have observers behind them, to be calibrated.
 
     Args:
-        model: whose parts have ``qconfig`` where they shall be quantized; parts have their parent's.
+        model: has ``qconfig`` where it shall be quantized; parts without have their parent's.
         inplace: change ``model`` itself.
         allow_list: classes that are observed; all that can be quantized where None.
         observer_non_leaf_module_list: classes with children that are observed as one.
@@ -283,7 +283,8 @@ def _convert(
     for name, child in list(module.named_children()):
         place = f"{path}.{name}" if path else name
         kind = type_before_parametrizations(child)
-        if not isinstance(child, _FusedModule) and kind not in custom and name != _WATCH:
+        is_one = isinstance(child, _FusedModule) or kind in mapping or kind in custom
+        if not (is_one and getattr(child, "qconfig", None)) and name != _WATCH:
             _convert(child, mapping, custom, report, place)
         module._modules[name] = _swapped(child, mapping, custom, report, place)
 
@@ -425,8 +426,8 @@ def quantize_dynamic(
     """A model whose weights are integers, and whose activations become integers as they come.
 
     The weights' scales are fixed; an activation's scale is that of its own range, in each call.
-    Convolutions are quantized when ``qconfig_spec`` asks for them, which PyTorch does not do. A layer
-    that was asked for and stays as it is is named in a :class:`QuantizationWarning`;
+    Convolutions are quantized when ``qconfig_spec`` asks for them; PyTorch leaves them. Layers
+    that were asked for and stay as they are are named in a :class:`QuantizationWarning`;
     ``quantization_report(model)`` says what became of each.
 
     Args:

@@ -15,7 +15,17 @@ from dovetail.nn.parameter import Parameter
 from dovetail.nn.utils.parametrize import type_before_parametrizations
 from dovetail.tensor import Tensor
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "Embedding", "EmbeddingBag", "Linear"]
+__all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "Embedding",
+    "EmbeddingBag",
+    "Linear",
+    "Trained",
+    "conv_options",
+    "linear_options",
+]
 
 
 Options = tuple[tuple[Any, ...], dict[str, Any]]

@@ -204,17 +204,19 @@ class _ConvNd(WeightedQuantizedModule):
                 mod = mod[0]
             weight, bias = mod.weight, mod.bias
             observer = _weight_observer(mod, cls._is_transposed)
-        observer.to(weight.device)
-        observer(weight)
+        if observer.dtype is d.float16:
+            raise NotImplementedError("convolutions have integer weights only, not float16")
         if observer.dtype is not d.qint8:
             raise AssertionError(
                 f"Weight observer must have a dtype of qint8, got {observer.dtype}"
             )
+        observer.to(weight.device)
+        observer(weight)
         made = cls._copied(mod)
         made.set_weight_bias(quantize_weight(weight, observer), bias)
-        if of_output is not None and of_output.dtype not in (d.float32, None):
-            if not getattr(of_output, "is_dynamic", False):
-                made.scale, made.zero_point = output_qparams(of_output)
+        is_static = of_output is not None and not getattr(of_output, "is_dynamic", False)
+        if is_static and of_output.dtype is not d.float32:
+            made.scale, made.zero_point = output_qparams(of_output)
         return made
 
 

@@ -35,14 +35,12 @@ class EmbeddingPackedParams(Module):
             )
         self.dtype = dtype
         self.register_buffer("_packed_weight", None, persistent=False)
+        ones, zeros = dovetail.ones(num_embeddings), dovetail.zeros(num_embeddings)
+        shape = (num_embeddings, embedding_dim)
         self.set_weight(
             _empty_per_channel_affine_quantized(
-                (num_embeddings, embedding_dim),
-                scales=dovetail.ones(num_embeddings),
-                zero_points=dovetail.zeros(num_embeddings),
-                axis=0,
-                dtype=dtype,
-            )  # fmt: skip
+                shape, scales=ones, zero_points=zeros, axis=0, dtype=dtype
+            )
         )
 
     def set_weight(self, weight: Any) -> None:

@@ -19,6 +19,8 @@ from dovetail.nn.running_norm import InstanceNorm3d as FloatInstanceNorm3d
 from dovetail.tensor import Tensor
 
 __all__ = [
+    "BNReLU2d",
+    "BNReLU3d",
     "BatchNorm2d",
     "BatchNorm3d",
     "GroupNorm",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import dovetail
@@ -94,9 +95,9 @@ class _WithBatchNorm(Trained):
     def _join(
         self, channels: int, bias: bool, eps: float, momentum: Any, freeze_bn: bool, qconfig: Any
     ) -> None:
-        self._watch(qconfig)
         self.freeze_bn = freeze_bn if self.training else True
         self.bn = self._BN(channels, eps, momentum, True, True)
+        self._watch(qconfig)
         if bias:
             self.bias = Parameter(dovetail.empty(channels))
         else:
@@ -114,8 +115,7 @@ class _WithBatchNorm(Trained):
         init.uniform_(self.bn.weight)
         init.zeros_(self.bn.bias)
         if self.bias is not None:
-            fan_in, _ = init._calculate_fan_in_and_fan_out(self.weight)
-            bound = 1 / fan_in**0.5
+            bound = 1 / math.prod(self.weight.shape[1:]) ** 0.5
             init.uniform_(self.bias, -bound, bound)
 
     def update_bn_stats(self) -> Any:

@@ -10,7 +10,7 @@ __all__ = ["Linear"]
 
 
 class Linear(_Linear):
-    """Linear with a fake-quantized weight, for a qconfig whose activations are quantized as they come.
+    """Linear with a fake-quantized weight, for activations that are quantized as they come.
 
     Args:
         in_features, out_features, bias, device, dtype: the float layer's.

@@ -1,7 +1,7 @@
 """Convolutions with integer weights, of floats that are quantized on their own range as they come.
 
-PyTorch leaves ``nn.Conv2d`` as it is when ``quantize_dynamic`` is asked for it; here it becomes one of
-these.
+PyTorch leaves ``nn.Conv2d`` as it is when ``quantize_dynamic`` is asked for it; here it becomes one
+of these.
 """
 
 from __future__ import annotations

@@ -16,7 +16,11 @@ from dovetail.quantized.integer import linear
 from dovetail.quantized.make import quantize_per_tensor_dynamic
 from dovetail.tensor import Tensor
 
-__all__ = ["Linear"]
+__all__ = [
+    "Linear",
+    "dynamic_weight",
+    "weight_observer",
+]
 
 
 class Linear(quantized.Linear):

@@ -47,7 +47,9 @@ MODELS: dict[str, tuple[tuple[Callable[[Any], Any], ...], tuple[int, ...], list[
     ),
     "conv1d": ((lambda lib: lib.nn.Conv1d(3, 4, 3, padding=1),), (2, 3, 9), []),
     "conv2d": ((lambda lib: lib.nn.Conv2d(3, 6, 3, stride=2, padding=1),), (2, 3, 9, 8), []),
-    "conv2d groups": ((lambda lib: lib.nn.Conv2d(4, 8, 3, groups=4, dilation=2),), (2, 4, 9, 8), []),
+    "conv2d groups": (
+        (lambda lib: lib.nn.Conv2d(4, 8, 3, groups=4, dilation=2),), (2, 4, 9, 8), [],
+    ),
     "conv2d reflect": (
         (lambda lib: lib.nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"),), (2, 3, 6, 7), [],
     ),
@@ -379,9 +381,9 @@ def test_fusing_beside_pytorch() -> None:
     a = torch.ao.quantization.fuse_modules_qat(theirs.train(), names)
     b = dt.ao.quantization.fuse_modules_qat(ours.train(), names)
     assert repr(a) == repr(b)
+    mixed = build(dt).eval()
+    mixed[1].train()
     with pytest.raises(AssertionError, match="same mode"):
-        mixed = build(dt).eval()
-        mixed[1].train()
         dt.ao.quantization.fuse_modules(mixed, ["0", "1"])
     for lib in (torch, dt):
         with pytest.raises((AssertionError, NotImplementedError)):

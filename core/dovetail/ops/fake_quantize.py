@@ -16,6 +16,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.ops.families import composite, result_strides
+from dovetail.ops.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
@@ -142,47 +143,60 @@ def channel_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 # checks
 
 
-def _check_range(quant_min: int, quant_max: int) -> None:
+def _range(name: str, quant_min: Any, quant_max: Any) -> tuple[int, int]:
+    quant_min = whole_number(name, "quant_min", quant_min)
+    quant_max = whole_number(name, "quant_max", quant_max)
     if quant_min > quant_max:
         raise RuntimeError(
             f"`quant_min` should be less than or equal to `quant_max`, got {quant_min} and "
             f"{quant_max}"
         )
+    return quant_min, quant_max
 
 
 def _prepare_tensor(input: Any, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> Any:
-    _check_range(quant_min, quant_max)
+    name = "fake_quantize_per_tensor_affine"
+    quant_min, quant_max = _range(name, quant_min, quant_max)
     if isinstance(scale, Tensor) is not isinstance(zero_point, Tensor):
         raise TypeError(
-            "fake_quantize_per_tensor_affine: scale and zero_point must both be numbers or both "
-            f"tensors, got {type(scale).__name__} and {type(zero_point).__name__}"
+            f"{name}: scale and zero_point must both be numbers or both tensors, got "
+            f"{type(scale).__name__} and {type(zero_point).__name__}"
         )
-    if not isinstance(zero_point, Tensor) and not quant_min <= zero_point <= quant_max:
+    if isinstance(zero_point, Tensor):
+        scale, zero_point = _of(scale, d.float32), _of(zero_point, d.int32)
+    elif not quant_min <= whole_number(name, "zero_point", zero_point) <= quant_max:
         raise RuntimeError(
-            f"`zero_point` must be between `quant_min` and `quant_max`, got {zero_point}, not "
-            f"between {quant_min} and {quant_max}"
+            f"{name}: `zero_point` must be between `quant_min` and `quant_max`, got {zero_point}, "
+            f"not between {quant_min} and {quant_max}"
         )
-    return (input, scale, zero_point), (int(quant_min), int(quant_max))
+    return (input, scale, zero_point), (quant_min, quant_max)
+
+
+def _of(value: Any, dtype: d.dtype) -> Any:
+    return value if value.dtype is dtype else value.to(dtype)
 
 
 def _prepare_channel(
     input: Any, scale: Any, zero_point: Any, axis: int, quant_min: int, quant_max: int
 ) -> Any:
     name = "fake_quantize_per_channel_affine"
-    _check_range(quant_min, quant_max)
     for label, value in (("scale", scale), ("zero_point", zero_point)):
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"{name}(): argument '{label}' must be Tensor, not {type(value).__name__}"
             )
-        if value.dim() != 1:
-            raise RuntimeError(f"{name}: {label} should be a 1-D tensor, got {value.dim()}-D")
+    quant_min, quant_max = _range(name, quant_min, quant_max)
     if scale.dtype is not d.float32:
         raise RuntimeError(f"{name}: Scale must be Float, found {scale.dtype}")
     if zero_point.dtype not in (d.int32, d.float32, d.float16):
         raise RuntimeError(
             f"{name}: Zero-point must be Int32, Float or Half, found {zero_point.dtype}"
         )
+    for label, value in (("scale", scale), ("zero_point", zero_point)):
+        if value.dim() != 1:
+            raise RuntimeError(f"{name}: {label} should be a 1-D tensor, got {value.dim()}-D")
+    if not input.dim():
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     check_dim(axis, input.dim())
     if axis < 0:
         raise RuntimeError(
@@ -194,7 +208,7 @@ def _prepare_channel(
             f"({zero_point.shape[0]}) are not consistent with input tensor, which has "
             f"{input.shape[axis]} along dim {axis}"
         )
-    return (input, scale, zero_point), (axis, int(quant_min), int(quant_max))
+    return (input, scale, zero_point), (axis, quant_min, quant_max)
 
 
 def _tensor_errors() -> list[ErrorInput]:

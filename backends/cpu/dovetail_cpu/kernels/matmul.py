@@ -58,7 +58,7 @@ _EXACT_DEPTH = 1 << 10
 
 
 def quantized_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """int8 by int8 into int32, (*, M, K) by (*, K, N): float32 products of depths that are exact."""
+    """int8 by int8 into int32: (*, M, K) by (*, K, N), in depths that float32 sums exactly."""
     if out.size == 0:
         return
     depth = a.shape[-1]

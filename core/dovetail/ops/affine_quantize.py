@@ -103,8 +103,7 @@ def quantize_affine(
 
 
 def _dequantize_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    info = np.iinfo(dtype.numpy)
-    low, high = max(int(info.min), -1000), min(int(info.max), 1000)
+    low, high = {d.uint8: (0, 255), d.int8: (-128, 127)}.get(dtype, (-1000, 1000))
     scale = np.array([0.5, 0.1, 3.0], np.float32)
     zero_point = np.array([0, 7, -2], np.int32)
     made = []
@@ -198,7 +197,17 @@ def quantized_matmul(input: Any, other: Any) -> Any:
 
 @publish(method=False)
 def _int_mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two int8 matrices in int32 (PyTorch's ``torch._int_mm``)."""
+    """The product of two int8 matrices in int32 (PyTorch's ``torch._int_mm``).
+
+    Raises:
+        RuntimeError: another dtype, or no matrices.
+
+    Example:
+        >>> import dovetail as dt
+        >>> a = dt.full((1, 3), 100, dtype=dt.int8)
+        >>> dt._int_mm(a, a.t())
+        tensor([[30000]], dtype=torch.int32)
+    """
     if input.dim() != 2 or mat2.dim() != 2:
         raise RuntimeError(
             f"_int_mm: Expected self and mat2 to be of dimension 2, got {input.dim()} and "

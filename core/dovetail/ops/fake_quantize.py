@@ -34,7 +34,7 @@ _TENTH = float(np.float32(0.1))
 
 def _inverse(scale: Any) -> Any:
     if isinstance(scale, Tensor):
-        return scale.reciprocal()  # type: ignore[attr-defined]
+        return scale.reciprocal()
     with np.errstate(divide="ignore"):
         return float(np.float32(1) / np.float32(scale))
 
@@ -44,7 +44,7 @@ def _along(value: Any, ndim: int, axis: int | None) -> Any:
     if not isinstance(value, Tensor):
         return value
     shape = () if axis is None else [-1 if i == axis else 1 for i in range(ndim)]
-    return value.reshape(shape)  # type: ignore[attr-defined]
+    return value.reshape(shape)
 
 
 def parameters(input: Any, scale: Any, zero_point: Any, axis: int | None) -> tuple[Any, Any]:

@@ -49,7 +49,7 @@ def _int8(x: QTensor) -> tuple[Tensor, Any, Any, int | None]:
     if ints.dtype is d.int8:
         return ints, scale, zero_point, axis
     if ints.dtype is d.uint8:  # the top bit turned over is 128 less
-        return ints.bitwise_xor(128).view(d.int8), scale, zero_point - 128, axis  # type: ignore[attr-defined]
+        return ints.bitwise_xor(128).view(d.int8), scale, zero_point - 128, axis
     raise Unsupported(f"quantized layers take qint8 and quint8, got {x.dtype}")
 
 
@@ -68,23 +68,23 @@ def _prepared(weight: QTensor, groups: int = 1, transposed: bool = False) -> _Pr
         if transposed:
             ints = _turned(ints, groups)
         outputs = ints.shape[0]
-        matrix = ints.reshape(groups, outputs // groups, -1).contiguous()  # type: ignore[attr-defined]
+        matrix = ints.reshape(groups, outputs // groups, -1).contiguous()
         sums = matrix.sum(2, dtype=d.int32).reshape(-1)
-        every = zero_point.tolist() if isinstance(zero_point, Tensor) else [zero_point]  # type: ignore[attr-defined]
+        every = zero_point.tolist() if isinstance(zero_point, Tensor) else [zero_point]
         kept[key] = _Prepared(matrix, sums, scale, zero_point if any(every) else None)
     return kept[key]  # type: ignore[no-any-return]
 
 
 def _turned(ints: Tensor, groups: int) -> Tensor:
     """(C, O / groups, *K) of a transposed convolution as (O, C / groups, *K) of a plain one."""
-    split = ints.reshape(groups, ints.shape[0] // groups, *ints.shape[1:])  # type: ignore[attr-defined]
+    split = ints.reshape(groups, ints.shape[0] // groups, *ints.shape[1:])
     swapped = split.transpose(1, 2).reshape(-1, split.shape[1], *ints.shape[2:])
-    return swapped.flip(tuple(range(2, ints.dim())))  # type: ignore[no-any-return]
+    return swapped.flip(tuple(range(2, ints.dim())))
 
 
 def _column(value: Any, shape: Sizes) -> Any:
     """Values per output channel in a shape that broadcasts."""
-    return value.reshape(shape) if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+    return value.reshape(shape) if isinstance(value, Tensor) else value
 
 
 def _numbers(
@@ -103,7 +103,7 @@ def _numbers(
     other = _column(weight.zero_point, shape)
     if other is not None:
         whole = whole - (of_input() - depth * zero_point) * other
-    made = whole.to(d.float32) * _column(weight.scale * scale, shape)
+    made: Tensor = whole.to(d.float32) * _column(weight.scale * scale, shape)
     return made if bias is None else made + _column(bias, shape)
 
 
@@ -121,11 +121,11 @@ def linear(x: QTensor, weight: QTensor, bias: Tensor | None) -> Tensor:
         )
     ints, scale, zero_point, _ = _int8(x)
     prepared = _prepared(weight)
-    rows = ints.reshape(-1, depth)  # type: ignore[attr-defined]
+    rows = ints.reshape(-1, depth)
     sums = ops.quantized_matmul(rows, prepared.matrix[0].t())
     of_input = lambda: rows.sum(1, keepdim=True, dtype=d.int32)
     made = _numbers(sums, of_input, scale, zero_point, prepared, bias, depth, (1, -1))
-    return made.reshape(*x.shape[:-1], weight.shape[0])  # type: ignore[attr-defined, no-any-return]
+    return made.reshape(*x.shape[:-1], weight.shape[0])
 
 
 def conv(
@@ -164,7 +164,7 @@ def _windows(
     depth = weight.matrix.shape[2]
     of_input = lambda: seen.sum(2, keepdim=True, dtype=d.int32)
     made = _numbers(sums, of_input, scale, zero_point, weight, bias, depth, shape)
-    return made.reshape(ints.shape[0], math.prod(shape), *places)  # type: ignore[attr-defined, no-any-return]
+    return made.reshape(ints.shape[0], math.prod(shape), *places)
 
 
 def conv_transpose(
@@ -182,13 +182,14 @@ def conv_transpose(
     after = [max(n + o, 0) for n, o in zip(reach, output_padding, strict=True)]
     sizes = [b + n + a for b, n, a in zip(before, apart, after, strict=True)]
     wide = dovetail.full((*ints.shape[:2], *sizes), zero_point, dtype=d.int8, device=ints.device)
+    whole = (slice(None), slice(None))  # batch and channels
     inner = tuple(slice(b, b + n, s) for b, n, s in zip(before, apart, stride, strict=True))
-    wide[(slice(None), slice(None), *inner)] = ints
+    wide[whole + inner] = ints
     cut = tuple(
         slice(max(-n, 0), size - max(-(n + o), 0))
         for n, o, size in zip(reach, output_padding, sizes, strict=True)
     )
-    wide = wide[(slice(None), slice(None), *cut)].contiguous()
+    wide = wide[whole + cut].contiguous()
     ones, none = (1,) * len(kernel), (0,) * len(kernel)
     prepared = _prepared(weight, groups, transposed=True)
     return _windows(wide, scale, zero_point, prepared, bias, kernel, ones, none, dilation, groups)

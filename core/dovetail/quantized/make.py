@@ -141,7 +141,7 @@ def quantize_per_channel(
             )
     is_float = zero_points.is_floating_point()
     if not is_float and zero_points.numel():
-        for zero_point in zero_points.tolist():  # type: ignore[attr-defined]
+        for zero_point in zero_points.tolist():
             _check_zero_point(name, zero_point, dtype)
     scheme = per_channel_affine_float_qparams if is_float else per_channel_affine
     return _rounded(input, PerChannel(scales, zero_points, axis, scheme), dtype)
@@ -227,7 +227,7 @@ def dequantize(input: Any) -> Any:
         raise TypeError(
             f"dequantize(): argument 'input' must be Tensor, not {type(input).__name__}"
         )
-    return input.to(d.float32)  # type: ignore[attr-defined]
+    return input.to(d.float32)
 
 
 def _quantized(name: str, input: Any) -> QTensor:
@@ -249,7 +249,7 @@ def _of_kind(name: str, input: Any, kind: Any, wanted: str) -> Any:
 
 def int_repr(input: Tensor) -> Tensor:
     """A copy of the integers of a quantized tensor."""
-    return _quantized("int_repr", input)._ints.clone()  # type: ignore[attr-defined, no-any-return]
+    return _quantized("int_repr", input)._ints.clone()
 
 
 def qscheme_of(input: Tensor) -> qscheme:
@@ -288,7 +288,7 @@ def q_per_channel_axis(input: Tensor) -> int:
 
 def _make_per_tensor_quantized_tensor(input: Tensor, scale: Any, zero_point: Any) -> QTensor:
     """Integers (int8, uint8 or int32) with their meaning; a copy."""
-    return wrap(input.clone(), PerTensor(float(scale), int(zero_point)))  # type: ignore[attr-defined]
+    return wrap(input.clone(), PerTensor(float(scale), int(zero_point)))
 
 
 def _make_per_channel_quantized_tensor(
@@ -297,7 +297,7 @@ def _make_per_channel_quantized_tensor(
     """The same with a scale per index of ``axis``."""
     is_float = zero_point.is_floating_point()
     scheme = per_channel_affine_float_qparams if is_float else per_channel_affine
-    return wrap(input.clone(), PerChannel(scale, zero_point, axis, scheme))  # type: ignore[attr-defined]
+    return wrap(input.clone(), PerChannel(scale, zero_point, axis, scheme))
 
 
 def _empty_affine_quantized(

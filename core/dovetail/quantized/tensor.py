@@ -70,9 +70,9 @@ class PerChannel:
     def __init__(
         self, scales: Tensor, zero_points: Tensor, axis: int, scheme: qscheme = per_channel_affine
     ) -> None:
-        self.scales = scales.detach().cpu().to(d.float64)  # type: ignore[attr-defined]
+        self.scales = scales.detach().cpu().to(d.float64)
         kind = d.float32 if zero_points.is_floating_point() else d.int64
-        self.zero_points = zero_points.detach().cpu().to(kind)  # type: ignore[attr-defined]
+        self.zero_points = zero_points.detach().cpu().to(kind)
         self.axis = axis
         self.scheme = scheme
         self._on_device: dict[Any, tuple[Tensor, Tensor]] = {}
@@ -83,9 +83,9 @@ class PerChannel:
         if found is None:
             whole = self.zero_points
             if not whole.is_floating_point():
-                whole = whole.to(d.int32)  # type: ignore[attr-defined]
-            scales = self.scales.to(d.float32).to(device)  # type: ignore[attr-defined]
-            found = self._on_device[device] = (scales, whole.to(device))  # type: ignore[attr-defined]
+                whole = whole.to(d.int32)
+            scales = self.scales.to(d.float32).to(device)
+            found = self._on_device[device] = (scales, whole.to(device))
         return (*found, self.axis)
 
     def is_same(self, other: Any) -> bool:
@@ -93,8 +93,8 @@ class PerChannel:
         return (
             isinstance(other, PerChannel)
             and self.axis == other.axis
-            and self.scales.tolist() == other.scales.tolist()  # type: ignore[attr-defined]
-            and self.zero_points.tolist() == other.zero_points.tolist()  # type: ignore[attr-defined]
+            and self.scales.tolist() == other.scales.tolist()
+            and self.zero_points.tolist() == other.zero_points.tolist()
         )
 
 
@@ -137,13 +137,13 @@ class QTensor(Tensor):
 
     def untyped_storage(self) -> Any:
         """The memory that the integers share with their views."""
-        return self._ints.untyped_storage()  # type: ignore[attr-defined]
+        return self._ints.untyped_storage()
 
     def detach(self) -> Tensor:
         """The same memory; there is no history."""
         return moved(self, Tensor.detach)
 
-    @property
+    @property  # type: ignore[misc]
     def data(self) -> Tensor:
         """The same memory."""
         return moved(self, lambda x: x.data)
@@ -155,14 +155,14 @@ class QTensor(Tensor):
 
     def mean(self, *args: Any, **kwargs: Any) -> QTensor:
         """The mean, of all or along dims, on the scale of this."""
-        return like(self.dequantize().mean(*args, **kwargs), self)  # type: ignore[attr-defined]
+        return like(self.dequantize().mean(*args, **kwargs), self)
 
     def topk(self, *args: Any, **kwargs: Any) -> Any:
         """The largest numbers, quantized as this is, and where they are."""
-        made = self._ints.topk(*args, **kwargs)  # type: ignore[attr-defined]
+        made = self._ints.topk(*args, **kwargs)
         return type(made)(wrap(made[0], self._quantizer), made[1])
 
-    def copy_(self, src: Tensor, non_blocking: bool = False) -> QTensor:
+    def copy_(self, src: Any, non_blocking: bool = False) -> QTensor:
         """Take over values: of another quantized tensor with their scale, of floats on the own.
 
         Raises:
@@ -178,16 +178,16 @@ class QTensor(Tensor):
         else:
             src = like(src, self)
         self.__dict__.pop("_prepared", None)
-        self._ints.copy_(src._ints)  # type: ignore[attr-defined]
+        self._ints.copy_(src._ints)
         return self
 
     def item(self) -> float:
         """The number of a tensor of one element."""
-        return self.dequantize().item()  # type: ignore[attr-defined, no-any-return]
+        return self.dequantize().item()
 
     def tolist(self) -> Any:
         """The numbers as nested lists."""
-        return self.dequantize().tolist()  # type: ignore[attr-defined]
+        return self.dequantize().tolist()
 
     def numpy(self, *, force: bool = False) -> Any:
         """Refused: NumPy has no quantized arrays.
@@ -207,7 +207,7 @@ class QTensor(Tensor):
         if not isinstance(value, Tensor):
             value = full((), value, dtype=d.float32, device=self.device)
         self.__dict__.pop("_prepared", None)
-        self._ints[index] = like(value, self)._ints  # type: ignore[index]
+        self._ints[index] = like(value, self)._ints
 
     def __copy__(self) -> QTensor:
         return moved(self, lambda x: x)
@@ -216,7 +216,7 @@ class QTensor(Tensor):
         made = memo.get(id(self))
         if made is None:
             made = memo[id(self)] = wrap(copy.deepcopy(self._ints, memo), self._quantizer)
-        return made  # type: ignore[no-any-return]
+        return made
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         q = self._quantizer
@@ -234,7 +234,7 @@ class QTensor(Tensor):
         else:
             notes += [f"scale={q.scales}", f"zero_point={q.zero_points}", f"axis={q.axis}"]
         return format_array(
-            None if self.is_meta else self.dequantize().cpu().numpy(),  # type: ignore[attr-defined]
+            None if self.is_meta else self.dequantize().cpu().numpy(),
             dtype=self.dtype,
             shape=self.shape,
             device="" if self.is_cpu else str(self.device),
@@ -271,7 +271,7 @@ def like(values: Tensor, x: QTensor) -> QTensor:
     info = d.iinfo(INTEGERS[x.dtype])
     scale, zero_point, axis = x._quantizer.arguments(x.device)
     ints = ops.quantize_affine(
-        values.to(x.device), scale, zero_point, axis=axis, out_dtype=INTEGERS[x.dtype],  # type: ignore[attr-defined]
+        values.to(x.device), scale, zero_point, axis=axis, out_dtype=INTEGERS[x.dtype],
         quant_min=info.min, quant_max=info.max,
     )  # fmt: skip
     return wrap(ints, x._quantizer)

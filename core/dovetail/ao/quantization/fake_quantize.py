@@ -10,6 +10,7 @@ from typing import Any
 
 import dovetail
 import dovetail.dtypes as d
+from dovetail import ops
 from dovetail.ao.quantization.default_observers import (
     default_fixed_qparams_range_0to1_observer,
     default_fixed_qparams_range_neg1to1_observer,
@@ -153,7 +154,7 @@ class FakeQuantize(FakeQuantizeBase):
     def _keep(self, scale: Tensor, zero_point: Tensor) -> None:
         for name, value in (("scale", scale), ("zero_point", zero_point)):
             have = getattr(self, name)
-            value = value.detach().to(device=have.device, dtype=have.dtype)  # type: ignore[attr-defined]
+            value = value.detach().to(device=have.device, dtype=have.dtype)
             if have.shape == value.shape:
                 have.copy_(value)
             else:
@@ -163,10 +164,10 @@ class FakeQuantize(FakeQuantizeBase):
         watching = self.activation_post_process
         low, high = watching.quant_min, watching.quant_max
         if self.is_per_channel:
-            return dovetail.fake_quantize_per_channel_affine(  # type: ignore[no-any-return]
+            return ops.fake_quantize_per_channel_affine(  # type: ignore[no-any-return]
                 X, self.scale, self.zero_point, self.ch_axis % X.dim(), low, high
             )
-        return dovetail.fake_quantize_per_tensor_affine(  # type: ignore[no-any-return]
+        return ops.fake_quantize_per_tensor_affine(  # type: ignore[no-any-return]
             X, self.scale, self.zero_point, low, high
         )
 
@@ -278,7 +279,7 @@ class FusedMovingAvgObsFakeQuantize(FakeQuantize):
             count = (X.shape[self.ch_axis],)
             watching.min_val = watching.min_val.new_full(count, inf)
             watching.max_val = watching.max_val.new_full(count, -inf)
-            self._keep(self.scale.new_ones(count), self.zero_point.new_zeros(count))  # type: ignore[attr-defined]
+            self._keep(self.scale.new_ones(count), self.zero_point.new_zeros(count))
         return fused_moving_avg_obs_fake_quant(
             X, self.observer_enabled, self.fake_quant_enabled, watching.min_val, watching.max_val,
             self.scale, self.zero_point, watching.averaging_constant, watching.quant_min,
@@ -345,10 +346,10 @@ def fused_moving_avg_obs_fake_quant(
     if fake_quant_on.item() != 1:
         return input
     if per_row_fake_quant:
-        return dovetail.fake_quantize_per_channel_affine(  # type: ignore[no-any-return]
+        return ops.fake_quantize_per_channel_affine(  # type: ignore[no-any-return]
             input, scale, zero_point, ch_axis % input.dim(), quant_min, quant_max
         )
-    return dovetail.fake_quantize_per_tensor_affine(  # type: ignore[no-any-return]
+    return ops.fake_quantize_per_tensor_affine(  # type: ignore[no-any-return]
         input, scale, zero_point, quant_min, quant_max
     )
 

@@ -134,11 +134,11 @@ def get_fuser_method(
     Raises:
         AssertionError: nothing does.
     """
-    found = {**_METHODS, **(additional_fuser_method_mapping or {})}.get(tuple(op_list))
+    found: Any = {**_METHODS, **(additional_fuser_method_mapping or {})}.get(tuple(op_list))
     if found is None:
         names = ", ".join(getattr(k, "__name__", str(k)) for k in op_list)
         raise AssertionError(f"did not find fuser method for: {names}")
-    return found
+    return found  # type: ignore[no-any-return]
 
 
 def fuse_known_modules(

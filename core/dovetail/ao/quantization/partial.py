@@ -37,11 +37,11 @@ class Factory:
         return made
 
 
-def with_args(cls: Any, **kwargs: Any) -> Factory:
+def with_args(cls: Any, /, **kwargs: Any) -> Factory:
     """A factory of ``cls`` with these arguments."""
     return Factory(functools.partial(cls, **kwargs))
 
 
-def with_callable_args(cls: Any, **kwargs: Callable[[], Any]) -> Factory:
+def with_callable_args(cls: Any, /, **kwargs: Callable[[], Any]) -> Factory:
     """A factory of ``cls`` whose arguments are computed when an observer is made."""
     return with_args(cls).with_callable_args(**kwargs)

@@ -180,12 +180,13 @@ def get_default_qat_qconfig(backend: str = "x86", version: int = 1) -> QConfig:
             f"Version number: {version}in get_default_qat_qconfig is not supported. Version number "
             "must be 0 or 1"
         )
-    kind, of_tensor, of_channel = {
+    kinds: Any = {
         0: (fakes.FakeQuantize, fakes.default_weight_fake_quant,
             fakes.default_per_channel_weight_fake_quant),
         1: (fakes.FusedMovingAvgObsFakeQuantize, fakes.default_fused_wt_fake_quant,
             fakes.default_fused_per_channel_wt_fake_quant),
-    }[version]  # fmt: skip
+    }  # fmt: skip
+    kind, of_tensor, of_channel = kinds[version]
     options: dict[str, Any] = {} if backend == "onednn" else {"reduce_range": reduces}
     activation = kind.with_args(
         observer=MovingAverageMinMaxObserver, quant_min=0, quant_max=255, **options

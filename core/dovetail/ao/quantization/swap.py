@@ -374,7 +374,7 @@ def _converted(
 
 def _unmatched(module: Module, named: dict[Any, Any]) -> list[Any]:
     """The keys of a specification that nothing in a model answers to."""
-    have = {name for name, _ in module.named_modules()}
+    have: set[Any] = {name for name, _ in module.named_modules()}
     have |= {type_before_parametrizations(m) for m in module.modules()}
     return [key for key in named if key not in have]
 

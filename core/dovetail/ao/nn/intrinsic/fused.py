@@ -152,7 +152,7 @@ class ConvAdd2d(_FusedModule):
         super().__init__(conv)
         self.add = add
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Any, x2: Any) -> Any:  # type: ignore[override]
         """``conv(x1) + x2``."""
         return self.add(self[0](x1), x2)
 
@@ -171,6 +171,6 @@ class ConvAddReLU2d(_FusedModule):
         self.add = add
         self.relu = relu
 
-    def forward(self, x1: Any, x2: Any) -> Any:
+    def forward(self, x1: Any, x2: Any) -> Any:  # type: ignore[override]
         """``relu(conv(x1) + x2)``."""
         return self.relu(self.add(self[0](x1), x2))

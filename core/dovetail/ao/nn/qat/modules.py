@@ -156,7 +156,7 @@ class _Conv(Trained):
     def forward(self, input: Tensor) -> Any:
         """(N, C, *) -> (N, O, *)."""
         weight = self.weight_fake_quant(self.weight)
-        return self._conv_forward(input, weight, self.bias)  # type: ignore[operator]
+        return self._conv_forward(input, weight, self.bias)
 
     @classmethod
     def _options(cls, mod: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -197,7 +197,7 @@ class PReLU(Module):
             dovetail.quantized.quantize_per_tensor_dynamic(
                 w.detach().to(d.float32),
                 d.quint8,
-                reduce_range=False,  # type: ignore[attr-defined]
+                reduce_range=False,
             ),
             persistent=False,
         )

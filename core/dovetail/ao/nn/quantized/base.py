@@ -29,7 +29,7 @@ def quantize_weight(weight: Tensor, observer: Any) -> QTensor:
         observer: has seen the weight.
     """
     scale, zero_point = observer.calculate_qparams()
-    values = weight.detach().to(d.float32)  # type: ignore[attr-defined]
+    values = weight.detach().to(d.float32)
     watching = getattr(observer, "activation_post_process", observer)
     if observer.qscheme is per_channel_affine_float_qparams:
         return quantize_per_channel(values, scale, zero_point, watching.ch_axis, d.quint8)
@@ -41,7 +41,7 @@ def quantize_weight(weight: Tensor, observer: Any) -> QTensor:
     low, high = limits(dtype)
     if watching.quant_min > low or watching.quant_max < high:
         return moved(made, lambda ints: ints.clamp(watching.quant_min, watching.quant_max))
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def output_qparams(observer: Any) -> tuple[float, int]:

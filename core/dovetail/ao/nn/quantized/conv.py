@@ -60,7 +60,7 @@ class _ConvNd(WeightedQuantizedModule):
         self.out_channels = out_channels
         self.kernel_size = ntuple(kernel_size, n)
         self.stride = ntuple(stride, n)
-        self.padding = padding if isinstance(padding, str) else ntuple(padding, n)
+        self.padding: Any = padding if isinstance(padding, str) else ntuple(padding, n)
         self.dilation = ntuple(dilation, n)
         self.transposed = self._is_transposed
         self.output_padding = ntuple(output_padding, n)
@@ -106,7 +106,7 @@ class _ConvNd(WeightedQuantizedModule):
     def set_weight_bias(self, w: Any, b: Tensor | None) -> None:
         """Give it a quantized weight and a bias."""
         self._packed_weight = w
-        self._packed_bias = None if b is None else b.detach().to(d.float32)  # type: ignore[attr-defined]
+        self._packed_bias = None if b is None else b.detach().to(d.float32)
 
     def _sums(self, x: QTensor) -> Tensor:
         """The convolution in float32, of a quantized input without or with a batch dim."""
@@ -235,8 +235,8 @@ def _weight_observer(mod: Any, is_transposed: bool) -> Any:
 
 def _padded(ints: Tensor, sides: list[int], mode: str, value: int = 0) -> Tensor:
     """Integers of 8 bits padded, by way of float32, which has them all."""
-    wide = F.pad(ints.to(d.float32), sides, mode=mode, value=value)  # type: ignore[attr-defined]
-    return wide.to(ints.dtype)  # type: ignore[attr-defined, no-any-return]
+    wide = F.pad(ints.to(d.float32), sides, mode=mode, value=value)
+    return wide.to(ints.dtype)
 
 
 class _Conv(_ConvNd):

@@ -54,7 +54,7 @@ class EmbeddingPackedParams(Module):
         """The rows of indices, in float32."""
         weight = self._packed_weight
         scales, zero_points, _ = weight._quantizer.arguments(weight.device)
-        index = indices.reshape(-1).to(d.int64)  # type: ignore[attr-defined]
+        index = indices.reshape(-1).to(d.int64)
         whole = weight._ints.index_select(0, index).to(d.float32)
         scale, zero_point = scales[index].unsqueeze(1), zero_points[index].unsqueeze(1)
         made = (whole - zero_point) * scale
@@ -197,11 +197,11 @@ class EmbeddingBag(Embedding):
         self.mode = mode
         self.include_last_offset = include_last_offset
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, indices: Tensor, offsets: Tensor | None = None, per_sample_weights: Any = None
     ) -> Tensor:
         """Bags of indices -> (bags, embedding_dim)."""
-        rows = self._packed_params.rows(indices.reshape(-1))  # type: ignore[attr-defined]
+        rows = self._packed_params.rows(indices.reshape(-1))
         places = dovetail.arange(rows.shape[0], device=rows.device).reshape(indices.shape)
         return F.embedding_bag(
             places, rows, offsets, mode=self.mode, per_sample_weights=per_sample_weights,

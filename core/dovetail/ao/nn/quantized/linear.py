@@ -45,8 +45,8 @@ class LinearPackedParams(Module):
 
     def set_weight_bias(self, weight: Tensor, bias: Tensor | None) -> None:
         """Give it a weight of its dtype (floats for float16) and a bias."""
-        self.weight = weight.detach().to(d.float16) if self.dtype is d.float16 else weight  # type: ignore[attr-defined]
-        self.bias = None if bias is None else bias.detach().to(d.float32)  # type: ignore[attr-defined]
+        self.weight = weight.detach().to(d.float16) if self.dtype is d.float16 else weight
+        self.bias = None if bias is None else bias.detach().to(d.float32)
 
     def _weight_bias(self) -> tuple[Any, Any]:
         if self.dtype is d.float16:
@@ -80,7 +80,9 @@ class LinearPackedParams(Module):
             )
         else:
             place = None if self.weight is None else self.weight.device
-            self.set_weight_bias(*(x if x is None or place is None else x.to(place) for x in pair))
+            weight: Any
+            weight, bias = (x if x is None or place is None else x.to(place) for x in pair)
+            self.set_weight_bias(weight, bias)
         super()._load_from_state_dict(
             state_dict, prefix, metadata, False, missing, unexpected, errors
         )

@@ -123,7 +123,7 @@ class _InstanceNorm(_Rescaled):
         eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
         track_running_stats: bool = False, device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(  # type: ignore[call-arg]
+        super().__init__(
             num_features, eps, momentum, affine, track_running_stats, device=device, dtype=dtype
         )
         self.weight, self.bias = weight, bias
@@ -139,15 +139,15 @@ class _InstanceNorm(_Rescaled):
 
 
 class InstanceNorm1d(_InstanceNorm, FloatInstanceNorm1d):
-    __doc__ = _InstanceNorm.__doc__
+    __doc__ = _InstanceNorm.__doc__ or ""
 
 
 class InstanceNorm2d(_InstanceNorm, FloatInstanceNorm2d):
-    __doc__ = _InstanceNorm.__doc__
+    __doc__ = _InstanceNorm.__doc__ or ""
 
 
 class InstanceNorm3d(_InstanceNorm, FloatInstanceNorm3d):
-    __doc__ = _InstanceNorm.__doc__
+    __doc__ = _InstanceNorm.__doc__ or ""
 
 
 class _BatchNorm(_Rescaled):
@@ -161,9 +161,7 @@ class _BatchNorm(_Rescaled):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, device: Any = None,
         dtype: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(  # type: ignore[call-arg]
-            num_features, eps, momentum, True, True, device=device, dtype=dtype
-        )
+        super().__init__(num_features, eps, momentum, True, True, device=device, dtype=dtype)
         self._keep_scale(1.0, 0)
         self.eval()
 
@@ -186,11 +184,11 @@ class _BatchNorm(_Rescaled):
 
 
 class BatchNorm2d(_BatchNorm, FloatBatchNorm2d):
-    __doc__ = _BatchNorm.__doc__
+    __doc__ = _BatchNorm.__doc__ or ""
 
 
 class BatchNorm3d(_BatchNorm, FloatBatchNorm3d):
-    __doc__ = _BatchNorm.__doc__
+    __doc__ = _BatchNorm.__doc__ or ""
 
 
 class BNReLU2d(BatchNorm2d):

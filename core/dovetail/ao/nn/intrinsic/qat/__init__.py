@@ -210,14 +210,15 @@ class _ConvBn(_WithBatchNorm):
         padding_mode: str = "zeros", eps: float = 1e-05, momentum: Any = 0.1,
         freeze_bn: bool = False, qconfig: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(  # type: ignore[call-arg]
+        super().__init__(
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, False,
             padding_mode,
         )  # fmt: skip
         self._join(out_channels, bool(bias), eps, momentum, freeze_bn, qconfig)
 
     def _layer(self, input: Tensor, weight: Tensor) -> Tensor:
-        return self._conv_forward(input, weight, None)  # type: ignore[operator, no-any-return]
+        made: Tensor = self._conv_forward(input, weight, None)
+        return made
 
     @classmethod
     def _options(cls, mod: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -254,7 +255,7 @@ class _ThenReLU(Module):
         """The float layer, the normalization folded into its weight, and ReLU."""
         layer = super().to_float()  # type: ignore[misc]
         kinds = {1: fused.ConvReLU1d, 2: fused.ConvReLU2d, 3: fused.ConvReLU3d}
-        made = kinds[self._dims](layer, ReLU())  # type: ignore[index]
+        made = kinds[self._dims](layer, ReLU())
         made.train(self.training)
         return made
 

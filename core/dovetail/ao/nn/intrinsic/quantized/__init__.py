@@ -63,7 +63,7 @@ class ConvAdd2d(quantized.Conv2d):
     _FLOAT_MODULE: Any = fused.ConvAdd2d
     _NAME = "QuantizedConvAdd"
 
-    def forward(self, input: Any, extra_input: Any) -> Any:
+    def forward(self, input: Any, extra_input: Any) -> Any:  # type: ignore[override]
         """``conv(input) + extra_input``, quantized."""
         made = self._activated(self._sums(input) + extra_input.dequantize())
         return rescaled(made, self.scale, self.zero_point, input.dtype)
@@ -96,7 +96,7 @@ class LinearTanh(quantized.Linear):
     _NAME = "QuantizedLinearTanh"
 
     def _activated(self, values: Tensor) -> Tensor:
-        return values.tanh()  # type: ignore[attr-defined, no-any-return]
+        return values.tanh()
 
 
 class LinearLeakyReLU(quantized.Linear):

@@ -38,7 +38,7 @@ class _Dynamic:
     def forward(self: Any, input: Tensor, reduce_range: bool | None = None) -> Any:
         """(N, C, *) or (C, *) -> (N, O, *) or (O, *)."""
         reduces = self.reduce_range if reduce_range is None else reduce_range
-        values = input.to(d.float32)  # type: ignore[attr-defined]
+        values = input.to(d.float32)
         is_batched = values.dim() != self._dims + 1
         if not is_batched:
             values = values.unsqueeze(0)

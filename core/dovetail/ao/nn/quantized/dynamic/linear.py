@@ -47,15 +47,16 @@ class Linear(quantized.Linear):
 
     def forward(self, x: Tensor) -> Any:
         """(*, in_features) -> (*, out_features)."""
-        weight, bias = self._packed_params.weight, self._packed_params.bias
-        values = x.to(d.float32)  # type: ignore[attr-defined]
+        weight: Any = self._packed_params.weight
+        bias = self._packed_params.bias
+        values = x.to(d.float32)
         if self._packed_params.dtype is d.float16:
             made = F.linear(values, weight.to(d.float32), bias)
         else:
             made = linear(
                 quantize_per_tensor_dynamic(values, d.quint8, self.reduce_range), weight, bias
             )
-        return self._activated(made).to(x.dtype)  # type: ignore[attr-defined]
+        return self._activated(made).to(x.dtype)
 
     @classmethod
     def from_float(cls, mod: Any, use_precomputed_fake_quant: bool = False) -> Any:

@@ -341,7 +341,7 @@ class RNNCellBase(recurrent_cells.RNNCellBase):
         self._check_shapes(input, state)
         found = {name: getattr(self, name) for name in _NAMES}
         cell = CELLS[mode]({k: v for k, v in found.items() if v is not None})
-        return cell.step(cell.gates(input), state)  # type: ignore[attr-defined]
+        return cell.step(cell.gates(input), state)
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

@@ -260,12 +260,13 @@ def test_a_damaged_file_is_refused() -> None:
 
 
 def test_int_mm_is_exact() -> None:
-    a = np.full((3, 2500), -128, np.int8)
-    b = np.full((2500, 2), -128, np.int8)
-    made = dt._int_mm(dt.tensor(a), dt.tensor(b))
-    assert made.dtype is dt.int32
-    assert (made.numpy() == 2500 * 128 * 128).all()
-    theirs = torch._int_mm(torch.tensor(a), torch.tensor(b))
-    assert (theirs.numpy() == made.numpy()).all()
+    rng = np.random.default_rng(0)
+    for fill in (127, -128):
+        a, b = np.full((3, 2501), fill, np.int8), np.full((2501, 2), fill, np.int8)
+        a[1], b[:, 1] = rng.integers(-128, 128, 2501), 127
+        made = dt._int_mm(dt.tensor(a), dt.tensor(b))
+        assert made.dtype is dt.int32
+        assert (made.numpy() == a.astype(np.int64) @ b.astype(np.int64)).all()
+        assert (torch._int_mm(torch.tensor(a), torch.tensor(b)).numpy() == made.numpy()).all()
     with pytest.raises(RuntimeError, match="int8"):
         dt._int_mm(dt.ones(2, 2), dt.ones(2, 2))

@@ -140,6 +140,15 @@ KEEPS_SCALE: dict[str, Callable[[Any, Any], Any]] = {
     "adaptive_avg_pool2d": lambda lib, q: lib.nn.functional.adaptive_avg_pool2d(
         q.reshape(1, 1, 4, 6), 1
     ),
+    "upsample": lambda lib, q: lib.nn.functional.interpolate(
+        q.reshape(1, 1, 4, 6), scale_factor=2, mode="nearest"
+    ),
+    "bilinear": lambda lib, q: lib.nn.functional.interpolate(
+        q.reshape(1, 1, 4, 6), size=(5, 3), mode="bilinear", align_corners=False
+    ),
+    "pad": lambda lib, q: lib.nn.functional.pad(q, (1, 2)),
+    "expand": lambda lib, q: q.unsqueeze(0).expand(2, 4, 6),
+    "squeeze": lambda lib, q: q.unsqueeze(0).squeeze(),
     "sigmoid": lambda lib, q: lib.sigmoid(q),
     "tanh": lambda lib, q: lib.tanh(q),
     "equal": lambda lib, q: q == q,

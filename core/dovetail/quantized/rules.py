@@ -30,7 +30,7 @@ _MOVES = frozenset({
 
 _SAME_SCALE = frozenset({
     "adaptive_avg_pool", "avg_pool", "clamp", "clamp_max", "clamp_min", "hardtanh", "leaky_relu",
-    "masked_fill", "relu6", "threshold",
+    "masked_fill", "pad", "relu6", "threshold",
 })  # fmt: skip
 """Operators of numbers whose result is put on the scale of their input."""
 

@@ -35,6 +35,8 @@ __all__ = [
     "quantize_per_tensor_dynamic",
 ]
 
+_LIMITS = {dtype: (d.iinfo(ints).min, d.iinfo(ints).max) for dtype, ints in INTEGERS.items()}
+
 _QINT32 = 2**31 - 128
 """The largest whole number below 2^31 that float32 has."""
 
@@ -45,14 +47,13 @@ def limits(dtype: d.dtype) -> tuple[int, int]:
     Raises:
         RuntimeError: it is not one.
     """
-    if dtype not in INTEGERS:
+    if dtype not in _LIMITS:
         name = type_name(dtype) if isinstance(dtype, d.dtype) else repr(dtype)
         raise RuntimeError(
             f"ScalarType {name} is not supported in new_qtensor: dtype must be torch.qint8, "
             "torch.quint8 or torch.qint32"
         )
-    info = d.iinfo(INTEGERS[dtype])
-    return info.min, info.max
+    return _LIMITS[dtype]
 
 
 def _check_float(name: str, input: Any) -> None:

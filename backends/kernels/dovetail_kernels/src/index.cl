@@ -63,7 +63,7 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
         global X_MEMORY *target = out + offset_out + to + at * step;
         const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
         volatile global BITS *word = (volatile global BITS *)target;
-        BITS old = *word, seen;
+        BITS old = 0, seen;  // a guess: what is there is read by atomics only
         do {
             seen = old;
             old = EXCHANGE(word, seen, TO_BITS(SUM(FROM_BITS(seen), v)));

@@ -285,7 +285,7 @@ def _number(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
     for layout in ("contiguous", "mixed", "expanded"):
         x, shown = place(values, layout, trial.device)
         many = _array(number, shown)
-        stages = [
+        stages: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
             ("number second", (x, number), (shown, many)),
             ("number first", (number, x), (many, shown)),
         ]

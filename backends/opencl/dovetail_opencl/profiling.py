@@ -111,6 +111,7 @@ def profile(index: int = 0) -> Iterator[Profile]:
         device.synchronize()
     finally:
         with device.lock:
+            device.flush()
             device.watch = None
             device.queue.finish()
             device.queue = usual

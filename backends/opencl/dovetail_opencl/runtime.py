@@ -88,4 +88,4 @@ class OpenCLRuntime(Runtime):
 
     def close(self) -> None:
         for device in _devices.values():
-            device.queue.finish()
+            device.synchronize()

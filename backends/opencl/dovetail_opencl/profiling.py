@@ -130,6 +130,9 @@ def _peak(device: Any) -> float:
     size = min(LARGE, int(device.handle.max_mem_alloc_size) // 4)
     best = 0.0
     with device.scratch(size, size) as (source, target):
+        # Memory that was never written may be one page of zeros, which is read from a cache.
+        device.copy(target, 0, source, 0, size)
+        device.copy(source, 0, target, 0, size)
         for _ in range(3):
             event = device.copy(target, 0, source, 0, size)
             event.wait()

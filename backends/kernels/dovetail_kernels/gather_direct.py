@@ -17,13 +17,13 @@ from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import SLACK, Image, Three, table_of
 from dovetail_kernels.tiles import tile_of
 
-__all__ = ["FEW", "Direct", "DirectSum"]
+__all__ = ["FEW", "Direct", "DirectSum", "lanes_of", "read"]
 
 FEW = 8
 """Filters in a group from which on they are computed as a product."""
 
 
-def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
+def lanes_of(made: Any, places: int, step: int) -> dict[str, Any]:
     """The macros for what is computed at a time: up to four vectors with names, less for short
     lines; ``step`` is how far apart in the image its elements are."""
     kind, width = wrapping(made.work), tile_of(made.device, made.work).width
@@ -33,12 +33,12 @@ def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
     while width > 2 and count * width * step > SLACK:
         width //= 2
     vector, each = f"{kind}{width}", range(count)
-    read = [_read(kind, width, step, v) for v in each]
+    loads = [read(kind, width, step, v) for v in each]
     # A comparison of vectors is made of integers as wide as their elements.
     whole = "long" if kind == "double" else "int"
     places_of = [", ".join(str(v * width + i) for i in range(width)) for v in each]
     first = [
-        f"l{v} = select(l{v}, fma(vload{width}({v}, q), {read[v]}, l{v}), "
+        f"l{v} = select(l{v}, fma(vload{width}({v}, q), {loads[v]}, l{v}), "
         f"({whole}{width})({places_of[v]}) < ({whole}{width})(n));"
         for v in each
     ]
@@ -48,15 +48,21 @@ def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
         "VECTOR": vector,
         "LANES_CLEARED": " ".join(f"{vector} l{v} = ({vector})0;" for v in each),
         "LANES_PUT(to)": " ".join(f"vstore{width}(l{v}, {v}, to);" for v in each),
-        "LANES_ADDED(w, p)": " ".join(f"l{v} = fma(w, {read[v]}, l{v});" for v in each),
+        "LANES_STORED(to, shift)": " ".join(
+            f"STORE_{vector}((to) + {v * width}, l{v} + shift);"
+            if width * made.work.itemsize == 64
+            else f"vstore{width}(l{v} + shift, {v}, to);"
+            for v in each
+        ),
+        "LANES_ADDED(w, p)": " ".join(f"l{v} = fma(w, {loads[v]}, l{v});" for v in each),
         "LANES_MULTIPLIED(q, p)": " ".join(
-            f"l{v} = fma(vload{width}({v}, q), {read[v]}, l{v});" for v in each
+            f"l{v} = fma(vload{width}({v}, q), {loads[v]}, l{v});" for v in each
         ),
         "LANES_MULTIPLIED_FIRST(n, q, p)": " ".join(first),
     }
 
 
-def _read(kind: str, width: int, step: int, number: int) -> str:
+def read(kind: str, width: int, step: int, number: int) -> str:
     """Vector ``number`` of elements that are ``step`` apart from ``p`` on."""
     begin = number * width * step
     if step == 1:
@@ -82,7 +88,7 @@ class Direct:
             step = lines.x_steps[2]
             macros = {
                 "IS_DIRECT": 1,
-                **_lanes(made, places, step),
+                **lanes_of(made, places, step),
                 "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
                 **made.finished(),
                 **element(device, "WEIGHT", weight.dtype),
@@ -134,7 +140,7 @@ class DirectSum:
         macros = {
             "IS_DIRECT_SUM": 1,
             "T": wrapping(work),
-            **_lanes(made, places[2], x_steps[2]),
+            **lanes_of(made, places[2], x_steps[2]),
             "RESULT(v)": converted(work, made.out.dtype, "v"),
             **element(device, "OUT", made.out.dtype),
         }

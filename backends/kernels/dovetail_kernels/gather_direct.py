@@ -17,21 +17,31 @@ from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import SLACK, Image, Three, table_of
 from dovetail_kernels.tiles import tile_of
 
-__all__ = ["FEW", "Direct", "DirectSum", "lanes_of", "read"]
+__all__ = ["FEW", "Direct", "DirectSum", "read", "vectors_of"]
 
 FEW = 8
 """Filters in a group from which on they are computed as a product."""
 
 
-def lanes_of(made: Any, places: int, step: int) -> dict[str, Any]:
-    """The macros for what is computed at a time: up to four vectors with names, less for short
-    lines; ``step`` is how far apart in the image its elements are."""
+def vectors_of(made: Any, places: int, step: int) -> tuple[str, int, int]:
+    """(type of an element, elements of a vector, vectors): what is computed of a line at a time.
+
+    Args:
+        step: how far apart neighbouring places are in the image, behind which there is slack.
+    """
     kind, width = wrapping(made.work), tile_of(made.device, made.work).width
     count = min(4, -(-places // width))
     while count > 1 and count * width * step > SLACK:
         count -= 1
     while width > 2 and count * width * step > SLACK:
         width //= 2
+    return kind, width, count
+
+
+def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
+    """The macros for what is computed at a time: up to four vectors with names, less for short
+    lines; ``step`` is how far apart in the image its elements are."""
+    kind, width, count = vectors_of(made, places, step)
     vector, each = f"{kind}{width}", range(count)
     loads = [read(kind, width, step, v) for v in each]
     # A comparison of vectors is made of integers as wide as their elements.
@@ -48,12 +58,6 @@ def lanes_of(made: Any, places: int, step: int) -> dict[str, Any]:
         "VECTOR": vector,
         "LANES_CLEARED": " ".join(f"{vector} l{v} = ({vector})0;" for v in each),
         "LANES_PUT(to)": " ".join(f"vstore{width}(l{v}, {v}, to);" for v in each),
-        "LANES_STORED(to, shift)": " ".join(
-            f"STORE_{vector}((to) + {v * width}, l{v} + shift);"
-            if width * made.work.itemsize == 64
-            else f"vstore{width}(l{v} + shift, {v}, to);"
-            for v in each
-        ),
         "LANES_ADDED(w, p)": " ".join(f"l{v} = fma(w, {loads[v]}, l{v});" for v in each),
         "LANES_MULTIPLIED(q, p)": " ".join(
             f"l{v} = fma(vload{width}({v}, q), {loads[v]}, l{v});" for v in each
@@ -62,15 +66,16 @@ def lanes_of(made: Any, places: int, step: int) -> dict[str, Any]:
     }
 
 
-def read(kind: str, width: int, step: int, number: int) -> str:
-    """Vector ``number`` of elements that are ``step`` apart from ``p`` on."""
+def read(kind: str, width: int, step: int, number: int, pointer: str = "p") -> str:
+    """Vector ``number`` of elements that are ``step`` apart from ``pointer`` on."""
     begin = number * width * step
     if step == 1:
-        return f"vload{width}(0, p + {begin})"
+        return f"vload{width}(0, {pointer} + {begin})"
     if step == 2:
-        halves = (f"vload{width}(0, p + {begin + i * width}).even" for i in (0, 1))
+        halves = (f"vload{width}(0, {pointer} + {begin + i * width}).even" for i in (0, 1))
         return f"({kind}{width})({', '.join(halves)})"
-    return f"({kind}{width})({', '.join(f'p[{begin + i * step}]' for i in range(width))})"
+    each = ", ".join(f"({pointer})[{begin + i * step}]" for i in range(width))
+    return f"({kind}{width})({each})"
 
 
 class Direct:
@@ -88,7 +93,7 @@ class Direct:
             step = lines.x_steps[2]
             macros = {
                 "IS_DIRECT": 1,
-                **lanes_of(made, places, step),
+                **_lanes(made, places, step),
                 "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
                 **made.finished(),
                 **element(device, "WEIGHT", weight.dtype),
@@ -140,7 +145,7 @@ class DirectSum:
         macros = {
             "IS_DIRECT_SUM": 1,
             "T": wrapping(work),
-            **lanes_of(made, places[2], x_steps[2]),
+            **_lanes(made, places[2], x_steps[2]),
             "RESULT(v)": converted(work, made.out.dtype, "v"),
             **element(device, "OUT", made.out.dtype),
         }

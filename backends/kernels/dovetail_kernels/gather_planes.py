@@ -14,7 +14,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device
 from dovetail_kernels.gather import Map
-from dovetail_kernels.gather_direct import lanes_of, read
+from dovetail_kernels.gather_direct import read, vectors_of
 from dovetail_kernels.gather_sum import Sum
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.reduce import wrapping
@@ -37,6 +37,35 @@ def is_cached(device: Device, image: Image, given: int, work: DType, units: int)
     """
     few = given * image.channel * work.itemsize <= CACHED
     return device.is_cpu and few and units >= 2 * device.units
+
+
+def _tile(made: Map, places: int, step: int) -> dict[str, Any]:
+    """The macros for what is computed at a time: some vectors of places in some lines."""
+    kind, width, count = vectors_of(made, places, step)
+    vector, each, lines = f"{kind}{width}", range(count), range(max(1, 4 // count))
+    whole = width * made.work.itemsize == 64
+    store = "STORE_{vector}((to) + {at}, l##j##_{v} + shift);"
+    if not whole:
+        store = "vstore{width}(l##j##_{v} + shift, 0, (to) + {at});"
+    return {
+        "LANES": count * width,
+        "LINES": len(lines),
+        "STEP": step,
+        "VECTOR": vector,
+        "TILE_CLEARED": " ".join(
+            f"{vector} l{j}_{v} = ({vector})0;" for j in lines for v in each
+        ),
+        "TILE_ADDED(w, o)": " ".join(
+            f"l{j}_{v} = fma(w, {read(kind, width, step, v, f'q{j} + o')}, l{j}_{v});"
+            for j in lines
+            for v in each
+        ),
+        "EACH_LINE": " ".join(f"LINE({j})" for j in lines),
+        "PUT_LINE(j, to)": " ".join(f"vstore{width}(l##j##_{v}, {v}, to);" for v in each),
+        "STORE_LINE(j, to, shift)": " ".join(
+            store.format(vector=vector, width=width, at=v * width, v=v) for v in each
+        ),
+    }
 
 
 class _Source:
@@ -100,7 +129,7 @@ class Planes:
             macros = {
                 "IS_PLANES": 1,
                 **source.macros,
-                **lanes_of(made, places, lines.x_steps[2]),
+                **_tile(made, places, lines.x_steps[2]),
                 "IS_SAME": int(made.out.dtype is work),
                 "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
                 **made.finished(),

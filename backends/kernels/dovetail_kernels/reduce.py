@@ -187,8 +187,8 @@ class Reduction:
         if fold.start is not None:
             macros["START"] = converted(float32 if work.is_complex else work, work, fold.start)
         numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
-        flags = (parts > 1, is_rest, is_dense and len(inner.shape) == 1)
-        numbers += [np.int32(flag) for flag in flags]
+        numbers += [np.int32(parts > 1), np.int32(is_rest)]
+        numbers += [np.uint64(inner.shape[-1] if is_dense else 0)]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = self.outer_count * parts
         if columns:

@@ -59,29 +59,37 @@ kernel void planes(global OUT_MEMORY *out, global const IN_MEMORY *in,
             const T shift = BIASED(group * columns + column);
             const ulong filter = offset_weight + group * weight_group + column * weight_column;
             for (ulong slice = 0; slice < slices; slice++)
-                for (ulong line = 0; line < lines; line++) {
-                    const global T *from = own + slice * x_plane + line * x_line;
+                for (ulong line = 0; line < lines; line += LINES) {
                     const ulong to = offset_out + image * out_image + group * out_group
                         + column * out_column + slice * out_plane + line * out_line;
                     for (ulong first = 0; first < places; first += LANES) {
-                        LANES_CLEARED
+#define LINE(j) const global T *q##j = own + slice * x_plane \
+                            + min(line + j, lines - 1) * x_line + first * STEP;
+                        EACH_LINE
+#undef LINE
+                        TILE_CLEARED
                         for (ulong k = 0; k < taps; k++) {
                             const VECTOR w = (VECTOR)(WEIGHT_LOADED(filter + weight_at[k]));
-                            const global T *p = from + first * STEP + depth_at[k];
-                            LANES_ADDED(w, p)
+                            const int o = depth_at[k];
+                            TILE_ADDED(w, o)
                         }
                         const ulong n = min((ulong)LANES, places - first);
-#if IS_SAME
-                        if (n == LANES && out_place == 1
-                                || is_run && line * places + first + LANES <= lines * places) {
-                            LANES_STORED(out + to + first, shift)
-                            continue;
-                        }
-#endif
                         T lane[LANES];
-                        LANES_PUT(lane)
-                        for (ulong j = 0; j < n; j++)
-                            OUT_STORE(out, to + (first + j) * out_place, RESULT(lane[j] + shift));
+#define LINE(j) \
+                        if (line + j < lines) { \
+                            const ulong there = to + j * out_line + first * out_place; \
+                            if (IS_SAME && out_place == 1 && (n == LANES \
+                                    || is_run && (line + j) * places + first + LANES \
+                                        <= lines * places)) { \
+                                STORE_LINE(j, (global T *)out + there, shift) \
+                            } else { \
+                                PUT_LINE(j, lane) \
+                                for (ulong i = 0; i < n; i++) \
+                                    OUT_STORE(out, there + i * out_place, RESULT(lane[i] + shift)); \
+                            } \
+                        }
+                        EACH_LINE
+#undef LINE
                     }
                 }
         }

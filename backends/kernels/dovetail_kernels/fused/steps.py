@@ -1,4 +1,5 @@
-"""Steps of optimizers: eight tensors in a launch. The core says what they compute, in ``optim``."""
+"""Steps of optimizers, and of running statistics: eight tensors in a launch. The core says what they
+compute, in ``optim`` and ``batch_norm``."""
 
 from __future__ import annotations
 
@@ -125,7 +126,18 @@ def adam_step(
     _run(lists, "adam", macros, numbers)
 
 
+def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) -> None:
+    """Running statistics: ``keep`` of them, and the batch's by a weight each."""
+    kind = np.dtype(values[0].dtype.numpy)
+
+    def numbers(start: int, stop: int) -> list[Any]:
+        eight = [*weights[start:stop], *[0] * (MANY - (stop - start))]
+        return [np.array(eight, kind), kind.type(keep)]
+
+    _run([values, batch], "running", {"IS_RUNNING": 1}, numbers)
+
+
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for function in (sgd_step, adam_step):
+    for function in (sgd_step, adam_step, running_step):
         table.add(function.__name__, function, dtypes=(float32, float64))

@@ -88,3 +88,16 @@ kernel void adam(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g, ulong8 at_m,
     EACH_TENSOR(DO)
 }
 #endif
+
+#if IS_RUNNING
+#define BUFFERS(t) global T *p##t, global const T *g##t
+kernel void running(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g, T8 weights, T keep)
+{
+#define DO(t) { \
+        global T *restrict p = AT(p, t); \
+        global const T *restrict g = AT(g, t); \
+        EACH_ELEMENT(i, sizes.s##t) p[i] = p[i] * keep + g[i] * weights.s##t; \
+    }
+    EACH_TENSOR(DO)
+}
+#endif

@@ -177,7 +177,7 @@ def test_a_number_is_scattered(opencl: dt.device) -> None:
 
 
 def test_launches_of_little_work_wait_for_each_other(queue: Any) -> None:
-    """A driver for the host's cores gets several at once; whatever else is asked of it goes last."""
+    """A driver for the host's cores gets several at once, before whatever else is asked of it."""
     x = dt.ones(8, device="opencl:0")
     queue.synchronize()
     doubled = x * 2

@@ -7,10 +7,9 @@ else in this package knows which backend it serves.
 from __future__ import annotations
 
 import abc
-import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,6 +44,30 @@ class Launch(Protocol):
 
         The same ones must be given at each call.
         """
+
+
+class Scratch:
+    """Blocks of a pool, for as long as a ``with`` statement runs."""
+
+    __slots__ = ("_blocks", "_pool", "_sizes")
+
+    def __init__(self, pool: Pool, sizes: Sequence[int]) -> None:
+        self._pool, self._sizes = pool, sizes
+        self._blocks: list[tuple[Any, int]] = []
+
+    def __enter__(self) -> list[Any]:
+        take, blocks = self._pool.take, self._blocks
+        try:
+            for nbytes in self._sizes:
+                blocks.append(take(max(nbytes, 4)))
+        except BaseException:
+            self.__exit__()
+            raise
+        return [block for block, _ in blocks]
+
+    def __exit__(self, *error: object) -> None:
+        for block, size in self._blocks:
+            self._pool.give(block, size)
 
 
 class Device(abc.ABC):
@@ -156,19 +179,13 @@ class Device(abc.ABC):
             found = self.kept[key] = make()
         return found
 
-    @contextlib.contextmanager
-    def scratch(self, *sizes: int) -> Iterator[list[Any]]:
-        """Buffers for the steps of one kernel, of so many bytes each.
+    def scratch(self, *sizes: int) -> Scratch:
+        """Buffers for the steps of one kernel, of so many bytes each, as a context's value.
 
         They go back to a pool at the end of the block: the queue is in order, so who gets them next
         writes them after these steps have been done.
         """
-        blocks = [self._pool.take(max(n, 4)) for n in sizes]
-        try:
-            yield [block for block, _ in blocks]
-        finally:
-            for block, size in blocks:
-                self._pool.give(block, size)
+        return Scratch(self._pool, sizes)
 
     def workers(self, items: int, least: int = 4096) -> Size:
         """The size of a launch for a loop over ``items``; a work item takes ``least`` or more.

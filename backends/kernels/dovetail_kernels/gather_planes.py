@@ -52,9 +52,7 @@ def _tile(made: Map, places: int, step: int) -> dict[str, Any]:
         "LINES": len(lines),
         "STEP": step,
         "VECTOR": vector,
-        "TILE_CLEARED": " ".join(
-            f"{vector} l{j}_{v} = ({vector})0;" for j in lines for v in each
-        ),
+        "TILE_CLEARED": " ".join(f"{vector} l{j}_{v} = ({vector})0;" for j in lines for v in each),
         "TILE_ADDED(w, o)": " ".join(
             f"l{j}_{v} = fma(w, {read(kind, width, step, v, f'q{j} + o')}, l{j}_{v});"
             for j in lines

@@ -246,7 +246,7 @@ class Product:
             sides.input = (row, column)
 
         def loops(rows: tuple[str, ...]) -> tuple[dict[str, Any], list[Any]]:
-            names = ("to", "from_a", "from_b")
+            names: tuple[str, ...] = ("to", "from_a", "from_b")
             if added is not None:
                 names, rows = (*names, "from_input"), (*rows, "from_input")
             made = self._loops(rows)

@@ -35,8 +35,11 @@ STAGED = 1 << 16
 
 
 TOGETHER = 32
-"""Launches of little work that are handed to a driver for the host's cores at once. Its threads sleep
-when they have nothing to do, and to wake them costs more than such a launch."""
+"""Launches of little work that are handed to a driver for the host's cores at once. Its threads
+sleep when they have nothing to do, and to wake them costs more than such a launch."""
+
+SEVERAL = 6
+"""Launches that are worth an event that holds the queue while they are handed over."""
 
 
 class Buffer(cl.Buffer):
@@ -174,12 +177,23 @@ class Device(device.Device):
         self._staged.clear()
 
     def flush(self) -> None:
-        """Hand the launches that wait to the driver."""
-        if self.waiting:
-            with self.lock:
-                launches, self.waiting = self.waiting, []
+        """Hand the launches that wait to the driver.
+
+        It begins when it has them all: its threads and this one would wait for each other's locks.
+        """
+        if not self.waiting:
+            return
+        with self.lock:
+            launches, self.waiting = self.waiting, []
+            gate = cl.UserEvent(self.context) if len(launches) >= SEVERAL else None
+            if gate is not None:
+                cl.enqueue_barrier(self.queue, wait_for=[gate])
+            try:
                 for launch, buffers, numbers in launches:
                     launch.enqueue(buffers, numbers)
+            finally:
+                if gate is not None:
+                    gate.set_status(cl.command_execution_status.COMPLETE)
 
     def failed(self, error: Exception) -> RuntimeError:
         """The error of work that was queued, with the names of the kernels that it may be of."""

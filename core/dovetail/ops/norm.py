@@ -260,7 +260,7 @@ def batch_norm(
 
 
 def _take_in(taken: list[tuple[Any, Any, float]], momentum: float) -> None:
-    """Each running value becomes ``(1 - momentum)`` of itself plus the batch's, times its weight."""
+    """``(running value, the batch's, its weight)``: the first keeps ``1 - momentum`` of itself."""
     values, batch, weights = map(list, zip(*taken, strict=True))
     is_plain = not active and all(t._spec.batch is None for t in (*values, *batch))
     with no_grad():

@@ -1,5 +1,5 @@
-"""Steps of optimizers, and of running statistics: eight tensors in a launch. The core says what they
-compute, in ``optim`` and ``batch_norm``."""
+"""Steps of optimizers, and of running statistics: eight tensors in a launch. The core says what
+they compute, in ``optim`` and ``batch_norm``."""
 
 from __future__ import annotations
 

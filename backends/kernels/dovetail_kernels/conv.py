@@ -93,6 +93,11 @@ class Convolution:
         return accumulated(self.y.dtype)
 
     @property
+    def operations(self) -> int:
+        """Sums and products: two for each place of y, filter and element of its window."""
+        return 2 * self.y.numel * self.given * math.prod(self.kernel)
+
+    @property
     def reach(self) -> Three:
         """How far the windows reach, from the beginning of the padding on."""
         zipped = zip(self.places, self.stride, self.kernel, self.dilation, strict=True)
@@ -154,7 +159,16 @@ def _end(array: Array) -> int:
 def _specialised(make: Any, roles: Roles, call: Any) -> Any:
     if not call.outputs[0].numel:
         return lambda *arrays: None
-    return make(call, Convolution(call, roles))
+    convolution = Convolution(call, roles)
+    device, label = device_of(call.outputs[0].device), call.op.name
+    operations, run = convolution.operations, make(call, convolution)
+
+    def counted(*arrays: Any) -> None:
+        if device.worked is not None:
+            device.worked(label, operations)
+        run(*arrays)
+
+    return counted
 
 
 def _window(channels: int, step: int, offsets: np.ndarray) -> np.ndarray:

@@ -87,6 +87,8 @@ class Device(abc.ABC):
         patience: how often a call is served by general kernels before one is compiled for it; see
             :meth:`weight`.
         watch: called with (label, event, buffers) of all that is queued, where it is not None.
+        worked: called with (label, operations) of products and convolutions, where it is not
+            None: how many sums and products of numbers their definition takes.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
         tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
@@ -108,6 +110,7 @@ class Device(abc.ABC):
         self.launches = 0
         self.patience = patience
         self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
+        self.worked: Callable[[str, int], None] | None = None
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
         self.tiles: dict[Any, Any] = {}

@@ -120,6 +120,8 @@ class Product:
     def __call__(self, a: Any, b: Any, out: Any, input: Any = None) -> None:
         """Queue it."""
         if self._run is not None:
+            if self.device.worked is not None:
+                self.device.worked("matmul", 2 * self.out.numel * self.depth)
             self._run(a, b, out, input)
 
     @property

@@ -5,6 +5,7 @@ A Python number is an argument of the kernel, so that it costs no memory and no 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from dovetail.backend import (
     kernel_name,
     pack_width,
 )
-from dovetail.dtypes import bfloat16, float16
+from dovetail.dtypes import bfloat16, float16, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, packed
 from dovetail_kernels.copy import Copy
@@ -43,7 +44,7 @@ def enter(table: KernelTable) -> None:
         if name in NOT_HERE:
             continue
         if name == "where":  # the class of the expression is that of its last operand
-            table.add(name, _specialised(name), specialize=True)
+            table.add(name, _specialised(name, takes_numbers=False), specialize=True)
             table.add(name, _specialised(name), scalars=True, specialize=True, when=_has_tensor)
         else:
             kinds = expression.dtypes
@@ -75,6 +76,11 @@ def ghost(spec: Any) -> Array:
     return Array(None, 0, tuple(spec.shape), strides, spec.dtype)
 
 
+def _one(spec: Any) -> Array:
+    """A single element as an array of the spec's shape, without memory."""
+    return Array(None, 0, tuple(spec.shape), (0,) * spec.ndim, spec.dtype)
+
+
 def number(value: Any, dtype: DType) -> Any:
     """A Python number as the argument of a kernel that computes in ``dtype``."""
     with np.errstate(all="ignore"):
@@ -88,7 +94,28 @@ def number(value: Any, dtype: DType) -> Any:
         return np.uint8(made) if dtype.category == 0 else made[()]
 
 
-def _specialised(name: str) -> Callable[[Any], Any]:
+_PACKED = {float32: struct.Struct("=f").pack, float64: struct.Struct("=d").pack}
+
+
+def given(value: Any, dtype: DType) -> Any:
+    """A Python number that comes with a call, as :func:`number` makes it or as its bytes."""
+    if value.__class__ is float:
+        pack = _PACKED.get(dtype)
+        if pack is not None:
+            try:
+                return pack(value)
+            except OverflowError:  # infinite in this dtype
+                pass
+    return number(value, dtype)
+
+
+def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
+    """What ``specialize`` calls.
+
+    Args:
+        takes_numbers: Python numbers come as they are; else each is an array of the output's shape.
+    """
+
     def specialise(facts: Any) -> Any:
         word = facts.attributes.get(WORD_ATTRIBUTES.get(name, ""), "none")
         own = name if word == "none" else name.replace("gelu", f"gelu_{word}")
@@ -96,7 +123,12 @@ def _specialised(name: str) -> Callable[[Any], Any]:
         (out,) = facts.outputs
         inputs = seen(facts)
         numbers = [i for i, fact in enumerate(facts.inputs) if isinstance(fact, type)]
-        views = [ghost(out), *(ghost(s) for i, s in enumerate(inputs) if i not in numbers)]
+        if takes_numbers:
+            views = [ghost(s) for i, s in enumerate(inputs) if i not in numbers]
+        else:
+            views = [_one(out) if i in numbers else ghost(s) for i, s in enumerate(inputs)]
+            numbers = []
+        views.insert(0, ghost(out))
         kind = views[-1].dtype
         values = [number(facts.attributes[p], kind) for p in expression.parameters]
         made = Elementwise(
@@ -184,30 +216,31 @@ class Elementwise:
 
     def __call__(self, *arrays: Any) -> None:
         """Queue it for inputs and output."""
-        self.run(arrays, ())
+        launch = self._plain
+        if launch is None:
+            self.run(arrays, ())
+            return
+        buffers = [arrays[-1].buffer]
+        shifted = arrays[-1].offset
+        for a in arrays[:-1]:
+            buffers.append(a.buffer)
+            shifted = shifted or a.offset
+        if shifted:
+            self.run(arrays, ())
+        else:
+            launch.with_numbers(buffers, ())
 
     def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
         """A kernel that takes Python numbers at these places among its inputs."""
         kind = self.kind
         single = places[0] if len(places) == 1 else None
-        known: dict[Any, Any] = {}
-
-        def brought(value: Any) -> Any:
-            if not value:  # of two signs, or of several classes
-                return number(value, kind)
-            found = known.get(value)
-            if found is None:
-                if len(known) > 64:
-                    known.clear()
-                found = known[value] = number(value, kind)
-            return found
 
         def run(*arrays: Any) -> None:
             if single is not None:
-                values = [(self._free, brought(arrays[single]))]
+                values = [(self._free, given(arrays[single], kind))]
                 rest = arrays[:single] + arrays[single + 1 :]
             else:
-                values = [(self._free + i, brought(arrays[at])) for i, at in enumerate(places)]
+                values = [(self._free + i, given(arrays[at], kind)) for i, at in enumerate(places)]
                 rest = tuple(a for i, a in enumerate(arrays) if i not in places)
             self.run(rest, values)
 

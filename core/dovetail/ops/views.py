@@ -100,7 +100,7 @@ def row(x: Tensor, index: int) -> Tensor:
         return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
     facts = spec.memo.get("row")
     if facts is None:
-        if spec.batch is not None:
+        if spec.batch is not None or spec.dtype.category < 0:
             return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
         shape, strides, _ = view_record("select").rule(  # type: ignore[attr-defined]
             spec, *_select_prepare(spec, 0, index)
@@ -143,6 +143,10 @@ def _make_plan(op: OpDef, spec: Spec, attributes: tuple[Any, ...]) -> _ViewPlan:
 
         plain = _make_plan(op, spec.batch.logical, attributes)
         return BatchedView(spec, plain, lambda x: batched(x, op.name, attributes))
+    if spec.dtype.category < 0:
+        from dovetail.quantized.rules import quantized_view
+
+        return quantized_view(op.name, lambda ints: apply_view(op, ints, attributes), attributes)
     rule: Rule = op.rule  # type: ignore[attr-defined]
     shape, strides, offset = rule(spec, *attributes)
     kind = op.result_dtype(spec) if hasattr(op, "result_dtype") else spec.dtype

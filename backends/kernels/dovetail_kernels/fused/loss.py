@@ -55,30 +55,31 @@ class _Loss:
         self.ignored = np.int64(facts.attributes["ignore_index"])
         self.smoothing = np.dtype(self.work.numpy).type(smoothing)
         self.reduction = REDUCTIONS[facts.attributes["reduction"]]
-        self.macros = {
-            "REDUCTION": self.reduction,
-            "HAS_WEIGHT": int(weight is not None),
-            "SMOOTHS": int(smoothing != 0),
-            "COUNTS_ITSELF": int(self.lines <= FEW),
-            "BY_LINES": int(isinstance(self.team, Lines)),
-        }
+        self.has_weight = np.int32(weight is not None)
         self.kinds = {
             "OUT": out.dtype,
             "TARGET": target.dtype,
             "WEIGHT": out.dtype if weight is None else weight.dtype,
+            **dict.fromkeys(("IN", "PROBABILITY", "G"), out.dtype),
         }
 
-    def launch(self, macro: str, name: str, buffers: int, count: int = 0, **kinds: Any) -> Launch:
+    def launch(
+        self, name: str, buffers: int, count: int = 0, macro: str = "IS_LOSS", **kinds: Any
+    ) -> Launch:
         """A kernel over all lines."""
-        macros = {**self.macros, macro: 1}
+        every = {**self.kinds, **kinds}
         if isinstance(self.team, Lines):
-            singles = {
-                k: v for k, v in {**self.kinds, **kinds}.items() if k not in self.team.elements
-            }
-            text = self.team.program("loss", macros, ("powers",), **singles)
+            singles = {k: v for k, v in every.items() if k not in self.team.elements}
+            text = self.team.program(
+                "loss_lines", {"IS_FORWARD": int("PROBABILITY" in self.team.elements)},
+                ("powers", "loss"), **singles,
+            )  # fmt: skip
         else:
-            text = self.team.program("loss", macros, **self.kinds, **kinds)
-        more = [self.ignored, np.uint64(count), self.smoothing]
+            text = self.team.program("loss", {macro: 1}, **every)
+        more = [
+            self.ignored, np.uint64(count), self.smoothing, np.int32(self.reduction),
+            self.has_weight,
+        ]  # fmt: skip
         return self.team.launch(text, name, buffers, more, self.name)
 
     def accepts(self, *arrays: Any) -> bool:
@@ -90,10 +91,9 @@ class _Loss:
         if not self.reduction or self.team.groups == 1:
             return None
         team = Team(self.device, self.work, 1, self.team.groups)
-        macros = {**self.macros, "IS_FINISH": 1, "BY_LINES": 0}
-        text = team.program("loss", macros, **self.kinds)
+        text = team.program("loss", {"IS_FINISH": 1}, **self.kinds)
         size = (team.size[1], team.size[1])  # one group
-        numbers = [np.uint64(0), np.uint64(self.team.groups)]
+        numbers = [np.uint64(0), np.uint64(self.team.groups), np.int32(self.reduction)]
         return self.device.launch(text, "finish", 2, numbers, size, self.name)
 
 
@@ -101,17 +101,17 @@ def _forward(facts: Any) -> Any:
     x = facts.inputs[0]
     is_cross = len(facts.outputs) == 2
     device = device_of(facts.outputs[0].device)
-    packed = {"IN": x.dtype, "PROBABILITY": x.dtype}
+    along = {"IN": x.dtype, "PROBABILITY": x.dtype}
 
-    def make(along: dict[str, DType] | None) -> tuple[_Loss, Launch, Launch | None]:
-        made = _Loss(facts, tuple(x.shape), along, **({} if is_cross else {"single": True}))
+    def make(packed: dict[str, DType] | None) -> tuple[_Loss, Launch, Launch | None]:
+        made = _Loss(facts, tuple(x.shape), packed, **({} if is_cross else {"single": True}))
         if is_cross:
-            first = made.launch("IS_CROSS_ENTROPY", "cross_entropy", 6, **packed)
+            first = made.launch("cross_entropy", 6, **along)
         else:
-            first = made.launch("IS_NLL", "nll_loss", 5, IN=x.dtype)
+            first = made.launch("nll_loss", 5, IN=x.dtype)
         return made, first, made.finish()
 
-    usual = make(packed if is_cross else None)
+    usual = make(along if is_cross else None)
     singly: list[Any] = []
 
     def run(x: Any, target: Any, weight: Any, out: Any, *probabilities: Any) -> None:
@@ -139,23 +139,18 @@ def _forward(facts: Any) -> Any:
 def _backward(facts: Any) -> Any:
     grad, *others = facts.inputs
     (out,) = facts.outputs
-    device = device_of(out.device)
+    device, shape = device_of(out.device), tuple(out.shape)
     is_cross = len(others) == 3
-    kinds = {"IN": others[0].dtype if is_cross else out.dtype, "OUT": out.dtype}
+    kinds = {"G": grad.dtype, "IN": others[0].dtype if is_cross else grad.dtype}
+    usual = _Loss(facts, shape, {"IN": kinds["IN"], "OUT": out.dtype} if is_cross else None)
     weights = None
     count = 0
-    shape = tuple(out.shape)
-    usual = _Loss(facts, shape, kinds if is_cross else None)
     if usual.reduction == 2 and usual.lines > FEW:
         adding = _Loss(facts, shape, single=True, most=64)
-        weights, count = adding.launch("IS_WEIGHTS", "weights", 3), adding.team.groups
+        weights, count = adding.launch("weights", 3, macro="IS_WEIGHTS"), adding.team.groups
+    buffers = 6 if is_cross else 5
     name = "cross_entropy_backward" if is_cross else "nll_loss_backward"
-
-    def make(made: _Loss) -> Launch:
-        own = {"G": grad.dtype, "IN": kinds["IN"]}
-        return made.launch("IS_BACKWARD", name, 6 if is_cross else 5, count, **own)
-
-    by_packs = make(usual)
+    by_packs = usual.launch(name, buffers, count, **kinds)
     singly: list[Launch] = []
 
     def run(grad: Any, *arrays: Any) -> None:
@@ -164,7 +159,7 @@ def _backward(facts: Any) -> Any:
         last = by_packs
         if not usual.accepts(out, *rest):
             if not singly:
-                singly.append(make(_Loss(facts, shape)))
+                singly.append(_Loss(facts, shape).launch(name, buffers, count, **kinds))
             last = singly[0]
         with device.scratch(*[count * usual.work.itemsize] * bool(count)) as blocks:
             parts = blocks[0] if blocks else grad.buffer

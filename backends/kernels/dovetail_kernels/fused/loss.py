@@ -70,10 +70,11 @@ class _Loss:
         every = {**self.kinds, **kinds}
         if isinstance(self.team, Lines):
             singles = {k: v for k, v in every.items() if k not in self.team.elements}
-            text = self.team.program(
-                "loss_lines", {"IS_FORWARD": int("PROBABILITY" in self.team.elements)},
-                ("powers", "loss"), **singles,
-            )  # fmt: skip
+            macros = {
+                "IS_FORWARD": int("PROBABILITY" in self.team.elements),
+                "SMOOTHS": int(self.smoothing != 0),
+            }
+            text = self.team.program("loss_lines", macros, ("powers", "loss"), **singles)
         else:
             text = self.team.program("loss", {macro: 1}, **every)
         more = [

@@ -1,6 +1,7 @@
 // cross_entropy and its gradient along lines of neighbours: see loss.cl, lines.cl and powers.cl.
 //
 // IS_FORWARD: cross_entropy, else its gradient, of which other arrays lie along lines.
+// SMOOTHS: label_smoothing is not 0.
 
 #define ONE_R (T)1
 
@@ -29,17 +30,17 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
 #define RESULT(L) (POWER(L) * scale)
         SET_LINE(PROBABILITY, y, RESULT, AGAIN(IN, x))
 #undef RESULT
-        T smooth = 0;
-        if (smoothing != 0) {
-            FOLD_LINE(all, 0, ADDED, SMOOTH, AGAIN(IN, x))
-            smooth = all;
-        }
+#if SMOOTHS
+        FOLD_LINE(smooth, 0, ADDED, SMOOTH, AGAIN(IN, x))
+#endif
         const long t = TARGET(line);
         T loss = 0;
         if (MEMBER == 0) {
             if (COUNTS(t)) {
                 loss = (most + less - IN_S(x, t)) * FACTOR(t);
-                if (smoothing != 0) loss = loss * (1 - smoothing) - smooth * (smoothing / n);
+#if SMOOTHS
+                loss = loss * (1 - smoothing) - smooth * (smoothing / n);
+#endif
             }
             ADD_UP(line, loss, FACTOR(t))
         }
@@ -55,10 +56,10 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
     TEAM_MEMORY
     SUM_OF_WEIGHTS
     T all = 0;
-    if (smoothing != 0) {
-        for (int k = MEMBER; k < n; k += TEAM) all += CLASS_WEIGHT(S);
-        TEAM_FOLD(all, ADDED)
-    }
+#if SMOOTHS
+    for (int k = MEMBER; k < n; k += TEAM) all += CLASS_WEIGHT(S);
+    TEAM_FOLD(all, ADDED)
+#endif
     EACH_LINE(line, lines) {
         global const IN_MEMORY *p = in + offset_in + line * n;
         global OUT_MEMORY *y = out + offset_out + line * n;
@@ -68,8 +69,12 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
         const T whole = hard + soft * all;
         HOLD(IN, p)
-#define SLOPE(L) (IN_##L(p, k) * whole - (smoothing != 0 ? soft * CLASS_WEIGHT(L) : (T)0) \
-        - (k == hit ? hard : (T)0))
+#if SMOOTHS
+#define SLOPE(L) \
+    (IN_##L(p, k) * whole - soft * CLASS_WEIGHT(L) - (k == hit ? hard : (T)0))
+#else
+#define SLOPE(L) (IN_##L(p, k) * hard - (k == hit ? hard : (T)0))
+#endif
         SET_LINE(OUT, y, SLOPE, AGAIN(IN, p))
     }
 }

@@ -272,6 +272,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
     if found is None and name == "range":
         from dovetail.rare_factories import range_inclusive as found
+    if found is None and name == "_assert":
+        from dovetail.facts import _assert as found
     if found is None and name in _FUNCTIONAL:
         found = getattr(importlib.import_module("dovetail.nn.functional"), name)
     if found is None and name.endswith("Tensor"):

@@ -1,12 +1,15 @@
-"""Recurrent layers over time: one product for the inputs of all steps, one cell per step.
+"""Recurrent layers over time: one product for the inputs of all steps, then the steps.
 
 Shapes: sequences (T, N, I), or packed (sum of batch sizes, I); states (N, H).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import dovetail
 from dovetail import ops
@@ -34,7 +37,8 @@ class Cell:
     """One direction of one layer, ready to make steps: weights are turned and joined once."""
 
     def __init__(self, weights: Weights) -> None:
-        self.weight = weights["weight_hh"].t()
+        self.of_state = weights["weight_hh"]
+        self.weight = self.of_state.t()
         self.of_input = (weights["weight_ih"], _joined(weights))
 
     def gates(self, input: Tensor) -> Tensor:
@@ -45,6 +49,13 @@ class Cell:
         """The next state."""
         raise NotImplementedError
 
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+        """The states after each step of sequences of one length, in one operator.
+
+        gates: (T, N, G H) -> (T, N, H) each; None where there is no such operator.
+        """
+        return None
+
 
 class TanhCell(Cell):
     """tanh(gates + W h)."""
@@ -52,12 +63,18 @@ class TanhCell(Cell):
     def step(self, gates: Tensor, state: State) -> State:
         return (_hidden(gates, state[0], self.weight).tanh(),)
 
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+        return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=False),)
+
 
 class ReLUCell(Cell):
     """max(0, gates + W h)."""
 
     def step(self, gates: Tensor, state: State) -> State:
         return (_hidden(gates, state[0], self.weight).relu(),)
+
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+        return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=True),)
 
 
 class LSTMCell(Cell):
@@ -71,6 +88,11 @@ class LSTMCell(Cell):
     def step(self, gates: Tensor, state: State) -> State:
         h, c = ops.fused_lstm_cell(_hidden(gates, state[0], self.weight), state[1])
         return (h if self.projection is None else h.matmul(self.projection)), c
+
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+        if self.projection is not None:
+            return None
+        return ops.lstm_layer(gates, *state, self.of_state, reverse=reverse)[:2]
 
 
 class GRUCell(Cell):
@@ -89,6 +111,9 @@ class GRUCell(Cell):
             of_hidden = _hidden(self.bias, hidden, self.weight)
         return (ops.fused_gru_cell(gates, of_hidden, hidden),)
 
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+        return ops.gru_layer(gates, state[0], self.of_state, self.bias, reverse=reverse)[:1]
+
 
 CELLS: dict[str, type[Cell]] = {
     "RNN_TANH": TanhCell,
@@ -100,19 +125,59 @@ CELLS: dict[str, type[Cell]] = {
 
 def _whole(cell: Cell, input: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """Sequences of one length: input (T, N, I)."""
-    steps = cell.gates(input).unbind(0)
+    gates = cell.gates(input)
+    states = cell.states(gates, state, reverse)
+    if states is not None:
+        return states[0], tuple(part[0 if reverse else -1] for part in states)
     made = []
-    for gates in reversed(steps) if reverse else steps:
-        state = cell.step(gates, state)
+    steps = gates.unbind(0)
+    for step in reversed(steps) if reverse else steps:
+        state = cell.step(step, state)
         made.append(state[0])
     return dovetail.stack(made[::-1] if reverse else made), state
+
+
+@functools.lru_cache(32)
+def _places(sizes: tuple[int, ...], reverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between packed rows and (T, N) with each sequence's first step at 0: there, back, the last.
+
+    In reverse a sequence's first step is its end. Steps that a sequence has not got take any row.
+    """
+    t, n = np.arange(len(sizes))[:, None], np.arange(sizes[0])
+    lengths = (np.array(sizes)[:, None] > n).sum(0)
+    is_there = t < lengths
+    step = np.where(is_there, lengths - 1 - t if reverse else t, 0)
+    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
+    last = (lengths - 1) * len(n) + n
+    return (starts[step] + n).reshape(-1), (step * len(n) + n)[is_there], last
+
+
+def _padded(
+    cell: Cell, gates: Tensor, state: State, reverse: bool, sizes: list[int]
+) -> tuple[Tensor, State] | None:
+    """Packed sequences as if they had one length; what is made after their ends is not looked at.
+
+    Not for ReLU, whose states may grow beyond all bounds there: 0 times infinity in a gradient.
+    """
+    places = _places(tuple(sizes), reverse)
+    there, back, last = (dovetail.tensor(a, device=gates.device) for a in places)
+    rows = gates.index_select(0, there).unflatten(0, (len(sizes), sizes[0]))
+    states = cell.states(rows, state, False)
+    if states is None:
+        return None
+    flat = [part.flatten(0, 1) for part in states]
+    return flat[0].index_select(0, back), tuple(part.index_select(0, last) for part in flat)
 
 
 def _packed(
     cell: Cell, input: Tensor, state: State, reverse: bool, sizes: list[int]
 ) -> tuple[Tensor, State]:
     """Sequences of falling lengths: the first ``sizes[t]`` have a step t."""
-    steps = cell.gates(input).split(sizes)
+    every = cell.gates(input)
+    found = None if isinstance(cell, ReLUCell) else _padded(cell, every, state, reverse, sizes)
+    if found is not None:
+        return found
+    steps = every.split(sizes)
     made = []
     if reverse:
         first = state

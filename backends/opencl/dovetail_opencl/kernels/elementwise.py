@@ -43,7 +43,7 @@ def enter(table: KernelTable) -> None:
         if name in NOT_HERE:
             continue
         if name == "where":  # the class of the expression is that of its last operand
-            table.add(name, _specialised(name), specialize=True)
+            table.add(name, _specialised(name, numbers_as_arrays=True), specialize=True)
             table.add(name, _specialised(name), scalars=True, specialize=True, when=_has_tensor)
         else:
             kinds = expression.dtypes
@@ -88,7 +88,7 @@ def number(value: Any, dtype: DType) -> Any:
         return np.uint8(made) if dtype.category == 0 else made[()]
 
 
-def _specialised(name: str) -> Callable[[Any], Any]:
+def _specialised(name: str, numbers_as_arrays: bool = False) -> Callable[[Any], Any]:
     def specialise(facts: Any) -> Any:
         word = facts.attributes.get(WORD_ATTRIBUTES.get(name, ""), "none")
         own = name if word == "none" else name.replace("gelu", f"gelu_{word}")
@@ -97,6 +97,10 @@ def _specialised(name: str) -> Callable[[Any], Any]:
         inputs = seen(facts)
         numbers = [i for i, fact in enumerate(facts.inputs) if isinstance(fact, type)]
         views = [ghost(out), *(ghost(s) for i, s in enumerate(inputs) if i not in numbers)]
+        if numbers_as_arrays:
+            one = Array(None, 0, tuple(out.shape), (0,) * out.ndim, out.dtype)
+            views = [ghost(out), *(one if i in numbers else ghost(s) for i, s in enumerate(inputs))]
+            numbers = []
         kind = views[-1].dtype
         values = [number(facts.attributes[p], kind) for p in expression.parameters]
         made = Elementwise(

@@ -36,6 +36,11 @@ def _hidden(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
 class Cell:
     """One direction of one layer, ready to make steps: weights are turned and joined once."""
 
+    has_layer = False
+    """Whether one operator makes all steps: ``states``."""
+    is_bounded = True
+    """Whether states stay finite however many steps are made."""
+
     def __init__(self, weights: Weights) -> None:
         self.of_state = weights["weight_hh"]
         self.weight = self.of_state.t()
@@ -49,31 +54,36 @@ class Cell:
         """The next state."""
         raise NotImplementedError
 
-    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
-        """The states after each step of sequences of one length, in one operator.
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        """The states after each step of sequences of one length, where ``has_layer``.
 
-        gates: (T, N, G H) -> (T, N, H) each; None where there is no such operator.
+        gates: (T, N, G H) -> (T, N, H) each.
         """
-        return None
+        raise NotImplementedError
 
 
 class TanhCell(Cell):
     """tanh(gates + W h)."""
 
+    has_layer = True
+
     def step(self, gates: Tensor, state: State) -> State:
         return (_hidden(gates, state[0], self.weight).tanh(),)
 
-    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
         return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=False),)
 
 
 class ReLUCell(Cell):
     """max(0, gates + W h)."""
 
+    has_layer = True
+    is_bounded = False
+
     def step(self, gates: Tensor, state: State) -> State:
         return (_hidden(gates, state[0], self.weight).relu(),)
 
-    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
         return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=True),)
 
 
@@ -84,19 +94,21 @@ class LSTMCell(Cell):
         super().__init__(weights)
         projection = weights.get("weight_hr")
         self.projection = None if projection is None else projection.t()
+        self.has_layer = projection is None
 
     def step(self, gates: Tensor, state: State) -> State:
         h, c = ops.fused_lstm_cell(_hidden(gates, state[0], self.weight), state[1])
         return (h if self.projection is None else h.matmul(self.projection)), c
 
-    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
-        if self.projection is not None:
-            return None
-        return ops.lstm_layer(gates, *state, self.of_state, reverse=reverse)[:2]
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        output, cells, _ = ops.lstm_layer(gates, *state, self.of_state, reverse=reverse)
+        return output, cells
 
 
 class GRUCell(Cell):
     """The state's share of the new gate is scaled by the reset gate, so biases stay apart."""
+
+    has_layer = True
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
@@ -111,8 +123,9 @@ class GRUCell(Cell):
             of_hidden = _hidden(self.bias, hidden, self.weight)
         return (ops.fused_gru_cell(gates, of_hidden, hidden),)
 
-    def states(self, gates: Tensor, state: State, reverse: bool) -> State | None:
-        return ops.gru_layer(gates, state[0], self.of_state, self.bias, reverse=reverse)[:1]
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        output, _ = ops.gru_layer(gates, state[0], self.of_state, self.bias, reverse=reverse)
+        return (output,)
 
 
 CELLS: dict[str, type[Cell]] = {
@@ -126,8 +139,8 @@ CELLS: dict[str, type[Cell]] = {
 def _whole(cell: Cell, input: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """Sequences of one length: input (T, N, I)."""
     gates = cell.gates(input)
-    states = cell.states(gates, state, reverse)
-    if states is not None:
+    if cell.has_layer:
+        states = cell.states(gates, state, reverse)
         return states[0], tuple(part[0 if reverse else -1] for part in states)
     made = []
     steps = gates.unbind(0)
@@ -154,18 +167,15 @@ def _places(sizes: tuple[int, ...], reverse: bool) -> tuple[np.ndarray, np.ndarr
 
 def _padded(
     cell: Cell, gates: Tensor, state: State, reverse: bool, sizes: list[int]
-) -> tuple[Tensor, State] | None:
+) -> tuple[Tensor, State]:
     """Packed sequences as if they had one length; what is made after their ends is not looked at.
 
-    Not for ReLU, whose states may grow beyond all bounds there: 0 times infinity in a gradient.
+    It must be finite, for gradients have 0 times that.
     """
     places = _places(tuple(sizes), reverse)
     there, back, last = (dovetail.tensor(a, device=gates.device) for a in places)
     rows = gates.index_select(0, there).unflatten(0, (len(sizes), sizes[0]))
-    states = cell.states(rows, state, False)
-    if states is None:
-        return None
-    flat = [part.flatten(0, 1) for part in states]
+    flat = [part.flatten(0, 1) for part in cell.states(rows, state, False)]
     return flat[0].index_select(0, back), tuple(part.index_select(0, last) for part in flat)
 
 
@@ -174,9 +184,8 @@ def _packed(
 ) -> tuple[Tensor, State]:
     """Sequences of falling lengths: the first ``sizes[t]`` have a step t."""
     every = cell.gates(input)
-    found = None if isinstance(cell, ReLUCell) else _padded(cell, every, state, reverse, sizes)
-    if found is not None:
-        return found
+    if cell.has_layer and cell.is_bounded:
+        return _padded(cell, every, state, reverse, sizes)
     steps = every.split(sizes)
     made = []
     if reverse:

@@ -211,8 +211,9 @@ _start()
 
 
 _MODULES = (
-    "amp", "autograd", "backend", "backends", "debug", "fft", "func", "linalg", "nn", "optim",
-    "random", "return_types", "serialization", "signal", "special", "testing", "utils",
+    "amp", "autograd", "backend", "backends", "debug", "fft", "func", "jit", "linalg", "nn",
+    "optim", "random", "return_types", "serialization", "signal", "special", "testing", "utils",
+    "version",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -233,6 +234,7 @@ _ELSEWHERE = {
     ),
     "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
     "typename": "facts", "is_storage": "facts",
+    "get_float32_matmul_precision": "backends", "set_float32_matmul_precision": "backends",
     "load": "serialization", "save": "serialization",
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"]
+__all__ = [
+    "cuda", "cudnn", "get_float32_matmul_precision", "mkl", "mkldnn", "mps", "openmp",
+    "set_float32_matmul_precision",
+]  # fmt: skip
 
 
 class _Switches:
@@ -57,3 +60,33 @@ mps = _Switches("Apple's GPUs.")
 mkl = _Switches("Intel's linear algebra.")
 mkldnn = _Switches("oneDNN inside PyTorch.", enabled=True, deterministic=False, allow_tf32=True)
 openmp = _Switches("Threads of PyTorch's kernels.")
+
+_PRECISIONS = ("highest", "high", "medium")
+_precision = "highest"
+
+
+def get_float32_matmul_precision() -> str:
+    """What was set last: ``"highest"``, ``"high"`` or ``"medium"``."""
+    return _precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Say how exactly products of float32 have to be computed; here they always are exact.
+
+    Raises:
+        RuntimeError: another word than ``"highest"``, ``"high"`` or ``"medium"``.
+
+    >>> import dovetail as dt
+    >>> dt.set_float32_matmul_precision("high")
+    >>> dt.get_float32_matmul_precision(), dt.backends.cuda.matmul.allow_tf32
+    ('high', True)
+    >>> dt.set_float32_matmul_precision("highest")
+    """
+    global _precision
+    if precision not in _PRECISIONS:
+        raise RuntimeError(
+            f"set_float32_matmul_precision: must be one of {', '.join(_PRECISIONS)}, got "
+            f"{precision!r}"
+        )
+    _precision = precision
+    cuda.matmul.allow_tf32 = precision != "highest"  # type: ignore[attr-defined]

@@ -357,3 +357,5 @@ __all__ = [
     "init",
     "utils",
 ]
+
+from dovetail.nn import modules as modules

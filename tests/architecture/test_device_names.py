@@ -21,6 +21,7 @@ CONVENIENCES = {
     ("interop.py", "is_cuda"),
     ("nn/conversion.py", "cuda"),
     ("nn/module.py", "cuda"),
+    ("version.py", "cuda"),
 }
 
 

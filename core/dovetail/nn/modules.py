@@ -15,7 +15,7 @@ from typing import Any
 
 import dovetail.nn
 
-__all__: list[str] = []
+__all__ = ["consume_prefix_in_state_dict_if_present"]
 
 __path__: list[str] = []
 """Its files can be imported, as those of a package can; they are made below."""

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import dovetail as dt
+from dovetail import standing_in
 from dovetail.nn import modules
 
 torch = pytest.importorskip("torch", reason="the parity extra (torch) is not installed")
@@ -123,6 +124,25 @@ def test_precision_of_products() -> None:
         dt.set_float32_matmul_precision("low")
 
 
+@pytest.mark.filterwarnings("ignore:.*sdp_kernel")
+def test_kernels_of_attention() -> None:
+    def run(lib: Any, choice: Any) -> Any:
+        attention = importlib.import_module(f"{lib.__name__}.nn.attention")
+        members = {name: int(value) for name, value in attention.SDPBackend.__members__.items()}
+        if isinstance(choice, list):
+            choice = [getattr(attention.SDPBackend, name) for name in choice]
+        with attention.sdpa_kernel(choice), lib.backends.cuda.sdp_kernel(enable_math=True):
+            x = lib.ones(1, 1, 2, 2)
+            made = lib.nn.functional.scaled_dot_product_attention(x, x, x).tolist()
+        return members, made
+
+    for choice in (["MATH"], ["FLASH_ATTENTION", "MATH"], "MATH"):
+        mine, theirs = (
+            outcome(lambda lib=lib, choice=choice: run(lib, choice)) for lib in (dt, torch)
+        )
+        assert mine == theirs
+
+
 PROGRAM = """
 import torch
 import torch.nn as nn
@@ -170,6 +190,7 @@ def square(x: torch.Tensor) -> torch.Tensor:
 
 
 torch._assert(torch.ones(1) > 0, "is true")
+assert tuple(int(n) for n in torch.__version__.split(".")[:2]) >= (2, 0), torch.__version__
 net = Net()
 found = [m for m in net.modules() if isinstance(m, (_BatchNorm, nn.modules.conv._ConvNd))]
 optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
@@ -199,6 +220,10 @@ def test_a_program_with_all_of_them(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         texts.append(done.stdout)
     assert texts[0] == texts[1]
+
+
+def test_the_release_is_the_one_compared_with() -> None:
+    assert torch.__version__.split("+")[0] == standing_in.RELEASE
 
 
 def test_a_false_assertion() -> None:

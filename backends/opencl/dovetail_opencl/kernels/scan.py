@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, collapse
-from dovetail.dtypes import float32
+from dovetail.dtypes import float32, float64
 from dovetail_opencl.arrays import Array, offsets, part
 from dovetail_opencl.device import Launch
 from dovetail_opencl.kernels.elementwise import ghost
@@ -43,6 +43,8 @@ def _scan(facts: Any, fold_name: str) -> Any:
     source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
     device, dim = device_of(facts.outputs[0].device.index), facts.attributes["dim"]
     work = accumulated(out.dtype)
+    if out.dtype is float32 and device.has_double:  # one rounding per element would add up
+        work = float64
     fold = FOLDS[fold_name]
     (count, step_in), (_, step_out) = line_of(source, dim), line_of(out, dim)
     beside = lines_of(out, dim)
@@ -65,7 +67,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
         **element(device, "OUT", out.dtype),
         **places("LINES", loops, "l", ("to", "from")),
     }
-    source_text = program(device, "scan", macros, (source.dtype, out.dtype))
+    source_text = program(device, "scan", macros, (source.dtype, out.dtype, work))
     numbers = [np.uint64(n) for n in (0, 0, lines, count, parts, chunk, step_out, step_in)]
     numbers += loop_numbers(loops)
     size = device.workers(lines * parts, max(1, 4096 // chunk))

@@ -1,4 +1,4 @@
-"""The two helpers that the models ask for, of a file that draws pictures."""
+"""The two functions that the models ask for, of a file that draws pictures."""
 
 
 def _log_api_usage_once(obj):

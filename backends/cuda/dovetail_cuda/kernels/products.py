@@ -254,10 +254,11 @@ class Product:
             elif self.direct:
                 at_c = at_input
         bits = (at_a | at_b | at_c | at_out | at_bias | self._bits) & 255
+        aligned = bits & -bits
         tf32 = self._can_round and backends.cuda.matmul.allow_tf32
-        plan = self._plans.get((bits, tf32))
+        plan = self._plans.get((aligned, tf32))
         if plan is None:
-            plan = self._plans[bits, tf32] = self._planned(bits & -bits or 256, tf32)
+            plan = self._plans[aligned, tf32] = self._planned(aligned or 256, tf32)
         if plan is _SHARED:
             self._by_shared(given, input)
             return

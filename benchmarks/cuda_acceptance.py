@@ -14,6 +14,7 @@ own entry points are used where it lies.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -93,11 +94,28 @@ SHARING = ("sum", "prod", "amax,amin", "argmax,argmin", "cumsum", "cumprod", "so
 """Those whose kernels share memory, which racecheck watches."""
 
 
+def _sanitizer(given: str) -> str:
+    """Where compute-sanitizer is: as it was given, of the toolkit, or of its package for pip."""
+    from importlib import metadata
+
+    places = [
+        given,
+        shutil.which("compute-sanitizer") or "",
+        "/usr/local/cuda/bin/compute-sanitizer",
+    ]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        files = metadata.files("nvidia-cuda-sanitizer-api") or ()
+        places += [
+            str(f.locate()) for f in files if f.match("*/compute-sanitizer/compute-sanitizer")
+        ]
+    return next((place for place in places if place and Path(place).is_file()), "")
+
+
 def sanitizer(table: Any, options: argparse.Namespace) -> None:
     """Memcheck around level 1 in float32, racecheck around what shares memory."""
     table.begin("sanitizer")
-    tool = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-    if not Path(tool).exists():
+    tool = _sanitizer(options.sanitizer)
+    if not tool:
         table.fact("sanitizer", "NOT DONE: compute-sanitizer is not on this machine")
         return
     end = time.monotonic() + 60 * options.minutes
@@ -200,7 +218,7 @@ def rows(table: Any, options: argparse.Namespace) -> None:
     table.begin("rows")
     bandwidth = [cases.copies(side, (1 << 31) // scale**2) for side in both]
     table.fact("copy on the device, GB/s (dovetail, PyTorch)", [round(b) for b in bandwidth])
-    guarded(table, "rows", cases.rows(both, scale, 0.5 * options.seconds))
+    guarded(table, "rows", cases.rows(both, scale, 0.5 * options.seconds, max(bandwidth)))
     guarded(table, "rows", cases.attention(both, scale, 0.5 * options.seconds))
     adam = cases.adam(both, 8 if options.rehearse else 1, options.seconds, max(bandwidth))
     guarded(table, "rows", adam)
@@ -247,7 +265,7 @@ def training(table: Any, options: argparse.Namespace) -> None:
             compare(
                 row, (both[0], [made[0].step]), (both[1], [made[1].step]), seconds=seconds, warm=8
             )
-            row.more["losses"] = [[round(value, 4) for value in side] for side in losses]
+            row.more["losses"] = [[float(f"{value:.5g}") for value in side] for side in losses]
             peaks = []
             for side, j in zip(both, made, strict=True):
                 side.forget()
@@ -390,6 +408,7 @@ def main() -> None:
     add("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes of the suite")
     add("--level", type=int, default=5, help="of conformance")
     add("--suite", default="", help="more of the suite's options, in one string")
+    add("--sanitizer", default="", help="compute-sanitizer's path, where it is not installed")
     add("--tools", default="memcheck,racecheck", help="the sanitizer's")
     add("--modes", default="float32,tf32,bfloat16", help="of convolutions")
     add("--only", default="", help="trainings whose titles contain this")

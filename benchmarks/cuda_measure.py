@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["Row", "Side", "Table", "compare", "guarded", "sets_of", "share"]
+__all__ = ["Row", "Side", "Table", "compare", "guarded", "sets_of"]
 
 Call = Callable[[], Any]
 
@@ -73,19 +73,27 @@ class Side:
             self.synchronize()
             self.module.empty_cache()
             self.module.reset_peak_memory_stats()
+            scratch = self._scratch()
+            if scratch is not None:
+                scratch.empty_cache()
+                scratch.reset_peak()
 
     def peak(self) -> int:
         """The most bytes that tensors, and kernels' scratch memory, have taken since then."""
         if not hasattr(self.module, "max_memory_allocated"):
             return 0
-        scratch = 0
-        if self.torch.__name__ != "torch":
-            from dovetail_kernels import device
+        scratch = self._scratch()
+        beside = 0 if scratch is None else scratch.peak
+        return int(self.module.max_memory_allocated()) + beside
 
-            where = self.torch.device(self.device)
-            if where.type in device._finders:
-                scratch = device.device_of(self.torch.empty(1, device=where).device)._pool.peak
-        return int(self.module.max_memory_allocated()) + scratch
+    def _scratch(self) -> Any:
+        """The pool of memory that our kernels take while they run; PyTorch counts its own."""
+        if self.torch.__name__ == "torch":
+            return None
+        from dovetail_kernels import device
+
+        where = self.torch.empty(1, device=self.device).device
+        return device.device_of(where)._pool if where.type in device._finders else None
 
 
 @dataclasses.dataclass
@@ -97,6 +105,7 @@ class Row:
         unit: ``FLOP`` or ``B``.
         difference: the largest difference of the results, relative to the largest number.
         error: why there is no figure.
+        share, least: of the bandwidth of a copy, ours; and what it must be at least.
         measure: what ``ours`` and ``theirs`` are in, in two letters.
     """
 
@@ -109,6 +118,8 @@ class Row:
     unit: str = "FLOP"
     difference: float = math.nan
     error: str = ""
+    share: float = math.nan
+    least: float = 0.0
     measure: str = "ms"
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -116,6 +127,8 @@ class Row:
     def is_met(self) -> bool:
         """Whether the goal is reached; without a goal, whether there is a figure."""
         if self.error:
+            return False
+        if self.least and not self.share >= self.least:
             return False
         return math.isnan(self.goal) or self.ratio <= self.goal
 
@@ -129,6 +142,9 @@ class Row:
         if self.work:
             rates = (self.work / t / 1e9 for t in (self.ours, self.theirs))
             line += "  T" + self.unit + "/s" + "".join(f"{rate:8.2f}" for rate in rates)
+        if not math.isnan(self.share):
+            line += f"  share {100 * self.share:.1f} %"
+            line += f" (goal {100 * self.least:g})" if self.least else ""
         if not math.isnan(self.difference):
             line += f"  diff {self.difference:.1e}"
         return line + "".join(f"  {key} {value}" for key, value in self.more.items())
@@ -176,7 +192,9 @@ class Table:
         missed = [row for row in with_goal if not row.is_met]
         lines = [f"{len(with_goal) - len(missed)} of {len(with_goal)} goals met"]
         lines += [
-            f"  missed: {row.name}: " + (row.error or f"{row.ratio:.3f}, goal {row.goal:g}")
+            f"  missed: {row.name}: "
+            + (row.error or f"{row.ratio:.3f}, goal {row.goal:g}")
+            + (f"; share {row.share:.2f}, goal {row.least:g}" if row.least else "")
             for row in missed
         ]
         return "\n".join(lines)
@@ -237,8 +255,3 @@ def guarded(table: Table, part: str, cases: Iterable[tuple[Row, Callable[[Row], 
             row.error = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
             print(traceback.format_exc()[-3000:])
         table.add(part, row)
-
-
-def share(part: float, whole: float) -> str:
-    """``93.1 %``."""
-    return f"{100 * part / whole:.1f} %"

@@ -29,10 +29,6 @@ class Failure(Exception):
         self.status = status
 
 
-class Refused(Exception):
-    """What NVRTC says of a text."""
-
-
 @dataclass
 class Launched:
     """A kernel that was queued.
@@ -284,7 +280,7 @@ class StandIn:
     # kernels
 
     def module(self, source: str, options: tuple[str, ...], arch: str) -> Any:
-        self.note("compile", len(source))
+        self.note("compile", len(source), arch)
         if self.compiler is not None:
             self.compiler(source, options)
         return source

@@ -175,3 +175,37 @@ def test_without_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
         dt.accelerator.synchronize()
     with pytest.raises(RuntimeError, match=r"^Cannot access accelerator device when none is av"):
         dt.device(0)
+
+
+def test_what_the_hardware_is(loopback: Loopback) -> None:
+    module = getattr(dt, loopback())
+    with pytest.raises(RuntimeError, match=r"get_device_capability: .* does not tell of one"):
+        module.get_device_capability()
+    assert module.is_bf16_supported()
+    assert module.is_initialized()
+    module.init()
+    module.ipc_collect()
+    assert not dt.cuda.is_initialized() or dt.cuda.is_available()
+    assert dt.float32 in dt.accelerator.get_device_capability("cpu")["supported_dtypes"]
+
+
+def test_seeds_of_all_devices(loopback: Loopback) -> None:
+    name = loopback(devices=2)
+    module = getattr(dt, name)
+    module.manual_seed_all(4)
+    states = module.get_rng_state_all()
+    drawn = [dt.rand(3, device=f"{name}:{i}").tolist() for i in range(2)]
+    module.set_rng_state_all(states)
+    assert [dt.rand(3, device=f"{name}:{i}").tolist() for i in range(2)] == drawn
+    module.seed_all()
+    again = [dt.rand(3, device=f"{name}:{i}").tolist() for i in range(2)]
+    assert again[0] == again[1]
+    assert again != drawn
+    module.seed()
+    assert dt.rand(3, device=name).tolist() != dt.rand(3, device=f"{name}:1").tolist()
+
+
+def test_graphs_need_an_accelerator(loopback: Loopback) -> None:
+    graph = dt.accelerator.Graph()
+    with pytest.raises(RuntimeError, match="cannot capture graphs"), dt.Stream(), graph:
+        pass

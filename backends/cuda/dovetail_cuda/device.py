@@ -30,6 +30,20 @@ __all__ = ["Buffer", "Device", "Launch"]
 
 OPTIONS = ("-std=c++17", "-default-device", "-w")
 
+BFLOAT16 = """
+float bfloat16_to_float(ushort bits) { return as_float((uint)bits << 16); }
+ushort float_to_bfloat16(float value) {
+#if __CUDA_ARCH__ >= 800
+    ushort bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
+    const uint bits = as_uint(value);
+    return value != value ? 0x7fc0 : (ushort)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#endif
+}"""
+"""bfloat16 in memory, rounded by the device's own instruction where it has one."""
+
 STAGED = 1 << 20
 """Bytes up to which a write is copied aside, so that the caller need not wait for the stream."""
 
@@ -68,9 +82,15 @@ class Device(device.Device):
 
     kind = "cuda"
     is_cpu = False
-    dialect = replace(dialect.GPU, name="cuda", spellings={("hypot", "double"): "near_hypot"})
+    dialect = replace(
+        dialect.GPU,
+        name="cuda",
+        spellings={("hypot", "double"): "near_hypot"},
+        helpers={"bfloat16": BFLOAT16},
+    )
     has_double = True
-    has_long_atomics = True
+    has_long_atomics = has_shuffles = True
+    tensors = 32
 
     def __init__(self, index: int) -> None:
         patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")
@@ -82,6 +102,7 @@ class Device(device.Device):
         self.name = name.decode() if isinstance(name, bytes) else str(name)
         self.units = int(facts["multiProcessorCount"])
         self.group = min(256, int(facts["maxThreadsPerBlock"]))
+        self.largest_group = int(facts["maxThreadsPerBlock"])
         self.local_memory = int(facts["sharedMemPerBlock"])
         self.capability = (int(facts["major"]), int(facts["minor"]))
         self.arch = "sm_{}{}".format(*self.capability)

@@ -74,6 +74,9 @@ class Device(abc.ABC):
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
         group: work items of a work group.
+        largest_group: those of the largest that there may be.
+        tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
+        has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
         vector: bytes of a vector register.
         has_double, has_long_atomics: float64, and atomics of 64 bits.
@@ -91,6 +94,9 @@ class Device(abc.ABC):
     dialect: Dialect
     units: int
     group: int
+    largest_group: int = 256
+    has_shuffles: bool = False
+    tensors: int = 8
     local_memory: int
     vector: int = 16
     has_double: bool

@@ -15,6 +15,7 @@ from dovetail.autocast_lists import BY_FUNCTION, CASTS
 from dovetail.autocast_rules import covered, without
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable, note_write, rebase
+from dovetail.autograd.memory import can_take_over, saved_in_place
 from dovetail.dispatch import NUMBERS, call, type_name
 from dovetail.ops.calling import guarded, told
 from dovetail.ops.schema import REGISTRY, OpDef
@@ -220,6 +221,7 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
             result = function(source, *args, **kwargs)
         else:  # which is not for writes
             result = without(function, source, *args, **kwargs)
+        del source  # which may be a second tensor over the memory that is to be written
         write_back(self, result, label, recording)
         return self
 
@@ -258,9 +260,17 @@ def write_back(target: Tensor, result: Tensor, label: str, recording: bool) -> N
     node = result._node if recording else None
     if node is not None and here.dtype is not there.dtype:
         node = result.to(there.dtype)._node
-    storage = storage_of(target)
-    raw.copy(result, target)
-    note_write(storage, label)
+    version = target._version + 1
+    if node is not None and node is result._node and can_take_over(target, result):
+        target._storage, target._array = result._storage, result._array
+        target._storage.version = version - 1
+        note_write(target._storage, label)
+    else:
+        storage = storage_of(target)
+        raw.copy(result, target)
+        note_write(storage, label)
+    if node is not None and target._base is None:
+        saved_in_place(node, result, target)
     if recording:
         rebase(target, node)
 

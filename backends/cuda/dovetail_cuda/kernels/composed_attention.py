@@ -90,7 +90,7 @@ class _Composed:
         alpha: float = 1,
     ) -> None:  # fmt: skip
         """``out = alpha * op(a) @ op(b)``; ``turns``: ``op`` transposes."""
-        key = (a.shape, b.shape, out.dtype, turns_a, turns_b)
+        key = (a.shape, b.shape, out.dtype, turns_a, turns_b, alpha)
         made = self._products.get(key)
         if made is None:
             x, y, target = (_dense(array.shape, array.dtype) for array in (a, b, out))

@@ -41,6 +41,9 @@ MUCH = 1 << 30
 """Multiplications from which on it pays to copy rows that do not begin so."""
 
 
+LEAST = 64
+"""Columns and depth from which on larger matrices pay."""
+
 PIECE = 64 << 20
 """Bytes of such copies that are made at a time: about what stays in a large GPU's cache."""
 
@@ -298,10 +301,24 @@ def _from(array: Any, nbytes: int) -> Array:
     return Array(array.buffer, where, array.shape, array.strides, array.dtype)
 
 
+def _is_odd(a: Any, b: Any, out: Any) -> bool:
+    """A large product of halves that lie well, of columns or a depth that are no multiple of 8."""
+    depth, columns = b.shape[-2:]
+    is_large = a.itemsize == 2 and out.numel * depth >= MUCH and min(depth, columns) >= LEAST
+    return is_large and bool(depth % 8 or columns % 8) and form(b) is not None
+
+
 def product_of(
     device: Any, a: Any, b: Any, out: Any, added: Added | None = None, alpha: Any = 1
-) -> Product | Pieces:
-    """A product, in pieces where much would be copied."""
+) -> Any:
+    """A product; of larger matrices where sizes are odd, or in pieces where much is copied."""
+    if added is None and _is_odd(a, b, out):
+        every = b.expand((*out.shape[:-2], *b.shape[-2:]))
+        views = folded(out, a, every, out)
+        if views[0].ndim == 2:
+            from dovetail_cuda.kernels.widened import Widened
+
+            return Widened(device, views[1], views[2], views[0], alpha, PIECE)
     whole = Product(device, a, b, out, added, alpha)
     copied = sum(x.view.span for x in (whole.a, whole.out) if x.is_padded)
     if copied <= PIECE or whole.b.is_packed:

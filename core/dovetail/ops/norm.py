@@ -14,7 +14,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.autograd.grad_mode import no_grad
+from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.ops.expose import publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import Inferred, Sample, Tolerance
@@ -251,10 +251,15 @@ def batch_norm(
     out, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
         count = input.numel() // max(input.shape[1], 1)
-        with no_grad():
-            if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-            if running_var is not None:
-                unbiased = momentum * count / max(count - 1, 1)
-                running_var.mul_(1 - momentum).add_(var, alpha=unbiased)
+        unbiased = momentum * count / max(count - 1, 1)
+        state, mode.autocast = mode.autocast, None  # it casts nothing here, and asks at each call
+        try:
+            with no_grad():
+                for running, given, weighs in (
+                    (running_mean, mean, momentum), (running_var, var, unbiased),
+                ):  # fmt: skip
+                    if running is not None:
+                        running.mul_(1 - momentum).add_(given * weighs)
+        finally:
+            mode.autocast = state
     return out

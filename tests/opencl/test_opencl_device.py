@@ -212,3 +212,19 @@ def test_a_number_is_scattered(opencl: dt.device) -> None:
     index = dt.tensor([0, 2], device=opencl)
     made = dt.ones(3, 2, device=opencl).index_fill(0, index, 3.0)
     assert made.tolist() == [[3, 3], [1, 1], [3, 3]]
+
+
+def test_launches_of_little_work_wait_for_each_other(queue: Any) -> None:
+    """A driver for the host's cores gets several at once, before whatever else is asked of it."""
+    x = dt.ones(8, device="opencl:0")
+    queue.synchronize()
+    doubled = x * 2
+    assert bool(queue.waiting) is queue.is_cpu
+    x.copy_(dt.full((8,), 5.0))
+    assert not queue.waiting
+    assert doubled.tolist() == [2.0] * 8
+    for _ in range(100):
+        x = x + 1
+    assert len(queue.waiting) < 64
+    assert x.tolist() == [105.0] * 8
+    assert not queue.waiting

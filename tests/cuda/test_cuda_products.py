@@ -125,6 +125,18 @@ def test_an_offset_that_is_not_aligned() -> None:
                call=dt.matmul)  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [dt.float16, dt.bfloat16], ids=str)
+def test_rows_that_do_not_begin_at_aligned_places(dtype: dt.dtype) -> None:
+    """So large that they are copied to where they do: a vocabulary's logits and their gradients."""
+    x, weight = drawn(1024, 768, dtype=dtype), drawn(4097, 768, dtype=dtype, seed=1)
+    bias = drawn(4097, dtype=dtype, seed=2)
+    grad = drawn(1024, 4097, dtype=dtype, seed=3)
+    agrees("linear", [x, weight, bias], call=dt.nn.functional.linear)
+    agrees("linear", [x, weight, None], call=dt.nn.functional.linear)
+    agrees("matmul", [grad, weight], call=dt.matmul)
+    agrees("matmul", [grad.mT, x], call=dt.matmul)
+
+
 def test_one_call_of_the_library(queued: Any) -> None:
     x, weight = drawn(8, 16, 32, dtype=dt.bfloat16), drawn(64, 32, dtype=dt.bfloat16)
     bias = drawn(64, dtype=dt.bfloat16)

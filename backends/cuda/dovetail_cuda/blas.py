@@ -66,7 +66,8 @@ class Problem:
     """``d = alpha * op(a) @ op(b) + beta * c``, for ``batch`` of them.
 
     Attributes:
-        kind: the dtype of all four.
+        kind: the dtype of a and b.
+        made: that of c and d; float32 may be made of halves.
         turned_a, turned_b: ``op`` transposes.
         epilogue: what is done with a sum (:data:`DEFAULT`, :data:`BIAS`: a number for each row).
         tf32: float32 factors may be rounded.
@@ -74,6 +75,7 @@ class Problem:
     """
 
     kind: str
+    made: str
     a: Matrix
     b: Matrix
     c: Matrix
@@ -117,7 +119,6 @@ class CublasLt:
             (
                 "MatmulAlgoGetHeuristic", *[c_void_p] * 7, c_int, POINTER(_Found), POINTER(c_int),
             ),
-            ("Matmul", *[c_void_p] * 14, c_size_t, c_void_p),
         ):  # fmt: skip
             getattr(self._library, f"cublasLt{name}").argtypes = kinds
         self._queue = self._library.cublasLtMatmul
@@ -173,12 +174,18 @@ class Plan:
 
     def __init__(self, library: CublasLt, handle: int, problem: Problem) -> None:
         kind, compute, scale = KINDS[problem.kind]
+        made = KINDS[problem.made][0]
         if problem.tf32 and compute == 68:
             compute = TF32
         self._library, self._handle, self._problem = library, handle, problem
         self._layouts = [
-            library._layout(kind, matrix, problem.batch)
-            for matrix in (problem.a, problem.b, problem.c, problem.d)
+            library._layout(dtype, matrix, problem.batch)
+            for dtype, matrix in (
+                (kind, problem.a),
+                (kind, problem.b),
+                (made, problem.c),
+                (made, problem.d),
+            )
         ]
         self._product = c_void_p()
         library._call("MatmulDescCreate", byref(self._product), compute, SCALES[scale])
@@ -193,10 +200,10 @@ class Plan:
         if self._has_bias:  # the search looks at its alignment
             library.attribute("MatmulDesc", self._product, BIAS_POINTER, self._bias)
         self._scales = np.array([1, 0], scale)
-        self._alpha = self._scales.ctypes.data
-        self._beta = self._alpha + self._scales.itemsize
         self._chosen = (_Found * FURTHEST)()
-        self._algorithm = 0
+        # What the library is called with: addresses that a call writes, and what stays.
+        self._addresses = tuple(c_void_p() for _ in range(6))
+        self._arguments: tuple[Any, ...] = ()
 
     def scaled(self, alpha: Any, beta: Any) -> Plan:
         """The plan, with other numbers than 1 and 0."""
@@ -223,7 +230,7 @@ class Plan:
         for found in self._chosen[: count.value]:
             if found.state == 0 and found.workspace <= workspace:
                 self.workspace = int(found.workspace)
-                self._algorithm = ctypes.addressof(found)
+                self._arguments = self._with(ctypes.addressof(found))
                 return True
         return False
 
@@ -238,13 +245,22 @@ class Plan:
         if self._has_bias:
             self._bias.value = bias
             self._library._set(self._product, BIAS_POINTER, byref(self._bias), 8)
-        one, two, three, four = self._layouts
-        code = self._library._queue(
-            self._handle, self._product, self._alpha, a, one, b, two, self._beta, c, three,
-            d, four, self._algorithm, workspace, self.workspace, stream,
-        )  # fmt: skip
+        x, y, z, w, v, u = self._addresses
+        x.value, y.value, z.value, w.value, v.value, u.value = a, b, c, d, workspace, stream
+        code = self._library._queue(*self._arguments)
         if code:
             _check(self._library, code, "Matmul")
+
+    def _with(self, algorithm: int) -> tuple[Any, ...]:
+        """The arguments of a call, which convert themselves: that is faster than from numbers."""
+        one, two, three, four = self._layouts
+        a, b, c, d, workspace, stream = self._addresses
+        alpha = self._scales.ctypes.data
+        beta = c_void_p(alpha + self._scales.itemsize)
+        return (
+            c_void_p(self._handle), self._product, c_void_p(alpha), a, one, b, two, beta, c, three,
+            d, four, c_void_p(algorithm), workspace, c_size_t(self.workspace), stream,
+        )  # fmt: skip
 
     def __del__(self) -> None:
         for layout in self._layouts:

@@ -30,6 +30,20 @@ __all__ = ["Buffer", "Device", "Launch"]
 
 OPTIONS = ("-std=c++17", "-default-device", "-w")
 
+BFLOAT16 = """
+float bfloat16_to_float(ushort bits) { return as_float((uint)bits << 16); }
+ushort float_to_bfloat16(float value) {
+#if __CUDA_ARCH__ >= 800
+    ushort bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+#else
+    const uint bits = as_uint(value);
+    return value != value ? 0x7fc0 : (ushort)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#endif
+}"""
+"""bfloat16 in memory, rounded by the device's own instruction where it has one."""
+
 STAGED = 1 << 20
 """Bytes up to which a write is copied aside, so that the caller need not wait for the stream."""
 
@@ -68,9 +82,15 @@ class Device(device.Device):
 
     kind = "cuda"
     is_cpu = False
-    dialect = replace(dialect.GPU, name="cuda", spellings={("hypot", "double"): "near_hypot"})
+    dialect = replace(
+        dialect.GPU,
+        name="cuda",
+        spellings={("hypot", "double"): "near_hypot"},
+        helpers={"bfloat16": BFLOAT16},
+    )
     has_double = True
-    has_long_atomics = True
+    has_long_atomics = has_shuffles = True
+    tensors = 32
 
     def __init__(self, index: int) -> None:
         patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")
@@ -82,12 +102,13 @@ class Device(device.Device):
         self.name = name.decode() if isinstance(name, bytes) else str(name)
         self.units = int(facts["multiProcessorCount"])
         self.group = min(256, int(facts["maxThreadsPerBlock"]))
+        self.largest_group = int(facts["maxThreadsPerBlock"])
         self.local_memory = int(facts["sharedMemPerBlock"])
         self.capability = (int(facts["major"]), int(facts["minor"]))
         self.arch = "sm_{}{}".format(*self.capability)
         limit = os.environ.get("DOVETAIL_CUDA_MEMORY")
         self.memory_total = int(limit) if limit else int(facts["totalGlobalMem"])
-        self.handles: dict[str, Any] = {}
+        self.handles: dict[Any, Any] = {}
         self.capturing = 0
         self.capture: Capture | None = None
         self.used = 0
@@ -212,6 +233,21 @@ class Device(device.Device):
                 self.cuda.free_fixed(buffer.ptr)
             else:
                 self.cuda.free(buffer.ptr, self.stream)
+
+    def workspace(self, nbytes: int) -> int:
+        """The address of memory for a library's next call on the current stream, and for no longer.
+
+        It is one block for each stream, as large as the largest call: plans want all kinds of
+        sizes, and a pool would keep a block of each.
+        """
+        key = ("workspace", self.stream)
+        found = self.handles.get(key)
+        if found is None or found[1] < nbytes:
+            if found is not None:
+                self._pool.give(*found)
+            found = self.handles[key] = self._pool.take(nbytes)
+        pointer: int = found[0].ptr
+        return pointer
 
     def trim(self) -> None:
         """Hand what the device's own pool keeps back to the system."""

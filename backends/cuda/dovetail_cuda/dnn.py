@@ -27,9 +27,9 @@ declined: dict[str, str] = {}
 REMEMBERED = 64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Choice:
-    """What ``torch.backends.cudnn`` says about plans.
+    """What ``torch.backends.cudnn`` says about plans; there is one object for each.
 
     Attributes:
         enabled: there may be plans at all.
@@ -44,13 +44,28 @@ class Choice:
     benchmark: int
 
 
-def choice() -> Choice:
-    """What the switches say at the moment."""
+_choices: dict[tuple[Any, ...], Choice] = {}
+
+
+def choice(*, is_timed: bool = True, is_enabled: bool = False) -> Choice:
+    """What the switches say at the moment.
+
+    Args:
+        is_timed: plans may be timed.
+        is_enabled: even where the library is turned off.
+    """
     switches = backends.cudnn
-    timed = (switches.benchmark_limit or 1 << 10) if switches.benchmark else 0
-    return Choice(
-        bool(switches.enabled), bool(switches.allow_tf32), bool(switches.deterministic), timed
-    )
+    said = (
+        is_enabled or switches.enabled, switches.allow_tf32, switches.deterministic,
+        switches.benchmark and is_timed, switches.benchmark_limit,
+    )  # fmt: skip
+    found = _choices.get(said)
+    if found is None:
+        enabled, tf32, deterministic, benchmark, limit = said
+        timed = (limit or 1 << 10) if benchmark else 0
+        found = Choice(bool(enabled), bool(tf32), bool(deterministic), timed)
+        _choices[said] = found
+    return found
 
 
 @dataclass(frozen=True)
@@ -115,7 +130,9 @@ class Graph:
         try:
             if not self._workspace:
                 self._queue(pointers, 0, handle)
-            else:
+            elif device.captured is None:
+                self._queue(pointers, device.workspace(self._workspace), handle)
+            else:  # the graph keeps it
                 with device.scratch(self._workspace) as (block,):
                     self._queue(pointers, block.ptr, handle)
         except RuntimeError as error:

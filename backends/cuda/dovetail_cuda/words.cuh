@@ -127,6 +127,22 @@ template <class T> Two<T> shuffled(Two<T> x, int n) {
 template <class T> void add_atomically(T *at, T value) { atomicAdd(at, value); }
 void add_atomically(long *at, long value) { atomicAdd((ulong *)at, (ulong)value); }
 
+// A kernel whose work groups have a size that is known.
+#define SIZED(group) __launch_bounds__(group)
+
+// A pack is stored at once; the compiler takes some apart by itself.
+template <class P> void store_pack(P *to, const P &pack) {
+    const uint *v = (const uint *)&pack;
+    if (sizeof(P) == 16)
+        asm volatile("st.v4.u32 [%0], {%1, %2, %3, %4};"
+            :: "l"(to), "r"(v[0]), "r"(v[1]), "r"(v[2]), "r"(v[3]) : "memory");
+    else if (sizeof(P) == 8)
+        asm volatile("st.v2.u32 [%0], {%1, %2};" :: "l"(to), "r"(v[0]), "r"(v[1]) : "memory");
+    else
+        *to = pack;
+}
+#define STORE_PACK(to, pack) store_pack(to, pack)
+
 void barrier(int) { __syncthreads(); }
 ulong get_group_id(int d) { return d == 0 ? blockIdx.x : d == 1 ? blockIdx.y : blockIdx.z; }
 ulong get_local_id(int d) { return d == 0 ? threadIdx.x : d == 1 ? threadIdx.y : threadIdx.z; }

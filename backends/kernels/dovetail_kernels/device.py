@@ -7,10 +7,9 @@ else in this package knows which backend it serves.
 from __future__ import annotations
 
 import abc
-import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +46,25 @@ class Launch(Protocol):
         """
 
 
+class Scratch:
+    """Buffers while a block runs; a class, for a generator takes longer to enter."""
+
+    __slots__ = ("_blocks", "_pool", "_sizes")
+
+    def __init__(self, pool: Pool, sizes: tuple[int, ...]) -> None:
+        self._pool, self._sizes = pool, sizes
+
+    def __enter__(self) -> list[Any]:
+        take = self._pool.take
+        self._blocks = [take(max(n, 4)) for n in self._sizes]
+        return [block for block, _ in self._blocks]
+
+    def __exit__(self, *error: object) -> None:
+        give = self._pool.give
+        for block, size in self._blocks:
+            give(block, size)
+
+
 class Device(abc.ABC):
     """A device whose kernels are compiled from text at run time, with one queue in order.
 
@@ -56,6 +74,9 @@ class Device(abc.ABC):
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
         group: work items of a work group.
+        largest_group: those of the largest that there may be.
+        tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
+        has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
         vector: bytes of a vector register.
         has_double, has_long_atomics: float64, and atomics of 64 bits.
@@ -73,6 +94,9 @@ class Device(abc.ABC):
     dialect: Dialect
     units: int
     group: int
+    largest_group: int = 256
+    has_shuffles: bool = False
+    tensors: int = 8
     local_memory: int
     vector: int = 16
     has_double: bool
@@ -162,19 +186,13 @@ class Device(abc.ABC):
             found = self.kept[key] = make()
         return found
 
-    @contextlib.contextmanager
-    def scratch(self, *sizes: int) -> Iterator[list[Any]]:
-        """Buffers for the steps of one kernel, of so many bytes each.
+    def scratch(self, *sizes: int) -> Scratch:
+        """Buffers for the steps of one kernel, of so many bytes each: ``with`` makes a list.
 
         They go back to a pool at the end of the block: the queue is in order, so who gets them next
         writes them after these steps have been done.
         """
-        blocks = [self._pool.take(max(n, 4)) for n in sizes]
-        try:
-            yield [block for block, _ in blocks]
-        finally:
-            for block, size in blocks:
-                self._pool.give(block, size)
+        return Scratch(self._pool, sizes)
 
     def workers(self, items: int, least: int = 4096) -> Size:
         """The size of a launch for a loop over ``items``; a work item takes ``least`` or more.

@@ -107,6 +107,7 @@ GPU = Dialect(
     name="opencl-gpu",
     first="get_global_id(0)",
     step="get_global_size(0)",
+    pack=16,
     prelude=PRELUDE,
     **_COMMON,
 )

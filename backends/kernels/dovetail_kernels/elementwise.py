@@ -19,6 +19,7 @@ from dovetail.backend import (
     broadcast,
     form_of,
     kernel_name,
+    pack_width,
 )
 from dovetail.dtypes import bfloat16, float16
 from dovetail.dtypes import dtype as DType
@@ -166,6 +167,8 @@ class Elementwise:
         steps = len(form.steps[0])
         least = 4096 if steps <= 1 or not self.device.is_cpu else max(1, 4096 // self._inner)
         items = self.count if steps <= 1 or not self.device.is_cpu else self.count // self._inner
+        width = pack_width(self.expression, inputs, out, form, self.device.dialect)
+        items = -(-items // max(1, width))
         return self.device.launch(
             text_of(self.device, self.name, inputs, out, form, self.expression),
             kernel_name(self.name, inputs, out, form),

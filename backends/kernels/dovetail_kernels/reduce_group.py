@@ -1,8 +1,7 @@
 """Reductions on GPUs: neighbouring work items read neighbouring elements; see :mod:`.reduce`.
 
-Where the inner elements are neighbours, a team of work items shares out those of one outer element;
-where the outer ones are, a work group takes a slice of them. Short ones, and those of which neither
-is so, stay with a work item for each outer element.
+Where the outer elements are neighbours, a work group takes a slice of them; elsewhere a team of
+work items, as large as the inner elements are many, shares out those of one outer element.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops
 from dovetail.dtypes import dtype as DType
+from dovetail.dtypes import float32
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, known
 from dovetail_kernels.reduce import FOLDS, Reduction, resolved, wrapping
@@ -22,7 +22,7 @@ from dovetail_kernels.source import converted, element, loop_numbers, places, pr
 __all__ = ["enter"]
 
 SIDE = 32
-"""Neighbouring outer elements of a slice, and members of a team at least."""
+"""Neighbouring outer elements of a slice, and members of a team for as many elements."""
 
 SEVERAL = 8
 """Elements that a member of a team folds at least, before the team is larger."""
@@ -35,12 +35,12 @@ class Grouped(Reduction):
     """A reduction by work groups."""
 
     def _kernel(self, outer: Loops, inner: Loops) -> str:
-        """Which kernel suits loops like these; empty: a work item for each outer element."""
+        """Which kernel suits loops like these."""
         is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
         is_beside = not is_dense and bool(outer.shape) and outer.strides[1][-1] == 1
         if is_beside and outer.shape[-1] >= SIDE // 2 and inner.numel > 1:
             return "slices"
-        return "team" if inner.numel >= SIDE else ""
+        return "team"
 
     def _parts(self, outer: Loops, inner: Loops) -> int:
         kernel, device, count = self._kernel(outer, inner), self.device, self.inner_count
@@ -49,8 +49,6 @@ class Grouped(Reduction):
             width = outer.shape[-1]
             groups = groups // width * -(-width // SIDE)
             least //= SIDE
-        elif not kernel:
-            return super()._parts(outer, inner)
         return max(1, min(-(-device.units * BUSY // groups), count // least))
 
     def _step(
@@ -58,33 +56,35 @@ class Grouped(Reduction):
         chunk: int = 0, is_rest: bool = False,
     ) -> Launch:  # fmt: skip
         kernel = self._kernel(outer, inner)
-        if not kernel:
-            return super()._step(dtypes, outer, inner, count, parts, chunk, is_rest)
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes
         walked = outer
         if kernel == "slices":
             walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
-        most = 1 << max(0, ((chunk or count) // SEVERAL).bit_length() - 1)
-        team = max(SIDE, min(device.group, most))
+        each = chunk or count
+        team = (
+            _power(each) if each < SIDE else max(SIDE, min(device.group, _power(each // SEVERAL)))
+        )
         macros = {
             f"IS_{kernel.upper()}": 1,
             "T": wrapping(work) if self.name in ("sum", "prod") else dialect.VALUES[work.name],
+            **dialect.pairing(wrapping(work)),
             "LOADED(i)": converted(source, work, "IN_LOAD(in, i)"),
             "RESULT(a)": converted(work, out, "a"),
             "FOLD(a, p, v, at)": fold.of(work),
             "HAS_PLACE": int(fold.has_place),
             "IS_PART": int(fold.has_place and parts > 1),
             "SIDE": SIDE,
-            "TEAM": team,
             "GROUP": device.group,
             **element(device, "IN", source),
             **element(device, "OUT", out),
             **places("OUTER", walked, "o", ("to", "from")),
             **places("INNER", inner, "i", ("along",)),
         }
+        if fold.start is not None:
+            macros["START"] = converted(float32 if work.is_complex else work, work, fold.start)
         numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
-        numbers += [np.int32(parts > 1), np.int32(is_rest)]
+        numbers += [np.int32(parts > 1), np.int32(is_rest), np.int32(team)]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         groups = self.outer_count * parts
         if kernel == "slices":
@@ -96,6 +96,11 @@ class Grouped(Reduction):
         size = ((groups * device.group,), (device.group,))
         text = program(device, "reduce_group", macros, (source, out, work))
         return device.launch(text, kernel, 3, numbers, size, self.name)
+
+
+def _power(count: int) -> int:
+    """The largest power of two that is no more."""
+    return 1 << max(0, count.bit_length() - 1)
 
 
 def _suits(call: Any) -> bool:

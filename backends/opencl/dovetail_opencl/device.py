@@ -62,6 +62,7 @@ class Device(device.Device):
         self.has_double = "cl_khr_fp64" in extensions or bool(handle.double_fp_config)
         self.has_long_atomics = {"cl_khr_int64_base_atomics"} <= extensions
         self.group = min(256, int(handle.max_work_group_size))
+        self.largest_group = self.group
         self.local_memory = int(handle.local_mem_size)
         self.vector = 4 * max(1, int(handle.native_vector_width_float))
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         elementwise_source,
         form_of,
         kernel_name,
+        pack_width,
         program_source,
     )
     from dovetail.backend.strided import Loops, StridedView, broadcast, collapse, needs_64_bit
@@ -84,6 +85,7 @@ __all__ = [
     "hookimpl",
     "kernel_name",
     "needs_64_bit",
+    "pack_width",
     "program_source",
     "random_words",
     "registry",
@@ -98,7 +100,7 @@ _ELSEWHERE = {
     "dovetail.backend.expressions": ("EXPRESSIONS", "Expression"),
     "dovetail.backend.dialect": ("C99", "Dialect"),
     "dovetail.backend.source": (
-        "Form", "elementwise_source", "form_of", "kernel_name", "program_source",
+        "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",
     ),
     "dovetail.philox": ("random_words",),
 }  # fmt: skip

@@ -74,6 +74,8 @@ class Dialect:
         helpers: by dtype's name, functions that ``load`` and ``store`` call. FUNCTION, TO_BITS and
             FROM_BITS stand for the three attributes of nearly those names.
         to_bits, from_bits: functions from a float32 to its bits as uint32, and back.
+        pack: bytes that a work item reads or writes at once where operands lie densely; 0: an
+            element at a time.
         prelude: text that every source begins with.
 
     Example:
@@ -100,6 +102,7 @@ class Dialect:
     )
     to_bits: str = "to_bits"
     from_bits: str = "from_bits"
+    pack: int = 0
     prelude: str = ""
 
     def call(self, function: str, type: str) -> str:
@@ -116,6 +119,27 @@ class Dialect:
         """The statement that writes ``value`` to an element."""
         text = self.store.get(dtype.name, "{pointer}[{index}] = {value}")
         return text.format(pointer=pointer, index=index, value=value)
+
+    def pack_of(self, dtype: DType, width: int) -> tuple[str, str]:
+        """The type of ``width`` neighbours that are read or written at once, and its declaration.
+
+        Its member ``at`` holds them; see :meth:`in_pack`.
+
+        Example:
+            >>> from dovetail.dtypes import float32
+            >>> C99.pack_of(float32, 4)[0]
+            'pack_float32_4'
+        """
+        name, size = f"pack_{dtype.name}_{width}", width * dtype.itemsize
+        kind = self.types["bfloat16" if dtype.name == "float16" else dtype.name]
+        text = f"typedef struct __attribute__((aligned({size}))) {{ {kind} at[{width}]; }} {name};"
+        return name, text
+
+    def in_pack(self, dtype: DType, pack: str) -> str:
+        """The pointer to a pack's elements, for :meth:`load_of` and :meth:`store_of`."""
+        if dtype.name == "float16":  # a type that may be of memory only
+            return f"(({self.types['float16']} *){pack}.at)"
+        return f"{pack}.at"
 
     def helpers_of(self, dtype: DType) -> str:
         """The functions that reading and writing elements of ``dtype`` takes."""

@@ -17,7 +17,7 @@ from dovetail.backend.strided import StridedView, collapse, needs_64_bit
 from dovetail.dtypes import bfloat16, complex64, float16, float32, float64
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["DENSE", "Form", "elementwise_source", "form_of", "kernel_name", "program_source"]
+__all__ = ["DENSE", "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source"]
 
 _WORD = re.compile(r"[A-Za-z_]\w*|(?<![\w.])\d+\.\d*(?:e[+-]?\d+)?")
 
@@ -72,6 +72,26 @@ def form_of(*views: StridedView) -> tuple[Form, tuple[int, ...]]:
     form = Form(steps, any(offsets), needs_64_bit(*views))
     strides = tuple(s for row in rows for s in row if s not in (0, 1))
     return form, (loops.numel, *(offsets if form.has_offsets else ()), *loops.shape[1:], *strides)
+
+
+_LONG = frozenset(
+    ["sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "lgamma", "erfc", "pow", "fmod", "hypot", "whole_floor_divide", "whole_remainder", "whole_pow", "whole_gcd", "whole_lcm", "float_remainder", "float_floor_divide", "complex_exp", "complex_expm1", "complex_log", "complex_log1p", "complex_sqrt", "complex_sin", "complex_cos", "complex_tanh", "complex_pow"]
+)
+"""What takes longer than reading does: many at once would only make the text long."""
+
+
+def pack_width(
+    expression: Expression, inputs: tuple[DType, ...], out: DType, form: Form, dialect: Dialect
+) -> int:
+    """How many elements a work item of a kernel takes at once; 0: one after the other.
+
+    Packs are for one loop, in which operands are dense or repeat, the output being dense.
+    """
+    width = dialect.pack // max(d.itemsize for d in (*inputs, out))
+    if width < 2 or form.steps[0] != "1" or not {*form.steps} <= {"0", "1"}:
+        return 0
+    words = _WORD.findall(expression.text(inputs[-1] if inputs else out))
+    return 0 if _LONG.intersection(words) else width
 
 
 def kernel_name(name: str, inputs: tuple[DType, ...], out: DType, form: Form) -> str:
@@ -214,10 +234,14 @@ class _Kernel:
         kind = inputs[-1] if inputs else out
         self.words = _Words(kind, dialect)
         self.value = self._converted(self.words.spell(expression.text(kind), self.needed), kind)
+        self.packed = pack_width(expression, inputs, out, form, dialect)
 
     def functions(self) -> list[tuple[str, str]]:
         """(name, text) of what must stand before the kernel, in order."""
-        own = {d.name: self.dialect.helpers_of(d) for d in (*self.inputs, self.out)}
+        kinds = (*self.inputs, self.out)
+        own = {d.name: self.dialect.helpers_of(d) for d in kinds}
+        if self.packed:
+            own |= dict(self.dialect.pack_of(d, self.packed) for d in kinds)
         return [(k, text) for k, text in (*own.items(), *self.needed.items()) if text]
 
     def _converted(self, value: str, kind: DType) -> str:
@@ -255,6 +279,9 @@ class _Kernel:
         n = "rows" if by_rows else "n"
         words = (dialect.first, dialect.bound, dialect.step)
         first, bound, step = (text.format(index=index, n=n) for text in words)
+        if self.packed:
+            lines += self._packs()
+            first = f"done + {first}"
         lines.append(f"    for ({index} i = {first}; i < {bound}; i += {step}) {{")
         lines += [f"        {line}" for line in self._loops(last - 1 if by_rows else last)]
         pad = " " * 8
@@ -270,6 +297,41 @@ class _Kernel:
         store = dialect.store_of(self.out, "out", self._place(0), self.value)
         lines.append(f"{pad}{store};")
         return "\n".join([*lines, *["        }"] * by_rows, "    }", "}", ""])
+
+    def _packs(self) -> list[str]:
+        """The loop over whole packs, where every operand begins at one; ``done``: its elements."""
+        dialect, index, width = self.dialect, self.index, self.packed
+        kinds = (self.out, *self.inputs)
+        walked = [k for k, steps in enumerate(self.form.steps) if steps == "1"]
+        names = ["out", *(f"in{k}" for k in range(len(self.inputs)))]
+        if self.form.has_offsets:
+            names = [f"({name} + offset{k})" for k, name in enumerate(names)]
+        rests = [f"(size_t){names[k]} % {width * kinds[k].itemsize}" for k in walked]
+        first, step = (text.format(index=index, n="n") for text in (dialect.first, dialect.step))
+        lines = [
+            f"const {index} done = ({' | '.join(rests)}) == 0 ? n / {width} * {width} : 0;",
+            f"for ({index} i = {first}; i < done / {width}; i += {step}) {{",
+        ]
+        types = [dialect.pack_of(kind, width)[0] for kind in kinds]
+        for k, dtype in enumerate(self.inputs, 1):
+            if k in walked:
+                pointer = f"{dialect.pointer}const {types[k]} *"
+                lines.append(f"    const {types[k]} p{k} = (({pointer}){names[k]})[i];")
+        lines += [
+            f"    {types[0]} made;",
+            "    #pragma unroll",
+            f"    for (int j = 0; j < {width}; j++) {{",
+        ]
+        for k, dtype in enumerate(self.inputs, 1):
+            if k in walked:
+                load = dialect.load_of(dtype, dialect.in_pack(dtype, f"p{k}"), "j")
+            else:
+                load = dialect.load_of(dtype, f"in{k - 1}", self._place(k))
+            lines.append(f"        const {_Words(dtype, dialect).own} x{k - 1} = {load};")
+        store = dialect.store_of(self.out, dialect.in_pack(self.out, "made"), "j", self.value)
+        lines += [f"        {store};", "    }"]
+        lines += [f"    (({dialect.pointer}{types[0]} *){names[0]})[i] = made;", "}"]
+        return [f"    {line}" for line in lines]
 
     def _parameters(self) -> str:
         types, before = self.dialect.types, self.dialect.pointer

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail import ops
+from dovetail import observe, ops
 from dovetail.dispatch import call
 from dovetail.ops.expose import operator
 from dovetail.ops.families import broadcast_shapes, composite, draw
@@ -276,6 +276,9 @@ def _shared_heads(x: Any, heads: int) -> Any:
     return x if x.shape[-3] == heads else x.repeat_interleave(heads // x.shape[-3], -3)
 
 
+_find = REGISTRY["scaled_dot_product_attention"].plans.get
+
+
 @operator(REGISTRY["scaled_dot_product_attention"])
 def scaled_dot_product_attention(
     query: Any,
@@ -302,12 +305,30 @@ def scaled_dot_product_attention(
     Raises:
         RuntimeError: shapes or dtypes that do not fit together.
     """
+    if not observe.active and not dropout_p:
+        try:  # as it was called before: all has been checked, and nothing is expanded
+            specs = (
+                query._spec,
+                key._spec,
+                value._spec,
+                None if attn_mask is None else attn_mask._spec,
+            )
+            factor = 1 / math.sqrt(specs[0].shape[-1]) if scale is None else float(scale)
+            run = _find((*specs, (is_causal, factor)))
+        except (AttributeError, IndexError, ZeroDivisionError):
+            run = None
+        if run is not None:
+            return run(query, key, value, attn_mask)[0]
     _check(query, key, value, attn_mask, is_causal)
     if enable_gqa:
         key, value = (_shared_heads(x, query.shape[-3]) for x in (key, value))
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
-    lead = broadcast_shapes(*[tuple(x.shape[:-2]) for x in (query, key, value)])
-    query, key, value = (x.expand(*lead, *x.shape[-2:]) for x in (query, key, value))
+    leads = [tuple(x.shape[:-2]) for x in (query, key, value)]
+    lead = broadcast_shapes(*leads)
+    query, key, value = (
+        x if have == lead else x.expand(*lead, *x.shape[-2:])
+        for x, have in zip((query, key, value), leads, strict=True)
+    )
     if attn_mask is not None:
         shape = (*lead, query.shape[-2], key.shape[-2])
         broadcast_shapes(shape, tuple(attn_mask.shape))

@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("products", "cudnn", "attention")
+FAMILIES = ("products", "cudnn", "composed_attention", "attention")
 
 
 def table() -> KernelTable:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any
@@ -20,7 +19,7 @@ from dovetail_cuda import dnn
 from dovetail_cuda.dnn import Choice, Graph, Tensor
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.copy import Copy
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
 
 __all__ = ["enter"]
@@ -126,32 +125,41 @@ class Attention:
     def __call__(self, *arrays: Any) -> None:
         """Queue it."""
         device, given = self.device, {uid: arrays[uid] for uid in self.operands}
-        with device.lock, ExitStack() as stack:
+        with device.lock:
             device.use()
-            bits, back = 0, []
-            for uid in self.packs:
-                operand = self.operands[uid]
-                view, copy = operand.view, operand.copy
-                assert copy is not None
-                (block,) = stack.enter_context(device.scratch(view.numel * view.itemsize))
-                held = Array(block, 0, view.shape, view.strides, view.dtype)
-                if uid in self.outputs:
-                    back.append((copy, held, given[uid]))
-                else:
-                    copy(given[uid], held)
-                given[uid] = held
-            pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
-            for pointer in pointers.values():
-                bits |= pointer
-            bits &= 15
-            wanted = replace(dnn.choice(), benchmark=0)
-            graph = self.planned(wanted, bits & -bits or 16)
-            if graph is None:
-                self._spare()(*arrays)
+            if not self.packs:
+                self._run(arrays, given)
                 return
-            graph(pointers)
-            for copy, held, target in back:
-                copy(held, target)
+            with ExitStack() as stack:
+                back = []
+                for uid in self.packs:
+                    operand = self.operands[uid]
+                    view, copy = operand.view, operand.copy
+                    assert copy is not None
+                    (block,) = stack.enter_context(device.scratch(view.numel * view.itemsize))
+                    held = Array(block, 0, view.shape, view.strides, view.dtype)
+                    if uid in self.outputs:
+                        back.append((copy, held, given[uid]))
+                    else:
+                        copy(given[uid], held)
+                    given[uid] = held
+                if self._run(arrays, given):
+                    for copy, held, target in back:
+                        copy(held, target)
+
+    def _run(self, arrays: Sequence[Any], given: dict[int, Any]) -> bool:
+        """Queue the library's kernel for what is packed, or else our own."""
+        pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
+        bits = 0
+        for pointer in pointers.values():
+            bits |= pointer
+        bits &= 15
+        graph = self.planned(dnn.choice(is_timed=False), bits & -bits or 16)
+        if graph is None:
+            self._spare()(*arrays)
+            return False
+        graph(pointers)
+        return True
 
     def _spare(self) -> Any:
         """The kernel of our own, for switches or addresses that cuDNN has no plan for."""
@@ -236,9 +244,13 @@ def _fits(make: type[Attention], others: tuple[Kernel, ...], call: Any) -> bool:
         return False
     if make is Backward and call.grad_logsumexp is not None:
         return False
-    if dnn.front_end() is None or not any(e.when is None or e.when(call) for e in others):
+    if (
+        known(call.outputs[0].device) is None
+        or dnn.front_end() is None
+        or not any(e.when is None or e.when(call) for e in others)
+    ):
         return False
-    wanted = replace(dnn.choice(), enabled=True, benchmark=0)
+    wanted = dnn.choice(is_timed=False, is_enabled=True)
     return _resolved(make, call).planned(wanted) is not None
 
 

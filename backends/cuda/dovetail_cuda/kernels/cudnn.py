@@ -2,27 +2,29 @@
 
 Tensors are taken as they lie where they are dense, row-major or with the channels last; others are
 packed. One without a second spatial dim gets one of size 1. What cuDNN has no plan for goes to the
-kernels of ``dovetail_kernels``.
+kernels of ``dovetail_kernels``, and so does float64, of which plans gave wrong values on an H200
+(front end 1.18).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from dovetail.backend import EXPRESSIONS, Kernel, KernelTable, StridedView
-from dovetail.dtypes import FLOATING
+from dovetail.dtypes import bfloat16, float16, float32
 from dovetail_cuda import dnn
 from dovetail_cuda.dnn import Choice, Graph, Tensor
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.copy import Copy
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import Elementwise, ghost
 
 __all__ = ["enter"]
+
+KINDS = (float16, bfloat16, float32)
 
 X, W, Y = 1, 2, 3
 """The uids of image, weight and result, whichever of them is asked for."""
@@ -79,7 +81,7 @@ class _Operand:
         make = _last if is_last else dense_strides
         strides = make(source.shape, size)
         self.view = Array(None, 0, source.shape, strides, source.dtype)
-        self.copy = None
+        self.copy: Copy | None = None
         if not _lies(source, strides):
             pair = (self.view, source) if is_output else (source, self.view)
             self.copy = Copy(device, *pair)
@@ -163,41 +165,54 @@ class Convolution:
         """Queue it."""
         way, device = self.way, self.device
         given = {way.inputs[0]: arrays[0], way.inputs[1]: arrays[1], way.output: arrays[-1]}
-        out = arrays[-1]
-        with device.lock, ExitStack() as stack:
+        with device.lock:
             device.use()
-            back = None
-            for uid in self.packs:
-                operand = self.operands[uid]
-                view = operand.view
-                (block,) = stack.enter_context(device.scratch(view.numel * view.itemsize))
-                held = Array(block, 0, view.shape, view.strides, view.dtype)
-                if uid == way.output:
-                    back = held
-                else:
-                    operand.copy(given[uid], held)  # type: ignore[misc]
-                given[uid] = held
-            pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
-            bits = 0
-            for pointer in pointers.values():
-                bits |= pointer
-            bits &= 15
-            wanted = dnn.choice()
-            key = (wanted, bits & -bits or 16)
-            is_new = key not in self._graphs
-            graph = self.planned(*key)
-            if graph is None:
-                if self._shared is None:
-                    self._shared = self._spare()
-                self._shared(*arrays)
-                return
-            if is_new and wanted.benchmark:
-                graph.time(pointers, wanted.benchmark)
-            graph(pointers)
-            if back is not None:
-                self.operands[way.output].copy(back, out)  # type: ignore[misc]
-            if self.added is not None:
-                self.added(out, arrays[2], out)
+            if not self.packs:
+                is_done = self._run(arrays, given)
+            else:
+                with ExitStack() as stack:
+                    back = self._packed(given, stack)
+                    is_done = self._run(arrays, given)
+                    if is_done and back is not None:
+                        back(given[way.output], arrays[-1])
+            if is_done and self.added is not None:
+                self.added(arrays[-1], arrays[2], arrays[-1])
+
+    def _packed(self, given: dict[int, Any], stack: ExitStack) -> Copy | None:
+        """Pack what has to be; returns what copies the output to where it is wanted."""
+        back = None
+        for uid in self.packs:
+            view, copy = self.operands[uid].view, self.operands[uid].copy
+            assert copy is not None
+            (block,) = stack.enter_context(self.device.scratch(view.numel * view.itemsize))
+            held = Array(block, 0, view.shape, view.strides, view.dtype)
+            if uid == self.way.output:
+                back = copy
+            else:
+                copy(given[uid], held)
+            given[uid] = held
+        return back
+
+    def _run(self, arrays: tuple[Any, ...], given: dict[int, Any]) -> bool:
+        """Queue the library's kernel for what is packed; or else our own, which needs no more."""
+        pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
+        bits = 0
+        for pointer in pointers.values():
+            bits |= pointer
+        bits &= 15
+        wanted = dnn.choice()
+        key = (wanted, bits & -bits or 16)
+        is_new = key not in self._graphs
+        graph = self.planned(*key)
+        if graph is None:
+            if self._shared is None:
+                self._shared = self._spare()
+            self._shared(*arrays)
+            return False
+        if is_new and wanted.benchmark:
+            graph.time(pointers, wanted.benchmark)
+        graph(pointers)
+        return True
 
 
 def _fits(way: Way, call: Any) -> bool:
@@ -207,10 +222,10 @@ def _fits(way: Way, call: Any) -> bool:
         return False
     if tensors[0].ndim not in (3, 4, 5) or min(call.attributes["padding"]) < 0:
         return False
-    if dnn.front_end() is None:
+    if known(call.outputs[0].device) is None or dnn.front_end() is None:
         return False
     # Switches may be turned on later: a call that has a plan stays here.
-    wanted = replace(dnn.choice(), enabled=True, benchmark=0)
+    wanted = dnn.choice(is_timed=False, is_enabled=True)
     return _resolved(way, call).planned(wanted) is not None
 
 
@@ -247,7 +262,7 @@ def enter(table: KernelTable) -> None:
         table.add(
             name,
             partial(_specialised, way, others),
-            dtypes=FLOATING,
+            dtypes=KINDS,
             when=partial(_fits, way),
             specialize=True,
         )

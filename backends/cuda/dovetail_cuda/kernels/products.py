@@ -20,13 +20,13 @@ from dovetail.dtypes import dtype as DType
 from dovetail_cuda import blas
 from dovetail_cuda.blas import BIAS, DEFAULT, Matrix, Problem
 from dovetail_kernels import gemm
-from dovetail_kernels.arrays import Array, packed, part
+from dovetail_kernels.arrays import Array, dense_strides, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added
 
-__all__ = ["Product", "enter"]
+__all__ = ["Product", "enter", "turned"]
 
 KINDS = (*FLOATING, complex64, complex128)
 
@@ -35,6 +35,20 @@ WORKSPACE = 32 << 20
 
 MOST = 32
 """Calls of the library that one product may take, before its operands are packed."""
+
+
+ALIGNED = 16
+"""Bytes that rows of halves should begin at a multiple of: tensor cores are fed in such pieces."""
+
+MUCH = 1 << 30
+"""Multiplications from which on it pays to copy rows that do not begin so."""
+
+
+PIECE = 64 << 20
+"""Bytes of such copies that are made at a time: about what stays in a large GPU's cache."""
+
+TILE = 256
+"""Rows that a piece has a multiple of."""
 
 
 class Form(NamedTuple):
@@ -58,7 +72,7 @@ def form(array: StridedView) -> Form | None:
     return None
 
 
-def _turned(array: StridedView) -> Array:
+def turned(array: StridedView) -> Array:
     """The transposed matrices, without moving them."""
     shape = (*array.shape[:-2], *array.shape[:-3:-1])
     return Array(None, 0, shape, (*array.strides[:-2], *array.strides[:-3:-1]), array.dtype)
@@ -75,7 +89,7 @@ class _Operand:
     def __init__(self, source: StridedView) -> None:
         self.source: Any = source
         self.view: Any = source
-        self.is_packed = False
+        self.is_packed = self.is_padded = False
 
     def pack(self, shape: tuple[int, ...] | None = None) -> None:
         """Have it packed; ``shape``: repeated to it."""
@@ -84,13 +98,30 @@ class _Operand:
         self.view = packed(self.source)
         self.is_packed = True
 
+    def pad(self) -> None:
+        """Have rows (or columns) begin at aligned places, where they do not."""
+        lies, array = form(self.view), self.view
+        assert lies is not None
+        rows, columns = array.shape[-2:]
+        lines, length = (columns, rows) if lies.turned else (rows, columns)
+        size = array.itemsize
+        if lines == 1 or not lies.lead * size % ALIGNED:
+            return
+        step = -(-length * size // ALIGNED) * ALIGNED
+        last = (size, step) if lies.turned else (step, size)
+        strides = (*dense_strides(array.shape[:-2], lines * step), *last)
+        self.view = Array(None, 0, array.shape, strides, array.dtype)
+        self.is_packed = self.is_padded = True
+
 
 class Product:
     """One product resolved: ``run(a, b, out)`` or, with something added, ``run(a, b, out, input)``.
 
     Args:
-        a, b, out: ghosts, (*, M, K), (*, K, N) and (*, M, N); leading dims broadcast.
+        a, b, out: ghosts, (*, M, K), (*, K, N) and (*, M, N); leading dims broadcast. Halves may
+            be multiplied into float32.
         added: what is added to it.
+        alpha: what the product is multiplied by, where nothing is added.
     """
 
     def __init__(
@@ -112,10 +143,14 @@ class Product:
         for operand in (a, b, out):
             if form(operand.view) is None:
                 operand.pack()
+        depth = a.view.shape[-1]
+        if a.view.itemsize == 2 and out.view.numel * depth >= MUCH:
+            for operand in (a, b, out):
+                operand.pad()
         lies = form(out.view)
         assert lies is not None
         self.swapped = lies.turned
-        self._lay()
+        self._lay(packs_input=out.is_packed)
         if len(self.places) > MOST:
             lead = out.view.shape[:-2]
             for operand in (a, b):
@@ -135,8 +170,8 @@ class Product:
         a, b, out = self.a.view, self.b.view, self.out.view
         c = None if self.added is None else self.added.input
         if self.swapped:
-            a, b, out = _turned(b), _turned(a), _turned(out)
-            c = None if c is None else _turned(c)
+            a, b, out = turned(b), turned(a), turned(out)
+            c = None if c is None else turned(c)
         self.bias = self._is_bias(c)
         self.direct = False
         if c is not None and not self.bias and not packs_input:
@@ -163,11 +198,13 @@ class Product:
         assert forms[2] is not None
         first = DEFAULT if not self.bias else BIAS
         self.problem = Problem(
-            self.kind.name, made[2], made[1], made[3], made[0], forms[2].turned, forms[1].turned,
-            count, first,
+            self._ghosts[0].dtype.name, self.kind.name, made[2], made[1], made[3], made[0],
+            forms[2].turned, forms[1].turned, count, first,
         )  # fmt: skip
-        size = self.kind.itemsize
-        self.places = [tuple(size * n for n in place) for place in outer]
+        sizes = [view.itemsize for view in views]
+        self.places = [
+            tuple(size * n for size, n in zip(sizes, place, strict=True)) for place in outer
+        ]
         bits = 0
         for place in self.places:
             for n in place:
@@ -195,7 +232,7 @@ class Product:
             with ExitStack() as stack:
                 for i, operand in self.packs:
                     view = operand.view
-                    (block,) = stack.enter_context(self.device.scratch(view.numel * view.itemsize))
+                    (block,) = stack.enter_context(self.device.scratch(view.span))
                     given[i] = Array(block, 0, view.shape, view.strides, view.dtype)
                     if i < 2:
                         self._copies[i]((a, b)[i], given[i])
@@ -277,11 +314,71 @@ class Product:
     def _by_shared(self, given: list[Any], input: Any) -> None:
         if self._shared is None:
             added = self.added
-            if added is None and self.alpha != 1:
+            if added is None and self.alpha != 1:  # never seen: it takes every shape
                 raise RuntimeError(f"{self.device.name}: cuBLASLt has no algorithm for this call")
             views = (self.a.view, self.b.view, self.out.view)
             self._shared = gemm.Product(self.device, *views, added)
         self._shared(*given, input)
+
+
+class Pieces:
+    """A product some rows at a time: less memory for copies, which are read again while they are in
+    the cache.
+
+    Args:
+        rows: of one piece.
+    """
+
+    def __init__(
+        self, device: Any, a: Any, b: Any, out: Any, added: Added | None, alpha: Any, rows: int
+    ) -> None:
+        self._added = None if added is None else added.input
+        self._steps = [x.strides[0] for x in (a, out, self._added or out)]
+        self._pieces = []
+        made: dict[int, Product] = {}
+        for first in range(0, out.shape[0], rows):
+            count = min(rows, out.shape[0] - first)
+            if count not in made:
+                part_of = None
+                if added is not None:
+                    part_of = Added(_rows(added.input, count), added.alpha, added.beta)
+                some, target = _rows(a, count), _rows(out, count)
+                made[count] = Product(device, some, b, target, part_of, alpha)
+            self._pieces.append((first, made[count]))
+
+    def __call__(self, a: Any, b: Any, out: Any, input: Any = None) -> None:
+        """Queue it."""
+        of_a, of_out, of_input = self._steps
+        for first, product in self._pieces:
+            given = None if input is None else _from(input, first * of_input)
+            product(_from(a, first * of_a), b, _from(out, first * of_out), given)
+
+
+def _rows(array: StridedView, count: int) -> Array:
+    return Array(None, 0, (count, *array.shape[1:]), array.strides, array.dtype)
+
+
+def _from(array: Any, nbytes: int) -> Array:
+    where = array.offset + nbytes
+    return Array(array.buffer, where, array.shape, array.strides, array.dtype)
+
+
+def product_of(
+    device: Any, a: Any, b: Any, out: Any, added: Added | None = None, alpha: Any = 1
+) -> Product | Pieces:
+    """A product, in pieces where much would be copied."""
+    whole = Product(device, a, b, out, added, alpha)
+    copied = sum(x.view.span for x in (whole.a, whole.out) if x.is_padded)
+    if copied <= PIECE or whole.b.is_packed:
+        return whole
+    every = b.expand((*out.shape[:-2], *b.shape[-2:]))
+    out, a, b, c = _folded(out, a, every, out if added is None else added.input)
+    if out.ndim > 2:
+        return whole
+    if added is not None:
+        added = Added(c, added.alpha, added.beta)
+    rows = max(1, out.shape[0] * PIECE // copied // TILE) * TILE
+    return Pieces(device, a, b, out, added, alpha, rows)
 
 
 _SHARED: Any = object()
@@ -341,16 +438,13 @@ def _fits(call: Any) -> bool:
     tensors = [x for x in (*call.inputs, *call.outputs) if x is not None]
     kinds: set[DType] = {x.dtype for x in tensors}
     (out,) = call.outputs
-    return len(kinds) == 1 and bool(out.numel) and all(x.numel for x in tensors) and _is_there()
-
-
-def _is_there() -> bool:
-    return blas.library() is not None
+    is_whole = bool(out.numel) and all(x.numel for x in tensors)
+    return len(kinds) == 1 and is_whole and blas.library() is not None
 
 
 def _matmul(facts: Any) -> Any:
     a, b = map(ghost, facts.inputs)
-    return Product(device_of(facts.outputs[0].device), a, b, ghost(facts.outputs[0]))
+    return product_of(device_of(facts.outputs[0].device), a, b, ghost(facts.outputs[0]))
 
 
 def _affine(facts: Any) -> Any:
@@ -360,9 +454,9 @@ def _affine(facts: Any) -> Any:
     alpha, beta = facts.attributes["alpha"], facts.attributes["beta"]
     device = device_of(facts.outputs[0].device)
     if not beta:
-        product = Product(device, a, b, out, alpha=alpha)
+        product = product_of(device, a, b, out, alpha=alpha)
         return lambda input, a, b, out: product(a, b, out)
-    product = Product(device, a, b, out, Added(input.expand(out.shape), alpha, beta))
+    product = product_of(device, a, b, out, Added(input.expand(out.shape), alpha, beta))
     return lambda input, a, b, out: product(a, b, out, input)
 
 
@@ -371,11 +465,11 @@ def _linear(facts: Any) -> Any:
     input, weight, bias = facts.inputs
     device = device_of(facts.outputs[0].device)
     a, out = _as_matrix(ghost(input)), _as_matrix(ghost(facts.outputs[0]))
-    b = _turned(ghost(weight))
+    b = turned(ghost(weight))
     if bias is None:
-        product = Product(device, a, b, out)
+        product = product_of(device, a, b, out)
         return lambda input, weight, bias, out: product(input, weight, out)
-    product = Product(device, a, b, out, Added(ghost(bias).expand(out.shape)))
+    product = product_of(device, a, b, out, Added(ghost(bias).expand(out.shape)))
     return lambda input, weight, bias, out: product(input, weight, out, bias)
 
 

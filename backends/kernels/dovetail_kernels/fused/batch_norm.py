@@ -10,6 +10,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of
+from dovetail_kernels.fused import batch_group
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.reduce import accumulated
 
@@ -34,6 +35,8 @@ def _specialised(facts: Any) -> Any:
     images, channels, *size = out.shape
     places = prod(size)
     has_statistics = kernel != "evaluate"
+    if has_statistics and not device.is_cpu and images * places >= batch_group.MUCH:
+        return batch_group.specialised(facts)
     team = Team(device, work, 1, images, channels)  # channels that are neighbours
     if places > 1 or not team.side:
         lines = channels if has_statistics else channels * images

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import offsets
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.reduce import accumulated
 
@@ -23,7 +25,6 @@ def _forward(facts: Any) -> Any:
     is_centred = len(facts.outputs) == 3
     device, work = device_of(out.device), accumulated(out.dtype)
     n = prod(facts.attributes["normalized_shape"])
-    team = Team(device, work, out.numel // n, n)
     macros = {
         "IS_FORWARD": 1,
         "IS_CENTRED": int(is_centred),
@@ -36,9 +37,21 @@ def _forward(facts: Any) -> Any:
         "WEIGHT": x.dtype if weight is None else weight.dtype,
         "BIAS": x.dtype if bias is None else bias.dtype,
     }
-    text = team.program("layer_norm", macros, **kinds)
     eps = np.dtype(work.numpy).type(facts.attributes["eps"])
-    launch = team.launch(text, "forward", 6, [eps], facts.op.name)
+
+    def general() -> Launch:
+        team = Team(device, work, out.numel // n, n)
+        text = team.program("layer_norm", macros, **kinds)
+        return team.launch(text, "forward", 6, [eps], facts.op.name)
+
+    by_packs: Launch | None = None
+    lines: Lines | None = None
+    if Lines.fit(device, n):
+        lines = Lines(device, work, out.numel // n, n, kinds)
+        if lines.held:
+            text = lines.program("layer_norm_lines", macros)
+            by_packs = lines.launch(text, "forward", 6, [eps], facts.op.name)
+    singly = [] if by_packs else [general()]
 
     def run(x: Any, weight: Any, *others: Any) -> None:
         # What is absent is not read, and stands for itself by an array that is there.
@@ -46,6 +59,11 @@ def _forward(facts: Any) -> Any:
         out, *statistics = others[is_centred:]
         mean, root = statistics if is_centred else (statistics[0], statistics[0])
         places = (out, mean, root, x, x if weight is None else weight, x if bias is None else bias)
+        launch = by_packs
+        if launch is None or not lines.accepts(out, *places[3:]):
+            if not singly:
+                singly.append(general())
+            launch = singly[0]
         launch.with_numbers([a.buffer for a in places], offsets(*places))
 
     return run
@@ -57,7 +75,6 @@ def _backward(facts: Any) -> Any:
     out = facts.outputs[0]
     device, work = device_of(out.device), accumulated(out.dtype)
     n = prod(facts.attributes["normalized_shape"])
-    team = Team(device, work, out.numel // n, n, least=32, most=device.units * 4)
     macros = {
         "IS_FORWARD": 0,
         "IS_CENTRED": int(is_centred),
@@ -72,26 +89,68 @@ def _backward(facts: Any) -> Any:
         "PART": work,
         "WEIGHT": x.dtype if weight is None else weight.dtype,
     }
-    text = team.program("layer_norm", macros, **kinds)
     name = facts.op.name
-    first = team.launch(text, "backward", 7, label=name)
-    count = team.count
-    numbers = [*[np.uint64(0)] * 3, np.uint64(count), np.int32(n)]
-    size = device.workers(n, max(1, 4096 // count))
-    last = device.launch(text, "gathered", 3, numbers, size, name)
-    nbytes = count * n * (1 + is_centred) * work.itemsize
+
+    def general() -> tuple[Launch, Launch, int]:
+        team = Team(device, work, out.numel // n, n, least=32, most=device.units * 4)
+        text = team.program("layer_norm", macros, **kinds)
+        numbers = [*[np.uint64(0)] * 3, np.uint64(team.count), np.int32(n)]
+        size = device.workers(n, max(1, 4096 // team.count))
+        first = team.launch(text, "backward", 7, label=name)
+        return first, device.launch(text, "gathered", 3, numbers, size, name), team.count
+
+    lines = _lines_backward(device, work, out.numel // n, n, kinds)
+    held = singly = None
+    if lines is None:
+        singly = general()
+    else:
+        held = _launched_backward(lines, macros, kinds, name)
 
     def run(grad: Any, x: Any, *others: Any) -> None:
+        nonlocal singly
         mean = others[0]
         root, weight, out, of_weight, *of_bias = others[is_centred:]
         bias = of_bias[0] if is_centred else of_weight
-        with device.scratch(nbytes) as (parts,):
-            places = (grad, x, mean, root, x if weight is None else weight)
+        places = (grad, x, mean, root, x if weight is None else weight)
+        steps = held
+        if lines is None or not lines.accepts(out, grad, x, places[4]):
+            steps = singly = singly or general()
+        first, last, count = steps
+        with device.scratch(count * n * (1 + is_centred) * work.itemsize) as (parts,):
             numbers = [*offsets(out), *((i + 2, v) for i, v in offsets(*places))]
             first.with_numbers([out.buffer, parts, *(a.buffer for a in places)], numbers)
             last.with_numbers((of_weight.buffer, bias.buffer, parts), offsets(of_weight, bias))
 
     return run
+
+
+SINGLE = ("MEAN", "ROOT")
+"""Arrays that have one element for a line."""
+
+
+def _lines_backward(
+    device: Device, work: DType, count: int, n: int, kinds: dict[str, DType]
+) -> Lines | None:
+    """The lines of the gradient's kernel, where they are read once."""
+    if not Lines.fit(device, n):
+        return None
+    walked = {prefix: kind for prefix, kind in kinds.items() if prefix not in SINGLE}
+    lines = Lines(device, work, count, n, walked, kept=2, most=device.units * 8, alone=True)
+    return lines if lines.held else None
+
+
+def _launched_backward(
+    lines: Lines, macros: dict[str, Any], kinds: dict[str, DType], name: str
+) -> tuple[Launch, Launch, int]:
+    """(the lines' gradients and parts of the others', the sums of those, how many parts)."""
+    device, n = lines.device, lines.n
+    own = {"GATHER": device.group, "COLUMNS": 8}
+    text = lines.program("layer_norm_lines", macros | own, **{p: kinds[p] for p in SINGLE})
+    numbers = [*[np.uint64(0)] * 3, np.uint64(lines.count), np.int32(n)]
+    groups = min(-(-n * (1 + macros["IS_CENTRED"]) // 8), device.units * 16)
+    size = (groups * device.group,), (device.group,)
+    first = lines.launch(text, "backward", 7, label=name)
+    return first, device.launch(text, "gathered", 3, numbers, size, name), lines.count
 
 
 def _fits(facts: Any) -> bool:

@@ -36,7 +36,7 @@ def _window(facts: Any, size: Any, places: Any) -> dict[str, Any]:
     """The macros of a window that slides over planes of ``size``."""
     names = ("kernel_size", "stride", "padding", "dilation")
     fillers = (1, 1, 0, 1)
-    made: dict[str, Any] = {}
+    made: dict[str, Any] = {"IS_CPU": int(device_of(facts.outputs[0].device).is_cpu)}
     ends = []
     rows = [
         _three(facts.attributes.get(name, (1,) * len(size)), filler)
@@ -51,6 +51,8 @@ def _window(facts: Any, size: Any, places: Any) -> dict[str, Any]:
 
 
 def _rows(device: Device, count: int, width: int, window: int) -> Any:
+    if not device.is_cpu:
+        return device.workers(count * width, 1)
     return device.workers(count, max(1, 4096 // max(1, width * window)))
 
 

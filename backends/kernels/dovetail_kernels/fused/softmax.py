@@ -7,7 +7,8 @@ from typing import Any
 
 from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import Launch, device_of
+from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.reduce import accumulated
 
@@ -29,17 +30,41 @@ def _specialised(facts: Any) -> Any:
     name, first = facts.op.name, facts.inputs[0]
     if not out.numel:
         return lambda *arrays: None
-    device = device_of(out.device)
-    team = Team(device, accumulated(out.dtype), *sides(tuple(out.shape), facts.attributes["dim"]))
-    text = team.program("softmax", {}, IN=first.dtype, OUT=out.dtype)
-    launch = team.launch(text, name, len(facts.inputs) + 1)
+    device, work = device_of(out.device), accumulated(out.dtype)
+    outer, n, inner = sides(tuple(out.shape), facts.attributes["dim"])
+    count = len(facts.inputs) + 1
 
-    def run(*arrays: Any) -> None:
+    def general() -> Launch:
+        team = Team(device, work, outer, n, inner)
+        text = team.program("softmax", {}, IN=first.dtype, OUT=out.dtype)
+        return team.launch(text, name, count)
+
+    if not Lines.fit(device, n, inner):
+        launch = general()
+
+        def run(*arrays: Any) -> None:
+            *inputs, target = arrays
+            places = (target, *inputs)
+            launch.with_numbers([a.buffer for a in places], offsets(*places))
+
+        return run
+
+    lines = Lines(device, work, outer, n, {"IN": first.dtype, "OUT": out.dtype}, kept=count - 1)
+    text = lines.program("softmax_lines", {})
+    by_packs = lines.launch(text, name, count)
+    singly: list[Launch] = []
+
+    def run_lines(*arrays: Any) -> None:
         *inputs, target = arrays
         places = (target, *inputs)
+        launch = by_packs
+        if not lines.accepts(*places):
+            if not singly:
+                singly.append(general())
+            launch = singly[0]
         launch.with_numbers([a.buffer for a in places], offsets(*places))
 
-    return run
+    return run_lines
 
 
 def _is_one_dtype(facts: Any) -> bool:

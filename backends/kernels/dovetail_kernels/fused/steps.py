@@ -1,8 +1,9 @@
-"""Steps of optimizers: eight tensors in a launch. The core says what they compute, in ``optim``."""
+"""Steps of optimizers: many tensors in a launch. The core says what they compute, in ``optim``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -11,36 +12,35 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32, float64
 from dovetail_kernels import dialect
-from dovetail_kernels.device import Device, Launch, owner_of
+from dovetail_kernels.device import Device, Launch, Size, owner_of
 from dovetail_kernels.source import program
 
 __all__ = ["enter"]
 
-MANY = 8
-"""Tensors of one launch: what fits into a vector of OpenCL C."""
-
-EACH = " ".join(f"DO({t})" for t in range(MANY))
+CHUNK = 1 << 14
+"""Elements that a work group of a GPU takes at once."""
 
 
 def _launch(
-    device: Device, kernel: str, macros: dict[str, Any], lists: int, dtype: DType, longest: int,
+    device: Device, kernel: str, macros: dict[str, Any], lists: int, dtype: DType, size: Size,
     numbers: list[Any],
 ) -> Launch:  # fmt: skip
-    """The kernel for ``MANY`` tensors of up to ``longest`` elements, with numbers like these."""
-    kind = dialect.VALUES[dtype.name]
-    size = device.workers(longest, 2048)
+    """The kernel for as many tensors as the device takes, with numbers like these."""
+    many = device.tensors
 
     def make() -> Launch:
         given = {
             "IS_CPU": int(device.is_cpu),
-            "T": kind,
-            "T8": f"{kind}8",
-            "EACH_TENSOR(DO)": EACH,
-            "ARGUMENTS": ", ".join(f"BUFFERS({t})" for t in range(MANY)),
+            "T": dialect.VALUES[dtype.name],
+            "W": 16 // dtype.itemsize,
+            "MANY": many,
+            "CHUNK": CHUNK,
+            "EACH_TENSOR(DO)": " ".join(f"DO({t})" for t in range(many)),
+            "ARGUMENTS": ", ".join(f"BUFFERS({t})" for t in range(many)),
             **macros,
         }
         text = program(device, "steps", given, (dtype,))
-        return device.launch(text, kernel, MANY * lists, numbers, size, f"{kernel}_step")
+        return device.launch(text, kernel, many * lists, numbers, size, f"{kernel}_step")
 
     key = ("steps", kernel, *macros.items(), dtype, size)
     made: Launch = device.keep(key, make)
@@ -49,34 +49,42 @@ def _launch(
 
 def _run(
     lists: Sequence[list[Any]], kernel: str, macros: dict[str, Any],
-    numbers: Callable[[int, int], list[Any]],
+    numbers: Callable[[int, int, int], list[Any]],
 ) -> None:  # fmt: skip
     """Queue a step.
 
     Args:
         lists: arrays, the parameters first.
-        numbers: the kernel's own numbers for the tensors from the first index to the second.
+        numbers: the kernel's own numbers for the tensors from the first index to the second, in
+            lists of the third's length.
     """
     params = lists[0]
     device, dtype = owner_of(params[0].buffer), params[0].dtype
-    for start in range(0, len(params), MANY):
-        stop = min(len(params), start + MANY)
+    many = device.tensors
+    for start in range(0, len(params), many):
+        stop = min(len(params), start + many)
         here = [arrays[start:stop] for arrays in lists]
         counts = [p.numel for p in here[0]]
         if not any(counts):
             continue
-        missing = MANY - len(counts)
+        missing = many - len(counts)
         buffers = [a.buffer for row in zip(*here, strict=True) for a in row]
         buffers += buffers[: len(here)] * missing
-        places = ([a.offset // a.dtype.itemsize for a in row] for row in here)
-        given = [_eight(counts), *map(_eight, places)]
-        given += numbers(start, stop)
-        launch = _launch(device, kernel, macros, len(here), dtype, max(counts), given)
+        given = [_padded(counts, many)]
+        given += [_padded([a.offset // a.dtype.itemsize for a in row], many) for row in here]
+        if device.is_cpu:
+            workers = device.workers(max(counts), 2048)
+        else:
+            *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
+            given += [_padded(firsts, many, count), np.uint64(count)]
+            workers = (min(count, device.units * 32) * device.group,), (device.group,)
+        given += numbers(start, stop, many)
+        launch = _launch(device, kernel, macros, len(here), dtype, workers, given)
         launch.with_numbers(buffers, list(enumerate(given)))
 
 
-def _eight(values: Sequence[int]) -> Any:
-    return np.array([*values, *[0] * (MANY - len(values))], np.uint64)
+def _padded(values: Sequence[int], many: int, filler: int = 0) -> Any:
+    return np.array([*values, *[filler] * (many - len(values))], np.uint64)
 
 
 def sgd_step(
@@ -95,7 +103,7 @@ def sgd_step(
     number = np.dtype(params[0].dtype.numpy).type
     own = [number(v) for v in (lr, momentum, 1 - dampening, weight_decay)]
     lists = [params, grads, buffers] if momentum else [params, grads]
-    _run(lists, "sgd", macros, lambda start, stop: own)
+    _run(lists, "sgd", macros, lambda start, stop, many: own)
 
 
 def adam_step(
@@ -116,8 +124,8 @@ def adam_step(
     shrink = 1 - lr * weight_decay if decoupled else 1.0
     same = [kind.type(v) for v in (beta1, 1 - beta1, beta2, 1 - beta2, shrink, weight_decay)]
 
-    def numbers(start: int, stop: int) -> list[Any]:
-        rates, least = np.zeros(MANY), np.zeros(MANY)
+    def numbers(start: int, stop: int, many: int) -> list[Any]:
+        rates, least = np.zeros(many), np.zeros(many)
         if counted:
             with np.errstate(divide="ignore"):
                 rates[:4] = lr, eps, np.log(beta1), np.log(beta2)

@@ -111,7 +111,9 @@ class Team:
             made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
         kinds = tuple(elements.values())
         helpers = vector_helpers(kinds, self.width)
-        return program(self.device, name, made | macros, kinds, before=("team",), text=helpers)
+        return program(
+            self.device, name, made | macros, kinds, before=("fold", "team"), text=helpers
+        )
 
     def numbers(self, offsets: int) -> list[Any]:
         """Offsets, lines, n and inner."""

@@ -2,12 +2,24 @@
 //
 // KERNEL_Z … DILATION_X: the window, fixed in the text so that its loops are unrolled. HAS_EDGES:
 // some windows reach beyond the plane. size: of the input's planes; places: of the output's.
-// A work item has a row of the output (of the input, in avg_pool_grad).
+// A work item of a CPU has a row of the output (of the input, in avg_pool_grad), one of a GPU an
+// element, so that neighbours write neighbours.
 
 #define NUMBERS ulong rows, int4 size, int4 places
 
-#define EACH_ROW(row, shape) \
-    for (ulong row = get_global_id(0); row < rows; row += get_global_size(0)) { \
+#if IS_CPU
+#define WHOSE_ROW(row, shape) \
+    for (ulong row = get_global_id(0); row < rows; row += get_global_size(0)) {
+#define EACH_COLUMN(x, n) for (int x = 0; x < n; x++)
+#else
+#define WHOSE_ROW(row, shape) \
+    for (ulong item_ = get_global_id(0); item_ < rows * shape.z; item_ += get_global_size(0)) { \
+        const ulong row = item_ / (ulong)shape.z; \
+        const int column_ = (int)(item_ % (ulong)shape.z);
+#define EACH_COLUMN(x, n) const int x = column_;
+#endif
+
+#define EACH_ROW(row, shape) WHOSE_ROW(row, shape) \
         const ulong plane = row / (ulong)(shape.x * shape.y); \
         const int z = row / shape.y % shape.x, y = row % shape.y; \
         const ulong area = (ulong)size.x * size.y * size.z; \
@@ -32,7 +44,7 @@ kernel void max_pool(global OUT_MEMORY *out, global long *indices, global const 
 {
     EACH_ROW(row, places)
         global const OUT_MEMORY *from = in + offset_in + plane * area;
-        for (int x = 0; x < places.z; x++) {
+        EACH_COLUMN(x, places.z) {
             OUT_VALUE best = LEAST;
             int where = -1;
             WINDOW(x, {
@@ -104,7 +116,7 @@ kernel void avg_pool(global OUT_MEMORY *out, global const OUT_MEMORY *in, ulong 
 {
     EACH_ROW(row, places)
         global const OUT_MEMORY *from = in + offset_in + plane * area;
-        for (int x = 0; x < places.z; x++) {
+        EACH_COLUMN(x, places.z) {
             T sum = 0;
             WINDOW(x, sum += OUT_LOAD(from, at);)
             OUT_STORE(out, offset_out + row * places.z + x, sum / DIVISOR(z, y, x));
@@ -122,7 +134,7 @@ kernel void avg_pool_grad(global OUT_MEMORY *out, global const OUT_MEMORY *grad,
 {
     EACH_ROW(row, size)
         global const OUT_MEMORY *g = grad + offset_grad + plane * made;
-        for (int x = 0; x < size.z; x++) {
+        EACH_COLUMN(x, size.z) {
             T sum = 0;
             for (int oz = FIRST(z, KERNEL_Z, STRIDE_Z, PADDING_Z);
                     oz <= LAST(z, places.x, STRIDE_Z, PADDING_Z); oz++)

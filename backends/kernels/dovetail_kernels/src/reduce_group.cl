@@ -16,8 +16,12 @@
 #endif
 #define PLACE(flat, k) (is_rest ? places[(flat) * inner_count + (k)] : (long)(k))
 
+#ifndef START
+#define START (T)0
+#endif
+
 #define NUMBERS ulong offset_out, ulong offset_in, ulong outer_count, ulong inner_count, \
-    ulong parts, ulong chunk, int is_part, int is_rest OUTER_NUMBERS INNER_NUMBERS
+    ulong parts, ulong chunk, int is_part, int is_rest, int members OUTER_NUMBERS INNER_NUMBERS
 
 // Folds what the members of a team have, through local memory; those that have something are the
 // first `valid` of them. `apart`: how far their numbers are apart.
@@ -82,24 +86,24 @@
 #endif
 
 #if IS_TEAM
-// An outer element per team of neighbours, which share out its inner ones.
+// An outer element per team of `members` neighbours, a power of two, which share out its inner ones.
 kernel void team(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places, NUMBERS)
 {
     local T value[GROUP];
     IF_PLACE(local long place[GROUP];)
-    const int self = get_local_id(0), member = self % TEAM;
-    const ulong teams = GROUP / TEAM, items = outer_count * parts, step = get_num_groups(0) * teams;
+    const int self = get_local_id(0), member = self % members;
+    const ulong teams = GROUP / members, items = outer_count * parts, step = get_num_groups(0) * teams;
     for (ulong block = get_group_id(0) * teams; block < items; block += step) {
-        const ulong item = block + self / TEAM;
+        const ulong item = block + self / members;
         const ulong o = min(item / parts, outer_count - 1), begin = item % parts * chunk;
         const ulong last = item < items ? min(inner_count, begin + chunk) : 0;
         const ulong first = begin + member;
         OUTER(o)
         const ulong base = offset_in + from;
-        T a = (T)0;
+        T a = START;
         IF_PLACE(long p = 0;)
-        FOLD_STRIDED(first, last, TEAM, o)
-        FOLD_TEAM(member, TEAM, 1, (long)last - (long)begin)
+        FOLD_STRIDED(first, last, members, o)
+        FOLD_TEAM(member, members, 1, (long)last - (long)begin)
         if (member == 0 && item < items) {
             const ulong target = is_part ? item : offset_out + to;
             STORE(target, a, p);
@@ -127,7 +131,7 @@ kernel void slices(global OUT_MEMORY *out, global const IN_MEMORY *in, global lo
         const ulong first = begin + y, flat = row * width + column;
         OUTER(row)
         const ulong base = offset_in + from + column;
-        T a = (T)0;
+        T a = START;
         IF_PLACE(long p = 0;)
         FOLD_STRIDED(first, last, GROUP / SIDE, flat)
         FOLD_TEAM(y, GROUP / SIDE, SIDE, (long)last - (long)begin)

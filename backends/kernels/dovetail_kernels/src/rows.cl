@@ -26,6 +26,9 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
         ulong offset_out, ulong offset_grad, ulong offset_index, NUMBERS, ulong runs, ulong length,
         long skipped)
 {
+#if TEAM > 1
+    local int ours[TEAM];
+#endif
     EACH_LINE(line, lines) {
         const ulong first = line % runs * length, last = min(rows, first + length);
         global X_MEMORY *base = out + offset_out + line / runs * rows * n;
@@ -35,14 +38,32 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
 #define CLEAR(L) X_SET_##L(x, k, ZERO_##L);
             WALK(n, CLEAR)
         }
+#define ADD(L) X_SET_##L(x, k, X_##L(x, k) + G_##L(g, k));
+#if TEAM > 1
+        // The numbers are looked at side by side.
+        for (ulong begin = 0; begin < picks; begin += TEAM) {
+            const ulong mine = begin + MEMBER;
+            const ulong row = mine < picks ? (ulong)index[offset_index + mine] : last;
+            const bool is_ours = row >= first && row < last && row != (ulong)skipped;
+            barrier(CLK_LOCAL_MEM_FENCE);
+            ours[MEMBER] = is_ours ? (int)(row - first) : -1;
+            barrier(CLK_LOCAL_MEM_FENCE);
+            for (int j = 0; j < TEAM; j++) {
+                if (ours[j] < 0) continue;
+                global X_MEMORY *x = base + (first + ours[j]) * n;
+                global const G_MEMORY *g = from + (begin + j) * n;
+                WALK(n, ADD)
+            }
+        }
+#else
         for (ulong pick = 0; pick < picks; pick++) {
             const long row = index[offset_index + pick];
             if ((ulong)row < first || (ulong)row >= last || row == skipped) continue;
             global X_MEMORY *x = base + row * n;
             global const G_MEMORY *g = from + pick * n;
-#define ADD(L) X_SET_##L(x, k, X_##L(x, k) + G_##L(g, k));
             WALK(n, ADD)
         }
+#endif
     }
 }
 #endif

@@ -1,100 +1,162 @@
-// Steps of optimizers over up to eight tensors in one launch.
+// Steps of optimizers over up to MANY tensors in one launch.
 //
-// EACH_TENSOR(DO): DO(t) for t of 0 … 7; a tensor that is not there has size 0. Buffers are named
-// p0 … p7 (parameters), g (gradients), and so on; ARGUMENTS lists them. Work items share out every
-// tensor, so that it does not matter how their sizes differ.
+// EACH_TENSOR(DO): DO(t) for t of 0 … MANY - 1; a tensor that is not there has size 0. Buffers are
+// named p0, p1, … (parameters), g (gradients), and so on; ARGUMENTS lists them. On a CPU, work items
+// share out every tensor. On a GPU, work groups take chunks of CHUNK elements, of which those of
+// tensor t are numbers chunks.at[t] and on, and read and write packs of W elements.
 
-#define EACH_ELEMENT(i, n) \
-    const ulong share_ = IS_CPU ? ((n) + get_global_size(0) - 1) / get_global_size(0) : 1; \
-    const ulong begin_ = get_global_id(0) * share_; \
-    const ulong end_ = IS_CPU ? min((ulong)(n), begin_ + share_) : (ulong)(n); \
-    for (ulong i = begin_; i < end_; i += IS_CPU ? 1 : get_global_size(0))
-
-#define AT(name, t) (name##t + at_##name.s##t)
+typedef struct { ulong at[MANY]; } Numbers;
+typedef struct { T at[MANY]; } Rates;
 
 #if IS_SGD
-#define BUFFERS(t) global T *p##t, global const T *g##t IF_BUFFER(, global T *b##t)
+#define NAME sgd
 #if HAS_BUFFER
-#define IF_BUFFER(...) __VA_ARGS__
+#define IF_EXTRA(...) __VA_ARGS__
 #else
-#define IF_BUFFER(...)
+#define IF_EXTRA(...)
 #endif
+#define BUFFERS(t) global T *p##t, global const T *g##t IF_EXTRA(, global T *b##t)
+#define EACH_ARRAY(DO, t) DO(p, t) IF_EXTRA(DO(b, t))
+#define PLACES Numbers at_p, Numbers at_g IF_EXTRA(, Numbers at_b)
+#define RATES T lr, T momentum, T undamped, T weight_decay
+#define TENSOR(t)
 
-kernel void sgd(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g IF_BUFFER(, ulong8 at_b),
-        T lr, T momentum, T undamped, T weight_decay)
-{
 #if HAS_BUFFER && IS_FIRST
-#define KEPT b[i] = update;
+#define KEPT(b) b = update;
 #elif HAS_BUFFER
-#define KEPT b[i] = b[i] * momentum + update * undamped;
+#define KEPT(b) b = b * momentum + update * undamped;
 #else
-#define KEPT
+#define KEPT(b)
 #endif
 #if HAS_BUFFER && IS_NESTEROV
-#define MOVED update + b[i] * momentum
+#define MOVED(b) update + b * momentum
 #elif HAS_BUFFER
-#define MOVED b[i]
+#define MOVED(b) b
 #else
-#define MOVED update
+#define MOVED(b) update
 #endif
-#define DO(t) { \
-        global T *restrict p = AT(p, t); \
-        global const T *restrict g = AT(g, t); \
-        IF_BUFFER(global T *restrict b = AT(b, t);) \
-        EACH_ELEMENT(i, sizes.s##t) { \
-            T update = MAXIMIZES ? -g[i] : g[i]; \
-            if (HAS_DECAY) update += p[i] * weight_decay; \
-            KEPT \
-            p[i] -= (MOVED) * lr; \
-        } \
+#define UPDATE(AT) { \
+        T update = MAXIMIZES ? -AT(g) : AT(g); \
+        if (HAS_DECAY) update += AT(p) * weight_decay; \
+        KEPT(AT(b)) \
+        AT(p) -= (MOVED(AT(b))) * lr; \
     }
-    EACH_TENSOR(DO)
-}
 #endif
 
 #if IS_ADAM
+#define NAME adam
 #if HAS_LARGEST
-#define IF_LARGEST(...) __VA_ARGS__
+#define IF_EXTRA(...) __VA_ARGS__
 #else
-#define IF_LARGEST(...)
+#define IF_EXTRA(...)
 #endif
 #if IS_COUNTED
-#define IF_COUNTED(yes, no) yes
+#define IF_COUNTED(...) __VA_ARGS__
 #else
-#define IF_COUNTED(yes, no) no
+#define IF_COUNTED(...)
 #endif
-#define COMMA ,
 #define BUFFERS(t) \
     global T *p##t, global const T *g##t, global T *m##t, global T *v##t \
-    IF_LARGEST(, global T *l##t) IF_COUNTED(COMMA global const COUNT *c##t,)
+    IF_EXTRA(, global T *l##t) IF_COUNTED(, global const COUNT *c##t)
+#define EACH_ARRAY(DO, t) DO(p, t) DO(m, t) DO(v, t) IF_EXTRA(DO(l, t))
+#define PLACES Numbers at_p, Numbers at_g, Numbers at_m, Numbers at_v IF_EXTRA(, Numbers at_l) \
+    IF_COUNTED(, Numbers at_c)
 
 // rates: lr * root / (1 - beta1^step), with root = sqrt(1 - beta2^step) taken to the other side of
 // m / (sqrt(v) / root + eps); eps is that of each tensor times root. IS_COUNTED: the steps are read
 // from c; rates are then lr, eps, and the logarithms of beta1 and beta2.
-kernel void adam(ARGUMENTS, ulong8 sizes, ulong8 at_p, ulong8 at_g, ulong8 at_m, ulong8 at_v
-        IF_LARGEST(, ulong8 at_l) IF_COUNTED(COMMA ulong8 at_c,), T8 rates, T8 eps, T old_mean, T new_mean, T old_square,
-        T new_square, T shrink, T weight_decay)
+#define RATES Rates rates, Rates eps, T old_mean, T new_mean, T old_square, T new_square, \
+    T shrink, T weight_decay
+#if IS_COUNTED
+#if IS_CPU
+#define STEP(t) const T step = c##t[at_c.at[t]];
+#else
+#define COUNTED(j) if (t == j) step = c##j[at_c.at[j]];
+#define STEP(t) T step = 0; EACH_TENSOR(COUNTED)
+#endif
+#define TENSOR(t) \
+    STEP(t) \
+    const T root = sqrt(-expm1(step * rates.at[3])); \
+    const T rate = rates.at[0] * root / -expm1(step * rates.at[2]), least = rates.at[1] * root;
+#elif IS_CPU
+#define TENSOR(t) const T rate = rates.at[t], least = eps.at[t];
+#else  // by constant places, for arguments that are reached by others are copied first
+#define TENSOR(t) \
+    T rate = 0, least = 0; \
+    _Pragma("unroll") \
+    for (int j = 0; j < MANY; j++) \
+        if (j == t) { \
+            rate = rates.at[j]; \
+            least = eps.at[j]; \
+        }
+#endif
+#define UPDATE(AT) { \
+        const T value = AT(p) * shrink; \
+        T update = MAXIMIZES ? -AT(g) : AT(g); \
+        if (HAS_DECAY) update += value * weight_decay; \
+        const T mean = AT(m) + (update - AT(m)) * new_mean; \
+        T square = AT(v) * old_square + update * update * new_square; \
+        AT(m) = mean; \
+        AT(v) = square; \
+        IF_EXTRA(square = AT(l) > square || AT(l) != AT(l) ? AT(l) : square; AT(l) = square;) \
+        AT(p) = value - rate * (mean / (sqrt(square) + least)); \
+    }
+#endif
+
+#define ELEMENT(name) name[i]
+
+#if IS_CPU
+kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, RATES)
 {
+#define FOUND(name, t) global T *restrict name = name##t + at_##name.at[t];
 #define DO(t) { \
-        global T *restrict p = AT(p, t), *restrict m = AT(m, t), *restrict v = AT(v, t); \
-        global const T *restrict g = AT(g, t); \
-        IF_LARGEST(global T *restrict l = AT(l, t);) \
-        IF_COUNTED(const T step = *AT(c, t); \
-            const T root = sqrt(-expm1(step * rates.s3)); \
-            const T rate = rates.s0 * root / -expm1(step * rates.s2) COMMA least = rates.s1 * root;, \
-            const T rate = rates.s##t COMMA least = eps.s##t;) \
-        EACH_ELEMENT(i, sizes.s##t) { \
-            T value = p[i] * shrink; \
-            T update = MAXIMIZES ? -g[i] : g[i]; \
-            if (HAS_DECAY) update += value * weight_decay; \
-            const T mean = m[i] + (update - m[i]) * new_mean; \
-            T square = v[i] * old_square + update * update * new_square; \
-            m[i] = mean; \
-            v[i] = square; \
-            IF_LARGEST(square = l[i] > square || l[i] != l[i] ? l[i] : square; l[i] = square;) \
-            p[i] = value - rate * (mean / (sqrt(square) + least)); \
-        } \
+        EACH_ARRAY(FOUND, t) \
+        global const T *restrict g = g##t + at_g.at[t]; \
+        TENSOR(t) \
+        const ulong share_ = (sizes.at[t] + get_global_size(0) - 1) / get_global_size(0); \
+        const ulong begin_ = get_global_id(0) * share_; \
+        const ulong end_ = min(sizes.at[t], begin_ + share_); \
+        for (ulong i = begin_; i < end_; i++) UPDATE(ELEMENT) \
     }
     EACH_TENSOR(DO)
+}
+#else
+typedef struct __attribute__((aligned(16))) { T at[W]; } Pack;
+
+kernel void NAME(ARGUMENTS, Numbers sizes, PLACES, Numbers chunks, ulong count, RATES)
+{
+    for (ulong chunk = get_group_id(0); chunk < count; chunk += get_num_groups(0)) {
+        int t = -1;
+        _Pragma("unroll")
+        for (int j = 0; j < MANY; j++) t += chunk >= chunks.at[j];
+        const ulong begin = (chunk - chunks.at[t]) * CHUNK;
+        const int n = (int)min((ulong)CHUNK, sizes.at[t] - begin);
+        global const T *g;
+#define DECLARED(name, t) global T *name;
+        EACH_ARRAY(DECLARED, 0)
+        switch (t) {
+#define TAKEN(name, t) name = name##t;
+#define CASE(t) case t: { EACH_ARRAY(TAKEN, t) g = g##t; } break;
+        EACH_TENSOR(CASE)
+        }
+        ulong places = 0;
+#define MOVED_ON(name, t) name += at_##name.at[t] + begin; places |= (ulong)name;
+        EACH_ARRAY(MOVED_ON, t)
+        g += at_g.at[t] + begin;
+        places |= (ulong)g;
+        TENSOR(t)
+        const int packs = places % 16 ? 0 : n / W;
+        for (int k = get_local_id(0); k < packs; k += get_local_size(0)) {
+            const Pack pack_g = ((global const Pack *)g)[k];
+#define READ(name, t) Pack pack_##name = ((global Pack *)name)[k];
+            EACH_ARRAY(READ, t)
+#define IN_PACK(name) pack_##name.at[j]
+            _Pragma("unroll")
+            for (int j = 0; j < W; j++) UPDATE(IN_PACK)
+#define WRITE(name, t) ((global Pack *)name)[k] = pack_##name;
+            EACH_ARRAY(WRITE, t)
+        }
+        for (int i = packs * W + get_local_id(0); i < n; i += get_local_size(0)) UPDATE(ELEMENT)
+    }
 }
 #endif

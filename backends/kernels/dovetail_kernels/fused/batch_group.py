@@ -1,0 +1,82 @@
+"""batch_norm on GPUs: the elements of each channel are shared out among work groups."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from dovetail_kernels import dialect
+from dovetail_kernels.arrays import offsets
+from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.reduce import accumulated
+from dovetail_kernels.source import element, program
+
+__all__ = ["MUCH", "specialised"]
+
+MUCH = 1 << 12
+"""Elements of a channel that are worth several work groups."""
+
+EACH = 16
+"""Elements of a work item, at least, where there are several groups."""
+
+BUSY = 8
+"""Work groups for each compute unit."""
+
+KERNELS = {
+    "batch_norm_train": ("IS_TRAIN", "moments", "normal", ("IN", "WEIGHT", "BIAS"), 1),
+    "batch_norm_train_backward": (
+        "IS_BACKWARD", "slopes", "gradient", ("G", "IN", "MEAN", "VAR", "WEIGHT"), 4,
+    ),
+}  # fmt: skip
+"""By operator: its macro, the first and the second kernel, the prefixes of the inputs, and how many
+of these the first kernel reads."""
+
+
+def specialised(facts: Any) -> Any:
+    """The two launches for inputs of these facts."""
+    macro, first_name, second_name, prefixes, read = KERNELS[facts.op.name]
+    out = facts.outputs[0]
+    device: Device = device_of(out.device)
+    work = accumulated(out.dtype)
+    images, channels, *size = out.shape
+    places = prod(size)
+    count = images * places
+    parts = max(1, min(-(-device.units * BUSY // channels), count // (device.group * EACH)))
+    chunk = -(-count // parts)
+    parts = -(-count // chunk)
+    macros: dict[str, Any] = {
+        macro: 1,
+        "T": dialect.VALUES[work.name],
+        "GROUP": device.group,
+        **element(device, "OUT", out.dtype),
+    }
+    kinds = [out.dtype, work]
+    for prefix, fact in zip(prefixes, facts.inputs, strict=True):
+        kind = out.dtype if fact is None else fact.dtype
+        kinds.append(kind)
+        macros |= {f"HAS_{prefix}": int(fact is not None), **element(device, prefix, kind)}
+    text = program(device, "batch_group", macros, kinds)
+    number = np.dtype(work.numpy).type
+    sizes = [np.int32(n) for n in (places, channels, count, parts, chunk)]
+    sizes.append(number(facts.attributes["eps"]))
+    groups = ((channels * parts * device.group,), (device.group,))
+    outs, ins = len(facts.outputs), len(facts.inputs)
+    first = device.launch(
+        text, first_name, 1 + read, [*[np.uint64(0)] * read, *sizes], groups, facts.op.name
+    )
+    second = device.launch(
+        text, second_name, outs + ins + 1, [*[np.uint64(0)] * (outs + ins), *sizes], groups,
+        facts.op.name,
+    )  # fmt: skip
+
+    def run(*arrays: Any) -> None:
+        stand_in = arrays[0]  # for what is absent, and not read
+        given = [stand_in if a is None else a for a in arrays[:ins]]
+        order = [*arrays[ins:], *given]
+        with device.scratch(channels * parts * 2 * work.itemsize) as (sums,):
+            first.with_numbers([sums, *(a.buffer for a in given[:read])], offsets(*given[:read]))
+            second.with_numbers([*(a.buffer for a in order), sums], offsets(*order))
+
+    return run

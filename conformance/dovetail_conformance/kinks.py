@@ -231,6 +231,22 @@ def _quietly(call: Call) -> Call:
     return quiet
 
 
+def _fake_quantized(lib: Any, x: Any, scale: Any, zero_point: Any, *rest: Any) -> Any:
+    """A staircase with its gradient passed straight through where nothing is cut off."""
+    if not isinstance(scale, list):
+        return lib.fake_quantize_per_tensor_affine(x, scale, zero_point, *rest)
+    return lib.fake_quantize_per_channel_affine(
+        x,
+        lib.tensor(scale, device=x.device),
+        lib.tensor(zero_point, dtype=lib.int32, device=x.device),
+        *rest,
+    )
+
+
+def _staircase(scale: Any, zero_point: Any, *rest: int) -> Call:
+    return lambda lib, x: _fake_quantized(lib, x, scale, zero_point, *rest)
+
+
 KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
     # ties
     "max of all": (lambda lib, x: x.max(), (TIES,)),
@@ -533,6 +549,14 @@ KINKS: dict[str, tuple[Call, tuple[Any, ...]]] = {
             [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
             [[[1.0, 2.0], [3.0, 5.0]], [[2.0, 4.0], [6.0, 1.0]]],
         ),
+    ),
+    "fake_quantize_per_tensor_affine": (
+        _staircase(0.5, 2, 0, 7),
+        ([*WHOLE, -1.25, -1.24, 2.75, 2.76, 0.3, 1e3],),
+    ),
+    "fake_quantize_per_channel_affine": (
+        _staircase([0.5, 0.25, 2.0], [0, 1, 2], 1, -2, 3),
+        ([[-1.5, 0.125, 3.0], [-1.24, 0.375, 9.0], [2.0, 0.6, -9.0]],),
     ),
     "embedding by frequency": (
         _embedding(scale_grad_by_freq=True),

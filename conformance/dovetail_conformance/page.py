@@ -97,7 +97,7 @@ def _counts(report: Report) -> str:
         ("passed", report.passed, "good" if report.passed else ""),
         ("expected failures", report.expected_failures, ""),
         ("failed", report.failed, "bad" if report.failed else ""),
-        ("host dispatches", report.host_dispatches, "bad" if report.host_dispatches else ""),
+        ("host dispatches", report.host_dispatches, "bad" if report.has_wrong_hosts else ""),
     ]
     tiles = (f'<div class="{kind}"><dt>{n}</dt><dd>{v:,}</dd></div>' for n, v, kind in rows)
     return f'<dl class="tiles">{"".join(tiles)}</dl>'

@@ -82,6 +82,14 @@ class Report:
         return sum(o.labels.get("host", 0) for o in self.outcomes)
 
     @property
+    def has_wrong_hosts(self) -> bool:
+        """Whether some of these were of operators that the host must not run: such a case fails."""
+        return any(
+            o.labels.get("host") and any(f.check == "label" for f in o.failures)
+            for o in self.outcomes
+        )
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What makes the run itself invalid: nothing ran, cases are missing, stale expectations."""
         found = []

@@ -40,8 +40,12 @@ CONSTANT: dict[str, tuple[str, ...]] = {
     "igamma": ("input",),
     "igammac": ("input",),
     "zeta": ("input",),
+    "fake_quantize_per_tensor_affine": ("input", "scale"),
+    "fake_quantize_per_channel_affine": ("input", "scale", "zero_point"),
+    "fake_quantize_backward": ("input", "scale", "zero_point"),
 }
-"""Parameters that are constants, or have no derivative, as PyTorch has it."""
+"""Parameters that are constants, or have no derivative, as PyTorch has it; ``kinks`` asks about the
+gradient that is passed straight through a staircase."""
 
 NO_COMPLEX_GRADIENT = ("nan_to_num", "silu")
 """Operators of complex numbers that PyTorch does not differentiate there either."""

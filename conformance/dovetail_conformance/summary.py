@@ -163,7 +163,10 @@ def _totals(report: Report) -> list[str]:
     for o in report.outcomes:
         hosts[o.op] += o.labels.get("host", 0)
     said = ", ".join(f"{op} {n:,}" for op, n in hosts.most_common(5) if n)
-    lines.append(f"host dispatches {report.host_dispatches:,}" + (f": {said}" if said else ""))
+    allowed = "" if report.has_wrong_hosts else ", all of optional kernels, in cases of"
+    lines.append(
+        f"host dispatches {report.host_dispatches:,}" + (f"{allowed or ':'} {said}" if said else "")
+    )
     return lines
 
 

@@ -2,6 +2,9 @@
 
 A worker collects the same cases as its parent and is told their numbers. When it dies, the case
 that it was at is ``crashed``; when it is silent for too long, ``hung``; the rest goes to a new one.
+
+Cases of one dtype go to one worker as far as they can, for a backend that compiles its kernels then
+compiles most of them once.
 """
 
 from __future__ import annotations
@@ -40,7 +43,9 @@ def run_in_workers(
         chunk: how many cases a worker is given at once.
     """
     numbers = {case.id: i for i, case in enumerate(collect(*arguments))}
-    together = [numbers[c.id] for c in cases if not c.alone]
+    dtypes = list(dict.fromkeys(c.dtype for c in cases))
+    by_dtype = sorted(cases, key=lambda c: dtypes.index(c.dtype))
+    together = [numbers[c.id] for c in by_dtype if not c.alone]
     alone = [numbers[c.id] for c in cases if c.alone]
     by_number = {numbers[c.id]: c for c in cases}
     for todo, count in ((together, jobs), (alone, 1)):
@@ -78,6 +83,31 @@ class _Worker:
             self.process.join()
 
 
+class _Shares:
+    """What is left to do, as chunks: a run of neighbours for each worker.
+
+    Who has done its own takes from the end of the longest.
+    """
+
+    def __init__(self, numbers: Sequence[int], count: int, chunk: int) -> None:
+        self._runs: list[deque[list[int]]] = []
+        for i in range(count):
+            run = numbers[len(numbers) * i // count : len(numbers) * (i + 1) // count]
+            self._runs.append(deque(list(run[k : k + chunk]) for k in range(0, len(run), chunk)))
+
+    @property
+    def left(self) -> bool:
+        return any(self._runs)
+
+    def take(self, place: int) -> list[int]:
+        if self._runs[place]:
+            return self._runs[place].popleft()
+        return max(self._runs, key=len).pop()
+
+    def give_back(self, place: int, chunk: list[int]) -> None:
+        self._runs[place].appendleft(chunk)
+
+
 class _Crew:
     def __init__(self, count: int, device: str, collect: Any, arguments: Any, limit: float) -> None:
         self.of_a_worker = (device, collect, arguments, max(1, (os.cpu_count() or 1) // count))
@@ -85,28 +115,28 @@ class _Crew:
         self.workers = [_Worker(*self.of_a_worker) for _ in range(count)]
 
     def run(self, numbers: Sequence[int], cases: dict[int, Case], chunk: int) -> Iterator[Outcome]:
-        starts = range(0, len(numbers), chunk)
-        chunks = deque(list(numbers[i : i + chunk]) for i in starts)
+        shares = _Shares(numbers, len(self.workers), chunk)
         try:
-            while chunks or any(w.todo for w in self.workers):
-                for worker in self.workers:
-                    if not worker.todo and chunks:
-                        self._give(worker, chunks)
-                yield from self._hear(chunks, cases)
+            while shares.left or any(w.todo for w in self.workers):
+                for place in range(len(self.workers)):
+                    if not self.workers[place].todo and shares.left:
+                        self._give(place, shares)
+                yield from self._hear(shares, cases)
         finally:
             for worker in self.workers:
                 worker.stop()
 
-    def _give(self, worker: _Worker, chunks: deque[list[int]]) -> None:
-        chunk = chunks.popleft()
+    def _give(self, place: int, shares: _Shares) -> None:
+        worker = self.workers[place]
+        chunk = shares.take(place)
         try:
             worker.give(chunk)
         except (BrokenPipeError, OSError):
             worker.todo.clear()
-            chunks.appendleft(chunk)
+            shares.give_back(place, chunk)
             self._replace(worker)
 
-    def _hear(self, chunks: deque[list[int]], cases: dict[int, Case]) -> Iterator[Outcome]:
+    def _hear(self, shares: _Shares, cases: dict[int, Case]) -> Iterator[Outcome]:
         busy = {w.pipe: w for w in self.workers if w.todo}
         for ready in wait(list(busy), timeout=1.0):
             worker = busy[ready]  # type: ignore[index]
@@ -114,7 +144,7 @@ class _Crew:
                 outcome: Outcome | None = worker.pipe.recv()
             except (EOFError, OSError):
                 worker.process.join(5)
-                yield self._lost(worker, chunks, cases, "crashed", _how(worker.process.exitcode))
+                yield self._lost(worker, shares, cases, "crashed", _how(worker.process.exitcode))
                 continue
             worker.heard = time.monotonic()
             if outcome is None:
@@ -126,14 +156,14 @@ class _Crew:
             limit = self.limit if worker.is_ready else max(self.limit, LIMIT)
             if worker.todo and time.monotonic() - worker.heard > limit:
                 text = f"no answer after {limit:.0f} s; the process was stopped"
-                yield self._lost(worker, chunks, cases, "hung", text)
+                yield self._lost(worker, shares, cases, "hung", text)
 
     def _lost(
-        self, worker: _Worker, chunks: deque[list[int]], cases: dict[int, Case], what: str, why: str
+        self, worker: _Worker, shares: _Shares, cases: dict[int, Case], what: str, why: str
     ) -> Outcome:
         case = cases[worker.todo.popleft()]
         if worker.todo:
-            chunks.appendleft(list(worker.todo))
+            shares.give_back(self.workers.index(worker), list(worker.todo))
             worker.todo.clear()
         self._replace(worker)
         return Outcome(

@@ -211,8 +211,9 @@ _start()
 
 
 _MODULES = (
-    "amp", "autograd", "backend", "backends", "debug", "fft", "func", "linalg", "nn", "optim",
-    "random", "return_types", "serialization", "signal", "special", "testing", "utils",
+    "amp", "ao", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "linalg",
+    "nn", "optim", "quantization", "quantized", "random", "return_types", "serialization", "signal",
+    "special", "testing", "utils",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -235,6 +236,17 @@ _ELSEWHERE = {
     "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
     "typename": "facts", "is_storage": "facts",
     "load": "serialization", "save": "serialization",
+    "fused_moving_avg_obs_fake_quant": "ao.quantization.fake_quantize",
+    "qint8": "dtypes", "qint32": "dtypes", "quint8": "dtypes",
+    **dict.fromkeys(
+        ("dequantize", "int_repr", "per_channel_affine", "per_channel_affine_float_qparams",
+         "per_channel_symmetric", "per_tensor_affine", "per_tensor_symmetric",
+         "q_per_channel_axis", "q_per_channel_scales", "q_per_channel_zero_points", "q_scale",
+         "q_zero_point", "qscheme", "quantize_per_channel", "quantize_per_tensor",
+         "quantize_per_tensor_dynamic", "_empty_affine_quantized",
+         "_empty_per_channel_affine_quantized", "_make_per_channel_quantized_tensor",
+         "_make_per_tensor_quantized_tensor"), "quantized",
+    ),
 }  # fmt: skip
 """Names that few programs need, and the modules that have them."""
 
@@ -291,6 +303,8 @@ def __getattr__(name: str) -> Any:
         try:
             return module_for(name)
         except AttributeError:
-            raise AttributeError(f"module 'dovetail' has no attribute {name!r}") from None
+            from dovetail.near_names import AbsentName
+
+            raise AbsentName("dovetail", name) from None
     globals()[name] = found
     return found

@@ -131,9 +131,12 @@ def join_devices(op: OpDef, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             x.to(target) if isinstance(x, Tensor) and x._spec.device is not target else x
             for x in inputs
         )
+    from dovetail.nn.unmoved import unmoved
+
+    why = unmoved(inputs) or "move them with .to(device) first"
     raise RuntimeError(
         "Expected all tensors to be on the same device, but found at least two devices, "
-        f"{devices[0]} and {devices[1]}! ({op.name}: move them with .to(device) first)"
+        f"{devices[0]} and {devices[1]}! ({op.name}: {why})"
     )
 
 
@@ -166,6 +169,10 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         from dovetail.func.plans import batched_plan
 
         return batched_plan(op, facts, attributes)
+    if any(isinstance(f, Spec) and f.dtype.category < 0 for f in facts):
+        from dovetail.quantized.rules import quantized_plan
+
+        return quantized_plan(op, values)
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:
@@ -252,6 +259,7 @@ _TYPE_NAMES = {
     "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
     "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
     "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+    "qint8": "QInt8", "quint8": "QUInt8", "qint32": "QInt32",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ __all__ = [
     "bfloat16", "bool_", "cdouble", "cfloat", "complex64", "complex128", "double", "dtype",
     "finfo", "float16", "float32", "float64", "float_", "from_numpy_dtype",
     "get_default_dtype", "half", "iinfo", "int8", "int16", "int32", "int64", "int_", "long",
-    "set_default_dtype", "short", "uint8",
+    "qint8", "qint32", "quint8", "set_default_dtype", "short", "uint8",
 ]  # fmt: skip
 
 
@@ -34,7 +34,7 @@ class dtype:
     name: str
     numpy: np.dtype
     itemsize: int
-    category: int  # 0 bool, 1 integral, 2 floating, 3 complex: the order of promotion
+    category: int  # 0 bool, 1 integral, 2 floating, 3 complex: the order of promotion; -1 quantized
     is_floating_point: bool
     is_complex: bool
     is_signed: bool
@@ -95,7 +95,12 @@ SIGNED = (int8, int16, int32, int64, *FLOATING, *COMPLEX)
 NUMBER = (*INTEGRAL, *FLOATING, *COMPLEX)
 ALL = (bool_, *NUMBER)
 
-_NAMES = {d.name: d for d in ALL}
+# Of quantized tensors (dovetail/quantized), which hold integers: no kernel takes them.
+qint8 = dtype("qint8", np.int8, -1)
+quint8 = dtype("quint8", np.uint8, -1, signed=False)
+qint32 = dtype("qint32", np.int32, -1)
+
+_NAMES = {d.name: d for d in (*ALL, qint8, quint8, qint32)}
 _FROM_NUMPY = {d.numpy: d for d in ALL}
 
 

@@ -172,9 +172,26 @@ _METHODS = {
 }  # fmt: skip
 _PROPERTIES = {
     "is_sparse": "Whether the layout is sparse: never here.",
-    "is_quantized": "Whether the elements are quantized: never here.",
+    "is_quantized": "Whether the elements are quantized: a QTensor says so.",
     "is_mkldnn": "Whether the layout is oneDNN's own: never here.",
 }
+
+
+def _of_quantized(name: str, found: str = "") -> Any:
+    def method(self: Tensor, *args: Any) -> Any:
+        from dovetail import quantized
+
+        return getattr(quantized, found or name)(self, *args)
+
+    method.__name__ = name
+    method.__doc__ = f"See :func:`dovetail.quantized.{found or name}`."
+    return method
+
+
+for _name in ("dequantize", "int_repr", "q_scale", "q_zero_point", "q_per_channel_scales",
+              "q_per_channel_zero_points", "q_per_channel_axis"):  # fmt: skip
+    _METHODS[_name] = _of_quantized(_name)
+_METHODS["qscheme"] = _of_quantized("qscheme", "qscheme_of")
 
 
 def _untyped_storage(self: Tensor) -> UntypedStorage:

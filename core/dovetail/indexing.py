@@ -62,6 +62,12 @@ def _view_plan(spec: Spec, key: tuple[Any, ...], parsed: Parsed) -> _ViewPlan:
             spec, plain, lambda x: batched(x, INDEX_VIEW.name, (key,))
         )
         return plan
+    if spec.dtype.category < 0:
+        from dovetail.quantized.rules import quantized_view
+
+        index_ints = lambda ints: _apply(_view_plan(ints._spec, key, parsed), ints)
+        plan = spec.memo[key] = quantized_view("getitem", index_ints)
+        return plan
     out = spec_of(parsed.shape, spec.dtype, spec.device, parsed.strides)
     shape = tuple(spec.shape)
     gradient = lambda g: view_backward(g, INDEX_VIEW, (key,), shape)

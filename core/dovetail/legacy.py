@@ -69,6 +69,8 @@ TYPES: dict[str, Any] = {
 def type_string(x: Tensor) -> str:
     """``torch.FloatTensor``; with the device's name where that is not the host's."""
     name = f"{type_name(x.dtype)}Tensor"
+    if x.dtype.category < 0:
+        name = f"quantized.{name}"
     return f"torch.{name}" if x.is_cpu else f"torch.{x.device.type}.{name}"
 
 

@@ -235,6 +235,7 @@ def format_array(
     history: str = "",
     prefix: str = "tensor(",
     contents: str | None = None,
+    notes: Sequence[str] = (),
 ) -> str:
     """The text of a tensor whose elements are ``values``.
 
@@ -248,6 +249,7 @@ def format_array(
         history: ``"grad_fn=<...>"``, ``"requires_grad=True"`` or ``""``.
         prefix: the text before the values.
         contents: what to show instead of the values.
+        notes: what more to say at the end, such as ``"scale=0.1"``.
 
     Example:
         >>> format_array(np.zeros((2, 0)), dtype=dtypes.float64)
@@ -262,7 +264,9 @@ def format_array(
     implied = {default}
     if values is not None and not empty:
         implied |= {default.to_complex(), dtypes.int64, dtypes.bool_}
-    names_size = values is None or (len(shape) != 1 if empty else not PRINT_OPTS.edgeitems)
+    names_size = (
+        bool(notes) or values is None or (len(shape) != 1 if empty else not PRINT_OPTS.edgeitems)
+    )
     suffixes = [f"device='{device}'"] if device else []
     if names_size:
         suffixes.append(f"size={tuple(shape)}")
@@ -270,6 +274,7 @@ def format_array(
         suffixes.append(f"dtype={dtype!r}")
     if history:
         suffixes.append(history)
+    suffixes.extend(notes)
     if contents is None:
         contents = "..." if values is None else _contents(values, shape, len(prefix))
     return _with_suffixes(prefix + contents, suffixes, len(prefix))

@@ -2,7 +2,8 @@
 
 A finder goes before all others and answers for ``torch`` and what is below it: the module of that
 name in dovetail, the same object, so that ``torch.nn.Linear is dovetail.nn.Linear``. What dovetail
-lacks is a ``ModuleNotFoundError`` that says so, never the real PyTorch's.
+lacks is a ``ModuleNotFoundError`` that says so, never the real PyTorch's. ``import torch_NAME``
+gives the plugin that offers the device NAME.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dovetail.backend.loader import HOST
+from dovetail.backend.loader import HOST, registry
 from dovetail.device import ALWAYS
+from dovetail.near_names import meant
 
 __all__ = ["choose_device", "run_program", "stand_in_for_torch"]
 
@@ -46,9 +48,9 @@ class _Alias(Loader):
 class _Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         top, _, rest = fullname.partition(".")
-        if top != TORCH:
+        found = _counterpart(rest) if top == TORCH else _plugin(fullname)
+        if found is None:
             return None
-        found = _counterpart(rest)
         return ModuleSpec(fullname, _Alias(found), is_package=hasattr(found, "__path__"))
 
 
@@ -68,10 +70,19 @@ def _counterpart(name: str) -> Any:
     if found is None:
         raise ModuleNotFoundError(
             f"No module named 'torch.{name}': dovetail stands in for torch here and has no "
-            f"'{name}'",
+            f"'{name}'{meant('dovetail', name.partition('.')[0])}",
             name=f"torch.{name}",
         )
     return found
+
+
+def _plugin(name: str) -> Any:
+    """For ``torch_NAME``, where PyTorch's vendors keep a device: the plugin that offers NAME."""
+    device = name.removeprefix(f"{TORCH}_")
+    if device == name:
+        return None
+    modules = {record.name: record.module for record in registry.report(load=False)}
+    return importlib.import_module(modules[device]) if device in modules else None
 
 
 def stand_in_for_torch() -> None:

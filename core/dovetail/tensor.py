@@ -6,6 +6,7 @@ Only what makes a tensor a tensor is here. The operators attach themselves as me
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -402,7 +403,13 @@ class Tensor(TensorMethods):
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient that backward added up here, or None."""
+        """The gradient that backward added up here, or None.
+
+        Warns:
+            UserWarning: there is none since this is not a leaf and nobody called ``retain_grad``.
+        """
+        if self._grad is None and not self.is_leaf and not self.retains_grad:
+            warnings.warn(_NO_GRAD, UserWarning, stacklevel=2)
         return self._grad
 
     @grad.setter
@@ -419,6 +426,14 @@ class Tensor(TensorMethods):
 
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))
+
+
+_NO_GRAD = (
+    "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+    "attribute won't be populated during autograd.backward(). If you indeed want the .grad field "
+    "to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If you "
+    "access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead."
+)
 
 
 def _check_grad(tensor: Tensor, value: Any) -> None:

@@ -244,3 +244,21 @@ def test_modes_belong_to_the_thread() -> None:
         thread.start()
         thread.join()
     assert seen == [True]
+
+
+def test_a_non_leaf_without_a_gradient_warns_as_pytorchs(x: dt.Tensor) -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.ones(3, requires_grad=True)
+    with pytest.warns(UserWarning, match="not a leaf Tensor is being accessed") as mine:
+        assert (x * 2).grad is None
+    with pytest.warns(UserWarning, match="not a leaf Tensor is being accessed") as known:
+        assert (theirs * 2).grad is None
+    assert mine[0].filename == __file__
+    assert str(known[0].message).startswith(str(mine[0].message)[:330])
+    # None of these warns: a leaf, one that will have it, one that was given it, no history.
+    kept, given = x * 2, x * 2
+    kept.retain_grad()
+    given.grad = given.detach()
+    assert [t.grad is None for t in (x, kept, given, (x * 2).detach())] == [
+        True, True, False, True,
+    ]  # fmt: skip

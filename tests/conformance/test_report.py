@@ -127,7 +127,10 @@ def test_host_dispatches_are_counted_by_operator() -> None:
         case("1/x/mode", labels={"host": 3, "kernel": 1}),
         case("1/x/add", labels={"host": 1}),
     ]
-    assert "host dispatches 4: mode 3, add 1" in summary(report(outcomes))
+    said = summary(report(outcomes))
+    assert "host dispatches 4, all of optional kernels, in cases of mode 3, add 1" in said
+    wrong = case("1/x/exp", "failed", labels={"host": 2}, failures=(Failure("label", "", {}),))
+    assert "host dispatches 6: mode 3, exp 2, add 1" in summary(report([*outcomes, wrong]))
 
 
 def test_an_error_beyond_measure_is_not_spelled_out() -> None:

@@ -6,7 +6,7 @@ import pytest
 from strange import collect
 
 from dovetail_conformance.model import Outcome
-from dovetail_conformance.workers import run_in_workers
+from dovetail_conformance.workers import _Shares, run_in_workers
 
 
 def ask(*names: str, jobs: int = 1, limit: float = 60.0) -> dict[str, Outcome]:
@@ -35,3 +35,15 @@ def test_a_hanging_case_is_stopped() -> None:
     made = ask("fine-1", "hangs", "fine-2", limit=4.0)
     assert made["hangs"].status == "hung"
     assert made["fine-1"].status == made["fine-2"].status == "passed"
+
+
+def test_neighbours_go_to_one_worker_until_another_has_nothing_to_do() -> None:
+    shares = _Shares(range(12), 2, chunk=2)
+    assert shares.take(0) == [0, 1]
+    assert shares.take(1) == [6, 7]
+    assert [shares.take(0) for _ in range(2)] == [[2, 3], [4, 5]]
+    assert shares.take(0) == [10, 11], "the end of what is the other's"
+    shares.give_back(0, [10])
+    assert shares.take(0) == [10]
+    assert shares.take(1) == [8, 9]
+    assert not shares.left

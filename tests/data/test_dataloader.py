@@ -136,7 +136,6 @@ def test_stream_longer_than_it_said():
         ({"batch_size": None, "drop_last": True}, "batch_size=None option disables auto-batching"),
         ({"batch_size": 0}, "batch_size should be a positive integer"),
         ({"num_workers": -1}, "num_workers option should be non-negative"),
-        ({"num_workers": 2}, "num_workers must be 0, as loading runs in this process, got 2"),
         ({"timeout": -1}, "timeout option should be non-negative"),
         ({"prefetch_factor": 2}, "prefetch_factor option could only be specified"),
         ({"persistent_workers": True}, "persistent_workers option needs num_workers > 0"),

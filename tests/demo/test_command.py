@@ -15,6 +15,8 @@ import pytest
 from idx import NAMES, small_mnist
 from safetensors.numpy import load_file
 
+import dovetail as dt
+from dovetail.backend.state import state_of
 from dovetail.cli.demo import main
 
 LOOPBACK = Path(__file__).resolve().parents[2] / "plugins" / "loopback"
@@ -68,7 +70,14 @@ def test_human_output_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "made" / "here"
     assert main(["--epochs", "1", "--out", str(out)]) == 0
     said = capsys.readouterr()
-    for word in ("device    cpu", "images/s", "accuracy", "held-out loss", "Try next:"):
+    hardware = state_of(dt.device("cpu")).info.name
+    for word in (
+        f"device    cpu, {hardware}\n",
+        "images/s",
+        "accuracy",
+        "held-out loss",
+        "Try next:",
+    ):
         assert word in said.out
     assert "epoch 1/1" in said.err, "no progress bar"
     names = {"weights.safetensors", "log.jsonl", "picture.png", "checkpoint.pth"}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import dovetail as dt
+from dovetail.dispatch import clear_plans
 
 
 def test_a_kernel_that_does_not_compile_names_device_and_error(queue: Any) -> None:
@@ -75,6 +76,43 @@ def test_a_program_is_compiled_once(queue: Any) -> None:
     dt.ones(41, 3, device="opencl:0").cosh()
     dt.ones(80, device="opencl:0")[2:].cosh()
     assert dict(queue._programs) == first
+
+
+def _compiled(queue: Any, monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> list[str]:
+    """The texts of the programs that a call compiles."""
+    monkeypatch.setattr(queue, "_programs", {})
+    monkeypatch.setattr(queue, "_kernels", {})
+    clear_plans()
+    call()
+    return [text for text, _ in queue._programs]
+
+
+def test_where_of_all_dtypes_is_one_program(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    condition = dt.tensor([True, False, True], device="opencl:0")
+    kinds = (dt.float32, dt.float16, dt.int64, dt.uint8, dt.bool)
+    pairs = [
+        (dt.ones(3, dtype=k, device="opencl:0"), dt.zeros(3, dtype=k, device="opencl:0"))
+        for k in kinds
+    ]
+    texts = _compiled(queue, monkeypatch, lambda: [dt.where(condition, a, b) for a, b in pairs])
+    assert len(texts) == 1
+    assert all(f"where_bool_{str(k).removeprefix('torch.')}_" in texts[0] for k in kinds)
+
+
+def test_losses_of_a_dtype_are_one_program(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = dt.randn(5, 7).to("opencl:0").requires_grad_()
+    target = dt.tensor([1, 0, 6, 3, 3], device="opencl:0")
+    weight = dt.rand(7).to("opencl:0")
+    grad = dt.ones(5, device="opencl:0")
+
+    def call() -> None:
+        for more in ({}, {"weight": weight}, {"label_smoothing": 0.1}, {"reduction": "sum"}):
+            dt.nn.functional.cross_entropy(x, target, **more)
+        dt.nn.functional.cross_entropy(x, target, reduction="none").backward(grad)
+
+    texts = _compiled(queue, monkeypatch, call)
+    assert sum("kernel void cross_entropy(" in text for text in texts) == 1
+    assert sum("kernel void cross_entropy_backward(" in text for text in texts) == 1
 
 
 def test_scatter_add_in_order_gives_equal_bits(fresh: Callable[..., str]) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,38 @@ except RuntimeError as error:
     assert "no OpenCL driver" in said
     assert "apt-get install pocl-opencl-icd" in said
     assert "refused:" in said
+
+
+def test_the_demo_says_why_there_is_no_device(tmp_path: Path) -> None:
+    pytest.importorskip("pyopencl", reason="PyOpenCL is not installed")
+    done = subprocess.run(
+        [sys.executable, "-m", "dovetail", "demo", "--device", "opencl:0", "--out", str(tmp_path)],
+        env={**os.environ, **NO_DRIVER},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    for part in ("opencl:0", "no OpenCL driver", "apt-get install pocl-opencl-icd"):
+        assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH"])
+def test_a_variable_that_hides_all_drivers_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail_opencl import doctor
+    from dovetail_opencl.discovery import NO_DRIVER as REASON
+    from dovetail_opencl.discovery import Discovery
+
+    monkeypatch.setattr(doctor, "discover", lambda: Discovery((), REASON, "install one"))
+    monkeypatch.setenv(name, "/nonexistent")
+    advice = doctor.doctor()
+    assert advice[0] == (REASON, "install one")
+    assert (f"{name} names /nonexistent, which does not exist", f"unset {name}") in advice
 
 
 def test_without_pyopencl_the_step_is_to_install_it() -> None:

@@ -343,3 +343,17 @@ ERRORS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
 def test_errors(name: str, device: Any) -> None:
     function, arrays = ERRORS[name]
     both_raise(function, *arrays, device=device)
+
+
+def test_all_dims_given_to_transpose_are_for_permute() -> None:
+    mine, theirs = dt.ones(2, 3, 4), torch.ones(2, 3, 4)
+    says = r"it exchanges two; permute\(1, 2, 0\) puts all of them in an order"
+    for call in (lambda t: t.transpose(1, 2, 0), lambda t: t.swapaxes(1, 2, 0)):
+        with pytest.raises(TypeError, match="takes"):
+            call(theirs)
+        with pytest.raises(TypeError, match=says):
+            call(mine)
+    with pytest.raises(TypeError, match=says):
+        dt.transpose(mine, 1, 2, 0)
+    with pytest.raises(TypeError, match="missing 1 required"):
+        mine.transpose(1)

@@ -292,6 +292,21 @@ DIFFERENCES: tuple[Difference, ...] = (
         sample="* meta", sometimes=True,
     ),
     Difference(
+        ("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"), "wrong call",
+        "class", "two devices are refused as everywhere; PyTorch has no kernel for meta",
+        sample="* meta",
+    ),
+    Difference(
+        ("fake_quantize_per_channel_affine",), "wrong call", "accepts",
+        "zero points outside of the range are not looked for, which would wait for the device",
+        sample="* far*",
+    ),
+    Difference(
+        ("fake_quantize_per_tensor_affine",), "wrong call", "values",
+        "with a scale of 0 what is not a number stays so; PyTorch makes it the least number",
+        sample="* scale dtype *", sometimes=True,
+    ),
+    Difference(
         (
             "chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_polynomial_v",
             "chebyshev_polynomial_w", "shifted_chebyshev_polynomial_t",

@@ -95,3 +95,16 @@ def test_torch_may_not_be_there_already(folder: Path) -> None:
     )
     done = run("-c", code, cwd=folder)
     assert "RuntimeError: torch has been imported in this process already" in done.stderr
+
+
+def test_a_vendors_module_is_the_plugins(folder: Path, need_device: Any) -> None:
+    need_device("loop")
+    (folder / "program.py").write_text(
+        "import torch\nimport torch_loop\nprint(torch_loop.__name__, torch.ones(2).to('loop'))\n"
+        "try:\n    import torch_nothing\nexcept ModuleNotFoundError as error:\n    print(error)\n"
+    )
+    done = run("-m", "dovetail.torch", "program.py", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "dovetail_loopback tensor([1., 1.], device='loop:0')\nNo module named 'torch_nothing'\n"
+    )

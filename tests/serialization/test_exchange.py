@@ -177,12 +177,11 @@ def test_whole_modules() -> None:
     assert objects.facts_of(again.state_dict()) == objects.facts_of(loaded.state_dict())
 
 
-@pytest.mark.filterwarnings("ignore")  # PyTorch's own, that quantized tensors will go
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own, of sparse tensors
 def test_what_dovetail_lacks_is_refused_by_name() -> None:
     with warnings.catch_warnings():
         things = {
             "sparse": torch.ones(2).to_sparse(),
-            "quantized": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
             "uint16": torch.ones(1, dtype=torch.uint16),
             "float8_e5m2": torch.ones(1, dtype=torch.float8_e5m2),
             "complex32": torch.ones(1, dtype=torch.complex32),

@@ -43,7 +43,7 @@ def enter(table: KernelTable) -> None:
         if name in NOT_HERE:
             continue
         if name == "where":  # the class of the expression is that of its last operand
-            table.add(name, _specialised(name), specialize=True)
+            table.add(name, _specialised(name, takes_numbers=False), specialize=True)
             table.add(name, _specialised(name), scalars=True, specialize=True, when=_has_tensor)
         else:
             kinds = expression.dtypes
@@ -75,6 +75,11 @@ def ghost(spec: Any) -> Array:
     return Array(None, 0, tuple(spec.shape), strides, spec.dtype)
 
 
+def _one(spec: Any) -> Array:
+    """A single element as an array of the spec's shape, without memory."""
+    return Array(None, 0, tuple(spec.shape), (0,) * spec.ndim, spec.dtype)
+
+
 def number(value: Any, dtype: DType) -> Any:
     """A Python number as the argument of a kernel that computes in ``dtype``."""
     with np.errstate(all="ignore"):
@@ -88,7 +93,13 @@ def number(value: Any, dtype: DType) -> Any:
         return np.uint8(made) if dtype.category == 0 else made[()]
 
 
-def _specialised(name: str) -> Callable[[Any], Any]:
+def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
+    """What ``specialize`` calls.
+
+    Args:
+        takes_numbers: Python numbers come as they are; else each is an array of the output's shape.
+    """
+
     def specialise(facts: Any) -> Any:
         word = facts.attributes.get(WORD_ATTRIBUTES.get(name, ""), "none")
         own = name if word == "none" else name.replace("gelu", f"gelu_{word}")
@@ -96,7 +107,12 @@ def _specialised(name: str) -> Callable[[Any], Any]:
         (out,) = facts.outputs
         inputs = seen(facts)
         numbers = [i for i, fact in enumerate(facts.inputs) if isinstance(fact, type)]
-        views = [ghost(out), *(ghost(s) for i, s in enumerate(inputs) if i not in numbers)]
+        if takes_numbers:
+            views = [ghost(s) for i, s in enumerate(inputs) if i not in numbers]
+        else:
+            views = [_one(out) if i in numbers else ghost(s) for i, s in enumerate(inputs)]
+            numbers = []
+        views.insert(0, ghost(out))
         kind = views[-1].dtype
         values = [number(facts.attributes[p], kind) for p in expression.parameters]
         made = Elementwise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from dovetail_opencl.discovery import discover
@@ -9,6 +10,8 @@ from dovetail_opencl.discovery import discover
 __all__ = ["doctor"]
 
 VENDORS = Path("/etc/OpenCL/vendors")
+HIDING = ("OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH")
+"""Variables that name another folder to the loader, Debian's and others, so that it looks there."""
 
 
 def doctor() -> list[tuple[str, str]]:
@@ -17,6 +20,10 @@ def doctor() -> list[tuple[str, str]]:
     if found.devices:
         return []
     advice = [(found.reason, found.command)]
+    for name in HIDING:
+        folder = os.environ.get(name, "")
+        if folder.startswith("/") and not Path(folder).exists():
+            advice.append((f"{name} names {folder}, which does not exist", f"unset {name}"))
     for icd in sorted(VENDORS.glob("*.icd")) if VENDORS.is_dir() else ():
         library = icd.read_text(encoding="utf-8", errors="replace").strip()
         if library.startswith("/") and not Path(library).exists():

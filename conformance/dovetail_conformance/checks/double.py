@@ -56,9 +56,12 @@ def cases(target: Target) -> Iterator[Case]:
 def _samples(op: OpDef) -> list[int]:
     """Numbers of the smallest of the chosen samples."""
     sizes = []
+    constant = CONSTANT.get(op.name, ())
     for i, (_, sample) in enumerate(chosen(op)):
-        size = sum(x.size for x in Problem(op, sample).leaves)
-        if 0 < size <= MOST_SIZE:
+        problem = Problem(op, sample)
+        size = sum(x.size for x in problem.leaves)
+        varies = any(name not in constant for name in problem.names)
+        if varies and 0 < size <= MOST_SIZE:
             sizes.append((size, i))
     return sorted(i for _, i in sorted(sizes)[-MOST_SAMPLES:])
 

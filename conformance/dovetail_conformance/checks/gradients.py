@@ -69,7 +69,9 @@ def _asked(target: Target) -> Iterator[tuple[d.dtype, str]]:
 
 
 def _has_leaves(op: OpDef, dtype: d.dtype) -> bool:
-    return any(Problem(op, s).leaves for _, s in chosen(op, dtype.is_complex))
+    constant = CONSTANT.get(op.name, ())
+    problems = (Problem(op, s) for _, s in chosen(op, dtype.is_complex))
+    return any(name not in constant for problem in problems for name in problem.names)
 
 
 def _send(outs: dict[int, Any], vectors: Sequence[np.ndarray], layout: str, device: str) -> None:

@@ -273,20 +273,28 @@ def _overlapping(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
 # A Python number
 
 
+def _is_of_two(op: OpDef) -> bool:
+    return len(op.inputs) == 2 and op.kind in ("elementwise", "compare")
+
+
 def _number(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
     assert op.function is not None
     values = _plain(op, dtype)
     second = samples_of(op, dtype)[0].args[1].reshape(-1)[0]
     number = second.item() if dtype.category else bool(second)
-    if op.inputs[0] == "condition":
-        trial.attempts = 1
-        return
     for layout in ("contiguous", "mixed", "expanded"):
         x, shown = place(values, layout, trial.device)
-        for stage, args, wide in (
-            ("number second", (x, number), (shown, _array(number, shown))),
-            ("number first", (number, x), (_array(number, shown), shown)),
-        ):
+        many = _array(number, shown)
+        stages: list[tuple[str, tuple[Any, ...], tuple[Any, ...]]] = [
+            ("number second", (x, number), (shown, many)),
+            ("number first", (number, x), (many, shown)),
+        ]
+        if op.kind == "select":
+            first = values.reshape(-1)[-1].item()
+            stages.append(("two numbers", (first, number), (_array(first, shown), many)))
+            condition, held = place(np.eye(len(values)) != 0, layout, trial.device)
+            stages = [(s, (condition, *args), (held, *wide)) for s, args, wide in stages]
+        for stage, args, wide in stages:
             with trial.attempt(layout=layout, numel=values.size, stage=stage):
                 try:
                     ghost = op.function(*[_ghost(a) for a in args])
@@ -347,7 +355,7 @@ _VARIANTS: tuple[tuple[str, Callable[[OpDef], bool], Callable[..., None]], ...] 
     ("aliasing", _is_binary, _twice),
     (
         "number",
-        lambda op: op.public and len(op.inputs) == 2 and op.kind in ("elementwise", "compare"),
+        lambda op: op.public and (_is_of_two(op) or op.kind == "select"),
         _number,
     ),
     ("repeat", lambda op: True, _repeat),

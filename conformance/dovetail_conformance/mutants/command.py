@@ -9,14 +9,14 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dovetail_conformance.model import Outcome, run_case
 from dovetail_conformance.mutants.equivalent import EQUIVALENT, why_equivalent
-from dovetail_conformance.mutants.selftest import mutant_cases, mutants, rows, touched
+from dovetail_conformance.mutants.selftest import Touched, mutant_cases, mutants, rows, touched
 from dovetail_conformance.workers import run_in_workers
 
 __all__ = ["SelfTest", "main", "self_test"]
@@ -172,25 +172,46 @@ def self_test(
     """
     start = time.perf_counter()
     tell = progress or (lambda what, done, total: None)
-    known, baseline = touched(lambda done, total: tell("the good device", done, total))
     names = _wanted(sample, op, seed)
-    cases = mutant_cases(names, known, whole)
     count = os.cpu_count() or 1 if jobs is None else jobs
-    made = SelfTest(baseline=baseline, is_whole=sample is None and op is None)
+    made = SelfTest(is_whole=sample is None and op is None)
     made.asked = sum(not name.startswith("control/") for name in names)
+    # Of a sample a part of the cases sees nearly all; only what it does not see is asked the rest.
+    for part in (True, False) if sample is not None and not whole else (False,):
+        if not names:
+            break
+        known, bad = touched(count, part, lambda done, total: tell("the good device", done, total))
+        made.baseline += bad
+        outcomes = list(_asked(names, known, whole, count, tell))
+        names = [o.op for o in outcomes if part and o.status != "passed" and not made.proof(o)]
+        for outcome in outcomes:
+            if outcome.op in names:
+                continue
+            (made.controls if outcome.op.startswith("control/") else made.outcomes).append(outcome)
+            if outcome.status != "passed" and not made.proof(outcome):
+                print(f"{outcome.op}: {outcome.status}", file=sys.stderr, flush=True)
+    made.outcomes.sort(key=lambda o: o.op)
+    made.seconds = time.perf_counter() - start
+    return made
+
+
+def _asked(
+    names: list[str],
+    known: Touched,
+    whole: bool,
+    count: int,
+    tell: Callable[[str, int, int], None],
+) -> Iterator[Outcome]:
+    """What came of some mutants; arguments as for :func:`self_test`."""
+    cases = mutant_cases(names, known, whole)
     source = (
         run_in_workers(cases, "cpu", count, mutant_cases, (names, known, whole), LIMIT, chunk=4)
         if count
         else (run_case(case, "cpu") for case in cases)
     )
     for i, outcome in enumerate(source):
-        (made.controls if outcome.op.startswith("control/") else made.outcomes).append(outcome)
-        if outcome.status != "passed" and not why_equivalent(outcome):
-            print(f"{outcome.op}: {outcome.status}", file=sys.stderr, flush=True)
         tell("mutants", i + 1, len(cases))
-    made.outcomes.sort(key=lambda o: o.op)
-    made.seconds = time.perf_counter() - start
-    return made
+        yield outcome
 
 
 def _wanted(sample: int | None, op: str | None, seed: int) -> list[str]:

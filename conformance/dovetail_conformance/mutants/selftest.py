@@ -18,17 +18,22 @@ from dovetail.device import device as Device
 from dovetail.dispatch import clear_plans
 from dovetail.ops.schema import REGISTRY, CallFacts, OpDef
 from dovetail_conformance.collect import collect
+from dovetail_conformance.layouts import LAYOUTS
 from dovetail_conformance.model import Case, Outcome, Trial, run_case
 from dovetail_conformance.mutants.base import PlainRuntime, good_table
 from dovetail_conformance.mutants.fault import Fault, Resolved, Run, faulty_table
 from dovetail_conformance.mutants.faults import ATTRIBUTES, FAULTS, attribute_fault
 from dovetail_conformance.mutants.runtimes import RUNTIMES, TABLES
 from dovetail_conformance.runner import strictly
+from dovetail_conformance.workers import run_in_workers
 
-__all__ = ["Mutant", "Touched", "mutant_cases", "mutants", "touched"]
+__all__ = ["GOOD", "Mutant", "Touched", "mutant_cases", "mutants", "touched"]
 
 Touched = Mapping[str, tuple[str, ...]]
 """Operator -> ids of the cases that call its kernel."""
+
+GOOD = "good"
+"""The device of :func:`good_device`."""
 
 _PER_OPERATOR = 90
 """A mutant is asked no more cases than this; they are taken evenly from those that touch it."""
@@ -126,23 +131,62 @@ class _Plugged:
         self.runtime.blocks.clear()  # the registry keeps the runtime, to close it at the end
 
 
-def touched(progress: Callable[[int, int], None] | None = None) -> tuple[Touched, list[Outcome]]:
+@functools.cache
+def good_device() -> str:
+    """A device of this process that does nothing wrong, until the process ends."""
+    registry.register(GOOD, Backend(PlainRuntime()))
+    return f"{GOOD}:0"
+
+
+def touching_cases(part: bool = False) -> list[Case]:
+    """The suite's cases up to gradients, each noting as labels which kernels it reached.
+
+    Args:
+        part: of each kind of dtype one, in one layout.
+    """
+    with strictly():
+        cases = [c for c in collect(good_device(), 3) if c.level]
+    return [
+        Case(case.level, "touched", case.id, run=functools.partial(_note_touched, case))
+        for case in cases
+        if not part or (case.dtype in _OF_EACH_KIND and case.variant not in LAYOUTS[1:])
+    ]
+
+
+_OF_EACH_KIND = ("float32", "float64", "int64", "complex64", "bool", "")
+
+
+def _note_touched(case: Case, trial: Trial) -> None:
+    device = good_device()
+    with strictly(), np.errstate(all="ignore"), dt.trace() as events:
+        outcome = run_case(case, device)
+    trial.attempts += 1
+    trial.failures.extend(outcome.failures)
+    names = {e.op for e in events if e.device == device}
+    trial.labels.update({_KERNEL.get(name, name): 1 for name in names | {case.op}})
+
+
+def touched(
+    jobs: int = 0, part: bool = False, progress: Callable[[int, int], None] | None = None
+) -> tuple[Touched, list[Outcome]]:
     """Which cases reach which kernel of the good device, and what it did wrong (nothing)."""
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    cases = touching_cases(part)
+    ids = [case.op for case in cases]
+    found: defaultdict[str, set[str]] = defaultdict(set)
     bad = []
-    with strictly(), _Plugged(PlainRuntime()) as device:
-        cases = [c for c in collect(device, 3) if c.level]
-        for i, case in enumerate(cases):
-            with dt.trace() as events:
-                outcome = run_case(case, device)
-            if outcome.status != "passed":
-                bad.append(outcome)
-            names = {e.op for e in events if e.device == device}
-            for name in names | {case.op}:
-                found[_KERNEL.get(name, name)].append(case.id)
-            if progress is not None:
-                progress(i + 1, len(cases))
-    return {name: tuple(ids) for name, ids in found.items()}, bad
+    source = (
+        run_in_workers(cases, GOOD, jobs, touching_cases, (part,))
+        if jobs
+        else (run_case(case, GOOD) for case in cases)
+    )
+    for i, outcome in enumerate(source):
+        if outcome.status != "passed":
+            bad.append(outcome)
+        for name in outcome.labels:
+            found[name].add(outcome.op)
+        if progress is not None:
+            progress(i + 1, len(cases))
+    return {name: tuple(i for i in ids if i in some) for name, some in found.items()}, bad
 
 
 _KERNEL = {"copy_to": "copy", "clone_record": "copy"}

@@ -17,7 +17,15 @@ from dovetail.backend.strided import StridedView, collapse, needs_64_bit
 from dovetail.dtypes import bfloat16, complex64, float16, float32, float64
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["DENSE", "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source"]
+__all__ = [
+    "DENSE",
+    "Form",
+    "elementwise_source",
+    "form_of",
+    "kernel_name",
+    "pack_width",
+    "program_source",
+]
 
 _WORD = re.compile(r"[A-Za-z_]\w*|(?<![\w.])\d+\.\d*(?:e[+-]?\d+)?")
 
@@ -75,7 +83,41 @@ def form_of(*views: StridedView) -> tuple[Form, tuple[int, ...]]:
 
 
 _LONG = frozenset(
-    ["sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "lgamma", "erfc", "pow", "fmod", "hypot", "whole_floor_divide", "whole_remainder", "whole_pow", "whole_gcd", "whole_lcm", "float_remainder", "float_floor_divide", "complex_exp", "complex_expm1", "complex_log", "complex_log1p", "complex_sqrt", "complex_sin", "complex_cos", "complex_tanh", "complex_pow"]
+    [
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "asin",
+        "acos",
+        "atan",
+        "asinh",
+        "acosh",
+        "atanh",
+        "atan2",
+        "lgamma",
+        "erfc",
+        "pow",
+        "fmod",
+        "hypot",
+        "whole_floor_divide",
+        "whole_remainder",
+        "whole_pow",
+        "whole_gcd",
+        "whole_lcm",
+        "float_remainder",
+        "float_floor_divide",
+        "complex_exp",
+        "complex_expm1",
+        "complex_log",
+        "complex_log1p",
+        "complex_sqrt",
+        "complex_sin",
+        "complex_cos",
+        "complex_tanh",
+        "complex_pow",
+    ]
 )
 """What takes longer than reading does: many at once would only make the text long."""
 

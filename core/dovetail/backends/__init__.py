@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
-    "cuda", "cudnn", "get_float32_matmul_precision", "mkl", "mkldnn", "mps", "openmp",
+    "cuda", "cudnn", "get_float32_matmul_precision", "mkl", "mkldnn", "mps", "openmp", "quantized",
     "set_float32_matmul_precision",
 ]  # fmt: skip
 
@@ -65,6 +65,10 @@ mps = _Switches("Apple's GPUs.")
 mkl = _Switches("Intel's linear algebra.")
 mkldnn = _Switches("oneDNN inside PyTorch.", enabled=True, deterministic=False, allow_tf32=True)
 openmp = _Switches("Threads of PyTorch's kernels.")
+quantized = _Switches(
+    "Kernels of quantized tensors: names only, every device computes what any of them does.",
+    engine="x86", supported_engines=["qnnpack", "onednn", "x86", "fbgemm"],
+)  # fmt: skip
 
 
 _PRECISIONS = ("highest", "high", "medium")

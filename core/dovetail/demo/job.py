@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import dovetail as dt
+from dovetail.backend.state import state_of
 from dovetail.demo import DemoError
 from dovetail.demo.checkpoint import Checkpoint, replacing, save_tensors
 from dovetail.demo.data import Digits, load_digits, load_mnist
@@ -237,7 +238,7 @@ NEXT = {
 def _describe(run: Run, say: Say) -> None:
     digits = run.digits
     height, width = digits.image_shape
-    say(f"device    {run.device}")
+    say(f"device    {run.device}, {state_of(dt.device(run.device)).info.name}")
     say(
         f"data      {digits.name}: {len(digits.train_labels):,} training and "
         f"{len(digits.test_labels):,} held-out images of {height} x {width}"

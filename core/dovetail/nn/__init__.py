@@ -1,5 +1,8 @@
 """Neural-network building blocks: modules, layers, losses and initialisers (``torch.nn``)."""
 
+import importlib
+from typing import Any
+
 from dovetail.nn import functional, init, utils
 from dovetail.nn.activation import (
     CELU,
@@ -357,3 +360,9 @@ __all__ = [
     "init",
     "utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("intrinsic", "qat", "quantized"):  # few programs need them
+        return importlib.import_module(f"dovetail.nn.{name}")
+    raise AttributeError(f"module 'dovetail.nn' has no attribute {name!r}")

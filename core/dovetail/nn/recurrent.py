@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail.nn import functional as F
 from dovetail.nn import init
-from dovetail.nn.functional.recurrent import run_layers
+from dovetail.nn.functional.recurrent import CELLS, run_layers
 from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
 from dovetail.nn.utils.rnn import PackedSequence
@@ -217,6 +217,7 @@ class RNNBase(Module):
 
     # The computation, the same for states of one part and of two
 
+    _cells: Any = CELLS
     _label = "RNN"
     _label_end = " tensor instead"
 
@@ -260,7 +261,9 @@ class RNNBase(Module):
             input = input.transpose(0, 1)
         if sizes is None and not input.shape[0]:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        output, last = run_layers(self.mode, input, state, self._layers(), sizes, between)
+        output, last = run_layers(
+            self._cells[self.mode], input, state, self._layers(), sizes, between
+        )
         if steps_first:
             output = output.transpose(0, 1)
         return output, last if isinstance(hx, tuple) else last[0]

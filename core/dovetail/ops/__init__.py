@@ -28,7 +28,7 @@ FAMILIES = (
     "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
     "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen",
     "determinants", "least_squares", "matrix_functions", "matrix_norms", "ldl", "vectors",
-    "lobpcg", "removed",
+    "lobpcg", "fake_quantize", "affine_quantize", "removed",
 )  # fmt: skip
 
 for _family in FAMILIES:

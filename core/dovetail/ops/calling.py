@@ -114,7 +114,10 @@ def _unmade(*args: Any, **kwargs: Any) -> Any:
 
 
 def _compiled(name: str, function: Callable[..., Any], space: dict[str, Any]) -> Any:
-    """The function that a guarded one becomes; ``space`` is its globals."""
+    """The function that a guarded one becomes; ``space`` is its globals.
+
+    ``function.surplus``, where there is one, makes the error for more arguments than it takes.
+    """
     parameters = inspect.signature(function, follow_wrapped=False).parameters.values()
     declared, passed = [], []
     starred = False
@@ -132,8 +135,15 @@ def _compiled(name: str, function: Callable[..., Any], space: dict[str, Any]) ->
         declared.append(f"{prefix}{p.name}{default}")
         passed.append(f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else f"{prefix}{p.name}")
     arguments = ", ".join(passed)
+    surplus = getattr(function, "surplus", None)
+    refuse = ""
+    if surplus is not None:
+        space["_surplus_error"] = surplus
+        declared.append("*_surplus")
+        refuse = f"    if _surplus:\n        raise _surplus_error({arguments}, *_surplus)\n"
     source = (
         f"def {name}({', '.join(declared)}):\n"
+        f"{refuse}"
         "    try:\n"
         f"        return _function({arguments})\n"
         "    except (AttributeError, TypeError, ValueError) as _error:\n"

@@ -33,7 +33,7 @@ from dovetail.ops.windows import (
 )
 from dovetail.spec import Spec, contiguous_strides
 
-__all__: list[str] = []
+__all__ = ["side_by_side"]
 
 Sizes = tuple[int, ...]
 Record = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -42,11 +42,12 @@ _TOLERANCE = Tolerance(
 )
 
 
-def _columns(
-    x: Any, kernel: Sizes, places: Sizes, stride: Sizes, padding: Sizes, dilation: Any, groups: int
-) -> Any:
-    """(N, groups, C / groups * prod(K), prod(S')): the windows side by side."""
-    padded = padded_with(0, x, padding, padding)
+def side_by_side(
+    x: Any, kernel: Sizes, places: Sizes, stride: Sizes, padding: Sizes, dilation: Any, groups: int,
+    fill: int = 0,
+) -> Any:  # fmt: skip
+    """(N, groups, C / groups * prod(K), prod(S')): the windows; ``fill`` is the padding."""
+    padded = padded_with(fill, x, padding, padding)
     size, strides = window_view(tuple(padded.shape), kernel, places, stride, dilation)
     rows = x.shape[1] // groups * math.prod(kernel)
     windows = padded.as_strided(size, strides)
@@ -240,7 +241,7 @@ def conv(
     """Cross-correlation of ``input`` with ``weight``, plus ``bias`` (O) per output channel."""
     kernel = tuple(weight.shape[2:])
     places = places_of(input.shape[2:], kernel, stride, padding, dilation)
-    columns = _columns(input, kernel, places, stride, padding, dilation, groups)
+    columns = side_by_side(input, kernel, places, stride, padding, dilation, groups)
     matrix = weight.reshape(groups, weight.shape[0] // groups, columns.shape[2])
     out = matrix.matmul(columns).reshape(input.shape[0], weight.shape[0], *places)
     return out if bias is None else out + bias.reshape(-1, *[1] * len(places))
@@ -328,7 +329,7 @@ def conv_grad_weight(
 ) -> Any:
     """The gradient of ``conv`` for its weight, of shape ``weight_shape``, given its output's."""
     kernel, places = weight_shape[2:], tuple(grad.shape[2:])
-    columns = _columns(input, kernel, places, stride, padding, dilation, groups)
+    columns = side_by_side(input, kernel, places, stride, padding, dilation, groups)
     rows = columns.shape[2]
     length = input.shape[0] * math.prod(places)
     right = columns.permute(1, 0, 3, 2).reshape(groups, length, rows)

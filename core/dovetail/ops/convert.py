@@ -116,6 +116,12 @@ def _copied_back(g: Tensor, spec: Spec) -> Tensor:
 
 def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
     """A copy of ``x`` as ``spec`` says (same shape), recorded."""
+    if x._spec.dtype.category < 0 or spec.dtype.category < 0:
+        from dovetail.quantized.rules import copied_quantized
+
+        return copied_quantized(
+            x, spec.dtype, lambda ints: copied(ints, spec.to(dtype=ints._spec.dtype), name)
+        )
     if x._spec.device is spec.device:
         made = raw.cast(x, spec)
     else:

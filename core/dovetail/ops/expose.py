@@ -247,6 +247,9 @@ def write_back(target: Tensor, result: Tensor, label: str, recording: bool) -> N
         RuntimeError: the shape would have to grow, or the dtype's category would be lost.
     """
     there, here = target._spec, result._spec
+    if there.dtype.category < 0:
+        target.copy_(result)  # type: ignore[attr-defined]
+        return
     if here.shape != there.shape:
         raise RuntimeError(
             f"output with shape {list(there.shape)} doesn't match the broadcast shape "

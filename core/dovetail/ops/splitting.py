@@ -81,6 +81,10 @@ def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> Any:
 
         plain = _parts_plan(spec.batch.logical, kind, name, dim, sizes)
         return BatchedView(spec, plain, lambda x: _apart(x, kind, name, (dim + 1, sizes)))
+    if spec.dtype.category < 0:
+        from dovetail.quantized.rules import quantized_view
+
+        return quantized_view(name, lambda ints: _apart(ints, kind, name, (dim, sizes)))
     before, after, step = spec.shape[:dim], spec.shape[dim + 1 :], spec.strides[dim]
     if kind == "unbind":
         strides = spec.strides[:dim] + spec.strides[dim + 1 :]

@@ -100,7 +100,7 @@ def row(x: Tensor, index: int) -> Tensor:
         return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
     facts = spec.memo.get("row")
     if facts is None:
-        if spec.batch is not None:
+        if spec.batch is not None or spec.dtype.category < 0:
             return apply_view(view_record("select"), x, _select_prepare(spec, 0, index))
         shape, strides, _ = view_record("select").rule(  # type: ignore[attr-defined]
             spec, *_select_prepare(spec, 0, index)
@@ -143,6 +143,10 @@ def _make_plan(op: OpDef, spec: Spec, attributes: tuple[Any, ...]) -> _ViewPlan:
 
         plain = _make_plan(op, spec.batch.logical, attributes)
         return BatchedView(spec, plain, lambda x: batched(x, op.name, attributes))
+    if spec.dtype.category < 0:
+        from dovetail.quantized.rules import quantized_view
+
+        return quantized_view(op.name, lambda ints: apply_view(op, ints, attributes), attributes)
     rule: Rule = op.rule  # type: ignore[attr-defined]
     shape, strides, offset = rule(spec, *attributes)
     kind = op.result_dtype(spec) if hasattr(op, "result_dtype") else spec.dtype
@@ -163,6 +167,7 @@ def view_operator(
     prepare: Callable[..., tuple[Any, ...]] | None = None,
     public: bool = True,
     aliases: tuple[str, ...] = (),
+    surplus: Callable[..., Exception] | None = None,
     **fields: Any,
 ) -> Callable[[Rule], Callable[..., Tensor]]:
     """Turn a rule ``(spec, *attributes) -> (shape, strides, offset)`` into a view operator.
@@ -170,6 +175,7 @@ def view_operator(
     Args:
         gradient: ``gradient(g, spec, *attributes)``; spec is the input's.
         prepare: ``prepare(ndim, *arguments) -> attributes``; the default takes them as they are.
+        surplus: makes the error for more arguments than there are parameters.
     """
 
     def define(rule: Rule) -> Callable[..., Tensor]:
@@ -207,6 +213,7 @@ def view_operator(
 
         function.__doc__ = rule.__doc__
         function.__signature__ = _signature(prepare or rule)  # type: ignore[attr-defined]
+        function.surplus = surplus  # type: ignore[attr-defined]
         expose.attach(op, function, aliases=aliases)
         return function
 
@@ -394,11 +401,19 @@ def _transpose_prepare(spec: Spec, dim0: int, dim1: int) -> tuple[Any, ...]:
     return check_dim(dim0, spec.ndim), check_dim(dim1, spec.ndim)
 
 
+def _not_two_dims(input: Tensor, *dims: Any) -> Exception:
+    return TypeError(
+        f"transpose() takes 2 dims but {len(dims)} were given: it exchanges two; "
+        f"permute({', '.join(map(str, dims))}) puts all of them in an order"
+    )
+
+
 @view_operator(
     "transpose",
     prepare=_transpose_prepare,
     gradient=lambda g, spec, a, b: g.transpose(a, b),
     aliases=("swapaxes", "swapdims"),
+    surplus=_not_two_dims,
 )
 def transpose(spec: Spec, dim0: int, dim1: int) -> Any:
     """Two dims exchanged."""

@@ -3,6 +3,8 @@
 Names and meanings are those of PyTorch's ``torch.optim``.
 """
 
+from typing import Any
+
 from dovetail.optim import lr_scheduler, swa_utils
 from dovetail.optim.adadelta import Adadelta
 from dovetail.optim.adafactor import Adafactor
@@ -41,3 +43,9 @@ __all__ = [
     "swa_utils",
     "swap_in_optimizer_params_and_state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    from dovetail.near_names import AbsentName
+
+    raise AbsentName(__name__, name)

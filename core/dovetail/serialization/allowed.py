@@ -17,6 +17,7 @@ from dovetail.device import device as Device
 from dovetail.errors import CheckpointError
 from dovetail.legacy import TYPES
 from dovetail.nn.parameter import Parameter
+from dovetail.quantized import schemes
 from dovetail.serialization.limits import Budget, check_key
 from dovetail.serialization.rebuild import Rebuild
 from dovetail.serialization.storages import Place, storage_type
@@ -38,18 +39,23 @@ _BLOCKED = frozenset({"sys", "os", "posix", "nt"})
 """Modules that no program may allow."""
 
 _LACKING = {
-    "_rebuild_qtensor": "a quantized tensor",
     "_rebuild_sparse_tensor": "a sparse tensor",
     "_rebuild_nested_tensor": "a nested tensor",
     "_rebuild_wrapper_subclass": "a tensor of a class that wraps others",
     "_rebuild_device_tensor_from_numpy": "a tensor saved as a NumPy array",
     "_rebuild_xla_tensor": "a tensor saved as a NumPy array",
 }
-_DTYPES = {kind.name: kind for kind in d.ALL}
+_DTYPES = {kind.name: kind for kind in (*d.ALL, d.qint8, d.quint8, d.qint32)}
+_SCHEMES = {
+    scheme.name: scheme
+    for scheme in (
+        schemes.per_tensor_affine, schemes.per_tensor_symmetric, schemes.per_channel_affine,
+        schemes.per_channel_symmetric, schemes.per_channel_affine_float_qparams,
+    )
+}  # fmt: skip
 _NO_DTYPES = frozenset({
     "uint16", "uint32", "uint64", "complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz",
-    "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2", "qint8", "quint8", "qint32",
-    "quint4x2", "quint2x4",
+    "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn_x2", "quint4x2", "quint2x4",
 })  # fmt: skip
 
 Entry = Any  # a class, a function, or a pair of one and the name that files have for it
@@ -252,7 +258,7 @@ class Allowed:
                 f"load: the file has {_LACKING.get(name, f'torch.{name}')}, which dovetail does "
                 "not have; convert it where the file was written"
             )
-        return _DTYPES.get(name) if module == "torch" else None
+        return _DTYPES.get(name, _SCHEMES.get(name)) if module == "torch" else None
 
     def call(self, function: Any, arguments: Any) -> Any:
         """Call what the file wants called.

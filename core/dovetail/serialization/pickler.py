@@ -17,6 +17,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import uint8
 from dovetail.facts import UntypedStorage
 from dovetail.nn.parameter import Parameter
+from dovetail.quantized.tensor import PerTensor, QTensor
 from dovetail.serialization.storages import root_of
 from dovetail.spec import Size
 from dovetail.storage import Storage
@@ -78,6 +79,10 @@ _NAMES = {
         ("torch.serialization", "_get_layout"),
         ("torch.nn.parameter", "Parameter"),
         ("torch.storage", "UntypedStorage"),
+        ("torch._utils", "_rebuild_qtensor"),
+        ("torch", "per_tensor_affine"),
+        ("torch", "per_channel_affine"),
+        ("torch", "per_channel_affine_float_qparams"),
         ("torch", "Tensor"),
         ("torch", "Size"),
         ("torch", "device"),
@@ -211,6 +216,8 @@ def _reduce_tensor(x: Tensor, writer: _Writer) -> tuple[Any, ...]:
         name = "_rebuild_parameter_with_state" if state else "_rebuild_parameter"
         parts: tuple[Any, ...] = (x.detach(), x.requires_grad, OrderedDict())
         return _NAMES[name], (*parts, state) if state else parts
+    if isinstance(x, QTensor):
+        return _quantized_parts(x)
     function, arguments = _tensor_parts(x, writer)
     state = _attributes(x)
     if type(x) is Tensor and not state:
@@ -234,6 +241,17 @@ def _tensor_parts(x: Tensor, writer: _Writer) -> tuple[Name, tuple[Any, ...]]:
     if counted is not spec.dtype:  # the storage is another dtype's
         return _NAMES["_rebuild_tensor_v3"], (*parts, spec.dtype)
     return _NAMES["_rebuild_tensor_v2"], parts
+
+
+def _quantized_parts(x: QTensor) -> tuple[Any, ...]:
+    ints, q = x._ints, x._quantizer
+    reference = _Reference(root_of(storage_of(ints)), ints.device, x.dtype, False)
+    if isinstance(q, PerTensor):
+        parameters: tuple[Any, ...] = (_NAMES[q.scheme.name], q.scale, q.zero_point)
+    else:
+        parameters = (_NAMES[q.scheme.name], q.scales, q.zero_points, q.axis)
+    place = (reference, ints._offset, tuple(ints.shape), ints.stride())
+    return _NAMES["_rebuild_qtensor"], (*place, parameters, False, OrderedDict())
 
 
 def _attributes(x: Tensor) -> dict[str, Any]:

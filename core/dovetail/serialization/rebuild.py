@@ -15,6 +15,12 @@ from dovetail.errors import CheckpointError
 from dovetail.factories import empty_strided
 from dovetail.interop import of_class
 from dovetail.nn.parameter import Parameter
+from dovetail.quantized.schemes import (
+    per_channel_affine,
+    per_channel_affine_float_qparams,
+    per_tensor_affine,
+)
+from dovetail.quantized.tensor import INTEGERS, PerChannel, PerTensor, wrap
 from dovetail.serialization.limits import Budget
 from dovetail.serialization.storages import Place, TypedStorage, host_storage
 from dovetail.spec import spec_of
@@ -42,6 +48,7 @@ class Rebuild:
             "_rebuild_tensor": self._tensor,
             "_rebuild_tensor_v2": self._tensor_v2,
             "_rebuild_tensor_v3": self._tensor_v3,
+            "_rebuild_qtensor": self._quantized,
             "_rebuild_parameter": self.parameter,
             "_rebuild_parameter_with_state": self._parameter_with_state,
             "_rebuild_meta_tensor_no_storage": self._meta,
@@ -101,6 +108,22 @@ class Rebuild:
         _span(shape, strides, dtype)
         made = empty_strided(shape, strides, dtype=dtype, device="meta")
         return self._finished(made, requires_grad, None)
+
+    def _quantized(
+        self,
+        storage: Any,
+        storage_offset: Any,
+        size: Any,
+        stride: Any,
+        quantizer_params: Any,
+        requires_grad: Any,
+        backward_hooks: Any,
+    ) -> Tensor:
+        kind = INTEGERS.get(getattr(storage, "dtype", None))  # type: ignore[arg-type]
+        if kind is None:
+            raise CheckpointError("load: a quantized tensor lies in no storage of its kind")
+        ints = self._view(storage, storage_offset, size, stride, kind)
+        return wrap(ints, _quantizer(quantizer_params, tuple(ints.shape)))
 
     def _device_tensor(self, data: Any, dtype: Any, device: Any, requires_grad: Any) -> Tensor:
         _check_dtype(dtype)
@@ -192,6 +215,21 @@ def _wants_grad(x: Tensor, flag: Any) -> bool:
     if flag and x.dtype.category < 2:
         raise CheckpointError(f"load: a tensor of {x.dtype} is said to require a gradient")
     return bool(flag)
+
+
+def _quantizer(parameters: Any, shape: tuple[int, ...]) -> Any:
+    """What integers stand for, from PyTorch's tuple of it."""
+    scheme, *rest = parameters if isinstance(parameters, tuple) and parameters else (None,)
+    if scheme is per_tensor_affine and [type(x) for x in rest] in ([float, int], [int, int]):
+        return PerTensor(float(rest[0]), rest[1])
+    if scheme in (per_channel_affine, per_channel_affine_float_qparams) and len(rest) == 3:
+        scales, zero_points, axis = rest
+        _check_tensor(scales)
+        _check_tensor(zero_points)
+        fits = type(axis) is int and 0 <= axis < len(shape)
+        if fits and tuple(scales.shape) == tuple(zero_points.shape) == (shape[axis],):
+            return PerChannel(scales, zero_points, axis, scheme)
+    raise CheckpointError(f"load: a tensor is said to be quantized by {parameters!r:.200}")
 
 
 def _check_dtype(dtype: Any) -> None:

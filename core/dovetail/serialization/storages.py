@@ -63,7 +63,10 @@ class TypedStorage(UntypedStorage):
     size = __len__ = nbytes
 
 
-_TYPES = {f"{type_name(kind)}Storage": StorageType(type_name(kind), kind) for kind in d.ALL}
+_TYPES = {
+    f"{type_name(kind)}Storage": StorageType(type_name(kind), kind)
+    for kind in (*d.ALL, d.qint8, d.quint8, d.qint32)
+}
 _TYPES["UntypedStorage"] = StorageType("Untyped", d.uint8)
 
 

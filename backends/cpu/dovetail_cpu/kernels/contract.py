@@ -8,7 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import complex64, complex128, float32, float64
-from dovetail_cpu.kernels.matmul import matmul
+from dovetail_cpu.kernels.matmul import matmul, quantized_matmul
 
 __all__ = ["enter"]
 
@@ -93,6 +93,7 @@ def _linear_vector(
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     table.update({"matmul": product, "mm": product, "bmm": product}, specialize=True)
+    table.add("quantized_matmul", quantized_matmul)
     table.update({"mv": mv, "addmm": affine, "baddbmm": affine})
     table.add("linear", linear, specialize=True)
     table.add("dot", dot, specialize=True)

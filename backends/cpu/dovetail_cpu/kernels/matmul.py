@@ -13,7 +13,7 @@ from dovetail_cpu.blas import one_blas_thread
 from dovetail_cpu.onednn import matmul as onednn
 from dovetail_cpu.onednn.session import Session, current
 
-__all__ = ["is_small", "matmul"]
+__all__ = ["is_small", "matmul", "quantized_matmul"]
 
 _Product = Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 
@@ -51,6 +51,25 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     if out.ndim > 2:
         a, b, out = _fold(a, b, out)
     _BY_DTYPE.get(out.dtype, _plain)(a, b, out)
+
+
+_EXACT_DEPTH = 1 << 10
+"""Products of int8 (at most 2^14 each) that float32 sums without rounding."""
+
+
+def quantized_matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """int8 by int8 into int32: (*, M, K) by (*, K, N), in depths that float32 sums exactly."""
+    if out.size == 0:
+        return
+    depth = a.shape[-1]
+    out.fill(0)
+    if out.ndim > 2:
+        a, b, out = _fold(a, b, out)
+    for start in range(0, depth, _EXACT_DEPTH):
+        part = slice(start, start + _EXACT_DEPTH)
+        sums = np.empty(out.shape, np.float32)
+        _float32(a[..., part].astype(np.float32), b[..., part, :].astype(np.float32), sums)
+        out += sums.astype(np.int32)
 
 
 def _fold(

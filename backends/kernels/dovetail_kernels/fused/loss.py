@@ -45,22 +45,23 @@ class _Loss:
         self.ignored = np.int64(facts.attributes["ignore_index"])
         self.smoothing = np.dtype(self.work.numpy).type(smoothing)
         self.reduction = REDUCTIONS[facts.attributes["reduction"]]
-        self.macros = {
-            "REDUCTION": self.reduction,
-            "HAS_WEIGHT": int(weight is not None),
-            "SMOOTHS": int(smoothing != 0),
-            "COUNTS_ITSELF": int(self.lines <= FEW),
-        }
+        self.has_weight = np.int32(weight is not None)
         self.kinds = {
             "OUT": out.dtype,
             "TARGET": target.dtype,
             "WEIGHT": out.dtype if weight is None else weight.dtype,
+            **dict.fromkeys(("IN", "PROBABILITY", "G"), out.dtype),
         }
 
-    def launch(self, macro: str, name: str, buffers: int, count: int = 0, **kinds: Any) -> Launch:
+    def launch(
+        self, name: str, buffers: int, count: int = 0, macro: str = "IS_LOSS", **kinds: Any
+    ) -> Launch:
         """A kernel over all lines."""
-        text = self.team.program("loss", {**self.macros, macro: 1}, **self.kinds, **kinds)
-        more = [self.ignored, np.uint64(count), self.smoothing]
+        text = self.team.program("loss", {macro: 1}, **{**self.kinds, **kinds})
+        more = [
+            self.ignored, np.uint64(count), self.smoothing, np.int32(self.reduction),
+            self.has_weight,
+        ]  # fmt: skip
         return self.team.launch(text, name, buffers, more, self.name)
 
     def finish(self) -> Launch | None:
@@ -68,9 +69,9 @@ class _Loss:
         if not self.reduction or self.team.groups == 1:
             return None
         team = Team(self.device, self.work, 1, self.team.groups)
-        text = team.program("loss", {**self.macros, "IS_FINISH": 1}, **self.kinds)
+        text = team.program("loss", {"IS_FINISH": 1}, **self.kinds)
         size = (team.size[1], team.size[1])  # one group
-        numbers = [np.uint64(0), np.uint64(self.team.groups)]
+        numbers = [np.uint64(0), np.uint64(self.team.groups), np.int32(self.reduction)]
         return self.device.launch(text, "finish", 2, numbers, size, self.name)
 
 
@@ -80,9 +81,9 @@ def _forward(facts: Any) -> Any:
     made = _Loss(facts, tuple(x.shape), **({} if is_cross else {"single": True}))
     device, finish = made.device, made.finish()
     if is_cross:
-        first = made.launch("IS_CROSS_ENTROPY", "cross_entropy", 6, IN=x.dtype, PROBABILITY=x.dtype)
+        first = made.launch("cross_entropy", 6, IN=x.dtype, PROBABILITY=x.dtype)
     else:
-        first = made.launch("IS_NLL", "nll_loss", 5, IN=x.dtype)
+        first = made.launch("nll_loss", 5, IN=x.dtype)
     nbytes = made.team.groups * 2 * made.work.itemsize
 
     def run(x: Any, target: Any, weight: Any, out: Any, *probabilities: Any) -> None:
@@ -110,12 +111,12 @@ def _backward(facts: Any) -> Any:
     count = 0
     if made.reduction == 2 and made.lines > FEW:
         adding = _Loss(facts, tuple(out.shape), single=True, most=64)
-        weights, count = adding.launch("IS_WEIGHTS", "weights", 3), adding.team.groups
+        weights, count = adding.launch("weights", 3, macro="IS_WEIGHTS"), adding.team.groups
     is_cross = len(others) == 3
-    kinds = {"G": grad.dtype, "IN": others[0].dtype if is_cross else out.dtype}
+    kinds = {"G": grad.dtype, "IN": others[0].dtype if is_cross else grad.dtype}
     buffers = 6 if is_cross else 5
     name = "cross_entropy_backward" if is_cross else "nll_loss_backward"
-    last = made.launch("IS_BACKWARD", name, buffers, count, **kinds)
+    last = made.launch(name, buffers, count, **kinds)
 
     def run(grad: Any, *arrays: Any) -> None:
         *rest, target, weight, out = arrays

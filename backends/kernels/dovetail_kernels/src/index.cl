@@ -66,7 +66,7 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
         ADD_ATOMIC(target, v);
 #else
         volatile global BITS *word = (volatile global BITS *)target;
-        BITS old = *word, seen;
+        BITS old = 0, seen;  // a guess: what is there is read by atomics only
         do {
             seen = old;
             old = EXCHANGE(word, seen, TO_BITS(SUM(FROM_BITS(seen), v)));

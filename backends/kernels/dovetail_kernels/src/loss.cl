@@ -1,28 +1,26 @@
 // cross_entropy and nll_loss of (outer, n classes, inner), with their gradients.
 //
 // A line is a vector of classes; its target is target[line]. Targets that are `ignored`, or no class,
-// count for nothing. REDUCTION: 0 none, 1 sum, 2 mean. HAS_WEIGHT; SMOOTHS: label_smoothing is not 0.
-// COUNTS_ITSELF: the weights of all targets are added up by every team, else they come in `parts`.
+// count for nothing. reduction: 0 none, 1 sum, 2 mean. smoothing: label_smoothing.
+// count: numbers in `parts`, whose sum is the weights of all targets; 0: every team adds them up.
+// One text serves all of these, for a compiler takes as long as millions of such comparisons.
 
-#define NUMBERS ulong lines, int n, ulong inner, long ignored, ulong count, T smoothing
+#define NUMBERS ulong lines, int n, ulong inner, long ignored, ulong count, T smoothing, \
+        int reduction, int has_weight
 
 #define TARGET(line) ((long)TARGET_S(target, offset_target + (line)))
 #define COUNTS(t) ((t) != ignored && (t) >= 0 && (t) < n)
-#if HAS_WEIGHT
-#define CLASS_WEIGHT(L) WEIGHT_##L(weight, offset_weight + k)
-#define FACTOR(t) (COUNTS(t) ? WEIGHT_S(weight, offset_weight + (t)) : (T)0)
-#else
-#define CLASS_WEIGHT(L) 1
-#define FACTOR(t) (COUNTS(t) ? (T)1 : (T)0)
-#endif
+#define CLASS_WEIGHT(L) (has_weight ? WEIGHT_##L(weight, offset_weight + k) : ONE_##L)
+#define FACTOR(t) \
+    (!COUNTS(t) ? (T)0 : has_weight ? (T)WEIGHT_S(weight, offset_weight + (t)) : (T)1)
+#define ONE_S (T)1
+#define ONE_V (VECTOR)1
 
-#if REDUCTION == 0
-#define ADD_UP(line, loss, factor) OUT_SET_S(out, offset_out + (line), loss);
-#define PUT_PARTS
-#else
 // One number per work group (many losses, so what rounding loses is kept: Kahan's sum), which `finish` puts together.
 #define ADD_UP(line, loss, factor) \
-    { \
+    if (!reduction) { \
+        OUT_SET_S(out, offset_out + (line), loss); \
+    } else { \
         const T due_ = (loss) - lost, now_ = losses + due_; \
         lost = (now_ - losses) - due_; \
         losses = now_; \
@@ -31,17 +29,16 @@
 #define PUT_PARTS \
     GROUP_FOLD(losses, ADDED) \
     GROUP_FOLD(factors, ADDED) \
-    if (get_local_id(0) == 0) { \
+    if (reduction && get_local_id(0) == 0) { \
         if (get_num_groups(0) == 1) { \
-            OUT_SET_S(out, offset_out, REDUCTION == 2 ? losses / factors : losses); \
+            OUT_SET_S(out, offset_out, reduction == 2 ? losses / factors : losses); \
         } else { \
             parts[2 * get_group_id(0)] = losses; \
             parts[2 * get_group_id(0) + 1] = factors; \
         } \
     }
-#endif
 
-#if IS_CROSS_ENTROPY
+#if IS_LOSS
 #define X(L) IN_##L(x, AT(k))
 #define POWER(L) exp(IN_##L(x, AT(k)) - most)
 #define SMOOTH(L) (CLASS_WEIGHT(L) * (X(L) - most - less))
@@ -59,28 +56,24 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
         FOLD_LINE(most, n, -INFINITY, LARGER, X)
         FOLD_LINE(sum, n, 0, ADDED, POWER)
         const T less = log(sum);
-#define DO(L) PROBABILITY_SET_##L(y, AT(k), POWER(L) / sum);
-        WALK(n, DO)
+#define SHARED(L) PROBABILITY_SET_##L(y, AT(k), POWER(L) / sum);
+        WALK(n, SHARED)
         const long t = TARGET(line);
-        T loss = 0;
-#if SMOOTHS
-        FOLD_LINE(smooth, n, 0, ADDED, SMOOTH)
-#endif
+        T loss = 0, smooth = 0;
+        if (smoothing != 0) {
+            FOLD_PART(smooth, n, 0, ADDED, SMOOTH)
+            TEAM_FOLD(smooth, ADDED)
+        }
         if (MEMBER == 0) {
             if (COUNTS(t)) {
                 loss = (most + less - IN_S(x, AT(t))) * FACTOR(t);
-#if SMOOTHS
-                loss = loss * (1 - smoothing) - smooth * (smoothing / n);
-#endif
+                if (smoothing != 0) loss = loss * (1 - smoothing) - smooth * (smoothing / n);
             }
             ADD_UP(line, loss, FACTOR(t))
         }
     }
     PUT_PARTS
 }
-#endif
-
-#if IS_NLL
 kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_MEMORY *in,
         global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, ulong offset_out,
         ulong offset_parts, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
@@ -99,7 +92,8 @@ kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_ME
 #endif
 
 #if IS_FINISH
-kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_out, ulong count)
+kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_out, ulong count,
+        int reduction)
 {
     TEAM_MEMORY
     T losses = 0, factors = 0;
@@ -110,7 +104,7 @@ kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_o
     GROUP_FOLD(losses, ADDED)
     GROUP_FOLD(factors, ADDED)
     if (get_local_id(0) == 0)
-        OUT_SET_S(out, offset_out, REDUCTION == 2 ? losses / factors : losses);
+        OUT_SET_S(out, offset_out, reduction == 2 ? losses / factors : losses);
 }
 #endif
 
@@ -127,19 +121,18 @@ kernel void weights(global T *parts, global const TARGET_MEMORY *target,
 }
 #endif
 
-#if IS_BACKWARD
+#if IS_LOSS
 #define SUM_OF_WEIGHTS \
     T total = 1; \
-    if (REDUCTION == 2) { \
+    if (reduction == 2) { \
         total = 0; \
-        if (COUNTS_ITSELF) { \
+        for (ulong i = 0; i < count; i++) total += parts[i]; \
+        if (!count) { \
             for (ulong i = MEMBER; i < lines; i += TEAM) total += FACTOR(TARGET(i)); \
             TEAM_FOLD(total, ADDED) \
-        } else { \
-            for (ulong i = 0; i < count; i++) total += parts[i]; \
         } \
     }
-#define SHARE(line) (G_S(grad, offset_grad + (REDUCTION ? 0 : (line))) / total)
+#define SHARE(line) (G_S(grad, offset_grad + (reduction ? 0 : (line))) / total)
 
 kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
@@ -148,27 +141,30 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
 {
     TEAM_MEMORY
     SUM_OF_WEIGHTS
-#if SMOOTHS
-    FOLD_LINE(all, n, 0, ADDED, CLASS_WEIGHT)
-#endif
+    T all = 0;
+    if (smoothing != 0) {
+        FOLD_PART(all, n, 0, ADDED, CLASS_WEIGHT)
+        TEAM_FOLD(all, ADDED)
+    }
     EACH_LINE(line, lines) {
         global const IN_MEMORY *p = in + offset_in + BASE(line);
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
         const T share = COUNTS(t) ? SHARE(line) : (T)0;
-#if SMOOTHS
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
         const T whole = hard + soft * all;
-#define SLOPE(L) (IN_##L(p, AT(k)) * whole - soft * CLASS_WEIGHT(L))
-#else
-        const T hard = share * FACTOR(t), whole = hard;
-#define SLOPE(L) (IN_##L(p, AT(k)) * whole)
-#endif
-#define DO(L) OUT_SET_##L(y, AT(k), SLOPE(L));
-        WALK(n, DO)
+#define PLAIN(L) OUT_SET_##L(y, AT(k), IN_##L(p, AT(k)) * whole);
+#define SMOOTHED(L) OUT_SET_##L(y, AT(k), IN_##L(p, AT(k)) * whole - soft * CLASS_WEIGHT(L));
+        if (smoothing != 0) {
+            WALK(n, SMOOTHED)
+        } else {
+            WALK(n, PLAIN)
+        }
         if (COUNTS(t) && t % TEAM == MEMBER) {
             const int k = (int)t;
-            OUT_SET_S(y, AT(k), SLOPE(S) - hard);
+            T slope = IN_S(p, AT(k)) * whole - hard;
+            if (smoothing != 0) slope -= soft * CLASS_WEIGHT(S);
+            OUT_SET_S(y, AT(k), slope);
         }
     }
 }

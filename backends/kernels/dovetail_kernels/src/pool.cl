@@ -87,7 +87,7 @@ kernel void max_pool_grad(global T *out, global const G_MEMORY *grad, global con
             ADD_ATOMIC(to + at, v);
 #elif IS_ATOMIC
             volatile global BITS *word = (volatile global BITS *)(to + at);
-            BITS old = *word, seen;
+            BITS old = 0, seen;  // a guess: what is there is read by atomics only
             do {
                 seen = old;
                 old = EXCHANGE(word, seen, TO_BITS(FROM_BITS(seen) + v));

@@ -300,6 +300,12 @@ def interpolate(
             "align_corners option can only be set with the interpolating modes: "
             "linear | bilinear | bicubic | trilinear"
         )
+    if input.dtype.category < 0:  # quantized: on numbers, and back on the same scale
+        from dovetail.quantized.tensor import like
+
+        numbers = input.dequantize()
+        options = (align_corners, recompute_scale_factor, antialias)
+        return like(interpolate(numbers, size, scale_factor, mode, *options), input)
     recompute = recompute_scale_factor or (mode == "area" and size is None)
     sizes, factors = _sized(input, size, scale_factor, recompute)
     _check_mode(input, mode, antialias)

@@ -138,7 +138,7 @@ def _packed(
 
 
 def run_layers(
-    mode: str,
+    cell_type: Callable[[Weights], Cell],
     input: Tensor,
     state: State,
     layers: list[list[Weights]],
@@ -148,7 +148,7 @@ def run_layers(
     """All layers of a recurrent network.
 
     Args:
-        mode: a key of ``CELLS``.
+        cell_type: makes the cell of one layer and direction; one of ``CELLS``.
         input: (T, N, I), or packed.
         state: (layers x directions, N, H) each.
         layers: weights by name, per layer and direction.
@@ -163,7 +163,7 @@ def run_layers(
     for number, directions in enumerate(layers):
         outputs = []
         for reverse, weights in enumerate(directions):
-            cell = CELLS[mode](weights)
+            cell = cell_type(weights)
             place = number * len(directions) + reverse
             start = tuple(part[place] for part in starts)
             if batch_sizes is None:

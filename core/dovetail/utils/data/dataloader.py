@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dovetail.utils.data.collate import default_collate, default_convert
 from dovetail.utils.data.dataset import IterableDataset, collated, samples_of
 from dovetail.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from dovetail.utils.data.workers import WorkerIterator, get_worker_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,13 +27,11 @@ _FIXED = frozenset(
 )
 
 
-def get_worker_info() -> None:
-    """What a worker process knows of itself; None in the process that made the loader."""
-    return None
-
-
 class DataLoader(Generic[T]):
-    """Batches of a dataset, in an order that a sampler decides, read in this process.
+    """Batches of a dataset, in an order that a sampler decides, read here or by other processes.
+
+    What workers make is in host memory. Where processes do not fork (``spawn``), the dataset and
+    the functions given here are pickled.
 
     Args:
         dataset: map-style (``__getitem__``, ``__len__``) or an ``IterableDataset``.
@@ -39,21 +40,26 @@ class DataLoader(Generic[T]):
         sampler: the order of indices, instead of ``shuffle``.
         batch_sampler: lists of indices, instead of ``batch_size``, ``shuffle``, ``sampler`` and
             ``drop_last``.
-        num_workers: 0.
+        num_workers: processes that read; 0: this one does.
         collate_fn: makes a batch of a list of samples; ``default_collate`` if None.
         pin_memory: accepted; batches are not pinned.
         drop_last: leave out a last batch that is shorter.
-        timeout: 0, as there is no worker to wait for.
-        worker_init_fn: accepted; there is no worker to run it.
-        multiprocessing_context: None.
+        timeout: seconds to wait for a worker; 0: for ever.
+        worker_init_fn: called with its number in each worker, before it reads.
+        multiprocessing_context: of ``multiprocessing``, or the name of a way to start processes.
         generator: where the random numbers of ``shuffle`` come from.
-        prefetch_factor: None.
-        persistent_workers: False.
+        prefetch_factor: batches that each worker reads ahead; 2 if None.
+        persistent_workers: keep the workers from one pass to the next.
         pin_memory_device: accepted.
-        in_order: accepted; batches always come in order.
+        in_order: False: batches come as workers have them.
+
+    Warns:
+        UserWarning: more workers than processors.
 
     Raises:
         ValueError: options that exclude each other, in PyTorch's words.
+        RuntimeError: a worker died, or took longer than ``timeout``; what it raised is raised here,
+            with its trace in the message.
 
     >>> import dovetail as dt
     >>> data = dt.utils.data.TensorDataset(dt.arange(5))
@@ -62,6 +68,7 @@ class DataLoader(Generic[T]):
     """
 
     _is_initialized = False
+    _workers: WorkerIterator | None = None
 
     def __init__(
         self,
@@ -132,7 +139,7 @@ class DataLoader(Generic[T]):
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
         self.multiprocessing_context = multiprocessing_context
-        self.prefetch_factor = prefetch_factor
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers = persistent_workers
         self.in_order = in_order
         self._announced_length: int | None = None
@@ -149,8 +156,23 @@ class DataLoader(Generic[T]):
     def _index_sampler(self) -> Any:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
+    @property
+    def _reads(self) -> Callable[[], _Reads]:
+        return functools.partial(
+            _Reads, self.dataset, self._is_stream, self.batch_size, self.drop_last,
+            self.batch_sampler is not None, self.collate_fn,
+        )  # fmt: skip
+
     def __iter__(self) -> Iterator[Any]:
-        return _StreamIterator(self) if self._is_stream else _MapIterator(self)
+        if not self.num_workers:
+            return _Iterator(self)
+        if self._workers is not None:
+            self._workers.begin()
+            return self._workers
+        workers = WorkerIterator(self, self._reads)
+        if self.persistent_workers:
+            self._workers = workers
+        return workers
 
     def __len__(self) -> int:
         """Batches per pass (an estimate for an ``IterableDataset``, from its ``__len__``)."""
@@ -181,10 +203,19 @@ def _check_workers(
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers > 0:
-        raise ValueError(
-            f"DataLoader: num_workers must be 0, as loading runs in this process, got "
-            f"{num_workers}; pass num_workers=0"
-        )
+        if prefetch_factor is not None and prefetch_factor < 0:
+            raise ValueError("prefetch_factor option should be non-negative")
+        usable = _processors()
+        if num_workers > usable:
+            warnings.warn(
+                f"This DataLoader will create {num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {usable}, which is smaller "
+                "than what this DataLoader is going to create. Please be aware that excessive "
+                "worker creation might get DataLoader running slow or even freeze, lower the "
+                "worker number to avoid potential slowness/freeze if necessary.",
+                stacklevel=3,
+            )
+        return
     if prefetch_factor is not None:
         raise ValueError(
             "prefetch_factor option could only be specified in multiprocessing."
@@ -199,61 +230,75 @@ def _check_workers(
         )
 
 
-class _MapIterator:
-    """One pass over a map-style dataset."""
+def _processors() -> int:
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Reads:
+    """Reads batches: what an iterator does here, and what each worker does in its process."""
+
+    def __init__(
+        self, dataset: Any, is_stream: bool, batch_size: int | None, drop_last: bool,
+        is_batched: bool, collate_fn: Callable[[Any], Any],
+    ) -> None:  # fmt: skip
+        self._dataset, self._collate = dataset, collate_fn
+        self._samples = iter(dataset) if is_stream else None
+        self._batch_size, self._drop_last, self._is_batched = batch_size, drop_last, is_batched
+        self.fetched = 0
+
+    def __call__(self, index: Any) -> Any:
+        """The batch of these indices; of a stream, the next one.
+
+        Raises:
+            StopIteration: the stream has ended.
+        """
+        if self._samples is not None:
+            return self._next(self._samples)
+        if not self._is_batched:
+            return self._collate(self._dataset[index])
+        if self._collate is default_collate:
+            batch = collated(self._dataset, index)
+            if batch is not None:
+                return batch
+        return self._collate(samples_of(self._dataset, index))
+
+    def _next(self, stream: Iterator[Any]) -> Any:
+        if self._batch_size is None:
+            sample = next(stream)
+            self.fetched += 1
+            return self._collate(sample)
+        samples = list(itertools.islice(stream, self._batch_size))
+        if not samples or (self._drop_last and len(samples) < self._batch_size):
+            raise StopIteration
+        self.fetched += len(samples)
+        return self._collate(samples)
+
+
+class _Iterator:
+    """One pass in this process."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
         self._indices = iter(loader._index_sampler)
-
-    def __iter__(self) -> _MapIterator:
-        return self
-
-    def __len__(self) -> int:
-        return len(self._loader)
-
-    def __next__(self) -> Any:
-        loader = self._loader
-        index = next(self._indices)
-        if loader.batch_sampler is None:
-            return loader.collate_fn(loader.dataset[index])
-        if loader.collate_fn is default_collate:
-            batch = collated(loader.dataset, index)
-            if batch is not None:
-                return batch
-        return loader.collate_fn(samples_of(loader.dataset, index))
-
-
-class _StreamIterator:
-    """One pass over an iterable dataset."""
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
-        self._samples = iter(loader.dataset)
+        self._read = loader._reads()
         self._announced = loader._announced_length
-        self._fetched = 0
 
-    def __iter__(self) -> _StreamIterator:
+    def __iter__(self) -> _Iterator:
         return self
 
     def __len__(self) -> int:
         return len(self._loader)
 
     def __next__(self) -> Any:
-        loader = self._loader
-        if loader.batch_size is None:
-            samples = [next(self._samples)]
-            batch = loader.collate_fn(samples[0])
-        else:
-            samples = list(itertools.islice(self._samples, loader.batch_size))
-            if not samples or (loader.drop_last and len(samples) < loader.batch_size):
-                raise StopIteration
-            batch = loader.collate_fn(samples)
-        self._fetched += len(samples)
-        if self._announced is not None and self._fetched > self._announced:
+        batch = self._read(next(self._indices))
+        fetched, announced = self._read.fetched, self._announced
+        if announced is not None and fetched > announced:
             warnings.warn(
-                f"Length of IterableDataset {loader.dataset} was reported to be "
-                f"{self._announced}(when accessing len(dataloader)), but {self._fetched} samples "
+                f"Length of IterableDataset {self._loader.dataset} was reported to be "
+                f"{announced}(when accessing len(dataloader)), but {fetched} samples "
                 "have been fetched. ",
                 stacklevel=2,
             )

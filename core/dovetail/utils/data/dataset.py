@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import dovetail
+from dovetail.utils.data.sampler import drawn_on
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -268,6 +269,7 @@ def random_split(
         lengths = counts
     if sum(lengths) != size:
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
-    indices = dovetail.randperm(size, generator=generator).tolist()
+    where = drawn_on(generator)
+    indices = dovetail.randperm(size, generator=generator, device=where).tolist()
     ends = list(itertools.accumulate(int(length) for length in lengths))
     return [Subset(dataset, indices[a:b]) for a, b in zip([0, *ends], ends, strict=False)]

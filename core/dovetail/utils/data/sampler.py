@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import dovetail
+from dovetail.backend.loader import HOST
 
 __all__ = [
     "BatchSampler",
@@ -15,9 +16,15 @@ __all__ = [
     "SequentialSampler",
     "SubsetRandomSampler",
     "WeightedRandomSampler",
+    "drawn_on",
 ]
 
 T = TypeVar("T", covariant=True)
+
+
+def drawn_on(generator: Any) -> Any:
+    """Where indices are drawn: by their generator, or on the host whatever the default device."""
+    return HOST if generator is None else generator.device
 
 
 class Sampler(Generic[T]):
@@ -81,14 +88,15 @@ class RandomSampler(Sampler[int]):
         size = len(self.data_source)
         generator = self.generator
         if generator is None:
-            seed = dovetail.randint(0, 2**63 - 1, (1,), dtype=dovetail.int64).item()
+            seed = dovetail.randint(0, 2**63 - 1, (1,), dtype=dovetail.int64, device=HOST).item()
             generator = dovetail.Generator().manual_seed(seed)
+        where: Any = {"generator": generator, "device": drawn_on(generator)}
         left = self.num_samples
         while left > 0:
             if self.replacement:
-                drawn = dovetail.randint(0, size, (min(left, 1024),), generator=generator)
+                drawn = dovetail.randint(0, size, (min(left, 1024),), **where)
             else:
-                drawn = dovetail.randperm(size, generator=generator)[:left]
+                drawn = dovetail.randperm(size, **where)[:left]
             yield from drawn.tolist()
             left -= len(drawn)
 
@@ -104,7 +112,10 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in dovetail.randperm(len(self.indices), generator=self.generator).tolist():
+        order = dovetail.randperm(
+            len(self.indices), generator=self.generator, device=drawn_on(self.generator)
+        )
+        for i in order.tolist():
             yield self.indices[i]
 
     def __len__(self) -> int:
@@ -136,7 +147,9 @@ class WeightedRandomSampler(Sampler[int]):
             raise ValueError(
                 f"replacement should be a boolean value, but got replacement={replacement}"
             )
-        self.weights = dovetail.as_tensor(weights, dtype=dovetail.float64)
+        is_tensor = isinstance(weights, dovetail.Tensor)
+        where = weights.device if is_tensor else drawn_on(generator)
+        self.weights = dovetail.as_tensor(weights, dtype=dovetail.float64, device=where)
         if self.weights.dim() != 1:
             raise ValueError(
                 "weights should be a 1d sequence but given weights have shape "

@@ -12,6 +12,7 @@ from dovetail_dlp.fused import (
     pooling,
     softmax,
 )
+from dovetail_dlp.kernels import contract
 
 __all__ = ["enter"]
 
@@ -20,3 +21,4 @@ def enter(table: KernelTable) -> None:
     """Add them all to a table of required kernels."""
     for family in (activation, convolution, indexing, normalise, optimizer, pooling, softmax):
         family.enter(table)
+    table.add("quantized_matmul", contract.run)  # whose sums of int8 are int32 already

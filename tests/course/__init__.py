@@ -1,0 +1,1 @@
+"""The course's listings, as docs/course.md has them, and what the texts say comes out."""

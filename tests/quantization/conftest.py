@@ -1,0 +1,5 @@
+"""Lets assertions in the helper module print what they compared."""
+
+import pytest
+
+pytest.register_assert_rewrite("quantized_pairs")

@@ -60,7 +60,7 @@ def _forward(facts: Any) -> Any:
         mean, root = statistics if is_centred else (statistics[0], statistics[0])
         places = (out, mean, root, x, x if weight is None else weight, x if bias is None else bias)
         launch = by_packs
-        if launch is None or not lines.accepts(out, *places[3:]):
+        if launch is None or lines is None or not lines.accepts(out, *places[3:]):
             if not singly:
                 singly.append(general())
             launch = singly[0]
@@ -100,7 +100,8 @@ def _backward(facts: Any) -> Any:
         return first, device.launch(text, "gathered", 3, numbers, size, name), team.count
 
     lines = _lines_backward(device, work, out.numel // n, n, kinds)
-    held = singly = None
+    held: tuple[Launch, Launch, int] | None = None
+    singly: tuple[Launch, Launch, int] | None = None
     if lines is None:
         singly = general()
     else:
@@ -113,7 +114,7 @@ def _backward(facts: Any) -> Any:
         bias = of_bias[0] if is_centred else of_weight
         places = (grad, x, mean, root, x if weight is None else weight)
         steps = held
-        if lines is None or not lines.accepts(out, grad, x, places[4]):
+        if steps is None or lines is None or not lines.accepts(out, grad, x, places[4]):
             steps = singly = singly or general()
         first, last, count = steps
         with device.scratch(count * n * (1 + is_centred) * work.itemsize) as (parts,):
@@ -145,7 +146,7 @@ def _launched_backward(
     """(the lines' gradients and parts of the others', the sums of those, how many parts)."""
     device, n = lines.device, lines.n
     own = {"GATHER": device.group, "COLUMNS": 8}
-    text = lines.program("layer_norm_lines", macros | own, **{p: kinds[p] for p in SINGLE})
+    text = lines.program("layer_norm_lines", macros | own, (), **{p: kinds[p] for p in SINGLE})
     numbers = [*[np.uint64(0)] * 3, np.uint64(lines.count), np.int32(n)]
     groups = min(-(-n * (1 + macros["IS_CENTRED"]) // 8), device.units * 16)
     size = (groups * device.group,), (device.group,)

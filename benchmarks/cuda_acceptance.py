@@ -266,12 +266,15 @@ def training(table: Any, options: argparse.Namespace) -> None:
                 row, (both[0], [made[0].step]), (both[1], [made[1].step]), seconds=seconds, warm=8
             )
             row.more["losses"] = [[float(f"{value:.5g}") for value in side] for side in losses]
-            peaks = []
+            peaks: list[float] = []
+            reserved: list[float] = []
             for side, j in zip(both, made, strict=True):
                 side.forget()
                 j.step()
                 side.synchronize()
                 peaks.append(side.peak() / 2**30)
+                reserved.append(round(side.reserved() / 2**30, 3))
+            memory.more["reserved, GB"] = reserved
             memory.ours, memory.theirs = peaks
             memory.ratio = peaks[0] / peaks[1] if peaks[1] else float("nan")
 

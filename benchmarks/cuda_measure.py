@@ -34,6 +34,7 @@ class Side:
         self.torch, self.device = torch, device
         self.module = getattr(torch, device.split(":")[0])
         self.has_events = device.split(":")[0] == "cuda"
+        self._together = 0
 
     def synchronize(self) -> None:
         """Wait for the device."""
@@ -73,18 +74,21 @@ class Side:
             self.synchronize()
             self.module.empty_cache()
             self.module.reset_peak_memory_stats()
-            scratch = self._scratch()
-            if scratch is not None:
-                scratch.empty_cache()
-                scratch.reset_peak()
+            self._watch_scratch()
 
     def peak(self) -> int:
-        """The most bytes that tensors, and kernels' scratch memory, have taken since then."""
+        """The most bytes that tensors and kernels' scratch memory took at a time since then."""
         if not hasattr(self.module, "max_memory_allocated"):
             return 0
+        return max(int(self.module.max_memory_allocated()), self._together)
+
+    def reserved(self) -> int:
+        """The most bytes that were taken from the device, in use or kept for the next tensor."""
+        if not hasattr(self.module, "max_memory_reserved"):
+            return 0
         scratch = self._scratch()
-        beside = 0 if scratch is None else scratch.peak
-        return int(self.module.max_memory_allocated()) + beside
+        beside = 0 if scratch is None else scratch.peak_reserved
+        return int(self.module.max_memory_reserved()) + beside
 
     def _scratch(self) -> Any:
         """The pool of memory that our kernels take while they run; PyTorch counts its own."""
@@ -94,6 +98,23 @@ class Side:
 
         where = self.torch.empty(1, device=self.device).device
         return device.device_of(where)._pool if where.type in device._finders else None
+
+    def _watch_scratch(self) -> None:
+        """Notice what tensors and scratch memory take at the same time."""
+        scratch, self._together = self._scratch(), 0
+        if scratch is None:
+            return
+        scratch.empty_cache()
+        scratch.reset_peak()
+        take = type(scratch).take
+
+        def watched(nbytes: int) -> Any:
+            found = take(scratch, nbytes)
+            now = int(self.module.memory_allocated()) + scratch.allocated
+            self._together = max(self._together, now)
+            return found
+
+        scratch.take = watched
 
 
 @dataclasses.dataclass

@@ -41,6 +41,8 @@ def pool_over(memory: Memory, **options: Any) -> Pool:
 
 def test_block_sizes() -> None:
     assert [rounded(n) for n in (0, 1, 512, 513, 4096, 4097)] == [512, 512, 512, 1024, 4096, 4608]
+    large = 1 << 27
+    assert [rounded(n) for n in (large, large + 1)] == [large, large + large // 32]
     for n in (1, 511, 5000, 10**6, 2**30, 2**30 + 1):
         size = rounded(n)
         assert size >= n

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -286,8 +287,7 @@ class StandIn:
         return source
 
     def function(self, module: Any, name: str) -> str:
-        words = (f" {name}(", f"#define NAME {name}\n")
-        assert any(word in module for word in words), f"the program has no kernel {name}"
+        assert re.search(rf"\b{name}\b", module), f"the program has no kernel {name}"
         return name
 
     def launcher(

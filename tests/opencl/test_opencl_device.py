@@ -228,3 +228,22 @@ def test_launches_of_little_work_wait_for_each_other(queue: Any) -> None:
     assert len(queue.waiting) < 64
     assert x.tolist() == [105.0] * 8
     assert not queue.waiting
+
+
+def test_a_profile_counts_the_operations_of_products(queue: Any) -> None:
+    from dovetail_opencl.profiling import profile
+
+    x, w = dt.ones(8, 16, device="opencl:0"), dt.ones(4, 16, device="opencl:0")
+    image, filters = dt.ones(1, 2, 5, 5, device="opencl:0"), dt.ones(8, 2, 3, 3, device="opencl:0")
+    with profile() as seen:
+        dt.nn.functional.linear(x, w).relu()
+        dt.nn.functional.conv2d(image, filters)
+    rows = {row.name: row for row in seen.rows}
+    assert rows["matmul"].operations == 2 * 8 * 16 * 4
+    assert rows["conv"].operations == 2 * 8 * 9 * 2 * 9
+    assert rows["relu"].operations == 0
+    assert seen.launches == len(seen.timeline) >= 3
+    assert min(seen.peak, seen.arithmetic, *(row.seconds for row in seen.rows)) > 0
+    assert "GFLOP/s" in seen.table()
+    assert queue.watch is None
+    assert queue.worked is None

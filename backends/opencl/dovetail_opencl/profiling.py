@@ -10,7 +10,9 @@ from typing import Any
 
 import pyopencl as cl
 
-from dovetail.factories import ones
+from dovetail.dtypes import float32
+from dovetail_kernels.arrays import Array
+from dovetail_kernels.gemm import Product
 from dovetail_opencl.runtime import device_of
 
 __all__ = ["Profile", "Row", "profile", "rows_of"]
@@ -152,7 +154,7 @@ def rows_of(timeline: Sequence[tuple[str, float, int]], work: Mapping[str, int])
         row[0] += 1
         row[1] += seconds
         row[2] += nbytes
-    rows = [Row(name, *values, work.get(name, 0)) for name, values in found.items()]
+    rows = [Row(name, n, t, size, work.get(name, 0)) for name, (n, t, size) in found.items()]
     return sorted(rows, key=lambda row: -row.seconds)
 
 
@@ -173,14 +175,19 @@ def _peak(device: Any) -> float:
 
 def _arithmetic(device: Any, kept: list[tuple[str, Any, int]]) -> float:
     """Operations per second of a large product, the best of five, by the events that it leaves."""
-    size = 512
-    x = ones(size, size, device=f"opencl:{device.index}")
-    best = 0.0
-    for _ in range(5):
-        device.synchronize()
-        kept.clear()
-        x @ x
-        device.synchronize()
-        spent = sum(event.profile.end - event.profile.start for _, event, _ in kept)
-        best = max(best, 2e9 * size**3 / max(1, spent))
+    size, best = 512, 0.0
+    nbytes = 4 * size * size
+    with device.scratch(nbytes, nbytes) as (given, made):
+        x, out = (
+            Array(buffer, 0, (size, size), (4 * size, 4), float32) for buffer in (given, made)
+        )
+        device.write(given, 0, memoryview(bytes(nbytes)))
+        product = Product(device, x, x, out)
+        for _ in range(5):
+            device.synchronize()
+            kept.clear()
+            product(x, x, out)
+            device.synchronize()
+            spent = sum(event.profile.end - event.profile.start for _, event, _ in kept)
+            best = max(best, 2e9 * size**3 / max(1, spent))
     return best

@@ -16,13 +16,16 @@ from dovetail.errors import OutOfMemoryError
 __all__ = ["Pool", "empty_cache", "pool_for", "reset_peak", "rounded", "stats"]
 
 GRAIN = 512
+LARGE = 1 << 20
+"""Bytes from which on blocks are rounded more finely."""
 
 
 def rounded(nbytes: int) -> int:
-    """The block size that serves a request: multiples of 512, then eighths of a power of two."""
+    """The block size that serves a request: multiples of 512, then eighths of a power of two, and
+    32nds from 1 MiB on, where what a block has too much is memory that others lack."""
     if nbytes <= 8 * GRAIN:
         return max(GRAIN, -(-nbytes // GRAIN) * GRAIN)
-    step = 1 << ((nbytes - 1).bit_length() - 4)
+    step = 1 << ((nbytes - 1).bit_length() - (4 if nbytes <= LARGE else 6))
     return -(-nbytes // step) * step
 
 

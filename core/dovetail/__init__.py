@@ -211,14 +211,13 @@ _start()
 
 
 _MODULES = (
-    "amp", "ao", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "linalg",
-    "nn", "optim", "quantization", "quantized", "random", "return_types", "serialization", "signal",
-    "special", "testing", "utils",
+    "amp", "ao", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "jit",
+    "linalg", "nn", "optim", "quantization", "quantized", "random", "return_types", "serialization",
+    "signal", "special", "testing", "utils", "version",
 )  # fmt: skip
 
 _ELSEWHERE = {
     "capabilities": "capability",
-    "get_float32_matmul_precision": "backends", "set_float32_matmul_precision": "backends",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
@@ -235,6 +234,7 @@ _ELSEWHERE = {
     ),
     "empty_permuted": "rare_factories", "from_dlpack": "dlpack", "to_dlpack": "dlpack",
     "typename": "facts", "is_storage": "facts",
+    "get_float32_matmul_precision": "backends", "set_float32_matmul_precision": "backends",
     "load": "serialization", "save": "serialization",
     "fused_moving_avg_obs_fake_quant": "ao.quantization.fake_quantize",
     "qint8": "dtypes", "qint32": "dtypes", "quint8": "dtypes",
@@ -285,6 +285,8 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"dovetail.{_ELSEWHERE[name]}"), name)
     if found is None and name == "range":
         from dovetail.rare_factories import range_inclusive as found
+    if found is None and name == "_assert":
+        from dovetail.facts import _assert as found
     if found is None and name in _FUNCTIONAL:
         found = getattr(importlib.import_module("dovetail.nn.functional"), name)
     if found is None and name.endswith("Tensor"):

@@ -51,6 +51,7 @@ from dovetail._functions import aminmax as aminmax
 from dovetail import amp as amp
 from dovetail._functions import angle as angle
 from dovetail._functions import any as any
+from dovetail import ao as ao
 from dovetail._functions import arange as arange
 from dovetail._functions import arccos as arccos
 from dovetail._functions import arccos_ as arccos_
@@ -197,6 +198,7 @@ from dovetail._functions import cumulative_trapezoid as cumulative_trapezoid
 from dovetail import debug as debug
 from dovetail._functions import deg2rad as deg2rad
 from dovetail._functions import deg2rad_ as deg2rad_
+from dovetail.quantized import dequantize as dequantize
 from dovetail._functions import det as det
 from dovetail._functions import detach as detach
 from dovetail._functions import detach_ as detach_
@@ -253,6 +255,8 @@ from dovetail._functions import expand_copy as expand_copy
 from dovetail._functions import expm1 as expm1
 from dovetail._functions import expm1_ as expm1_
 from dovetail.factories import eye as eye
+from dovetail._functions import fake_quantize_per_channel_affine as fake_quantize_per_channel_affine
+from dovetail._functions import fake_quantize_per_tensor_affine as fake_quantize_per_tensor_affine
 from dovetail._functions import feature_alpha_dropout as feature_alpha_dropout
 from dovetail._functions import feature_alpha_dropout_ as feature_alpha_dropout_
 from dovetail._functions import feature_dropout as feature_dropout
@@ -263,6 +267,7 @@ from dovetail._functions import fill_ as fill_
 from dovetail.dtypes import finfo as finfo
 from dovetail._functions import fix as fix
 from dovetail._functions import fix_ as fix_
+from dovetail import fixed_point as fixed_point
 from dovetail._functions import flatten as flatten
 from dovetail._functions import flip as flip
 from dovetail._functions import fliplr as fliplr
@@ -290,6 +295,7 @@ from dovetail.factories import frombuffer as frombuffer
 from dovetail.factories import full as full
 from dovetail._functions import full_like as full_like
 from dovetail import func as func
+from dovetail.ao.quantization.fake_quantize import fused_moving_avg_obs_fake_quant as fused_moving_avg_obs_fake_quant
 from dovetail._functions import gather as gather
 from dovetail._functions import gcd as gcd
 from dovetail._functions import gcd_ as gcd_
@@ -303,6 +309,7 @@ from dovetail.amp import get_autocast_dtype as get_autocast_dtype
 from dovetail.device import get_default_device as get_default_device
 from dovetail.dtypes import get_default_dtype as get_default_dtype
 from dovetail._functions import get_device as get_device
+from dovetail.backends import get_float32_matmul_precision as get_float32_matmul_precision
 from dovetail.threads import get_num_interop_threads as get_num_interop_threads
 from dovetail.threads import get_num_threads as get_num_threads
 from dovetail.generator import get_rng_state as get_rng_state
@@ -358,6 +365,7 @@ from dovetail.dtypes import int16 as int16
 from dovetail.dtypes import int32 as int32
 from dovetail.dtypes import int64 as int64
 from dovetail.dtypes import int8 as int8
+from dovetail.quantized import int_repr as int_repr
 from dovetail._functions import inverse as inverse
 from dovetail.amp import is_autocast_cache_enabled as is_autocast_cache_enabled
 from dovetail.amp import is_autocast_cpu_enabled as is_autocast_cpu_enabled
@@ -383,6 +391,7 @@ from dovetail._functions import isneginf as isneginf
 from dovetail._functions import isposinf as isposinf
 from dovetail._functions import isreal as isreal
 from dovetail._functions import istft as istft
+from dovetail import jit as jit
 from dovetail.signal.spectral_windows import kaiser_window as kaiser_window
 from dovetail.nn.functional import kl_div as kl_div
 from dovetail._functions import kron as kron
@@ -518,6 +527,11 @@ from dovetail._functions import outer as outer
 from dovetail.nn.functional import pairwise_distance as pairwise_distance
 from dovetail._functions import pca_lowrank as pca_lowrank
 from dovetail._functions import pdist as pdist
+from dovetail.quantized import per_channel_affine as per_channel_affine
+from dovetail.quantized import per_channel_affine_float_qparams as per_channel_affine_float_qparams
+from dovetail.quantized import per_channel_symmetric as per_channel_symmetric
+from dovetail.quantized import per_tensor_affine as per_tensor_affine
+from dovetail.quantized import per_tensor_symmetric as per_tensor_symmetric
 from dovetail._functions import permute as permute
 from dovetail._functions import permute_copy as permute_copy
 from math import pi as pi
@@ -537,8 +551,22 @@ from dovetail._functions import prod as prod
 from dovetail.promotion import promote_types as promote_types
 from dovetail._functions import put as put
 from dovetail._functions import put_ as put_
+from dovetail.quantized import q_per_channel_axis as q_per_channel_axis
+from dovetail.quantized import q_per_channel_scales as q_per_channel_scales
+from dovetail.quantized import q_per_channel_zero_points as q_per_channel_zero_points
+from dovetail.quantized import q_scale as q_scale
+from dovetail.quantized import q_zero_point as q_zero_point
+from dovetail.dtypes import qint32 as qint32
+from dovetail.dtypes import qint8 as qint8
 from dovetail._functions import qr as qr
+from dovetail.quantized import qscheme as qscheme
 from dovetail._functions import quantile as quantile
+from dovetail import quantization as quantization
+from dovetail.quantized import quantize_per_channel as quantize_per_channel
+from dovetail.quantized import quantize_per_tensor as quantize_per_tensor
+from dovetail.quantized import quantize_per_tensor_dynamic as quantize_per_tensor_dynamic
+from dovetail import quantized as quantized
+from dovetail.dtypes import quint8 as quint8
 from dovetail._functions import rad2deg as rad2deg
 from dovetail._functions import rad2deg_ as rad2deg_
 from dovetail._functions import rand as rand
@@ -602,6 +630,7 @@ from dovetail.amp import set_autocast_enabled as set_autocast_enabled
 from dovetail.device import set_default_device as set_default_device
 from dovetail.dtypes import set_default_dtype as set_default_dtype
 from dovetail.legacy import set_default_tensor_type as set_default_tensor_type
+from dovetail.backends import set_float32_matmul_precision as set_float32_matmul_precision
 from dovetail.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from dovetail.threads import set_num_threads as set_num_threads
 from dovetail.printing import set_printoptions as set_printoptions
@@ -717,6 +746,7 @@ from dovetail._functions import vander as vander
 from dovetail._functions import var as var
 from dovetail._functions import var_mean as var_mean
 from dovetail._functions import vdot as vdot
+from dovetail import version as version
 from dovetail._functions import view_as_complex as view_as_complex
 from dovetail._functions import view_as_complex_copy as view_as_complex_copy
 from dovetail._functions import view_as_real as view_as_real

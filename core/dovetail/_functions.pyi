@@ -21,6 +21,19 @@ from dovetail.tensor import Tensor, layout as _layout
 Number: TypeAlias = _int | _float | _bool | _complex
 DeviceLike: TypeAlias = _device | str | _int
 
+def _int_mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two int8 matrices in int32 (PyTorch's ``torch._int_mm``).
+
+    Raises:
+        RuntimeError: another dtype, or no matrices.
+
+    Example:
+        >>> import dovetail as dt
+        >>> a = dt.full((1, 3), 100, dtype=dt.int8)
+        >>> dt._int_mm(a, a.t())
+        tensor([[30000]], dtype=torch.int32)
+    """
+
 def abs(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """Absolute value; its gradient at 0 is 0."""
 
@@ -1486,6 +1499,53 @@ def expm1(input: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 def expm1_(self: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.expm1`."""
+
+def fake_quantize_per_channel_affine(
+    input: Tensor,
+    scale: Any,
+    zero_point: Any,
+    axis: _int,
+    quant_min: _int,
+    quant_max: _int,
+) -> Tensor:
+    """As ``fake_quantize_per_tensor_affine``, with a scale and zero point per index of a dim.
+
+    Args:
+        input: any shape, floating point.
+        scale: (C,) float32.
+        zero_point: (C,) int32, or float32 to be added before rounding.
+        axis: the dim of ``input`` that has C.
+        quant_min, quant_max: the range of the whole numbers.
+
+    Raises:
+        RuntimeError: shapes or dtypes that do not fit, or an empty range.
+    """
+
+def fake_quantize_per_tensor_affine(
+    input: Tensor,
+    scale: Any,
+    zero_point: Any,
+    quant_min: _int,
+    quant_max: _int,
+) -> Tensor:
+    """``input`` rounded to what whole numbers in a range can tell; gradients pass straight through.
+
+    ``(clamp(round(input / scale) + zero_point, quant_min, quant_max) - zero_point) * scale``. The
+    gradient is that of the output where nothing was cut off, 0 elsewhere.
+
+    Args:
+        input: any shape, floating point.
+        scale, zero_point: two numbers, or two tensors of one element.
+        quant_min, quant_max: the range of the whole numbers.
+
+    Raises:
+        RuntimeError: an empty range, or a zero point (a number) outside of it.
+
+    Example:
+        >>> import dovetail as dt
+        >>> dt.fake_quantize_per_tensor_affine(dt.tensor([0.26, 0.9]), 0.25, 0, 0, 2)
+        tensor([0.2500, 0.5000])
+    """
 
 def feature_alpha_dropout(
     input: Tensor,

@@ -702,6 +702,9 @@ class TensorMethods:
     def dense_dim(self) -> _int:
         """The number of dims."""
 
+    def dequantize(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.dequantize`."""
+
     def det(self) -> Tensor:
         """The determinant of square matrices: (*, N, N) -> (*)."""
 
@@ -1104,6 +1107,9 @@ class TensorMethods:
     def int(self, memory_format: _memory_format | None = None) -> Tensor:
         """As int32."""
 
+    def int_repr(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.int_repr`."""
+
     def inverse(self) -> Tensor:
         """See ``linalg.inv``."""
 
@@ -1132,7 +1138,7 @@ class TensorMethods:
 
     @property
     def is_quantized(self) -> _bool:
-        """Whether the elements are quantized: never here."""
+        """Whether the elements are quantized: a QTensor says so."""
 
     def is_same_size(self, other: Tensor) -> _bool:
         """Whether two tensors have the same shape."""
@@ -1712,8 +1718,26 @@ class TensorMethods:
     def put_(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
         """In-place version of :func:`dovetail.put`."""
 
+    def q_per_channel_axis(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.q_per_channel_axis`."""
+
+    def q_per_channel_scales(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.q_per_channel_scales`."""
+
+    def q_per_channel_zero_points(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.q_per_channel_zero_points`."""
+
+    def q_scale(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.q_scale`."""
+
+    def q_zero_point(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.q_zero_point`."""
+
     def qr(self, some: _bool = True) -> return_types.qr:
         """As ``linalg.qr``: ``reduced``, or ``complete`` with ``some`` False."""
+
+    def qscheme(self, *args: Any) -> Tensor:
+        """See :func:`dovetail.quantized.qscheme_of`."""
 
     def quantile(
         self,

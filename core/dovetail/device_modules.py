@@ -7,6 +7,7 @@ itself. Names follow PyTorch's pages ``torch.cuda`` and ``torch.accelerator``.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,6 +38,10 @@ class DeviceModule(DeviceStreams, DeviceGraphs):
         1
     """
 
+    __path__: tuple[str, ...] = ()
+    __spec__ = None
+    """Both as packages have them: programs write ``from torch.cuda.amp import autocast``."""
+
     def __init__(self, name: str) -> None:
         self._name = name
         self.__name__ = f"dovetail.{name}"
@@ -64,6 +69,15 @@ class DeviceModule(DeviceStreams, DeviceGraphs):
     def _devices(self) -> list[Device]:
         loaded = self._loaded()
         return [resolve(Device(self._name, i)) for i in range(loaded.count)]
+
+    @property
+    def amp(self) -> SimpleNamespace:
+        """``autocast`` and ``GradScaler`` of ``dovetail.amp`` for this type, as of PyTorch 1.6."""
+        from dovetail import amp
+
+        autocast = partial(amp.autocast, self._name)
+        scaler = partial(amp.GradScaler, self._name)
+        return SimpleNamespace(autocast=autocast, GradScaler=scaler)
 
     # Devices.
 

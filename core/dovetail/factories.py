@@ -64,6 +64,9 @@ __all__ = [
     "zeros_like",
 ]
 
+_KEPT = 1 << 12
+"""Kernels that are kept with their values, before all are forgotten."""
+
 
 def _storage_kernel(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:
     """The device's fill/arange/random_bits kernel with its attributes bound."""
@@ -76,10 +79,25 @@ def _storage_kernel(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:
     return bind_kernel(entry, facts)
 
 
+def _bound(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:
+    """As :func:`_storage_kernel`, kept for zeros and ones."""
+    value = attributes.get("value")
+    if name != "fill" or not (value == 1 or (value == 0 and str(value)[0] != "-")):
+        return _storage_kernel(name, spec, attributes)
+    plans = REGISTRY[name].plans
+    key = (_storage_kernel, spec, value)
+    kernel = plans.get(key)
+    if kernel is None:
+        if len(plans) >= _KEPT:
+            plans.clear()
+        kernel = plans[key] = _storage_kernel(name, spec, attributes)
+    return kernel
+
+
 def run_storage(name: str, made: Tensor, attributes: dict[str, Any]) -> Tensor:
     """Run a storage primitive into ``made``."""
     if made._spec.numel:
-        kernel = _storage_kernel(name, made._spec, attributes)
+        kernel = _bound(name, made._spec, attributes)
         if observe.active:
 
             def plan() -> Tensor:

@@ -238,3 +238,13 @@ def typename(obj: Any, /) -> str:
 def is_storage(obj: Any, /) -> bool:
     """Whether an object is the memory of tensors."""
     return isinstance(obj, UntypedStorage)
+
+
+def _assert(condition: Any, message: Any) -> None:
+    """``assert`` as a function, which others' models call by this name.
+
+    Raises:
+        AssertionError: the condition is false.
+    """
+    if not condition:
+        raise AssertionError(message)

@@ -190,6 +190,17 @@ def kernel_plan(
     ):
         make = state.array_maker(outs[0])
         run = _host_scalar(kernel, outs[0], make, preparations[1], recorder if records else None)
+    elif (
+        as_made
+        and len(outs) == 1
+        and len(facts.inputs) in (1, 2)
+        and not any(preparations)
+        and all(isinstance(f, Spec) for f in facts.inputs)
+        and not state.host_arrays
+    ):
+        pooled = state.maker(outs[0])
+        on_device = _unary if len(facts.inputs) == 1 else _binary
+        run = on_device(kernel, pooled, recorder if records else None)
     else:
         run = _general(kernel, outs, wanted, preparations, state, recorder if records else None)
     run.served_by = "kernel" if op.decompose is None else "fused"  # type: ignore[attr-defined]
@@ -307,6 +318,64 @@ def _host_scalar(
         n.sequence = next_sequence()
         n.next = (node, None)
         keep = info.keep  # type: ignore[union-attr]
+        n.saved = () if keep is None else keep(info, a, b, t)
+        t._node = n
+        return t
+
+    return run
+
+
+def _unary(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
+    """As :func:`_host_unary`, for memory that a device's pool hands out."""
+    info = recorder.info(1) if recorder else None
+    if info is not None and info.joint is None and not any(info.calls):
+        info = None
+
+    def run(a: Tensor) -> Tensor:
+        x = a._array
+        if x is None:
+            x = a._materialize()
+        t: Tensor = make()
+        kernel(x, t._array)
+        node = a._node
+        if node is None or info is None or not mode.grad:
+            return t
+        n = new(Node)
+        n.info = info
+        n.sequence = next_sequence()
+        n.next = (node,)
+        keep = info.keep
+        n.saved = () if keep is None else keep(info, a, t)
+        t._node = n
+        return t
+
+    return run
+
+
+def _binary(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
+    """As :func:`_host_binary`, for memory that a device's pool hands out."""
+    infos: Any = None
+    if recorder:  # by which inputs need a gradient: the node's info, and what it saves
+        infos = [(None, None), *((i, i.keep) for i in map(recorder.info, (1, 2, 3)))]
+
+    def run(a: Tensor, b: Tensor) -> Tensor:
+        x = a._array
+        if x is None:
+            x = a._materialize()
+        y = b._array
+        if y is None:
+            y = b._materialize()
+        t: Tensor = make()
+        kernel(x, y, t._array)
+        first = a._node
+        second = b._node
+        if (first is None and second is None) or infos is None or not mode.grad:
+            return t
+        info, keep = infos[(first is not None) + 2 * (second is not None)]
+        n = new(Node)
+        n.info = info
+        n.sequence = next_sequence()
+        n.next = (first, second)
         n.saved = () if keep is None else keep(info, a, b, t)
         t._node = n
         return t

@@ -25,6 +25,8 @@ from dovetail.near_names import meant
 __all__ = ["choose_device", "run_program", "stand_in_for_torch"]
 
 TORCH = "torch"
+RELEASE = "2.13.0"
+"""The release of PyTorch whose names and meanings are here: programs ask for one or later."""
 _PYTORCHS = sorted(ALWAYS - {HOST})
 """Names of accelerators that a program for PyTorch may say."""
 
@@ -88,6 +90,8 @@ def _plugin(name: str) -> Any:
 def stand_in_for_torch() -> None:
     """From here on ``import torch`` gives dovetail, in this process.
 
+    Its version is PyTorch's then, with its own behind a plus sign.
+
     Raises:
         RuntimeError: the real PyTorch has been imported already.
     """
@@ -99,6 +103,7 @@ def stand_in_for_torch() -> None:
         )
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+        dovetail.__version__ = f"{RELEASE}+dovetail.{dovetail.__version__}"
 
 
 def run_program(words: Sequence[str], is_module: bool = False) -> None:

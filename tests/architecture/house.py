@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ROOT / "core" / "dovetail"
 FOLDERS = ("core", "backends", "plugins", "conformance", "tests", "benchmarks", "examples", "tools")
-NOT_OURS = frozenset({"__pycache__", "build", "dist"})
+NOT_OURS = frozenset({"__pycache__", "build", "dist", "vendored"})
 
 
 def files(*folders: str, suffixes: tuple[str, ...] = (".py",)) -> list[Path]:

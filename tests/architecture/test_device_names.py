@@ -22,6 +22,7 @@ CONVENIENCES = {
     ("interop.py", "is_cuda"),
     ("nn/conversion.py", "cuda"),
     ("nn/module.py", "cuda"),
+    ("version.py", "cuda"),
 }
 
 

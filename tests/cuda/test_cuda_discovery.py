@@ -136,11 +136,11 @@ def test_a_cupy_for_a_later_driver(advice: Any) -> None:
 
 
 def test_missing_libraries(advice: Any) -> None:
-    trouble = {"nvrtc": "libnvrtc.so.13: cannot open", "cublas": "libcublas.so.13: cannot open"}
+    trouble = {"nvrtc": "libnvrtc.so.13: cannot open", "cublasLt": "libcublasLt.so.13: cannot open"}
     assert advice(["cupy-cuda13x"], trouble) == [
         ("libnvrtc, which compiles the kernels: libnvrtc.so.13: cannot open",
          "pip install nvidia-cuda-nvrtc"),
-        ("libcublas, for matrix products: libcublas.so.13: cannot open",
+        ("libcublasLt, for matrix products: libcublasLt.so.13: cannot open",
          "pip install nvidia-cublas"),
     ]  # fmt: skip
     said = advice(["cupy-cuda12x"], {"nvrtc": "libnvrtc.so.12: cannot open"}, driver=12)

@@ -15,7 +15,7 @@ from dovetail import ops
 from dovetail.backend.state import state_of
 from dovetail_conformance.compare import tolerance_of
 from dovetail_cuda import blas, dnn
-from dovetail_cuda.kernels import FAMILIES, products
+from dovetail_cuda.kernels import FAMILIES, products, widened
 
 Placed = tuple[Any, Products, FrontEnd]
 """The driver, and the two libraries."""
@@ -131,6 +131,33 @@ def test_many_of_them_are_copied_in_pieces(placed: Any, monkeypatch: pytest.Monk
     library.queued.clear()
     made.mT @ x
     assert [problem.d.columns for problem, *_ in library.queued] == [6, 6, 1]
+
+
+def test_odd_sizes_of_halves_are_made_even(placed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver, library, _ = placed()
+    for of, name, value in (
+        (products, "MUCH", 1), (products, "LEAST", 1), (products, "PIECE", 128),
+        (widened, "TILE", 2),
+    ):  # fmt: skip
+        monkeypatch.setattr(of, name, value)
+    x, weight = drawn(7, 16, dtype=dt.bfloat16), drawn(13, 16, dtype=dt.bfloat16)
+    dt.nn.functional.linear(x, weight)
+    assert [(p.d.rows, p.d.columns, p.d.lead) for p, *_ in library.queued] == [
+        (16, 4, 16),
+        (16, 3, 16),
+    ]
+    library.queued.clear()
+    driver.launched.clear()
+    drawn(7, 13, dtype=dt.bfloat16) @ weight
+    assert [(p.b.rows, p.b.columns, p.d.rows) for p, *_ in library.queued] == [
+        (16, 4, 16),
+        (16, 3, 16),
+    ]
+    names = [launch.name for launch in driver.launched]
+    assert sum(name.startswith("fill") for name in names) == 3, "what is added to the depth is 0"
+    library.queued.clear()
+    drawn(7, 13, dtype=dt.float32) @ drawn(13, 5, dtype=dt.float32)
+    assert [p.d.rows for p, *_ in library.queued] == [5]
 
 
 def test_rows_of_a_batch_are_one_matrix(placed: Any) -> None:
@@ -365,8 +392,8 @@ def test_heads_of_a_projection_are_not_copied(placed: Any) -> None:
 def test_attention_of_products(placed: Any, dtype: dt.dtype) -> None:
     """With a mask, and in float32: scores are made, turned into weights, multiplied."""
     driver, library, front_end = placed()
-    inputs = [drawn(2, 3, n, 16, dtype=dtype) for n in (40, 50, 50)]
-    mask = dt.ones(40, 50, dtype=dt.bool, device=NAME)
+    inputs = [drawn(2, 3, 50, 16, dtype=dtype) for _ in range(3)]
+    mask = dt.ones(50, 50, dtype=dt.bool, device=NAME)
     driver.launched.clear()
     record = ops.REGISTRY["scaled_dot_product_attention"]
     made, sums = dt.dispatch.call(record, (*inputs, mask), (False, 0.25))
@@ -381,4 +408,5 @@ def test_attention_of_products(placed: Any, dtype: dt.dtype) -> None:
     )
     assert [launch.name for launch in driver.launched] == ["slopes"]
     assert len(library.queued) == 5
+    assert [alpha for _, alpha, *_ in library.queued[:2]] == [0.25, 1], "scores are scaled"
     assert not front_end.queued

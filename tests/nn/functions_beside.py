@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from nn_parity import array, like
+from nn_parity import array, kind_of, like
 
 import dovetail as dt
 
@@ -79,7 +79,7 @@ def compare(
         assert (a is None) == (b is None), i
         if b is not None:
             assert tuple(a.shape) == tuple(b.shape), i
-            assert str(a.dtype).split(".")[-1] == str(b.dtype).split(".")[-1], i
+            assert kind_of(a) == kind_of(b), i
             np.testing.assert_allclose(
                 array(a), array(b), rtol=tolerance, atol=tolerance, err_msg=f"tensor {i}"
             )

@@ -109,6 +109,34 @@ def test_without_a_batch_and_in_float32(name, args, device):
     compare(run, tuple(arrays), device, 2e-5, second=False)
 
 
+@pytest.mark.parametrize("dtype", ["double", "float"])
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+def test_many_steps_of_a_wide_layer(name, dtype, device):
+    """Long enough for errors to grow, with sizes that no block is a multiple of."""
+    theirs, mine = pair(name, "9, 35, bidirectional=True", device, dtype)
+    layers = {torch: theirs, dt: mine}
+    x = np.random.default_rng(4).standard_normal((41, 7, 9))
+    x = x.astype(np.float32) if dtype == "float" else x
+    tolerance = 1e-10 if dtype == "double" else 1e-4
+    compare(lambda lib, x: layers[lib](x), (x,), device, tolerance, second=False)
+    for layer in layers.values():
+        layer.zero_grad()
+    for lib, where in ((torch, None), (dt, device)):
+        layers[lib](leaf(lib, x, where))[0].square().mean().backward()
+    for (key, a), b in zip(mine.named_parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(array(a.grad), array(b.grad), tolerance, tolerance, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_a_layer_leaves_its_weights_alone(name):
+    """With one state the turned weight is the weight itself in memory."""
+    layer = build(dt, name, "2, 1")
+    before = {key: array(value).copy() for key, value in layer.state_dict().items()}
+    layer(dt.tensor(X[:, :, :2]).float())[0].sum().backward()
+    for key, value in layer.state_dict().items():
+        np.testing.assert_array_equal(array(value), before[key])
+
+
 @pytest.mark.parametrize(("lengths", "is_sorted"), [([4, 4, 2], True), ([1, 5, 3], False)])
 @pytest.mark.parametrize(("name", "args"), LAYERS, ids=IDS)
 def test_packed(name, args, lengths, is_sorted, device):

@@ -212,3 +212,38 @@ def test_a_number_is_scattered(opencl: dt.device) -> None:
     index = dt.tensor([0, 2], device=opencl)
     made = dt.ones(3, 2, device=opencl).index_fill(0, index, 3.0)
     assert made.tolist() == [[3, 3], [1, 1], [3, 3]]
+
+
+def test_launches_of_little_work_wait_for_each_other(queue: Any) -> None:
+    """A driver for the host's cores gets several at once, before whatever else is asked of it."""
+    x = dt.ones(8, device="opencl:0")
+    queue.synchronize()
+    doubled = x * 2
+    assert bool(queue.waiting) is queue.is_cpu
+    x.copy_(dt.full((8,), 5.0))
+    assert not queue.waiting
+    assert doubled.tolist() == [2.0] * 8
+    for _ in range(100):
+        x = x + 1
+    assert len(queue.waiting) < 64
+    assert x.tolist() == [105.0] * 8
+    assert not queue.waiting
+
+
+def test_a_profile_counts_the_operations_of_products(queue: Any) -> None:
+    from dovetail_opencl.profiling import profile
+
+    x, w = dt.ones(8, 16, device="opencl:0"), dt.ones(4, 16, device="opencl:0")
+    image, filters = dt.ones(1, 2, 5, 5, device="opencl:0"), dt.ones(8, 2, 3, 3, device="opencl:0")
+    with profile() as seen:
+        dt.nn.functional.linear(x, w).relu()
+        dt.nn.functional.conv2d(image, filters)
+    rows = {row.name: row for row in seen.rows}
+    assert rows["matmul"].operations == 2 * 8 * 16 * 4
+    assert rows["conv"].operations == 2 * 8 * 9 * 2 * 9
+    assert rows["relu"].operations == 0
+    assert seen.launches == len(seen.timeline) >= 3
+    assert min(seen.peak, seen.arithmetic, *(row.seconds for row in seen.rows)) > 0
+    assert "GFLOP/s" in seen.table()
+    assert queue.watch is None
+    assert queue.worked is None

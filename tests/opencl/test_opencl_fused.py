@@ -212,3 +212,18 @@ def test_targets_and_rows_out_of_range_reach_no_other_memory(opencl: dt.device) 
     assert x.grad[1:].abs().sum().item() == 0
     rows = dt.ones(3, 5, device=opencl).index_select(0, dt.tensor([2, 7, -1], device=opencl))
     assert rows.sum(1).tolist() == [5, 0, 0]
+
+
+def test_running_statistics_are_one_launch(queue: Any) -> None:
+    x = dt.randn(4, 5, 6, 6)
+    here, there = dt.nn.BatchNorm2d(5), dt.nn.BatchNorm2d(5).to("opencl:0")
+    moved = x.to("opencl:0")
+    for _ in range(3):
+        here(x)
+        before = queue.launches
+        there(moved)
+    assert queue.launches == before + 3  # the layer, both statistics, the count of batches
+    for name in ("running_mean", "running_var"):
+        made, wanted = getattr(there, name).cpu().numpy(), getattr(here, name).numpy()
+        np.testing.assert_allclose(made, wanted, rtol=1e-6, atol=1e-7)
+    assert there.num_batches_tracked.item() == 3

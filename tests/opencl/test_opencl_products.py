@@ -14,9 +14,13 @@ import dovetail as dt
 
 HERE = Path(__file__).parent
 BATCHED = ((3, 1), (1, 2))
-PRODUCTS = [
+PRODUCTS = [  # in one launch, except where it says how
     (4, 4, 4, None),
     (70, 50, 90, None),
+    (64, 48, 96, None),  # whole tiles
+    (17, 40, 128, None),
+    (128, 40, 17, None),
+    (70, 1040, 90, None),  # packed, as all deep ones
     (8, 2500, 32, None),  # a split depth
     (33, 1100, 65, None),  # several spans of depth
     (300, 17, 40, None),
@@ -34,6 +38,8 @@ CONVOLUTIONS = [
     ((2, 16, 9, 70), (16, 1, 3, 3), 1, 1, 1, 16),  # depthwise
     ((1, 6, 12, 23), (12, 1, 3, 5), (2, 3), 2, 1, 6),
     ((2, 16, 8, 8), (12, 4, 3, 3), 1, 2, 2, 4),
+    ((9, 2, 14, 14), (6, 2, 5, 5), 1, 2, 1, 1),  # few filters, many images
+    ((1, 4, 9, 9), (6, 4, 3, 3), 1, 1, 1, 1),  # few filters, one image
     ((1, 4, 9, 9), (9, 4, 2, 2), 4, 0, 1, 1),
     ((1, 4, 20, 20), (9, 4, 5, 5), 5, 0, 1, 1),  # more phases than launches are spent on
     ((1, 2, 300), (2, 1, 1), 200, 0, 1, 2),  # neighbours that are far apart
@@ -121,6 +127,7 @@ from dovetail_opencl.runtime import device_of
 from dovetail_kernels.tiles import Tile
 device_of(0).tiles[dt.float32] = Tile({tile})
 wrong = products.matrix_products(70, 300, 90, None, dt.float32, "dense")
+wrong += products.matrix_products(70, 1040, 90, None, dt.float32, "dense")
 for case in {[CONVOLUTIONS[0], CONVOLUTIONS[5]]}:
     wrong += products.convolutions(case, dt.float32)
 print("all right" if not wrong else wrong)
@@ -135,13 +142,14 @@ def test_addmm_does_not_look_at_an_input_that_counts_for_nothing() -> None:
     assert dt.addmm(lost, a, b, beta=0, alpha=2).tolist() == [[16.0] * 8] * 8
 
 
-def test_a_layer_is_one_product(queue: Any) -> None:
-    """The bias is added where the product is written: packing twice, and the tiles."""
-    x, w = dt.ones(64, 64, device=DEVICE), dt.ones(64, 64, device=DEVICE)
+@pytest.mark.parametrize(("depth", "launches"), [(64, 1), (2048, 3)])
+def test_a_layer_is_one_product(queue: Any, depth: int, launches: int) -> None:
+    """The bias is added where the product is written; a large product packs its operands first."""
+    x, w = dt.ones(64, depth, device=DEVICE), dt.ones(64, depth, device=DEVICE)
     b = dt.ones(64, device=DEVICE)
     linear = dt.nn.functional.linear
     linear(x, w, b)
     before = queue.launches
     made = linear(x, w, b)
-    assert queue.launches == before + 3
-    assert made.tolist() == [[65.0] * 64] * 64
+    assert queue.launches == before + (launches if queue.is_cpu else 3)
+    assert made.tolist() == [[depth + 1.0] * 64] * 64

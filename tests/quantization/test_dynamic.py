@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from typing import Any
 
@@ -271,3 +272,24 @@ def test_eight_bits_of_input_are_closer_than_seven() -> None:
     seven = (made(x) - model(x)).square().mean().item()
     made[0].reduce_range = False
     assert (made(x) - model(x)).square().mean().item() < seven
+
+
+def test_models_are_saved_whole_and_copied() -> None:
+    model = dt.nn.Sequential(dt.nn.Linear(6, 8), dt.nn.LSTM(8, 4))
+    made = q.quantize_dynamic(model)
+    x = dt.tensor(drawn(5, 3, 6))
+    wanted = numbers(made(x)[0])
+    file = io.BytesIO()
+    dt.save(made, file)
+    file.seek(0)
+    for twin in (dt.load(file, weights_only=False), copy.deepcopy(made)):
+        assert (numbers(twin(x)[0]) == wanted).all()
+    assert q.quantization_report(copy.deepcopy(made)) is not None
+
+
+def test_inside_of_a_transformer() -> None:
+    layer = dt.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    made = q.quantize_dynamic(layer)
+    assert repr(made.linear1).startswith("DynamicQuantizedLinear")
+    x = dt.tensor(drawn(2, 5, 16))
+    assert 0 < (made(x) - layer(x)).abs().max().item() < 0.1

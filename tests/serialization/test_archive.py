@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,3 +76,15 @@ def test_cursor_crosses_its_window() -> None:
     assert cursor.read() == data[200_000 - rest : 200_000]
     with pytest.raises(dt.serialization.CheckpointError, match="truncated"):
         cursor.byte()
+
+
+def test_sums_of_large_and_small_storages(tmp_path: Path) -> None:
+    """Those of large ones are computed beside writing: each must stand with its own bytes."""
+    rng = np.random.default_rng(0)
+    sizes = (400_000, 3, 70_000, 0, 300_000, 1, 65_536)
+    state = {str(n): dt.tensor(rng.random(n, np.float32)) for n in sizes}
+    dt.save(state, tmp_path / "a.pth")
+    with zipfile.ZipFile(tmp_path / "a.pth") as other:
+        assert other.testzip() is None
+        found = [other.read(f"archive/data/{i}") for i in range(len(sizes))]
+    assert found == [value.numpy().tobytes() for value in state.values()]

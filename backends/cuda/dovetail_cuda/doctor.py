@@ -11,9 +11,9 @@ __all__ = ["doctor"]
 
 LIBRARIES = {
     "nvrtc": ("libnvrtc, which compiles the kernels", "nvidia-cuda-nvrtc"),
-    "cublas": ("libcublas, for matrix products", "nvidia-cublas"),
+    "cublasLt": ("libcublasLt, for matrix products", "nvidia-cublas"),
 }
-"""By the name that CuPy's loader knows a library by: (what it is, the package that has it)."""
+"""By the name that a loader knows a library by: (what it is, the package that has it)."""
 
 
 def doctor() -> list[tuple[str, str]]:

@@ -22,6 +22,10 @@ def load_library(name: str) -> str:
     """Load a library of the CUDA toolkit; why that cannot be, or nothing."""
     import importlib
 
+    if name == "cublasLt":
+        from dovetail_cuda.blas import why_absent
+
+        return why_absent()
     try:
         importlib.import_module(f"cupy_backends.cuda.libs.{name}")
     except Exception as error:  # whatever CuPy's loader raises, it is what the doctor tells

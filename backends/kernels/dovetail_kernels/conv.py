@@ -22,6 +22,7 @@ from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gather import Filters, Gathered, Lines, Map, Part
 from dovetail_kernels.gather_direct import FEW, Direct, DirectSum
+from dovetail_kernels.gather_planes import Planes, PlanesSum, is_cached
 from dovetail_kernels.gather_sum import Sum, Summed
 from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.spread import SLACK, Three, grid, image_of, three
@@ -92,6 +93,11 @@ class Convolution:
         return accumulated(self.y.dtype)
 
     @property
+    def operations(self) -> int:
+        """Sums and products: two for each place of y, filter and element of its window."""
+        return 2 * self.y.numel * self.given * math.prod(self.kernel)
+
+    @property
     def reach(self) -> Three:
         """How far the windows reach, from the beginning of the padding on."""
         zipped = zip(self.places, self.stride, self.kernel, self.dilation, strict=True)
@@ -153,7 +159,16 @@ def _end(array: Array) -> int:
 def _specialised(make: Any, roles: Roles, call: Any) -> Any:
     if not call.outputs[0].numel:
         return lambda *arrays: None
-    return make(call, Convolution(call, roles))
+    convolution = Convolution(call, roles)
+    device, label = device_of(call.outputs[0].device), call.op.name
+    operations, run = convolution.operations, make(call, convolution)
+
+    def counted(*arrays: Any) -> None:
+        if device.worked is not None:
+            device.worked(label, operations)
+        run(*arrays)
+
+    return counted
 
 
 def _window(channels: int, step: int, offsets: np.ndarray) -> np.ndarray:
@@ -209,6 +224,9 @@ def _conv(call: Any, c: Convolution) -> Any:
 def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
     """The kernel that suits a map of ``source``, which has ``first`` zeros before it."""
     if _goes_by_lines(c, made.columns):
+        given = made.x_group // made.image.channel
+        if is_cached(made.device, made.image, given, made.work, made.images * made.groups):
+            return Planes(made, source, first, given)
         return Direct(made)
     is_plain = c.kernel == (1, 3, 3) and c.stride[1:] == c.dilation[1:] == (1, 1)
     if is_plain and min(first) >= 0 and pays(made, source, made.parts[0].lines.counts):
@@ -298,5 +316,7 @@ def _grad_weight(call: Any, c: Convolution) -> Any:
     )
     if not few:
         return Summed(made)
+    if is_cached(device, image, c.given, c.work, c.groups):
+        return PlanesSum(made, c.x, c.padding, c.given, c.stride, c.places)
     grad = image_of(device, c.y, (0, 0, 0), c.places, c.work, in_place=False)
     return DirectSum(made, grad, c.stride, c.places)

@@ -47,22 +47,27 @@ class Launch(Protocol):
 
 
 class Scratch:
-    """Buffers while a block runs; a class, for a generator takes longer to enter."""
+    """Blocks of a pool, for as long as a ``with`` statement runs."""
 
     __slots__ = ("_blocks", "_pool", "_sizes")
 
-    def __init__(self, pool: Pool, sizes: tuple[int, ...]) -> None:
+    def __init__(self, pool: Pool, sizes: Sequence[int]) -> None:
         self._pool, self._sizes = pool, sizes
+        self._blocks: list[tuple[Any, int]] = []
 
     def __enter__(self) -> list[Any]:
-        take = self._pool.take
-        self._blocks = [take(max(n, 4)) for n in self._sizes]
-        return [block for block, _ in self._blocks]
+        take, blocks = self._pool.take, self._blocks
+        try:
+            for nbytes in self._sizes:
+                blocks.append(take(max(nbytes, 4)))
+        except BaseException:
+            self.__exit__()
+            raise
+        return [block for block, _ in blocks]
 
     def __exit__(self, *error: object) -> None:
-        give = self._pool.give
         for block, size in self._blocks:
-            give(block, size)
+            self._pool.give(block, size)
 
 
 class Device(abc.ABC):
@@ -85,6 +90,8 @@ class Device(abc.ABC):
         patience: how often a call is served by general kernels before one is compiled for it; see
             :meth:`weight`.
         watch: called with (label, event, buffers) of all that is queued, where it is not None.
+        worked: called with (label, operations) of products and convolutions, where it is not
+            None: how many sums and products of numbers their definition takes.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
         tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
@@ -109,6 +116,7 @@ class Device(abc.ABC):
         self.launches = 0
         self.patience = patience
         self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
+        self.worked: Callable[[str, int], None] | None = None
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
         self.tiles: dict[Any, Any] = {}
@@ -187,7 +195,7 @@ class Device(abc.ABC):
         return found
 
     def scratch(self, *sizes: int) -> Scratch:
-        """Buffers for the steps of one kernel, of so many bytes each: ``with`` makes a list.
+        """Buffers for the steps of one kernel, of so many bytes each, as a context's value.
 
         They go back to a pool at the end of the block: the queue is in order, so who gets them next
         writes them after these steps have been done.

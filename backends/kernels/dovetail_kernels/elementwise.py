@@ -5,6 +5,7 @@ A Python number is an argument of the kernel, so that it costs no memory and no 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from dovetail.backend import (
     kernel_name,
     pack_width,
 )
-from dovetail.dtypes import bfloat16, float16
+from dovetail.dtypes import bfloat16, float16, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, packed
 from dovetail_kernels.copy import Copy
@@ -91,6 +92,21 @@ def number(value: Any, dtype: DType) -> Any:
         if dtype in (float16, bfloat16):
             return np.float32(made)
         return np.uint8(made) if dtype.category == 0 else made[()]
+
+
+_PACKED = {float32: struct.Struct("=f").pack, float64: struct.Struct("=d").pack}
+
+
+def given(value: Any, dtype: DType) -> Any:
+    """A Python number that comes with a call, as :func:`number` makes it or as its bytes."""
+    if value.__class__ is float:
+        pack = _PACKED.get(dtype)
+        if pack is not None:
+            try:
+                return pack(value)
+            except OverflowError:  # infinite in this dtype
+                pass
+    return number(value, dtype)
 
 
 def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
@@ -200,30 +216,31 @@ class Elementwise:
 
     def __call__(self, *arrays: Any) -> None:
         """Queue it for inputs and output."""
-        self.run(arrays, ())
+        launch = self._plain
+        if launch is None:
+            self.run(arrays, ())
+            return
+        buffers = [arrays[-1].buffer]
+        shifted = arrays[-1].offset
+        for a in arrays[:-1]:
+            buffers.append(a.buffer)
+            shifted = shifted or a.offset
+        if shifted:
+            self.run(arrays, ())
+        else:
+            launch.with_numbers(buffers, ())
 
     def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
         """A kernel that takes Python numbers at these places among its inputs."""
         kind = self.kind
         single = places[0] if len(places) == 1 else None
-        known: dict[Any, Any] = {}
-
-        def brought(value: Any) -> Any:
-            if not value:  # of two signs, or of several classes
-                return number(value, kind)
-            found = known.get(value)
-            if found is None:
-                if len(known) > 64:
-                    known.clear()
-                found = known[value] = number(value, kind)
-            return found
 
         def run(*arrays: Any) -> None:
             if single is not None:
-                values = [(self._free, brought(arrays[single]))]
+                values = [(self._free, given(arrays[single], kind))]
                 rest = arrays[:single] + arrays[single + 1 :]
             else:
-                values = [(self._free + i, brought(arrays[at])) for i, at in enumerate(places)]
+                values = [(self._free + i, given(arrays[at], kind)) for i, at in enumerate(places)]
                 rest = tuple(a for i, a in enumerate(arrays) if i not in places)
             self.run(rest, values)
 

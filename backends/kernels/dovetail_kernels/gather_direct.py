@@ -17,28 +17,38 @@ from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import SLACK, Image, Three, table_of
 from dovetail_kernels.tiles import tile_of
 
-__all__ = ["FEW", "Direct", "DirectSum"]
+__all__ = ["FEW", "Direct", "DirectSum", "read", "vectors_of"]
 
 FEW = 8
 """Filters in a group from which on they are computed as a product."""
 
 
-def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
-    """The macros for what is computed at a time: up to four vectors with names, less for short
-    lines; ``step`` is how far apart in the image its elements are."""
+def vectors_of(made: Any, places: int, step: int) -> tuple[str, int, int]:
+    """(type of an element, elements of a vector, vectors): what is computed of a line at a time.
+
+    Args:
+        step: how far apart neighbouring places are in the image, behind which there is slack.
+    """
     kind, width = wrapping(made.work), tile_of(made.device, made.work).width
     count = min(4, -(-places // width))
     while count > 1 and count * width * step > SLACK:
         count -= 1
     while width > 2 and count * width * step > SLACK:
         width //= 2
+    return kind, width, count
+
+
+def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
+    """The macros for what is computed at a time: up to four vectors with names, less for short
+    lines; ``step`` is how far apart in the image its elements are."""
+    kind, width, count = vectors_of(made, places, step)
     vector, each = f"{kind}{width}", range(count)
-    read = [_read(kind, width, step, v) for v in each]
+    loads = [read(kind, width, step, v) for v in each]
     # A comparison of vectors is made of integers as wide as their elements.
     whole = "long" if kind == "double" else "int"
     places_of = [", ".join(str(v * width + i) for i in range(width)) for v in each]
     first = [
-        f"l{v} = select(l{v}, fma(vload{width}({v}, q), {read[v]}, l{v}), "
+        f"l{v} = select(l{v}, fma(vload{width}({v}, q), {loads[v]}, l{v}), "
         f"({whole}{width})({places_of[v]}) < ({whole}{width})(n));"
         for v in each
     ]
@@ -48,23 +58,24 @@ def _lanes(made: Any, places: int, step: int) -> dict[str, Any]:
         "VECTOR": vector,
         "LANES_CLEARED": " ".join(f"{vector} l{v} = ({vector})0;" for v in each),
         "LANES_PUT(to)": " ".join(f"vstore{width}(l{v}, {v}, to);" for v in each),
-        "LANES_ADDED(w, p)": " ".join(f"l{v} = fma(w, {read[v]}, l{v});" for v in each),
+        "LANES_ADDED(w, p)": " ".join(f"l{v} = fma(w, {loads[v]}, l{v});" for v in each),
         "LANES_MULTIPLIED(q, p)": " ".join(
-            f"l{v} = fma(vload{width}({v}, q), {read[v]}, l{v});" for v in each
+            f"l{v} = fma(vload{width}({v}, q), {loads[v]}, l{v});" for v in each
         ),
         "LANES_MULTIPLIED_FIRST(n, q, p)": " ".join(first),
     }
 
 
-def _read(kind: str, width: int, step: int, number: int) -> str:
-    """Vector ``number`` of elements that are ``step`` apart from ``p`` on."""
+def read(kind: str, width: int, step: int, number: int, pointer: str = "p") -> str:
+    """Vector ``number`` of elements that are ``step`` apart from ``pointer`` on."""
     begin = number * width * step
     if step == 1:
-        return f"vload{width}(0, p + {begin})"
+        return f"vload{width}(0, {pointer} + {begin})"
     if step == 2:
-        halves = (f"vload{width}(0, p + {begin + i * width}).even" for i in (0, 1))
+        halves = (f"vload{width}(0, {pointer} + {begin + i * width}).even" for i in (0, 1))
         return f"({kind}{width})({', '.join(halves)})"
-    return f"({kind}{width})({', '.join(f'p[{begin + i * step}]' for i in range(width))})"
+    each = ", ".join(f"({pointer})[{begin + i * step}]" for i in range(width))
+    return f"({kind}{width})({each})"
 
 
 class Direct:

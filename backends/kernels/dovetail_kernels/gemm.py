@@ -16,6 +16,7 @@ from dovetail.backend import Loops, StridedView
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.gemm_direct import Sides, direct, is_small
 from dovetail_kernels.reduce import accumulated, wrapping
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.tiles import Tile, tile_of, woven
@@ -109,11 +110,18 @@ class Product:
         elif self.work.is_complex or min(self.m, self.n) < SMALL or not self.depth:
             self._run = self._by_elements()
         else:
-            self._run = self._by_tiles(tile or tile_of(device, self.work))
+            shape = tile or tile_of(device, self.work)
+            sizes = (self.batches, self.m, self.n, self.depth)
+            is_direct = (
+                self._is_plain() and tile is None and is_small(device, self.work, sizes, shape)
+            )
+            self._run = self._directly(sizes, shape) if is_direct else self._by_tiles(shape)
 
     def __call__(self, a: Any, b: Any, out: Any, input: Any = None) -> None:
         """Queue it."""
         if self._run is not None:
+            if self.device.worked is not None:
+                self.device.worked("matmul", 2 * self.out.numel * self.depth)
             self._run(a, b, out, input)
 
     @property
@@ -221,6 +229,34 @@ class Product:
             launch.with_numbers(buffers, offsets)
 
         return run
+
+    # in one launch
+
+    def _is_plain(self) -> bool:
+        """Whether all elements are of the dtype that is computed in."""
+        kinds = {self.a.dtype, self.b.dtype, self.out.dtype}
+        if self.added is not None:
+            kinds.add(self.added.input.dtype)
+        return kinds == {self.work}
+
+    def _directly(self, sizes: tuple[int, int, int, int], tile: Tile) -> Any:
+        added = self.added
+        steps = [*self.out.element_strides[-2:], *self.a.element_strides[-2:]]
+        steps += self.b.element_strides[-2:]
+        sides = Sides(sizes, (steps[0], steps[1], steps[2], steps[3], steps[4], steps[5]))
+        if added is not None:
+            row, column = added.input.element_strides[-2:]
+            sides.input = (row, column)
+
+        def loops(rows: tuple[str, ...]) -> tuple[dict[str, Any], list[Any]]:
+            names: tuple[str, ...] = ("to", "from_a", "from_b")
+            if added is not None:
+                names, rows = (*names, "from_input"), (*rows, "from_input")
+            made = self._loops(rows)
+            return places("BATCH", made, "q", names), loop_numbers(made)
+
+        scales = None if added is None else (added.alpha, added.beta)
+        return direct(self.device, self.work, tile, sides, loops, scales)
 
     # by tiles
 

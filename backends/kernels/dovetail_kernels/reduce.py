@@ -32,6 +32,12 @@ LANES = 16
 COLUMNS = 64
 """Neighbouring outer elements of one work item."""
 
+BLOCK = 256
+"""Elements whose extreme is found before its place is looked for."""
+
+AHEAD = 1024
+"""How far before its use an element is fetched."""
+
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
 
@@ -59,7 +65,7 @@ class Fold:
 
 def _extreme(sign: str) -> Fold:
     """What is not beyond ``a`` leaves it; NaN is neither beyond it nor not, and so it comes in."""
-    return Fold(None, f"a = a != a || v {sign} a ? a : v")
+    return Fold(None, f"a = ((v {sign} a) | (a != a)) ? a : v")
 
 
 def _place(sign: str) -> Fold:
@@ -184,8 +190,8 @@ class Reduction:
         if fold.start is not None:
             macros["START"] = converted(float32 if work.is_complex else work, work, fold.start)
         numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
-        flags = (parts > 1, is_rest, is_dense and len(inner.shape) == 1)
-        numbers += [np.int32(flag) for flag in flags]
+        numbers += [np.int32(parts > 1), np.int32(is_rest)]
+        numbers += [np.uint64(inner.shape[-1] if is_dense else 0)]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = self.outer_count * parts
         if columns:
@@ -200,13 +206,30 @@ class Reduction:
     def _vectors(self, source: DType) -> tuple[int, dict[str, Any]]:
         """(elements of a vector, the macros for it), where a CPU folds floats."""
         work = self.work
-        if not self.device.is_cpu or source.category != 2 or FOLDS[self.name].has_place:
+        if not self.device.is_cpu or source.category != 2:
             return 1, {"W": 1}
         if accumulated(source) is not work:
             return 1, {"W": 1}
         width = 64 // work.itemsize
         made: dict[str, Any] = lanes(self.device, "IN", source, width, side=False)
-        return width, {
+        sign = {"amax": ">", "argmax": ">", "amin": "<", "argmin": "<"}.get(self.name)
+        places: dict[str, Any] = {}
+        if sign is not None:
+            kind, bits = ("int", 0x7F800000) if work.itemsize == 4 else ("long", 0x7FF << 52)
+            magnitude = f"as_{kind}{width}(v) & {(1 << 8 * work.itemsize - 1) - 1:#x}"
+            places = {
+                "IS_EXTREME": 1,
+                "BLOCK": BLOCK,
+                "AHEAD": AHEAD,
+                "NUMBER": kind,
+                "NUMBERED": f"{kind}{width}",
+                "INFINITE": f"{bits:#x}",
+                "BEYOND": sign,
+                "NOT_BEYOND": f"{'<' if sign == '>' else '>'}=",
+                "EXTREME(a, v, seen)": f"a = v {sign} a ? v : a; seen = max(seen, {magnitude});",
+                "FOLD_VALUE(a, v)": f"a = v {sign} a ? v : a",
+            }
+        return width, places | {
             "W": width,
             "VECTOR": f"{dialect.VALUES[work.name]}{width}",
             "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",

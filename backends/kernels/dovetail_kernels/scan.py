@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable, collapse
+from dovetail.backend import KernelTable, Loops, collapse
+from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, part
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.reduce import FOLDS, accumulated, wrapping
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
+from dovetail_kernels.vectors import lanes, vector_helpers
 
 __all__ = ["enter", "line_of", "lines_of"]
 
@@ -39,6 +41,32 @@ def line_of(array: Array, dim: int) -> tuple[int, int]:
     return array.shape[dim], array.strides[dim] // array.dtype.itemsize
 
 
+def _vectors(device: Device, fold: str, work: DType, source: DType, out: DType) -> dict[str, Any]:
+    """The macros for vectors, where a CPU folds floats."""
+    if not device.is_cpu or {source.category, out.category} != {2} or accumulated(source) != work:
+        return {"W": 1}
+    width, kind = 64 // work.itemsize, dialect.VALUES[work.name]
+    vector = f"{kind}{width}"
+    sign = {"sum": "+", "prod": "*"}[fold]
+    lane = [f"v.s{c}" for c in "0123456789abcdef"[:width]]
+    steps, step = [], 1
+    while step < width:
+        moved = ", ".join(["none.s0"] * step + lane[:-step])
+        steps.append(f"v = v {sign} ({vector})({moved});")
+        step *= 2
+    made: dict[str, Any] = lanes(device, "IN", source, width, side=False)
+    made |= lanes(device, "OUT", out, width, side=False)
+    return made | {
+        "W": width,
+        "VECTOR": vector,
+        "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",
+        "LAST(v)": f"({vector})((v).s{'0123456789abcdef'[width - 1]})",
+        "RUNNING(v, none)": "running(v, none)",
+        "RUNNING_TEXT": f"static inline {vector} running({vector} v, {vector} none) {{ "
+        f"{' '.join(steps)} return v; }}\n",
+    }
+
+
 def _scan(facts: Any, fold_name: str) -> Any:
     source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
     device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
@@ -49,10 +77,6 @@ def _scan(facts: Any, fold_name: str) -> Any:
     lines = beside.numel
     if not lines * count:
         return lambda *arrays: None
-    busy = -(-device.units * (4 if device.is_cpu else 256) // lines)
-    parts = max(1, min(busy, count // PART))
-    chunk = -(-count // parts)
-    parts = -(-count // chunk)
     loops = collapse(beside, lines_of(source, dim))
     text = fold.complex_text if work.is_complex and fold.complex_text else fold.text
     macros = {
@@ -64,13 +88,37 @@ def _scan(facts: Any, fold_name: str) -> Any:
         "FOLD(a, v)": text,
         **element(device, "IN", source.dtype),
         **element(device, "OUT", out.dtype),
-        **places("LINES", loops, "l", ("to", "from")),
     }
-    source_text = program(device, "scan", macros, (source.dtype, out.dtype))
+    vectors = _vectors(device, fold_name, work, source.dtype, out.dtype)
+    width = vectors["W"]
+    helpers = vector_helpers((source.dtype, out.dtype), width) + vectors.pop("RUNNING_TEXT", "")
+    macros |= vectors
+    name = facts.op.name
+    row = loops.shape[-1] if loops.shape else 0
+    if width > 1 and row >= 2 * width and all(strides[-1] == 1 for strides in loops.strides):
+        walked = Loops(loops.shape[:-1], tuple(strides[:-1] for strides in loops.strides))
+        text = program(
+            device, "scan", macros | places("LINES", walked, "l", ("to", "from")),
+            (source.dtype, out.dtype), text=helpers,
+        )  # fmt: skip
+        numbers = [np.uint64(n) for n in (0, 0, lines, count, 1, count, step_out, step_in)]
+        numbers += [*loop_numbers(walked), np.uint64(row)]
+        size = device.workers(lines // row * -(-row // (2 * width)), max(1, 2048 // count))
+        beside_each_other = device.launch(text, "beside", 2, numbers, size, name)
+
+        def run_beside(x: Any, y: Any) -> None:
+            beside_each_other.with_numbers((x.buffer, y.buffer), offsets(y, x))
+
+        return run_beside
+    busy = -(-device.units * (4 if device.is_cpu else 256) // lines)
+    parts = max(1, min(busy, count // PART))
+    chunk = -(-count // parts)
+    parts = -(-count // chunk)
+    macros |= places("LINES", loops, "l", ("to", "from"))
+    source_text = program(device, "scan", macros, (source.dtype, out.dtype), text=helpers)
     numbers = [np.uint64(n) for n in (0, 0, lines, count, parts, chunk, step_out, step_in)]
     numbers += loop_numbers(loops)
     size = device.workers(lines * parts, max(1, 4096 // chunk))
-    name = facts.op.name
     scan = device.launch(source_text, "scan", 3, numbers, size, name)
     if parts > 1:
         totals = device.launch(source_text, "totals", 2, numbers, size, name)

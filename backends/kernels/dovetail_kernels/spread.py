@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ class Image:
         steps: those of the three spatial dims.
         extents: their sizes.
         nbytes: of scratch memory that it takes; 0: it is read in place.
+        spreading: makes the launch that puts it there; None: it is read in place.
     """
 
     image: int
@@ -59,7 +61,12 @@ class Image:
     steps: Three
     extents: Three
     nbytes: int
-    launch: Launch | None
+    spreading: Callable[[], Launch] | None
+
+    @cached_property
+    def launch(self) -> Launch | None:
+        """The launch that puts it there, made on first use."""
+        return None if self.spreading is None else self.spreading()
 
     def place(self, x: Any, scratch: Any) -> tuple[Any, Any]:
         """(buffer, offset) to read from, when what puts it there is queued."""
@@ -85,20 +92,23 @@ def image_of(
         return Image(strides[0], strides[1], steps, extents, 0, None)
     images, channels = x.shape[:2]
     lines = images * channels * extents[0] * extents[1]
-    macros = {
-        "IS_SPREAD": 1,
-        "IS_FLAT": int(not device.is_cpu),
-        "T": wrapping(work),
-        "LOADED(i)": converted(x.dtype, work, "IN_LOAD(in, i)"),
-        **element(device, "IN", x.dtype),
-    }
-    numbers = [np.uint64(v) for v in (0, lines, channels, *strides[:2], *steps)]
-    numbers += [np.int64(v) for v in (*sizes, *extents, *first)]
-    items = lines if device.is_cpu else lines * extents[2]
-    size = device.workers(items, max(1, 4096 // max(1, extents[2])))
-    text = program(device, "conv", macros, (x.dtype,))
-    launch = device.launch(text, "spread", 2, numbers, size, "conv")
+
+    def spreading() -> Launch:
+        macros = {
+            "IS_SPREAD": 1,
+            "IS_FLAT": int(not device.is_cpu),
+            "T": wrapping(work),
+            "LOADED(i)": converted(x.dtype, work, "IN_LOAD(in, i)"),
+            **element(device, "IN", x.dtype),
+        }
+        numbers = [np.uint64(v) for v in (0, lines, channels, *strides[:2], *steps)]
+        numbers += [np.int64(v) for v in (*sizes, *extents, *first)]
+        items = lines if device.is_cpu else lines * extents[2]
+        size = device.workers(items, max(1, 4096 // max(1, extents[2])))
+        text = program(device, "conv", macros, (x.dtype,))
+        return device.launch(text, "spread", 2, numbers, size, "conv")
+
     plane = math.prod(extents)
     inner = (extents[1] * extents[2], extents[2], 1)
     nbytes = (images * channels * plane + SLACK) * work.itemsize
-    return Image(channels * plane, plane, inner, extents, nbytes, launch)
+    return Image(channels * plane, plane, inner, extents, nbytes, spreading)

@@ -14,7 +14,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Launch, device_of
-from dovetail_kernels.elementwise import Elementwise, ghost, number
+from dovetail_kernels.elementwise import Elementwise, ghost, given
 
 __all__ = ["enter"]
 
@@ -39,7 +39,7 @@ def _fill(facts: Any) -> Any:
         return Elementwise(device, "fill", EXPRESSIONS["fill"], [ghost(out)], (), kind)
 
     call = device.keep(("fill", out), make)
-    values = ((0, number(facts.attributes["value"], kind)),)
+    values = ((0, given(facts.attributes["value"], kind)),)
     return lambda array: call.run((array,), values)
 
 

@@ -21,6 +21,16 @@ static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
     return convert_ushort{w}(value != value ? (uint{w})0x7fc0u : rounded);
 }}"""
 
+_WHOLE = """
+#ifdef __clang__
+typedef {kind} {kind}_anywhere __attribute__((aligned({size})));
+#define STORE_{kind}(p, v) *(global {kind}_anywhere *)(p) = (v)
+#else
+#define STORE_{kind}(p, v) vstore{w}(v, 0, p)
+#endif
+"""
+"""A store of a whole vector register: PoCL's ``vstore`` is made of three of its parts."""
+
 
 def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) -> dict[str, str]:
     """Macros for an element of ``dtype``, or for ``width`` neighbours as a vector: ``P_MEMORY``,
@@ -40,6 +50,8 @@ def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) 
         store = f"vstore{w}(float{w}_to_bfloat16(v), 0, (p) + (i))"
     else:
         load, store = f"vload{w}(0, (p) + (i))", f"vstore{w}(v, 0, (p) + (i))"
+        if _is_register(dtype, w):
+            store = f"STORE_{dialect.VALUES[dtype.name]}{w}((p) + (i), v)"
     made = {"V(p, i)": load, "SET_V(p, i, v)": store} if w > 1 else {}
     if side:
         made = {"S(p, i)": load, "SET_S(p, i, v)": store}
@@ -50,8 +62,17 @@ def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) 
     }
 
 
+def _is_register(dtype: DType, width: int) -> bool:
+    return dtype.name in ("float32", "float64") and width * dtype.itemsize == 64
+
+
 def vector_helpers(dtypes: Iterable[DType], width: int) -> str:
-    """The functions that vectors of ``width`` elements of these dtypes are stored with."""
-    if width > 1 and any(dtype.name == "bfloat16" for dtype in dtypes):
-        return _BFLOAT16.format(w=width)
-    return ""
+    """What vectors of ``width`` elements of these dtypes are stored with."""
+    made = []
+    for dtype in dict.fromkeys(dtypes):
+        if width > 1 and dtype.name == "bfloat16":
+            made.append(_BFLOAT16.format(w=width))
+        elif _is_register(dtype, width):
+            kind = f"{dialect.VALUES[dtype.name]}{width}"
+            made.append(_WHOLE.format(kind=kind, size=dtype.itemsize, w=width))
+    return "".join(made)

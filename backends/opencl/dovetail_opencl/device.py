@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Sequence
@@ -33,6 +34,14 @@ STAGED = 1 << 16
 """Bytes up to which a write is copied aside, so that the caller need not wait for the queue."""
 
 
+TOGETHER = 32
+"""Launches of little work that are handed to a driver for the host's cores at once. Its threads
+sleep when they have nothing to do, and to wake them costs more than such a launch."""
+
+SEVERAL = 6
+"""Launches that are worth an event that holds the queue while they are handed over."""
+
+
 class Buffer(cl.Buffer):
     """A buffer that knows the device it is on."""
 
@@ -45,6 +54,7 @@ class Device(device.Device):
     Attributes:
         handle: PyOpenCL's device.
         cache: its compiled programs on disk.
+        waiting: launches that have not been handed to the driver, with buffers and numbers.
         used: bytes that buffers take.
     """
 
@@ -72,6 +82,7 @@ class Device(device.Device):
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
+        self.waiting: list[tuple[Launch, Sequence[Any], Sequence[tuple[int, Any]]]] = []
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
         self.used = 0
@@ -124,6 +135,7 @@ class Device(device.Device):
     def free(self, buffer: Any) -> None:
         """Give a buffer back; the driver keeps it until what was queued on it is done."""
         with self.lock:
+            self.flush()
             self.used -= buffer.size
             buffer.release()
 
@@ -134,6 +146,7 @@ class Device(device.Device):
         if is_small:
             data = data.copy()
         with self.lock:
+            self.flush()
             event = cl.enqueue_copy(
                 self.queue, buffer, data, dst_offset=offset, is_blocking=not is_small
             )
@@ -145,6 +158,7 @@ class Device(device.Device):
     def read(self, target: memoryview, buffer: Any, offset: int) -> None:
         """Copy bytes out, when what was queued to write them is done."""
         data = np.frombuffer(target, np.uint8)
+        self.flush()
         try:
             cl.enqueue_copy(self.queue, data, buffer, src_offset=offset, is_blocking=True)
         except cl.Error as error:
@@ -156,11 +170,31 @@ class Device(device.Device):
         Raises:
             RuntimeError: a kernel failed; the text names those queued last.
         """
+        self.flush()
         try:
             self.queue.finish()
         except cl.Error as error:
             raise self.failed(error) from error
         self._staged.clear()
+
+    def flush(self) -> None:
+        """Hand the launches that wait to the driver.
+
+        It begins when it has them all: its threads and this one would wait for each other's locks.
+        """
+        if not self.waiting:
+            return
+        with self.lock:
+            launches, self.waiting = self.waiting, []
+            gate = cl.UserEvent(self.context) if len(launches) >= SEVERAL else None
+            if gate is not None:
+                cl.enqueue_barrier(self.queue, wait_for=[gate])
+            try:
+                for launch, buffers, numbers in launches:
+                    launch.enqueue(buffers, numbers)
+            finally:
+                if gate is not None:
+                    gate.set_status(cl.command_execution_status.COMPLETE)
 
     def failed(self, error: Exception) -> RuntimeError:
         """The error of work that was queued, with the names of the kernels that it may be of."""
@@ -174,6 +208,7 @@ class Device(device.Device):
     ) -> Any:
         """Queue a copy of bytes on the device; returns the driver's event."""
         with self.lock:
+            self.flush()
             event = cl.enqueue_copy(
                 self.queue, target, source,
                 byte_count=nbytes, src_offset=source_offset, dst_offset=target_offset,
@@ -257,7 +292,7 @@ class Launch:
         label: the operator's name, for errors.
     """
 
-    __slots__ = ("_bound", "_first", "_numbers", "device", "label", "size")
+    __slots__ = ("_bound", "_first", "_is_little", "_numbers", "device", "label", "size")
 
     def __init__(
         self, device: Device, bound: Bound, buffers: int, numbers: Sequence[Any], size: Size,
@@ -266,6 +301,8 @@ class Launch:
         self.device, self.size, self.label = device, size, label
         self._bound = bound
         self._first = buffers
+        # A launch on the host's cores has work items as it has work (see `Device.workers`).
+        self._is_little = device.is_cpu and math.prod(size[0]) < 4 * device.units
         self._numbers = [number.tobytes() for number in numbers]
 
     def __call__(self, *buffers: Any) -> None:
@@ -277,18 +314,31 @@ class Launch:
 
         The same ones must be given at each call.
         """
-        device, bound, first = self.device, self._bound, self._first
+        device = self.device
         with device.lock:
-            if bound.user is not self:
-                for i, number in enumerate(self._numbers, first):
-                    bound.set_number(i, number)
-                bound.user = self
-            for i, buffer in enumerate(buffers):
-                bound.set_buffer(i, buffer)
-            for i, value in numbers:
-                bound.set_number(first + i, value if value.__class__ is bytes else value.tobytes())
-            event = cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
             device.launches += 1
             device.recent.append(self.label)
-            if device.watch is not None:
-                device.watch(self.label, event, buffers)
+            waiting = device.waiting
+            if self._is_little:
+                waiting.append((self, buffers, numbers))
+                if len(waiting) >= TOGETHER:
+                    device.flush()
+                return
+            if waiting:
+                device.flush()
+            self.enqueue(buffers, numbers)
+
+    def enqueue(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
+        """Hand it to the driver; the device's lock is held."""
+        device, bound, first = self.device, self._bound, self._first
+        if bound.user is not self:
+            for i, number in enumerate(self._numbers, first):
+                bound.set_number(i, number)
+            bound.user = self
+        for i, buffer in enumerate(buffers):
+            bound.set_buffer(i, buffer)
+        for i, value in numbers:
+            bound.set_number(first + i, value if value.__class__ is bytes else value.tobytes())
+        event = cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
+        if device.watch is not None:
+            device.watch(self.label, event, buffers)

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from dovetail.autograd.anomaly import detect_anomaly, set_detect_anomaly
     from dovetail.autograd.function import Function, FunctionCtx
     from dovetail.autograd.gradient_check import gradcheck, gradgradcheck
+    from dovetail.autograd.variable import Variable
 
 __all__ = [
     "Function",
     "FunctionCtx",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
@@ -42,6 +44,7 @@ __all__ = [
 _LATER = {
     "Function": "function",
     "FunctionCtx": "function",
+    "Variable": "variable",
     "detect_anomaly": "anomaly",
     "set_detect_anomaly": "anomaly",
     "gradcheck": "gradient_check",

@@ -82,13 +82,16 @@ class Pool:
         self.allocated = self.reserved = self.peak = self.peak_reserved = 0
         self.allocations = self.frees = self.out_of_memory = 0
 
-    def take(self, nbytes: int) -> tuple[Any, int]:
+    def take(self, nbytes: int, size: int = 0) -> tuple[Any, int]:
         """A block of at least ``nbytes`` bytes, and its size.
+
+        Args:
+            size: what :func:`rounded` makes of ``nbytes``, where that is known.
 
         Raises:
             OutOfMemoryError: after the cache was emptied and garbage collected, still no room.
         """
-        size = rounded(nbytes)
+        size = size or rounded(nbytes)
         with self._lock:
             if self._stream is None:
                 idle = self._idle.get(size)
@@ -209,7 +212,11 @@ class Pool:
             self.allocated -= size
             self.frees += 1
             if self._stream is None:
-                self._put_back(block, size, size)
+                idle = self._idle.get(size)
+                if idle is not None and self.caching:
+                    idle.append(block)
+                else:
+                    self._put_back(block, size, size)
                 return
             home = self._homes.pop(id(block), None)
             users = self._users.pop(id(block), None)

@@ -95,16 +95,16 @@ class DeviceState:
 
             return host
 
-        runtime, pool = self.runtime, self.pool
+        take, view = self.pool.take, self.runtime.view
         nbytes = spec.span * spec.dtype.itemsize
+        rounded_up = rounded(nbytes)
         shape, dtype = tuple(spec.shape), spec.dtype
         strides = tuple(s * dtype.itemsize for s in spec.strides)
 
         def pooled() -> Tensor:
-            block, size = pool.take(nbytes)
+            block, size = take(nbytes, rounded_up)
             storage = Storage(self, block, nbytes, size)
-            array = runtime.view(block, 0, shape, strides, dtype)
-            return new_tensor(spec, array, storage, 0)
+            return new_tensor(spec, view(block, 0, shape, strides, dtype), storage)
 
         return pooled
 

@@ -50,12 +50,22 @@ class _Switches:
             self.__dict__.update(before)
 
 
+@contextmanager
+def _sdp_kernel(
+    enable_flash: bool = True, enable_math: bool = True, enable_mem_efficient: bool = True,
+    enable_cudnn: bool = True,
+) -> Iterator[dict[str, bool]]:  # fmt: skip
+    """PyTorch 2.0's form of ``nn.attention.sdpa_kernel``: a block that changes nothing here."""
+    yield {}
+
+
 cudnn = _Switches(
     "NVIDIA's convolutions.", enabled=True, benchmark=False, benchmark_limit=10,
     deterministic=False, allow_tf32=True,
 )  # fmt: skip
 cuda = _Switches(
     "NVIDIA's matrix products.",
+    sdp_kernel=_sdp_kernel,
     matmul=_Switches(
         "Precision of products.", allow_tf32=False, allow_fp16_reduced_precision_reduction=True,
         allow_bf16_reduced_precision_reduction=True,

@@ -361,6 +361,8 @@ __all__ = [
     "utils",
 ]
 
+from dovetail.nn import modules as modules
+
 
 def __getattr__(name: str) -> Any:
     if name in ("intrinsic", "qat", "quantized"):  # few programs need them

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail.nn import functional as F
 from dovetail.nn import init
+from dovetail.nn.attention_backends import SDPBackend, sdpa_kernel
 from dovetail.nn.functional.attention import canonical_mask
 from dovetail.nn.linear import Linear
 from dovetail.nn.module import Module
@@ -15,7 +16,7 @@ from dovetail.nn.parameter import Parameter
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
 
-__all__ = ["MultiheadAttention", "NonDynamicallyQuantizableLinear"]
+__all__ = ["MultiheadAttention", "NonDynamicallyQuantizableLinear", "SDPBackend", "sdpa_kernel"]
 
 
 class NonDynamicallyQuantizableLinear(Linear):

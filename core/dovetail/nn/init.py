@@ -206,6 +206,10 @@ def _fan(tensor: Tensor, mode: str) -> int:
     return _fans(tensor)[modes.index(mode.lower())]
 
 
+# As others' models call them.
+_calculate_fan_in_and_fan_out, _calculate_correct_fan = _fans, _fan
+
+
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Fill uniformly in ±gain·sqrt(6 / (fan_in + fan_out))."""
     bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / sum(_fans(tensor)))

@@ -18,9 +18,10 @@ FAMILIES = (
     "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",
     "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
     "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
-    "pool", "adaptive_pool", "attention", "recurrent", "columns", "ctc", "channels", "unique",
-    "draws", "random", "random_inplace", "counts", "dropout", "fourier", "stft",
-    "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
+    "pool", "adaptive_pool", "attention", "recurrent", "lstm_layer", "gru_layer",
+    "rnn_layer", "columns", "ctc", "channels", "unique", "draws", "random",
+    "random_inplace", "counts", "dropout",
+    "fourier", "stft", "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
     "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",
     "float_parts", "fmax", "powers",
     "differences", "gradient", "quantile", "covariance", "distance",
@@ -28,7 +29,7 @@ FAMILIES = (
     "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
     "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen",
     "determinants", "least_squares", "matrix_functions", "matrix_norms", "ldl", "vectors",
-    "lobpcg", "fake_quantize", "affine_quantize", "removed",
+    "lobpcg", "fake_quantize", "affine_quantize", "removed", "deprecated_forms",
 )  # fmt: skip
 
 for _family in FAMILIES:

@@ -20,6 +20,7 @@ from dovetail.ops.fake_quantize import (
     spread,
     steps,
     steps_reference,
+    taken_in,
     tensor_samples,
 )
 from dovetail.ops.families import broadcast_shapes, composite, result_strides
@@ -59,7 +60,7 @@ def _quantize_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 def _quantize_infer(input: Spec, scale: Any, zero_point: Any, **attributes: Any) -> Inferred:
     shape = tuple(input.shape)
     out = (shape, attributes["out_dtype"], result_strides([input], shape))
-    return Inferred((None,) * 3, (out,))
+    return Inferred(taken_in(input, scale, zero_point), (out,))
 
 
 def _quantize_reference(
@@ -116,12 +117,16 @@ def _dequantize_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample
     return made
 
 
+def _dequantize_infer(input: Spec, scale: Any, zero_point: Any, axis: Any) -> Inferred:
+    shape = tuple(input.shape)
+    out = (shape, d.float32, result_strides([input], shape))
+    return Inferred(taken_in(input, scale, zero_point), (out,))
+
+
 @composite(
     "dequantize_affine",
     inputs=_INPUTS,
-    infer=lambda input, scale, zero_point, axis: Inferred(
-        (None,) * 3, ((input.shape, d.float32, result_strides([input], tuple(input.shape))),)
-    ),
+    infer=_dequantize_infer,
     accepts=(d.uint8, d.int8, d.int32),
     method=False,
     public=False,

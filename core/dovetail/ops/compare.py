@@ -237,6 +237,7 @@ def _where_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         Sample((chance(), make(2, 3), make())),
         Sample((chance(), make(), make()), name="0-d"),
         Sample((chance(0, 3), make(0, 3), make(3)), name="empty"),
+        Sample((chance(2, 3), 3, -2.5), name="two numbers"),
     ]
 
 

@@ -194,8 +194,13 @@ def widened(name: str, out_dtype: Any, *operands: Any) -> tuple[Any, ...]:
     """The operands of a product in the dtype that its result is to have.
 
     Raises:
+        TypeError: it is no dtype.
         RuntimeError: it is neither their own nor, for half and bfloat16, float32.
     """
+    if not isinstance(out_dtype, d.dtype):
+        raise TypeError(
+            f"{name}(): argument 'out_dtype' must be dtype, not {type(out_dtype).__name__}"
+        )
     for x in operands:
         kind = x._spec.dtype
         if out_dtype is not kind and not (kind.itemsize == 2 and out_dtype is d.float32):

@@ -63,12 +63,17 @@ def _adjugate_gradient(g: Any, input: Any) -> Any:
     return g.unsqueeze(-1).unsqueeze(-1) * conj(cofactors)
 
 
+_NEARLY = 100
+"""Times epsilon: a determinant below it may be one of a singular matrix, as PyTorch takes it; which
+rounding leaves of it differs from one LAPACK to the next."""
+
+
 def _det_gradient(g: Any, input: Any, out: Any) -> Any:
     # The gradient is g conj(det) A^-H, which is continuous where A is singular.
-    n = input.shape[-1]
+    n, eps = input.shape[-1], float(np.finfo(input.dtype.numpy).eps)
     if n < 2:
         return g.reshape(*g.shape, 1, 1) if n else input.new_zeros(input.shape)
-    if mode.grad and has_data(out) and bool(out.detach().eq(0).any()):
+    if mode.grad and has_data(out) and bool(out.detach().abs().lt(_NEARLY * eps).any()):
         return _adjugate_gradient(g, input)
     scale = (g * conj(out)).unsqueeze(-1).unsqueeze(-1)
     right = scale * eye_like(input, n)
@@ -76,8 +81,7 @@ def _det_gradient(g: Any, input: Any, out: Any) -> Any:
         return solve_parts(conj_transpose(input), right)
     packed, pivots, _ = lu_parts(input)
     zeros = packed.diagonal(0, -2, -1).eq(0)
-    tiny = float(np.finfo(input.dtype.numpy).eps)
-    shifted = packed + (zeros.to(packed.dtype) * tiny).diag_embed()
+    shifted = packed + (zeros.to(packed.dtype) * eps).diag_embed()
     near = shifted.diagonal(0, -2, -1).prod(-1) * _parity(pivots)
     scale = (g * conj(near)).unsqueeze(-1).unsqueeze(-1)
     return solve_factored(shifted, pivots, scale * eye_like(input, n), adjoint=True)

@@ -22,7 +22,8 @@ from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "channel_samples", "parameters", "spread", "steps", "steps_reference", "tensor_samples",
+    "channel_samples", "parameters", "spread", "steps", "steps_reference",
+    "taken_in", "tensor_samples",
 ]  # fmt: skip
 
 _INPUTS = ("input", "scale", "zero_point")
@@ -232,14 +233,20 @@ def _channel_errors() -> list[ErrorInput]:
 # the records
 
 
-def _like_input(input: Spec, *others: Any, **attributes: Any) -> Inferred:
+def taken_in(*facts: Any) -> tuple[d.dtype | None, ...]:
+    """The dtypes that a kernel takes inputs in: numbers in float32, tensors as they are."""
+    return tuple(d.float32 if isinstance(fact, type) else None for fact in facts)
+
+
+def _like_input(input: Spec, scale: Any, zero_point: Any, **attributes: Any) -> Inferred:
     shape = tuple(input.shape)
-    count = 3 if len(others) < 3 else 4
-    return Inferred((None,) * count, ((shape, input.dtype, result_strides([input], shape)),))
+    out = (shape, input.dtype, result_strides([input], shape))
+    return Inferred(taken_in(input, scale, zero_point), (out,))
 
 
-def _like_grad(grad: Spec, input: Spec, *others: Any, **attributes: Any) -> Inferred:
-    return Inferred((None,) * 4, ((tuple(input.shape), grad.dtype),))
+def _like_grad(grad: Spec, input: Spec, scale: Any, zero_point: Any, **_: Any) -> Inferred:
+    facts = (grad, input, scale, zero_point)
+    return Inferred(taken_in(*facts), ((tuple(input.shape), grad.dtype),))
 
 
 def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:

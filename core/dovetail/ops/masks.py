@@ -50,7 +50,12 @@ REGISTRY["where"].function = where
 
 
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """The tensor where ``condition`` holds, else ``other``; all three broadcast."""
+    """The tensor where ``condition`` holds, else ``other``; all three broadcast.
+
+    Raises:
+        TypeError: the condition is no tensor.
+    """
+    need_tensor("where", "condition", 1, condition)
     result: Tensor = where(condition, self, other)
     return result
 

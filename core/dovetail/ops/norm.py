@@ -15,8 +15,10 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
+from dovetail.observe import active
 from dovetail.ops.expose import publish
 from dovetail.ops.families import composite, draw
+from dovetail.ops.optimizer_steps import fused_step
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -251,10 +253,19 @@ def batch_norm(
     out, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
         count = input.numel() // max(input.shape[1], 1)
-        with no_grad():
-            if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-            if running_var is not None:
-                unbiased = momentum * count / max(count - 1, 1)
-                running_var.mul_(1 - momentum).add_(var, alpha=unbiased)
+        unbiased = momentum * count / max(count - 1, 1)
+        taken = [(running_mean, mean, momentum), (running_var, var, unbiased)]
+        _take_in([row for row in taken if row[0] is not None], momentum)
     return out
+
+
+def _take_in(taken: list[tuple[Any, Any, float]], momentum: float) -> None:
+    """``(running value, the batch's, its weight)``: the first keeps ``1 - momentum`` of itself."""
+    values, batch, weights = map(list, zip(*taken, strict=True))
+    is_plain = not active and all(t._spec.batch is None for t in (*values, *batch))
+    with no_grad():
+        numbers = {"keep": 1 - momentum, "weights": weights}
+        if is_plain and fused_step("running_step", [values, batch], numbers):
+            return
+        for value, of_batch, weight in taken:
+            value.mul_(1 - momentum).add_(of_batch, alpha=weight)

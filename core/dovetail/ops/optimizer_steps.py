@@ -1,6 +1,7 @@
 """The step of an optimizer as one kernel over many tensors, where a device has such a kernel.
 
-``optim`` states what a step does, in tensor operations; this is its override point. The kernels are
+``optim`` states what a step does, in tensor operations; this is its override point. So it is for
+the running statistics of ``batch_norm``. The kernels are
 
     sgd_step(params, grads, buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize,
              first)
@@ -16,6 +17,7 @@
     rmsprop_step(params, grads, squares, buffers, means, *, lr, alpha, eps, momentum, …)
     rprop_step(params, grads, befores, sizes, *, less, more, smallest, largest, maximize)
     asgd_step(params, grads, averages, *, rates, weights, lambd, …)
+    running_step(values, batch, *, keep, weights)    values = keep * values + weights * batch
 
 where … is ``weight_decay`` and ``maximize``, to be applied to the gradient first, and plurals among
 the keywords are lists of one number per parameter.
@@ -43,7 +45,7 @@ __all__ = ["STEPS", "fused_step", "has_step"]
 
 STEPS = (
     "sgd_step", "adam_step", "adam_step_counted", "adamax_step", "nadam_step", "radam_step",
-    "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step",
+    "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "running_step",
 )  # fmt: skip
 """The kernels' names: a table may have them, though they are no operators."""
 

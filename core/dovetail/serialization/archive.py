@@ -247,15 +247,18 @@ class ArchiveWriter:
         self._written = 0
         self._listed: list[_Listed] = []
 
-    def add(self, name: str, data: bytes | np.ndarray) -> None:
+    def add(self, name: str, data: bytes | np.ndarray, crc: int | None = None) -> None:
         """Write one entry.
 
         Args:
             name: below the folder.
             data: bytes, or a flat uint8 array.
+            crc: its CRC-32, where that is known.
         """
         path = f"{FOLDER}/{name}".encode()
-        size, crc = len(data), zlib.crc32(_view(data))
+        size = len(data)
+        if crc is None:
+            crc = zlib.crc32(_view(data))
         extra = b"" if size < LARGE else struct.pack("<2H2Q", 1, 16, size, size)
         begin = self._written + _LOCAL.size + len(path) + len(extra) + 4
         extra += struct.pack("<2s", b"FB") + struct.pack("<H", -begin % ALIGNMENT)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, Any
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +15,15 @@ from dovetail.serialization.pickler import Pickled
 from dovetail.serialization.reading import Reading, byteswap, storage_id
 from dovetail.serialization.storages import TypedStorage, bytes_of, host_storage
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
 __all__ = ["load_zip", "save_zip"]
 
 _FORMAT = b"3\n"
 """The version of the archive; PyTorch reads 1 to 10."""
+_WORTH_A_THREAD = 1 << 18
+"""Bytes; a CRC of fewer takes less than 0.1 ms."""
 
 
 def load_zip(reading: Reading, *, mmap: bool) -> Any:
@@ -89,13 +96,40 @@ class _Storages:
         return data
 
 
+def _summed(arrays: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int | None]]:
+    """Each with its CRC, which is computed on another thread while the one before is written.
+
+    A CRC stands before the bytes that it is of, and takes a third of the time of writing them.
+    """
+    worker: ThreadPoolExecutor | None = None
+    waiting: tuple[np.ndarray, Future[int] | None] | None = None
+    try:
+        for data in arrays:
+            sum_of: Future[int] | None = None
+            if data.nbytes >= _WORTH_A_THREAD:
+                if worker is None:
+                    from concurrent.futures import ThreadPoolExecutor
+
+                    worker = ThreadPoolExecutor(1, "dovetail-crc")
+                sum_of = worker.submit(zlib.crc32, data.data)
+            if waiting is not None:
+                yield waiting[0], None if waiting[1] is None else waiting[1].result()
+            waiting = data, sum_of
+        if waiting is not None:
+            yield waiting[0], None if waiting[1] is None else waiting[1].result()
+    finally:
+        if worker is not None:
+            worker.shutdown()
+
+
 def save_zip(pickled: Pickled, file: IO[bytes], *, byteorder: bool) -> None:
     """Write an object as an archive; the storages one after the other."""
     archive = ArchiveWriter(file)
     archive.add("data.pkl", pickled.data)
     if byteorder:
         archive.add("byteorder", sys.byteorder.encode())
-    for key, saved in pickled.storages.items():
-        archive.add(f"data/{key}", bytes_of(saved.storage))
+    storages = (bytes_of(saved.storage) for saved in pickled.storages.values())
+    for key, (data, crc) in zip(pickled.storages, _summed(storages), strict=True):
+        archive.add(f"data/{key}", data, crc)
     archive.add("version", _FORMAT)
     archive.finish()

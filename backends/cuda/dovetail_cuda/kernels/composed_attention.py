@@ -16,7 +16,8 @@ from dovetail.backend import KernelTable, collapse
 from dovetail.dtypes import bool_
 from dovetail.dtypes import dtype as DType
 from dovetail_cuda import blas
-from dovetail_cuda.kernels.products import Product, turned
+from dovetail_cuda.kernels.matrices import turned
+from dovetail_cuda.kernels.products import Product
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
@@ -89,15 +90,12 @@ class _Composed:
         alpha: float = 1,
     ) -> None:  # fmt: skip
         """``out = alpha * op(a) @ op(b)``; ``turns``: ``op`` transposes."""
-        key = (a.shape, b.shape, out.dtype, turns_a, turns_b)
+        key = (a.shape, b.shape, out.dtype, turns_a, turns_b, alpha)
         made = self._products.get(key)
         if made is None:
-            views = [_dense(x.shape, x.dtype) for x in (a, b)]
-            for i, turns in enumerate((turns_a, turns_b)):
-                if turns:
-                    views[i] = turned(views[i])
-            target = _dense(out.shape, out.dtype)
-            made = self._products[key] = Product(self.device, *views, target, alpha=alpha)
+            x, y, target = (_dense(array.shape, array.dtype) for array in (a, b, out))
+            x, y = (turned(x) if turns_a else x), (turned(y) if turns_b else y)
+            made = self._products[key] = Product(self.device, x, y, target, alpha=alpha)
         made(a, b, out)
 
     def launch(self, heads: int, name: str, buffers: int, **kinds: DType) -> Launch:

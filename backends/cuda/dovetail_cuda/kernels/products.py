@@ -8,25 +8,25 @@ Whole numbers, and a depth of 0, stay with the kernels of ``dovetail_kernels``.
 
 from __future__ import annotations
 
-import itertools
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from dovetail import backends
-from dovetail.backend import KernelTable, Loops, StridedView, collapse
+from dovetail.backend import KernelTable, StridedView, collapse
 from dovetail.dtypes import FLOATING, complex64, complex128, float32
 from dovetail.dtypes import dtype as DType
 from dovetail_cuda import blas
 from dovetail_cuda.blas import BIAS, DEFAULT, Matrix, Problem
+from dovetail_cuda.kernels.matrices import Operand, batched, folded, form, turned
 from dovetail_kernels import gemm
-from dovetail_kernels.arrays import Array, dense_strides, packed, part
+from dovetail_kernels.arrays import Array, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added
 
-__all__ = ["Product", "enter", "turned"]
+__all__ = ["Product", "enter"]
 
 KINDS = (*FLOATING, complex64, complex128)
 
@@ -37,81 +37,18 @@ MOST = 32
 """Calls of the library that one product may take, before its operands are packed."""
 
 
-ALIGNED = 16
-"""Bytes that rows of halves should begin at a multiple of: tensor cores are fed in such pieces."""
-
 MUCH = 1 << 30
 """Multiplications from which on it pays to copy rows that do not begin so."""
 
+
+LEAST = 64
+"""Columns and depth from which on larger matrices pay."""
 
 PIECE = 64 << 20
 """Bytes of such copies that are made at a time: about what stays in a large GPU's cache."""
 
 TILE = 256
 """Rows that a piece has a multiple of."""
-
-
-class Form(NamedTuple):
-    """How the last two dims lie: in rows ``lead`` elements apart, or ``turned``, in columns."""
-
-    turned: bool
-    lead: int
-
-
-def form(array: StridedView) -> Form | None:
-    """The form of an array's matrices; None where neither dim has neighbours."""
-    (rows, columns), (down, along) = array.shape[-2:], array.element_strides[-2:]
-    if columns == 1 or along == 1:
-        lead = down if rows > 1 else max(columns, 1)
-        if lead >= columns:
-            return Form(False, lead)
-    if rows == 1 or down == 1:
-        lead = along if columns > 1 else max(rows, 1)
-        if lead >= rows:
-            return Form(True, lead)
-    return None
-
-
-def turned(array: StridedView) -> Array:
-    """The transposed matrices, without moving them."""
-    shape = (*array.shape[:-2], *array.shape[:-3:-1])
-    return Array(None, 0, shape, (*array.strides[:-2], *array.strides[:-3:-1]), array.dtype)
-
-
-class _Operand:
-    """One of the arrays: as it comes, or packed into memory of its own.
-
-    Attributes:
-        view: how it lies where the library takes it.
-        source: as it comes.
-    """
-
-    def __init__(self, source: StridedView) -> None:
-        self.source: Any = source
-        self.view: Any = source
-        self.is_packed = self.is_padded = False
-
-    def pack(self, shape: tuple[int, ...] | None = None) -> None:
-        """Have it packed; ``shape``: repeated to it."""
-        if shape is not None:
-            self.source = self.source.expand(shape)
-        self.view = packed(self.source)
-        self.is_packed = True
-
-    def pad(self) -> None:
-        """Have rows (or columns) begin at aligned places, where they do not."""
-        lies, array = form(self.view), self.view
-        assert lies is not None
-        rows, columns = array.shape[-2:]
-        lines, length = (columns, rows) if lies.turned else (rows, columns)
-        size = array.itemsize
-        if lines == 1 or not lies.lead * size % ALIGNED:
-            return
-        step = -(-length * size // ALIGNED) * ALIGNED
-        last = (size, step) if lies.turned else (step, size)
-        strides = (*dense_strides(array.shape[:-2], lines * step), *last)
-        self.view = Array(None, 0, array.shape, strides, array.dtype)
-        self.is_packed = self.is_padded = True
 
 
 class Product:
@@ -130,7 +67,7 @@ class Product:
         self.device, self.kind, self.added = device, out.dtype, added
         self.alpha = alpha if added is None else added.alpha
         self._ghosts = (a, b, out)
-        self.a, self.b, self.out = _Operand(a), _Operand(b), _Operand(out)
+        self.a, self.b, self.out = Operand(a), Operand(b), Operand(out)
         self._shared: Any = None
         self._plans: dict[Any, Any] = {}
         self._can_round = out.dtype in (float32, complex64)
@@ -181,9 +118,9 @@ class Product:
             c = out
         views = [out, a.expand((*out.shape[:-2], *a.shape[-2:]))]
         views += [b.expand((*out.shape[:-2], *b.shape[-2:])), c]
-        views = _folded(*views)
+        views = folded(*views)
         loops = collapse(*(part(v, range(v.ndim - 2)) for v in views), keep_order=True)
-        self._matrices(views, *_batched(loops))
+        self._matrices(views, *batched(loops))
 
     def _matrices(
         self, views: list[StridedView], count: int, steps: list[int], outer: list[list[int]]
@@ -254,10 +191,11 @@ class Product:
             elif self.direct:
                 at_c = at_input
         bits = (at_a | at_b | at_c | at_out | at_bias | self._bits) & 255
+        aligned = bits & -bits
         tf32 = self._can_round and backends.cuda.matmul.allow_tf32
-        plan = self._plans.get((bits, tf32))
+        plan = self._plans.get((aligned, tf32))
         if plan is None:
-            plan = self._plans[bits, tf32] = self._planned(bits & -bits or 256, tf32)
+            plan = self._plans[aligned, tf32] = self._planned(aligned or 256, tf32)
         if plan is _SHARED:
             self._by_shared(given, input)
             return
@@ -363,16 +301,30 @@ def _from(array: Any, nbytes: int) -> Array:
     return Array(array.buffer, where, array.shape, array.strides, array.dtype)
 
 
+def _is_odd(a: Any, b: Any, out: Any) -> bool:
+    """A large product of halves that lie well, of columns or a depth that are no multiple of 8."""
+    depth, columns = b.shape[-2:]
+    is_large = a.itemsize == 2 and out.numel * depth >= MUCH and min(depth, columns) >= LEAST
+    return is_large and bool(depth % 8 or columns % 8) and form(b) is not None
+
+
 def product_of(
     device: Any, a: Any, b: Any, out: Any, added: Added | None = None, alpha: Any = 1
-) -> Product | Pieces:
-    """A product, in pieces where much would be copied."""
+) -> Any:
+    """A product; of larger matrices where sizes are odd, or in pieces where much is copied."""
+    if added is None and _is_odd(a, b, out):
+        every = b.expand((*out.shape[:-2], *b.shape[-2:]))
+        views = folded(out, a, every, out)
+        if views[0].ndim == 2:
+            from dovetail_cuda.kernels.widened import Widened
+
+            return Widened(device, views[1], views[2], views[0], alpha, PIECE)
     whole = Product(device, a, b, out, added, alpha)
     copied = sum(x.view.span for x in (whole.a, whole.out) if x.is_padded)
     if copied <= PIECE or whole.b.is_packed:
         return whole
     every = b.expand((*out.shape[:-2], *b.shape[-2:]))
-    out, a, b, c = _folded(out, a, every, out if added is None else added.input)
+    out, a, b, c = folded(out, a, every, out if added is None else added.input)
     if out.ndim > 2:
         return whole
     if added is not None:
@@ -382,43 +334,6 @@ def product_of(
 
 
 _SHARED: Any = object()
-
-
-def _folded(*views: StridedView) -> list[StridedView]:
-    """Batches of rows that all meet the same right factor, as more rows of one matrix."""
-    out, a, b, c = views
-    lead = b.ndim - 2
-    if not lead or any(s for n, s in zip(b.shape[:lead], b.strides[:lead], strict=True) if n != 1):
-        return list(views)
-    rows = collapse(*(part(v, range(lead + 1)) for v in (out, a, c)), keep_order=True)
-    if len(rows.shape) > 1 or not all(v.strides[-1] == v.itemsize for v in (out, a, c)):
-        return list(views)
-    count = rows.numel
-    made = []
-    for view, steps in zip((out, a, c), rows.strides, strict=True):
-        step = steps[0] * view.itemsize if steps else view.shape[-1] * view.itemsize
-        shape = (count, view.shape[-1])
-        made.append(Array(None, 0, shape, (step, view.strides[-1]), view.dtype))
-    if any(form(view) is None for view in made):
-        return list(views)
-    matrix = Array(None, 0, b.shape[-2:], b.strides[-2:], b.dtype)
-    return [made[0], made[1], matrix, made[2]]
-
-
-def _batched(loops: Loops) -> tuple[int, list[int], list[list[int]]]:
-    """(products of one call, their steps, the offsets of each call), steps and offsets in elements
-    and by operand."""
-    operands = range(len(loops.strides))
-    if not loops.shape:
-        return 1, [0 for _ in operands], [[0 for _ in operands]]
-    inner = max(range(len(loops.shape)), key=loops.shape.__getitem__)
-    others = [i for i in range(len(loops.shape)) if i != inner]
-    steps = [loops.strides[k][inner] for k in operands]
-    places = [
-        [sum(n * loops.strides[k][i] for n, i in zip(at, others, strict=True)) for k in operands]
-        for at in itertools.product(*(range(loops.shape[i]) for i in others))
-    ]
-    return loops.shape[inner], steps, places
 
 
 def _workspace(device: Any, stream: int) -> int:

@@ -1,4 +1,5 @@
-"""Steps of optimizers: many tensors in a launch. The core says what they compute, in ``optim``."""
+"""Steps of optimizers, and of running statistics: many tensors in a launch. The core says what they
+compute, in ``optim`` and ``batch_norm``."""
 
 from __future__ import annotations
 
@@ -141,8 +142,19 @@ def adam_step(
     _run(lists, "adam", macros, numbers)
 
 
+def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) -> None:
+    """Running statistics: ``keep`` of them, and the batch's by a weight each."""
+    kind = np.dtype(values[0].dtype.numpy)
+
+    def numbers(start: int, stop: int, many: int) -> list[Any]:
+        padded = [*weights[start:stop], *[0] * (many - (stop - start))]
+        return [np.array(padded, kind), kind.type(keep)]
+
+    _run([values, batch], "running", {"IS_RUNNING": 1}, numbers)
+
+
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for function in (sgd_step, adam_step):
+    for function in (sgd_step, adam_step, running_step):
         table.add(function.__name__, function, dtypes=(float32, float64))
     table.add("adam_step_counted", adam_step, dtypes=(float32, float64))

@@ -74,6 +74,7 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
     }
     PUT_PARTS
 }
+
 kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_MEMORY *in,
         global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, ulong offset_out,
         ulong offset_parts, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)

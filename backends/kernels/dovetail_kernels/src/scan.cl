@@ -1,6 +1,8 @@
 // Running sums and products along a dim: a line is folded in parts, whose totals are carried on.
 //
 // T, LOADED(i), START, FOLD(a, v), RESULT(a): as in reduce.cl. LINES(line): places `to`, `from`.
+// W: elements of a VECTOR, if more than one; IN_V(p, i) and OUT_SET_V(p, i, v) load and store one.
+// RUNNING(v, none): the running folds of its lanes, LAST(v): its last lane in all of them.
 
 #define NUMBERS ulong offset_out, ulong offset_in, ulong lines, ulong count, ulong parts, \
     ulong chunk, ulong step_out, ulong step_in LINES_NUMBERS
@@ -11,9 +13,30 @@ kernel void totals(global T *carry, global const IN_MEMORY *in, NUMBERS)
     for (ulong item = get_global_id(0); item < lines * parts; item += get_global_size(0)) {
         const ulong first = item % parts * chunk, last = min(count, first + chunk);
         LINES(item / parts)
+        const ulong base = offset_in + from;
         T a = START;
-        for (ulong k = first; k < last; k++) {
-            const T v = LOADED(offset_in + from + k * step_in);
+        ulong k = first;
+#if W > 1
+        if (step_in == 1 && k + 4 * W <= last) {
+            VECTOR a0 = (VECTOR)(START), a1 = a0, a2 = a0, a3 = a0;
+            for (; k + 4 * W <= last; k += 4 * W) {
+                FOLD(a0, IN_V(in, base + k));
+                FOLD(a1, IN_V(in, base + k + W));
+                FOLD(a2, IN_V(in, base + k + 2 * W));
+                FOLD(a3, IN_V(in, base + k + 3 * W));
+            }
+            FOLD(a0, a1);
+            FOLD(a2, a3);
+            FOLD(a0, a2);
+            T lane[W];
+            STORE_LANES(a0, lane);
+            for (int width = W / 2; width; width /= 2)
+                for (int j = 0; j < width; j++) FOLD(lane[j], lane[j + width]);
+            a = lane[0];
+        }
+#endif
+        for (; k < last; k++) {
+            const T v = LOADED(base + k * step_in);
             FOLD(a, v);
         }
         carry[item] = a;
@@ -38,13 +61,61 @@ kernel void scan(global T *carry, global const IN_MEMORY *in, global OUT_MEMORY 
     for (ulong item = get_global_id(0); item < lines * parts; item += get_global_size(0)) {
         const ulong first = item % parts * chunk, last = min(count, first + chunk);
         LINES(item / parts)
+        const ulong base = offset_in + from, target = offset_out + to;
         T a = START;
         if (parts > 1) a = carry[item];
-        for (ulong k = first; k < last; k++) {
-            const T v = LOADED(offset_in + from + k * step_in);
+        ulong k = first;
+#if W > 1
+        if (step_in == 1 && step_out == 1 && k + W <= last) {
+            // A compiler that knew this value would make slow instructions of what shifts it in.
+            const VECTOR none = (VECTOR)(lines ? START : (T)2);
+            VECTOR before = (VECTOR)(a);
+            for (; k + W <= last; k += W) {
+                VECTOR v = RUNNING(IN_V(in, base + k), none);
+                FOLD(v, before);
+                OUT_SET_V(out, target + k, v);
+                before = LAST(v);
+            }
+            a = before.s0;
+        }
+#endif
+        for (; k < last; k++) {
+            const T v = LOADED(base + k * step_in);
             FOLD(a, v);
-            const ulong at = offset_out + to + k * step_out;
-            OUT_STORE(out, at, RESULT(a));
+            OUT_STORE(out, target + k * step_out, RESULT(a));
         }
     }
 }
+
+#if W > 1
+// Lines whose elements are neighbours, side by side, two vectors of them at a time. LINES gives the
+// places of the first of a row of `width` lines.
+kernel void beside(global const IN_MEMORY *in, global OUT_MEMORY *out, NUMBERS, ulong width)
+{
+    const ulong blocks = (width - 1) / (2 * W) + 1, items = lines / width * blocks;
+    for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
+        LINES(item / blocks)
+        const ulong column = item % blocks * 2 * W;
+        const ulong base = offset_in + from + column, target = offset_out + to + column;
+        if (column + 2 * W <= width) {
+            VECTOR a0 = (VECTOR)(START), a1 = a0;
+            for (ulong k = 0; k < count; k++) {
+                const ulong place = base + k * step_in, there = target + k * step_out;
+                FOLD(a0, IN_V(in, place));
+                FOLD(a1, IN_V(in, place + W));
+                OUT_SET_V(out, there, a0);
+                OUT_SET_V(out, there + W, a1);
+            }
+            continue;
+        }
+        T line[2 * W];
+        for (int j = 0; j < 2 * W; j++) line[j] = START;
+        for (ulong k = 0; k < count; k++)
+            for (int j = 0; j < (int)(width - column); j++) {
+                const T v = LOADED(base + k * step_in + j);
+                FOLD(line[j], v);
+                OUT_STORE(out, target + k * step_out + j, RESULT(line[j]));
+            }
+    }
+}
+#endif

@@ -103,6 +103,24 @@ typedef struct { T at[MANY]; } Rates;
     }
 #endif
 
+#if IS_RUNNING
+#define NAME running
+#define BUFFERS(t) global T *p##t, global const T *g##t
+#define EACH_ARRAY(DO, t) DO(p, t)
+#define PLACES Numbers at_p, Numbers at_g
+#define RATES Rates weights, T keep
+#if IS_CPU
+#define TENSOR(t) const T weight = weights.at[t];
+#else
+#define TENSOR(t) \
+    T weight = 0; \
+    _Pragma("unroll") \
+    for (int j = 0; j < MANY; j++) \
+        if (j == t) weight = weights.at[j];
+#endif
+#define UPDATE(AT) { AT(p) = AT(p) * keep + AT(g) * weight; }
+#endif
+
 #define ELEMENT(name) name[i]
 
 #if IS_CPU

@@ -1,12 +1,15 @@
-"""Recurrent layers over time: one product for the inputs of all steps, one cell per step.
+"""Recurrent layers over time: one product for the inputs of all steps, then the steps.
 
 Shapes: sequences (T, N, I), or packed (sum of batch sizes, I); states (N, H).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import dovetail
 from dovetail import ops
@@ -33,8 +36,14 @@ def _hidden(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
 class Cell:
     """One direction of one layer, ready to make steps: weights are turned and joined once."""
 
+    has_layer = False
+    """Whether one operator makes all steps: ``states``."""
+    is_bounded = True
+    """Whether states stay finite however many steps are made."""
+
     def __init__(self, weights: Weights) -> None:
-        self.weight = weights["weight_hh"].t()
+        self.of_state = weights["weight_hh"]
+        self.weight = self.of_state.t()
         self.of_input = (weights["weight_ih"], _joined(weights))
 
     def gates(self, input: Tensor) -> Tensor:
@@ -45,19 +54,37 @@ class Cell:
         """The next state."""
         raise NotImplementedError
 
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        """The states after each step of sequences of one length, where ``has_layer``.
+
+        gates: (T, N, G H) -> (T, N, H) each.
+        """
+        raise NotImplementedError
+
 
 class TanhCell(Cell):
     """tanh(gates + W h)."""
 
+    has_layer = True
+
     def step(self, gates: Tensor, state: State) -> State:
         return (_hidden(gates, state[0], self.weight).tanh(),)
+
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=False),)
 
 
 class ReLUCell(Cell):
     """max(0, gates + W h)."""
 
+    has_layer = True
+    is_bounded = False
+
     def step(self, gates: Tensor, state: State) -> State:
         return (_hidden(gates, state[0], self.weight).relu(),)
+
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=True),)
 
 
 class LSTMCell(Cell):
@@ -67,14 +94,21 @@ class LSTMCell(Cell):
         super().__init__(weights)
         projection = weights.get("weight_hr")
         self.projection = None if projection is None else projection.t()
+        self.has_layer = projection is None
 
     def step(self, gates: Tensor, state: State) -> State:
         h, c = ops.fused_lstm_cell(_hidden(gates, state[0], self.weight), state[1])
         return (h if self.projection is None else h.matmul(self.projection)), c
 
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        output, cells, _ = ops.lstm_layer(gates, *state, self.of_state, reverse=reverse)
+        return output, cells
+
 
 class GRUCell(Cell):
     """The state's share of the new gate is scaled by the reset gate, so biases stay apart."""
+
+    has_layer = True
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
@@ -89,6 +123,10 @@ class GRUCell(Cell):
             of_hidden = _hidden(self.bias, hidden, self.weight)
         return (ops.fused_gru_cell(gates, of_hidden, hidden),)
 
+    def states(self, gates: Tensor, state: State, reverse: bool) -> State:
+        output, _ = ops.gru_layer(gates, state[0], self.of_state, self.bias, reverse=reverse)
+        return (output,)
+
 
 CELLS: dict[str, type[Cell]] = {
     "RNN_TANH": TanhCell,
@@ -100,19 +138,55 @@ CELLS: dict[str, type[Cell]] = {
 
 def _whole(cell: Cell, input: Tensor, state: State, reverse: bool) -> tuple[Tensor, State]:
     """Sequences of one length: input (T, N, I)."""
-    steps = cell.gates(input).unbind(0)
+    gates = cell.gates(input)
+    if cell.has_layer:
+        states = cell.states(gates, state, reverse)
+        return states[0], tuple(part[0 if reverse else -1] for part in states)
     made = []
-    for gates in reversed(steps) if reverse else steps:
-        state = cell.step(gates, state)
+    steps = gates.unbind(0)
+    for step in reversed(steps) if reverse else steps:
+        state = cell.step(step, state)
         made.append(state[0])
     return dovetail.stack(made[::-1] if reverse else made), state
+
+
+@functools.lru_cache(32)
+def _places(sizes: tuple[int, ...], reverse: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Between packed rows and (T, N) with each sequence's first step at 0: there, back, the last.
+
+    In reverse a sequence's first step is its end. Steps that a sequence has not got take any row.
+    """
+    t, n = np.arange(len(sizes))[:, None], np.arange(sizes[0])
+    lengths = (np.array(sizes)[:, None] > n).sum(0)
+    is_there = t < lengths
+    step = np.where(is_there, lengths - 1 - t if reverse else t, 0)
+    starts = np.concatenate(([0], np.cumsum(sizes)[:-1]))
+    last = (lengths - 1) * len(n) + n
+    return (starts[step] + n).reshape(-1), (step * len(n) + n)[is_there], last
+
+
+def _padded(
+    cell: Cell, gates: Tensor, state: State, reverse: bool, sizes: list[int]
+) -> tuple[Tensor, State]:
+    """Packed sequences as if they had one length; what is made after their ends is not looked at.
+
+    It must be finite, for gradients have 0 times that.
+    """
+    places = _places(tuple(sizes), reverse)
+    there, back, last = (dovetail.tensor(a, device=gates.device) for a in places)
+    rows = gates.index_select(0, there).unflatten(0, (len(sizes), sizes[0]))
+    flat = [part.flatten(0, 1) for part in cell.states(rows, state, False)]
+    return flat[0].index_select(0, back), tuple(part.index_select(0, last) for part in flat)
 
 
 def _packed(
     cell: Cell, input: Tensor, state: State, reverse: bool, sizes: list[int]
 ) -> tuple[Tensor, State]:
     """Sequences of falling lengths: the first ``sizes[t]`` have a step t."""
-    steps = cell.gates(input).split(sizes)
+    every = cell.gates(input)
+    if cell.has_layer and cell.is_bounded:
+        return _padded(cell, every, state, reverse, sizes)
+    steps = every.split(sizes)
     made = []
     if reverse:
         first = state

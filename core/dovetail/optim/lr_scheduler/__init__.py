@@ -1,6 +1,7 @@
 """Schedules of learning rates (PyTorch's ``torch.optim.lr_scheduler``)."""
 
 from dovetail.optim.lr_scheduler.base import LRScheduler
+from dovetail.optim.lr_scheduler.base import _LRScheduler as _LRScheduler
 from dovetail.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from dovetail.optim.lr_scheduler.cycles import CyclicLR, OneCycleLR
 from dovetail.optim.lr_scheduler.factors import (

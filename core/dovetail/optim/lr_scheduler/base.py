@@ -236,3 +236,7 @@ class FactorLR(LRScheduler):
     def _factor(self) -> float | None:
         """This epoch's rate over the last one's; None: nothing changes."""
         raise NotImplementedError
+
+
+class _LRScheduler(LRScheduler):
+    """The name of the base class before PyTorch 2.0, for others' schedules."""

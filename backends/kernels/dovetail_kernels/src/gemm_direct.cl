@@ -1,0 +1,108 @@
+// Matrix products that are small: one launch, without packed operands in memory. A work item takes
+// some panels of columns and some tiles of rows. The left operand is read where it lies, element by
+// element; so is the right one where its columns are neighbours, else the work item packs a panel
+// of it for itself.
+//
+// T, ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS, ALL_COLUMNS, WOVEN: see gemm.cl and conv.cl.
+// ADD_VECTORS(i, from), ADD_ONE(i, v): what is added to a row of a tile.
+
+#if HAS_INPUT
+#define INPUT_BUFFER , global const T *input
+#define INPUT_NUMBERS , ulong offset_input, ulong input_row, ulong input_column, T alpha, T beta
+#else
+#define INPUT_BUFFER
+#define INPUT_NUMBERS
+#endif
+
+kernel void direct(global T *out, global const T *a, global const T *b, global T *panels
+        INPUT_BUFFER, ulong offset_out, ulong offset_a, ulong offset_b, ulong batches, ulong m,
+        ulong n, ulong depth, ulong step_row, ulong step_column, ulong a_row, ulong a_depth,
+        ulong b_depth, ulong b_column, ulong blocks, ulong block INPUT_NUMBERS BATCH_NUMBERS)
+{
+    const ulong across = (n - 1) / COLUMNS + 1, tiles = (m - 1) / ROWS + 1;
+    const ulong all = batches * across * blocks;
+    global T *own = panels + get_global_id(0) * depth * COLUMNS;
+    for (ulong item = get_global_id(0); item < all; item += get_global_size(0)) {
+        const ulong column = item / blocks % across * COLUMNS, begin = item % blocks * block;
+        BATCH(item / blocks / across)
+        const int columns = (int)min((ulong)COLUMNS, n - column);
+        const global T *right = b + offset_b + from_b + column * b_column;
+        ulong step = b_depth;
+        if (b_column != 1 || columns < COLUMNS) {
+            ulong k = 0;
+            if (columns == COLUMNS) {
+#if IS_WOVEN
+                if (b_depth == 1)
+                    for (; k + WIDTH <= depth; k += WIDTH)
+                        WOVEN(right + k, b_column, own + k * COLUMNS)
+#endif
+                for (; k < depth; k++)
+                    for (int j = 0; j < COLUMNS; j++)
+                        own[k * COLUMNS + j] = right[j * b_column + k * b_depth];
+            } else {
+                for (; k < depth; k++) {
+                    for (int j = 0; j < columns; j++)
+                        own[k * COLUMNS + j] = right[j * b_column + k * b_depth];
+                    for (int j = columns; j < COLUMNS; j++) own[k * COLUMNS + j] = (T)0;
+                }
+            }
+            right = own;
+            step = COLUMNS;
+        }
+        for (ulong tile = begin; tile < min(tiles, begin + block); tile++) {
+            const ulong first = tile * ROWS;
+            const int rows = (int)min((ulong)ROWS, m - first);
+            const global T *from = a + offset_a + from_a;
+            POINTERS
+            SUMS
+            for (ulong k = 0; k < depth; k++) {
+                const ulong o = k * a_depth;
+                PRODUCTS(, right + k * step)
+            }
+            const ulong base = offset_out + to + first * step_row + column * step_column;
+#if HAS_INPUT
+            const global T *added = input + offset_input + from_input + first * input_row
+                + column * input_column;
+            if (input_column == 0) {
+#define ROW(i) ADD_ONE(i, added[min(i, rows - 1) * input_row])
+                ALL_ROWS
+#undef ROW
+            } else if (input_column == 1 && columns == COLUMNS) {
+#define ROW(i) ADD_VECTORS(i, added + min(i, rows - 1) * input_row)
+                ALL_ROWS
+#undef ROW
+            } else {
+                T line[COLUMNS];
+                for (int j = columns; j < COLUMNS; j++) line[j] = (T)0;
+#define ROW(i) \
+                for (int j = 0; j < columns; j++) \
+                    line[j] = added[min(i, rows - 1) * input_row + j * input_column]; \
+                ADD_VECTORS(i, line)
+                ALL_ROWS
+#undef ROW
+            }
+#endif
+            if (step_column == 1 && columns == COLUMNS) {
+#define ROW(i) if (i < rows) { PUT(i, out + base + i * step_row) }
+                ALL_ROWS
+#undef ROW
+                continue;
+            }
+#if IS_TURNED
+            if (step_row == 1 && rows == ROWS && columns == COLUMNS) {
+                global T *target = out + base;
+#define COLUMN(j, v) PUT_COLUMN(v, target + j * step_column)
+                ALL_COLUMNS
+                continue;
+            }
+#endif
+            T values[ROWS][COLUMNS];
+#define ROW(i) PUT(i, values[i])
+            ALL_ROWS
+#undef ROW
+            for (int i = 0; i < rows; i++)
+                for (int j = 0; j < columns; j++)
+                    out[base + i * step_row + j * step_column] = values[i][j];
+        }
+    }
+}

@@ -1,0 +1,66 @@
+"""Reductions and scans of opencl beside NumPy: places, NaN, runs of neighbours, long lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dovetail as dt
+
+pytestmark = pytest.mark.usefixtures("opencl")
+DEVICE = "opencl:0"
+SHAPES = [(1000,), (70001,), (5, 700), (300, 130), (700, 65), (3, 400, 70), (2, 64)]
+
+
+def _drawn(shape: tuple[int, ...], kind: str, dtype: str) -> np.ndarray:
+    draw = np.random.default_rng(len(shape) + shape[-1])
+    x = draw.standard_normal(shape).astype(dtype)
+    if kind == "few NaN":
+        x.reshape(-1)[draw.integers(0, x.size, 3)] = np.nan
+    elif kind == "much NaN":
+        x[draw.random(shape) < 0.1] = np.nan
+    elif kind == "ties":
+        x = x.round()
+    elif kind == "infinite":
+        x[draw.random(shape) < 0.01] = -np.inf
+        x[draw.random(shape) < 0.01] = np.inf
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["plain", "few NaN", "much NaN", "ties", "infinite"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_extremes_and_their_places(shape: tuple[int, ...], kind: str, dtype: str) -> None:
+    x = _drawn(shape, kind, dtype)
+    y = dt.tensor(x, device=DEVICE)
+    for dim in (None, *range(x.ndim)):
+        # NumPy's argmax also takes the first NaN before all, and the first of equals.
+        given = {} if dim is None else {"dim": dim}
+        for name in ("argmax", "argmin"):
+            made = getattr(y, name)(**given).cpu().numpy()
+            np.testing.assert_array_equal(made, getattr(np, name)(x, dim))
+        np.testing.assert_array_equal(y.amax(**given).cpu().numpy(), x.max(dim))
+        np.testing.assert_array_equal(y.amin(**given).cpu().numpy(), x.min(dim))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_scans(shape: tuple[int, ...]) -> None:
+    x = _drawn(shape, "plain", "float64")
+    y = dt.tensor(x, device=DEVICE)
+    for dim in range(x.ndim):
+        made: Any = y.cumsum(dim).cpu().numpy()
+        np.testing.assert_allclose(made, x.cumsum(dim), rtol=1e-12, atol=1e-9)
+        np.testing.assert_array_equal(y.cumsum_(dim).cpu().numpy(), made)
+        y = dt.tensor(x, device=DEVICE)
+        close = 1 + x / 100
+        made = dt.tensor(close, device=DEVICE).cumprod(dim).cpu().numpy()
+        np.testing.assert_allclose(made, close.cumprod(dim), rtol=1e-11)
+
+
+@pytest.mark.parametrize("dims", [(0, 2, 3), (1,), (0, 2), (1, 3), (2, 3)], ids=str)
+def test_sums_over_runs_of_neighbours(dims: tuple[int, ...]) -> None:
+    x = _drawn((9, 6, 17, 31), "plain", "float64")
+    made = dt.tensor(x, device=DEVICE).sum(dims).cpu().numpy()
+    np.testing.assert_allclose(made, x.sum(dims), rtol=1e-12, atol=1e-10)

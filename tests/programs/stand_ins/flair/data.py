@@ -1,0 +1,5 @@
+"""Words and their numbers."""
+
+
+class Dictionary(list):
+    pass

@@ -1,0 +1,1 @@
+"""What comes before a trained network; none is used here."""

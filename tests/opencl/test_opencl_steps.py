@@ -36,9 +36,11 @@ def test_steps_counted_on_the_device(queue: Any, kind: str, dtype: str, amsgrad:
                 p.grad = library.from_numpy(grad.astype(dtype)).to(device)
             labels: list[str] = []
             if library is dt:
+                queue.synchronize()
                 queue.watch = lambda label, event, buffers, labels=labels: labels.append(label)
             try:
                 rule.step()
+                queue.synchronize()  # small launches wait for each other before they are queued
             finally:
                 queue.watch = None
             if library is dt and step:

@@ -392,38 +392,40 @@ _CHANNEL_WEIGHT = {
 }  # fmt: skip
 _TO_127 = {"quant_min": -127, "quant_max": 127, "eps": 2**-12}
 
-default_fake_quant = FakeQuantize.with_args(
+default_fake_quant: Any = FakeQuantize.with_args(
     **_ACTIVATION, qscheme=per_tensor_affine, reduce_range=True
 )
-default_weight_fake_quant = FakeQuantize.with_args(**_WEIGHT, reduce_range=False)
-default_dynamic_fake_quant = FakeQuantize.with_args(
+default_weight_fake_quant: Any = FakeQuantize.with_args(**_WEIGHT, reduce_range=False)
+default_dynamic_fake_quant: Any = FakeQuantize.with_args(
     **_ACTIVATION, is_dynamic=True, averaging_constant=1
 )
-default_fixed_qparams_range_neg1to1_fake_quant = FixedQParamsFakeQuantize.with_args(
+default_fixed_qparams_range_neg1to1_fake_quant: Any = FixedQParamsFakeQuantize.with_args(
     observer=default_fixed_qparams_range_neg1to1_observer
 )
-default_fixed_qparams_range_0to1_fake_quant = FixedQParamsFakeQuantize.with_args(
+default_fixed_qparams_range_0to1_fake_quant: Any = FixedQParamsFakeQuantize.with_args(
     observer=default_fixed_qparams_range_0to1_observer
 )
 default_symmetric_fixed_qparams_fake_quant = default_fixed_qparams_range_neg1to1_fake_quant
 default_affine_fixed_qparams_fake_quant = default_fixed_qparams_range_0to1_fake_quant
-default_per_channel_weight_fake_quant = FakeQuantize.with_args(
+default_per_channel_weight_fake_quant: Any = FakeQuantize.with_args(
     **_CHANNEL_WEIGHT, reduce_range=False, ch_axis=0
 )
-default_embedding_fake_quant = FakeQuantize.with_args(
+default_embedding_fake_quant: Any = FakeQuantize.with_args(
     observer=MovingAveragePerChannelMinMaxObserver, qscheme=per_channel_affine_float_qparams,
     dtype=d.quint8, quant_min=0, quant_max=255, ch_axis=0, averaging_constant=1,
 )  # fmt: skip
-default_histogram_fake_quant = FakeQuantize.with_args(
+default_histogram_fake_quant: Any = FakeQuantize.with_args(
     observer=HistogramObserver, quant_min=0, quant_max=255, dtype=d.quint8,
     qscheme=per_tensor_affine, reduce_range=True,
 )  # fmt: skip
-default_fused_act_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(**_ACTIVATION)
-default_fused_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(**_WEIGHT)
-default_fused_per_channel_wt_fake_quant = FusedMovingAvgObsFakeQuantize.with_args(**_CHANNEL_WEIGHT)
-fused_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(
+default_fused_act_fake_quant: Any = FusedMovingAvgObsFakeQuantize.with_args(**_ACTIVATION)
+default_fused_wt_fake_quant: Any = FusedMovingAvgObsFakeQuantize.with_args(**_WEIGHT)
+default_fused_per_channel_wt_fake_quant: Any = FusedMovingAvgObsFakeQuantize.with_args(
+    **_CHANNEL_WEIGHT
+)
+fused_wt_fake_quant_range_neg_127_to_127: Any = FusedMovingAvgObsFakeQuantize.with_args(
     **{**_WEIGHT, **_TO_127}
 )
-fused_per_channel_wt_fake_quant_range_neg_127_to_127 = FusedMovingAvgObsFakeQuantize.with_args(
+fused_per_channel_wt_fake_quant_range_neg_127_to_127: Any = FusedMovingAvgObsFakeQuantize.with_args(
     **{**_CHANNEL_WEIGHT, **_TO_127}
 )

@@ -122,7 +122,7 @@ class _ConvNd(WeightedQuantizedModule):
             x = moved(x, lambda ints: _padded(ints, sides, self.padding_mode))
             even = (0,) * self._dims
         elif sides[::2] != sides[1::2]:
-            zero_point = x.q_zero_point()  # type: ignore[attr-defined]
+            zero_point: Any = x.q_zero_point()
             x = moved(x, lambda ints: _padded(ints, sides, "constant", zero_point))
             even = (0,) * self._dims
         return conv(x, weight, bias, self.stride, even, self.dilation, self.groups)

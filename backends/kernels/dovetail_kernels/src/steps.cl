@@ -101,15 +101,9 @@ typedef struct { T at[MANY]; } Rates;
 #define EACH_ARRAY(DO, t) DO(p, t)
 #define PLACES Numbers at_p, Numbers at_g
 #define RATES Rates weights, T keep
-#if IS_CPU
-#define TENSOR(t) const T weight = weights.at[t];
-#else
-#define TENSOR(t) \
-    T weight = 0; \
-    _Pragma("unroll") \
-    for (int j = 0; j < MANY; j++) \
-        if (j == t) weight = weights.at[j];
-#endif
+#define OF_TENSOR T weight = 0;
+#define TENSOR(t) weight = weights.at[t];
+#define TENSOR_KNOWN
 #define UPDATE(AT) { AT(p) = AT(p) * keep + AT(g) * weight; }
 #endif
 

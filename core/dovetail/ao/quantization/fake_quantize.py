@@ -96,7 +96,7 @@ class FakeQuantizeBase(Module):
         """Keep scale and zero point."""
         self.enable_observer(False)
 
-    with_args = classmethod(with_args)
+    with_args: Any = classmethod(with_args)
 
 
 class FakeQuantize(FakeQuantizeBase):

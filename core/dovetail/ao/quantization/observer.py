@@ -118,8 +118,8 @@ class ObserverBase(Module):
         """
         raise Exception(f"calculate_qparams should not be called for {type(self).__name__}")
 
-    with_args = classmethod(with_args)
-    with_callable_args = classmethod(with_callable_args)
+    with_args: Any = classmethod(with_args)
+    with_callable_args: Any = classmethod(with_callable_args)
 
 
 class UniformQuantizationObserverBase(ObserverBase):

@@ -133,6 +133,20 @@ def test_the_small_network_learns() -> None:
             assert float(x.mean()) == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["loop", "opencl"])
+def test_the_small_network_begins_with_the_same_numbers(name: str) -> None:
+    try:
+        dt.empty(0, device=name)
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    seen: dict[str, list[float]] = {"cpu": [], name: []}
+    for device, losses_of in seen.items():
+        network.trained(
+            images(64), device, 4, tell=lambda _, loss, __, to=losses_of: to.append(loss)
+        )
+    np.testing.assert_allclose(seen[name], seen["cpu"], rtol=1e-4)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_weights_with_torchvisions_keys(tmp_path: Path, whole: bool, monkeypatch: Any) -> None:
     monkeypatch.setattr(network, "VGG19", PLAN)

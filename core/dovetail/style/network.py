@@ -114,11 +114,12 @@ def trained(
     network, normal = features(SMALL), Normalization(IMAGENET_MEAN, IMAGENET_STD).to(device)
     classifier = nn.Sequential(
         network, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 4 * len(pictures))
-    ).to(device)
-    for layer in network:
+    )
+    for layer in network:  # on the host, so that every device begins with the same numbers
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
+    classifier.to(device)
     optimizer = dt.optim.Adam(classifier.parameters(), lr=2e-3)
     for step in range(steps):
         x, y = (dt.tensor(a, device=device) for a in _views(pictures, 32, rng))

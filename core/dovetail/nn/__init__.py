@@ -1,7 +1,7 @@
 """Neural-network building blocks: modules, layers, losses and initialisers (``torch.nn``)."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dovetail.nn import functional, init, utils
 from dovetail.nn.activation import (
@@ -363,8 +363,9 @@ __all__ = [
 
 from dovetail.nn import modules as modules
 
+if not TYPE_CHECKING:  # a checker knows the names that there are
 
-def __getattr__(name: str) -> Any:
-    if name in ("intrinsic", "qat", "quantized"):  # few programs need them
-        return importlib.import_module(f"dovetail.nn.{name}")
-    raise AttributeError(f"module 'dovetail.nn' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in ("intrinsic", "qat", "quantized"):  # few programs need them
+            return importlib.import_module(f"dovetail.nn.{name}")
+        raise AttributeError(f"module 'dovetail.nn' has no attribute {name!r}")

@@ -206,6 +206,7 @@ def test_seeds_of_all_devices(loopback: Loopback) -> None:
 
 
 def test_graphs_need_an_accelerator(loopback: Loopback) -> None:
+    loopback()
     graph = dt.accelerator.Graph()
     with pytest.raises(RuntimeError, match="cannot capture graphs"), dt.Stream(), graph:
         pass

@@ -102,6 +102,7 @@ def test_a_folder_that_cannot_be_written_only_costs_the_entry(
 def test_the_longest_unused_entries_are_removed(
     opencl: dt.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from dovetail_kernels import entries
     from dovetail_opencl import cache
 
     monkeypatch.setattr(cache, "LIMIT", 250)
@@ -109,7 +110,7 @@ def test_the_longest_unused_entries_are_removed(
         path = tmp_path / f"{number}.bin"
         path.write_bytes(b"x" * 100)
         os.utime(path, (1000 + number, 1000 + number))
-    cache.ProgramCache._trim(tmp_path)
+    entries.trim(tmp_path, "*.bin", cache.LIMIT)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["2.bin", "3.bin"]
 
 

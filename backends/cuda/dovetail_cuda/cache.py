@@ -1,19 +1,19 @@
 """Compiling programs with NVRTC, and keeping them on disk for the next process.
 
 NVRTC is called here rather than by CuPy's ``RawModule``, which would have numbers below the
-smallest normal one flushed to zero. An entry is a file, named by a hash of all that its content
-depends on: source, options, architecture, the compiler's version. It is written beside its place
-and then renamed, so that a reader sees a whole entry or none; a damaged one is compiled again.
+smallest normal one flushed to zero. An entry (see ``dovetail_kernels.entries``) is named by a hash
+of all that its content depends on: source, options, architecture, the compiler's version. A damaged
+one is compiled again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 from pathlib import Path
+
+from dovetail_kernels import entries
 
 __all__ = ["VARIABLE", "CompileError", "compiled", "cubin", "folder"]
 
@@ -72,10 +72,12 @@ def compiled(source: str, options: tuple[str, ...], arch: str) -> bytes:
     if where is None:
         return cubin(source, options, arch)
     path = where / _name(source, options, arch)
-    found = _from_disk(path)
+    found = entries.read(path, _MAGIC, _log)
     if found is None:
         found = cubin(source, options, arch)
-        _to_disk(path, found)
+        entries.write(path, _MAGIC, found, LIMIT, _log)
+    else:
+        entries.used(path)
     return found
 
 
@@ -84,45 +86,3 @@ def _name(source: str, options: tuple[str, ...], arch: str) -> str:
 
     words = (".".join(map(str, nvrtc.getVersion())), arch, " ".join(options), source)
     return hashlib.sha256("\0".join(words).encode()).hexdigest() + ".cubin"
-
-
-def _from_disk(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    head = len(_MAGIC) + 32
-    code = data[head:]
-    if data[:head] != _MAGIC + hashlib.sha256(code).digest():
-        _log.debug("%s is damaged (%d bytes); compiled from source", path, len(data))
-        return None
-    with contextlib.suppress(OSError):  # a folder that cannot be written serves all the same
-        os.utime(path)
-    return code
-
-
-def _to_disk(path: Path, code: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(_MAGIC + hashlib.sha256(code).digest() + code)
-        os.replace(name, path)
-    except OSError as error:
-        _log.debug("%s cannot be written (%s)", path, error)
-        return
-    _trim(path.parent)
-
-
-def _trim(where: Path) -> None:
-    entries = []
-    for path in where.glob("*.cubin"):
-        with contextlib.suppress(FileNotFoundError):  # another process removed it
-            found = path.stat()
-            entries.append((found.st_mtime, found.st_size, path))
-    total = sum(size for _, size, _ in entries)
-    for _, size, path in sorted(entries):
-        if total <= LIMIT:
-            return
-        path.unlink(missing_ok=True)
-        total -= size

@@ -1,20 +1,17 @@
 """Compiled programs on disk, for the next process.
 
-An entry is a file, named by a hash of all that its content depends on: source, options, device and
-driver. It is written beside its place and then renamed, so that a reader sees a whole entry or
-none, and of two processes that write the same entry either wins. An entry whose checksum or which
-the driver refuses is compiled again and replaced; the logger ``dovetail.opencl`` says so.
+An entry (see ``dovetail_kernels.entries``) is named by a hash of all that its content depends on:
+source, options, device and driver. One that is damaged, or that the driver refuses, is compiled
+again and replaced; the logger ``dovetail.opencl`` says so.
 
 Drivers that keep what they compile are left to it: see docs/decisions/opencl.md.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +19,8 @@ from typing import Any
 
 import pyopencl as cl
 from pyopencl.characterize import has_src_build_cache
+
+from dovetail_kernels import entries
 
 __all__ = ["VARIABLE", "ProgramCache", "folder"]
 
@@ -96,49 +95,17 @@ class ProgramCache:
         return hashlib.sha256(text.encode()).hexdigest() + ".bin"
 
     def _from_disk(self, path: Path, options: Sequence[str]) -> Any:
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            _log.debug("%s cannot be read (%s); compiled from source", path, error)
-            return None
-        head = len(_MAGIC) + 32
-        binary = data[head:]
-        if data[:head] != _MAGIC + hashlib.sha256(binary).digest():
-            _log.debug("%s is damaged (%d bytes); compiled from source", path, len(data))
+        binary = entries.read(path, _MAGIC, _log)
+        if binary is None:
             return None
         try:
             made = cl.Program(self._context, [self._handle], [binary]).build(list(options))
         except cl.Error as error:
             _log.debug("%s is refused by the driver (%s); compiled from source", path, error)
             return None
-        with contextlib.suppress(OSError):  # a folder that cannot be written serves all the same
-            os.utime(path)
+        entries.used(path)
         return made
 
     def _to_disk(self, path: Path, program: Any) -> None:
         (binary,) = program.get_info(cl.program_info.BINARIES)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-            with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(binary).digest() + binary)
-            os.replace(name, path)
-            self._trim(path.parent)
-        except OSError as error:
-            _log.debug("%s cannot be written (%s)", path, error)
-
-    @staticmethod
-    def _trim(folder: Path) -> None:
-        entries = []
-        for path in folder.glob("*.bin"):
-            with contextlib.suppress(FileNotFoundError):  # another process removed it
-                found = path.stat()
-                entries.append((found.st_mtime, found.st_size, path))
-        total = sum(size for _, size, _ in entries)
-        for _, size, path in sorted(entries):
-            if total <= LIMIT:
-                return
-            path.unlink(missing_ok=True)
-            total -= size
+        entries.write(path, _MAGIC, binary, LIMIT, _log)

@@ -47,9 +47,6 @@ ushort float_to_bfloat16(float value) {
 STAGED = 1 << 20
 """Bytes up to which a write is copied aside, so that the caller need not wait for the stream."""
 
-LARGEST = 0x7FFFFFFF
-"""Blocks of a launch along its first dim; along the others 65,535."""
-
 
 class Buffer:
     """Memory of a device.
@@ -249,10 +246,6 @@ class Device(device.Device):
         pointer: int = found[0].ptr
         return pointer
 
-    def trim(self) -> None:
-        """Hand what the device's own pool keeps back to the system."""
-        self.cuda.trim(self._memory_pool)
-
     def constant(self, values: np.ndarray) -> Buffer:
         data = np.ascontiguousarray(values)
         taken = self.alloc(max(4, data.nbytes))
@@ -271,11 +264,11 @@ class Device(device.Device):
         data = np.frombuffer(source, np.uint8)
         self.use()
         with self.lock:
-            if data.nbytes > STAGED and self.captured is None:
+            capture = self.captured
+            if data.nbytes > STAGED and capture is None:
                 self.cuda.write(buffer.ptr + offset, data.ctypes.data, data.nbytes, self.stream)
                 self._wait()
                 return
-            capture = self.captured
             if capture is not None:  # a replay copies the same bytes again
                 kept = self.cuda.pinned(max(1, data.nbytes))
                 kept[: data.nbytes] = data

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_a_log_is_read_by_kind_and_kernel() -> None:
 
 @pytest.mark.skipif(shutil.which("oclgrind") is None, reason="Oclgrind is not installed")
 def test_kernels_with_local_memory_and_atomics_do_not_race(
-    capfd: pytest.CaptureFixture[str],
+    opencl: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--op", "scatter_add,softmax,layer_norm", "--check", "values", "--level", "2"]
     assert oclgrind.main(arguments) == 0, capfd.readouterr().out

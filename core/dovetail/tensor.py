@@ -480,8 +480,10 @@ def storage_of(tensor: Tensor) -> Storage:
         storage = tensor._storage = state.storage_from_array(tensor._array)
         tensor._offset = 0
         node = tensor._node
-        if node is not None and node.saved != ():
-            getattr(node, "parent", node).adopt(tensor, storage)
+        if node is not None:
+            node = getattr(node, "parent", node)
+            if node.saved:
+                node.adopt(tensor, storage)
     return storage
 
 

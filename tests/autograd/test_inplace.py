@@ -71,6 +71,30 @@ def test_saved_output_written_to(device: dt.device) -> None:
         y.sum().backward()
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [("sort", 1), ("max", 1), ("cummax", 1), ("qr", 0), ("qr", 1), ("slogdet", 0), ("lstm", 0)],
+)
+def test_one_of_several_saved_outputs_written_to(
+    device: dt.device, name: str, written: int
+) -> None:
+    """Whether a gradient comes through that output or not (indices)."""
+    x = dt.eye(3, device=device).add_(1).requires_grad_()
+    functions = {
+        "sort": lambda: x.sort(1),
+        "max": lambda: x.max(1),
+        "cummax": lambda: x.cummax(0),
+        "qr": lambda: dt.linalg.qr(x),
+        "slogdet": lambda: dt.linalg.slogdet(x),
+        "lstm": lambda: dt.nn.LSTM(3, 2, device=device)(x.unsqueeze(0)),
+    }
+    outs = functions[name]()
+    with dt.no_grad():
+        outs[written].mul_(0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        outs[0].sum().backward()
+
+
 def test_writing_through_a_view_changes_the_bases_history(device: dt.device) -> None:
     w = dt.tensor(3.0, device=device, requires_grad=True)
     base = dt.ones(4, device=device)

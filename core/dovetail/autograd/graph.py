@@ -46,6 +46,8 @@ class BackwardInfo:
         saves: which of ``(*inputs, *outs)`` are kept, by position; outputs count on from inputs.
         input_specs: Spec per input (None for a Python number or an absent input).
         joint: the single function that returns all gradients, instead of ``calls``.
+        nodeless: which outputs are kept although no gradient comes through them (indices): no node
+            would tell a kept alias of the Storage that the output gets later.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class BackwardInfo:
         "joint",
         "keep",
         "name",
+        "nodeless",
         "output_specs",
         "saves",
     )
@@ -67,6 +70,7 @@ class BackwardInfo:
         input_specs: tuple[Spec | None, ...],
         joint: tuple[Callable[..., Any], tuple[int, ...]] | None = None,
         output_specs: tuple[Spec, ...] = (),
+        nodeless: tuple[int, ...] = (),
     ) -> None:
         self.name = name
         self.calls = calls
@@ -75,6 +79,7 @@ class BackwardInfo:
         self.input_count = len(input_specs)
         self.joint = joint
         self.output_specs = output_specs
+        self.nodeless = nodeless
         self.keep = None
         if saves:
             count = len(input_specs) + len(output_specs)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence
+from dovetail.tensor import storage_of
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
@@ -65,14 +66,18 @@ class Recorder:
         name = op.name
         if op.node_name is not None:
             name = op.node_name(*self.facts, **self.attributes)
+        joint = None
+        calls: tuple[Any, ...] = ()
         if callable(gradient):
             joint = self._bind(gradient, saves)
-            return BackwardInfo(name, (), tuple(saves), specs, joint, self.outputs)
-        calls = tuple(
-            self._bind(gradient[name], saves) if need and gradient.get(name) is not None else None
-            for name, need in zip(op.inputs, needs, strict=False)
-        )
-        return BackwardInfo(name, calls, tuple(saves), specs, None, self.outputs)
+        else:
+            calls = tuple(
+                self._bind(gradient[i], saves) if need and gradient.get(i) is not None else None
+                for i, need in zip(op.inputs, needs, strict=False)
+            )
+        kept = (position - len(specs) for position in saves)
+        nodeless = tuple(i for i in kept if i >= 0 and i not in self.positions)
+        return BackwardInfo(name, calls, tuple(saves), specs, joint, self.outputs, nodeless)
 
     def _bind(
         self, function: Callable[..., Any], saves: list[int]
@@ -134,6 +139,8 @@ class Recorder:
         node.info = info
         node.sequence = next_sequence()
         node.next = edges
+        for i in info.nodeless:
+            storage_of(outs[i])
         node.saved = () if info.keep is None else info.keep(info, *inputs, *outs)
         if len(positions) == 1 and len(self.op.differentiable) == 1:
             outs[positions[0]]._node = node

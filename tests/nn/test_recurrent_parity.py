@@ -245,6 +245,10 @@ WRONG = {
     "dims of a state without a batch": lambda lib: lib.nn.LSTM(3, 4)(
         lib.zeros(5, 3), (lib.zeros(1, 1, 4), lib.zeros(1, 1, 4))
     ),
+    "three states": lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(5, 2, 3), (lib.zeros(1, 2, 4),) * 3),
+    "three states of a cell": lambda lib: lib.nn.LSTMCell(3, 4)(
+        lib.zeros(2, 3), (lib.zeros(2, 4),) * 3
+    ),
     "cell": lambda lib: lib.nn.LSTMCell(3, 4)(lib.zeros(2, 2, 3)),
     "cell's state": lambda lib: lib.nn.GRUCell(3, 4)(lib.zeros(2, 3), lib.zeros(2, 2, 4)),
     "cell's parts": lambda lib: lib.nn.LSTMCell(3, 4)(
@@ -254,6 +258,10 @@ WRONG = {
     "total length": lambda lib: lib.nn.utils.rnn.pad_packed_sequence(
         lib.nn.utils.rnn.pack_sequence([lib.zeros(3)]), total_length=2
     ),
+    "no batch sizes": lambda lib: lib.nn.utils.rnn.pad_packed_sequence(
+        lib.nn.utils.rnn.PackedSequence(lib.zeros(0, 2), lib.zeros(0).long())
+    ),
+    "lists to pad": lambda lib: lib.nn.utils.rnn.pad_sequence([[1, 2], [3]]),
     "nothing to pad": lambda lib: lib.nn.utils.rnn.pad_sequence([]),
     "no sequences": lambda lib: lib.nn.utils.rnn.pad_sequence(3),
     "side": lambda lib: lib.nn.utils.rnn.pad_sequence([lib.zeros(1)], padding_side="up"),
@@ -281,6 +289,17 @@ SAME_CLASS = {
     "a length of 0": lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 2), [3, 0]),
     "lengths of others": lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 2), [3]),
     "nothing to pack": lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 0), []),
+    "one state for both": lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(5, 2, 3), lib.zeros(2, 1, 2, 4)),
+    "one state for both of a cell": lambda lib: lib.nn.LSTMCell(3, 4)(
+        lib.zeros(2, 3), lib.zeros(2, 4)
+    ),
+    "state of packed sequences in another order": lambda lib: lib.nn.GRU(2, 4)(
+        lib.nn.utils.rnn.pack_sequence([lib.zeros(1, 2), lib.zeros(2, 2)], False),
+        lib.zeros(1, 1, 4),
+    ),
+    "one length for all": lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 1), 3),
+    "a list to pack": lambda lib: lib.nn.utils.rnn.pack_padded_sequence([1, 2], [1]),
+    "scalars to pad": lambda lib: lib.nn.utils.rnn.pad_sequence([lib.tensor(1.0)]),
     "sequences of two widths": lambda lib: lib.nn.utils.rnn.pad_sequence(
         [lib.zeros(2, 3), lib.zeros(1, 2)]
     ),
@@ -316,6 +335,10 @@ UTILITIES = {
     "unpad_sequence": lambda rnn, s: rnn.unpad_sequence(
         rnn.pad_sequence(s, True), (s[0].sum() * 0).long() + 2 + s[0][:, 0].long() * 0, True
     ),
+    "pad_sequence, two dtypes": lambda rnn, s: rnn.pad_sequence([s[0].long(), s[1]]),
+    "unpad_sequence, float lengths": lambda rnn, s: rnn.unpad_sequence(
+        rnn.pad_sequence(s), s[0][:, 0] * 0 + 2.0
+    ),
     "to": lambda rnn, s: tuple(rnn.pack_sequence(s, False).float().double().to("cpu")),
     "invert": lambda rnn, s: rnn.invert_permutation(rnn.pack_sequence(s, False).sorted_indices),
     "invert nothing": lambda rnn, s: rnn.invert_permutation(None),
@@ -339,3 +362,10 @@ def test_gradients_through_packing(device):
         return rnn.pad_packed_sequence(packed)[0] * 2, rnn.unpack_sequence(packed)[1]
 
     compare(run, (RNG.standard_normal((2, 3)), RNG.standard_normal((4, 3))), device, second=False)
+
+
+def test_packed_sequences_know_their_device():
+    packed = dt.nn.utils.rnn.pack_sequence([dt.zeros(2)])
+    assert packed.is_cuda is False
+    with pytest.raises((RuntimeError, AssertionError), match="(?i)cuda"):
+        packed.cuda(99)

@@ -19,6 +19,7 @@ from dovetail.nn import init
 from dovetail.nn.functional.recurrent import CELLS, run_layers
 from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
+from dovetail.nn.recurrent_cells import check_pair
 from dovetail.nn.utils.rnn import PackedSequence
 
 if TYPE_CHECKING:
@@ -221,6 +222,9 @@ class RNNBase(Module):
     _label = "RNN"
     _label_end = " tensor instead"
 
+    def _check_state(self, hx: Any) -> None:
+        """Refuse a state of another number of parts."""
+
     def _zeros(self, input: Tensor, batch_sizes: Tensor | None) -> Any:
         return input.new_zeros(self.get_expected_hidden_size(input, batch_sizes))
 
@@ -284,11 +288,13 @@ class RNNBase(Module):
             RuntimeError: shapes that do not fit.
             ValueError: an input of another dtype, or of neither 2 nor 3 dims.
         """
+        if hx is not None:
+            self._check_state(hx)
         if isinstance(input, PackedSequence):
             data, sizes, order, back = input
-            hx = self._zeros(data, sizes) if hx is None else self.permute_hidden(hx, order)
+            hx = self._zeros(data, sizes) if hx is None else hx
             self.check_forward_args(data, hx, sizes)
-            output, last = self._run(data, hx, sizes)
+            output, last = self._run(data, self.permute_hidden(hx, order), sizes)
             return PackedSequence(output, sizes, order, back), self.permute_hidden(last, back)
         if input.dim() not in (2, 3):
             raise ValueError(
@@ -400,6 +406,9 @@ class LSTM(RNNBase):
         if permutation is None:
             return hx
         return tuple(part.index_select(1, permutation) for part in hx)
+
+    def _check_state(self, hx: Any) -> None:
+        check_pair("lstm", hx)
 
     def _zeros(self, input: Tensor, batch_sizes: Tensor | None) -> Any:
         cells = input.new_zeros(self.get_expected_cell_size(input, batch_sizes))

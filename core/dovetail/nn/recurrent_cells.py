@@ -17,7 +17,22 @@ from dovetail.nn.parameter import Parameter
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
 
-__all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase"]
+__all__ = ["GRUCell", "LSTMCell", "RNNCell", "RNNCellBase", "check_pair"]
+
+
+def check_pair(name: str, hx: Any) -> None:
+    """Refuse a state that is not a pair (h, c).
+
+    Raises:
+        TypeError: neither a tuple nor a list.
+        RuntimeError: not two.
+    """
+    if not isinstance(hx, (tuple, list)):
+        raise TypeError(
+            f"{name}(): argument 'hx' must be a tuple of Tensors (h, c), not {type(hx).__name__}"
+        )
+    if len(hx) != 2:
+        raise RuntimeError(f"{name} expects two hidden states")
 
 
 class RNNCellBase(Module):
@@ -179,6 +194,8 @@ class LSTMCell(RNNCellBase):
     ) -> tuple[Tensor, Tensor]:
         """(N, I) and a pair of (N, H) -> the pair (h, c) after it; N may be missing in all."""
         self._check_input(input)
+        if hx is not None:
+            check_pair("lstm_cell", hx)
         for i, part in enumerate(hx or ()):
             if part.dim() not in (1, 2):
                 raise ValueError(

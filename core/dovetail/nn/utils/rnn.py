@@ -83,6 +83,10 @@ class PackedSequence(_PackedSequence):
         """All in host memory."""
         return self._with(self.data.to(*args, **{**kwargs, "device": "cpu"}))
 
+    def cuda(self, *args: Any, **kwargs: Any) -> PackedSequence:
+        """All where ``Tensor.cuda`` puts it."""
+        return self._with(self.data.cuda(*args, **kwargs))
+
     def double(self) -> PackedSequence:
         """``data`` in float64."""
         return self.to(dtype=dovetail.float64)
@@ -114,6 +118,11 @@ class PackedSequence(_PackedSequence):
     def byte(self) -> PackedSequence:
         """``data`` in uint8."""
         return self.to(dtype=dovetail.uint8)
+
+    @property
+    def is_cuda(self) -> bool:
+        """``Tensor.is_cuda`` of ``data``."""
+        return bool(self.data.is_cuda)
 
     def is_pinned(self) -> bool:
         """Whether ``data`` is in page-locked memory."""
@@ -153,11 +162,14 @@ def pack_padded_sequence(
 
     Raises:
         RuntimeError: lengths that are not sorted, not positive, longer than T or not N of them.
+        TypeError: ``input`` is no tensor.
     """
+    if not isinstance(input, dovetail.Tensor):
+        raise TypeError(f"pack_padded_sequence: input must be a Tensor, not {type(input).__name__}")
     if not isinstance(lengths, dovetail.Tensor):
         lengths = dovetail.as_tensor(lengths, dtype=dovetail.int64, device="cpu")
     lengths = lengths.to(dtype=dovetail.int64)
-    if lengths.device.type != "cpu":
+    if lengths.device.type != "cpu" or lengths.dim() != 1:
         raise RuntimeError(
             "'lengths' argument should be a 1D CPU int64 tensor, but got "
             f"{lengths.dim()}D {lengths.device} Long tensor"
@@ -222,6 +234,8 @@ def pad_packed_sequence(
     """
     data, batch_sizes, _, unsorted = sequence
     sizes = batch_sizes.tolist()
+    if not sizes:
+        raise RuntimeError("batch_sizes can not be empty")
     longest, batch = len(sizes), sizes[0]
     if total_length is not None:
         if total_length < longest:
@@ -259,6 +273,9 @@ def pad_sequence(
 
     Raises:
         RuntimeError: no sequences, another side, or shapes that differ in more than length.
+        TypeError: what is to be padded is no tensor.
+
+    The dtype is the first sequence's.
     """
     if not isinstance(sequences, Iterable):
         raise RuntimeError(
@@ -268,6 +285,13 @@ def pad_sequence(
     parts = list(sequences)
     if not parts:
         raise RuntimeError("received an empty list of sequences")
+    for i, part in enumerate(parts):
+        if not isinstance(part, dovetail.Tensor):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(part).__name__}"
+            )
+        if not part.dim():
+            raise RuntimeError(f"pad_sequence: sequence {i} must have at least 1 dim, got a scalar")
     if padding_side not in ("left", "right"):
         raise RuntimeError(
             f"Expected padding_side to be one of left or right, but got {padding_side}."
@@ -276,6 +300,7 @@ def pad_sequence(
     rest = [0, 0] * (parts[0].dim() - 1)
 
     def padded(part: Tensor) -> Tensor:
+        part = part.to(parts[0].dtype)
         missing = longest - part.shape[0]
         if not missing:
             return part
@@ -291,7 +316,7 @@ def unpad_sequence(
     """(T, N, *), or (N, T, *) with ``batch_first``, as N sequences of these lengths."""
     sequences = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     pairs = zip(sequences, lengths.tolist(), strict=True)
-    return [sequence[:length].clone() for sequence, length in pairs]
+    return [sequence[: int(length)].clone() for sequence, length in pairs]
 
 
 def pack_sequence(sequences: list[Tensor], enforce_sorted: bool = True) -> PackedSequence:

@@ -367,5 +367,5 @@ def test_gradients_through_packing(device):
 def test_packed_sequences_know_their_device():
     packed = dt.nn.utils.rnn.pack_sequence([dt.zeros(2)])
     assert packed.is_cuda is False
-    with pytest.raises((RuntimeError, AssertionError), match="(?i)cuda"):
+    with pytest.raises((RuntimeError, AssertionError), match=r"(?i)cuda"):
         packed.cuda(99)

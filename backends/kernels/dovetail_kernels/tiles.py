@@ -100,10 +100,13 @@ class Tile:
         }
 
 
-def woven(across: int, width: int, kind: str) -> dict[str, Any]:
+def woven(across: int, width: int, kind: str, apart: int = 0) -> dict[str, Any]:
     """The macros that pack ``across`` lines whose steps of depth are neighbours in memory.
 
     As many lines as a vector has elements, or all, are transposed in registers at a time.
+
+    Args:
+        apart: elements from a step of depth to the next in what is packed; 0: ``across``.
     """
     rows = min(across, width)
     if across % rows or not can_transpose(rows, width):
@@ -117,7 +120,7 @@ def woven(across: int, width: int, kind: str) -> dict[str, Any]:
             for i, name in enumerate(names)
         )
         stores = "".join(
-            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, across) + group * rows}); "
+            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, apart or across) + group * rows}); "
             for m, name in enumerate(made)
         )
         text.append(f"{{ {loads}{statements} {stores}}}")

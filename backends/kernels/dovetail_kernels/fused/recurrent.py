@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.fused.recurrent_arrays import RecurrentText
 from dovetail_kernels.fused.recurrent_shares import Shares
 from dovetail_kernels.fused.team import FLOATS
-from dovetail_kernels.tiles import Tile
+from dovetail_kernels.tiles import Tile, woven
 
 __all__ = ["enter"]
 
@@ -71,8 +72,7 @@ class _Call:
         self.device: Device = device_of(facts.outputs[0].device)
         self.names = (*facts.op.inputs, *layer.outputs)
         specs = dict(zip(self.names, (*facts.inputs, *facts.outputs), strict=True))
-        whole = specs["cells" if self.label == "lstm_layer_backward" else "output"] \
-            if "output" in specs or "cells" in specs else specs["of_gates"]
+        whole = specs["cells" if layer.kind == "LSTM" else "output"]
         self.steps, self.rows, self.size = whole.shape
         apart = {"weight", *layer.states}
         tensors = [n for n in self.names if specs[n] is not None and n not in apart]
@@ -122,8 +122,7 @@ class _Call:
             queue: queues the steps, given (buffers, places).
         """
         names, tensors = self.names, self.text.names
-        firsts = (*self.layer.states, *("weight",) * (3 - len(self.layer.states)))
-        firsts = (firsts[0], firsts[1], "weight")
+        firsts = (*(*self.layer.states, "weight", "weight")[:2], "weight")
         device, label, flops = self.device, self.label, self.flops()
 
         def run(*arrays: Any) -> None:
@@ -148,6 +147,14 @@ class _Call:
         return run
 
 
+def _woven(text: RecurrentText, columns: int) -> dict[str, Any]:
+    """The macros that turn a panel in registers, where elements are what is computed in."""
+    if text.dtype is not text.work:
+        return {"IS_WOVEN": 0}
+    kind = dialect.VALUES[text.work.name]
+    return woven(text.width, text.width, kind, columns)
+
+
 def _on_cores(call: _Call) -> Any:
     device, layer, text = call.device, call.layer, call.text
     shares = Shares(
@@ -156,11 +163,11 @@ def _on_cores(call: _Call) -> Any:
     )  # fmt: skip
     rows, vectors, width = shares.tile_rows, shares.vectors, text.width
     tile = Tile(rows, vectors * layer.sums, width)
-    kind = "float" if text.work.itemsize == 4 else "double"
     macros = {
         "PANELS": 1,
         "VECTORS": vectors,
-        **tile.macros(kind, is_float=True, left="p{i}[k]"),
+        **_woven(text, tile.columns),
+        **tile.macros(dialect.VALUES[text.work.name], is_float=True, left="p{i}[k]"),
         "POINTERS": " ".join(
             f"global const T *p{i} = from + min({i}, rows - 1) * depth;" for i in range(rows)
         ),

@@ -19,26 +19,31 @@ kernel void begin(global T *kept, global T *carry, global T *weights, global con
 #endif
     }
 #if PANELS
-    const int depth = size * DEPTH, blocks = (size - 1) / (VECTORS * W) + 1;
+    const int depth = size * DEPTH, panels = ((size - 1) / (VECTORS * W) + 1) * VECTORS * SUMS_EACH;
     global const E_MEMORY *w = weight + offset_weight;
-    for (int block = get_global_id(0); block < blocks; block += get_global_size(0)) {
-        global T *to = weights + (ulong)block * depth * COLUMNS;
-        for (int vector = 0; vector < VECTORS; vector++)
-            for (int g = 0; g < SUMS_EACH; g++) {
-                const int u = (block * VECTORS + vector) * W, count = min(W, size - u);
-                global T *panel = to + (vector * SUMS_EACH + g) * W;
+    for (int panel = get_global_id(0); panel < panels; panel += get_global_size(0)) {
+        const int g = panel % SUMS_EACH, vector = panel / SUMS_EACH;
+        const int u = vector * W, count = min(W, size - u);
+        global T *to = weights + (ulong)(vector / VECTORS) * depth * COLUMNS
+            + (vector % VECTORS * SUMS_EACH + g) * W;
 #if IS_BACKWARD
-                for (int k = 0; k < depth; k++)
-                    for (int j = 0; j < W; j++)
-                        panel[(ulong)k * COLUMNS + j]
-                            = j < count ? (T)(E_S(w, (ulong)k * size + u + j)) : (T)0;
+        (void)g;
+        for (int k = 0; k < depth; k++) {
+            const VECTOR v = READ(w, (ulong)k * size + u);
+            K_SET_V(to, (ulong)k * COLUMNS, v);
+        }
 #else
-                for (int j = 0; j < W; j++)
-                    for (int k = 0; k < depth; k++)
-                        panel[(ulong)k * COLUMNS + j] = j < count
-                            ? (T)(E_S(w, ((ulong)g * size + u + j) * size + k)) : (T)0;
+        global const E_MEMORY *lines = w + ((ulong)g * size + u) * size;
+        int k = 0;
+#if IS_WOVEN
+        for (; count == W && k + W <= depth; k += W)
+            WOVEN(lines + k, size, to + (ulong)k * COLUMNS)
 #endif
-            }
+        for (; k < depth; k++)
+            for (int j = 0; j < W; j++)
+                to[(ulong)k * COLUMNS + j]
+                    = j < count ? (T)(E_S(lines, (ulong)j * size + k)) : (T)0;
+#endif
     }
 #endif
 }

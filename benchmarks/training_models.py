@@ -176,9 +176,7 @@ def _cell(torch: Any, device: str, make: Any, width: int, length: int, batch: in
     return _step(torch, device, Model(), "Adam", x, y, nn.functional.cross_entropy)
 
 
-def lstm_cell(
-    torch: Any, device: str, width: int = 128, length: int = 8, batch: int = 32
-) -> Step:
+def lstm_cell(torch: Any, device: str, width: int = 128, length: int = 8, batch: int = 32) -> Step:
     """``nn.LSTMCell`` of width 128 over 8 steps, batch 32, Adam."""
     return _cell(torch, device, lambda nn: nn.LSTMCell(64, width), width, length, batch)
 

@@ -14,8 +14,8 @@ many products take as long as reading it."""
 WAITING = 8
 """Sums that are made side by side while each of them waits for itself."""
 
-LAUNCH = 12_000
-"""A launch in vector products: what may be computed in its time."""
+LAUNCH = 1 << 17
+"""A launch in vector products, and what cores lose that read one weight from a cache they share."""
 
 EACH = 1 << 15
 """Products of two numbers that are worth a work item of their own."""

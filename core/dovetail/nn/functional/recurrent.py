@@ -23,12 +23,6 @@ State = tuple["Tensor", ...]
 Weights = dict[str, "Tensor"]
 
 
-def _joined(weights: Weights) -> Tensor | None:
-    """Both biases, which only ever count together."""
-    bias = weights.get("bias_ih")
-    return None if bias is None else bias + weights["bias_hh"]
-
-
 class Cell:
     """One direction of one layer, ready to make steps: biases are joined once.
 
@@ -43,7 +37,12 @@ class Cell:
 
     def __init__(self, weights: Weights) -> None:
         self.of_state = weights["weight_hh"]
-        self.of_input = (weights["weight_ih"], _joined(weights))
+        self.of_input = (weights["weight_ih"], self.bias_of_input(weights))
+
+    def bias_of_input(self, weights: Weights) -> Tensor | None:
+        """Both biases, which only ever count together."""
+        bias = weights.get("bias_ih")
+        return None if bias is None else bias + weights["bias_hh"]
 
     def gates(self, input: Tensor) -> Tensor:
         """What the inputs of all steps add to the gates."""
@@ -110,8 +109,10 @@ class GRUCell(Cell):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
-        self.of_input = (weights["weight_ih"], weights.get("bias_ih"))
         self.bias = weights.get("bias_hh")
+
+    def bias_of_input(self, weights: Weights) -> Tensor | None:
+        return weights.get("bias_ih")
 
     def step(self, gates: Tensor, state: State) -> State:
         of_hidden = ops.linear(state[0], self.of_state, self.bias)

@@ -22,7 +22,6 @@ import dovetail as dt
 
 random = np.random.default_rng(0)
 BOUNDS = {"float64": 1e-12, "float32": 1e-5, "float16": 6e-3, "bfloat16": 4e-2}
-FINE = "float64"
 
 def flat(made):
     "All tensors of an output, those of packed sequences among them."
@@ -42,7 +41,8 @@ def beside(name, sizes, shapes, lengths=None, kind="float32", whole=True, **opti
     arrays = [dt.tensor(random.standard_normal(s), dtype=getattr(dt, kind)).double().numpy()
               for s in shapes]
     found = []
-    for library, module, device, dtype in ((dt, mine, "opencl:0", kind), (torch, theirs, "cpu", FINE)):
+    both = ((dt, mine, "opencl:0", kind), (torch, theirs, "cpu", "float64"))
+    for library, module, device, dtype in both:
         make = lambda a: library.tensor(a, dtype=getattr(library, dtype), device=device)
         leaves = [make(a).requires_grad_() for a in arrays]
         x, *states = leaves

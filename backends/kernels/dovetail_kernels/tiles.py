@@ -111,7 +111,7 @@ def woven(across: int, width: int, kind: str, apart: int = 0) -> dict[str, Any]:
     rows = min(across, width)
     if across % rows or not can_transpose(rows, width):
         return {"IS_WOVEN": 0}
-    names = [f"t{i}" for i in range(rows)]
+    names, step = [f"t{i}" for i in range(rows)], apart or across
     statements, made = transposed(names, width, kind)
     text = []
     for group in range(across // rows):
@@ -119,8 +119,9 @@ def woven(across: int, width: int, kind: str, apart: int = 0) -> dict[str, Any]:
             f"const {kind}{width} {name} = vload{width}(0, (from) + {group * rows + i} * (step)); "
             for i, name in enumerate(names)
         )
+        first = group * rows
         stores = "".join(
-            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, apart or across) + group * rows}); "
+            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, step) + first}); "
             for m, name in enumerate(made)
         )
         text.append(f"{{ {loads}{statements} {stores}}}")

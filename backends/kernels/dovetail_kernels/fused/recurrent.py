@@ -15,10 +15,11 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
-from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.device import Device, Launch, device_of, known
 from dovetail_kernels.fused.recurrent_arrays import RecurrentText
 from dovetail_kernels.fused.recurrent_shares import Shares
 from dovetail_kernels.fused.team import FLOATS
+from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.tiles import Tile, woven
 
 __all__ = ["enter"]
@@ -73,7 +74,7 @@ class _Call:
         self.names = (*facts.op.inputs, *layer.outputs)
         specs = dict(zip(self.names, (*facts.inputs, *facts.outputs), strict=True))
         whole = specs["cells" if layer.kind == "LSTM" else "output"]
-        self.steps, self.rows, self.size = whole.shape
+        self.steps, self.rows, self.size = map(int, whole.shape)
         apart = {"weight", *layer.states}
         tensors = [n for n in self.names if specs[n] is not None and n not in apart]
         self.text = RecurrentText(self.device, whole.dtype, tensors)
@@ -113,15 +114,18 @@ class _Call:
         size = self.device.workers(items, 4096)
         return self.device.launch(program, "begin", 6, numbers, size, self.label)
 
-    def run(self, begin: Launch | None, panels: int, queue: Callable[..., None]) -> Any:
+    def run(
+        self, text: RecurrentText, begin: Launch | None, panels: int, queue: Callable[..., None]
+    ) -> Any:
         """The kernel.
 
         Args:
+            text: of the steps.
             begin: what fills work memory, if anything.
-            panels: bytes of the weight in panels; 0: the kernel reads it as it is.
+            panels: bytes of the weight in panels; 0: the steps read it as it is.
             queue: queues the steps, given (buffers, places).
         """
-        names, tensors = self.names, self.text.names
+        names = self.names
         firsts = (*(*self.layer.states, "weight", "weight")[:2], "weight")
         device, label, flops = self.device, self.label, self.flops()
 
@@ -134,15 +138,9 @@ class _Call:
                     found = [given[n] for n in firsts]
                     buffers = [kept, carry, packed, *(a.buffer for a in found)]
                     begin.with_numbers(buffers, offsets(*found))
-                found = [given[n] for n in tensors]
-                extra, places = [], offsets(*found)
-                if panels:
-                    extra = [packed]
-                else:
-                    weight = given["weight"]
-                    extra = [weight.buffer]
-                    places += [(len(places), v) for _, v in offsets(weight)]
-                queue([*(a.buffer for a in found), *extra, kept, carry], places)
+                found = [given[n] for n in text.names]
+                extra = (packed,) if panels else ()
+                queue([*(a.buffer for a in found), *extra, kept, carry], offsets(*found))
 
         return run
 
@@ -192,7 +190,7 @@ def _on_cores(call: _Call) -> Any:
         for s in range(call.launched_steps):
             launch.with_numbers(buffers, [*places, (at, np.int32(s)), (at + 1, np.int32(s + 1))])
 
-    return call.run(begin, panels, queue)
+    return call.run(text, begin, panels, queue)
 
 
 SIDE = 16
@@ -200,24 +198,24 @@ SIDE = 16
 
 
 def _by_groups(call: _Call) -> Any:
-    device, layer, text = call.device, call.layer, call.text
+    device, layer = call.device, call.layer
+    text = RecurrentText(device, call.text.dtype, (*call.text.names, "weight"))
     each = 1 if call.rows <= SIDE else 2 if call.rows <= 2 * SIDE else 4
     states = {"PANELS": 0, "VECTORS": 1, "COLUMNS": 1}
     begin = call.begin(states, call.rows * call.size) if layer.states else None
-    whole = RecurrentText(device, text.dtype, (*text.names, "weight"))
     own = {"EACH": each}
-    program = whole.program("recurrent_groups", call.macros | own, ("recurrent_cells",))
-    numbers = [*whole.places(), *call.numbers, np.int32(0)]
+    program = text.program("recurrent_groups", call.macros | own, ("recurrent_cells",))
+    numbers = [*text.places(), *call.numbers, np.int32(0)]
     groups = -(-call.size // SIDE) * -(-call.rows // (SIDE * each))
     size = (groups * SIDE * SIDE,), (SIDE * SIDE,)
-    launch = device.launch(program, "steps", len(whole.names) + 2, numbers, size, call.label)
+    launch = device.launch(program, "steps", len(text.names) + 2, numbers, size, call.label)
     at = len(numbers) - 1
 
     def queue(buffers: Sequence[Any], places: list[Any]) -> None:
         for s in range(call.launched_steps):
             launch.with_numbers(buffers, [*places, (at, np.int32(s))])
 
-    return call.run(begin, 0, queue)
+    return call.run(text, begin, 0, queue)
 
 
 def _specialised(facts: Any) -> Any:
@@ -225,9 +223,19 @@ def _specialised(facts: Any) -> Any:
     return _on_cores(call) if call.device.is_cpu else _by_groups(call)
 
 
+def _has_groups(facts: Any) -> bool:
+    """Whether the device has such work groups, and memory for them."""
+    device, out = known(facts.outputs[0].device), facts.outputs[0]
+    if device is None or device.is_cpu:
+        return True
+    room = (4 + 4) * SIDE * (32 + 1) * accumulated(out.dtype).itemsize
+    return device.group >= SIDE * SIDE and device.local_memory >= room
+
+
 def _fits(facts: Any) -> bool:
     kinds = {s.dtype for s in facts.inputs if s is not None}
-    return len(kinds) == 1 and all(0 < s.numel < 1 << 31 for s in facts.outputs)
+    sizes_fit = all(0 < s.numel < 1 << 31 for s in facts.outputs)
+    return len(kinds) == 1 and sizes_fit and _has_groups(facts)
 
 
 def enter(table: KernelTable) -> None:

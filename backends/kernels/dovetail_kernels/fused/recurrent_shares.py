@@ -59,9 +59,10 @@ class Shares:
             tiles = -(-each // self._most_rows(vectors))
             tile = -(-each // tiles)
             blocks = -(-count // vectors)
-            rounds = -(-(-(-rows // each)) // device.units)
+            items = -(-rows // each)
+            rounds = -(-items // device.units)
             time = rounds * blocks * tiles * max(tile, STREAM) * vectors * sums * deep
-            return time, -(-rows // each), each, vectors, tile
+            return time, items, each, vectors, tile
 
         choices = [best(c) for c in range(1, min(rows, device.units * 4, most) + 1)]
         # The most work items of those that take about as long: some core may be busy otherwise.

@@ -132,29 +132,78 @@ def gpt(
     return _step(torch, device, Model(), "AdamW", x, y, functional.cross_entropy)
 
 
-def lstm(torch: Any, device: str, width: int = 128, length: int = 8, batch: int = 32) -> Step:
-    """An LSTM cell of width 128 over 8 steps, batch 32, Adam."""
+def lstm(
+    torch: Any, device: str, layers: int = 2, width: int = 200, length: int = 35, batch: int = 20,
+    words: int = 1000,
+) -> Step:  # fmt: skip
+    """A word language model: 2 LSTM layers of 200 on 20 sequences of 35, SGD with momentum."""
     nn = torch.nn
 
     class Model(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.given, self.kept = nn.Linear(64, 4 * width), nn.Linear(width, 4 * width)
+            self.words = nn.Embedding(words, width)
+            self.body = nn.LSTM(width, width, layers)
+            self.head = nn.Linear(width, words)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.body(self.words(x))[0]).flatten(0, 1)
+
+    torch.manual_seed(0)
+    text = torch.randint(0, words, (length + 1, batch))
+    x, y = text[:-1].contiguous(), text[1:].reshape(-1)
+    return _step(torch, device, Model(), "SGD", x, y, nn.functional.cross_entropy)
+
+
+def _cell(torch: Any, device: str, make: Any, width: int, length: int, batch: int) -> Step:
+    """A cell over the steps of sequences, Adam; ``make(nn)`` is the cell."""
+    nn = torch.nn
+
+    class Model(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = make(nn)
             self.head = nn.Linear(width, 10)
 
         def forward(self, x: Any) -> Any:
-            h = c = x.new_zeros(batch, width)
+            state = (x.new_zeros(batch, width),) * 2
             for at in range(length):
-                i, f, g, o = (self.given(x[:, at]) + self.kept(h)).chunk(4, 1)
-                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-                h = o.sigmoid() * c.tanh()
-            return self.head(h)
+                state = self.cell(x[:, at], state)
+            return self.head(state[0])
 
     torch.manual_seed(0)
     x, y = torch.randn(batch, length, 64), torch.arange(batch) % 10
     return _step(torch, device, Model(), "Adam", x, y, nn.functional.cross_entropy)
 
 
+def lstm_cell(torch: Any, device: str, width: int = 128, length: int = 8, batch: int = 32) -> Step:
+    """``nn.LSTMCell`` of width 128 over 8 steps, batch 32, Adam."""
+    return _cell(torch, device, lambda nn: nn.LSTMCell(64, width), width, length, batch)
+
+
+def lstm_in_operators(
+    torch: Any, device: str, width: int = 128, length: int = 8, batch: int = 32
+) -> Step:
+    """The same cell written out in operators."""
+
+    def make(nn: Any) -> Any:
+        class Cell(nn.Module):  # type: ignore[misc]
+            def __init__(self) -> None:
+                super().__init__()
+                self.given, self.kept = nn.Linear(64, 4 * width), nn.Linear(width, 4 * width)
+
+            def forward(self, x: Any, state: Any) -> Any:
+                h, c = state
+                i, f, g, o = (self.given(x) + self.kept(h)).chunk(4, 1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                return o.sigmoid() * c.tanh(), c
+
+        return Cell()
+
+    return _cell(torch, device, make, width, length, batch)
+
+
 MODELS: dict[str, Callable[[Any, str], Step]] = {
-    "MLP": mlp, "LeNet": lenet, "ResNet-18": resnet18, "GPT": gpt, "LSTM cell": lstm,
+    "MLP": mlp, "LeNet": lenet, "ResNet-18": resnet18, "GPT": gpt, "LSTM": lstm,
+    "LSTMCell": lstm_cell, "LSTM cell": lstm_in_operators,
 }  # fmt: skip

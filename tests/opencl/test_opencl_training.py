@@ -20,7 +20,10 @@ assert _spec.loader is not None
 _models = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_models)
 
-MOST = {"MLP": 50, "LeNet": 110, "ResNet-18": 700, "GPT": 200, "LSTM cell": 480}
+MOST = {
+    "MLP": 50, "LeNet": 110, "ResNet-18": 700, "GPT": 200, "LSTM": 70, "LSTMCell": 130,
+    "LSTM cell": 480,
+}  # fmt: skip
 """Launches of one step at most: more, and something is no longer fused."""
 
 FUSED = {
@@ -35,6 +38,8 @@ FUSED = {
         "cross_entropy",
         "embedding_backward",
     },
+    "LSTM": {"lstm_layer", "lstm_layer_backward", "cross_entropy", "embedding_backward"},
+    "LSTMCell": {"fused_lstm_cell", "fused_lstm_cell_backward", "cross_entropy"},
     "LSTM cell": {"cross_entropy", "cross_entropy_backward"},
 }
 

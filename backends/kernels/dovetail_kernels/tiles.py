@@ -100,15 +100,18 @@ class Tile:
         }
 
 
-def woven(across: int, width: int, kind: str) -> dict[str, Any]:
+def woven(across: int, width: int, kind: str, apart: int = 0) -> dict[str, Any]:
     """The macros that pack ``across`` lines whose steps of depth are neighbours in memory.
 
     As many lines as a vector has elements, or all, are transposed in registers at a time.
+
+    Args:
+        apart: elements from a step of depth to the next in what is packed; 0: ``across``.
     """
     rows = min(across, width)
     if across % rows or not can_transpose(rows, width):
         return {"IS_WOVEN": 0}
-    names = [f"t{i}" for i in range(rows)]
+    names, step = [f"t{i}" for i in range(rows)], apart or across
     statements, made = transposed(names, width, kind)
     text = []
     for group in range(across // rows):
@@ -116,8 +119,9 @@ def woven(across: int, width: int, kind: str) -> dict[str, Any]:
             f"const {kind}{width} {name} = vload{width}(0, (from) + {group * rows + i} * (step)); "
             for i, name in enumerate(names)
         )
+        first = group * rows
         stores = "".join(
-            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, across) + group * rows}); "
+            f"vstore{width}({name}, 0, (to) + {_woven_at(m, rows, width, step) + first}); "
             for m, name in enumerate(made)
         )
         text.append(f"{{ {loads}{statements} {stores}}}")

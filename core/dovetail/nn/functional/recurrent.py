@@ -23,18 +23,12 @@ State = tuple["Tensor", ...]
 Weights = dict[str, "Tensor"]
 
 
-def _joined(weights: Weights) -> Tensor | None:
-    """Both biases, which only ever count together."""
-    bias = weights.get("bias_ih")
-    return None if bias is None else bias + weights["bias_hh"]
-
-
-def _hidden(gates: Tensor, state: Tensor, weight: Tensor) -> Tensor:
-    return dovetail.addmm(gates, state, weight)
-
-
 class Cell:
-    """One direction of one layer, ready to make steps: weights are turned and joined once."""
+    """One direction of one layer, ready to make steps: biases are joined once.
+
+    What the state adds is a ``linear`` whose bias are the gates, so that the weight's gradient lies
+    in memory as the weight does, which optimizers' kernels ask for.
+    """
 
     has_layer = False
     """Whether one operator makes all steps: ``states``."""
@@ -43,8 +37,12 @@ class Cell:
 
     def __init__(self, weights: Weights) -> None:
         self.of_state = weights["weight_hh"]
-        self.weight = self.of_state.t()
-        self.of_input = (weights["weight_ih"], _joined(weights))
+        self.of_input = (weights["weight_ih"], self.bias_of_input(weights))
+
+    def bias_of_input(self, weights: Weights) -> Tensor | None:
+        """Both biases, which only ever count together."""
+        bias = weights.get("bias_ih")
+        return None if bias is None else bias + weights["bias_hh"]
 
     def gates(self, input: Tensor) -> Tensor:
         """What the inputs of all steps add to the gates."""
@@ -68,7 +66,7 @@ class TanhCell(Cell):
     has_layer = True
 
     def step(self, gates: Tensor, state: State) -> State:
-        return (_hidden(gates, state[0], self.weight).tanh(),)
+        return (ops.linear(state[0], self.of_state, gates).tanh(),)
 
     def states(self, gates: Tensor, state: State, reverse: bool) -> State:
         return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=False),)
@@ -81,7 +79,7 @@ class ReLUCell(Cell):
     is_bounded = False
 
     def step(self, gates: Tensor, state: State) -> State:
-        return (_hidden(gates, state[0], self.weight).relu(),)
+        return (ops.linear(state[0], self.of_state, gates).relu(),)
 
     def states(self, gates: Tensor, state: State, reverse: bool) -> State:
         return (ops.rnn_layer(gates, state[0], self.of_state, reverse=reverse, relu=True),)
@@ -92,13 +90,12 @@ class LSTMCell(Cell):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
-        projection = weights.get("weight_hr")
-        self.projection = None if projection is None else projection.t()
-        self.has_layer = projection is None
+        self.projection = weights.get("weight_hr")
+        self.has_layer = self.projection is None
 
     def step(self, gates: Tensor, state: State) -> State:
-        h, c = ops.fused_lstm_cell(_hidden(gates, state[0], self.weight), state[1])
-        return (h if self.projection is None else h.matmul(self.projection)), c
+        h, c = ops.fused_lstm_cell(ops.linear(state[0], self.of_state, gates), state[1])
+        return (h if self.projection is None else ops.linear(h, self.projection)), c
 
     def states(self, gates: Tensor, state: State, reverse: bool) -> State:
         output, cells, _ = ops.lstm_layer(gates, *state, self.of_state, reverse=reverse)
@@ -112,16 +109,14 @@ class GRUCell(Cell):
 
     def __init__(self, weights: Weights) -> None:
         super().__init__(weights)
-        self.of_input = (weights["weight_ih"], weights.get("bias_ih"))
         self.bias = weights.get("bias_hh")
 
+    def bias_of_input(self, weights: Weights) -> Tensor | None:
+        return weights.get("bias_ih")
+
     def step(self, gates: Tensor, state: State) -> State:
-        hidden = state[0]
-        if self.bias is None:
-            of_hidden = hidden.matmul(self.weight)
-        else:
-            of_hidden = _hidden(self.bias, hidden, self.weight)
-        return (ops.fused_gru_cell(gates, of_hidden, hidden),)
+        of_hidden = ops.linear(state[0], self.of_state, self.bias)
+        return (ops.fused_gru_cell(gates, of_hidden, state[0]),)
 
     def states(self, gates: Tensor, state: State, reverse: bool) -> State:
         output, _ = ops.gru_layer(gates, state[0], self.of_state, self.bias, reverse=reverse)

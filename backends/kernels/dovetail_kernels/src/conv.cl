@@ -224,8 +224,7 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
 
 #if IS_SUM
 // Parts of the sum, to be added by `finish`: sums[part][group][panel][row][column], rows filled up
-// to whole tiles. The depth is cut into blocks, a few of each image, which stay in a cache while
-// all rows pass them.
+// to whole tiles. On the host's cores: conv_sum.cl.
 kernel void gather_sum(global T *sums, global const T *x, global const T *right,
         global const int *rows_at, global const int *depth_at, ulong offset_x, ulong groups,
         ulong columns, ulong rows, ulong images, ulong depth, ulong x_group, ulong x_image,
@@ -233,7 +232,6 @@ kernel void gather_sum(global T *sums, global const T *x, global const T *right,
 {
     const ulong panels = LINES, tiles = (rows - 1) / ROWS + 1;
     const ulong share = (images * blocks - 1) / parts + 1;
-#if IS_LOCAL
     LOCALS
     const int lx = (int)get_local_id(0), ly = (int)get_local_id(1), item = ly * ITEMS + lx;
     const ulong line = get_group_id(1), part = get_group_id(2), group = line / panels;
@@ -254,39 +252,6 @@ kernel void gather_sum(global T *sums, global const T *x, global const T *right,
             for (int i = 0; i < EACH_ROWS; i++)
                 to[(i * ITEMS + lx) * COLUMNS + j * ITEMS + ly] = sum[i][j];
     }
-#else
-    const ulong all = groups * panels * parts;
-    for (ulong task = get_global_id(0); task < all; task += get_global_size(0)) {
-        const ulong part = task / (groups * panels), line = task % (groups * panels);
-        const ulong group = line / panels, stop = min(images * blocks, (part + 1) * share);
-        global T *target = sums + task * tiles * ROWS * COLUMNS;
-        for (ulong b = part * share; b < stop; b++) {
-            const ulong image = b / blocks, start = b % blocks * block;
-            const ulong end = min(depth, start + block);
-            const global T *from = x + offset_x + group * x_group + image * x_image;
-            const global T *other = right + (line * images + image) * depth * COLUMNS;
-            for (ulong tile = 0; tile < tiles; tile++) {
-                global T *to = target + tile * ROWS * COLUMNS;
-                ulong begin[ROWS];
-                for (int i = 0; i < ROWS; i++)
-                    begin[i] = rows_at[min(tile * ROWS + i, rows - 1)];
-                POINTERS
-                SUMS
-                if (b > part * share) {
-#define ROW(i) GET(i, (to + i * COLUMNS))
-                    ALL_ROWS
-#undef ROW
-                }
-                for (ulong k = start; k < end; k++) {
-                    const long o = depth_at[k];
-                    PRODUCTS(, other + k * COLUMNS)
-                }
-#define ROW(i) PUT(i, (to + i * COLUMNS))
-                ALL_ROWS
-            }
-        }
-    }
-#endif
 }
 #endif
 

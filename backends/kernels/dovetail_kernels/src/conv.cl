@@ -14,9 +14,10 @@
 #define FINISHED(v, channel) RESULT((v) + BIASED(channel))
 
 #if IS_SPREAD
-// to[image][channel][z][y][x]: `in` with zeros around it, or without what lies outside.
-kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ulong lines,
-        ulong channels, ulong step_image, ulong step_channel, ulong step_z, ulong step_y,
+// to[image][channel][z][y][x]: `in`, which ends at limit_in, with zeros around it, or without what
+// lies outside. WIDE: W elements of T; IN_V(p, i) loads as many, PUT_WIDE(p, v) stores them.
+kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ulong limit_in,
+        ulong lines, ulong channels, ulong step_image, ulong step_channel, ulong step_z, ulong step_y,
         ulong step_x, long depth, long height, long width, long to_depth, long to_height,
         long to_width, long first_z, long first_y, long first_x)
 {
@@ -33,7 +34,9 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         to[i] = is_inside ? LOADED(at) : (T)0;
     }
 #else
-    for (ulong line = get_global_id(0); line < lines; line += get_global_size(0)) {
+    const ulong share = (lines - 1) / get_global_size(0) + 1, first = get_global_id(0) * share;
+    const ulong last = min(lines, first + share);
+    for (ulong line = first; line < last; line++) {
         global T *out = to + line * to_width;
         const uint slice = (uint)line / rows, plane = slice / slices;
         const long y = (long)((uint)line - slice * rows) - first_y;
@@ -41,13 +44,19 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         const bool is_inside = y >= 0 && y < height && z >= 0 && z < depth;
         const long start = is_inside ? clamp(first_x, 0l, to_width) : to_width;
         const long end = is_inside ? clamp(first_x + width, start, to_width) : to_width;
-        for (long i = 0; i < start; i++) out[i] = (T)0;
-        const ulong base = offset_in + plane / many * step_image
-            + plane % many * step_channel + z * step_z + y * step_y;
-        if (step_x == 1)
-            for (long i = start; i < end; i++) out[i] = LOADED(base + (i - first_x));
+        const ulong at = offset_in + plane / many * step_image + plane % many * step_channel
+            + z * step_z + y * step_y + (start - first_x) * step_x;
+        // What is too much of a line is overwritten by the next, where that is written here too.
+        const bool is_whole = line + 1 < last;
+        if (is_whole && start > 8)
+            for (long i = 0; i < start; i += W) PUT_WIDE(out + i, (WIDE)0);
         else
-            for (long i = start; i < end; i++) out[i] = LOADED(base + (i - first_x) * step_x);
+            for (long i = 0; i < start; i++) out[i] = (T)0;
+        const long n = end - start;
+        if (is_whole && step_x == 1 && at + n + W <= limit_in)
+            for (long i = 0; i < n; i += W) PUT_WIDE(out + start + i, IN_V(in, at + i));
+        else
+            for (long i = 0; i < n; i++) out[start + i] = LOADED(at + i * step_x);
         for (long i = end; i < to_width; i++) out[i] = (T)0;
     }
 #endif

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,8 +21,10 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.gather import Filters, Gathered, Lines, Map, Part
+from dovetail_kernels.gather import Filters, Gathered, Lines, Map, Part, tile_for
+from dovetail_kernels.gather_blocks import Blocks
 from dovetail_kernels.gather_direct import FEW, Direct, DirectSum
+from dovetail_kernels.gather_packed import Packed, is_packed
 from dovetail_kernels.gather_planes import Planes, PlanesSum, is_cached
 from dovetail_kernels.gather_sum import Sum, Summed
 from dovetail_kernels.reduce import accumulated
@@ -178,6 +181,13 @@ def _window(channels: int, step: int, offsets: np.ndarray) -> np.ndarray:
     return flat
 
 
+def _window_at(offsets: Sequence[int], dilation: Three, padding: Three) -> Three:
+    """Where elements of a window at place 0 are in the image."""
+    zipped = zip(offsets, dilation, padding, strict=True)
+    z, y, x = (k * d - p for k, d, p in zipped)
+    return z, y, x
+
+
 def _times(a: Three, b: Three) -> Three:
     return (a[0] * b[0], a[1] * b[1], a[2] * b[2])
 
@@ -201,6 +211,11 @@ def _conv(call: Any, c: Convolution) -> Any:
         depth_at=_window(c.given, image.channel, grid(c.kernel, _times(c.dilation, image.steps))),
         weight_at=_window(c.given, weight[1], grid(c.kernel, three(weight[2:], 0))),
         lines=Lines(c.places, per_place, to),
+        window=[
+            _window_at(offsets, c.dilation, c.padding)
+            for offsets in itertools.product(*map(range, c.kernel))
+        ],
+        stride=c.stride,
     )
     made = Map(
         device=device,
@@ -231,6 +246,8 @@ def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
     is_plain = c.kernel == (1, 3, 3) and c.stride[1:] == c.dilation[1:] == (1, 1)
     if is_plain and min(first) >= 0 and pays(made, source, made.parts[0].lines.counts):
         return Winograd(made, source, first)
+    if is_packed(made, source):
+        return Packed(made, source)
     return Gathered(made)
 
 
@@ -268,6 +285,8 @@ def _grad_input(call: Any, c: Convolution) -> Any:
                 depth_at=_window(c.made, image.channel, depth),
                 weight_at=_window(c.made, weight[0], weight_offsets),
                 lines=Lines(counts, image.steps, to),
+                window=[three(at, 0) for at in itertools.product(*(p.at for p in phase))],
+                stride=(1, 1, 1),
                 offset=sum(p.begin * s for p, s in zip(phase, out_steps, strict=True)),
             )
         )
@@ -315,7 +334,8 @@ def _grad_weight(call: Any, c: Convolution) -> Any:
         x_group=c.given * image.channel,
     )
     if not few:
-        return Summed(made)
+        is_local = tile_for(device, c.work, c.made).is_local
+        return Summed(made) if is_local else Blocks(made)
     if is_cached(device, image, c.given, c.work, c.groups):
         return PlanesSum(made, c.x, c.padding, c.given, c.stride, c.places)
     grad = image_of(device, c.y, (0, 0, 0), c.places, c.work, in_place=False)

@@ -16,7 +16,7 @@ from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.source import converted, element, program
-from dovetail_kernels.spread import Image, table_of
+from dovetail_kernels.spread import Image, Three, table_of
 from dovetail_kernels.tiles import Tile, tile_of, woven
 
 __all__ = [
@@ -61,6 +61,8 @@ class Part:
         depth_at, weight_at: for each step of depth, how far it is from there, and from the
             beginning of a filter.
         lines: the same places as lines.
+        window: how far the elements of a window are from where it begins, in places of the image
+            before zeros are put around it; it begins ``stride`` times as far as its place.
         offset: where the first place is in the output; ``out_at`` does not contain it.
     """
 
@@ -69,6 +71,8 @@ class Part:
     depth_at: np.ndarray
     weight_at: np.ndarray
     lines: Lines
+    window: list[Three]
+    stride: Three
     offset: int = 0
 
 

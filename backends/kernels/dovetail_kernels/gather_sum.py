@@ -12,15 +12,15 @@ import numpy as np
 
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
-from dovetail_kernels.device import Device
-from dovetail_kernels.gather import BLOCK, is_run, left_rows, packing, tile_for
+from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.gather import BLOCK, is_run, packing, tile_for
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import Image, table_of
-from dovetail_kernels.tiles import turned
+from dovetail_kernels.tiles import Tile, turned
 
-__all__ = ["Sum", "Summed"]
+__all__ = ["Sum", "Summed", "finishing"]
 
 CACHED = 1 << 18
 """Bytes of the right operand that one block of depth has at most."""
@@ -66,8 +66,29 @@ class Sum:
         return self.columns * column, column
 
 
+def finishing(made: Sum, tile: Tile, parts: int) -> Launch:
+    """The launch that adds parts of the sums, to be called with the output, sums and ``out_at``;
+    its first number is where the output begins."""
+    device, work, kind, rows = made.device, made.work, wrapping(made.work), len(made.rows_at)
+    macros = {
+        "IS_FINISH": 1,
+        "T": kind,
+        **tile.macros(kind, is_float=True),
+        "BLOCK": BLOCK,
+        "RESULT(v)": converted(work, made.out.dtype, "v"),
+        **element(device, "OUT", made.out.dtype),
+    }
+    if made.out.dtype is work and not tile.is_local and is_run(made.out_at):
+        macros |= turned(tile.width, kind)
+    numbers = [np.uint64(v) for v in (0, made.groups, made.columns, rows, parts, *made.out_steps)]
+    text = program(device, "conv", macros, (made.out.dtype,))
+    panels = made.groups * -(-made.columns // tile.columns)
+    size = device.workers(panels * -(-rows // BLOCK), 1)
+    return device.launch(text, "finish", 3, numbers, size, made.label)
+
+
 class Summed:
-    """One :class:`Sum` resolved: ``run(grad, x, out)``."""
+    """One :class:`Sum` resolved for work groups and local memory: ``run(grad, x, out)``."""
 
     def __init__(self, made: Sum) -> None:
         self.sum, device, work = made, made.device, made.work
@@ -81,17 +102,13 @@ class Summed:
         )  # fmt: skip
         block = max(1, min(depth, CACHED // (tile.columns * work.itemsize)))
         blocks = -(-depth // block)
-        if device.is_cpu:
-            parts = -(-device.units * 2 // panels)
-        else:
-            parts = -(-device.units * 4 // (panels * tiles))
+        parts = -(-device.units * 4 // (panels * tiles))
         parts = min(max(1, parts), made.images * blocks)
         if parts:  # those that get a share
             parts = -(-made.images * blocks // -(-made.images * blocks // parts))
         self._is_empty = not parts
         kind = wrapping(work)
-        common = {"T": kind, **tile.macros(kind, is_float=True, left="p{i}[o]")}
-        macros = {"IS_SUM": 1, **common, **left_rows(tile)}
+        macros = {"IS_SUM": 1, "T": kind, **tile.macros(kind, is_float=True)}
         numbers = [
             np.uint64(v)
             for v in (
@@ -100,28 +117,11 @@ class Summed:
             )
         ]  # fmt: skip
         items = tile.items
-        if tile.is_local:
-            size: Any = ((tiles * items, panels * items, max(1, parts)), (items, items, 1))
-        else:
-            size = device.workers(max(1, panels * parts), 1)
+        size = ((tiles * items, panels * items, max(1, parts)), (items, items, 1))
         text = program(device, "conv", macros, ())
         self._main = device.launch(text, "gather_sum", 5, numbers, size, made.label)
         self._sums = parts * panels * tiles * tile.rows * tile.columns * work.itemsize
-        macros = {
-            "IS_FINISH": 1,
-            **common,
-            "BLOCK": BLOCK,
-            "RESULT(v)": converted(work, made.out.dtype, "v"),
-            **element(device, "OUT", made.out.dtype),
-        }
-        if made.out.dtype is work and not tile.is_local and is_run(made.out_at):
-            macros |= turned(tile.width, kind)
-        numbers = [
-            np.uint64(v) for v in (0, made.groups, made.columns, rows, parts, *made.out_steps)
-        ]
-        text = program(device, "conv", macros, (made.out.dtype,))
-        size = device.workers(panels * -(-rows // BLOCK), 1)
-        self._finish = device.launch(text, "finish", 3, numbers, size, made.label)
+        self._finish = finishing(made, tile, parts)
         self._tables = [
             table_of(device, values)
             for values in (made.rows_at, made.depth_at, made.grad_at, made.out_at)

@@ -16,6 +16,7 @@ from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.source import converted, element, program
+from dovetail_kernels.vectors import lanes, vector_helpers
 
 __all__ = ["SLACK", "Image", "Three", "grid", "image_of", "table_of", "three"]
 
@@ -72,7 +73,9 @@ class Image:
         """(buffer, offset) to read from, when what puts it there is queued."""
         if self.launch is None:
             return x.buffer, offset_of(x)
-        self.launch.with_numbers((scratch, x.buffer), ((0, offset_of(x)),))
+        begin = offset_of(x)
+        last = sum(max(n - 1, 0) * s for n, s in zip(x.shape, x.element_strides, strict=True))
+        self.launch.with_numbers((scratch, x.buffer), ((0, begin), (1, begin + np.uint64(last + 1))))
         return scratch, np.uint64(0)
 
 
@@ -101,11 +104,21 @@ def image_of(
             "LOADED(i)": converted(x.dtype, work, "IN_LOAD(in, i)"),
             **element(device, "IN", x.dtype),
         }
-        numbers = [np.uint64(v) for v in (0, lines, channels, *strides[:2], *steps)]
+        helpers = ""
+        if device.is_cpu:
+            wide = 64 // work.itemsize
+            helpers = vector_helpers((x.dtype, work), wide)
+            macros |= {
+                "W": wide,
+                "WIDE": f"{macros['T']}{wide}",
+                "PUT_WIDE(p, v)": f"STORE_{macros['T']}{wide}(p, v)",
+                **lanes(device, "IN", x.dtype, wide, side=False),
+            }
+        numbers = [np.uint64(v) for v in (0, 0, lines, channels, *strides[:2], *steps)]
         numbers += [np.int64(v) for v in (*sizes, *extents, *first)]
         items = lines if device.is_cpu else lines * extents[2]
         size = device.workers(items, max(1, 4096 // max(1, extents[2])))
-        text = program(device, "conv", macros, (x.dtype,))
+        text = program(device, "conv", macros, (x.dtype,), text=helpers)
         return device.launch(text, "spread", 2, numbers, size, "conv")
 
     plane = math.prod(extents)

@@ -14,9 +14,10 @@
 #define FINISHED(v, channel) RESULT((v) + BIASED(channel))
 
 #if IS_SPREAD
-// to[image][channel][z][y][x]: `in` with zeros around it, or without what lies outside.
-kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ulong lines,
-        ulong channels, ulong step_image, ulong step_channel, ulong step_z, ulong step_y,
+// to[image][channel][z][y][x]: `in`, which ends at limit_in, with zeros around it, or without what
+// lies outside. WIDE: W elements of T; IN_V(p, i) loads as many, PUT_WIDE(p, v) stores them.
+kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ulong limit_in,
+        ulong lines, ulong channels, ulong step_image, ulong step_channel, ulong step_z, ulong step_y,
         ulong step_x, long depth, long height, long width, long to_depth, long to_height,
         long to_width, long first_z, long first_y, long first_x)
 {
@@ -33,7 +34,9 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         to[i] = is_inside ? LOADED(at) : (T)0;
     }
 #else
-    for (ulong line = get_global_id(0); line < lines; line += get_global_size(0)) {
+    const ulong share = (lines - 1) / get_global_size(0) + 1, first = get_global_id(0) * share;
+    const ulong last = min(lines, first + share);
+    for (ulong line = first; line < last; line++) {
         global T *out = to + line * to_width;
         const uint slice = (uint)line / rows, plane = slice / slices;
         const long y = (long)((uint)line - slice * rows) - first_y;
@@ -41,13 +44,19 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         const bool is_inside = y >= 0 && y < height && z >= 0 && z < depth;
         const long start = is_inside ? clamp(first_x, 0l, to_width) : to_width;
         const long end = is_inside ? clamp(first_x + width, start, to_width) : to_width;
-        for (long i = 0; i < start; i++) out[i] = (T)0;
-        const ulong base = offset_in + plane / many * step_image
-            + plane % many * step_channel + z * step_z + y * step_y;
-        if (step_x == 1)
-            for (long i = start; i < end; i++) out[i] = LOADED(base + (i - first_x));
+        const ulong at = offset_in + plane / many * step_image + plane % many * step_channel
+            + z * step_z + y * step_y + (start - first_x) * step_x;
+        // What is too much of a line is overwritten by the next, where that is written here too.
+        const bool is_whole = line + 1 < last;
+        if (is_whole && start > 8)
+            for (long i = 0; i < start; i += W) PUT_WIDE(out + i, (WIDE)0);
         else
-            for (long i = start; i < end; i++) out[i] = LOADED(base + (i - first_x) * step_x);
+            for (long i = 0; i < start; i++) out[i] = (T)0;
+        const long n = end - start;
+        if (is_whole && step_x == 1 && at + n + W <= limit_in)
+            for (long i = 0; i < n; i += W) PUT_WIDE(out + start + i, IN_V(in, at + i));
+        else
+            for (long i = 0; i < n; i++) out[start + i] = LOADED(at + i * step_x);
         for (long i = end; i < to_width; i++) out[i] = (T)0;
     }
 #endif
@@ -224,8 +233,7 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
 
 #if IS_SUM
 // Parts of the sum, to be added by `finish`: sums[part][group][panel][row][column], rows filled up
-// to whole tiles. The depth is cut into blocks, a few of each image, which stay in a cache while
-// all rows pass them.
+// to whole tiles. On the host's cores: conv_sum.cl.
 kernel void gather_sum(global T *sums, global const T *x, global const T *right,
         global const int *rows_at, global const int *depth_at, ulong offset_x, ulong groups,
         ulong columns, ulong rows, ulong images, ulong depth, ulong x_group, ulong x_image,
@@ -233,7 +241,6 @@ kernel void gather_sum(global T *sums, global const T *x, global const T *right,
 {
     const ulong panels = LINES, tiles = (rows - 1) / ROWS + 1;
     const ulong share = (images * blocks - 1) / parts + 1;
-#if IS_LOCAL
     LOCALS
     const int lx = (int)get_local_id(0), ly = (int)get_local_id(1), item = ly * ITEMS + lx;
     const ulong line = get_group_id(1), part = get_group_id(2), group = line / panels;
@@ -254,39 +261,6 @@ kernel void gather_sum(global T *sums, global const T *x, global const T *right,
             for (int i = 0; i < EACH_ROWS; i++)
                 to[(i * ITEMS + lx) * COLUMNS + j * ITEMS + ly] = sum[i][j];
     }
-#else
-    const ulong all = groups * panels * parts;
-    for (ulong task = get_global_id(0); task < all; task += get_global_size(0)) {
-        const ulong part = task / (groups * panels), line = task % (groups * panels);
-        const ulong group = line / panels, stop = min(images * blocks, (part + 1) * share);
-        global T *target = sums + task * tiles * ROWS * COLUMNS;
-        for (ulong b = part * share; b < stop; b++) {
-            const ulong image = b / blocks, start = b % blocks * block;
-            const ulong end = min(depth, start + block);
-            const global T *from = x + offset_x + group * x_group + image * x_image;
-            const global T *other = right + (line * images + image) * depth * COLUMNS;
-            for (ulong tile = 0; tile < tiles; tile++) {
-                global T *to = target + tile * ROWS * COLUMNS;
-                ulong begin[ROWS];
-                for (int i = 0; i < ROWS; i++)
-                    begin[i] = rows_at[min(tile * ROWS + i, rows - 1)];
-                POINTERS
-                SUMS
-                if (b > part * share) {
-#define ROW(i) GET(i, (to + i * COLUMNS))
-                    ALL_ROWS
-#undef ROW
-                }
-                for (ulong k = start; k < end; k++) {
-                    const long o = depth_at[k];
-                    PRODUCTS(, other + k * COLUMNS)
-                }
-#define ROW(i) PUT(i, (to + i * COLUMNS))
-                ALL_ROWS
-            }
-        }
-    }
-#endif
 }
 #endif
 

@@ -130,9 +130,14 @@ def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
         if made._spec is not spec:
             made = raw.cast(made, spec)
     if x._node is not None and mode.grad:
-        attributes = {"strides": spec.strides, "dtype": spec.dtype, "device": spec.device}
-        Recorder(_NAMED.get(name, COPY_TO), (x._spec,), attributes, (spec,)).record((x,), (made,))
-    if observe.active:
+        memo, key = x._spec.memo, (name, spec)
+        recorder = memo.get(key)
+        if recorder is None:
+            attributes = {"strides": spec.strides, "dtype": spec.dtype, "device": spec.device}
+            op = _NAMED.get(name, COPY_TO)
+            recorder = memo[key] = Recorder(op, (x._spec,), attributes, (spec,))
+        recorder.record((x,), (made,))
+    if observe.active and observe.is_watched():
         observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
     return made
 

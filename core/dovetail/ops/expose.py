@@ -285,7 +285,8 @@ def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[...
     get = op.writes.get
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if (self._node is None or not mode.grad) and not kwargs and not active:
+        is_watched = active and observe.is_watched()
+        if (self._node is None or not mode.grad) and not kwargs and not is_watched:
             try:
                 key = (
                     self._spec,

@@ -9,7 +9,8 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "batch_norm", "columns", "layer_norm", "loss", "pool", "rows", "softmax", "steps",
+    "attention", "batch_norm", "columns", "join", "layer_norm", "loss", "pool", "rows", "softmax",
+    "steps",
 )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ STAGED = 1 << 16
 
 enqueue = cl.enqueue_nd_range_kernel
 
-TOGETHER = 32
+TOGETHER = 64
 """Launches of little work that are handed to a driver for the host's cores at once. Its threads
 sleep when they have nothing to do, and to wake them costs more than such a launch."""
 

@@ -143,13 +143,15 @@ class DeviceState:
 
     def view(self, storage: Storage, spec: Spec, offset: int) -> Any:
         """The array over ``storage`` that kernels take; ``offset`` in elements."""
-        size = spec.dtype.itemsize
+        dtype = spec.dtype
+        size = dtype.itemsize
         if not spec.numel:  # no memory is reached, so the strides do not matter
-            spec, offset = spec_of(tuple(spec.shape), spec.dtype, spec.device), 0
-        strides = tuple(s * size for s in spec.strides)
-        return self.runtime.view(
-            storage.buffer, offset * size, tuple(spec.shape), strides, spec.dtype
-        )
+            spec, offset = spec_of(tuple(spec.shape), dtype, spec.device), 0
+        found = spec.memo.get("bytes")
+        if found is None:
+            strides = tuple(s * size for s in spec.strides)
+            found = spec.memo["bytes"] = (tuple(spec.shape), strides)
+        return self.runtime.view(storage.buffer, offset * size, *found, dtype)
 
     def storage_from_array(self, array: Any) -> Storage:
         """For host arrays: the Storage over an array's own memory (shared, not copied)."""

@@ -260,11 +260,10 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     lead = len(have) - len(shape)
     if lead < 0 or any(m not in (1, n) for n, m in zip(have[lead:], shape, strict=True)):
         raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
-    dims = (
-        *range(lead),
-        *[lead + i for i, n in enumerate(shape) if n == 1 and have[lead + i] != 1],
-    )
-    result = input.sum(dims, keepdim=True) if dims else input
+    rest = [lead + i for i, n in enumerate(shape) if n == 1 and have[lead + i] != 1]
+    if not rest:
+        return input.sum(tuple(range(lead)))
+    result = input.sum((*range(lead), *rest), keepdim=True)
     return result.reshape(shape) if lead else result
 
 

@@ -278,15 +278,20 @@ class Device(device.Device):
 class Bound:
     """One kernel of a program, and the launch whose numbers are set in it."""
 
-    __slots__ = ("kernel", "set_buffer", "set_number", "user")
+    __slots__ = ("kernel", "set_buffer", "set_number", "set_numbers", "user")
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
         self.set_buffer = kernel.set_arg
         # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
-        # own classes; its generated code calls this one.
+        # own classes; its generated code calls these two.
         self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
+        self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", self._one_by_one)
         self.user: Any = None
+
+    def _one_by_one(self, pairs: tuple[Any, ...]) -> None:
+        for i in range(0, len(pairs), 2):
+            self.set_number(pairs[i], pairs[i + 1])
 
 
 class Launch:
@@ -314,7 +319,8 @@ class Launch:
         self._global, self._local = size
         # A launch on the host's cores has work items as it has work (see `Device.workers`).
         self._is_little = device.is_cpu and math.prod(size[0]) < 4 * device.units
-        self._numbers = [(i, number.tobytes()) for i, number in enumerate(numbers, buffers)]
+        pairs = [(i, number.tobytes()) for i, number in enumerate(numbers, buffers)]
+        self._numbers = tuple(part for pair in pairs for part in pair)
 
     def __call__(self, *buffers: Any) -> None:
         """Queue it."""
@@ -348,8 +354,7 @@ class Launch:
         device, bound = self.device, self._bound
         set_buffer, set_number = bound.set_buffer, bound.set_number
         if bound.user is not self:
-            for i, number in self._numbers:
-                set_number(i, number)
+            bound.set_numbers(self._numbers)
             bound.user = self
         i = 0
         for buffer in buffers:

@@ -1,9 +1,10 @@
 """What queueing one operator costs on an OpenCL device: Python's thread, not the device's work.
 
-    python benchmarks/opencl_overhead.py [--rounds N] [--device 0]
+    python benchmarks/opencl_overhead.py [--rounds N] [--device 0] [--part operators,training]
 
-Tensors of 64 elements; the thread's processor time per call of 200 in a row, the median over
-rounds.
+Tensors of 64 elements, or little more; the thread's processor time per call of 200 in a row, the
+median over rounds. The second part is of what a training step is made of: each operator with its
+graph recorded, then its share of ``backward()``, and what a step does besides.
 """
 
 from __future__ import annotations
@@ -11,24 +12,23 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from typing import Any
 
 import dovetail as dt
 
 CALLS = 200
+PARAMETERS = 16
+"""Tensors that an optimizer has, of 64 elements."""
+
+Case = Callable[[], Any]
 
 
-def main() -> None:
-    """Run it."""
-    from dovetail_opencl.runtime import device_of
-
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--device", type=int, default=0)
-    chosen = parser.parse_args()
-    device, name = device_of(chosen.device), f"opencl:{chosen.device}"
+def operators(name: str) -> dict[str, Case]:
+    """Calls of single operators."""
     a, b = dt.randn(8, 8, device=name), dt.randn(8, 8, device=name)
     w = dt.randn(8, 8, device=name, requires_grad=True)
-    cases = {
+    return {
         "a + b": lambda: a + b,
         "a + b, recorded": lambda: w + b,
         "a + 2.5": lambda: a + 2.5,
@@ -41,19 +41,105 @@ def main() -> None:
         "ones": lambda: dt.ones(64, device=name),
         "full": lambda: dt.full((64,), 2.5, device=name),
         "zeros_like": lambda: dt.zeros_like(a),
+        "rand": lambda: dt.rand(64, device=name),
         "a.t().contiguous()": lambda: a.t().contiguous(),
         "a.add_(b)": lambda: a.add_(b),
     }
+
+
+def recorded(name: str) -> dict[str, Case]:
+    """Operators of a training step, whose results require gradients."""
+    nn, functional = dt.nn, dt.nn.functional
+    made = {"device": name, "requires_grad": True}
+    x, y, z = (dt.randn(8, 8, **made) for _ in range(3))
+    bias, image = dt.randn(8, **made), dt.randn(2, 3, 8, 8, **made)
+    window, table = dt.randn(4, 3, 3, 3, **made), dt.randn(16, 8, **made)
+    places = dt.arange(8, device=name)
+    batch_norm, layer_norm = nn.BatchNorm2d(3).to(name), nn.LayerNorm(8).to(name)
+    return {
+        "linear": lambda: functional.linear(x, y, bias),
+        "relu": x.relu,
+        "sigmoid": x.sigmoid,
+        "cross_entropy": lambda: functional.cross_entropy(x, places),
+        "conv2d": lambda: functional.conv2d(image, window, padding=1),
+        "BatchNorm2d": lambda: batch_norm(image),
+        "max_pool2d": lambda: functional.max_pool2d(image, 2),
+        "LayerNorm": lambda: layer_norm(x),
+        "embedding": lambda: functional.embedding(places, table),
+        "dropout": lambda: functional.dropout(x, 0.5),
+        "cat of 3": lambda: dt.cat((x, y, z), 1),
+        "chunk in 4, first": lambda: x.chunk(4, 1)[0],
+        "view": lambda: x.view(64),
+        "reshape": lambda: x.reshape(4, 16),
+        "transpose": lambda: x.transpose(0, 1),
+        "a[1]": lambda: x[1],
+        "a * b + c": lambda: x * y + z,
+        "mean": x.mean,
+    }
+
+
+def besides(name: str) -> dict[str, tuple[Case, int]]:
+    """What a step does besides, and for how many tensors."""
+    rules = {}
+    for kind, options in (("SGD", {"momentum": 0.9}), ("Adam", {}), ("AdamW", {})):
+        weights = [dt.nn.Parameter(dt.randn(64).to(name)) for _ in range(PARAMETERS)]
+        for weight in weights:
+            weight.grad = dt.ones(64).to(name)
+        rule = getattr(dt.optim, kind)(weights, lr=1e-3, **options)
+        rules[f"{kind}, a tensor"] = (rule.step, PARAMETERS)
+    return {**rules, "zero_grad, a tensor": (rule.zero_grad, PARAMETERS)}
+
+
+def timed(device: Any, call: Case, rounds: int, calls: int = CALLS) -> float:
+    """Microseconds of this thread for a call."""
+    seen = []
+    for _ in range(rounds):
+        device.synchronize()
+        begin = time.thread_time()
+        for _ in range(calls):
+            call()
+        seen.append((time.thread_time() - begin) / calls * 1e6)
+    return statistics.median(seen)
+
+
+def timed_backward(device: Any, call: Case, rounds: int) -> float:
+    """Microseconds of this thread for ``backward()`` of a call's result."""
+    seen = []
+    g = dt.ones_like(call().detach())
+    for _ in range(rounds):
+        results = [call() for _ in range(CALLS)]
+        device.synchronize()
+        begin = time.thread_time()
+        for result in results:
+            result.backward(g)
+        seen.append((time.thread_time() - begin) / CALLS * 1e6)
+    return statistics.median(seen)
+
+
+def main() -> None:
+    """Run it."""
+    from dovetail_opencl.runtime import device_of
+
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--device", type=int, default=0)
+    parser.add_argument("--part", default="operators,training")
+    chosen = parser.parse_args()
+    device, name = device_of(chosen.device), f"opencl:{chosen.device}"
     print(f"{device.handle.name.strip()}; microseconds until it is queued")
-    for label, call in cases.items():
-        seen = []
-        for _ in range(chosen.rounds):
-            device.synchronize()
-            begin = time.thread_time()
-            for _ in range(CALLS):
-                call()
-            seen.append((time.thread_time() - begin) / CALLS * 1e6)
-        print(f"{label:22}{statistics.median(seen):8.1f}")
+    if "operators" in chosen.part:
+        for label, call in operators(name).items():
+            print(f"{label:22}{timed(device, call, chosen.rounds):8.1f}")
+    if "training" in chosen.part:
+        print(f"\n{'':22}{'recorded':>9}{'backward':>10}")
+        for label, call in recorded(name).items():
+            for _ in range(3):
+                call().sum().backward()
+            forward = timed(device, call, chosen.rounds)
+            print(f"{label:22}{forward:9.1f}{timed_backward(device, call, chosen.rounds):10.1f}")
+        for label, (step, count) in besides(name).items():
+            step()
+            print(f"{label:22}{timed(device, step, chosen.rounds) / count:9.1f}")
 
 
 if __name__ == "__main__":

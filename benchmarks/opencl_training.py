@@ -3,8 +3,11 @@
     python benchmarks/opencl_training.py [--models MLP,LeNet] [--rounds N] [--device 0]
 
 Both get the processors' time of the whole process, all threads counted, the median over rounds:
-the clock tells little on a machine that does other work. On a GPU compare the clock's times
-(--clock), for its work is none of the processors'. First steps, which compile, are timed apart.
+the clock tells little on a machine that does other work. On a GPU, and on a quiet machine, compare
+the clock's times (--clock). First steps, which compile, are timed apart.
+
+A round is several steps in a row of one and then of the other, with a rest before each: PyTorch's
+threads go on spinning for some milliseconds after its step, on the core that the other needs.
 """
 
 from __future__ import annotations
@@ -23,10 +26,20 @@ WARM = 20
 """Steps before the timed ones."""
 
 
+STEPS = 8
+"""Steps in a row, of which the first is not timed."""
+
+REST = 0.03
+"""Seconds until the other library's threads sleep."""
+
+
 def _timed(step: Callable[[], Any], clock: Callable[[], float]) -> float:
-    begin = clock()
+    time.sleep(REST)
     step().item()
-    return clock() - begin
+    begin = clock()
+    for _ in range(STEPS - 1):
+        step().item()
+    return (clock() - begin) / (STEPS - 1)
 
 
 def main() -> None:

@@ -28,7 +28,9 @@ from dovetail.autocast_lists import (
 )
 from dovetail.autograd.grad_mode import mode
 
-__all__ = ["cached_casts", "cast_inputs", "cover", "covered", "early", "without"]
+__all__ = [
+    "cached_casts", "cast_inputs", "cast_to", "casts_of", "cover", "covered", "early", "without",
+]  # fmt: skip
 
 _HOST_TYPE = "cpu"
 
@@ -51,6 +53,19 @@ def cast_inputs(
     if targets is None:
         return inputs
     return tuple(_cast(x, targets) for x in inputs)
+
+
+def casts_of(
+    name: str, inputs: tuple[Any, ...], attributes: Mapping[str, Any], state: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """The dtype that each input is cast to, None where it stays; () where all do.
+
+    It depends on what the inputs' specs say, so that a plan of it can be kept.
+    """
+    targets = _targets(name, inputs, attributes, state)
+    if targets is None:
+        return ()
+    return tuple(targets[x._spec.device.type] if _is_eligible(x, targets) else None for x in inputs)
 
 
 def _is_eligible(x: Any, state: Mapping[str, Any]) -> bool:
@@ -96,9 +111,11 @@ def _targets(
 def _cast(x: Any, targets: Mapping[str, Any]) -> Any:
     if isinstance(x, (tuple, list)):
         return type(x)(_cast(item, targets) for item in x)
-    if not _is_eligible(x, targets):
-        return x
-    dtype = targets[x._spec.device.type]
+    return cast_to(x, targets[x._spec.device.type]) if _is_eligible(x, targets) else x
+
+
+def cast_to(x: Any, dtype: Any) -> Any:
+    """A tensor in another dtype; a parameter's is kept for the running block."""
     if x._spec.dtype is dtype:
         return x
     node = x._node

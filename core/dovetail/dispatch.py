@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import observe
+from dovetail.autocast_rules import cast_inputs, cast_to, casts_of, without
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.device import device as Device
@@ -66,18 +67,31 @@ def call(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -
             if len(op.plans) > _LIMIT:
                 op.plans.clear()
             op.plans[key] = run
-    if active:
+    if active and observe.is_watched():
         return observe.run(op, run, inputs, attributes)
     return run(*inputs)
 
 
 def _call_cast(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
     """A call where autocast is on: inputs cast as its lists say, and autocast off inside."""
-    from dovetail.autocast_rules import cast_inputs, without
-
-    named = dict(zip(op.attributes, attributes, strict=False))
-    inputs = cast_inputs(op.name, inputs, named, mode.autocast)
-    return without(call, op, inputs, attributes)
+    state = mode.autocast
+    try:
+        key = (id(state), *facts_of(inputs), attributes)
+    except AttributeError:  # a list, or what is no tensor yet
+        named = dict(zip(op.attributes, attributes, strict=False))
+        return without(call, op, cast_inputs(op.name, inputs, named, state), attributes)
+    wanted = op.plans.get(key)
+    if wanted is None:
+        named = dict(zip(op.attributes, attributes, strict=False))
+        wanted = op.plans[key] = casts_of(op.name, inputs, named, state)
+    mode.autocast = None
+    try:
+        if wanted:
+            pairs = zip(inputs, wanted, strict=True)
+            inputs = tuple([x if kind is None else cast_to(x, kind) for x, kind in pairs])
+        return call(op, inputs, attributes)
+    finally:
+        mode.autocast = state
 
 
 def facts_of(inputs: tuple[Any, ...]) -> tuple[Any, ...]:

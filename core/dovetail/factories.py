@@ -80,12 +80,13 @@ def _storage_kernel(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:
 
 
 def _bound(name: str, spec: Spec, attributes: dict[str, Any]) -> Any:
-    """As :func:`_storage_kernel`, kept for zeros and ones."""
+    """As :func:`_storage_kernel`, kept for values whose equals are the same number."""
     value = attributes.get("value")
-    if name != "fill" or not (value == 1 or (value == 0 and str(value)[0] != "-")):
+    kind = value.__class__
+    if name != "fill" or kind is complex or value != value or (value == 0 and str(value)[0] == "-"):
         return _storage_kernel(name, spec, attributes)
     plans = REGISTRY[name].plans
-    key = (_storage_kernel, spec, value)
+    key = (_storage_kernel, spec, kind, value)
     kernel = plans.get(key)
     if kernel is None:
         if len(plans) >= _KEPT:
@@ -242,9 +243,9 @@ def _filled(name: str, value: int) -> Any:
         requires_grad: bool = False,
         pin_memory: bool = False,
     ) -> Tensor:
+        where = thread.chosen if device is None else device
         if (
-            device is None
-            and out is None
+            out is None
             and size is None
             and not requires_grad
             and layout is None
@@ -252,8 +253,8 @@ def _filled(name: str, value: int) -> Any:
             and not observe.active
         ):
             try:
-                plan = plans[sizes, dtype, thread.chosen]
-            except (KeyError, TypeError):
+                plan = plans.get((sizes, dtype, where))
+            except TypeError:
                 plan = None
             if (
                 plan is not None
@@ -264,10 +265,11 @@ def _filled(name: str, value: int) -> Any:
         kind, place = _place(dtype, device, out, layout, pin_memory)
         spec = spec_of(_shape(sizes, size), kind, place)
         made = _finish(_deliver(fill_raw(raw.empty(spec), value), out), requires_grad)
-        if device is None and out is None and all(n.__class__ is int for n in sizes) and sizes:
+        is_known = device is None or (device.__class__ is str and ":" in device)
+        if is_known and out is None and all(n.__class__ is int for n in sizes) and sizes:
             if len(plans) > 1024:
                 plans.clear()
-            plans[sizes, dtype, thread.chosen] = _FillPlan(spec, value)
+            plans[sizes, dtype, where] = _FillPlan(spec, value)
         return made
 
     function.__name__ = function.__qualname__ = name

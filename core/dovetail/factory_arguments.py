@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -128,6 +129,9 @@ _C_NAMES = {
 }  # fmt: skip
 
 
+_limits = functools.cache(lambda kind: d.finfo(kind) if kind.category == 2 else d.iinfo(kind))
+
+
 def number_for(kind: d.dtype, value: Any) -> Any:
     """A Python number as an element of ``kind``: truncated for integers, as it is for the others.
 
@@ -140,14 +144,14 @@ def number_for(kind: d.dtype, value: Any) -> Any:
         return bool(value)
     fits = not isinstance(value, complex)
     if fits and kind.category == 1:
-        info = d.iinfo(kind)
+        info = _limits(kind)
         # PyTorch lets negative integers, but not negative floats, wrap around in unsigned types.
         least = -info.max if not kind.is_signed and not isinstance(value, float) else info.min
         fits = least <= value <= info.max and not (
             isinstance(value, float) and value >= 2.0**63  # a float above int64's maximum
         )
     elif fits and isinstance(value, float):
-        fits = not math.isfinite(value) or abs(value) <= d.finfo(kind).max
+        fits = not math.isfinite(value) or abs(value) <= _limits(kind).max
     if not fits:
         raise RuntimeError(
             f"value cannot be converted to type {_C_NAMES[kind.name]} without overflow "

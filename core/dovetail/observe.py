@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
     from dovetail.tensor import Tensor
 
-__all__ = ["AUTOCAST", "Event", "Watcher", "active", "run", "trace"]
+__all__ = ["AUTOCAST", "Event", "Watcher", "active", "is_watched", "run", "trace"]
 
 active: list[Any] = []
 """Not empty while somebody watches: traces, :class:`Watcher` objects, marks of inference mode,
@@ -25,6 +25,11 @@ anomaly detection and autocast."""
 
 AUTOCAST = object()
 """Stands in :data:`active` for a thread in which autocast is on."""
+
+
+def is_watched() -> bool:
+    """Whether there is more in :data:`active` than autocast, to which most calls are no matter."""
+    return active.count(AUTOCAST) != len(active)
 
 
 class Watcher:
@@ -68,7 +73,7 @@ _depth = 0
 
 def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes: Any = ()) -> Any:
     """Run a plan while somebody watches."""
-    if active.count(AUTOCAST) == len(active):
+    if not is_watched():
         return plan(*inputs)
     global _depth
     watchers = [w for w in active if isinstance(w, Watcher)]

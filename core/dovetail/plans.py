@@ -195,11 +195,14 @@ def kernel_plan(
         and len(outs) == 1
         and len(facts.inputs) in (1, 2)
         and not any(preparations)
-        and all(isinstance(f, Spec) for f in facts.inputs)
+        and isinstance(facts.inputs[0], Spec)
+        and facts.inputs[-1] is not None
         and not state.host_arrays
     ):
         pooled = state.maker(outs[0])
         on_device = _unary if len(facts.inputs) == 1 else _binary
+        if isinstance(facts.inputs[-1], type):
+            on_device = _scalar
         run = on_device(kernel, pooled, recorder if records else None)
     else:
         run = _general(kernel, outs, wanted, preparations, state, recorder if records else None)
@@ -383,6 +386,31 @@ def _binary(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
     return run
 
 
+def _scalar(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
+    """As :func:`_host_scalar`, for memory of a pool and kernels that take numbers."""
+    info = recorder.info(1) if recorder else None
+
+    def run(a: Tensor, b: Any) -> Tensor:
+        x = a._array
+        if x is None:
+            x = a._materialize()
+        t: Tensor = make()
+        kernel(x, b, t._array)
+        node = a._node
+        if node is None or info is None or not mode.grad:
+            return t
+        n = new(Node)
+        n.info = info
+        n.sequence = next_sequence()
+        n.next = (node, None)
+        keep = info.keep
+        n.saved = () if keep is None else keep(info, a, b, t)
+        t._node = n
+        return t
+
+    return run
+
+
 def _general(
     kernel: Run,
     outs: tuple[Spec, ...],
@@ -395,8 +423,10 @@ def _general(
     # A kernel that writes dense rows only, where the result has other strides.
     relaid = None if wanted == outs else (wanted, outs)
     host = state.host_arrays
-    if not host and relaid is None and len(makers) == 1 and not any(preparations):
-        return _plain(kernel, makers[0], recorder)
+    if not host and relaid is None and not any(preparations):
+        if len(makers) == 1:
+            return _plain(kernel, makers[0], recorder)
+        return _plain_several(kernel, makers, recorder)
 
     def run(*inputs: Any) -> Any:
         held = [x if p is None else p(x) for p, x in zip(preparations, inputs, strict=True)]
@@ -443,6 +473,29 @@ def _plain(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
     return run
 
 
+def _plain_several(kernel: Run, makers: list[Run], recorder: Recorder | None) -> Run:
+    """As :func:`_plain`, for several outputs."""
+
+    def run(*inputs: Any) -> tuple[Tensor, ...]:
+        arrays = []
+        reached = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                array = x._array
+                arrays.append(x._materialize() if array is None else array)
+                if x._node is not None:
+                    reached = True
+            else:
+                arrays.append(x)
+        made = tuple([make() for make in makers])
+        kernel(*arrays, *[t._array for t in made])
+        if reached and recorder is not None and mode.grad:
+            recorder.record(inputs, made)
+        return made
+
+    return run
+
+
 def either_plan(fast: Run, differentiable: Run) -> Run:
     """A fused kernel where nothing is recorded; otherwise what autograd can see through."""
 
@@ -479,29 +532,44 @@ def decomposed_plan(
         through.served_by = "decomposed"  # type: ignore[attr-defined]
         return through
 
-    recorders: list[Recorder] = []
+    recorder: Recorder | None = None
+    function = functools.partial(decompose, **attributes) if attributes else decompose
 
     def run(*inputs: Any) -> Any:
+        nonlocal recorder
         outer = mode.grad
-        needs = outer and any(isinstance(x, Tensor) and x._node is not None for x in inputs)
         mode.grad = False
         try:
-            result = _as_inferred(decompose(*inputs, **attributes), outs)
+            result = _as_inferred(function(*inputs), outs)
         finally:
             mode.grad = outer
         many = isinstance(result, tuple)
         made = tuple(result) if many else (result,)
-        if any(o is x for o in made for x in inputs) or any(o._base is not None for o in made):
+        if _has_part(made, inputs):
             made = tuple(o._alias() for o in made)
-        if needs:
-            if not recorders:
-                specs = tuple(o._spec for o in made)
-                recorders.append(Recorder(op, facts, attributes, specs))
-            recorders[0].record(inputs, made)
+        if outer:
+            for x in inputs:
+                if isinstance(x, Tensor) and x._node is not None:
+                    if recorder is None:
+                        specs = tuple(o._spec for o in made)
+                        recorder = Recorder(op, facts, attributes, specs)
+                    recorder.record(inputs, made)
+                    break
         return made if many else made[0]
 
     run.served_by = "decomposed"  # type: ignore[attr-defined]
     return run
+
+
+def _has_part(made: tuple[Any, ...], inputs: tuple[Any, ...]) -> bool:
+    """Whether a result is one of the inputs, or a view."""
+    for o in made:
+        if o._base is not None:
+            return True
+        for x in inputs:
+            if o is x:
+                return True
+    return False
 
 
 def decomposition(op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...]) -> Run:

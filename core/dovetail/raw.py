@@ -25,12 +25,12 @@ def _batched() -> Any:
 
 def empty(spec: Spec) -> Tensor:
     """A new, uninitialised tensor."""
-    from dovetail.backend.state import state_of
-
     make = spec.memo.get("maker")
     if make is None:
         if spec.batch is not None:
             return _batched().empty(spec)
+        from dovetail.backend.state import state_of
+
         make = spec.memo["maker"] = state_of(spec.device).maker(spec)
     made: Tensor = make()
     return made
@@ -61,29 +61,29 @@ def expanded(spec: Spec, shape: tuple[int, ...]) -> Spec:
 
 def copy(source: Tensor, target: Tensor) -> None:
     """Write source's elements into target, casting; same device, source broadcast to target."""
-    from dovetail.backend.state import state_of
-
-    if source._spec.shape != target._spec.shape:
-        source = view(source, expanded(source._spec, target._spec.shape), 0)
-    key = ("copy", source._spec)
-    kernel = target._spec.memo.get(key)
+    spec, key = target._spec, source._spec
+    if key.shape != spec.shape:
+        source = view(source, expanded(key, spec.shape), 0)
+        key = source._spec
+    kernel = spec.memo.get(key)
     if kernel is None:
-        if source._spec.batch is not None or target._spec.batch is not None:
+        if key.batch is not None or spec.batch is not None:
             _batched().copy(source, target)
             return
+        from dovetail.backend.state import state_of
         from dovetail.dispatch import select_kernel
         from dovetail.errors import Unsupported
         from dovetail.ops.schema import REGISTRY, CallFacts
         from dovetail.plans import bind_kernel
 
-        state = state_of(target._spec.device)
+        state = state_of(spec.device)
         op = REGISTRY["copy"]
-        facts = CallFacts(op, (source._spec,), (target._spec,), {})
-        entry = select_kernel(op, facts, (source._spec.dtype,), state)
+        facts = CallFacts(op, (key,), (spec,), {})
+        entry = select_kernel(op, facts, (key.dtype,), state)
         if entry is None:
             raise Unsupported(f"copy: {state.device} has no kernel of it; every backend needs one")
-        kernel = target._spec.memo[key] = bind_kernel(entry, facts)
-    if target._spec.numel:
+        kernel = spec.memo[key] = bind_kernel(entry, facts)
+    if spec.numel:
         kernel(source._materialize(), target._materialize())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from dovetail.backend.api import Runtime
@@ -22,9 +22,9 @@ __all__ = [
     "Event",
     "Stream",
     "StreamContext",
-    "current_number",
     "current_stream",
     "default_stream",
+    "number_of",
     "set_stream",
 ]
 
@@ -222,6 +222,7 @@ class _Thread(threading.local):
 
 _thread = _Thread()
 _defaults: dict[Key, Stream] = {}
+_chosen: set[Key] = set()  # devices on which a thread has chosen a stream: elsewhere there is one
 
 
 def default_stream(device: Any = None) -> Stream:
@@ -242,17 +243,26 @@ def current_stream(device: Any = None) -> Stream:
     return _thread.current.get(_key(where)) or default_stream(where)
 
 
-def current_number(runtime: Runtime, index: int) -> Hashable:
-    """What tells the memory of this thread's stream on a runtime's device from other streams'."""
-    stream = _thread.current.get((runtime, index))
-    return 0 if stream is None else stream.home
+def number_of(runtime: Runtime, index: int) -> Callable[[], Hashable]:
+    """What tells the memory of the calling thread's stream on a runtime's device from others'."""
+    key = (runtime, index)
+
+    def number() -> Hashable:
+        if not _chosen:
+            return 0
+        stream = _thread.current.get(key)
+        return 0 if stream is None else stream.home
+
+    return number
 
 
 def set_stream(stream: Stream | None) -> None:
     """Queue what this thread launches on the stream's device there; None changes nothing."""
     if stream is not None:
+        key = (stream._runtime, stream._index)
+        _chosen.add(key)
         stream._runtime.set_stream(stream._index, stream.handle)
-        _thread.current[stream._runtime, stream._index] = stream
+        _thread.current[key] = stream
 
 
 class StreamContext:

@@ -11,6 +11,7 @@ import pytest
 
 import dovetail as dt
 from dovetail import autocast_lists, observe
+from dovetail.dispatch import clear_plans
 from dovetail.ops.schema import REGISTRY
 
 torch = pytest.importorskip("torch", reason="the parity extra (torch) is not installed")
@@ -168,9 +169,11 @@ LOWER = {"linear", "matmul", "matmul by a vector", "mm", "bmm", "addmm", "einsum
 
 
 @pytest.mark.parametrize("name", sorted(WIDE | LOWER | {"cat", "addcmul", "add"}))
-def test_dtypes_on_accelerators(name, monkeypatch):
+def test_dtypes_on_accelerators(name, monkeypatch, request):
     """PyTorch's lists for accelerators, which every other device uses, tried on the host."""
     monkeypatch.setattr("dovetail.autocast_rules.HOST", autocast_lists.ACCELERATOR)
+    clear_plans()  # which know what the lists say
+    request.addfinalizer(clear_plans)
     function, shapes = CALLS[name]
     with dt.autocast("cpu", dtype=dt.float16):
         low = function(*given(dt, shapes, ["float16"] * len(shapes), "cpu"))

@@ -12,7 +12,7 @@ import pytest
 
 import dovetail as dt
 from dovetail.backend import Backend, registry
-from dovetail.streams import current_number
+from dovetail.streams import number_of
 
 Made = tuple[str, Any]
 
@@ -140,7 +140,7 @@ def test_each_thread_has_its_own(queued: Any) -> None:
         thread = threading.Thread(target=lambda: seen.append(module.current_stream().stream_id))
         thread.start()
         thread.join()
-        assert current_number(runtime, 0) == module.current_stream().stream_id > 0
+        assert number_of(runtime, 0)() == module.current_stream().stream_id > 0
     assert seen == [0]
 
 

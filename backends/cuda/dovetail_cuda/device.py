@@ -109,7 +109,7 @@ class Device(device.Device):
         self.capturing = 0
         self.capture: Capture | None = None
         self.used = 0
-        self._thread = threading.local()
+        self._thread = _Thread()
         self._memory_pool = self.cuda.new_pool(index)
         self._pool = Pool(self.alloc, self.free, self.synchronize, self.name, stream=self._home)
         self._modules: dict[tuple[str, str], Any] = {}
@@ -121,7 +121,7 @@ class Device(device.Device):
     @property
     def stream(self) -> int:
         """The pointer of the stream that this thread's work goes to."""
-        return getattr(self._thread, "stream", 0)
+        return self._thread.stream
 
     def set_stream(self, stream: Any) -> None:
         """Send this thread's work to another stream from here on."""
@@ -382,6 +382,12 @@ class _Constant(Buffer):
             self.owner.free(self)
 
 
+class _Thread(threading.local):
+    """What each thread chose on a device."""
+
+    stream = 0
+
+
 class _Here(threading.local):
     """The device that is this thread's current one, as far as this package knows."""
 
@@ -423,12 +429,13 @@ class Launch:
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         device = self.device
         with device.lock:
-            device.use()
+            if _here.index != device.index:
+                device.use()
             self._pack(self._pointers, 0, *[buffer.ptr for buffer in buffers])
             for i, value in numbers:
                 self._places[i][:] = value if value.__class__ is bytes else value.tobytes()
             try:
-                self._queue(device.stream)
+                self._queue(device._thread.stream)
             except device.cuda.errors as error:
                 raise device.failed(error) from error
             device.launches += 1

@@ -77,8 +77,7 @@ class CUDARuntime(Runtime):
     def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
         buffer.owner.read(target, buffer, offset)
 
-    def view(self, buffer: Any, offset: int, shape: Any, strides: Any, dtype: d.dtype) -> Array:
-        return Array(buffer, offset, shape, strides, dtype)
+    view = staticmethod(Array)
 
     def synchronize(self, index: int) -> None:
         device_of(index).synchronize()

@@ -17,7 +17,8 @@ __all__ = ["enter"]
 
 def enter(table: KernelTable) -> None:
     """Enter the products."""
-    table.add("matmul", _matmul, specialize=True)
+    for name in ("matmul", "mm", "bmm"):
+        table.add(name, _matmul, specialize=True)
     table.add("linear", _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
     for name in ("addmm", "baddbmm"):
         table.add(name, _affine, dtypes=FLOATING, when=_is_added, specialize=True)

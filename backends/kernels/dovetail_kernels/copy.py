@@ -76,7 +76,8 @@ class Copy:
             if kind is self.target.dtype:  # bits are kept
                 kind = WORDS[kind.itemsize]
                 views = [Array(None, 0, v.shape, v.strides, kind) for v in views]
-            self._hot = Elementwise(device, "copy", EXPRESSIONS["copy"], views, (), kind, 0)
+            made = Elementwise(device, "copy", EXPRESSIONS["copy"], views, (), kind, 0)
+            self._hot = made.kernel
             self._hot(x, y)
             return
         self._calls += device.weight(self.count)

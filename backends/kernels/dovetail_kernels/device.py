@@ -106,6 +106,7 @@ class Device(abc.ABC):
     tensors: int = 8
     local_memory: int
     vector: int = 16
+    launches: int = 0
     has_double: bool
     has_long_atomics: bool
     _pool: Pool
@@ -113,7 +114,6 @@ class Device(abc.ABC):
     def __init__(self, index: int, patience: int = PATIENCE) -> None:
         self.index = index
         self.lock = threading.RLock()
-        self.launches = 0
         self.patience = patience
         self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
         self.worked: Callable[[str, int], None] | None = None

@@ -94,6 +94,10 @@ def number(value: Any, dtype: DType) -> Any:
         return np.uint8(made) if dtype.category == 0 else made[()]
 
 
+_MOST = 1 << 10
+_given: dict[tuple[Any, type, DType], Any] = {}
+"""What :func:`number` has made."""
+
 _PACKED = {float32: struct.Struct("=f").pack, float64: struct.Struct("=d").pack}
 
 
@@ -106,7 +110,15 @@ def given(value: Any, dtype: DType) -> Any:
                 return pack(value)
             except OverflowError:  # infinite in this dtype
                 pass
-    return number(value, dtype)
+    key = (value, value.__class__, dtype)
+    found = _given.get(key)
+    if found is None:
+        found = number(value, dtype)
+        if value == value and value != 0:  # 0.0 and -0.0 are equal, NaN is never found again
+            if len(_given) >= _MOST:
+                _given.clear()
+            _given[key] = found
+    return found
 
 
 def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
@@ -139,9 +151,7 @@ def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
             values,
             kind,
         )
-        if not numbers:
-            return made
-        return made.with_numbers(numbers)
+        return made.with_numbers(numbers) if numbers else made.kernel
 
     return specialise
 
@@ -216,37 +226,46 @@ class Elementwise:
 
     def __call__(self, *arrays: Any) -> None:
         """Queue it for inputs and output."""
+        self.run(arrays, ())
+
+    @property
+    def kernel(self) -> Callable[..., None]:
+        """What :meth:`__call__` does, for its number of inputs: most of a small call's time."""
+        by_count = {1: self._unary, 2: self._binary}
+        return by_count.get(len(self.views) - 1, self)
+
+    def _unary(self, x: Any, out: Any) -> None:
         launch = self._plain
-        if launch is None:
-            self.run(arrays, ())
-            return
-        buffers = [arrays[-1].buffer]
-        shifted = arrays[-1].offset
-        for a in arrays[:-1]:
-            buffers.append(a.buffer)
-            shifted = shifted or a.offset
-        if shifted:
-            self.run(arrays, ())
+        if launch is None or x.offset or out.offset:
+            self.run((x, out), ())
         else:
-            launch.with_numbers(buffers, ())
+            launch(out.buffer, x.buffer)
+
+    def _binary(self, x: Any, y: Any, out: Any) -> None:
+        launch = self._plain
+        if launch is None or x.offset or y.offset or out.offset:
+            self.run((x, y, out), ())
+        else:
+            launch(out.buffer, x.buffer, y.buffer)
 
     def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
         """A kernel that takes Python numbers at these places among its inputs."""
-        kind = self.kind
-        single = places[0] if len(places) == 1 else None
+        kind, first = self.kind, self._free
+        if tuple(places) == (1,) and len(self.views) == 2:
+
+            def scaled(x: Any, value: Any, out: Any) -> None:
+                self.run((x, out), ((first, given(value, kind)),))
+
+            return scaled
 
         def run(*arrays: Any) -> None:
-            if single is not None:
-                values = [(self._free, given(arrays[single], kind))]
-                rest = arrays[:single] + arrays[single + 1 :]
-            else:
-                values = [(self._free + i, given(arrays[at], kind)) for i, at in enumerate(places)]
-                rest = tuple(a for i, a in enumerate(arrays) if i not in places)
-            self.run(rest, values)
+            values = [(first + i, given(arrays[at], kind)) for i, at in enumerate(places)]
+            self.run(tuple(a for i, a in enumerate(arrays) if i not in places), values)
 
         return run
 
     def run(self, arrays: Sequence[Any], values: Sequence[tuple[int, Any]]) -> None:
+        """Queue it, with the parameters' values that come with this call."""
         if not self.count:
             return
         if self._packing is not None:
@@ -255,12 +274,11 @@ class Elementwise:
             if self.patience <= 0:
                 self._packing = None
             return
-        out = arrays[-1]
-        buffers = [out.buffer]
-        shifted = out.offset
-        for a in arrays[:-1]:
+        places = (arrays[-1], *arrays[:-1])
+        buffers, shifted = [], 0
+        for a in places:
             buffers.append(a.buffer)
-            shifted = shifted or a.offset
+            shifted |= a.offset
         if not shifted:
             launch = self._plain
             if launch is None:
@@ -269,17 +287,15 @@ class Elementwise:
             launch = self._offset
             if launch is None:  # a launch of its own, so that zeros need not be set again
                 launch = self._offset = self._launch()
-            first = len(self._values) + 1
-            wide = self._wide
-            places = (out, *arrays[:-1])
+            first, size = len(self._values) + 1, self._wide().itemsize
             values = [
                 *values,
-                *((first + i, wide(a.offset // a.dtype.itemsize)) for i, a in enumerate(places)),
+                *[
+                    (first + i, (a.offset // a.dtype.itemsize).to_bytes(size, "little"))
+                    for i, a in enumerate(places)
+                ],
             ]
-        if values:
-            launch.with_numbers(buffers, values)
-        else:
-            launch(*buffers)
+        launch.with_numbers(buffers, values)
 
 
 class _Packing:

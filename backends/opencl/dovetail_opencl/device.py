@@ -34,7 +34,9 @@ STAGED = 1 << 16
 """Bytes up to which a write is copied aside, so that the caller need not wait for the queue."""
 
 
-TOGETHER = 32
+enqueue = cl.enqueue_nd_range_kernel
+
+TOGETHER = 64
 """Launches of little work that are handed to a driver for the host's cores at once. Its threads
 sleep when they have nothing to do, and to wake them costs more than such a launch."""
 
@@ -82,11 +84,17 @@ class Device(device.Device):
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
-        self.waiting: list[tuple[Launch, Sequence[Any], Sequence[tuple[int, Any]]]] = []
+        self._handed_over = 0
+        self.waiting: deque[tuple[Launch, Sequence[Any], Sequence[tuple[int, Any]]]] = deque()
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
         self.used = 0
         self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
+
+    @property
+    def launches(self) -> int:  # type: ignore[override]
+        """Kernels queued since the start, with those that wait."""
+        return self._handed_over + len(self.waiting)
 
     # memory
 
@@ -182,15 +190,18 @@ class Device(device.Device):
 
         It begins when it has them all: its threads and this one would wait for each other's locks.
         """
-        if not self.waiting:
-            return
-        with self.lock:
-            launches, self.waiting = self.waiting, []
-            gate = cl.UserEvent(self.context) if len(launches) >= SEVERAL else None
+        with self.lock:  # also to see an empty list: another thread may be handing it over
+            waiting = self.waiting
+            count = len(waiting)
+            if not count:
+                return
+            gate = cl.UserEvent(self.context) if count >= SEVERAL else None
             if gate is not None:
                 cl.enqueue_barrier(self.queue, wait_for=[gate])
+            take = waiting.popleft
             try:
-                for launch, buffers, numbers in launches:
+                for _ in range(count):
+                    launch, buffers, numbers = take()
                     launch.enqueue(buffers, numbers)
             finally:
                 if gate is not None:
@@ -267,15 +278,20 @@ class Device(device.Device):
 class Bound:
     """One kernel of a program, and the launch whose numbers are set in it."""
 
-    __slots__ = ("kernel", "set_buffer", "set_number", "user")
+    __slots__ = ("kernel", "set_buffer", "set_number", "set_numbers", "user")
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
         self.set_buffer = kernel.set_arg
         # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
-        # own classes; its generated code calls this one.
+        # own classes; its generated code calls these two.
         self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
+        self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", self._one_by_one)
         self.user: Any = None
+
+    def _one_by_one(self, pairs: tuple[Any, ...]) -> None:
+        for i in range(0, len(pairs), 2):
+            self.set_number(pairs[i], pairs[i + 1])
 
 
 class Launch:
@@ -292,22 +308,29 @@ class Launch:
         label: the operator's name, for errors.
     """
 
-    __slots__ = ("_bound", "_first", "_is_little", "_numbers", "device", "label", "size")
+    __slots__ = ("_bound", "_global", "_is_little", "_local", "_numbers", "device", "label")
 
     def __init__(
         self, device: Device, bound: Bound, buffers: int, numbers: Sequence[Any], size: Size,
         label: str,
     ) -> None:  # fmt: skip
-        self.device, self.size, self.label = device, size, label
+        self.device, self.label = device, label
         self._bound = bound
-        self._first = buffers
+        self._global, self._local = size
         # A launch on the host's cores has work items as it has work (see `Device.workers`).
         self._is_little = device.is_cpu and math.prod(size[0]) < 4 * device.units
-        self._numbers = [number.tobytes() for number in numbers]
+        pairs = [(i, number.tobytes()) for i, number in enumerate(numbers, buffers)]
+        self._numbers = tuple(part for pair in pairs for part in pair)
 
     def __call__(self, *buffers: Any) -> None:
         """Queue it."""
-        self.with_numbers(buffers, ())
+        if self._is_little:
+            waiting = self.device.waiting
+            waiting.append((self, buffers, ()))
+            if len(waiting) >= TOGETHER:
+                self.device.flush()
+        else:
+            self.with_numbers(buffers, ())
 
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
@@ -315,30 +338,32 @@ class Launch:
         The same ones must be given at each call.
         """
         device = self.device
-        with device.lock:
-            device.launches += 1
-            device.recent.append(self.label)
+        if self._is_little:
             waiting = device.waiting
-            if self._is_little:
-                waiting.append((self, buffers, numbers))
-                if len(waiting) >= TOGETHER:
-                    device.flush()
-                return
-            if waiting:
+            waiting.append((self, buffers, numbers))
+            if len(waiting) >= TOGETHER:
+                device.flush()
+            return
+        with device.lock:
+            if device.waiting:
                 device.flush()
             self.enqueue(buffers, numbers)
 
     def enqueue(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Hand it to the driver; the device's lock is held."""
-        device, bound, first = self.device, self._bound, self._first
+        device, bound = self.device, self._bound
+        set_buffer, set_number = bound.set_buffer, bound.set_number
         if bound.user is not self:
-            for i, number in enumerate(self._numbers, first):
-                bound.set_number(i, number)
+            bound.set_numbers(self._numbers)
             bound.user = self
-        for i, buffer in enumerate(buffers):
-            bound.set_buffer(i, buffer)
-        for i, value in numbers:
-            bound.set_number(first + i, value if value.__class__ is bytes else value.tobytes())
-        event = cl.enqueue_nd_range_kernel(device.queue, bound.kernel, *self.size)
+        i = 0
+        for buffer in buffers:
+            set_buffer(i, buffer)
+            i += 1
+        for place, value in numbers:
+            set_number(i + place, value if value.__class__ is bytes else value.tobytes())
+        event = enqueue(device.queue, bound.kernel, self._global, self._local)
+        device._handed_over += 1
+        device.recent.append(self.label)
         if device.watch is not None:
             device.watch(self.label, event, buffers)

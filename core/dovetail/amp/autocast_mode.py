@@ -54,6 +54,7 @@ class _Settings(threading.local):
 
 
 _settings = _Settings()
+_states: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {}
 
 
 def _switch(state: dict[str, Any] | None) -> None:
@@ -62,7 +63,8 @@ def _switch(state: dict[str, Any] | None) -> None:
         observe.active.append(observe.AUTOCAST)
     elif mode.autocast is not None and not state:
         observe.active.remove(observe.AUTOCAST)
-    mode.autocast = state or None
+    # One object for each state: what follows from it is kept under its id.
+    mode.autocast = _states.setdefault(tuple(sorted(state.items())), dict(state)) if state else None
 
 
 @contextlib.contextmanager

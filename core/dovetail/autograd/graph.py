@@ -59,6 +59,7 @@ class BackwardInfo:
         "name",
         "nodeless",
         "output_specs",
+        "run",
         "saves",
     )
 
@@ -80,6 +81,7 @@ class BackwardInfo:
         self.joint = joint
         self.output_specs = output_specs
         self.nodeless = nodeless
+        self.run: Callable[[Any, Any], Any] | None = None  # made by :func:`runner` at first use
         self.keep = None
         if saves:
             count = len(input_specs) + len(output_specs)
@@ -121,6 +123,62 @@ def keeper(saves: tuple[tuple[int, str], ...], count: int) -> Callable[..., tupl
     space: dict[str, Any] = {"special": special, "save": save, "alias": output_alias}
     exec(compile(source, "<dovetail keeper>", "exec"), space)
     made: Callable[..., tuple[Any, ...]] = space["keep"]
+    return made
+
+
+def runner(info: BackwardInfo) -> Callable[[Any, Any], Any]:
+    """A function ``run(node, g)``: what :meth:`Node.backward` does, without loops."""
+    pattern: list[Any] = []
+    functions = []
+    if info.joint is not None:
+        functions.append(info.joint[0])
+        pattern.append(info.joint[1])
+    for call in info.calls if info.joint is None else ():
+        is_kept = call is None or call[0] is unchanged
+        if not is_kept:
+            functions.append(call[0])
+        pattern.append((None if call is None else ()) if is_kept else call[1])
+    return _runner(tuple(pattern), len(info.saves), info.joint is not None)(*functions)
+
+
+@functools.cache
+def _runner(pattern: tuple[Any, ...], saves: int, is_joint: bool) -> Callable[..., Any]:
+    """Makes ``run`` from the gradient functions; their parameters' positions are all that differs.
+
+    Args:
+        pattern: by input, the positions of what a function takes in ``(g, *saved)``; () where the
+            gradient stays as it is, None where there is none.
+    """
+    lines = []
+    if saves:
+        lines.append("saved = node.saved")
+        lines.append("if saved is None: node.values(v0, False)  # raises")
+        lines.append(", ".join(f"v{i}, n{i}" for i in range(1, saves + 1)) + " = saved")
+    for i in range(1, saves + 1):
+        lines += [
+            f"if n{i} is None:",
+            f"    if type(v{i}) is packed: v{i} = v{i}()",
+            "else:",
+            f"    s = v{i}._storage",
+            f"    if s is not None and s.version != n{i}: node.values(v0, False)  # raises",
+        ]
+    parts, count = [], 0
+    for positions in pattern:
+        if not positions:
+            parts.append("None" if positions is None else "v0")
+            continue
+        taken = [f"v{i}" if i >= 0 else "needs" for i in positions]
+        if "needs" in taken:
+            lines.append("needs = tuple([n is not None for n in node.next])")
+        parts.append(f"f{count}({', '.join(taken)})")
+        count += 1
+    names = ", ".join(f"f{i}" for i in range(count))
+    result = parts[0] if is_joint else f"[{', '.join(parts)}]"
+    body = "".join(f"        {line}\n" for line in [*lines, f"return {result}"])
+    source = f"def make({names}):\n    def run(node, v0):\n{body}    return run\n"
+    space: dict[str, Any] = {"packed": _Packed}
+    exec(compile(source, "<dovetail gradient>", "exec"), space)
+    made: Callable[..., Any] = space["make"]
     return made
 
 
@@ -244,28 +302,19 @@ class Node:
     def backward(self, g: Any, create_graph: bool) -> Any:
         """The gradients of the inputs, given that of the output; None where none is needed."""
         info = self.info
+        if not create_graph:
+            run = info.run
+            if run is None:
+                run = info.run = runner(info)
+            return run(self, g)
         values = (g,) if self.saved == () else self.values(g, create_graph)
         if info.joint is not None:
             function, positions = info.joint
             needs = tuple(n is not None for n in self.next)
             return function(*[values[i] if i >= 0 else needs for i in positions])
-        parts: list[Any] = []
-        for call in info.calls:
-            if call is None:  # this input needs no gradient
-                parts.append(None)
-                continue
-            function, positions = call
-            if function is unchanged:
-                parts.append(g)
-                continue
-            count = len(positions)
-            if count == 2:
-                parts.append(function(values[positions[0]], values[positions[1]]))
-            elif count == 1:
-                parts.append(function(values[positions[0]]))
-            else:
-                parts.append(function(*[values[i] for i in positions]))
-        return parts
+        return [
+            None if call is None else call[0](*[values[i] for i in call[1]]) for call in info.calls
+        ]
 
     def backward_to(self, g: Any, create_graph: bool, needed: set[Any]) -> Any:
         """As :meth:`backward`, for those inputs alone whose nodes are in ``needed``."""

@@ -30,11 +30,17 @@ __all__ = [
 _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
+_inside: dict[str, bool] = {}  # files: whether they are this package's
+
+
 def _user_frame() -> tuple[CodeType, int] | None:
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith((_HOME, "<dovetail")):
+        is_inside = _inside.get(name)
+        if is_inside is None:
+            is_inside = _inside[name] = name.startswith((_HOME, "<dovetail"))
+        if not is_inside:
             return frame.f_code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
+new = object.__new__
+
 _NEEDS = -1
 _SPECS = -2
 
@@ -28,7 +30,7 @@ class Recorder:
         outputs: Spec per output.
     """
 
-    __slots__ = ("attributes", "facts", "infos", "op", "outputs", "positions")
+    __slots__ = ("attributes", "facts", "infos", "is_single", "op", "outputs", "positions")
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Recorder:
         self.outputs = outputs
         self.infos: dict[Any, BackwardInfo] = {}
         self.positions = tuple(i for i in op.differentiable if outputs[i].dtype.category >= 2)
+        self.is_single = len(self.positions) == 1 and len(op.differentiable) == 1
 
     def info(self, needs: Any) -> BackwardInfo:
         """The BackwardInfo for ``needs`` (a bit mask, or a tuple of bool per input)."""
@@ -132,17 +135,19 @@ class Recorder:
         if not positions:
             return
         edges = tuple([getattr(x, "_node", None) for x in inputs])
-        info = self.info(tuple([e is not None for e in edges]))
+        needs = tuple([e is not None for e in edges])
+        info = self.infos.get(needs) or self.info(needs)
         if info.joint is None and not any(info.calls):
             return
-        node = Node()
+        node = new(Node)
         node.info = info
         node.sequence = next_sequence()
         node.next = edges
         for i in info.nodeless:
             storage_of(outs[i])
-        node.saved = () if info.keep is None else info.keep(info, *inputs, *outs)
-        if len(positions) == 1 and len(self.op.differentiable) == 1:
+        keep = info.keep
+        node.saved = () if keep is None else keep(info, *inputs, *outs)
+        if self.is_single:
             outs[positions[0]]._node = node
             return
         node.outputs = len(outs)

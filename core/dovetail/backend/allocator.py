@@ -72,7 +72,10 @@ class Pool:
         self._stream = stream
         self.label = label
         self.caching = caching
-        self._idle: dict[Any, list[Any]] = {}
+        # By size and stream (None where there is one), blocks that wait. A taker knows the
+        # dictionary of its size, so these stay.
+        self._idle: dict[int, dict[Hashable, list[Any]]] = {}
+        self._takers: dict[int, Callable[[int], Any]] = {}
         self._homes: dict[int, Hashable] = {}  # by id of a block in use, its stream
         self._users: dict[int, list[Any]] = {}  # by id of a block in use, other streams
         self._held: dict[Hashable, int] = {}  # by handle, the graphs that hold its blocks
@@ -82,27 +85,48 @@ class Pool:
         self.allocated = self.reserved = self.peak = self.peak_reserved = 0
         self.allocations = self.frees = self.out_of_memory = 0
 
-    def take(self, nbytes: int, size: int = 0) -> tuple[Any, int]:
+    def take(self, nbytes: int) -> tuple[Any, int]:
         """A block of at least ``nbytes`` bytes, and its size.
-
-        Args:
-            size: what :func:`rounded` makes of ``nbytes``, where that is known.
 
         Raises:
             OutOfMemoryError: after the cache was emptied and garbage collected, still no room.
         """
-        size = size or rounded(nbytes)
-        with self._lock:
-            if self._stream is None:
-                idle = self._idle.get(size)
-                block = idle.pop() if idle else self._fresh(size, nbytes)
-            else:
-                block = self._taken_on(self._stream(), size, nbytes)
-            self.allocated += size
-            self.allocations += 1
-            if self.allocated > self.peak:
-                self.peak = self.allocated
-        return block, size
+        size = rounded(nbytes)
+        return self.taker(size)(nbytes), size
+
+    def taker(self, size: int) -> Callable[[int], Any]:
+        """What takes blocks of a size that :func:`rounded` made: ``taker(size)(nbytes)``."""
+        found = self._takers.get(size)
+        if found is None:
+            with self._lock:
+                lists = self._idle.setdefault(size, {})
+                found = self._takers.setdefault(size, self._taker(size, lists))
+        return found
+
+    def _taker(self, size: int, lists: dict[Hashable, list[Any]]) -> Callable[[int], Any]:
+        lock, stream, homes = self._lock, self._stream, self._homes
+
+        def take(nbytes: int) -> Any:
+            with lock:
+                home = None
+                if stream is not None:
+                    home = stream()
+                    if self._pending:
+                        self._settle()
+                idle = lists.get(home)
+                if idle:
+                    block = idle.pop()
+                else:
+                    block = self._fresh(size, nbytes, is_captured=home.__class__ is tuple)
+                if stream is not None:
+                    homes[id(block)] = home
+                self.allocated += size
+                self.allocations += 1
+                if self.allocated > self.peak:
+                    self.peak = self.allocated
+            return block
+
+        return take
 
     def hold(self, handle: Hashable) -> None:
         """A graph uses blocks of streams ``(handle, …)``: they serve nobody else."""
@@ -118,29 +142,14 @@ class Pool:
                 return
             for block, size in self._aside.pop(handle, ()):
                 self._hand_back(block, size)
-            for key in [key for key in self._idle if self._handle_of(key) == handle]:
-                for block in self._idle.pop(key):
-                    self._hand_back(block, key[0])
-
-    def _handle_of(self, key: Any) -> Hashable:
-        """The handle of a list of idle blocks that graphs may hold."""
-        home = key[1] if self._stream is not None else None
-        return home[0] if isinstance(home, tuple) else None
+            for size, lists in list(self._idle.items()):
+                for home in [h for h in lists if isinstance(h, tuple) and h[0] == handle]:
+                    for block in lists.pop(home):
+                        self._hand_back(block, size)
 
     def _hand_back(self, block: Any, size: int) -> None:
         self.reserved -= size
         self._free(block)
-
-    def _taken_on(self, home: Hashable, size: int, nbytes: int) -> Any:
-        if self._pending:
-            self._settle()
-        idle = self._idle.get((size, home))
-        if idle:
-            block = idle.pop()
-        else:
-            block = self._fresh(size, nbytes, is_captured=isinstance(home, tuple))
-        self._homes[id(block)] = home
-        return block
 
     def _settle(self) -> None:
         """Put blocks back that other streams are done with."""
@@ -151,18 +160,12 @@ class Pool:
             else:
                 self._pending.append((events, block, size, home))
 
-    def _put_back(self, block: Any, size: int, key: Hashable) -> None:
-        if self.caching:
-            self._idle.setdefault(key, []).append(block)
+    def _put_home(self, block: Any, size: int, home: Hashable) -> None:
+        is_captured = isinstance(home, tuple)
+        # A captured one goes back to the device where its graphs are gone.
+        if home[0] in self._held if is_captured else self.caching:  # type: ignore[index]
+            self._idle.setdefault(size, {}).setdefault(home, []).append(block)
         else:
-            self._hand_back(block, size)
-
-    def _put_home(self, block: Any, size: int, home: Any) -> None:
-        if not isinstance(home, tuple):
-            self._put_back(block, size, (size, home))
-        elif home[0] in self._held:
-            self._idle.setdefault((size, home), []).append(block)
-        else:  # its graphs are gone
             self._hand_back(block, size)
 
     def record_stream(self, block: Any, stream: Any) -> None:
@@ -211,23 +214,29 @@ class Pool:
         with self._lock:
             self.allocated -= size
             self.frees += 1
-            if self._stream is None:
-                idle = self._idle.get(size)
-                if idle is not None and self.caching:
+            home = None
+            if self._stream is not None:
+                home = self._homes.pop(id(block), None)
+                if self._users:
+                    users = self._users.pop(id(block), None)
+                    if users:
+                        self._put_aside(block, size, home, users)
+                        return
+            if self.caching and home.__class__ is not tuple:
+                idle = self._idle[size].get(home)
+                if idle is not None:
                     idle.append(block)
-                else:
-                    self._put_back(block, size, size)
-                return
-            home = self._homes.pop(id(block), None)
-            users = self._users.pop(id(block), None)
-            if users and isinstance(home, tuple):
-                # Where other streams are in their captured work, no event tells.
-                self._aside.setdefault(home[0], []).append((block, size))
-            elif users:
-                events = [user.record_event() for user in users if user.capture is None]
-                self._pending.append((events, block, size, home))
-            else:
-                self._put_home(block, size, home)
+                    return
+            self._put_home(block, size, home)
+
+    def _put_aside(self, block: Any, size: int, home: Hashable, users: list[Any]) -> None:
+        """Keep a block that other streams may be at work on."""
+        if isinstance(home, tuple):
+            # Where other streams are in their captured work, no event tells.
+            self._aside.setdefault(home[0], []).append((block, size))
+        else:
+            events = [user.record_event() for user in users if user.capture is None]
+            self._pending.append((events, block, size, home))
 
     def empty_cache(self) -> None:
         """Hand every idle block back to the device."""
@@ -235,14 +244,10 @@ class Pool:
         with self._lock:
             if self._pending:
                 self._settle()
-            kept = {key: v for key, v in self._idle.items() if self._handle_of(key) is not None}
-            idle, self._idle = self._idle, kept
-            for key, blocks in idle.items():
-                if key in kept:
-                    continue
-                size = key[0] if isinstance(key, tuple) else key
-                for block in blocks:
-                    self._hand_back(block, size)
+            for size, lists in list(self._idle.items()):
+                for home in [h for h in lists if not isinstance(h, tuple)]:  # others are graphs'
+                    for block in lists.pop(home):
+                        self._hand_back(block, size)
 
     def stats(self) -> dict[str, int]:
         """Counts in bytes (and in calls, for the last three)."""

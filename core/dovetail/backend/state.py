@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ from dovetail.storage import Storage
 from dovetail.tensor import Tensor, new_tensor
 
 __all__ = ["POOLED", "DeviceState", "clear_states", "forget_state", "small_bytes", "state_of"]
+
+new = object.__new__
 
 POOLED = 1 << 15
 """Host arrays of at least this many bytes come from the pool; smaller ones straight from NumPy."""
@@ -51,6 +53,7 @@ class DeviceState:
 
     def __init__(self, device: Device) -> None:
         from dovetail.backend.loader import registry
+        from dovetail.streams import number_of
 
         loaded = registry.get(device.type)
         self.device = device
@@ -73,7 +76,7 @@ class DeviceState:
             lambda: runtime.synchronize(index),
             str(device),
             caching=runtime.caching,
-            stream=_stream_number(runtime, index) if runtime.streams else None,
+            stream=number_of(runtime, index) if runtime.streams else None,
         )
 
     def check_dtype(self, name: str, dtype: DType) -> None:
@@ -95,16 +98,24 @@ class DeviceState:
 
             return host
 
-        take, view = self.pool.take, self.runtime.view
         nbytes = spec.span * spec.dtype.itemsize
-        rounded_up = rounded(nbytes)
+        size = rounded(nbytes)
+        take, view = self.pool.taker(size), self.runtime.view
         shape, dtype = tuple(spec.shape), spec.dtype
         strides = tuple(s * dtype.itemsize for s in spec.strides)
 
         def pooled() -> Tensor:
-            block, size = take(nbytes, rounded_up)
-            storage = Storage(self, block, nbytes, size)
-            return new_tensor(spec, view(block, 0, shape, strides, dtype), storage)
+            # As Storage() and new_tensor() make them, whose frames would cost as much again.
+            block = take(nbytes)
+            storage = new(Storage)
+            storage.state, storage.buffer = self, block
+            storage.nbytes, storage.block_size, storage.version = nbytes, size, 0
+            storage.owner = storage.writer = None
+            made: Tensor = new(Tensor)
+            made._array = view(block, 0, shape, strides, dtype)
+            made._spec, made._storage, made._offset = spec, storage, 0
+            made._node = made._base = None
+            return made
 
         return pooled
 
@@ -119,10 +130,11 @@ class DeviceState:
         if nbytes < POOLED:
             return lambda: np.ndarray(shape, kind, np.empty(nbytes, np.uint8), 0, strides)
         pool = self.pool
-        lent = _lender(pool, nbytes, rounded(nbytes)).from_buffer
+        size = rounded(nbytes)
+        take, lent = pool.taker(size), _lender(pool, nbytes, size).from_buffer
 
         def pooled() -> Any:
-            block, _ = pool.take(nbytes)
+            block = take(nbytes)
             buffer = lent(block)
             buffer.block = block
             return np.ndarray(shape, kind, buffer, 0, strides)
@@ -131,13 +143,15 @@ class DeviceState:
 
     def view(self, storage: Storage, spec: Spec, offset: int) -> Any:
         """The array over ``storage`` that kernels take; ``offset`` in elements."""
-        size = spec.dtype.itemsize
+        dtype = spec.dtype
+        size = dtype.itemsize
         if not spec.numel:  # no memory is reached, so the strides do not matter
-            spec, offset = spec_of(tuple(spec.shape), spec.dtype, spec.device), 0
-        strides = tuple(s * size for s in spec.strides)
-        return self.runtime.view(
-            storage.buffer, offset * size, tuple(spec.shape), strides, spec.dtype
-        )
+            spec, offset = spec_of(tuple(spec.shape), dtype, spec.device), 0
+        found = spec.memo.get("bytes")
+        if found is None:
+            strides = tuple(s * size for s in spec.strides)
+            found = spec.memo["bytes"] = (tuple(spec.shape), strides)
+        return self.runtime.view(storage.buffer, offset * size, *found, dtype)
 
     def storage_from_array(self, array: Any) -> Storage:
         """For host arrays: the Storage over an array's own memory (shared, not copied)."""
@@ -164,13 +178,6 @@ class DeviceState:
         if out.nbytes:
             target = out.reshape(-1).view(np.uint8).data.cast("B")
             self.runtime.d2h(target, storage.buffer, offset)
-
-
-def _stream_number(runtime: Any, index: int) -> Callable[[], Hashable]:
-    """What tells the memory of this thread's stream from that of others."""
-    from dovetail.streams import current_number
-
-    return lambda: current_number(runtime, index)
 
 
 def _flat_bytes(array: np.ndarray) -> np.ndarray:

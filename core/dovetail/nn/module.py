@@ -191,9 +191,10 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
-        for table in ("_parameters", "_buffers", "_modules"):
-            if table in own and name in own[table]:
-                return own[table][name]
+        for key in ("_modules", "_parameters", "_buffers"):
+            table = own.get(key)
+            if table is not None and name in table:
+                return table[name]
         if name in registry:
             return partial(conversion.to_named, self, name)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")

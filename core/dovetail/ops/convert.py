@@ -130,9 +130,14 @@ def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
         if made._spec is not spec:
             made = raw.cast(made, spec)
     if x._node is not None and mode.grad:
-        attributes = {"strides": spec.strides, "dtype": spec.dtype, "device": spec.device}
-        Recorder(_NAMED.get(name, COPY_TO), (x._spec,), attributes, (spec,)).record((x,), (made,))
-    if observe.active:
+        memo, key = x._spec.memo, (name, spec)
+        recorder = memo.get(key)
+        if recorder is None:
+            attributes = {"strides": spec.strides, "dtype": spec.dtype, "device": spec.device}
+            op = _NAMED.get(name, COPY_TO)
+            recorder = memo[key] = Recorder(op, (x._spec,), attributes, (spec,))
+        recorder.record((x,), (made,))
+    if observe.active and observe.is_watched():
         observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
     return made
 
@@ -255,11 +260,10 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     lead = len(have) - len(shape)
     if lead < 0 or any(m not in (1, n) for n, m in zip(have[lead:], shape, strict=True)):
         raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(have)}}}.")
-    dims = (
-        *range(lead),
-        *[lead + i for i, n in enumerate(shape) if n == 1 and have[lead + i] != 1],
-    )
-    result = input.sum(dims, keepdim=True) if dims else input
+    rest = [lead + i for i, n in enumerate(shape) if n == 1 and have[lead + i] != 1]
+    if not rest:
+        return input.sum(tuple(range(lead)))
+    result = input.sum((*range(lead), *rest), keepdim=True)
     return result.reshape(shape) if lead else result
 
 

@@ -24,7 +24,8 @@ __all__ = ["in_place", "write"]
 
 def write(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...], label: str) -> bool:
     """Run op's kernel with ``inputs[0]`` as its output; False, and nothing done, where none may."""
-    if observe.active or (mode.grad and any(getattr(x, "_node", None) is not None for x in inputs)):
+    is_watched = observe.active and observe.is_watched()
+    if is_watched or (mode.grad and any(getattr(x, "_node", None) is not None for x in inputs)):
         return False
     target = inputs[0]
     check_writable(target, label)

@@ -285,7 +285,8 @@ def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[...
     get = op.writes.get
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if (self._node is None or not mode.grad) and not kwargs and not active:
+        is_watched = active and observe.is_watched()
+        if (self._node is None or not mode.grad) and not kwargs and not is_watched:
             try:
                 key = (
                     self._spec,
@@ -370,6 +371,8 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
         return _ufunc_writer(kernel)
     if op.decompose is not None and not isinstance(kernel, np.ufunc):
         return None  # a fused kernel of several steps may read its input after it wrote its output
+    if not host and len(args) == 1 and prepared[0] is None and isinstance(facts[1], Spec):
+        return _tensor_writer(kernel)
 
     def write(x: Tensor, *args: Any) -> None:
         target = x._materialize()
@@ -380,6 +383,17 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
                 kernel(target, *rest, target)
         else:
             kernel(target, *rest, target)
+
+    return write
+
+
+def _tensor_writer(kernel: Any) -> Callable[..., Any]:
+    def write(x: Tensor, a: Tensor) -> None:
+        target = x._array
+        if target is None:
+            target = x._materialize()
+        other = a._array
+        kernel(target, a._materialize() if other is None else other, target)
 
     return write
 

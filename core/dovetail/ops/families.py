@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail import observe
 from dovetail.dispatch import call
 from dovetail.dtypes import dtype as DType
 from dovetail.ops import expose
@@ -351,9 +352,21 @@ def _like(op: OpDef, decompose: Callable[..., Any], prepare: Any) -> Callable[..
     else:
         tensors = "".join(f"{i}, " for i in op.inputs)
         rest = "".join(f"{a}, " for a in op.attributes)
-        body = f"    return call(op, ({tensors}), ({rest}))"
+        specs = "".join(f"{i}._spec, " for i in op.inputs)
+        body = (  # what `call` does, where all inputs are tensors and nobody watches
+            "    if not _active:\n"
+            "        try:\n"
+            f"            _run = _plan(({specs}({rest})))\n"
+            "        except (AttributeError, TypeError):\n"
+            "            _run = None\n"
+            f"        if _run is not None:\n            return _run({tensors})\n"
+            f"    return call(op, ({tensors}), ({rest}))"
+        )
     source = f"def {op.name}({', '.join(declared)}):\n{body}\n"
-    space: dict[str, Any] = {"op": op, "call": call, "prepare": prepare, **defaults}
+    space: dict[str, Any] = {
+        "op": op, "call": call, "prepare": prepare, "_active": observe.active,
+        "_plan": op.plans.get, **defaults,
+    }  # fmt: skip
     exec(compile(source, f"<dovetail {op.name}>", "exec"), space)
     made: Callable[..., Any] = space[op.name]
     return made

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail import ops
-from dovetail.autograd.grad_mode import no_grad
-from dovetail.observe import active
+from dovetail import observe, ops
+from dovetail.autograd.grad_mode import mode
 from dovetail.ops.expose import publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.optimizer_steps import fused_step
@@ -262,10 +261,14 @@ def batch_norm(
 def _take_in(taken: list[tuple[Any, Any, float]], momentum: float) -> None:
     """``(running value, the batch's, its weight)``: the first keeps ``1 - momentum`` of itself."""
     values, batch, weights = map(list, zip(*taken, strict=True))
-    is_plain = not active and all(t._spec.batch is None for t in (*values, *batch))
-    with no_grad():
+    is_watched = observe.active and observe.is_watched()
+    is_plain = not is_watched and all(t._spec.batch is None for t in (*values, *batch))
+    outer, mode.grad = mode.grad, False
+    try:
         numbers = {"keep": 1 - momentum, "weights": weights}
         if is_plain and fused_step("running_step", [values, batch], numbers):
             return
         for value, of_batch, weight in taken:
             value.mul_(1 - momentum).add_(of_batch, alpha=weight)
+    finally:
+        mode.grad = outer

@@ -103,12 +103,11 @@ def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> Any:
     join = stack if kind == "unbind" else cat
 
     def back(g: list[Any]) -> Any:
-        some = next(x for x in g if x is not None)
-        nothing = some.new_zeros(())
-        return join(
-            [nothing.expand(s.shape) if x is None else x for x, s in zip(g, specs, strict=True)],
-            dim,
-        )
+        if any(x is None for x in g):
+            nothing = next(x for x in g if x is not None).new_zeros(())
+            pairs = zip(g, specs, strict=True)
+            g = [nothing.expand(s.shape) if x is None else x for x, s in pairs]
+        return join(g, dim)
 
     return _Parts(parts, BackwardInfo(name, ((back, (0,)),), (), (spec,), None, specs))
 

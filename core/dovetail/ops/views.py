@@ -16,8 +16,8 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo, Node, next_sequence
 from dovetail.ops import expose
 from dovetail.ops.operands import whole_number
-from dovetail.ops.schema import Inferred, OpDef
-from dovetail.spec import Spec, spec_of
+from dovetail.ops.schema import REGISTRY, Inferred, OpDef
+from dovetail.spec import Spec, contiguous_strides, spec_of
 from dovetail.tensor import Tensor, check_dim, storage_of
 
 __all__ = [
@@ -230,8 +230,6 @@ def _signature(reads: Callable[..., Any]) -> inspect.Signature:
 
 def view_record(name: str) -> OpDef:
     """The record of a view operator."""
-    from dovetail.ops.schema import REGISTRY
-
     return REGISTRY[name]
 
 
@@ -322,8 +320,6 @@ def viewed_strides(spec: Spec, shape: tuple[int, ...]) -> tuple[int, ...] | None
     Source: the same question is answered by PyTorch's ``computeStride``.
     """
     if spec.numel == 0 or spec.is_contiguous:
-        from dovetail.spec import contiguous_strides
-
         if spec.is_contiguous and spec.numel:
             return contiguous_strides(shape)
         return spec.strides if tuple(spec.shape) == shape else contiguous_strides(shape)

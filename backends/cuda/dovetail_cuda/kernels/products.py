@@ -398,6 +398,7 @@ def _as_matrix(array: Array) -> Array:
 def enter(table: KernelTable) -> None:
     """Enter the products."""
     for name, function in {
-        "matmul": _matmul, "linear": _linear, "addmm": _affine, "baddbmm": _affine,
+        "matmul": _matmul, "mm": _matmul, "bmm": _matmul, "linear": _linear,
+        "addmm": _affine, "baddbmm": _affine,
     }.items():  # fmt: skip
         table.add(name, function, dtypes=KINDS, when=_fits, specialize=True)

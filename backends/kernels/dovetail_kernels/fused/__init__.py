@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "batch_norm", "columns", "layer_norm", "loss", "pool", "recurrent",
+    "attention", "batch_norm", "columns", "join", "layer_norm", "loss", "pool", "recurrent",
     "recurrent_step", "rows", "softmax", "steps",
 )  # fmt: skip
 

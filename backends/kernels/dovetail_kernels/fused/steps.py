@@ -65,23 +65,40 @@ def _run(
     for start in range(0, len(params), many):
         stop = min(len(params), start + many)
         here = [arrays[start:stop] for arrays in lists]
-        counts = [p.numel for p in here[0]]
-        if not any(counts):
+        shapes = tuple([p.shape for p in here[0]])
+        offsets = tuple([a.offset for row in here for a in row])
+        key = ("steps", kernel, *macros.items(), dtype, shapes, offsets)
+        own = numbers(start, stop, many)
+        launch, given = device.keep(
+            key,
+            lambda: _planned(device, here, kernel, macros, dtype, own),  # noqa: B023
+        )
+        if launch is None:
             continue
-        missing = many - len(counts)
         buffers = [a.buffer for row in zip(*here, strict=True) for a in row]
-        buffers += buffers[: len(here)] * missing
-        given = [_padded(counts, many)]
-        given += [_padded([a.offset // a.dtype.itemsize for a in row], many) for row in here]
-        if device.is_cpu:
-            workers = device.workers(max(counts), 2048)
-        else:
-            *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
-            given += [_padded(firsts, many, count), np.uint64(count)]
-            workers = (min(count, device.units * 256) * device.group,), (device.group,)
-        given += numbers(start, stop, many)
-        launch = _launch(device, kernel, macros, len(here), dtype, workers, given)
-        launch.with_numbers(buffers, list(enumerate(given)))
+        buffers += buffers[: len(here)] * (many - stop + start)
+        launch.with_numbers(buffers, [*given, *enumerate(own, len(given))])
+
+
+def _planned(
+    device: Device, here: list[Any], kernel: str, macros: dict[str, Any], dtype: DType,
+    own: list[Any],
+) -> tuple[Launch | None, list[tuple[int, bytes]]]:  # fmt: skip
+    """The launch for tensors that lie so, and its numbers that follow from that."""
+    many = device.tensors
+    counts = [p.numel for p in here[0]]
+    if not any(counts):
+        return None, []
+    given = [_padded(counts, many)]
+    given += [_padded([a.offset // a.dtype.itemsize for a in row], many) for row in here]
+    if device.is_cpu:
+        workers = device.workers(max(counts), 2048)
+    else:
+        *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
+        given += [_padded(firsts, many, count), np.uint64(count)]
+        workers = (min(count, device.units * 256) * device.group,), (device.group,)
+    launch = _launch(device, kernel, macros, len(here), dtype, workers, [*given, *own])
+    return launch, [(i, number.tobytes()) for i, number in enumerate(given)]
 
 
 def _padded(values: Sequence[int], many: int, filler: int = 0) -> Any:
@@ -147,8 +164,14 @@ def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) 
     kind = np.dtype(values[0].dtype.numpy)
 
     def numbers(start: int, stop: int, many: int) -> list[Any]:
-        padded = [*weights[start:stop], *[0] * (many - (stop - start))]
-        return [np.array(padded, kind), kind.type(keep)]
+        here = tuple(weights[start:stop])
+
+        def make() -> list[Any]:
+            padded = [*here, *[0] * (many - len(here))]
+            return [np.array(padded, kind), kind.type(keep)]
+
+        made: list[Any] = owner_of(values[0].buffer).keep(("running", kind, keep, here), make)
+        return made
 
     _run([values, batch], "running", {"IS_RUNNING": 1}, numbers)
 

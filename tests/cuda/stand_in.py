@@ -159,7 +159,7 @@ class StandIn:
         }  # fmt: skip
 
     def memory(self, index: int) -> tuple[int, int]:
-        return self.total - sum(b.nbytes for b in self.blocks.values()), self.total
+        return self.total - self.kept - sum(b.nbytes for b in self.blocks.values()), self.total
 
     def synchronize(self, index: int) -> None:
         self.wait("device", index)

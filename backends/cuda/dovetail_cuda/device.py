@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dovetail.backend import OutOfMemoryError, Pool
-from dovetail.backend.allocator import empty_cache
+from dovetail.backend.allocator import pool_for
 from dovetail_cuda.cache import CompileError
 from dovetail_cuda.driver import cuda
 from dovetail_cuda.words import spelled
@@ -109,6 +109,9 @@ class Device(device.Device):
         self.capturing = 0
         self.capture: Capture | None = None
         self.used = 0
+        # Memory has a lock of its own, under which nothing is waited for: a pool that allocates
+        # holds its lock, and a thread that queues a kernel may have its garbage go to that pool.
+        self._memory = threading.RLock()
         self._thread = threading.local()
         self._memory_pool = self.cuda.new_pool(index)
         self._pool = Pool(self.alloc, self.free, self.synchronize, self.name, stream=self._home)
@@ -181,34 +184,60 @@ class Device(device.Device):
         Raises:
             OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
         """
-        with self.lock:
+        try:
+            return self._allocated(nbytes)
+        except OutOfMemoryError:
+            if self.capturing:
+                raise
+            self._make_room()
+            return self._allocated(nbytes)
+
+    def _make_room(self) -> None:
+        """Empty what other threads are not at work in: they may hold it and wait for this one.
+
+        Tensors and kernels' scratch memory have a pool each, that knows of its own only.
+        """
+        tensors = pool_for(f"{self.kind}:{self.index}")
+        tensors.attempt(tensors.empty_cache)
+        if self.lock.acquire(blocking=False):
             try:
-                return self._allocated(nbytes)
-            except OutOfMemoryError:
-                if self.capturing:
-                    raise
-                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
-                self._pool.empty_cache()
-                empty_cache(f"{self.kind}:{self.index}")
-                self.synchronize()
-                self.cuda.trim(self._memory_pool)
-                return self._allocated(nbytes)
+                self._pool.attempt(self._give_back)
+            finally:
+                self.lock.release()
+        self.synchronize()  # memory is free when its stream gets there
+        self.cuda.trim(self._memory_pool)
+
+    def _give_back(self) -> None:
+        for key in [key for key in self.handles if key[0] == "workspace"]:
+            self._pool.give(*self.handles.pop(key))
+        self._pool.empty_cache()
+
+    def trim(self) -> None:
+        """Hand memory that kernels keep for their next calls, and what the driver keeps of freed
+        memory, back to the system; nothing while a graph is captured."""
+        with self.lock:
+            if self.capture is not None:
+                return
+            self._give_back()
+        self.synchronize()
+        self.cuda.trim(self._memory_pool)
 
     def _allocated(self, nbytes: int) -> Buffer:
         self.use()
-        if self.used + nbytes > self.memory_total:
-            raise OutOfMemoryError(self._no_memory(nbytes))
-        fixed = bool(self.capturing)
-        try:
-            if fixed:
-                pointer = self.cuda.allocate_fixed(nbytes)
-            else:
-                pointer = self.cuda.allocate(nbytes, self.stream)
-        except self.cuda.error as error:
-            if int(error.status) == self.cuda.out_of_memory:
-                raise OutOfMemoryError(self._no_memory(nbytes)) from error
-            raise self.failed(error) from error
-        self.used += nbytes
+        with self._memory:
+            if self.used + nbytes > self.memory_total:
+                raise OutOfMemoryError(self._no_memory(nbytes))
+            fixed = bool(self.capturing)
+            try:
+                if fixed:
+                    pointer = self.cuda.allocate_fixed(nbytes)
+                else:
+                    pointer = self.cuda.allocate(nbytes, self.stream)
+            except self.cuda.error as error:
+                if int(error.status) == self.cuda.out_of_memory:
+                    raise OutOfMemoryError(self._no_memory(nbytes)) from error
+                raise self.failed(error) from error
+            self.used += nbytes
         return Buffer(pointer, nbytes, self, is_fixed=fixed)
 
     def _no_memory(self, nbytes: int) -> str:
@@ -220,7 +249,7 @@ class Device(device.Device):
 
     def free(self, buffer: Buffer) -> None:
         """Give memory back; the device keeps it until what was queued on it is done."""
-        with self.lock:
+        with self._memory:
             if self.capture is not None:
                 self.capture.freed.append(buffer)
                 return
@@ -240,8 +269,8 @@ class Device(device.Device):
         key = ("workspace", self.stream)
         found = self.handles.get(key)
         if found is None or found[1] < nbytes:
-            if found is not None:
-                self._pool.give(*found)
+            if found is not None:  # it is nobody's, also where there is no room for a larger one
+                self._pool.give(*self.handles.pop(key))
             found = self.handles[key] = self._pool.take(nbytes)
         pointer: int = found[0].ptr
         return pointer

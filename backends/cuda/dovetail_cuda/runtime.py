@@ -108,6 +108,9 @@ class CUDARuntime(Runtime):
 
         return table()
 
+    def trim(self, index: int) -> None:
+        device_of(index).trim()
+
     def close(self) -> None:
         for device in _devices.values():
             device.synchronize()

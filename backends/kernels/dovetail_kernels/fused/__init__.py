@@ -9,7 +9,8 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "batch_norm", "columns", "layer_norm", "loss", "pool", "rows", "softmax", "steps",
+    "attention", "attention_tiles", "batch_norm", "columns", "layer_norm", "loss", "pool", "rows",
+    "softmax", "steps",
 )  # fmt: skip
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -169,7 +171,7 @@ def test_memory_waits_for_no_kernel(stand: Any) -> None:
 
 def test_room_is_made_without_waiting_for_who_may_wait(stand: Any) -> None:
     """Both pools may be full at once in two threads, each of which holds its own."""
-    driver, device = stand(total=8 * MIB)
+    _driver, device = stand(total=8 * MIB)
     with device.scratch(MIB):
         pass
     held, done = threading.Event(), threading.Event()
@@ -369,3 +371,31 @@ def test_events_and_streams_in_order(stand: Any) -> None:
     assert not event.query()
     event.synchronize()
     assert event.query()
+
+
+def test_a_forked_process_is_told(stand: Any) -> None:
+    """What it asks of the device; what it only forgets is the parent's."""
+    driver, _ = stand()
+    x = dt.ones(4, device="standin")
+    y = dt.empty(MIB, dtype=dt.uint8, device="standin")
+    reads, writes = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are threads
+        child = os.fork()
+    if not child:
+        said = []
+        for attempt in (lambda: x + x, lambda: x.tolist(), dt.standin.synchronize):
+            try:
+                attempt()
+            except RuntimeError as error:
+                said.append("was forked" in str(error))
+        del x, y
+        gc.collect()
+        os.write(writes, repr(said).encode())
+        os._exit(0)
+    os.close(writes)
+    os.waitpid(child, 0)
+    with os.fdopen(reads) as stream:
+        assert stream.read() == "[True, True, True]"
+    assert (x + x).shape == (4,)
+    assert not driver.of("free")

@@ -15,8 +15,9 @@ import numpy as np
 
 from dovetail.backend import OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
+from dovetail_cuda import discovery
 from dovetail_cuda.cache import CompileError
-from dovetail_cuda.driver import cuda
+from dovetail_cuda.driver import Forked, cuda
 from dovetail_cuda.words import spelled
 from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
@@ -69,6 +70,7 @@ class Device(device.Device):
 
     Attributes:
         kind: the name of devices like it.
+        default: the stream of work that is put on no other.
         stream: the pointer of this thread's current stream.
         handles: what libraries keep for the device, by name (cuBLAS, cuDNN).
         capability: the compute capability, such as (9, 0).
@@ -93,7 +95,11 @@ class Device(device.Device):
         patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")
         super().__init__(index, device.PATIENCE if patience is None else int(patience))
         self.cuda = cuda()
+        self._has_others = discovery.discover().count > 1
+        self._reached: dict[int, bool] = {}
         self.cuda.use(index)
+        _here.index = index
+        self.default = self.cuda.default_stream(index)
         facts = self.cuda.properties(index)
         name = facts["name"]
         self.name = name.decode() if isinstance(name, bytes) else str(name)
@@ -134,9 +140,35 @@ class Device(device.Device):
 
     def use(self) -> None:
         """Make this the thread's current device, where another one may be."""
-        if _here.index != self.index:
+        # Where there are others, any library that this thread calls may have made one current.
+        if _here.index != self.index or (self._has_others and self.cuda.current() != self.index):
             self.cuda.use(self.index)
             _here.index = self.index
+
+    def leave(self) -> None:
+        """In a process that was forked: there is no device, and nobody holds its locks."""
+        self.cuda, _here.index = Forked(), -1
+        self.lock, self._memory = threading.RLock(), threading.RLock()
+
+    def mark(self) -> Any:
+        """An event that happens when this thread's stream gets here."""
+        self.use()
+        event = self.cuda.event(timing=False)
+        event.record(self.cuda.current_stream())
+        return event
+
+    def wait_for(self, event: Any) -> None:
+        """Have this thread's stream wait for an event, of any device."""
+        self.use()
+        self.cuda.current_stream().wait_event(event)
+
+    def reach(self, other: Device) -> None:
+        """Copy from another device without the host between, where the two can."""
+        for one, two in ((self, other), (other, self)):
+            if two.index not in one._reached:
+                one._reached[two.index] = one.cuda.allow_peer(
+                    one.index, two.index, two._memory_pool
+                )
 
     # graphs
 
@@ -307,9 +339,7 @@ class Device(device.Device):
             aside = self._aside(data.nbytes)
             aside[: data.nbytes] = data
             self.cuda.write(buffer.ptr + offset, aside.ctypes.data, data.nbytes, self.stream)
-            event = self.cuda.event(timing=False)
-            event.record(self.cuda.current_stream())
-            self._staged.append((event, aside))
+            self._staged.append((self.mark(), aside))
 
     def _aside(self, nbytes: int) -> Any:
         """Page-locked memory that no copy is reading."""

@@ -1,33 +1,35 @@
 """The whole acceptance of the cuda backend on one GPU, in parts of a few minutes each.
 
     python benchmarks/cuda_acceptance.py --part products --out products.json
-    python benchmarks/cuda_acceptance.py --part conformance --minutes 9 --out grade.json
+    python benchmarks/cuda_acceptance.py --part sanitizer --group 2/4 --minutes 9 --out s2.json
     python benchmarks/cuda_acceptance.py --part training --rehearse cpu
+    python benchmarks/cuda_acceptance.py --table *.json
 
 Parts: conformance (the suite to level 5), sanitizer (compute-sanitizer's memcheck and racecheck
 around level 1), and, against PyTorch in the same process, in turn, by CUDA events: products,
-convolutions, rows (softmax, layer norm, attention, Adam), training, capture, and small (the cost of
-a call, and of the import). ``all`` is all of them. It needs no installed package: the repository's
-own entry points are used where it lies.
+convolutions, rows (softmax, layer norm, attention, Adam), training, capture, small (the cost of a
+call, and of the import), and ways (of our own beside each other, where a figure has to choose).
+``all`` is all of them. Conformance and sanitizer go in groups, ``--group K/N``; ``--table`` makes
+one table of what several calls wrote, and says what none of them ran. It needs no installed
+package: the repository's own entry points are used where it lies.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cuda_measure
+import cuda_suite
 import tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,102 +56,6 @@ def found_here() -> None:
         (folder / "entry_points.txt").write_text("\n".join(lines) + "\n")
         sys.path.insert(0, str(folder.parent))
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(p for p in sys.path if p))
-
-
-# ------------------------------------------------- the suite, and NVIDIA's sanitizer around it
-
-
-def conformance(table: Any, options: argparse.Namespace) -> None:
-    """The grade."""
-    table.begin("conformance")
-    out = Path(options.out).with_suffix(".grade.json")
-    command = [
-        sys.executable, "-m", "dovetail_conformance", "--device", options.device, "--level",
-        str(options.level), "--jobs", str(options.jobs), "--json", str(out), *options.suite.split(),
-    ]  # fmt: skip
-    begin = time.perf_counter()
-    try:
-        done = subprocess.run(
-            command, timeout=60 * options.minutes, text=True, stdout=subprocess.PIPE
-        )
-    except subprocess.TimeoutExpired as late:
-        text = late.stdout or b""
-        print(text.decode() if isinstance(text, bytes) else text)
-        table.fact("conformance", f"NOT DONE after {options.minutes} minutes")
-        return
-    print(done.stdout[-20000:], flush=True)
-    taken = time.perf_counter() - begin
-    table.fact("conformance", f"exit code {done.returncode} after {taken:.0f} s, report in {out}")
-
-
-GROUPS = (
-    "add,sub,mul,div,floor_divide,remainder,pow,maximum,minimum,atan2",
-    "neg,abs,floor,round,exp,expm1,log,log1p,sqrt,sin,cos,tanh,erf,bitwise_*,shift_*",
-    "eq,lt,le,where", "sum", "prod", "amax,amin", "argmax,argmin", "cumsum", "cumprod", "sort",
-    "gather", "scatter", "scatter_add", "nonzero", "matmul", "fill,copy,arange,random_bits",
-)  # fmt: skip
-"""Level 1 in pieces that run side by side."""
-SHARING = ("sum", "prod", "amax,amin", "argmax,argmin", "cumsum", "cumprod", "sort", "scatter_add",
-           "nonzero", "matmul")  # fmt: skip
-"""Those whose kernels share memory, which racecheck watches."""
-
-
-def _sanitizer(given: str) -> str:
-    """Where compute-sanitizer is: as it was given, of the toolkit, or of its package for pip."""
-    from importlib import metadata
-
-    places = [
-        given,
-        shutil.which("compute-sanitizer") or "",
-        "/usr/local/cuda/bin/compute-sanitizer",
-    ]
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        files = metadata.files("nvidia-cuda-sanitizer-api") or ()
-        places += [
-            str(f.locate()) for f in files if f.match("*/compute-sanitizer/compute-sanitizer")
-        ]
-    return next((place for place in places if place and Path(place).is_file()), "")
-
-
-def sanitizer(table: Any, options: argparse.Namespace) -> None:
-    """Memcheck around level 1 in float32, racecheck around what shares memory."""
-    table.begin("sanitizer")
-    tool = _sanitizer(options.sanitizer)
-    if not tool:
-        table.fact("sanitizer", "NOT DONE: compute-sanitizer is not on this machine")
-        return
-    end = time.monotonic() + 60 * options.minutes
-    kinds = options.tools.split(",")
-    work = [(kind, group) for group in GROUPS for kind in kinds]
-    work = [(kind, group) for kind, group in work if kind != "racecheck" or group in SHARING]
-
-    def run(item: tuple[str, str]) -> tuple[str, str, str]:
-        kind, group = item
-        left = end - time.monotonic()
-        if left < 20:
-            return (*item, "NOT DONE: no time left")
-        command = [
-            tool, "--tool", kind, "--error-exitcode", "9", "--target-processes", "all",
-            sys.executable, "-m", "dovetail_conformance", "--device", options.device, "--level",
-            "1", "--dtype", "float32", "--jobs", "0", "--op", group,
-        ]  # fmt: skip
-        begin = time.monotonic()
-        try:
-            done = subprocess.run(command, timeout=left, text=True, capture_output=True)
-        except subprocess.TimeoutExpired:
-            return (*item, f"NOT DONE after {left:.0f} s")
-        lines = done.stdout.strip().splitlines()
-        told = [line for line in lines if line.startswith("=========")]
-        cases = next((line for line in reversed(lines) if "cases" in line), "?").strip()
-        text = f"exit code {done.returncode}, {time.monotonic() - begin:.0f} s, {cases}; "
-        text += told[-1].strip("= ") if told else "the sanitizer said nothing"
-        if done.returncode:
-            print("\n".join((told or lines)[:60]), done.stderr[-2000:], flush=True)
-        return (*item, text)
-
-    with ThreadPoolExecutor(max(1, min(options.jobs, 12))) as pool:
-        for kind, group, text in pool.map(run, work):
-            table.fact(f"{kind} {group}", text)
 
 
 # ------------------------------------------------- against PyTorch
@@ -392,11 +298,36 @@ def small(table: Any, options: argparse.Namespace) -> None:
         table.fact(f"{name}, s", round(started(text) - bare, 3))
 
 
+def ways(table: Any, options: argparse.Namespace) -> None:
+    """Two ways of our own each, and what cuDNN's plans of float64 compute."""
+    import cuda_cases as cases
+    import cuda_ways
+    from cuda_measure import guarded
+
+    both, scale = sides(options), 64 if options.rehearse else 1
+    table.begin("ways")
+    guarded(table, "ways", cuda_ways.attentions(both, scale, options.seconds))
+    shapes = cases.SMALL if options.rehearse else cases.VGG
+    guarded(table, "ways", cuda_ways.biases(both, shapes, 0.5 * options.seconds))
+    for name, said in cuda_ways.convolutions_of_float64(options.device):
+        table.fact(f"cuDNN's {name} of float64", said)
+
+
 PARTS: dict[str, Callable[[Any, argparse.Namespace], None]] = {
-    "conformance": conformance, "sanitizer": sanitizer, "products": products,
+    "conformance": cuda_suite.conformance, "sanitizer": cuda_suite.sanitizer, "products": products,
     "convolutions": convolutions, "rows": rows, "training": training, "capture": capture,
-    "small": small,
+    "small": small, "ways": ways,
 }  # fmt: skip
+
+
+def _expected() -> list[str]:
+    """What all calls together have to have run."""
+    rows = [part for part in PARTS if part not in ("conformance", "sanitizer")]
+    return [
+        *(f"conformance: {name}" for name, _ in cuda_suite.CONFORMANCE),
+        *(" ".join(item) for item in cuda_suite.plan()),
+        *(f"{name}, seconds" for name in rows),
+    ]
 
 
 def main() -> None:
@@ -404,6 +335,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     add = parser.add_argument
     add("--part", default="all", help=f"of {', '.join(PARTS)}, all; several by commas")
+    add("--group", default="", metavar="K/N", help="of conformance's and the sanitizer's runs")
+    add("--table", nargs="+", metavar="JSON", help="one table of these calls; nothing is run")
     add("--minutes", type=float, default=9.0, help="that conformance, or the sanitizer, may take")
     add("--seconds", type=float, default=0.6, help="per comparison")
     add("--out", default="cuda_acceptance.json", help="all figures as JSON")
@@ -417,12 +350,14 @@ def main() -> None:
     add("--only", default="", help="trainings whose titles contain this")
     add("--rehearse", metavar="DEVICE", help="small sizes on this device, PyTorch on the cpu")
     options = parser.parse_args()
+    if options.table:
+        print(cuda_measure.gathered([json.loads(Path(p).read_text()) for p in options.table],
+                                    _expected()))  # fmt: skip
+        return
     if options.rehearse:
         options.device = options.rehearse
     found_here()
-    from cuda_measure import Table
-
-    table = Table()
+    table = cuda_measure.Table()
     names = list(PARTS) if options.part == "all" else options.part.split(",")
     if set(names) - {"conformance", "sanitizer"}:
         facts(table, options, sides(options))

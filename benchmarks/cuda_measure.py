@@ -14,7 +14,9 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["Row", "Side", "Table", "compare", "guarded", "sets_of"]
+from cuda_suite import NOT_DONE
+
+__all__ = ["Row", "Side", "Table", "compare", "gathered", "guarded", "sets_of"]
 
 Call = Callable[[], Any]
 
@@ -218,7 +220,35 @@ class Table:
             + (f"; share {row.share:.2f}, goal {row.least:g}" if row.least else "")
             for row in missed
         ]
+        lines += [
+            f"  not run: {name}: {value}"
+            for name, value in self.facts.items()
+            if str(value).startswith(NOT_DONE)
+        ]
         return "\n".join(lines)
+
+
+def gathered(calls: Sequence[dict[str, Any]], expected: Sequence[str]) -> str:
+    """One table of what several calls wrote, the later over the earlier; and of what is expected,
+    what none of them ran."""
+    facts: dict[str, Any] = {}
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for call in calls:
+        facts |= {
+            name: value
+            for name, value in call["facts"].items()
+            if name not in facts or not str(value).startswith(NOT_DONE)
+        }
+        rows |= {(part, r["name"]): r for part, some in call["parts"].items() for r in some}
+    lines = [f"{'':46s}{'dovetail':>13s}{'PyTorch':>13s}   ratio"]
+    lines += [Row(**{k: v for k, v in row.items() if k != "met"}).text() for row in rows.values()]
+    whole = "conformance: all" in facts
+    lines += [f"{name}: {value}" for name, value in facts.items() if name in expected]
+    missing = [name for name in expected if str(facts.get(name, NOT_DONE)).startswith(NOT_DONE)]
+    missing = [n for n in missing if not (whole and n.startswith("conformance"))]
+    goals = [row for row in rows.values() if row["error"] or row["goal"] == row["goal"]]
+    lines.append(f"\n{sum(row['met'] for row in goals)} of {len(goals)} goals met")
+    return "\n".join([*lines, *(f"  not run: {name}" for name in missing)])
 
 
 def sets_of(nbytes: int) -> int:

@@ -205,9 +205,11 @@ class DeviceModule(DeviceStreams, DeviceGraphs):
         """Give every block that is kept for later back to its device."""
         if self.is_available():
             from dovetail.backend import allocator
+            from dovetail.backend.state import state_of
 
             for where in self._devices():
                 allocator.empty_cache(where)
+                state_of(where).runtime.trim(where.index)
 
     def ipc_collect(self) -> None:
         """Nothing: memory is shared with no other process."""

@@ -205,6 +205,20 @@ class _Graph:
     def conv_fprop(self, image: Any, weight: Any, **options: Any) -> Any:
         return self._convolution("conv_fprop", "conv", [image, weight], options)
 
+    def bias(self, input: _Tensor, bias: _Tensor) -> Any:
+        made, before = _Tensor(), self.run
+        self.name = f"{self.name} with bias"
+
+        def run(pointers: Mapping[int, int]) -> None:
+            out = made.of(pointers)
+            input.dim, input.stride, input.kind = made.dim, made.stride, made.kind
+            input.aligned = made.aligned
+            before({**pointers, input.uid: pointers[made.uid]})
+            out[...] = (out.astype(np.float64) + bias.of(pointers)).astype(out.dtype)
+
+        self.run = run
+        return made
+
     def conv_dgrad(self, loss: Any, filter: Any, **options: Any) -> Any:
         return self._convolution("conv_dgrad", "conv_grad_input", [loss, filter], options)
 

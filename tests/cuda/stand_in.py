@@ -10,11 +10,14 @@ from __future__ import annotations
 import ctypes
 import itertools
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from dovetail_cuda.driver import DefaultStream
 
 __all__ = ["Failure", "Launched", "StandIn", "device_on"]
 
@@ -49,14 +52,20 @@ class Launched:
 
 
 class Stream:
-    """A stream: its number, and whether it is captured."""
+    """A stream: its number, its device (None: the thread's current one), and whether it is
+    captured."""
 
-    def __init__(self, driver: StandIn, ptr: int) -> None:
-        self.driver, self.ptr = driver, ptr
+    def __init__(self, driver: StandIn, ptr: int, device: int | None) -> None:
+        self.driver, self.ptr, self.device = driver, ptr, device
 
     def use(self) -> None:
-        self.driver.current = self
+        here = self.driver.current()
+        assert self.device in (None, here), "a stream is used on its own device"
+        self.driver.thread.taken[here] = self
         self.driver.note("use", self.ptr)
+
+    def record(self, event: Event) -> None:
+        event.record(self)
 
     def synchronize(self) -> None:
         self.driver.wait("stream", self.ptr)
@@ -66,7 +75,8 @@ class Stream:
         return True
 
     def wait_event(self, event: Any) -> None:
-        self.driver.note("wait", self.ptr, event.number)
+        where = self.driver.current() if self.device is None else self.device
+        self.driver.note("wait", self.ptr, event.number, *[where] * (self.driver.devices > 1))
         if event.captured:
             self.driver.captured.add(self.ptr)
 
@@ -77,8 +87,11 @@ class Event:
     def __init__(self, driver: StandIn, number: int, timing: bool) -> None:
         self.driver, self.number, self.timing = driver, number, timing
         self.captured = False
+        self.device = driver.current()
 
     def record(self, stream: Stream) -> None:
+        where = self.driver.current() if stream.device is None else stream.device
+        assert where == self.device, "an event is of a stream's own device"
         self.captured = stream.ptr in self.driver.captured
         self.driver.note("record", self.number, stream.ptr)
 
@@ -91,12 +104,21 @@ class Event:
         return self.number not in self.driver.held
 
 
+class _Thread(threading.local):
+    """A thread's current device, and its streams by device."""
+
+    def __init__(self) -> None:
+        self.current = 0
+        self.taken: dict[int, Stream] = {}
+
+
 @dataclass
 class StandIn:
     """Has every method of :class:`dovetail_cuda.driver.CuPyDriver`.
 
     Attributes:
         total: bytes of memory.
+        devices: how many there are; memory, kernels and streams are of one, the thread's current.
         compute: the compute capability.
         compiler: called with (text, options) for each new program.
         log: what was asked for, in order.
@@ -107,6 +129,7 @@ class StandIn:
     """
 
     total: int = 1 << 30
+    devices: int = 1
     compute: tuple[int, int] = (9, 0)
     compiler: Callable[[str, tuple[str, ...]], Any] | None = None
     log: list[tuple[Any, ...]] = field(default_factory=list)
@@ -124,7 +147,9 @@ class StandIn:
 
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
-        self._default = self.current = Stream(self, 0)
+        self._default = Stream(self, 0, None)
+        self.thread = _Thread()
+        self.owners: dict[int, int] = {}
         self._fixed: set[int] = set()
         self.kept = 0
         self.graph: list[Launched] | None = None
@@ -148,7 +173,21 @@ class StandIn:
     # devices
 
     def use(self, index: int) -> None:
+        assert index < self.devices
+        self.thread.current = index
         self.note("device", index)
+
+    def current(self) -> int:
+        return self.thread.current
+
+    def allow_peer(self, index: int, other: int, pool: int) -> bool:
+        assert pool == 77 + other
+        self.note("allow", index, other)
+        return True
+
+    def _here(self, stream: int) -> None:
+        """A stream is given to its own device only."""
+        assert self.owners.get(stream, self.current()) == self.current(), "another device's stream"
 
     def properties(self, index: int) -> dict[str, Any]:
         major, minor = self.compute
@@ -159,15 +198,17 @@ class StandIn:
         }  # fmt: skip
 
     def memory(self, index: int) -> tuple[int, int]:
-        return self.total - sum(b.nbytes for b in self.blocks.values()), self.total
+        self.use(index)
+        return self.total - self.kept - sum(b.nbytes for b in self.blocks.values()), self.total
 
     def synchronize(self, index: int) -> None:
+        self.use(index)
         self.wait("device", index)
 
     # memory
 
     def new_pool(self, index: int) -> int:
-        return 77
+        return 77 + index
 
     def _taken(self, nbytes: int) -> int:
         used = sum(b.nbytes for b in self.blocks.values()) + self.kept
@@ -175,9 +216,11 @@ class StandIn:
             raise Failure(OUT_OF_MEMORY, "cudaErrorMemoryAllocation: out of memory")
         block = np.zeros(nbytes, np.uint8)
         self.blocks[block.ctypes.data] = block
+        self.owners[int(block.ctypes.data)] = self.current()
         return int(block.ctypes.data)
 
     def allocate(self, nbytes: int, stream: int) -> int:
+        self._here(stream)
         found = self._taken(nbytes)
         self.note("allocate", nbytes, stream)
         return found
@@ -191,6 +234,7 @@ class StandIn:
     def free(self, pointer: int, stream: int) -> None:
         assert pointer not in self._fixed
         assert stream not in self.captured
+        self._here(stream)
         self.note("free", self.blocks[pointer].nbytes, stream)
         self.kept += self.blocks.pop(pointer).nbytes  # the driver's pool has it until it is trimmed
 
@@ -200,7 +244,7 @@ class StandIn:
         self.note("free fixed", self.blocks.pop(pointer).nbytes)
 
     def trim(self, pool: int) -> None:
-        assert pool == 77
+        assert pool == 77 + self.current()
         self.note("trim", self.kept)
         self.kept = 0
 
@@ -217,12 +261,14 @@ class StandIn:
 
     def write(self, target: int, source: int, nbytes: int, stream: int) -> None:
         self._inside(target, nbytes)
+        self._here(stream)
         self.note("write", nbytes, stream)
         ctypes.memmove(target, source, nbytes)
 
     def read(self, target: int, source: int, nbytes: int, stream: int) -> None:
         assert stream not in self.captured
         self._inside(source, nbytes)
+        self._here(stream)
         self.note("read", nbytes, stream)
         ctypes.memmove(target, source, nbytes)
 
@@ -235,21 +281,25 @@ class StandIn:
     def copy_peer(
         self, target: int, to: int, source: int, origin: int, nbytes: int, stream: int
     ) -> None:
-        self.copy(target, source, nbytes, stream)
+        self._here(stream)
+        assert self.current() == to
         self.note("peer", origin, to)
+        ctypes.memmove(target, source, nbytes)
 
     # streams and events
 
     def stream(self, index: int, priority: int = 0) -> Stream:
-        made = Stream(self, next(self._numbers))
+        self.use(index)
+        made = Stream(self, next(self._numbers), index)
+        self.owners[made.ptr] = index
         self.note("stream", made.ptr, priority)
         return made
 
-    def default_stream(self) -> Stream:
-        return self._default
+    def default_stream(self, index: int) -> Any:
+        return DefaultStream(self, index, self._default)
 
     def current_stream(self) -> Stream:
-        return self.current
+        return self.thread.taken.get(self.current(), self._default)
 
     def event(self, *, timing: bool) -> Event:
         return Event(self, next(self._numbers), timing)
@@ -299,6 +349,8 @@ class StandIn:
             words = tuple(int.from_bytes(ctypes.string_at(a, 4), "little") for a in addresses)
             first = int.from_bytes(ctypes.string_at(addresses[0], 8), "little")
             assert first in self.blocks, f"{name}: its first buffer is not there"
+            assert self.owners[first] == self.current(), f"{name}: on another device"
+            self._here(stream)
             queued = Launched(name, tuple(grid), tuple(block), words, first, stream)
             self.note("launch", name, stream)
             (self.launched if self.graph is None else self.graph).append(queued)
@@ -326,7 +378,9 @@ def device_on(driver: StandIn, monkeypatch: Any, name: str = "standin") -> Any:
 
     monkeypatch.setattr(drivers, "_current", driver)
     monkeypatch.setattr(runtime, "_devices", {})
-    monkeypatch.setattr(runtime, "discover", lambda: discovery.Discovery(1, (13, 0)))
+    found = discovery.Discovery(driver.devices, (13, 0))
+    monkeypatch.setattr(runtime, "discover", lambda: found)
+    monkeypatch.setattr(discovery, "discover", lambda: found)
     monkeypatch.setattr(device.Device, "kind", name)
     monkeypatch.setattr(device._here, "index", -1)
     register(name, runtime.device_of)

@@ -74,7 +74,16 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         target = dt.zeros(4, dtype=dt.int64, device=device)
         dt.nn.functional.cross_entropy(x, target).backward()
 
+    def attended(device: str, dtype: Any, size: int, offset: int) -> None:
+        flat = dt.ones(offset + 2 * 70 * size, device=device, dtype=dtype, requires_grad=True)
+        x = flat[offset:].view(2, 70, size)
+        dt.nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True).sum().backward()
+
     yield captured
+    for size, offset in ((64, 0), (64, 1), (128, 0), (33, 0)):
+        yield lambda device, s=size, o=offset: attended(device, dt.float32, s, o)
+    for dtype in (dt.float64, dt.bfloat16, dt.float16):
+        yield lambda device, dtype=dtype: attended(device, dtype, 64, 0)
     yield lost
     yield lambda device: dt.ones(4, 200, device=device).softmax(-1)
     yield lambda device: dt.ones(4, 200, device=device).sum(-1)
@@ -197,8 +206,8 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 
 NOT_ASKED = {
-    "winograd", "reduce", "gemm_direct", "conv_planes", "attention_rows", "recurrent", "team",
-    "lines", "fold", "powers", "recurrent_values", "recurrent_cells",
+    "winograd", "reduce", "gemm_direct", "conv_planes", "attention_rows", "attention_scores",
+    "recurrent", "recurrent_values", "recurrent_cells", "team", "lines", "fold", "powers",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

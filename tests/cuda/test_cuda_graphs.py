@@ -112,7 +112,7 @@ def test_tables_are_written_at_once(stand: Any) -> None:
     """A kernel's own table may serve calls that come before any replay."""
     driver, device = stand()
     with dt.standin.stream(dt.standin.Stream()):
-        stream = driver.current
+        stream = driver.current_stream()
         graph = dt.standin.CUDAGraph()
         graph.capture_begin()
         import numpy as np

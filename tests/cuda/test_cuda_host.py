@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -109,6 +112,95 @@ def test_out_of_memory_makes_room_first(stand: Any) -> None:
     assert dt.standin.memory_stats()["num_ooms"] == 1
     del kept
     dt.empty(7 * MIB, dtype=dt.uint8, device="standin")
+
+
+def test_an_emptied_cache_is_the_systems(stand: Any) -> None:
+    """What tensors and kernels left goes to the driver, and from the driver's pool to the system,
+    when the streams that freed it have got there."""
+    driver, device = stand(total=16 * MIB)
+    with device.scratch(2 * MIB):
+        pass
+    device.workspace(3 * MIB)
+    x = dt.empty(4 * MIB, dtype=dt.uint8, device="standin")
+    del x
+    assert dt.standin.mem_get_info()[0] == 7 * MIB
+    dt.standin.empty_cache()
+    assert dt.standin.mem_get_info()[0] == 16 * MIB
+    assert driver.of("trim")[-1] == ("trim", 9 * MIB)
+    orders = [entry[0] for entry in driver.log if entry[0] in ("free", "wait for", "trim")]
+    assert orders[-3:] == ["free", "wait for", "trim"]
+    assert device.workspace(MIB) in driver.blocks
+
+
+def test_an_emptied_cache_leaves_a_capture_alone(stand: Any) -> None:
+    driver, device = stand()
+    side = dt.standin.Stream()
+    graph = dt.standin.CUDAGraph()
+    with dt.standin.graph(graph, stream=side):
+        device.trim()
+    assert not driver.of("trim")
+
+
+def test_a_workspace_that_could_not_grow_is_nobodys(stand: Any) -> None:
+    """Its block went back to the pool, so the next call must not find it."""
+    driver, device = stand(total=8 * MIB)
+    device.workspace(2 * MIB)
+    with pytest.raises(OutOfMemoryError):
+        device.workspace(9 * MIB)
+    with device.scratch(2 * MIB) as (block,):
+        assert device.workspace(MIB) != block.ptr
+        assert device.workspace(MIB) in driver.blocks
+
+
+def test_memory_waits_for_no_kernel(stand: Any) -> None:
+    """A thread that queues may have its garbage go to a pool in which another one allocates: were
+    memory to wait for the device's lock, they would wait for each other."""
+    driver, device = stand()
+    kept = dt.empty(MIB, dtype=dt.uint8, device="standin")
+    found: list[Any] = []
+    with device.lock:
+        other = threading.Thread(
+            target=lambda: found.append(dt.empty(2 * MIB, dtype=dt.uint8, device="standin"))
+        )
+        other.start()
+        other.join(20)
+        assert found, "it waits for the lock of a kernel that is being queued"
+        del kept
+    assert len(driver.of("allocate")) == 2
+
+
+def test_room_is_made_without_waiting_for_who_may_wait(stand: Any) -> None:
+    """Both pools may be full at once in two threads, each of which holds its own."""
+    _driver, device = stand(total=8 * MIB)
+    with device.scratch(MIB):
+        pass
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with device.lock:
+            device._pool.attempt(lambda: (held.set(), done.wait(20)))
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(20)
+    found: list[str] = []
+
+    def ask() -> None:
+        try:
+            dt.empty(15 * MIB // 2, dtype=dt.uint8, device="standin")
+        except OutOfMemoryError as refused:
+            found.append(str(refused))
+
+    asks = threading.Thread(target=ask)
+    asks.start()
+    asks.join(20)
+    has_ended = not asks.is_alive()
+    done.set()
+    other.join()
+    asks.join()
+    assert has_ended, "each waits for the other"
+    assert found, "the other thread's pool was not touched"
+    dt.empty(15 * MIB // 2, dtype=dt.uint8, device="standin")
 
 
 def test_the_limit_of_the_environment(stand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,3 +371,31 @@ def test_events_and_streams_in_order(stand: Any) -> None:
     assert not event.query()
     event.synchronize()
     assert event.query()
+
+
+def test_a_forked_process_is_told(stand: Any) -> None:
+    """What it asks of the device; what it only forgets is the parent's."""
+    driver, _ = stand()
+    x = dt.ones(4, device="standin")
+    y = dt.empty(MIB, dtype=dt.uint8, device="standin")
+    reads, writes = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are threads
+        child = os.fork()
+    if not child:
+        said = []
+        for attempt in (lambda: x + x, lambda: x.tolist(), dt.standin.synchronize):
+            try:
+                attempt()
+            except RuntimeError as error:
+                said.append("was forked" in str(error))
+        del x, y
+        gc.collect()
+        os.write(writes, repr(said).encode())
+        os._exit(0)
+    os.close(writes)
+    os.waitpid(child, 0)
+    with os.fdopen(reads) as stream:
+        assert stream.read() == "[True, True, True]"
+    assert (x + x).shape == (4,)
+    assert not driver.of("free")

@@ -275,6 +275,29 @@ def test_convolutions(placed: Any, case: Any, dtype: dt.dtype) -> None:
     assert not driver.launched
 
 
+@pytest.mark.parametrize("has_plan", [True, False])
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_a_bias_is_part_of_the_graph(placed: Any, case: Any, has_plan: bool) -> None:
+    """Where there is a plan for both; else it is one launch more."""
+    refused = frozenset() if has_plan else frozenset({"conv_fprop with bias"})
+    driver, _, library = placed(front_end=FrontEnd(refused))
+    shape, weight_shape, stride, padding, dilation, groups = case
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    x, weight = drawn(*shape, dtype=dt.float32), drawn(*weight_shape, dtype=dt.float32, seed=1)
+    bias = drawn(weight_shape[0], dtype=dt.float32, seed=2)
+    made = ops.conv(x, weight, bias, **options)
+    if has_plan:
+        given = [values_of(v) for v in (x, weight, bias)]
+        close("conv", made, ops.REGISTRY["conv"].reference(*given, **options), given)
+        assert library.queued == [("conv_fprop with bias", -1)]
+        assert not driver.launched
+    else:
+        assert library.queued == [("conv_fprop", -1)]
+        (added,) = driver.launched
+        assert added.name.startswith("add_")
+        assert dnn.declined == {"conv with its bias": "no plan for conv_fprop with bias"}
+
+
 def test_channels_last_is_taken_as_it_lies(placed: Any) -> None:
     driver, _, library = placed()
     x = drawn(2, 6, 5, 3, dtype=dt.float32).permute(0, 3, 1, 2)
@@ -390,9 +413,11 @@ def test_heads_of_a_projection_are_not_copied(placed: Any) -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_attention_of_products(placed: Any, dtype: dt.dtype) -> None:
-    """With a mask, and in float32: scores are made, turned into weights, multiplied."""
+    """With a mask, and in float32 where tiles have no room: scores are made, turned into weights,
+    multiplied."""
     driver, library, front_end = placed()
-    inputs = [drawn(2, 3, 50, 16, dtype=dtype) for _ in range(3)]
+    size = 300 if dtype is dt.float32 else 16
+    inputs = [drawn(2, 3, 50, size, dtype=dtype) for _ in range(3)]
     mask = dt.ones(50, 50, dtype=dt.bool, device=NAME)
     driver.launched.clear()
     record = ops.REGISTRY["scaled_dot_product_attention"]
@@ -409,4 +434,24 @@ def test_attention_of_products(placed: Any, dtype: dt.dtype) -> None:
     assert [launch.name for launch in driver.launched] == ["slopes"]
     assert len(library.queued) == 5
     assert [alpha for _, alpha, *_ in library.queued[:2]] == [0.25, 1], "scores are scaled"
+    assert not front_end.queued
+
+
+def test_attention_by_tiles(placed: Any) -> None:
+    """In float32, with and without a mask: a launch forward, three backward, and no products."""
+    driver, library, front_end = placed()
+    inputs = [drawn(2, 3, 150, 64, dtype=dt.float32) for _ in range(3)]
+    record = ops.REGISTRY["scaled_dot_product_attention"]
+    for mask in (None, dt.ones(150, 150, dtype=dt.bool, device=NAME)):
+        driver.launched.clear()
+        made, sums = dt.dispatch.call(record, (*inputs, mask), (mask is None, 0.25))
+        ops.scaled_dot_product_attention_backward(
+            made, *inputs, mask, made, sums, None, is_causal=mask is None, scale=0.25
+        )
+        names = [launch.name for launch in driver.launched]
+        assert names == ["forward", "delta", "of_query", "of_keys"]
+        # A group of 8 by 8 for each 64 lines of each head.
+        assert [launch.grid[0] for launch in driver.launched] == [18, 15, 18, 18]
+        assert {launch.block for launch in driver.launched} == {(64,)}
+    assert not library.queued
     assert not front_end.queued

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dovetail.backend import OutOfMemoryError, Pool
-from dovetail.backend.allocator import empty_cache
+from dovetail.backend.allocator import pool_for
+from dovetail_cuda import discovery
 from dovetail_cuda.cache import CompileError
-from dovetail_cuda.driver import cuda
+from dovetail_cuda.driver import Forked, cuda
 from dovetail_cuda.words import spelled
 from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
@@ -69,6 +70,7 @@ class Device(device.Device):
 
     Attributes:
         kind: the name of devices like it.
+        default: the stream of work that is put on no other.
         stream: the pointer of this thread's current stream.
         handles: what libraries keep for the device, by name (cuBLAS, cuDNN).
         capability: the compute capability, such as (9, 0).
@@ -93,7 +95,11 @@ class Device(device.Device):
         patience = os.environ.get("DOVETAIL_CUDA_PATIENCE")
         super().__init__(index, device.PATIENCE if patience is None else int(patience))
         self.cuda = cuda()
+        self._has_others = discovery.discover().count > 1
+        self._reached: dict[int, bool] = {}
         self.cuda.use(index)
+        _here.index = index
+        self.default = self.cuda.default_stream(index)
         facts = self.cuda.properties(index)
         name = facts["name"]
         self.name = name.decode() if isinstance(name, bytes) else str(name)
@@ -109,6 +115,9 @@ class Device(device.Device):
         self.capturing = 0
         self.capture: Capture | None = None
         self.used = 0
+        # Memory has a lock of its own, under which nothing is waited for: a pool that allocates
+        # holds its lock, and a thread that queues a kernel may have its garbage go to that pool.
+        self._memory = threading.RLock()
         self._thread = _Thread()
         self._memory_pool = self.cuda.new_pool(index)
         self._pool = Pool(self.alloc, self.free, self.synchronize, self.name, stream=self._home)
@@ -131,9 +140,35 @@ class Device(device.Device):
 
     def use(self) -> None:
         """Make this the thread's current device, where another one may be."""
-        if _here.index != self.index:
+        # Where there are others, any library that this thread calls may have made one current.
+        if _here.index != self.index or (self._has_others and self.cuda.current() != self.index):
             self.cuda.use(self.index)
             _here.index = self.index
+
+    def leave(self) -> None:
+        """In a process that was forked: there is no device, and nobody holds its locks."""
+        self.cuda, _here.index = Forked(), -1
+        self.lock, self._memory = threading.RLock(), threading.RLock()
+
+    def mark(self) -> Any:
+        """An event that happens when this thread's stream gets here."""
+        self.use()
+        event = self.cuda.event(timing=False)
+        event.record(self.cuda.current_stream())
+        return event
+
+    def wait_for(self, event: Any) -> None:
+        """Have this thread's stream wait for an event, of any device."""
+        self.use()
+        self.cuda.current_stream().wait_event(event)
+
+    def reach(self, other: Device) -> None:
+        """Copy from another device without the host between, where the two can."""
+        for one, two in ((self, other), (other, self)):
+            if two.index not in one._reached:
+                one._reached[two.index] = one.cuda.allow_peer(
+                    one.index, two.index, two._memory_pool
+                )
 
     # graphs
 
@@ -181,34 +216,60 @@ class Device(device.Device):
         Raises:
             OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
         """
-        with self.lock:
+        try:
+            return self._allocated(nbytes)
+        except OutOfMemoryError:
+            if self.capturing:
+                raise
+            self._make_room()
+            return self._allocated(nbytes)
+
+    def _make_room(self) -> None:
+        """Empty what other threads are not at work in: they may hold it and wait for this one.
+
+        Tensors and kernels' scratch memory have a pool each, that knows of its own only.
+        """
+        tensors = pool_for(f"{self.kind}:{self.index}")
+        tensors.attempt(tensors.empty_cache)
+        if self.lock.acquire(blocking=False):
             try:
-                return self._allocated(nbytes)
-            except OutOfMemoryError:
-                if self.capturing:
-                    raise
-                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
-                self._pool.empty_cache()
-                empty_cache(f"{self.kind}:{self.index}")
-                self.synchronize()
-                self.cuda.trim(self._memory_pool)
-                return self._allocated(nbytes)
+                self._pool.attempt(self._give_back)
+            finally:
+                self.lock.release()
+        self.synchronize()  # memory is free when its stream gets there
+        self.cuda.trim(self._memory_pool)
+
+    def _give_back(self) -> None:
+        for key in [key for key in self.handles if key[0] == "workspace"]:
+            self._pool.give(*self.handles.pop(key))
+        self._pool.empty_cache()
+
+    def trim(self) -> None:
+        """Hand memory that kernels keep for their next calls, and what the driver keeps of freed
+        memory, back to the system; nothing while a graph is captured."""
+        with self.lock:
+            if self.capture is not None:
+                return
+            self._give_back()
+        self.synchronize()
+        self.cuda.trim(self._memory_pool)
 
     def _allocated(self, nbytes: int) -> Buffer:
         self.use()
-        if self.used + nbytes > self.memory_total:
-            raise OutOfMemoryError(self._no_memory(nbytes))
-        fixed = bool(self.capturing)
-        try:
-            if fixed:
-                pointer = self.cuda.allocate_fixed(nbytes)
-            else:
-                pointer = self.cuda.allocate(nbytes, self.stream)
-        except self.cuda.error as error:
-            if int(error.status) == self.cuda.out_of_memory:
-                raise OutOfMemoryError(self._no_memory(nbytes)) from error
-            raise self.failed(error) from error
-        self.used += nbytes
+        with self._memory:
+            if self.used + nbytes > self.memory_total:
+                raise OutOfMemoryError(self._no_memory(nbytes))
+            fixed = bool(self.capturing)
+            try:
+                if fixed:
+                    pointer = self.cuda.allocate_fixed(nbytes)
+                else:
+                    pointer = self.cuda.allocate(nbytes, self.stream)
+            except self.cuda.error as error:
+                if int(error.status) == self.cuda.out_of_memory:
+                    raise OutOfMemoryError(self._no_memory(nbytes)) from error
+                raise self.failed(error) from error
+            self.used += nbytes
         return Buffer(pointer, nbytes, self, is_fixed=fixed)
 
     def _no_memory(self, nbytes: int) -> str:
@@ -220,7 +281,7 @@ class Device(device.Device):
 
     def free(self, buffer: Buffer) -> None:
         """Give memory back; the device keeps it until what was queued on it is done."""
-        with self.lock:
+        with self._memory:
             if self.capture is not None:
                 self.capture.freed.append(buffer)
                 return
@@ -240,8 +301,8 @@ class Device(device.Device):
         key = ("workspace", self.stream)
         found = self.handles.get(key)
         if found is None or found[1] < nbytes:
-            if found is not None:
-                self._pool.give(*found)
+            if found is not None:  # it is nobody's, also where there is no room for a larger one
+                self._pool.give(*self.handles.pop(key))
             found = self.handles[key] = self._pool.take(nbytes)
         pointer: int = found[0].ptr
         return pointer
@@ -278,9 +339,7 @@ class Device(device.Device):
             aside = self._aside(data.nbytes)
             aside[: data.nbytes] = data
             self.cuda.write(buffer.ptr + offset, aside.ctypes.data, data.nbytes, self.stream)
-            event = self.cuda.event(timing=False)
-            event.record(self.cuda.current_stream())
-            self._staged.append((event, aside))
+            self._staged.append((self.mark(), aside))
 
     def _aside(self, nbytes: int) -> Any:
         """Page-locked memory that no copy is reading."""

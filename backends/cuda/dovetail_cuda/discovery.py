@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from dataclasses import dataclass
 
-__all__ = ["Discovery", "discover"]
+__all__ = ["LIBRARIES", "Discovery", "discover"]
 
 INSTALL = "pip install 'dovetail[cuda]'"
 INSTALL_12 = "pip install 'dovetail[cuda12]'"

@@ -6,14 +6,20 @@ in its place.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from dovetail_cuda.cache import compiled
+from dovetail_cuda.discovery import LIBRARIES
 
-__all__ = ["CuPyDriver", "cuda", "load_library", "place"]
+__all__ = ["CuPyDriver", "DefaultStream", "Forked", "cuda", "load_library", "place"]
+
+POOL_ON_DEVICE, POOL_READ_WRITE = 1, 3
+"""``CUmemAccessDesc``: a pool's memory, by a device, for reading and writing."""
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
 
@@ -31,6 +37,61 @@ def load_library(name: str) -> str:
     except Exception as error:  # whatever CuPy's loader raises, it is what the doctor tells
         return str(error).splitlines()[0]
     return ""
+
+
+class DefaultStream:
+    """The default stream of a device: CUDA knows it by the thread's current device."""
+
+    ptr = 0
+
+    def __init__(self, driver: Any, index: int, stream: Any) -> None:
+        self._driver, self._index, self._stream = driver, index, stream
+
+    def _here(self) -> Any:
+        self._driver.use(self._index)
+        return self._stream
+
+    def use(self) -> None:
+        """Make it this thread's stream on its device."""
+        self._here().use()
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        self._here().synchronize()
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return bool(self._here().done)
+
+    def wait_event(self, event: Any) -> None:
+        """Have what is queued from here on wait for an event."""
+        self._here().wait_event(event)
+
+    def record(self, event: Any) -> None:
+        """Have an event happen when it gets here."""
+        self._here().record(event)
+
+
+class Forked:
+    """CUDA in a process that was forked from one that uses it: nothing works there.
+
+    Memory is the parent's, so that giving it back is nothing.
+    """
+
+    is_real = True
+
+    def free(self, pointer: int, stream: int) -> None:
+        """Nothing."""
+
+    def free_fixed(self, pointer: int) -> None:
+        """Nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(
+            "cuda: this process was forked from one that uses the GPU, and CUDA does not work in "
+            "it; start it anew (multiprocessing.set_start_method('spawn'))"
+        )
 
 
 class CuPyDriver:
@@ -52,6 +113,24 @@ class CuPyDriver:
     def use(self, index: int) -> None:
         """Make a device this thread's current one."""
         self.runtime.setDevice(index)
+
+    def current(self) -> int:
+        """This thread's current device, whoever made it so."""
+        return int(self.runtime.getDevice())
+
+    def allow_peer(self, index: int, other: int, pool: int) -> bool:
+        """Let device ``index`` reach what device ``other`` has in ``pool``; whether it can.
+
+        Where it cannot, copies between them go through the host.
+        """
+        if not self.runtime.deviceCanAccessPeer(index, other):
+            return False
+        # Memory in the order of streams is not reached by what lets a device reach another's.
+        access = (ctypes.c_int * 3)(POOL_ON_DEVICE, index, POOL_READ_WRITE)
+        name = LIBRARIES[sys.platform]
+        return not ctypes.CDLL(name).cuMemPoolSetAccess(
+            ctypes.c_void_p(pool), access, ctypes.c_size_t(1)
+        )
 
     def properties(self, index: int) -> dict[str, Any]:
         """Facts about a device, by the names of ``cudaDeviceProp``."""
@@ -128,9 +207,9 @@ class CuPyDriver:
         self.use(index)
         return self.cupy.cuda.Stream(non_blocking=True, priority=priority)
 
-    def default_stream(self) -> Any:
-        """The stream of all that is put on no other."""
-        return self.cupy.cuda.Stream.null
+    def default_stream(self, index: int) -> Any:
+        """The stream of all on a device that is put on no other."""
+        return DefaultStream(self, index, self.cupy.cuda.Stream.null)
 
     def current_stream(self) -> Any:
         """This thread's stream on the current device."""
@@ -160,7 +239,7 @@ class CuPyDriver:
 
     def launch_graph(self, graph: Any, stream: Any) -> None:
         """Queue a graph."""
-        graph.launch(stream)
+        graph.launch(stream if stream.ptr else self.cupy.cuda.Stream.null)
 
     # kernels
 

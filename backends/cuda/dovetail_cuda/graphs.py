@@ -71,7 +71,8 @@ def end(device: Device, stream: Any) -> Capture:
         RuntimeError: the device refuses what was queued.
     """
     with device.lock:
-        made, device.capture, device.capturing = device.capture, None, 0
+        with device._memory:  # what is freed from here on is not the capture's
+            made, device.capture, device.capturing = device.capture, None, 0
         if made is None:
             raise RuntimeError(f"{device.name}: no capture is under way")
         device.use()

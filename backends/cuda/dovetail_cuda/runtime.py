@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,16 @@ def device_of(index: int) -> Any:
 
 
 register("cuda", device_of)
+
+
+def _forked() -> None:
+    """In a child process: whatever is asked of CUDA says why it cannot be."""
+    for device in _devices.values():
+        device.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class CUDARuntime(Runtime):
@@ -93,19 +104,25 @@ class CUDARuntime(Runtime):
         if here is there:
             here.copy(target, target_offset, source, source_offset, nbytes)
             return True
-        here.synchronize()  # the copy goes by the target's stream, which knows nothing of it
-        there.use()
+        there.reach(here)
+        # The copy is work of the target's stream: it waits for what makes the source, and who
+        # writes the source next waits for it.
+        made = here.mark()
+        there.wait_for(made)
         there.cuda.copy_peer(
             target.ptr + target_offset, there.index, source.ptr + source_offset, here.index,
             nbytes, there.stream,
         )  # fmt: skip
-        there.synchronize()
+        here.wait_for(there.mark())
         return True
 
     def kernels(self) -> KernelTable:
         from dovetail_cuda.kernels import table
 
         return table()
+
+    def trim(self, index: int) -> None:
+        device_of(index).trim()
 
     def close(self) -> None:
         for device in _devices.values():
@@ -117,7 +134,7 @@ class CUDARuntime(Runtime):
         return device_of(index).cuda.stream(index, priority)
 
     def stream_default(self, index: int) -> Any:
-        return device_of(index).cuda.default_stream()
+        return device_of(index).default
 
     def stream_synchronize(self, stream: Any) -> None:
         stream.synchronize()
@@ -137,7 +154,7 @@ class CUDARuntime(Runtime):
         return device.cuda.event(timing=timing)
 
     def event_record(self, event: Any, stream: Any) -> None:
-        event.record(stream)
+        stream.record(event)
 
     def event_query(self, event: Any) -> bool:
         return bool(event.done)

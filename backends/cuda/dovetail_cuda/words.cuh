@@ -116,6 +116,18 @@ ulong atom_cmpxchg(volatile ulong *at, ulong seen, ulong value) {
     return atomicCAS((ulong *)at, seen, value);
 }
 
+// 2 to the power of x; where that is no normal number, 0: weights of a softmax need no more.
+float fast_exp2(float x) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    return power;
+}
+double fast_exp2(double x) { return exp2(x); }
+#define EXP2(x) fast_exp2(x)
+
+// A group's memory seen as of another type.
+#define LOCAL_AS(type, tile) ((type *)(tile))
+
 // A kernel whose work groups have a size that is known.
 #define SIZED(group) __launch_bounds__(group)
 

@@ -249,6 +249,17 @@ class Pool:
                     for block in lists.pop(home):
                         self._hand_back(block, size)
 
+    def attempt(self, function: Callable[[], None]) -> bool:
+        """Call ``function`` with the pool to itself, unless another thread is at work in it: for
+        who holds another pool's lock, and must not wait for this one's. Whether it was called."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            function()
+        finally:
+            self._lock.release()
+        return True
+
     def stats(self) -> dict[str, int]:
         """Counts in bytes (and in calls, for the last three)."""
         names = (

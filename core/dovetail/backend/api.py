@@ -292,6 +292,10 @@ class Runtime(abc.ABC):
         """Copy between two devices of this backend; False: the core goes through the host."""
         return False
 
+    def trim(self, index: int) -> None:  # noqa: B027 (a device may keep nothing)
+        """Hand memory that no tensor has, and that the core's cache gave back, to the system:
+        ``empty_cache()`` calls this last."""
+
     def close(self) -> None:  # noqa: B027 (doing nothing is a fine default)
         """Release everything at exit."""
 

@@ -1,4 +1,4 @@
-"""Attention of products and one kernel for rows of scores, where cuDNN does not do it.
+"""Attention of products and one kernel for rows of scores, where neither cuDNN nor tiles do it.
 
 Scores are made by cuBLASLt for a few heads at a time, so few that they stay in the device's cache
 while they are turned into weights and multiplied again. Forward: two products; backward: five, with
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, collapse
-from dovetail.dtypes import bool_
+from dovetail.dtypes import bool_, float32
 from dovetail.dtypes import dtype as DType
 from dovetail_cuda import blas
 from dovetail_cuda.kernels.matrices import turned
@@ -21,6 +21,7 @@ from dovetail_cuda.kernels.products import Product
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.fused import attention_tiles
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.source import loop_numbers, places
@@ -44,6 +45,11 @@ def _at(array: Any, shape: tuple[int, ...], first: int) -> Array:
     step = prod(shape[1:]) * dtype.itemsize
     strides = dense_strides(shape, dtype.itemsize)
     return Array(array.buffer, array.offset + first * step, shape, strides, dtype)
+
+
+TILED = (float32,)
+"""What ``attention_tiles`` computes where it can: products of these dtypes use no tensor cores, so
+that nothing is won by scores in memory, and half of them need not be made where it is causal."""
 
 
 class _Composed:
@@ -187,7 +193,7 @@ def _backward(facts: Any) -> Any:
 
 
 def _fits(call: Any) -> bool:
-    """On this backend, of one dtype, not empty, and large enough."""
+    """On this backend, of one dtype, not empty, large enough, and nothing for tiles."""
     query, key, value = call.query, call.key, call.value
     tensors = [x for x in (*call.inputs, *call.outputs) if x is not None]
     return (
@@ -197,6 +203,7 @@ def _fits(call: Any) -> bool:
         and len({x.dtype for x in (query, key, value)}) == 1
         and query.shape[-2] * key.shape[-2] >= LEAST
         and max(query.shape[-2], key.shape[-2]) < 1 << 31
+        and not (query.dtype in TILED and attention_tiles.fits(call))
     )
 
 

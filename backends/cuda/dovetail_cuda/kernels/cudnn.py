@@ -1,9 +1,10 @@
 """Convolutions by cuDNN: forward, both gradients, and the transposed one.
 
 Tensors are taken as they lie where they are dense, row-major or with the channels last; others are
-packed. One without a second spatial dim gets one of size 1. What cuDNN has no plan for goes to the
-kernels of ``dovetail_kernels``, and so does float64, of which plans gave wrong values on an H200
-(front end 1.18).
+packed. One without a second spatial dim gets one of size 1. A bias is a part of the graph where
+there is a plan for it, and added by a launch of its own where there is none. What cuDNN has no plan
+for goes to the kernels of ``dovetail_kernels``, and so does float64: the front end (1.18) gives a
+convolution's factors as float32, where plans of float64 read float64.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ __all__ = ["enter"]
 
 KINDS = (float16, bfloat16, float32)
 
-X, W, Y = 1, 2, 3
-"""The uids of image, weight and result, whichever of them is asked for."""
+X, W, Y, B = 1, 2, 3, 4
+"""The uids of image, weight and result, whichever of them is asked for, and of the bias."""
 
 
 class Way(NamedTuple):
@@ -39,6 +40,7 @@ class Way(NamedTuple):
         inputs: which tensor each input of the record is.
         output: which one is asked for.
         has_bias: the third input is added to every channel.
+        fuses: in the graph itself, where there is a plan.
     """
 
     draws: str
@@ -46,10 +48,11 @@ class Way(NamedTuple):
     inputs: tuple[int, int]
     output: int
     has_bias: bool
+    fuses: bool = False
 
 
 WAYS = {
-    "conv": Way("conv_fprop", {"image": X, "weight": W}, (X, W), Y, True),
+    "conv": Way("conv_fprop", {"image": X, "weight": W}, (X, W), Y, True, True),
     "conv_grad_input": Way("conv_dgrad", {"loss": Y, "filter": W}, (Y, W), X, False),
     "conv_transpose": Way("conv_dgrad", {"loss": Y, "filter": W}, (Y, W), X, True),
     "conv_grad_weight": Way("conv_wgrad", {"image": X, "loss": Y}, (Y, X), W, False),
@@ -119,10 +122,11 @@ class Convolution:
             for uid, a in arrays.items()
         }
         self.packs = [uid for uid, operand in self.operands.items() if operand.copy is not None]
-        self.added: Any = None
+        self.added = self.bias = None
         if way.has_bias and facts.inputs[2] is not None:
-            self.added = self._bias(arrays[way.output], ghost(facts.inputs[2]))
-        self._graphs: dict[tuple[Choice, int], Any] = {}
+            self.bias = ghost(facts.inputs[2])
+            self.added = self._bias(arrays[way.output], self.bias)
+        self._graphs: dict[tuple[Choice, int], tuple[Graph | None, bool]] = {}
         self._shared: Any = None
 
     def _bias(self, out: Array, bias: Array) -> Elementwise:
@@ -133,16 +137,23 @@ class Convolution:
         add = EXPRESSIONS["add"]
         return Elementwise(self.device, "add", add, [out, out, channels], (), kind, 0)
 
-    def planned(self, wanted: Choice, aligned: int = 16) -> Graph | None:
-        """The graph for these switches and addresses; None where there is no plan."""
+    def planned(self, wanted: Choice, aligned: int = 16) -> tuple[Graph | None, bool]:
+        """The graph for these switches and addresses, None where there is no plan; and whether it
+        adds the bias."""
         key = (wanted, aligned)
         if key not in self._graphs:
-            self._graphs[key] = self._built(wanted, aligned) if wanted.enabled else None
-        found: Graph | None = self._graphs[key]
-        return found
+            found = None
+            fuses = wanted.enabled and self.bias is not None and self.way.fuses
+            if fuses:
+                found = self._built(wanted, aligned, fuses=True)
+            is_fused = found is not None
+            if wanted.enabled and not is_fused:
+                found = self._built(wanted, aligned, fuses=False)
+            self._graphs[key] = (found, is_fused)
+        return self._graphs[key]
 
-    def _built(self, wanted: Choice, aligned: int) -> Graph | None:
-        way = self.way
+    def _built(self, wanted: Choice, aligned: int, *, fuses: bool) -> Graph | None:
+        way, bias = self.way, self.bias
 
         def tensor(uid: int) -> Tensor:
             view = self.operands[uid].view
@@ -154,28 +165,36 @@ class Convolution:
 
         def draw(graph: Any, inputs: list[Any]) -> list[Any]:
             given = {name: inputs[way.inputs.index(uid)] for name, uid in way.takes.items()}
-            return [getattr(graph, way.draws)(**given, **self.options)]
+            made = getattr(graph, way.draws)(**given, **self.options)
+            return [graph.bias(input=made, bias=inputs[-1]) if fuses else made]
 
-        return dnn.build(
-            self.device, self.kind, [tensor(uid) for uid in way.inputs], draw,
-            [tensor(way.output)], wanted, self.label,
-        )  # fmt: skip
+        result = tensor(way.output)
+        inputs = [tensor(uid) for uid in way.inputs]
+        if fuses and bias is not None:
+            shape = (1, bias.numel, *[1] * (len(result.shape) - 2))
+            step = bias.element_strides[0]
+            strides = (step * bias.numel, step, *[step] * (len(shape) - 2))
+            inputs.append(Tensor(B, shape, strides, self.kind, aligned))
+        label = f"{self.label} with its bias" if fuses else self.label
+        return dnn.build(self.device, self.kind, inputs, draw, [result], wanted, label)
 
     def __call__(self, *arrays: Any) -> None:
         """Queue it."""
         way, device = self.way, self.device
         given = {way.inputs[0]: arrays[0], way.inputs[1]: arrays[1], way.output: arrays[-1]}
+        if self.bias is not None and way.fuses:
+            given[B] = arrays[2]
         with device.lock:
             device.use()
             if not self.packs:
-                is_done = self._run(arrays, given)
+                is_done, is_added = self._run(arrays, given)
             else:
                 with ExitStack() as stack:
                     back = self._packed(given, stack)
-                    is_done = self._run(arrays, given)
+                    is_done, is_added = self._run(arrays, given)
                     if is_done and back is not None:
                         back(given[way.output], arrays[-1])
-            if is_done and self.added is not None:
+            if self.added is not None and not is_added:
                 self.added(arrays[-1], arrays[2], arrays[-1])
 
     def _packed(self, given: dict[int, Any], stack: ExitStack) -> Copy | None:
@@ -193,8 +212,9 @@ class Convolution:
             given[uid] = held
         return back
 
-    def _run(self, arrays: tuple[Any, ...], given: dict[int, Any]) -> bool:
-        """Queue the library's kernel for what is packed; or else our own, which needs no more."""
+    def _run(self, arrays: tuple[Any, ...], given: dict[int, Any]) -> tuple[bool, bool]:
+        """Queue the library's kernel for what is packed, or else our own, which needs no more;
+        whether it was the library's, and whether the bias is added."""
         pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
         bits = 0
         for pointer in pointers.values():
@@ -203,16 +223,16 @@ class Convolution:
         wanted = dnn.choice()
         key = (wanted, bits & -bits or 16)
         is_new = key not in self._graphs
-        graph = self.planned(*key)
+        graph, is_added = self.planned(*key)
         if graph is None:
             if self._shared is None:
                 self._shared = self._spare()
             self._shared(*arrays)
-            return False
+            return False, True
         if is_new and wanted.benchmark:
             graph.time(pointers, wanted.benchmark)
         graph(pointers)
-        return True
+        return True, is_added
 
 
 def _fits(way: Way, call: Any) -> bool:
@@ -226,7 +246,7 @@ def _fits(way: Way, call: Any) -> bool:
         return False
     # Switches may be turned on later: a call that has a plan stays here.
     wanted = dnn.choice(is_timed=False, is_enabled=True)
-    return _resolved(way, call).planned(wanted) is not None
+    return _resolved(way, call).planned(wanted)[0] is not None
 
 
 def _resolved(way: Way, call: Any, spare: Callable[[], Any] = lambda: None) -> Convolution:

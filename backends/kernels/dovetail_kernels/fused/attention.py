@@ -14,14 +14,14 @@ from dovetail.dtypes import bool_
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, packed
 from dovetail_kernels.copy import Copy
-from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.device import Device, Launch, Size, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.source import loop_numbers, places, program
 from dovetail_kernels.vectors import lanes, vector_helpers
 
-__all__ = ["enter"]
+__all__ = ["Attention", "enter"]
 
 BLOCK = 16
 """Rows of scores of a CPU's work item, which share the keys that it turned."""
@@ -30,8 +30,8 @@ WIDEST = 256
 """Elements of a query or value at most: a work item keeps some of them."""
 
 
-class _Attention:
-    """What both kernels need of one call."""
+class Attention:
+    """What all kernels need of one call."""
 
     def __init__(self, facts: Any, query: Any, value: Any, mask: Any) -> None:
         self.device: Device = device_of(query.device)
@@ -70,8 +70,8 @@ class _Attention:
         self.mask = query.dtype if mask is None else mask.dtype
 
     def launch(
-        self, macro: str, name: str, buffers: int, items: int, label: str,
-        extra: Mapping[str, Any] = MappingProxyType({}), **kinds: Any,
+        self, macro: str, name: str, buffers: int, size: Size, label: str,
+        extra: Mapping[str, Any] = MappingProxyType({}), file: str = "attention", **kinds: Any,
     ) -> Launch:  # fmt: skip
         """The kernel ``name``, whose arrays have these dtypes by prefix."""
         kinds["MASK"] = self.mask
@@ -79,21 +79,23 @@ class _Attention:
         for prefix, dtype in kinds.items():
             width = 1 if dtype is bool_ else self.width
             made |= lanes(self.device, prefix, dtype, width, side=False)
-        helpers = vector_helpers(kinds.values(), self.width)
-        text = program(self.device, "attention", made, tuple(kinds.values()), text=helpers)
+        text = program(
+            self.device, file, made, tuple(kinds.values()), before=("attention_scores",),
+            text=vector_helpers(kinds.values(), self.width),
+        )  # fmt: skip
         numbers = [*[np.uint64(0)] * buffers, *self.numbers]
-        size = self.device.workers(items, 1)
         return self.device.launch(text, name, buffers, numbers, size, label)
 
 
 def _forward(facts: Any) -> Any:
     query, key, value, mask = facts.inputs
-    made = _Attention(facts, query, value, mask)
+    made = Attention(facts, query, value, mask)
     items = made.batches * made.rows
     if made.device.is_cpu:
         items = made.batches * -(-made.rows // BLOCK)
     kinds = {"OUT": query.dtype, "Q": query.dtype, "K": key.dtype, "X": value.dtype}
-    launch = made.launch("IS_FORWARD", "forward", 6, items, facts.op.name, **kinds)
+    size = made.device.workers(items, 1)
+    launch = made.launch("IS_FORWARD", "forward", 6, size, facts.op.name, **kinds)
 
     def run(query: Any, key: Any, value: Any, mask: Any, out: Any, sums: Any) -> None:
         order = (out, sums, query, key, value, query if mask is None else mask)
@@ -104,11 +106,11 @@ def _forward(facts: Any) -> Any:
 
 def _backward(facts: Any) -> Any:
     grad, query, key, value, mask, seen, sums, of_sums = facts.inputs
-    made = _Attention(facts, query, value, mask)
+    made = Attention(facts, query, value, mask)
     device, work = made.device, made.work
     slopes = grad if of_sums is None else of_sums
     deltas = made.launch(
-        "IS_DELTA", "delta", 4, made.batches * made.rows, facts.op.name,
+        "IS_DELTA", "delta", 4, device.workers(made.batches * made.rows, 1), facts.op.name,
         extra={"HAS_SLOPES": int(of_sums is not None)}, G=grad.dtype, SEEN=seen.dtype,
         SLOPE=slopes.dtype,
     )  # fmt: skip
@@ -119,7 +121,8 @@ def _backward(facts: Any) -> Any:
         "OUT": query.dtype, "G": grad.dtype, "Q": query.dtype, "K": key.dtype, "X": value.dtype,
         "SUM": sums.dtype, "DELTA": work,
     }  # fmt: skip
-    launch = made.launch("IS_BACKWARD", "backward", 10, items, facts.op.name, **kinds)
+    size = device.workers(items, 1)
+    launch = made.launch("IS_BACKWARD", "backward", 10, size, facts.op.name, **kinds)
 
     def run(*arrays: Any) -> None:
         grad, query, key, value, mask, seen, sums, of_sums, *outs = arrays

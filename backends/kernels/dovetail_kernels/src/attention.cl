@@ -1,31 +1,9 @@
 // Scaled dot-product attention without a matrix of scores, and its gradients from the logsumexp of
-// the rows of scores (Dao et al., "FlashAttention", 2022).
-//
-// query (batches, L, E), key (batches, S, E), value (batches, S, V). E, V: macros. MASKED(batch):
-// the place of a mask's first row. HAS_MASK: 0 none, 1 bool (0 hides), 2 added to the scores.
+// the rows of scores (Dao et al., "FlashAttention", 2022), in terms of attention_scores.cl.
 //
 // On a CPU, vectors are of W neighbouring keys: keys and values of a block are turned, so that a
-// row of scores is made of products of a number and a vector. On a GPU a work item has a row.
-
-#define SIZES ulong batches, int rows, int keys, T scale, ulong mask_row, ulong mask_column \
-    MASK_PLACE_NUMBERS
-
-#define HIDES(row, key) ((IS_CAUSAL && (key) > (row)) || (key) >= keys)
-#if HAS_MASK
-#define PLACE_MASK(batch) MASK_PLACE(batch) \
-    global const MASK_MEMORY *hiding = mask + offset_mask + masked;
-#define MASK_AT(row, key) MASK_S(hiding, (row) * mask_row + (key) * mask_column)
-#else
-#define PLACE_MASK(batch)
-#endif
-#if HAS_MASK == 1
-#define SCORED(s, row, key) (HIDES(row, key) || !MASK_AT(row, key) ? -INFINITY : (s))
-#elif HAS_MASK == 2
-#define SCORED(s, row, key) (HIDES(row, key) ? -INFINITY : (s) + MASK_AT(row, key))
-#else
-#define SCORED(s, row, key) (HIDES(row, key) ? -INFINITY : (s))
-#endif
-#define FINITE(x) ((x) == -INFINITY ? (T)0 : (x))
+// row of scores is made of products of a number and a vector. On a GPU a work item has a row; where
+// they are many enough, attention_tiles.cl is faster.
 
 #if IS_CPU
 // Scores of one row for the keys from `first` on, as a vector.

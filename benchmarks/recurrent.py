@@ -1,9 +1,11 @@
-"""Recurrent layers on the cpu against PyTorch's, in one process: training step and inference.
+"""Recurrent layers against PyTorch's on the cpu, in one process: training step and inference.
 
-    python benchmarks/recurrent.py [--rounds N] [--json FILE]
+    python benchmarks/recurrent.py [--device opencl:0] [--rounds N] [--json FILE]
 
-Both libraries on one thread, with the same weights, in turn; medians of processor time. A training
-step is zero_grad, forward, the sum of the outputs and backward.
+With the same weights, in turn, medians. On the cpu both libraries have one thread, and processor
+time counts. On another device the clock counts, and PyTorch has its own number of threads; several
+calls are timed in a row, after a rest in which the other library's threads stop spinning. A
+training step is zero_grad, forward, the sum of the outputs and backward.
 """
 
 from __future__ import annotations
@@ -21,6 +23,12 @@ import numpy as np
 
 SIZES = ((16, 8, 16, 16, 1), (32, 16, 64, 64, 1), (35, 20, 200, 200, 2))
 """Steps, sequences, inputs, states, layers; the last is a word language model's."""
+
+REST = 0.03
+"""Seconds until the other library's threads sleep."""
+
+IN_A_ROW = 7
+"""Calls that are timed together on a device."""
 
 Call = Callable[[], Any]
 
@@ -48,14 +56,15 @@ def calls(lib: Any, made: Any, x: Any) -> tuple[Call, Call]:
     return train, infer
 
 
-def cases() -> dict[str, tuple[Call, Call]]:
+def cases(device: str) -> dict[str, tuple[Call, Call]]:
     """Name -> (dovetail's call, PyTorch's)."""
     import torch
 
     import dovetail as dt
 
-    torch.set_num_threads(1)
-    dt.set_num_threads(1)
+    if device == "cpu":
+        torch.set_num_threads(1)
+        dt.set_num_threads(1)
     rng = np.random.default_rng(0)
     found: dict[str, tuple[Call, Call]] = {}
 
@@ -63,11 +72,11 @@ def cases() -> dict[str, tuple[Call, Call]]:
         inputs, states, layers = sizes[2:]
         theirs = layer(torch, kind, None, inputs, states, layers, **options)
         weights = {key: value.numpy() for key, value in theirs.state_dict().items()}
-        mine = layer(dt, kind, weights, inputs, states, layers, **options)
+        mine = layer(dt, kind, weights, inputs, states, layers, **options).to(device)
         x = rng.standard_normal((sizes[0], sizes[1], inputs)).astype(np.float32)
         pairs = []
         for lib, made in ((dt, mine), (torch, theirs)):
-            given = lib.from_numpy(x)
+            given = lib.from_numpy(x).to(device if lib is dt else "cpu")
             if lengths is not None:
                 given = lib.nn.utils.rnn.pack_padded_sequence(given, lengths)
             pairs.append(calls(lib, made, given))
@@ -93,16 +102,37 @@ def timed(call: Call) -> float:
     return time.process_time() - begin
 
 
+def timed_on(device: str) -> Callable[[Call], float]:
+    """How calls are timed there."""
+    if device == "cpu":
+        return timed
+    import dovetail as dt
+
+    def by_the_clock(call: Call) -> float:
+        time.sleep(REST)
+        call()
+        dt.accelerator.synchronize(device)
+        begin = time.perf_counter()
+        for _ in range(IN_A_ROW):
+            call()
+            dt.accelerator.synchronize(device)
+        return (time.perf_counter() - begin) / IN_A_ROW
+
+    return by_the_clock
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=31)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     rows = {}
-    for name, (ours, theirs) in cases().items():
-        timed(ours)
-        timed(theirs)
-        rounds = [(timed(ours), timed(theirs)) for _ in range(options.rounds)]
+    time_of = timed_on(options.device)
+    for name, (ours, theirs) in cases(options.device).items():
+        time_of(ours)
+        time_of(theirs)
+        rounds = [(time_of(ours), time_of(theirs)) for _ in range(options.rounds)]
         mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
         rows[name] = {"dovetail": mine, "PyTorch": other}
         print(f"{name:<66} {1000 * mine:8.2f} ms {1000 * other:8.2f} ms {mine / other:6.2f}")

@@ -47,6 +47,8 @@ class RecurrentText:
             "T": kind,
             "W": w,
             "VECTOR": f"{kind}{w}" if w > 1 else kind,
+            "EXP(x)": "exp(x)",
+            "TANH(x)": "tanh(x)",
             "LANES_LOADED(p)": f"vload{w}(0, p)",
             "LANES_STORED(v, p)": f"vstore{w}(v, 0, p)",
             "ARRAYS": ", ".join(f"global {memory} *all_{n}" for n in self.names),

@@ -2,7 +2,7 @@
 //
 // T: what is computed in. E: an element of a tensor, K: one of work memory. READ(p, at) and
 // WRITE(p, at, v) move values of tensors, GET and SET those of work memory. On a CPU they are
-// vectors, of which `count` units are there.
+// vectors, of which `count` units are there. EXP, TANH: functions of VECTOR.
 
 #if W > 1
 static inline VECTOR some_elements(global const E_MEMORY *p, int count)
@@ -42,8 +42,7 @@ static inline void put_kept(VECTOR v, global T *p, int count)
 #endif
 
 #define ONE ((VECTOR)1)
-#define SIGMOID(x) (ONE / (ONE + exp(-(x))))
-#define TANH(x) tanh(x)
+#define SIGMOID(x) (ONE / (ONE + EXP(-(x))))
 // By what came out, the slopes of both.
 #define SIGMOID_SLOPE(y) ((y) * (ONE - (y)))
 #define TANH_SLOPE(y) (ONE - (y) * (y))

@@ -25,6 +25,7 @@ __all__ = [
     "dequantize",
     "int_repr",
     "limits",
+    "need_quantized",
     "q_per_channel_axis",
     "q_per_channel_scales",
     "q_per_channel_zero_points",
@@ -254,16 +255,25 @@ def dequantize(input: Any) -> Any:
     return input.to(d.float32)
 
 
-def _quantized(name: str, input: Any) -> QTensor:
+def need_quantized(name: str, input: Any) -> QTensor:
+    """``input``, if it is a quantized tensor.
+
+    Raises:
+        TypeError: it is no tensor.
+        Unsupported: it is an ordinary one.
+    """
     if isinstance(input, QTensor):
         return input
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
-    raise Unsupported(f"{name}: input must be a quantized tensor, got one of {input.dtype}")
+    raise Unsupported(
+        f"{name}: input must be a quantized tensor, got one of {input.dtype}: quantize_per_tensor, "
+        "or a QuantStub in front of a model that is converted, makes one"
+    )
 
 
 def _of_kind(name: str, input: Any, kind: Any, wanted: str) -> Any:
-    quantizer = _quantized(name, input)._quantizer
+    quantizer = need_quantized(name, input)._quantizer
     if not isinstance(quantizer, kind):
         raise RuntimeError(
             f"{name}: input must be quantized {wanted}, got one of {quantizer.scheme!r}"
@@ -273,12 +283,12 @@ def _of_kind(name: str, input: Any, kind: Any, wanted: str) -> Any:
 
 def int_repr(input: Tensor) -> Tensor:
     """A copy of the integers of a quantized tensor."""
-    return _quantized("int_repr", input)._ints.clone()
+    return need_quantized("int_repr", input)._ints.clone()
 
 
 def qscheme_of(input: Tensor) -> qscheme:
     """How a quantized tensor is quantized."""
-    return _quantized("qscheme", input)._quantizer.scheme  # type: ignore[no-any-return]
+    return need_quantized("qscheme", input)._quantizer.scheme  # type: ignore[no-any-return]
 
 
 def q_scale(input: Tensor) -> float:

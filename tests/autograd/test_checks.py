@@ -9,7 +9,7 @@ import pytest
 
 import dovetail as dt
 from dovetail.autograd import functional
-from dovetail.utils.checkpoint import checkpoint
+from dovetail.utils.checkpoint import CheckpointError, checkpoint
 
 
 def double(*values: float) -> Any:
@@ -154,6 +154,43 @@ def test_checkpoint_notices_a_function_that_changes() -> None:
     y = checkpoint(block, double(0.3))
     with pytest.raises(RuntimeError, match="different number of tensors"):
         y.backward()
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpoint_notices_an_argument_that_was_written_to(reentrant: bool) -> None:
+    leaf = double(0.3)
+    x = leaf * 1
+    y = checkpoint(lambda t: t * t, x, use_reentrant=reentrant)
+    with dt.no_grad():
+        x.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_checkpoint_draws_the_same_again_whatever_the_arguments() -> None:
+    x = dt.ones(100, requires_grad=True)
+    drop = dt.nn.functional.dropout
+    for run in (lambda: checkpoint(lambda: drop(x)), lambda: checkpoint(lambda t: drop(t), t=x)):
+        x.grad = None
+        y = run()
+        dt.rand(1)
+        y.sum().backward()
+        assert ((y == 0) == (x.grad == 0)).all()
+
+
+def test_checkpoint_compares_what_it_is_asked_to() -> None:
+    lengths = iter([2, 1, 2, 1])
+
+    def block(t: Any) -> Any:
+        return t[: next(lengths)].exp()
+
+    with pytest.raises(CheckpointError, match="different metadata"):
+        checkpoint(block, double(0.3, 0.4)).sum().backward()
+    checkpoint(block, double(0.3, 0.4), determinism_check="none").sum().backward()
+    with pytest.raises(ValueError, match="determinism_check should be one of"):
+        checkpoint(block, double(0.3), determinism_check="all")
+    with pytest.raises(ValueError, match="Unexpected keyword arguments: t"):
+        checkpoint(block, t=double(0.3), use_reentrant=True)
 
 
 def test_jacobian_and_hessian() -> None:

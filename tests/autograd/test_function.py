@@ -208,3 +208,21 @@ def test_once_differentiable() -> None:
 def test_instances_are_refused() -> None:
     with pytest.raises(RuntimeError, match="should not be instantiated"):
         Sine()
+
+
+def test_an_output_that_is_no_tensor_is_handed_through() -> None:
+    class Halved(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x / 2, "half", 3
+
+        @staticmethod
+        def backward(ctx: Any, g: Any, text: Any, number: Any) -> Any:
+            assert text is number is None
+            return g / 2
+
+    x = dt.ones(2, requires_grad=True)
+    y, *others = Halved.apply(x)
+    y.sum().backward()
+    assert others == ["half", 3]
+    assert x.grad.tolist() == [0.5, 0.5]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from test_datasets import Squares, Stream, generator
 
@@ -83,6 +84,21 @@ def test_tensor_dataset_gives_what_collation_would(device):
     assert x[0].sum().item() == 6.0
 
 
+@pytest.mark.parametrize("indices", [[-1, 0], [0, 9], [], [True, False], (0, 1), 0, np.arange(2)])
+def test_what_indexes_a_tensor_dataset_is_as_in_pytorch(indices):
+    torch = pytest.importorskip("torch")
+    outcomes = []
+    for library in (torch, dt):
+        data = library.utils.data.TensorDataset(library.arange(8).view(4, 2))
+        try:
+            ((batch,),) = library.utils.data.DataLoader(data, batch_sampler=[indices])
+        except (IndexError, TypeError, RuntimeError) as error:
+            outcomes.append(type(error))
+        else:
+            outcomes.append(batch.tolist())
+    assert outcomes[0] == outcomes[1]
+
+
 def test_subclass_of_tensor_dataset_is_asked_for_its_samples():
     class Shifted(TensorDataset):
         def __getitem__(self, index):
@@ -145,6 +161,27 @@ def test_stream_longer_than_it_said():
 def test_options_that_exclude_each_other(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         DataLoader(Squares(3), **options)
+
+
+@pytest.mark.parametrize("context", ["thread", 3])
+def test_a_way_to_start_processes_that_is_none_is_refused_at_once(context):
+    torch = pytest.importorskip("torch")
+    said = []
+    for library in (torch, dt):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            library.utils.data.DataLoader([1], num_workers=1, multiprocessing_context=context)
+        said.append((type(caught.value), str(caught.value)))
+        with pytest.raises(ValueError, match="can only be used with multi-process loading"):
+            library.utils.data.DataLoader([1]).multiprocessing_context = "spawn"
+    assert said[0] == said[1]
+
+
+def test_a_timeout_without_workers_is_refused_when_a_pass_begins():
+    torch = pytest.importorskip("torch")
+    for library in (torch, dt):
+        loader = library.utils.data.DataLoader([1], timeout=1)
+        with pytest.raises(AssertionError, match="timeout"):
+            iter(loader)
 
 
 def test_attributes_are_fixed():

@@ -179,6 +179,17 @@ def test_shuffling_is_reproducible() -> None:
     )
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_the_order_does_not_depend_on_how_many_workers_there_are(own: bool) -> None:
+    def passes(count: int) -> list[Any]:
+        dt.manual_seed(2)
+        source = generator(5) if own else None
+        loader = DataLoader(Squares(9), 2, shuffle=True, generator=source, num_workers=count)
+        return [batches(loader), batches(loader), dt.rand(1).item()]
+
+    assert passes(0) == passes(1) == passes(2)
+
+
 def test_workers_know_themselves() -> None:
     loader = DataLoader(Told(), batch_size=2, num_workers=2)
     rows = [[column.tolist() for column in batch] for batch in loader]
@@ -324,6 +335,25 @@ def test_workers_make_tensors_in_host_memory(need_device: Any) -> None:
         dt.set_default_device(None)
     assert alone.device == device
     assert many.device == dt.device("cpu")
+
+
+class Everything(IterableDataset[int]):
+    """Each worker reads all of it, which is the mistake that the warning is about."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __iter__(self) -> Any:
+        return iter(range(3))
+
+
+def test_a_stream_that_each_worker_reads_whole_is_warned_of_as_by_pytorch() -> None:
+    loader = DataLoader(Everything(), batch_size=None, num_workers=2)
+    assert len(loader) == 3
+    with pytest.warns(UserWarning, match=r"reported to be 3.*at each worker") as told:
+        assert sorted(loader) == [0, 0, 1, 1, 2, 2]
+    assert [f"but {n} samples" in str(w.message) for n, w in enumerate(told, 4)] == [True] * 3
+    assert told[0].filename == __file__
 
 
 def test_options_that_exclude_each_other() -> None:

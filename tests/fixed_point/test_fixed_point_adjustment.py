@@ -161,3 +161,9 @@ def test_between_adjustments_nothing_is_read_back() -> None:
 def test_rules_out_of_range(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="Adjustment: "):
         Adjustment(**wrong)
+
+
+@pytest.mark.parametrize("name", ["bits", "max_bits", "step_bits", "warmup", "max_interval"])
+def test_numbers_of_bits_and_steps_are_whole(name: str) -> None:
+    with pytest.raises(TypeError, match=f"Adjustment: {name} must be an int"):
+        Adjustment(**{name: 8.5})

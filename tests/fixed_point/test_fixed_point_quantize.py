@@ -70,6 +70,9 @@ def test_errors() -> None:
     for position, bits in ((0, 1), (0, 25), (-127, 8), (127, 8)):
         with pytest.raises(ValueError, match="quantize: bits must be 2 to 24"):
             quantize(dt.ones(2), position, bits)
+    for position, bits in ((0, 8.5), (-2.5, 8)):  # the step would be no power of two
+        with pytest.raises(TypeError, match="must be an int"):
+            quantize(dt.ones(2), position, bits)
 
 
 def test_state_goes_round() -> None:
@@ -90,6 +93,11 @@ def test_state_goes_round() -> None:
     assert other.position is None
     with pytest.raises(ValueError, match="must be a 1-D tensor of 8 numbers or more"):
         other.set_extra_state(dt.zeros(3))
+    kept = dict(vars(other))
+    for factor in (math.nan, 1000.0, -1.0):
+        with pytest.raises(ValueError, match="must have 2 to 24 bits"):
+            other.set_extra_state(state["_extra_state"] * factor)
+        assert vars(other) == kept
 
 
 def test_printing() -> None:

@@ -178,6 +178,8 @@ def test_views_share_memory() -> None:
 def test_in_place_and_copies() -> None:
     same(lambda lib: lib.nn.functional.relu(of(lib, "quint8"), inplace=True))
     same(lambda lib: of(lib, "quint8").copy_(lib.tensor(X) * 2))
+    same(lambda lib: of(lib, "quint8").fill_(0.55))
+    assert bool(of(dt, "qint8").fill_(1.0)[0, 0])
     q, other = of(dt, "qint8"), of(dt, "qint8", 7, scale=0.3)
     q.copy_(other)
     assert (q.q_scale(), q.q_zero_point()) == (0.3, 7)
@@ -205,6 +207,17 @@ WRONG: dict[str, Callable[[Any], Any]] = {
     "scale per channel": lambda lib: by_channel(lib, "qint8").q_scale(),
     "channels per tensor": lambda lib: of(lib, "qint8").q_per_channel_scales(),
     "another dtype": lambda lib: lib.quantize_per_tensor(lib.tensor(X), 0.1, 0, lib.int8),
+    "no dtype": lambda lib: lib.quantize_per_tensor(lib.tensor(X), 0.1, 0, None),
+    "half a zero point": lambda lib: lib.quantize_per_tensor(lib.tensor(X), 0.1, 0.5, lib.qint8),
+    "several scales": lambda lib: lib.quantize_per_tensor(
+        lib.tensor(X), lib.tensor([0.1, 0.2]), lib.tensor([0, 0]), lib.qint8
+    ),
+    "infinite": lambda lib: lib.quantize_per_tensor_dynamic(
+        lib.tensor([1.0, float("inf")]), lib.quint8, False
+    ),
+    "axis": lambda lib: lib.quantize_per_channel(
+        lib.tensor(X), lib.tensor([0.1]), lib.tensor([0]), 9, lib.qint8
+    ),
     "double": lambda lib: lib.quantize_per_tensor(lib.tensor(X).double(), 0.1, 0, lib.qint8),
     "zero point": lambda lib: lib.quantize_per_tensor(lib.tensor(X), 0.1, 200, lib.qint8),
     "twice": lambda lib: lib.quantize_per_tensor(of(lib, "qint8"), 0.1, 0, lib.qint8),

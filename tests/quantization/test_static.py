@@ -329,6 +329,21 @@ def test_hooks_of_a_layer_stay() -> None:
     assert "quantized" in seen[1]
 
 
+def test_floats_for_a_quantized_layer_are_refused_as_by_pytorch() -> None:
+    """A QuantStub was forgotten, the mistake that is made most."""
+    calls = (
+        lambda lib: lib.ao.nn.quantized.Linear(3, 2)(lib.zeros(1, 3)),
+        lambda lib: lib.ao.nn.quantized.Conv2d(3, 2, 1)(lib.zeros(1, 3, 4, 4)),
+        lambda lib: lib.ao.nn.quantized.QFunctional().add(lib.zeros(2), lib.zeros(2)),
+        lambda lib: lib.ao.nn.quantized.QFunctional().mul_scalar(lib.zeros(2), 2.0),
+    )
+    for call in calls:
+        with torch_quiet(), pytest.raises(NotImplementedError):
+            call(torch)
+        with pytest.raises(NotImplementedError, match=r"quantized tensor, got one of .*QuantStub"):
+            call(dt)
+
+
 def test_quantize_does_it_all() -> None:
     q = dt.ao.quantization
     model = q.QuantWrapper(dt.nn.Linear(4, 4))

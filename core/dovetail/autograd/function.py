@@ -118,7 +118,7 @@ class FunctionCtx(Node):
         grads = list(g) if self.outputs > 1 else [g]
         if self._materialize:
             for i, (part, spec) in enumerate(zip(grads, self.info.output_specs, strict=True)):
-                if part is None:
+                if part is None and spec is not None:
                     from dovetail.factories import zeros
 
                     grads[i] = zeros(spec.shape, dtype=spec.dtype, device=spec.device)
@@ -144,7 +144,7 @@ class FunctionCtx(Node):
         if part is None:
             return
         if not isinstance(part, Tensor):
-            raise TypeError(
+            raise RuntimeError(
                 f"function {self.name()} must return Tensors or None as gradients, got "
                 f"{type(part).__name__} at index {i}"
             )

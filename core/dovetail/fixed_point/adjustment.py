@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Adjustment", "quantization_error"]
+__all__ = ["FURTHEST", "WIDEST", "Adjustment", "quantization_error"]
 
-_FURTHEST = 126
+FURTHEST = 126
 """The farthest place of the point: 2^-126 is the smallest normal float32, 2^126 its inverse."""
 
-_WIDEST = 24
+WIDEST = 24
 """An integer of 24 bits is the widest that float32 holds exactly."""
 
 
@@ -52,10 +52,11 @@ class Adjustment:
 
     Raises:
         ValueError: a width or a number of steps that is out of range.
+        TypeError: one that is no whole number.
     """
 
     bits: int = 8
-    max_bits: int = _WIDEST
+    max_bits: int = WIDEST
     step_bits: int = 8
     threshold: float = 0.03
     alpha: float = 0.04
@@ -66,9 +67,12 @@ class Adjustment:
     max_interval: int = 10
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= self.max_bits <= _WIDEST:
+        for name in ("bits", "max_bits", "step_bits", "warmup", "max_interval"):
+            if not isinstance(getattr(self, name), int):
+                raise TypeError(f"Adjustment: {name} must be an int, got {getattr(self, name)!r}")
+        if not 2 <= self.bits <= self.max_bits <= WIDEST:
             raise ValueError(
-                f"Adjustment: must have 2 <= bits <= max_bits <= {_WIDEST}, got bits={self.bits}, "
+                f"Adjustment: must have 2 <= bits <= max_bits <= {WIDEST}, got bits={self.bits}, "
                 f"max_bits={self.max_bits}"
             )
         for name in ("step_bits", "max_interval"):
@@ -87,7 +91,7 @@ class Adjustment:
         """
         fraction, exponent = math.frexp(peak / (2 ** (bits - 1) - 1))
         least = exponent - (fraction == 0.5)  # frexp of a power of two: half of the next one
-        return max(-_FURTHEST, min(least, _FURTHEST))
+        return max(-FURTHEST, min(least, FURTHEST))
 
     def wider(self, bits: int, error: float) -> int:
         """The width to try next: ``bits`` itself where ``error`` is accepted or no more can be."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail.autograd.function import Function
 from dovetail.dtypes import float32, float64
-from dovetail.fixed_point.adjustment import Adjustment, quantization_error
+from dovetail.fixed_point.adjustment import FURTHEST, WIDEST, Adjustment, quantization_error
 from dovetail.nn.module import Module
 
 if TYPE_CHECKING:
@@ -44,16 +44,19 @@ def quantize(x: Tensor, position: int, bits: int) -> Tensor:
         bits: width of the integers, sign included, 2 to 24: the result is exact in float32.
 
     Raises:
-        TypeError: another dtype, which could not hold the integers.
+        TypeError: another dtype, which could not hold the integers, or no whole numbers.
         ValueError: ``position`` or ``bits`` out of range.
 
     >>> import dovetail as dt
     >>> dt.fixed_point.quantize(dt.tensor([0.3, 0.625, 40.0]), position=-2, bits=8)
     tensor([ 0.2500,  0.5000, 31.7500])
     """
+    for name, value in (("position", position), ("bits", bits)):
+        if not isinstance(value, int):
+            raise TypeError(f"quantize: {name} must be an int, got {value!r}")
     if x.dtype not in (float32, float64):
         raise TypeError(f"quantize: x must be float32 or float64, got {x.dtype}")
-    if not (2 <= bits <= 24 and -126 <= position <= 126):
+    if not (2 <= bits <= WIDEST and abs(position) <= FURTHEST):
         raise ValueError(
             f"quantize: bits must be 2 to 24 and position -126 to 126, got bits={bits}, "
             f"position={position}"
@@ -167,14 +170,21 @@ class Quantizer(Module):
         """Take back what :meth:`get_extra_state` gave.
 
         Raises:
-            ValueError: it is no such tensor.
+            ValueError: it is no such tensor; nothing has changed then.
         """
         if not isinstance(state, dovetail.Tensor) or state.dim() != 1 or len(state) < 8:
             raise ValueError(
                 f"Quantizer.set_extra_state: must be a 1-D tensor of 8 numbers or more, got {state}"
             )
-        bits, position, self.average, self.error, *counts = state.tolist()
-        self.bits = int(bits)
+        bits, position, average, error, *counts = state.tolist()
+        if not (
+            2 <= bits <= WIDEST and not abs(position) > FURTHEST and all(n >= 0 for n in counts)
+        ):
+            raise ValueError(
+                f"Quantizer.set_extra_state: must have 2 to {WIDEST} bits, a position within "
+                f"{FURTHEST} of 0 and counts that are not negative, got {state}"
+            )
+        self.bits, self.average, self.error = int(bits), average, error
         self.position = None if math.isnan(position) else int(position)
         self.step, self.next, self.adjustments, *self.began = map(int, counts)
 

@@ -18,6 +18,7 @@ from dovetail import ops
 from dovetail.errors import Unsupported
 from dovetail.ops.conv import side_by_side
 from dovetail.ops.windows import places_of
+from dovetail.quantized.make import need_quantized
 from dovetail.quantized.tensor import QTensor
 from dovetail.tensor import Tensor
 
@@ -44,7 +45,7 @@ class _Prepared(NamedTuple):
 
 def _int8(x: QTensor) -> tuple[Tensor, Any, Any, int | None]:
     """(integers of int8, scale, zero point, axis); unsigned ones are moved down by 128."""
-    scale, zero_point, axis = x._quantizer.arguments(x.device)
+    scale, zero_point, axis = need_quantized("quantized layer", x)._quantizer.arguments(x.device)
     ints = x._ints
     if ints.dtype is d.int8:
         return ints, scale, zero_point, axis

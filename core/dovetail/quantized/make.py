@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ __all__ = [
     "dequantize",
     "int_repr",
     "limits",
+    "need_quantized",
     "q_per_channel_axis",
     "q_per_channel_scales",
     "q_per_channel_zero_points",
@@ -46,9 +48,12 @@ def limits(dtype: d.dtype) -> tuple[int, int]:
 
     Raises:
         RuntimeError: it is not one.
+        TypeError: it is no dtype at all.
     """
     if dtype not in _LIMITS:
-        name = type_name(dtype) if isinstance(dtype, d.dtype) else repr(dtype)
+        if not isinstance(dtype, d.dtype):
+            raise TypeError(f"dtype must be torch.dtype, not {type(dtype).__name__}")
+        name = type_name(dtype)
         raise RuntimeError(
             f"ScalarType {name} is not supported in new_qtensor: dtype must be torch.qint8, "
             "torch.quint8 or torch.qint32"
@@ -76,6 +81,17 @@ def _check_zero_point(name: str, zero_point: int, dtype: d.dtype) -> None:
             )
 
 
+def _number(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) else value
+
+
+def _whole(name: str, zero_point: Any) -> int:
+    """A zero point, which is never rounded on the way."""
+    if isinstance(zero_point, float) and not zero_point.is_integer():
+        raise TypeError(f"{name}(): zero_point must be int, got {zero_point}")
+    return int(zero_point)
+
+
 def _rounded(input: Tensor, quantizer: Any, dtype: d.dtype) -> QTensor:
     low, high = limits(dtype)
     scale, zero_point, axis = quantizer.arguments(input.device)
@@ -98,6 +114,7 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: d.dtype)
 
     Raises:
         RuntimeError: not float32, no quantized dtype, or a zero point that it cannot hold.
+        TypeError: a zero point that is no whole number.
 
     Example:
         >>> import dovetail as dt
@@ -110,7 +127,7 @@ def quantize_per_tensor(input: Any, scale: Any, zero_point: Any, dtype: d.dtype)
         return tuple(quantize_per_tensor(x, s, z, dtype) for x, s, z in pairs)
     name = "quantize_per_tensor"
     _check_float(name, input)
-    scale, zero_point = float(scale), int(zero_point)
+    scale, zero_point = float(_number(scale)), _whole(name, _number(zero_point))
     _check_zero_point(name, zero_point, dtype)
     return _rounded(input, PerTensor(scale, zero_point), dtype)
 
@@ -132,6 +149,11 @@ def quantize_per_channel(
     """
     name = "quantize_per_channel"
     _check_float(name, input)
+    if not -input.dim() <= axis < input.dim():
+        raise RuntimeError(
+            "Channel axis out of range in per channel affine quantization. "
+            f"Got: {axis} Expected: [0, {input.dim()})"
+        )
     axis = check_dim(axis, input.dim())
     limits(dtype)
     for label, value in (("scales", scales), ("zero_points", zero_points)):
@@ -202,7 +224,7 @@ def quantize_per_tensor_dynamic(input: Tensor, dtype: d.dtype, reduce_range: boo
         reduce_range: leave the top bit unused, so that sums of products cannot overflow 16 bits.
 
     Raises:
-        RuntimeError: not float32, or another dtype.
+        RuntimeError: not float32, another dtype, or an input that is not finite.
     """
     name = "quantize_per_tensor_dynamic"
     _check_float(name, input)
@@ -214,6 +236,8 @@ def quantize_per_tensor_dynamic(input: Tensor, dtype: d.dtype, reduce_range: boo
     least = most = 0.0
     if input.numel():
         least, most = (x.item() for x in dovetail.aminmax(input.detach()))
+    if not math.isfinite(most - least):
+        raise RuntimeError(f"{name}: input must be finite, got numbers from {least} to {most}")
     scale, zero_point = choose_qparams(least, most, low, high)
     return _rounded(input, PerTensor(scale, zero_point), dtype)
 
@@ -231,16 +255,25 @@ def dequantize(input: Any) -> Any:
     return input.to(d.float32)
 
 
-def _quantized(name: str, input: Any) -> QTensor:
+def need_quantized(name: str, input: Any) -> QTensor:
+    """``input``, if it is a quantized tensor.
+
+    Raises:
+        TypeError: it is no tensor.
+        Unsupported: it is an ordinary one.
+    """
     if isinstance(input, QTensor):
         return input
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
-    raise Unsupported(f"{name}: input must be a quantized tensor, got one of {input.dtype}")
+    raise Unsupported(
+        f"{name}: input must be a quantized tensor, got one of {input.dtype}: quantize_per_tensor, "
+        "or a QuantStub in front of a model that is converted, makes one"
+    )
 
 
 def _of_kind(name: str, input: Any, kind: Any, wanted: str) -> Any:
-    quantizer = _quantized(name, input)._quantizer
+    quantizer = need_quantized(name, input)._quantizer
     if not isinstance(quantizer, kind):
         raise RuntimeError(
             f"{name}: input must be quantized {wanted}, got one of {quantizer.scheme!r}"
@@ -250,12 +283,12 @@ def _of_kind(name: str, input: Any, kind: Any, wanted: str) -> Any:
 
 def int_repr(input: Tensor) -> Tensor:
     """A copy of the integers of a quantized tensor."""
-    return _quantized("int_repr", input)._ints.clone()
+    return need_quantized("int_repr", input)._ints.clone()
 
 
 def qscheme_of(input: Tensor) -> qscheme:
     """How a quantized tensor is quantized."""
-    return _quantized("qscheme", input)._quantizer.scheme  # type: ignore[no-any-return]
+    return need_quantized("qscheme", input)._quantizer.scheme  # type: ignore[no-any-return]
 
 
 def q_scale(input: Tensor) -> float:

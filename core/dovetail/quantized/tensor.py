@@ -181,6 +181,14 @@ class QTensor(Tensor):
         self._ints.copy_(src._ints)
         return self
 
+    def fill_(self, value: Any) -> QTensor:
+        """Set every element to ``value``, rounded to the scale of this."""
+        self[...] = value
+        return self
+
+    def __bool__(self) -> bool:
+        return bool(self.dequantize())
+
     def item(self) -> float:
         """The number of a tensor of one element."""
         return self.dequantize().item()

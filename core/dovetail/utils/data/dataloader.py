@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+import multiprocessing.context
 import os
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dovetail.utils.data.collate import default_collate, default_convert
-from dovetail.utils.data.dataset import IterableDataset, collated, samples_of
+from dovetail.utils.data.dataset import IterableDataset, collated, samples_of, warn_of_length
 from dovetail.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
-from dovetail.utils.data.workers import WorkerIterator, get_worker_info
+from dovetail.utils.data.workers import WorkerIterator, draw_seed, get_worker_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,7 +45,7 @@ class DataLoader(Generic[T]):
         collate_fn: makes a batch of a list of samples; ``default_collate`` if None.
         pin_memory: accepted; batches are not pinned.
         drop_last: leave out a last batch that is shorter.
-        timeout: seconds to wait for a worker; 0: for ever.
+        timeout: seconds to wait for a worker; 0: for ever, the only choice without workers.
         worker_init_fn: called with its number in each worker, before it reads.
         multiprocessing_context: of ``multiprocessing``, or the name of a way to start processes.
         generator: where the random numbers of ``shuffle`` come from.
@@ -54,10 +55,11 @@ class DataLoader(Generic[T]):
         in_order: False: batches come as workers have them.
 
     Warns:
-        UserWarning: more workers than processors.
+        UserWarning: more workers than processors; a stream that is longer than it said.
 
     Raises:
         ValueError: options that exclude each other, in PyTorch's words.
+        AssertionError: when a pass begins, a timeout without workers.
         RuntimeError: a worker died, or took longer than ``timeout``; what it raised is raised here,
             with its trace in the message.
 
@@ -91,9 +93,7 @@ class DataLoader(Generic[T]):
         pin_memory_device: str = "",
         in_order: bool = True,
     ) -> None:
-        _check_workers(
-            num_workers, timeout, multiprocessing_context, prefetch_factor, persistent_workers
-        )
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         self._is_stream = isinstance(dataset, IterableDataset)
         if self._is_stream:
             for name, value in (("sampler", sampler), ("batch_sampler", batch_sampler)):
@@ -134,11 +134,11 @@ class DataLoader(Generic[T]):
             collate_fn = default_convert if batch_sampler is None else default_collate
         self.collate_fn = collate_fn
         self.num_workers = num_workers
+        self.multiprocessing_context = multiprocessing_context
         self.pin_memory = pin_memory
         self.pin_memory_device = pin_memory_device
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
-        self.multiprocessing_context = multiprocessing_context
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.persistent_workers = persistent_workers
         self.in_order = in_order
@@ -150,6 +150,8 @@ class DataLoader(Generic[T]):
             raise ValueError(
                 f"{name} attribute should not be set after {type(self).__name__} is initialized"
             )
+        if name == "multiprocessing_context":
+            value = _context(value, self.num_workers)
         super().__setattr__(name, value)
 
     @property
@@ -165,6 +167,8 @@ class DataLoader(Generic[T]):
 
     def __iter__(self) -> Iterator[Any]:
         if not self.num_workers:
+            if self.timeout:
+                raise AssertionError("DataLoader: timeout needs num_workers > 0")
             return _Iterator(self)
         if self._workers is not None:
             self._workers.begin()
@@ -193,7 +197,7 @@ def _unspecified(name: str, value: Any) -> str:
 
 
 def _check_workers(
-    num_workers: int, timeout: float, context: Any, prefetch_factor: int | None, persistent: bool
+    num_workers: int, timeout: float, prefetch_factor: int | None, persistent: bool
 ) -> None:
     if num_workers < 0:
         raise ValueError(
@@ -223,11 +227,36 @@ def _check_workers(
         )
     if persistent:
         raise ValueError("persistent_workers option needs num_workers > 0")
-    if context is not None:
+
+
+def _context(option: Any, num_workers: int) -> Any:
+    """The way to start processes that ``multiprocessing_context`` names.
+
+    Raises:
+        ValueError: there is no such way, or nothing to start.
+        TypeError: neither a name nor a context.
+    """
+    if option is None:
+        return None
+    if not num_workers:
         raise ValueError(
             "multiprocessing_context can only be used with multi-process loading "
             f"(num_workers > 0), but got num_workers={num_workers}"
         )
+    if isinstance(option, str):
+        ways = multiprocessing.get_all_start_methods()
+        if option not in ways:
+            raise ValueError(
+                f"multiprocessing_context option should specify a valid start method in {ways!r}, "
+                f"but got multiprocessing_context={option!r}"
+            )
+        return multiprocessing.get_context(option)
+    if not isinstance(option, multiprocessing.context.BaseContext):
+        raise TypeError(
+            "multiprocessing_context option should be a valid context object or a string "
+            f"specifying the start method, but got multiprocessing_context={option}"
+        )
+    return option
 
 
 def _processors() -> int:
@@ -282,6 +311,7 @@ class _Iterator:
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
+        draw_seed(loader.generator)  # as with workers, or these would change what comes after
         self._indices = iter(loader._index_sampler)
         self._read = loader._reads()
         self._announced = loader._announced_length
@@ -294,12 +324,5 @@ class _Iterator:
 
     def __next__(self) -> Any:
         batch = self._read(next(self._indices))
-        fetched, announced = self._read.fetched, self._announced
-        if announced is not None and fetched > announced:
-            warnings.warn(
-                f"Length of IterableDataset {self._loader.dataset} was reported to be "
-                f"{announced}(when accessing len(dataloader)), but {fetched} samples "
-                "have been fetched. ",
-                stacklevel=2,
-            )
+        warn_of_length(self._loader.dataset, self._announced, self._read.fetched)
         return batch

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
+
 import dovetail
 from dovetail.utils.data.sampler import drawn_on
 
@@ -29,9 +31,12 @@ __all__ = [
     "collated",
     "random_split",
     "samples_of",
+    "warn_of_length",
 ]
 
 T = TypeVar("T", covariant=True)
+
+_NUMBERS = frozenset((int, np.int64, np.int32))
 
 
 class Dataset(Generic[T]):
@@ -231,10 +236,28 @@ def samples_of(dataset: Any, indices: list[int]) -> list[Any]:
 
 def collated(dataset: Any, indices: list[int]) -> Any:
     """What ``default_collate`` would make of these samples, when that is one gather; else None."""
-    while type(dataset) is Subset:
+    asked = dataset
+    while type(asked) is Subset:
+        asked = asked.dataset
+    if type(asked) is not TensorDataset or type(indices) is not list:
+        return None
+    while dataset is not asked:
         indices = [dataset.indices[i] for i in indices]
         dataset = dataset.dataset
-    return dataset.collated(indices) if type(dataset) is TensorDataset else None
+    size = len(dataset)
+    # What else may index a tensor (negative numbers, bools, tensors) is read sample by sample.
+    plain = all(type(i) in _NUMBERS and 0 <= i < size for i in indices)
+    return dataset.collated(indices) if plain and indices else None
+
+
+def warn_of_length(stream: Any, announced: int | None, fetched: int, hint: str = "") -> None:
+    """Warn once more has come of a stream than its ``__len__`` told a loader."""
+    if announced is not None and fetched > announced:
+        warnings.warn(
+            f"Length of IterableDataset {stream} was reported to be {announced}(when accessing "
+            f"len(dataloader)), but {fetched} samples have been fetched. {hint}",
+            stacklevel=3,
+        )
 
 
 def random_split(

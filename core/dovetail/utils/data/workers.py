@@ -25,16 +25,21 @@ import numpy as np
 import dovetail
 from dovetail.backend.loader import HOST
 from dovetail.threads import set_num_threads
-from dovetail.utils.data.dataset import IterableDataset
+from dovetail.utils.data.dataset import IterableDataset, warn_of_length
 from dovetail.utils.data.sampler import drawn_on
 
 if TYPE_CHECKING:
     from dovetail.utils.data.dataloader import DataLoader
 
-__all__ = ["WorkerInfo", "WorkerIterator", "get_worker_info"]
+__all__ = ["WorkerInfo", "WorkerIterator", "draw_seed", "get_worker_info"]
 
 _BATCH, _END, _ERROR = range(3)
 _NOTHING = object()
+_REPLICAS = (
+    "For multiprocessing data-loading, this could be caused by not properly configuring the "
+    "IterableDataset replica at each worker. Please see "
+    "https://pytorch.org/docs/stable/data.html#torch.utils.data.IterableDataset for examples."
+)
 _LOOK_EVERY = 1.0
 """Seconds between two looks at whether a worker that keeps the loader waiting is alive."""
 
@@ -86,6 +91,16 @@ class _Lines(str):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def draw_seed(generator: Any) -> int:
+    """What a pass draws for its workers' random numbers, from ``generator`` or the default one."""
+    return int(
+        dovetail.randint(
+            0, 2**63 - 1, (1,), dtype=dovetail.int64, generator=generator,
+            device=drawn_on(generator),
+        ).item()
+    )  # fmt: skip
 
 
 def _work(
@@ -168,15 +183,9 @@ class WorkerIterator:
         self._count, self._ahead = loader.num_workers, loader.prefetch_factor or 1
         self._timeout, self._in_order = loader.timeout, loader.in_order
         self._is_persistent = loader.persistent_workers
-        context: Any = loader.multiprocessing_context
-        if context is None or isinstance(context, str):
-            context = multiprocessing.get_context(context)
-        seed = int(
-            dovetail.randint(
-                0, 2**63 - 1, (1,), dtype=dovetail.int64, generator=loader.generator,
-                device=drawn_on(loader.generator),
-            ).item()
-        )  # fmt: skip
+        self._dataset, self._announced = loader.dataset, loader._announced_length
+        context: Any = loader.multiprocessing_context or multiprocessing.get_context()
+        seed = draw_seed(loader.generator)
         self._results = context.Queue()
         self._tasks: list[Any] = []
         self._processes: list[Any] = []
@@ -202,7 +211,7 @@ class WorkerIterator:
         """Begin a pass; what is still on its way from one before is dropped when it arrives."""
         self._pass += 1
         self._indices = iter(self._sampler)
-        self._sent = 0
+        self._sent = self._given = 0
         self._arrived: dict[int, tuple[int, bytes]] = {}
         self._waiting: set[int] = set()
         self._is_active = [True] * self._count
@@ -239,6 +248,8 @@ class WorkerIterator:
             if kind == _ERROR:
                 raise pickle.loads(payload).again()
             if kind == _BATCH:
+                self._given += 1
+                warn_of_length(self._dataset, self._announced, self._given, _REPLICAS)
                 return pickle.loads(payload)
         if not self._is_persistent:
             self._finish()

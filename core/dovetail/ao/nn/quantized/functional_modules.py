@@ -9,6 +9,7 @@ from dovetail.ao.nn.quantized.base import OutputScale, output_qparams, rescaled
 from dovetail.nn import functional as F
 from dovetail.nn.linear import Identity
 from dovetail.nn.module import Module
+from dovetail.quantized.make import need_quantized
 from dovetail.quantized.tensor import PerTensor, wrap
 from dovetail.tensor import Tensor
 
@@ -107,6 +108,7 @@ class QFunctional(OutputScale):
         )
 
     def _on_scale(self, values: Tensor, like: Any) -> Any:
+        need_quantized("QFunctional", like)
         return self.activation_post_process(
             rescaled(values, self.scale, self.zero_point, like.dtype)
         )
@@ -117,7 +119,7 @@ class QFunctional(OutputScale):
 
     def add_scalar(self, x: Any, y: float) -> Any:
         """x + y, y being a number: the range moves, and the scale where 0 leaves it."""
-        q, info = x._quantizer, dovetail.iinfo(x.dtype)
+        q, info = need_quantized("QFunctional", x)._quantizer, dovetail.iinfo(x.dtype)
         shift = round(y / q.scale)
         zero_point = q.zero_point - shift
         if info.min <= zero_point <= info.max:
@@ -137,7 +139,7 @@ class QFunctional(OutputScale):
 
     def mul_scalar(self, x: Any, y: float) -> Any:
         """x · y, y being a number: on y times the scale."""
-        q, info = x._quantizer, dovetail.iinfo(x.dtype)
+        q, info = need_quantized("QFunctional", x)._quantizer, dovetail.iinfo(x.dtype)
         if y > 0:
             return wrap(x._ints.clone(), PerTensor(q.scale * y, q.zero_point))
         if y == 0:

@@ -207,7 +207,7 @@ def in_rounds(
     """What came of mutants, each one's last outcome.
 
     Of a sample a part of the cases sees nearly all. What it does not see is asked every case of the
-    operators whose cases ran the place of the mistake, and what is left then every case there is.
+    operators that it is about, and what is left then every case there is.
 
     Args:
         made: takes what is wrong without any mistake.
@@ -234,16 +234,23 @@ def in_rounds(
         names, known = left, known if part else {}
 
 
+FEW = 40
+"""So many operators are asked every case for one mutant; where more run its place, those of the
+operator that it is in."""
+
+
 def _operators_of(known: Known, places: Iterable[str]) -> frozenset[str] | None:
-    """The operators of the cases that run these; None where one is run by none."""
-    found: set[str] = set()
+    """The operators to ask about mistakes in these places; None (all) where none is known."""
+    asked: set[str] = set()
     for place in places:
         if place == "runtime":  # whose cases are always the same
             continue
-        if not known.get(place):
+        found = {case.split("/")[2] for case in known.get(place, ())}
+        own = place.partition(":")[2].partition(".")[0] or place
+        if not found:
             return None
-        found.update(case.split("/")[2] for case in known[place])
-    return frozenset(found)
+        asked |= {own} if own in found and len(found) > FEW else {own, *found}
+    return frozenset(asked)
 
 
 def _asked(

@@ -7,6 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each worker takes a core; with more threads they wait
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import dovetail as dt
 
 # Names of devices, such as "cpu,loop" in CI, whose tests may not be skipped for want of the device.

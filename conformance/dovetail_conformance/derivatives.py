@@ -7,10 +7,10 @@ convention). ``Re sum(conj(gradient) * u)`` must then be the slope of ``L`` alon
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
-from dovetail_conformance.calls import reference
+from dovetail_conformance.calls import computes_in_floats, outputs, wide
 
 __all__ = ["Problem", "Slope", "differentiable_operators", "inner", "mixed_slope", "slope"]
 
@@ -133,6 +133,7 @@ class Problem:
 
     Attributes:
         leaves: what each array's leaf holds, in the order of the arguments (positional first).
+            They cannot be written to.
         shapes: the shape in which the operator sees each.
         names: the parameter that each belongs to.
     """
@@ -148,6 +149,7 @@ class Problem:
                 self.names.append(name)
                 self.shapes.append(array.shape)
                 self.leaves.append(_first(array) if expanded else array)
+                self.leaves[-1].flags.writeable = False
 
     def given(self, name: str) -> Any:
         """What the call gives for a parameter; None where it gives nothing."""
@@ -155,36 +157,61 @@ class Problem:
 
     def arguments(self, arrays: Sequence[Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The call's arguments with these in the places of the floating-point arrays."""
-        found = iter(arrays)
-        args = _replaced(tuple(self.sample.args), found)
-        return args, {k: _replaced(v, found) for k, v in self.sample.kwargs.items()}
+        args, kwargs = self._places
+        return _filled(args, arrays), {k: _filled(v, arrays) for k, v in kwargs.items()}
+
+    @functools.cached_property
+    def _places(self) -> tuple[Any, dict[str, Any]]:
+        """The arguments with a :class:`_Place` for each floating-point array."""
+        numbers = itertools.count()
+        kwargs = self.sample.kwargs
+        args = _replaced(tuple(self.sample.args), numbers)
+        return args, {k: _replaced(v, numbers) for k, v in kwargs.items()}
+
+    @functools.cached_property
+    def _for_reference(self) -> tuple[Any, dict[str, Any]]:
+        """The same as ``calls.reference`` passes them on."""
+        args, kwargs = self._places
+        if computes_in_floats(self.op, d.float64):
+            args = tuple(
+                a if isinstance(a, _Place) or np.iscomplexobj(a) else np.asarray(a, float)
+                for a in args
+            )
+        return args, {k: v for k, v in kwargs.items() if not isinstance(v, d.dtype)}
 
     def value(self, leaves: Sequence[np.ndarray]) -> Arrays:
-        """The reference's outputs, in float64 or complex128."""
+        """The reference's outputs, in float64 or complex128; to be called :func:`quietly`."""
+        assert self.op.reference is not None
         seen = [
             x if x.shape == shape else np.array(np.broadcast_to(x, shape), order="C")
             for x, shape in zip(leaves, self.shapes, strict=True)
         ]
-        args, kwargs = self.arguments(seen)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # the mean of nothing
-            made = reference(self.op, args, kwargs, d.float64)
-        return tuple(np.asarray(o) for o in made)
+        args, kwargs = self._for_reference
+        made = self.op.reference(
+            *_filled(args, seen), **{k: _filled(v, seen) for k, v in kwargs.items()}
+        )
+        return tuple(map(np.asarray, outputs(made)))
 
     def loss(
         self, positions: Sequence[int], vectors: Sequence[np.ndarray]
     ) -> Callable[[Sequence[np.ndarray]], float]:
-        """``L`` less its value at the leaves; an output that stays as it is counts nothing."""
+        """``L`` less its value at the leaves; an output that stays as it is counts nothing.
+
+        It is to be called :func:`quietly`, as this is.
+        """
         start = self.value(self.leaves)
+        weighted = [(j, start[j], wide(v)) for j, v in zip(positions, vectors, strict=True)]
 
         def loss(leaves: Sequence[np.ndarray]) -> float:
             made = self.value(leaves)
             total = 0.0
-            with np.errstate(all="ignore"):
-                for j, v in zip(positions, vectors, strict=True):
-                    a, b = made[j], start[j]
-                    change = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, a - b)
-                    total += inner(v, change)
+            for j, before, v in weighted:
+                change = made[j] - before
+                part = inner(v, change)
+                if not math.isfinite(part):
+                    same = (made[j] == before) | (np.isnan(made[j]) & np.isnan(before))
+                    part = inner(v, np.where(same, 0, change))
+                total += part
             return total
 
         return loss
@@ -254,9 +281,24 @@ def floats_in(value: Any) -> Iterator[np.ndarray]:
             yield from floats_in(v)
 
 
-def _replaced(value: Any, found: Iterator[Any]) -> Any:
+@dataclass(frozen=True)
+class _Place:
+    """Where a call takes a floating-point array: its number among them."""
+
+    number: int
+
+
+def _replaced(value: Any, numbers: Iterator[int]) -> Any:
     if _is_float(value):
-        return next(found)
+        return _Place(next(numbers))
     if isinstance(value, (list, tuple)):
-        return type(value)(_replaced(v, found) for v in value)
+        return type(value)(_replaced(v, numbers) for v in value)
+    return value
+
+
+def _filled(value: Any, arrays: Sequence[Any]) -> Any:
+    if isinstance(value, _Place):
+        return arrays[value.number]
+    if isinstance(value, (list, tuple)):
+        return type(value)(_filled(v, arrays) for v in value)
     return value

@@ -12,7 +12,7 @@ import numpy as np
 import dovetail as dt
 from dovetail import dtypes as d
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
-from dovetail_conformance.calls import Refused, on_meta, outputs, samples_of
+from dovetail_conformance.calls import Refused, on_meta, outputs, quietly, samples_of
 from dovetail_conformance.compare import EPS
 from dovetail_conformance.derivatives import Problem, Slope, slope
 from dovetail_conformance.layouts import place, place_all
@@ -137,7 +137,13 @@ def expected_of(
     name: str, index: int, is_complex: bool, layout: str, positions: tuple[int, ...]
 ) -> Expected:
     """For the sample number ``index`` of :func:`chosen`, differentiated at output ``positions``."""
-    op = REGISTRY[name]
+    with quietly():
+        return _expected_of(REGISTRY[name], index, is_complex, layout, positions)
+
+
+def _expected_of(
+    op: OpDef, index: int, is_complex: bool, layout: str, positions: tuple[int, ...]
+) -> Expected:
     problem = Problem(op, chosen(op, is_complex)[index][1], layout == "expanded")
     rng = np.random.default_rng(11)
     values = problem.value(problem.leaves)

@@ -238,7 +238,7 @@ def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         (["cpu", "--op", "nonsense"], "no operator matches 'nonsense'"),
         (["nowhere"], "Expected one of"),
         (["cpu", "--markdown", "--op", "cos"], "leave out --op"),
-        (["cpu", "--markdown", "--output", "/nowhere/at/all.md"], "cannot be written"),
+        (["cpu", "--op", "cos", "--output", "/nowhere/at/all.md"], "cannot be written"),
     ],
 )
 def test_refusals(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 
 import dovetail as dt
 from dovetail import dtypes as d
-from dovetail.ops.schema import REGISTRY, OpDef
-from dovetail_conformance.calls import host
+from dovetail.ops.schema import OpDef
+from dovetail_conformance.calls import host, quietly
 from dovetail_conformance.derivatives import (
     Problem,
     Slope,
@@ -30,6 +30,7 @@ from dovetail_conformance.layouts import place
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.slopes import (
     CONSTANT,
+    Expected,
     allowed_error,
     chosen,
     differentiated,
@@ -84,8 +85,12 @@ class Second:
 
 @functools.lru_cache(maxsize=16)
 def _second(name: str, index: int, positions: tuple[int, ...], wanted: tuple[int, ...]) -> Second:
-    op = REGISTRY[name]
     expected = expected_of(name, index, False, "mixed", positions)
+    with quietly():
+        return _slopes_of(expected, positions, wanted)
+
+
+def _slopes_of(expected: Expected, positions: tuple[int, ...], wanted: tuple[int, ...]) -> Second:
     problem = expected.problem
     rng = np.random.default_rng(13)
     us = tuple(
@@ -94,44 +99,56 @@ def _second(name: str, index: int, positions: tuple[int, ...], wanted: tuple[int
     )
     us = tuple(np.where(np.isfinite(x), u, 0) for u, x in zip(us, problem.leaves, strict=True))
     us = tuple(u.astype(np.float32).astype(np.float64) for u in us)
-    loss = problem.loss(positions, expected.vectors)
+    moves = _Moves(problem, problem.loss(positions, expected.vectors), us)
     slopes = []
     for leaf in wanted:
         for what, e in problem.directions(leaf, rng, MOST_ELEMENTS):
-            along = functools.partial(_moved_twice, problem, loss, us, leaf, e)
+            along = functools.partial(moves.loss_at, leaf, e)
             is_finite = np.isfinite(problem.leaves[leaf][e != 0]).all()
             slopes.append((leaf, what, e, mixed_slope(along) if is_finite else None))
-    tangents = tuple(_tangent(problem, j, us) for j in positions)
-    assert op is problem.op
-    return Second(us, tuple(slopes), tangents)
+    return Second(us, tuple(slopes), tuple(_tangent(problem, j, us) for j in positions))
 
 
-def _moved_twice(
-    problem: Problem, loss: Any, us: Sequence[np.ndarray], leaf: int, e: np.ndarray, s: float,
-    t: float,
-) -> float:  # fmt: skip
-    moved = [
-        x + s * u + (t * e if i == leaf else 0)
-        for i, (x, u) in enumerate(zip(problem.leaves, us, strict=True))
-    ]
-    return float(loss(moved))
+class _Moves:
+    """A loss where all leaves are moved along ``us`` and one of them along a direction besides.
+
+    What is moved along ``us`` alone is the same for every direction.
+    """
+
+    def __init__(self, problem: Problem, loss: Any, us: Sequence[np.ndarray]) -> None:
+        self.problem = problem
+        self.loss = loss
+        self.us = us
+        self._moved: dict[float, list[np.ndarray]] = {}
+        self._losses: dict[float, float] = {}
+
+    def loss_at(self, leaf: int, e: np.ndarray, s: float, t: float) -> float:
+        """The loss at ``s`` along ``us`` and ``t`` along ``e``."""
+        if s not in self._moved:
+            self._moved[s] = [x + s * u for x, u in zip(self.problem.leaves, self.us, strict=True)]
+        if t:
+            moved = list(self._moved[s])
+            moved[leaf] = moved[leaf] + t * e
+            return float(self.loss(moved))
+        if s not in self._losses:
+            self._losses[s] = float(self.loss(self._moved[s]))
+        return self._losses[s]
 
 
 def _tangent(problem: Problem, position: int, us: Sequence[np.ndarray]) -> np.ndarray:
     start = problem.value(problem.leaves)[position]
-    steps: dict[float, np.ndarray] = {}
+    steps: dict[float, list[float]] = {}
 
     def at(t: float, place: int) -> float:
         if t not in steps:
             moved = [x + t * u for x, u in zip(problem.leaves, us, strict=True)]
-            steps[t] = problem.value(moved)[position] - start
-        return float(steps[t].reshape(-1)[place].real)
+            steps[t] = (problem.value(moved)[position] - start).real.reshape(-1).tolist()
+        return steps[t][place]
 
     made = np.full(start.size, math.nan)
-    with np.errstate(all="ignore"):
-        for place_ in range(start.size):
-            found = slope(lambda t, p=place_: at(t, p))  # type: ignore[misc]
-            made[place_] = math.nan if found is None else found.value
+    for place_ in range(start.size):
+        found = slope(lambda t, p=place_: at(t, p))  # type: ignore[misc]
+        made[place_] = math.nan if found is None else found.value
     return made.reshape(start.shape)
 
 

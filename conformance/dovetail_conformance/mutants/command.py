@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import json
 import os
 import random
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ from dovetail_conformance.mutants.equivalent import EQUIVALENT, why_equivalent
 from dovetail_conformance.mutants.selftest import Touched, mutant_cases, mutants, rows, touched
 from dovetail_conformance.workers import run_in_workers
 
-__all__ = ["SelfTest", "main", "self_test"]
+__all__ = ["SelfTest", "in_rounds", "main", "self_test"]
 
 SEED = 20
 LIMIT = 240.0
+
+Known = Mapping[str, tuple[str, ...]]
+"""What has mistakes made in it (a kernel, a function) -> ids of the cases that run it."""
 
 
 @dataclass
@@ -176,23 +180,77 @@ def self_test(
     count = os.cpu_count() or 1 if jobs is None else jobs
     made = SelfTest(is_whole=sample is None and op is None)
     made.asked = sum(not name.startswith("control/") for name in names)
-    # Of a sample a part of the cases sees nearly all; only what it does not see is asked the rest.
-    for part in (True, False) if sample is not None and not whole else (False,):
-        if not names:
-            break
-        known, bad = touched(count, part, lambda done, total: tell("the good device", done, total))
-        made.baseline += bad
-        outcomes = list(_asked(names, known, whole, count, tell))
-        names = [o.op for o in outcomes if part and o.status != "passed" and not made.proof(o)]
-        for outcome in outcomes:
-            if outcome.op in names:
-                continue
-            (made.controls if outcome.op.startswith("control/") else made.outcomes).append(outcome)
-            if outcome.status != "passed" and not made.proof(outcome):
-                print(f"{outcome.op}: {outcome.status}", file=sys.stderr, flush=True)
+    for outcome in in_rounds(
+        made,
+        names,
+        lambda name: name.partition("/")[2],
+        lambda part, ops: touched(count, part, functools.partial(tell, "the good device"), ops),
+        lambda some, known: _asked(some, known, whole, count, tell),
+        is_sample=sample is not None and not whole,
+    ):
+        (made.controls if outcome.op.startswith("control/") else made.outcomes).append(outcome)
+        if outcome.status != "passed" and not made.proof(outcome):
+            print(f"{outcome.op}: {outcome.status}", file=sys.stderr, flush=True)
     made.outcomes.sort(key=lambda o: o.op)
     made.seconds = time.perf_counter() - start
     return made
+
+
+def in_rounds(
+    made: SelfTest,
+    names: list[str],
+    place_of: Callable[[str], str],
+    learn: Callable[[bool, frozenset[str] | None], tuple[Known, list[Outcome]]],
+    ask: Callable[[list[str], Known], Iterable[Outcome]],
+    is_sample: bool,
+) -> Iterator[Outcome]:
+    """What came of mutants, each one's last outcome.
+
+    Of a sample a part of the cases sees nearly all. What it does not see is asked every case of the
+    operators that it is about, and what is left then every case there is.
+
+    Args:
+        made: takes what is wrong without any mistake.
+        names: the mutants.
+        place_of: a mutant's name -> what has the mistake in it, as ``learn`` names it.
+        learn: ``learn(part, ops)``: which cases run what, and what fails without any mistake.
+        ask: ``ask(names, known)``: what comes of some mutants.
+        is_sample: else every case is asked at once.
+    """
+    known: Known = {}
+    for part in (True, False, False) if is_sample else (False,):
+        if not names:
+            return
+        ops = _operators_of(known, {place_of(name) for name in names}) if known else None
+        known, bad = learn(part, ops)
+        made.baseline += bad
+        left = []
+        for outcome in ask(names, known):
+            is_open = outcome.status != "passed" and not made.proof(outcome)
+            if is_open and (part or ops is not None):
+                left.append(outcome.op)
+            else:
+                yield outcome
+        names, known = left, known if part else {}
+
+
+FEW = 40
+"""So many operators are asked every case for one mutant; where more run its place, those of the
+operator that it is in."""
+
+
+def _operators_of(known: Known, places: Iterable[str]) -> frozenset[str] | None:
+    """The operators to ask about mistakes in these places; None (all) where none is known."""
+    asked: set[str] = set()
+    for place in places:
+        if place == "runtime":  # whose cases are always the same
+            continue
+        found = {case.split("/")[2] for case in known.get(place, ())}
+        own = place.partition(":")[2].partition(".")[0] or place
+        if not found:
+            return None
+        asked |= {own} if own in found and len(found) > FEW else {own, *found}
+    return frozenset(asked)
 
 
 def _asked(

@@ -138,18 +138,20 @@ def good_device() -> str:
     return f"{GOOD}:0"
 
 
-def touching_cases(part: bool = False) -> list[Case]:
+def touching_cases(part: bool = False, ops: frozenset[str] | None = None) -> list[Case]:
     """The suite's cases up to gradients, each noting as labels which kernels it reached.
 
     Args:
         part: of each kind of dtype one, in one layout.
+        ops: those of these operators alone; None: of all.
     """
     with strictly():
         cases = [c for c in collect(good_device(), 3) if c.level]
     return [
         Case(case.level, "touched", case.id, run=functools.partial(_note_touched, case))
         for case in cases
-        if not part or (case.dtype in _OF_EACH_KIND and case.variant not in LAYOUTS[1:])
+        if (not part or (case.dtype in _OF_EACH_KIND and case.variant not in LAYOUTS[1:]))
+        and (ops is None or case.op in ops)
     ]
 
 
@@ -167,15 +169,24 @@ def _note_touched(case: Case, trial: Trial) -> None:
 
 
 def touched(
-    jobs: int = 0, part: bool = False, progress: Callable[[int, int], None] | None = None
+    jobs: int = 0,
+    part: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    ops: frozenset[str] | None = None,
 ) -> tuple[Touched, list[Outcome]]:
-    """Which cases reach which kernel of the good device, and what it did wrong (nothing)."""
-    cases = touching_cases(part)
+    """Which cases reach which kernel of the good device, and what it did wrong (nothing).
+
+    Args:
+        jobs: worker processes; 0: this one.
+        part, ops: of which cases, see :func:`touching_cases`.
+        progress: called with how much is done, and how much there is.
+    """
+    cases = touching_cases(part, ops)
     ids = [case.op for case in cases]
     found: defaultdict[str, set[str]] = defaultdict(set)
     bad = []
     source = (
-        run_in_workers(cases, GOOD, jobs, touching_cases, (part,))
+        run_in_workers(cases, GOOD, jobs, touching_cases, (part, ops))
         if jobs
         else (run_case(case, GOOD) for case in cases)
     )

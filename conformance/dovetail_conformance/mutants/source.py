@@ -235,16 +235,18 @@ _ALIKE = ("int8", "int16", "int32")
 """Dtypes that no rule but promotion treats in another way than int64."""
 
 
-def entering_cases(part: bool = False) -> list[Case]:
+def entering_cases(part: bool = False, ops: frozenset[str] | None = None) -> list[Case]:
     """The suite's cases, each noting as labels which functions of the source it ran.
 
     Args:
         part: those that see most mistakes: of each kind of dtype one, in one layout.
+        ops: those of these operators alone; None: of all.
     """
     return [
         Case(case.level, "entered", case.id, run=functools.partial(_note_entered, case))
         for case in _cases().values()
-        if not part or (case.dtype in _OF_EACH_KIND and case.variant != "mixed")
+        if (not part or (case.dtype in _OF_EACH_KIND and case.variant != "mixed"))
+        and (ops is None or case.op in ops)
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail_conformance.model import Case, Outcome, run_case
 from dovetail_conformance.mutants import equivalent_source
-from dovetail_conformance.mutants.command import SEED, SelfTest
+from dovetail_conformance.mutants.command import SEED, SelfTest, in_rounds
 from dovetail_conformance.mutants.source import (
     BARE,
     Entered,
@@ -64,15 +64,14 @@ def source_test(
     count = os.cpu_count() or 1 if jobs is None else jobs
     names = wanted(sample, op, seed)
     made = SourceTest(asked=len(names), is_whole=sample is None and op is None)
-    # Of a sample a part of the cases sees nearly all; only what it does not see is asked the rest.
-    for part in (True, False) if sample is not None else (False,):
-        if not names:
-            break
-        known, bad = entered(count, tell, part)
-        made.baseline += bad
-        outcomes = list(ask_mutants(names, known, count, tell))
-        names = [o.op for o in outcomes if part and o.status != "passed" and not made.proof(o)]
-        made.outcomes += [o for o in outcomes if o.op not in names]
+    made.outcomes += in_rounds(
+        made,
+        names,
+        lambda name: source_mutants()[name].function,
+        lambda part, ops: entered(count, tell, part, ops),
+        lambda some, known: ask_mutants(some, known, count, tell),
+        is_sample=sample is not None,
+    )
     made.outcomes.sort(key=lambda o: o.op)
     made.seconds = time.perf_counter() - start
     return made
@@ -90,12 +89,19 @@ def wanted(sample: int | None, op: str | None, seed: int) -> list[str]:
     return [name for some in by_kind.values() for name in draw.sample(some, min(sample, len(some)))]
 
 
-def entered(jobs: int, tell: Progress, part: bool = False) -> tuple[Entered, list[Outcome]]:
-    """Which cases run which function of the source, and what fails without any mistake."""
-    cases = entering_cases(part)
+def entered(
+    jobs: int, tell: Progress, part: bool = False, ops: frozenset[str] | None = None
+) -> tuple[Entered, list[Outcome]]:
+    """Which cases run which function of the source, and what fails without any mistake.
+
+    Args:
+        jobs, tell: as for :func:`source_test`.
+        part, ops: of which cases, see ``source.entering_cases``.
+    """
+    cases = entering_cases(part, ops)
     seen: dict[str, list[Outcome]] = defaultdict(list)
     bad = []
-    for i, outcome in enumerate(_run(cases, jobs, entering_cases, (part,))):
+    for i, outcome in enumerate(_run(cases, jobs, entering_cases, (part, ops))):
         if outcome.status != "passed":
             bad.append(outcome)
         else:

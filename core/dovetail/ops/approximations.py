@@ -140,9 +140,13 @@ def valuewise(function: Callable[..., float], takes_nan: bool = False) -> Callab
     known: dict[tuple[float, ...], float] = {}
 
     def guarded(*values: float) -> float:
+        found = known.get(values)
+        if found is not None:
+            return found
         if any(v != v for v in values):
             return function(*map(float, values)) if takes_nan else math.nan
-        key = (*values, *[math.copysign(1, v) for v in values if not v])  # 0.0 == -0.0
+        # 0.0 == -0.0, so values with a zero among them are known by its sign too, and never above.
+        key = (*values, *[math.copysign(1, v) for v in values if not v])
         if key not in known:
             if len(known) > 1 << 16:
                 known.clear()

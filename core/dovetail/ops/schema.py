@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -199,7 +200,9 @@ class OpDef:
         elsewhere = self.kind not in ("view", "storage", "random")
         return self.decompose is None and not self.required and elsewhere
 
-    def parameter_names(self, function: Callable[..., Any]) -> tuple[str, ...]:
+    @staticmethod
+    @functools.lru_cache(maxsize=4096)
+    def parameter_names(function: Callable[..., Any]) -> tuple[str, ...]:
         """The names a gradient function asks for."""
         return tuple(inspect.signature(function).parameters)
 

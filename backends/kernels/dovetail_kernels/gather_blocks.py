@@ -60,7 +60,11 @@ class Blocks:
         self._main = device.launch(text, "blocks", 9, numbers, size, made.label)
         each = tile.columns * work.itemsize
         kept = panels * parts if parts > 1 else size[0][0]
-        self._sizes = (made.image.nbytes, kept * tiles * tile.rows * each, size[0][0] * block * each)
+        self._sizes = (
+            made.image.nbytes,
+            kept * tiles * tile.rows * each,
+            size[0][0] * block * each,
+        )
         self._finish = finishing(made, tile, parts) if parts > 1 else None
         self._tables = [
             table_of(device, values)

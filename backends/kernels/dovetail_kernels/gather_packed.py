@@ -115,8 +115,11 @@ def _named(tile: Tile, prefix: str) -> dict[str, str]:
         "SUMS": made["SUMS"],
         "PRODUCTS(left, right)": made["PRODUCTS(left, right)"],
         "POINTERS": " ".join(
-            f"const global T *p{i} = left + (ulong)min(row + {i}, many - 1) * weight_row;"
-            for i in range(tile.rows)
+            ["const global T *p0 = left + row * weight_row;"]
+            + [
+                f"const global T *p{i} = p{i - 1} + (row + {i} < many ? weight_row : 0);"
+                for i in range(1, tile.rows)
+            ]
         ),
         "GET_ALL": " ".join(f"s{i}_{v} = READ_ONE(to + {i} * wide + {v} * W);" for i, v in each),
         "PUT_ALL": " ".join(f"PUT_WIDE(to + {i} * wide + {v} * W, s{i}_{v});" for i, v in each),
@@ -171,6 +174,7 @@ class Packed:
             "READ_MASK(p)": f"vload{WIDTH}(0, p)",
             "IS_ALIKE": int(is_alike),
             "STEP": stride[2],
+            "STRIDE": stride[1],
             "COLUMNS": TILE.columns,
             "READ_ONE(p)": f"vload{WIDTH}(0, p)",
             "READ_WIDE(p)": read("float", WIDTH, stride[2], 0, "(p)"),
@@ -205,7 +209,7 @@ class Packed:
             np.int32(v)
             for v in (
                 made.images, made.groups, made.columns, channels, height, width, lines, places,
-                stride[1], len(seen), len(parts), span, block.images, block.lines, block.rows,
+                len(seen), len(parts), span, block.images, block.lines, block.rows,
                 block.wide,
             )
         ]  # fmt: skip

@@ -206,8 +206,9 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 
 NOT_ASKED = {
-    "winograd", "reduce", "gemm_direct", "conv_planes", "attention_rows", "attention_scores",
-    "recurrent", "recurrent_values", "recurrent_cells", "team", "lines", "fold", "powers",
+    "winograd", "reduce", "gemm_direct", "conv_packed", "conv_planes", "conv_sum",
+    "attention_rows", "attention_scores", "recurrent", "recurrent_values", "recurrent_cells",
+    "team", "lines", "fold", "powers",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -5,6 +5,7 @@ See ``src/conv.cl``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ __all__ = [
     "Lines",
     "Map",
     "Part",
+    "in_pairs",
     "is_run",
     "left_rows",
     "packing",
@@ -181,6 +183,14 @@ def left_rows(tile: Tile) -> dict[str, str]:
         return {}
     rows = range(tile.rows)
     return {"POINTERS": " ".join(f"const global T *p{i} = from + begin[{i}];" for i in rows)}
+
+
+def in_pairs(parts: Sequence[Part]) -> bool:
+    """Whether places of parts 0 and 1, 2 and 3, ... take turns along the output's lines."""
+    is_even = len(parts) % 2 == 0 and parts[0].lines.out_steps[2] == 2
+    return is_even and all(
+        b.offset == a.offset + 1 for a, b in zip(parts[::2], parts[1::2], strict=True)
+    )
 
 
 class Gathered:

@@ -22,6 +22,9 @@ __all__ = ["Blocks"]
 CACHED = 1 << 18
 """Bytes of the output's gradient in one block."""
 
+SHALLOW = 256
+"""Places that are worth a part of their own."""
+
 
 class Blocks:
     """One :class:`Sum` resolved: ``run(grad, x, out)``."""
@@ -32,9 +35,10 @@ class Blocks:
         tile = tile_for(device, work, made.columns)
         panels = made.groups * -(-made.columns // tile.columns)
         tiles = -(-rows // tile.rows)
-        block = max(1, min(made.images * depth, CACHED // (tile.columns * work.itemsize)))
+        places = made.images * depth
         parts = 1 if panels % device.units == 0 else -(-device.units * 2 // panels)
-        parts = max(1, min(parts, made.images * depth // block))
+        parts = max(1, min(parts, places // SHALLOW))
+        block = max(1, min(-(-places // parts), CACHED // (tile.columns * work.itemsize)))
         macros = {
             "T": kind,
             **tile.macros(kind, is_float=True, left="p{i}[o]"),
@@ -60,7 +64,11 @@ class Blocks:
         self._main = device.launch(text, "blocks", 9, numbers, size, made.label)
         each = tile.columns * work.itemsize
         kept = panels * parts if parts > 1 else size[0][0]
-        self._sizes = (made.image.nbytes, kept * tiles * tile.rows * each, size[0][0] * block * each)
+        self._sizes = (
+            made.image.nbytes,
+            kept * tiles * tile.rows * each,
+            size[0][0] * block * each,
+        )
         self._finish = finishing(made, tile, parts) if parts > 1 else None
         self._tables = [
             table_of(device, values)

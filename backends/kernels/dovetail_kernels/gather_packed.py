@@ -1,8 +1,7 @@
 """Convolutions on the host's cores whose weight is not packed: the image is, in a cache.
 
-Where places are few beside filters, packing the weight costs more than what is computed with it, and
-zeros around the image are a pass of their own; here both are part of one launch. See
-``src/conv_packed.cl``.
+Packing the weight costs much where places are few, and zeros around the image are a pass of their
+own; here all is one launch. See ``src/conv_packed.cl``.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ import numpy as np
 
 from dovetail.dtypes import float32
 from dovetail_kernels.arrays import Array
-from dovetail_kernels.gather import Map, Part
+from dovetail_kernels.gather import Map, Part, in_pairs
 from dovetail_kernels.gather_direct import read
 from dovetail_kernels.gemm import offset_of
+from dovetail_kernels.shuffle import woven_half
 from dovetail_kernels.source import element, program
 from dovetail_kernels.spread import table_of, three
 from dovetail_kernels.tiles import Tile
@@ -29,18 +29,18 @@ WIDTH = 16
 
 TILE, NARROW = Tile(8, 2, WIDTH), Tile(16, 1, WIDTH)
 
-STEPS = 256
-"""Steps of depth whose panel of columns stays in the nearest cache."""
+STEPS = 128
+"""Steps of depth whose panel of columns stays in the nearest cache, beside rows of the weight."""
 
-CACHED = 3 << 18
+CACHED = 1 << 20
 """Bytes that a work item's columns, sums and rows of the weight take of its cache."""
 
 ALIKE = 32
 """Places of a line up to which a block is packed as a whole, with masks at its edges."""
 
 PACKING, READING, NARROWER = 1.5, 1.0, 0.3
-"""What it costs to pack an element of a column, to read one of the weight from afar, and to multiply
-one vector in place of two, in products of a number and a vector."""
+"""What it costs to pack an element of a column, to read one of the weight from afar, and to
+multiply one vector in place of two, in products of a number and a vector."""
 
 
 def is_packed(made: Map, source: Array) -> bool:
@@ -115,8 +115,11 @@ def _named(tile: Tile, prefix: str) -> dict[str, str]:
         "SUMS": made["SUMS"],
         "PRODUCTS(left, right)": made["PRODUCTS(left, right)"],
         "POINTERS": " ".join(
-            f"const global T *p{i} = left + (ulong)min(row + {i}, many - 1) * weight_row;"
-            for i in range(tile.rows)
+            ["const global T *p0 = left + row * weight_row;"]
+            + [
+                f"const global T *p{i} = p{i - 1} + (row + {i} < many ? weight_row : 0);"
+                for i in range(1, tile.rows)
+            ]
         ),
         "GET_ALL": " ".join(f"s{i}_{v} = READ_ONE(to + {i} * wide + {v} * W);" for i, v in each),
         "PUT_ALL": " ".join(f"PUT_WIDE(to + {i} * wide + {v} * W, s{i}_{v});" for i, v in each),
@@ -124,17 +127,8 @@ def _named(tile: Tile, prefix: str) -> dict[str, str]:
     return {prefix + name: str(text) for name, text in macros.items()}
 
 
-def _halves(kind: str) -> dict[str, str]:
-    """The macros that weave two vectors element by element."""
-    made = {}
-    for name, lanes in (("LOW", "01234567"), ("HIGH", "89abcdef")):
-        woven = ", ".join(f"(u).s{lane}, (v).s{lane}" for lane in lanes)
-        made[f"{name}(u, v)"] = f"({kind})({woven})"
-    return made
-
-
 def _mask(shift: tuple[int, ...], lines: int, places: int, height: int) -> np.ndarray:
-    """All bits of a word for each place whose element at ``shift`` is in the image, line by line."""
+    """All bits of a word for each place whose element at ``shift`` is in the image."""
     up, _, start, stop = shift
     y, x = np.arange(lines) + up, np.arange(places)
     inside = np.outer((y >= 0) & (y < height), (x >= start) & (x < stop))
@@ -169,9 +163,6 @@ class Packed:
         is_alike = is_alike and places <= ALIKE
         masks = [_mask(shift, lines, places, height) for shift in shifts] if is_alike else []
         out_step = parts[0].lines.out_steps[2]
-        is_woven = len(parts) > 1 and stride[2] == 1 and out_step == 2
-        is_woven = is_woven and all(a.offset + 1 == b.offset for a, b in zip(parts[::2], parts[1::2]))
-        is_woven = is_woven and len(parts) % 2 == 0
         vector = f"float{WIDTH}"
         macros = {
             "T": "float",
@@ -183,16 +174,18 @@ class Packed:
             "READ_MASK(p)": f"vload{WIDTH}(0, p)",
             "IS_ALIKE": int(is_alike),
             "STEP": stride[2],
+            "STRIDE": stride[1],
             "COLUMNS": TILE.columns,
             "READ_ONE(p)": f"vload{WIDTH}(0, p)",
             "READ_WIDE(p)": read("float", WIDTH, stride[2], 0, "(p)"),
             "PUT_WIDE(p, v)": f"STORE_{vector}(p, v)",
-            "TOGETHER": 2 if is_woven else 1,
+            "TOGETHER": 2 if in_pairs(parts) else 1,
             "OUT_STEP": out_step,
             "BIASED(channel)": "(T)0"
             if made.bias is None
             else "bias[offset_bias + (channel) * bias_step]",
-            **_halves(vector),
+            "LOW(u, v)": woven_half(vector, "(u)", "(v)", 0),
+            "HIGH(u, v)": woven_half(vector, "(u)", "(v)", 1),
             **_named(TILE, ""),
             **_named(NARROW, "NARROW_"),
             **element(device, "OUT", float32),
@@ -216,7 +209,7 @@ class Packed:
             np.int32(v)
             for v in (
                 made.images, made.groups, made.columns, channels, height, width, lines, places,
-                stride[1], len(seen), len(parts), span, block.images, block.lines, block.rows,
+                len(seen), len(parts), span, block.images, block.lines, block.rows,
                 block.wide,
             )
         ]  # fmt: skip
@@ -244,7 +237,10 @@ class Packed:
             phases.append((taps, len(steps), *counts[1:], part.offset, 0))
             if taps and channels > 1:
                 step = int(part.weight_at[taps] - part.weight_at[0])
-            at = [(int(w), seen.index(s[1:])) for w, s in zip(part.weight_at, part.window)]
+            at = [
+                (int(w), seen.index(s[1:]))
+                for w, s in zip(part.weight_at, part.window, strict=False)
+            ]
             for channel in range(span):
                 steps += [
                     (w + channel * step, (channel * len(seen) + shift) * wide) for w, shift in at

@@ -13,11 +13,12 @@ import numpy as np
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device
-from dovetail_kernels.gather import Map
+from dovetail_kernels.gather import Map, in_pairs
 from dovetail_kernels.gather_direct import read, vectors_of
 from dovetail_kernels.gather_sum import Sum
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.reduce import wrapping
+from dovetail_kernels.shuffle import woven_half
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import SLACK, Image, Three, table_of, three
 from dovetail_kernels.vectors import lanes, vector_helpers
@@ -26,6 +27,9 @@ __all__ = ["Planes", "PlanesSum", "is_cached"]
 
 CACHED = 1 << 18
 """Bytes of a group's planes that stay in a near cache."""
+
+SUMS = 12
+"""Sums of vectors that stay in registers, beside what is read."""
 
 
 def is_cached(device: Device, image: Image, given: int, work: DType, units: int) -> bool:
@@ -39,30 +43,60 @@ def is_cached(device: Device, image: Image, given: int, work: DType, units: int)
     return device.is_cpu and few and units >= 2 * device.units
 
 
-def _tile(made: Map, places: int, step: int) -> dict[str, Any]:
-    """The macros for what is computed at a time: some vectors of places in some lines."""
+def _tile(made: Map, places: int, step: int, *, is_paired: bool) -> dict[str, Any]:
+    """The macros for what is computed at a time: some vectors of places in some lines, of two
+    phases where they come in pairs."""
     kind, width, count = vectors_of(made, places, step)
-    vector, each, lines = f"{kind}{width}", range(count), range(max(1, 4 // count))
-    whole = width * made.work.itemsize == 64
-    store = "STORE_{vector}((to) + {at}, l##j##_{v} + shift);"
-    if not whole:
-        store = "vstore{width}(l##j##_{v} + shift, 0, (to) + {at});"
-    return {
+    vector, each = f"{kind}{width}", range(count)
+    lines = range(max(1, (2 if is_paired else 4) // count))
+    store = "STORE_{vector}({at}, {value});"
+    if width * made.work.itemsize != 64:
+        store = "vstore{width}({value}, 0, {at});"
+
+    def sums(letter: str) -> tuple[str, str]:
+        names = [(j, v, f"{letter}{j}_{v}") for j in lines for v in each]
+        return (
+            " ".join(f"{vector} {name} = ({vector})0;" for _, _, name in names),
+            " ".join(
+                f"{name} = fma(w, {read(kind, width, step, v, f'q{j} + o')}, {name});"
+                for j, v, name in names
+            ),
+        )
+
+    macros: dict[str, Any] = {
         "LANES": count * width,
         "LINES": len(lines),
         "STEP": step,
         "VECTOR": vector,
-        "TILE_CLEARED": " ".join(f"{vector} l{j}_{v} = ({vector})0;" for j in lines for v in each),
-        "TILE_ADDED(w, o)": " ".join(
-            f"l{j}_{v} = fma(w, {read(kind, width, step, v, f'q{j} + o')}, l{j}_{v});"
-            for j in lines
-            for v in each
-        ),
         "EACH_LINE": " ".join(f"LINE({j})" for j in lines),
-        "PUT_LINE(j, to)": " ".join(f"vstore{width}(l##j##_{v}, {v}, to);" for v in each),
-        "STORE_LINE(j, to, shift)": " ".join(
-            store.format(vector=vector, width=width, at=v * width, v=v) for v in each
+        "IS_PAIRED": int(is_paired),
+    }
+    macros["TILE_CLEARED"], macros["TILE_ADDED(w, o)"] = sums("l")
+    if not is_paired:
+        return macros | {
+            "PUT_LINE(j, to)": " ".join(f"vstore{width}(l##j##_{v}, {v}, to);" for v in each),
+            "STORE_LINE(j, to, shift)": " ".join(
+                store.format(
+                    vector=vector, width=width, at=f"(to) + {v * width}",
+                    value=f"l##j##_{v} + shift",
+                )
+                for v in each
+            ),
+        }  # fmt: skip
+    macros["OTHER_CLEARED"], macros["OTHER_ADDED(w, o)"] = sums("m")
+    pairs = (
+        f"PAIR({v * width}, "
+        + ", ".join(woven_half(vector, f"l##j##_{v}", f"m##j##_{v}", half) for half in (0, 1))
+        + ")"
+        for v in each
+    )
+    return macros | {
+        "WIDTH": width,
+        "EACH_PAIR(j)": " ".join(pairs),
+        "STORE_VECTOR(to, v)": store.format(
+            vector=vector, width=width, at="to", value="(v) + shift"
         ),
+        "PUT_VECTOR(to, v)": f"vstore{width}(v, 0, to);",
     }
 
 
@@ -118,54 +152,62 @@ class Planes:
         count = min(units, device.units * 4)
         self._bytes = count * source.room * work.itemsize
         kinds = (x.dtype, weight.dtype, made.out.dtype)
-        self._steps = []
-        for part in made.parts:
-            if not made.images * len(part.rows_at):
-                continue
-            lines = part.lines
-            slices, number, places = lines.counts
-            macros = {
-                "IS_PLANES": 1,
-                **source.macros,
-                **_tile(made, places, lines.x_steps[2]),
-                "IS_SAME": int(made.out.dtype is work),
-                "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
-                **made.finished(),
-                **element(device, "WEIGHT", weight.dtype),
-            }
-            numbers = [
-                np.uint64(v)
-                for v in (
-                    made.images, made.groups, made.columns, slices, number, places,
-                    len(part.depth_at), *lines.x_steps[:2], made.out_group,
-                    made.out.element_strides[0], *lines.out_steps, made.out_column,
-                    made.filters.group, made.filters.column, made.bias_step,
-                )
-            ]  # fmt: skip
-            begin = [np.uint64(0)] * 4 + [np.uint64(source.room)]
-            helpers = vector_helpers((x.dtype, work), source.width)
-            text = program(device, "conv_planes", macros, kinds, text=helpers)
-            launch = device.launch(
-                text, "planes", 7, [*begin, *source.numbers, *numbers], ((count,), (1,)), made.label
+        parts = [part for part in made.parts if len(part.rows_at)]
+        self._is_empty = not (made.images and parts)
+        if self._is_empty:
+            return
+        lines = parts[0].lines
+        is_paired = in_pairs(parts)
+        places = max(part.lines.counts[2] for part in parts)
+        macros = {
+            "IS_PLANES": 1,
+            **source.macros,
+            **_tile(made, places, lines.x_steps[2], is_paired=is_paired),
+            "IS_SAME": int(made.out.dtype is work),
+            "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
+            **made.finished(),
+            **element(device, "WEIGHT", weight.dtype),
+        }
+        numbers = [
+            np.uint64(v)
+            for v in (
+                made.images, made.groups, made.columns, len(parts), *lines.x_steps[:2],
+                made.out_group, made.out.element_strides[0], *lines.out_steps, made.out_column,
+                made.filters.group, made.filters.column, made.bias_step,
             )
-            tables = [table_of(device, values) for values in (part.depth_at, part.weight_at)]
-            self._steps.append((part.offset, launch, tables))
+        ]  # fmt: skip
+        begin = [np.uint64(0)] * 4 + [np.uint64(source.room)]
+        helpers = vector_helpers((x.dtype, work), source.width)
+        text = program(device, "conv_planes", macros, kinds, text=helpers)
+        self._launch = device.launch(
+            text, "planes", 8, [*begin, *source.numbers, *numbers], ((count,), (1,)), made.label
+        )
+        taps = [len(part.depth_at) for part in parts]
+        phases = [
+            (*part.lines.counts, n, sum(taps[:i]), part.offset)
+            for i, (part, n) in enumerate(zip(parts, taps, strict=True))
+        ]
+        self._tables = [
+            table_of(device, np.concatenate([np.ravel(row) for row in rows]))
+            for rows in (
+                [part.depth_at for part in parts], [part.weight_at for part in parts], phases,
+            )
+        ]  # fmt: skip
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any) -> None:
         """Queue it."""
+        if self._is_empty:
+            return
         with self.map.device.scratch(self._bytes) as (planes,):
             extra, first = out.buffer, np.uint64(0)
             if bias is not None:
                 extra, first = bias.buffer, offset_of(bias)
-            limit = self._source.limit(x)
-            for offset, launch, tables in self._steps:
-                target = offset_of(out) + np.uint64(offset)
-                numbers = (
-                    (0, target), (1, offset_of(x)), (2, offset_of(weight)), (3, first),
-                    (4 + self._source.LIMIT, limit),
-                )  # fmt: skip
-                buffers = (out.buffer, x.buffer, weight.buffer, *tables, extra, planes)
-                launch.with_numbers(buffers, numbers)
+            numbers = (
+                (0, offset_of(out)), (1, offset_of(x)), (2, offset_of(weight)), (3, first),
+                (4 + self._source.LIMIT, self._source.limit(x)),
+            )  # fmt: skip
+            buffers = (out.buffer, x.buffer, weight.buffer, *self._tables, extra, planes)
+            self._launch.with_numbers(buffers, numbers)
 
 
 class PlanesSum:
@@ -184,7 +226,9 @@ class PlanesSum:
         self.sum, device, work = made, made.device, made.work
         self._source = source = _Source(device, x, first, made.image, given, work)
         width, rows, grad = source.width, len(made.rows_at), made.grad
-        source.room += made.columns * -(-rows // 8) * 8 * width
+        blocks = -(-rows // SUMS)
+        taps = -(-rows // blocks)
+        source.room += made.columns * blocks * taps * width
         count = min(made.groups, device.units * 4)
         self._bytes = count * source.room * work.itemsize
         x_steps = [s * n for s, n in zip(stride, made.image.steps, strict=True)]
@@ -196,7 +240,8 @@ class PlanesSum:
             "READ_WIDE(p)": read(kind, width, x_steps[2], 0),
             "WHOLE": f"{'long' if kind == 'double' else 'int'}{width}",
             "COUNTED": ", ".join(map(str, range(width))),
-            "EACH_TAP": " ".join(f"TAP({t})" for t in range(8)),
+            "TAPS": taps,
+            "EACH_TAP": " ".join(f"TAP({t})" for t in range(taps)),
             "RESULT(v)": converted(work, made.out.dtype, "v"),
             "GRAD_LOADED(i)": converted(grad.dtype, work, "GRAD_LOAD(grad, i)"),
             **element(device, "GRAD", grad.dtype),

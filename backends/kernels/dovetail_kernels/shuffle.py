@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["can_transpose", "transposed"]
+__all__ = ["can_transpose", "transposed", "woven_half"]
 
 _LANES = "0123456789abcdef"
 
@@ -27,10 +27,15 @@ def transposed(names: Sequence[str], width: int, kind: str) -> tuple[str, list[s
         for i in range(rows // 2):
             a, b = current[i], current[i + rows // 2]
             for half in (0, 1):
-                lanes = _LANES[half * width // 2 : (half + 1) * width // 2]
-                parts = ", ".join(f"{a}.s{lane}, {b}.s{lane}" for lane in lanes)
                 name = f"{names[0]}_w{stage}_{2 * i + half}"
-                statements.append(f"const {vector} {name} = ({vector})({parts});")
+                statements.append(f"const {vector} {name} = {woven_half(vector, a, b, half)};")
                 made.append(name)
         current = made
     return " ".join(statements), current
+
+
+def woven_half(vector: str, a: str, b: str, half: int) -> str:
+    """The first half (0) or the second (1) of two vectors woven: a0 b0 a1 b1 ..."""
+    width = int(vector.lstrip("abcdefghijklmnopqrstuvwxyz"))
+    lanes = _LANES[half * width // 2 : (half + 1) * width // 2]
+    return f"({vector})({', '.join(f'{a}.s{lane}, {b}.s{lane}' for lane in lanes)})"

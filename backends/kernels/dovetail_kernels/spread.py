@@ -75,7 +75,9 @@ class Image:
             return x.buffer, offset_of(x)
         begin = offset_of(x)
         last = sum(max(n - 1, 0) * s for n, s in zip(x.shape, x.element_strides, strict=True))
-        self.launch.with_numbers((scratch, x.buffer), ((0, begin), (1, begin + np.uint64(last + 1))))
+        self.launch.with_numbers(
+            (scratch, x.buffer), ((0, begin), (1, begin + np.uint64(last + 1)))
+        )
         return scratch, np.uint64(0)
 
 

@@ -30,9 +30,11 @@ LANES = 16
 CHANNELS = 32
 """Fewer channels do not make up for transforming image and output."""
 
-TILE, FILTER = 56, 2600
-"""What a tile, and a filter of one channel, cost in products of the direct way (measured; what
-packing the filters costs there is taken off)."""
+TILE = 56
+"""What a tile costs in products of the direct way (measured)."""
+
+NEAR_FILTER, FAR_FILTER = 1300, 3500
+"""What a filter of one channel costs, where transformed ones stay in a cache and where not."""
 
 FAR = 1 << 24
 """Bytes of transformed filters that do not stay in a cache."""
@@ -57,6 +59,7 @@ def pays(made: Map, source: Array, places: tuple[int, int, int]) -> bool:
     )
     tiles = made.images * -(-places[1] // SIDE) * -(-places[2] // SIDE)
     products = made.images * places[1] * places[2] * 9
+    filter = FAR_FILTER if _is_far(source.shape[1], made.columns) else NEAR_FILTER
     return (
         made.device.is_cpu
         and is_dense
@@ -67,8 +70,13 @@ def pays(made: Map, source: Array, places: tuple[int, int, int]) -> bool:
         and source.shape[1] % LANES == 0
         and made.columns % tile.columns == 0
         and source.shape[2] * source.shape[3] >= LANES
-        and TILE * tiles + FILTER < products
+        and TILE * tiles + filter < products
     )
+
+
+def _is_far(channels: int, columns: int) -> bool:
+    """Whether transformed filters do not stay in a cache."""
+    return POINTS * 4 * channels * columns > FAR
 
 
 class Winograd:
@@ -137,8 +145,7 @@ class Winograd:
         numbers = [np.uint64(panels), np.uint64(channels)]
         self._filters = device.launch(text, "filters", 2, numbers, size, made.label)
         tiles = images * high * wide
-        is_far = POINTS * 4 * channels * made.columns > FAR
-        room = CACHED * 4 if is_far else CACHED
+        room = CACHED * 4 if _is_far(channels, made.columns) else CACHED
         at_once = room // (POINTS * channels * 4) // tile.rows * tile.rows
         share = -(-tiles // device.units // tile.rows) * tile.rows
         at_once = max(tile.rows, min(at_once, share))

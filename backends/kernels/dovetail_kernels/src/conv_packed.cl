@@ -8,7 +8,7 @@
 // where it is in a row and among the columns.
 //
 // WIDE: W elements of T. TILE: ROWS by COLUMNS of the output in vectors with names; a narrow one has
-// more rows and one vector. READ_WIDE(p): elements that are STEP apart.
+// more rows and one vector. READ_WIDE(p): elements that are STEP apart. Lines are STRIDE apart.
 
 #define TILED(rows_, columns_, pointers_, sums_, get_, products_, put_) \
     for (int row = 0; row < many; row += rows_) { \
@@ -40,6 +40,13 @@
             const MASK mask = (LANES >= begin) & (LANES < end); \
             for (done = top; done < bottom; done++, p += jump, line += places) \
                 PUT_WIDE(line, MASKED(READ_WIDE(p), mask)); \
+        } else if (places <= 2 * W) { \
+            const MASK mask = (LANES >= begin) & (LANES < end); \
+            const MASK other = (LANES + W >= begin) & (LANES + W < end); \
+            for (done = top; done < bottom; done++, p += jump, line += places) { \
+                PUT_WIDE(line, MASKED(READ_WIDE(p), mask)); \
+                PUT_WIDE(line + W, MASKED(READ_WIDE(p + W * STEP), other)); \
+            } \
         } else \
             for (done = top; done < bottom; done++, p += jump, line += places) { \
                 for (int x = 0; x < places; x += W) PUT_WIDE(line + x, READ_WIDE(p + x * STEP)); \
@@ -71,7 +78,7 @@ kernel void packed(global T *out, global const T *in, global const T *weight,
         ulong step_channel, ulong step_line, ulong out_image, ulong out_row, ulong out_line,
         ulong weight_group, ulong weight_row, ulong weight_channel, ulong bias_step, int images,
         int groups, int rows, int channels, int height, int width, int lines, int places,
-        int stride, int shift_count, int phase_count, int span, int images_at_once,
+        int shift_count, int phase_count, int span, int images_at_once,
         int lines_at_once, int segment, int wide)
 {
     global T *columns = room
@@ -92,11 +99,11 @@ kernel void packed(global T *out, global const T *in, global const T *weight,
             for (int c = 0; c < given; c++)
                 for (int s = 0; s < shift_count; s++) {
                     global T *to = columns + (ulong)(c * shift_count + s) * wide;
-                    const int y = first_line * stride + shifts[4 * s];
+                    const int y = first_line * STRIDE + shifts[4 * s];
                     const int begin = shifts[4 * s + 2], end = shifts[4 * s + 3];
-                    const int top = clamp((stride - 1 - y) / stride, 0, line_count);
-                    const int bottom = clamp((height - y + stride - 1) / stride, top, line_count);
-                    const long jump = stride * (long)step_line;
+                    const int top = clamp((STRIDE - 1 - y) / STRIDE, 0, line_count);
+                    const int bottom = clamp((height - y + STRIDE - 1) / STRIDE, top, line_count);
+                    const long jump = STRIDE * (long)step_line;
                     for (int i = 0; i < image_count; i++, to += line_count * places) {
                         const long at = offset_in + (first_image + i) * step_image
                             + (group * channels + from + c) * step_channel

@@ -1,0 +1,127 @@
+"""Convolutions of opencl on the host's cores: which kernels a geometry gets, and what they compute.
+
+GPU-class code of the same geometries: :mod:`test_opencl_products`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from products import convolutions, laid_out, wide
+
+import dovetail as dt
+from dovetail import ops
+
+HERE = Path(__file__).parent
+PACKED = [  # the weight is read where it lies, the image packed in a cache
+    ((3, 40, 14, 14), (48, 40, 3, 3), 2, 1, 1, 1),  # several spans of channels
+    ((5, 24, 7, 7), (44, 12, 3, 3), 1, 1, 1, 2),  # several images at once, rows past the edge
+    ((1, 8, 20, 70), (12, 8, 3, 3), 2, 1, 1, 1),  # lines of more than two vectors
+    ((2, 8, 9, 48), (24, 8, 5, 3), (1, 2), (2, 0), 1, 1),  # and of two
+    ((2, 8, 24, 31), (16, 8, 3, 5), (2, 1), (1, 2), (1, 2), 1),  # all places of a block at once
+    ((1, 10, 41, 40), (130, 10, 3, 3), 1, 1, 1, 1),  # several blocks of lines
+    ((2, 12, 17, 19), (16, 12, 3, 3), (3, 2), 1, 1, 1),  # phases of unequal sizes
+    ((2, 9, 6, 1), (8, 9, 3, 2), (2, 2), (1, 1), 1, 1),  # of one place
+    ((2, 16, 40), (24, 16, 3), 2, 1, 1, 1),
+    ((1, 8, 3, 3), (8, 8, 3, 3), 1, 3, 1, 1),  # windows that see nothing but padding
+    ((1, 8, 5, 5), (8, 8, 2, 2), 3, 0, 1, 1),  # places that no window sees
+]
+SUMMED = [  # the weight's gradient, block by block
+    (((5, 9, 24, 24), (40, 9, 3, 3), 1, 1, 1, 1), False),  # blocks with parts of images
+    (((9, 6, 24, 24), (20, 6, 3, 3), 1, 1, 1, 1), True),  # one panel, in parts that are added
+    (((12, 5, 7, 7), (70, 5, 3, 3), 1, 1, 1, 1), True),  # three panels
+    (((4, 12, 9, 9), (96, 6, 1, 1), 2, 0, 1, 2), False),
+]
+DEPTHWISE = [  # by planes in a cache
+    ((5, 6, 21, 37), (6, 1, 3, 3), 2, 1, 1, 6),  # phases in pairs
+    ((4, 4, 12, 75), (8, 1, 5, 4), 2, 2, 1, 4),  # of several vectors
+    ((6, 4, 13, 13), (4, 1, 4, 4), 3, 1, 1, 4),  # phases without pairs
+    ((5, 6, 9, 5), (6, 1, 7, 7), 1, 3, 1, 6),
+]
+
+
+@pytest.fixture
+def made(queue: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
+    """Names of the kernels that were asked for since the test began."""
+    monkeypatch.setattr(queue, "_kernels", {})
+    return lambda: {key[1] for key in queue._kernels}
+
+
+def _is_wide(queue: Any) -> bool:
+    return bool(queue.is_cpu and queue.handle.native_vector_width_float == 16)
+
+
+@pytest.mark.parametrize("layout", ["dense", "last", "part"])
+@pytest.mark.parametrize("case", PACKED, ids=str)
+def test_the_image_is_packed(queue: Any, made: Any, case: Any, layout: str) -> None:
+    assert not convolutions(case, dt.float32, layout)
+    if _is_wide(queue) and layout == "dense":
+        assert "packed" in made()
+
+
+@pytest.mark.parametrize(("case", "is_added"), SUMMED, ids=str)
+def test_the_gradient_of_a_weight_goes_by_blocks(
+    queue: Any, made: Any, case: Any, is_added: bool
+) -> None:
+    for dtype in (dt.float32, dt.float16):
+        assert not convolutions(case, dtype)
+    if queue.is_cpu and queue.units == 2:
+        assert "blocks" in made()
+        assert ("finish" in made()) == is_added
+
+
+@pytest.mark.parametrize("case", DEPTHWISE, ids=str)
+def test_planes_are_read_once_for_all_phases(queue: Any, made: Any, case: Any) -> None:
+    for dtype in (dt.float32, dt.float64, dt.bfloat16):
+        assert not convolutions(case, dtype)
+    if queue.is_cpu and queue.units <= 2:
+        assert {"planes", "planes_sum"} <= made()
+
+
+@pytest.mark.usefixtures("opencl")
+@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_an_infinite_element_reaches_those_that_see_it(stride: int, groups: int) -> None:
+    """Padding is no product of zero and what lies beside a line."""
+    shape, weight_shape = (8, 8, 10, 11), (8, 8 // groups, 3, 3)
+    options = {
+        "stride": (stride, stride), "padding": (1, 1), "dilation": (1, 1), "groups": groups,
+    }  # fmt: skip
+    places = tuple((n - 1) // stride + 1 for n in shape[2:])
+    x, weight = np.zeros(shape), np.ones(weight_shape)
+    grad = np.zeros((8, 8, *places))
+    x[1, 2, :, 0] = x[3, 5, 9, 10] = grad[2, 3, :, places[1] - 1] = 1
+    calls: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
+        ("conv", [x, weight], {}),
+        ("conv_grad_input", [grad, weight], {"input_shape": shape}),
+        ("conv_grad_weight", [np.ones_like(grad), x], {"weight_shape": weight_shape}),
+    ]
+    for name, values, more in calls:
+        rest = [None] if name == "conv" else []
+        expected = ops.REGISTRY[name].reference(*values, *rest, **more, **options) > 0
+        given = [
+            laid_out(np.where((v == 1) & (v.mean() < 1), np.inf, v), dt.float32, "dense")
+            for v in values
+        ]
+        result = wide(getattr(ops, name)(*given, *rest, **more, **options))
+        assert np.array_equal(np.isinf(result), expected), name
+        assert not np.isnan(result).any(), name
+
+
+def test_code_for_gpus_computes_the_same(fresh: Callable[..., str]) -> None:
+    code = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import products
+products.on_gpu_paths()
+import dovetail as dt
+wrong = []
+for case in {[*PACKED[::3], SUMMED[1][0], DEPTHWISE[0]]}:
+    wrong += products.convolutions(case, dt.float32)
+print("all right" if not wrong else wrong)
+"""
+    assert fresh(code).strip() == "all right"

@@ -220,7 +220,10 @@ def test_launches_of_little_work_wait_for_each_other(queue: Any) -> None:
     queue.synchronize()
     doubled = x * 2
     assert bool(queue.waiting) is queue.is_cpu
-    x.copy_(dt.full((8,), 5.0))
+    x.copy_(dt.full((8,), 5.0))  # written at once, and then a small copy
+    assert len(queue.waiting) == queue.is_cpu
+    large = dt.empty(1 << 16, device="opencl:0")
+    large.clone()
     assert not queue.waiting
     assert doubled.tolist() == [2.0] * 8
     for _ in range(100):

@@ -40,6 +40,9 @@ TOGETHER = 64
 """Launches of little work that are handed to a driver for the host's cores at once. Its threads
 sleep when they have nothing to do, and to wake them costs more than such a launch."""
 
+LITTLE = 1 << 14
+"""Bytes of a copy that is as little work as such a launch."""
+
 SEVERAL = 6
 """Launches that are worth an event that holds the queue while they are handed over."""
 
@@ -85,7 +88,8 @@ class Device(device.Device):
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
         self._handed_over = 0
-        self.waiting: deque[tuple[Launch, Sequence[Any], Sequence[tuple[int, Any]]]] = deque()
+        self._copying = _Copying(self)
+        self.waiting: deque[tuple[Launch | _Copying, Sequence[Any], Sequence[Any]]] = deque()
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
         self.used = 0
@@ -94,7 +98,8 @@ class Device(device.Device):
     @property
     def launches(self) -> int:  # type: ignore[override]
         """Kernels queued since the start, with those that wait."""
-        return self._handed_over + len(self.waiting)
+        waiting = [entry for entry in list(self.waiting) if entry[0] is not self._copying]
+        return self._handed_over + len(waiting)
 
     # memory
 
@@ -217,17 +222,16 @@ class Device(device.Device):
     def copy(
         self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
     ) -> Any:
-        """Queue a copy of bytes on the device; returns the driver's event."""
+        """Queue a copy of bytes on the device; returns the driver's event, if it has one."""
+        numbers = (target_offset, source_offset, nbytes)
+        if self.is_cpu and nbytes <= LITTLE:
+            self.waiting.append((self._copying, (target, source), numbers))
+            if len(self.waiting) >= TOGETHER:
+                self.flush()
+            return None
         with self.lock:
             self.flush()
-            event = cl.enqueue_copy(
-                self.queue, target, source,
-                byte_count=nbytes, src_offset=source_offset, dst_offset=target_offset,
-            )  # fmt: skip
-            self.recent.append("copy")
-            if self.watch is not None:
-                self.watch("copy", event, (target, source))
-            return event
+            return self._copying.enqueue((target, source), numbers)
 
     # kernels
 
@@ -273,6 +277,25 @@ class Device(device.Device):
 
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         return tuning.found(self, work, list(candidates))
+
+
+class _Copying:
+    """A copy on a device, queued as a launch is."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def enqueue(self, buffers: Sequence[Any], numbers: Sequence[Any]) -> Any:
+        """Hand it to the driver: target and source; their offsets, and how many bytes."""
+        device, (target, source) = self.device, buffers
+        event = cl.enqueue_copy(
+            device.queue, target, source,
+            dst_offset=numbers[0], src_offset=numbers[1], byte_count=numbers[2],
+        )  # fmt: skip
+        device.recent.append("copy")
+        if device.watch is not None:
+            device.watch("copy", event, buffers)
+        return event
 
 
 class Bound:

@@ -43,7 +43,8 @@ def page_locked(context: Any, nbytes: int) -> np.ndarray:
         flags = cl.mem_flags.READ_WRITE | cl.mem_flags.ALLOC_HOST_PTR
         buffer = cl.Buffer(context, flags, nbytes)
         access = cl.map_flags.READ | cl.map_flags.WRITE
-        memory, _ = cl.enqueue_map_buffer(queue, buffer, access, 0, (nbytes,), np.uint8)
+        mapped: Any = cl.enqueue_map_buffer  # which is not annotated for a dtype as NumPy spells it
+        memory: np.ndarray = mapped(queue, buffer, access, 0, (nbytes,), np.uint8)[0]
     except cl.Error as error:
         _log.debug("no page-locked memory of %d bytes (%s); pageable is used", nbytes, error)
         return np.empty(nbytes, np.uint8)

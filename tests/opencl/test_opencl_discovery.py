@@ -45,6 +45,7 @@ except RuntimeError as error:
     assert "no OpenCL driver" in said
     assert "apt-get install pocl-opencl-icd" in said
     assert "refused:" in said
+    assert "dovetail doctor opencl" in said, "the way without root"
 
 
 def test_the_demo_says_why_there_is_no_device(tmp_path: Path) -> None:
@@ -118,3 +119,80 @@ def test_the_doctor_finds_nothing_wrong_where_there_is_a_device(opencl: dt.devic
     from dovetail_opencl.doctor import doctor
 
     assert doctor() == []
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that Python was installed to, on a machine without an OpenCL driver."""
+    from dovetail_opencl import doctor
+    from dovetail_opencl.discovery import NO_DRIVER as REASON
+    from dovetail_opencl.discovery import Discovery
+
+    monkeypatch.setattr(doctor, "discover", lambda: Discovery((), REASON, "install one"))
+    monkeypatch.setattr(doctor, "VENDORS", tmp_path / "nowhere")
+    monkeypatch.setattr(doctor, "_is_for_wheels", lambda: True)
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "the root"))
+    monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path / "user"))
+    monkeypatch.delenv("OCL_ICD_VENDORS", raising=False)
+    return tmp_path / "the root"
+
+
+def _install_wheels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Intel's wheels leave there; that the library loads is pretended."""
+    for folder in ("lib", "etc/OpenCL/vendors"):
+        (root / folder).mkdir(parents=True)
+    (root / "lib/libintelocl.so").write_bytes(b"")
+    named = "/opt/anaconda1anaconda2anaconda3/lib/libintelocl.so"
+    (root / "etc/OpenCL/vendors/intel-cpu.icd").write_text(named)
+    monkeypatch.setattr("ctypes.CDLL", lambda path: path)
+
+
+def test_the_doctor_knows_a_way_without_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dovetail_opencl import doctor
+
+    (reason, command) = doctor.doctor()[1]
+    assert "without root" in reason
+    install, name, show = command.split(" && ")
+    assert install == "pip install intel-opencl-rt intel-cmplr-lib-rt"
+    _install_wheels(root, monkeypatch)
+    assert [c for _, c in doctor.doctor()[1:]] == [name, show], "the same steps, one by one"
+    monkeypatch.setattr(doctor, "_is_for_wheels", lambda: False)
+    (root / "lib/libintelocl.so").unlink()
+    assert len(doctor.doctor()) == 1, "there are no wheels for other machines"
+
+
+def test_the_commands_of_the_doctor_mend_a_wheel_whose_file_names_no_library(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail_opencl.doctor import doctor
+
+    _install_wheels(root, monkeypatch)
+    icd = root / "etc/OpenCL/vendors/intel-cpu.icd"
+    (reason, command) = doctor()[1]
+    assert reason == f"{icd} names {icd.read_text()}, which does not exist"
+    subprocess.run(command, shell=True, check=True)
+    assert Path(icd.read_text().strip()).samefile(root / "lib/libintelocl.so")
+    ((reason, command),) = doctor()[1:]
+    assert reason == f"the loader of drivers does not look in {icd.parent}"
+    told = subprocess.check_output(f"{command}; echo $OCL_ICD_VENDORS", shell=True, text=True)
+    monkeypatch.setenv("OCL_ICD_VENDORS", told.strip())
+    assert not doctor()[1:]
+    icd.unlink()
+    icd.parent.rmdir()
+    ((_, command),) = (row for row in doctor() if row[0].startswith("no file names"))
+    subprocess.run(command, shell=True, check=True)
+    assert not doctor()[1:]
+
+
+def test_the_doctor_says_what_a_library_lacks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dovetail_opencl.doctor import doctor
+
+    _install_wheels(root, monkeypatch)
+
+    def lacking(path: str) -> None:
+        raise OSError("libimf.so: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", lacking)
+    (reason, command) = doctor()[1]
+    assert "libintelocl.so cannot be loaded: libimf.so" in reason
+    assert command == "pip install intel-cmplr-lib-rt"

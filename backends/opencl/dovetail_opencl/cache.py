@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,22 @@ def folder() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "dovetail" / "opencl"
+
+
+_filters = threading.Lock()
+"""Held while warnings are off: two devices may compile at once, and filters are the process's."""
+
+
+def _built(program: Any, options: Sequence[str]) -> Any:
+    """The program, compiled by the driver and by no cache of PyOpenCL's.
+
+    That its cache is not asked, PyOpenCL tells by a warning; and by another one whatever a compiler
+    says, though Intel's tells of each step and vector, ``-w`` or not.
+    """
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program.get_info(cl.program_info.REFERENCE_COUNT)
+        return program.build(list(options))
 
 
 class ProgramCache:
@@ -75,17 +92,13 @@ class ProgramCache:
         """
         if self.folder is None:
             self.compiled += 1
-            return cl.Program(self._context, source).build(list(options))
+            return _built(cl.Program(self._context, source), options)
         path = self.folder / self._name(source, options)
         program = self._from_disk(path, options)
         if program is not None:
             self.found += 1
             return program
-        program = cl.Program(self._context, source)
-        with warnings.catch_warnings():  # PyOpenCL's own cache is not asked, and says so
-            warnings.simplefilter("ignore")
-            program.get_info(cl.program_info.REFERENCE_COUNT)
-        program.build(list(options))
+        program = _built(cl.Program(self._context, source), options)
         self.compiled += 1
         self._to_disk(path, program)
         return program
@@ -99,7 +112,7 @@ class ProgramCache:
         if binary is None:
             return None
         try:
-            made = cl.Program(self._context, [self._handle], [binary]).build(list(options))
+            made = _built(cl.Program(self._context, [self._handle], [binary]), options)
         except cl.Error as error:
             _log.debug("%s is refused by the driver (%s); compiled from source", path, error)
             return None

@@ -18,6 +18,7 @@ from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
 from dovetail_opencl import tuning
 from dovetail_opencl.cache import ProgramCache
+from dovetail_opencl.transfers import Transfers
 
 __all__ = ["Device", "Launch"]
 
@@ -29,10 +30,6 @@ _NO_MEMORY = (
 )
 CLASS = "DOVETAIL_OPENCL_CLASS"
 """``cpu`` or ``gpu``: how kernels are written and launched, whatever the device says it is."""
-
-STAGED = 1 << 16
-"""Bytes up to which a write is copied aside, so that the caller need not wait for the queue."""
-
 
 enqueue = cl.enqueue_nd_range_kernel
 
@@ -59,6 +56,7 @@ class Device(device.Device):
     Attributes:
         handle: PyOpenCL's device.
         cache: its compiled programs on disk.
+        transfers: how bytes go between the host's memory and its own.
         waiting: launches that have not been handed to the driver, with buffers and numbers.
         used: bytes that buffers take.
     """
@@ -84,9 +82,10 @@ class Device(device.Device):
         is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
         self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
         self.cache = ProgramCache(self.context, handle)
+        is_apart = chosen == "gpu" or not handle.host_unified_memory
+        self.transfers = Transfers(self.context, is_apart=is_apart)
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
-        self._staged: deque[tuple[Any, Any]] = deque()
         self._handed_over = 0
         self._copying = _Copying(self)
         self.waiting: deque[tuple[Launch | _Copying, Sequence[Any], Sequence[Any]]] = deque()
@@ -153,27 +152,19 @@ class Device(device.Device):
             buffer.release()
 
     def write(self, buffer: Any, offset: int, source: memoryview) -> None:
-        """Copy bytes in; small ones are copied aside and the call returns at once."""
-        data = np.frombuffer(source, np.uint8)
-        is_small = data.nbytes <= STAGED
-        if is_small:
-            data = data.copy()
+        """Copy bytes in; ``source`` may change when the call returns."""
         with self.lock:
             self.flush()
-            event = cl.enqueue_copy(
-                self.queue, buffer, data, dst_offset=offset, is_blocking=not is_small
-            )
-            if is_small:
-                self._staged.append((event, data))
-                while len(self._staged) > 64:
-                    self._staged.popleft()[0].wait()
+            try:
+                self.transfers.write(self.queue, buffer, offset, source)
+            except cl.Error as error:
+                raise self.failed(error) from error
 
     def read(self, target: memoryview, buffer: Any, offset: int) -> None:
         """Copy bytes out, when what was queued to write them is done."""
-        data = np.frombuffer(target, np.uint8)
         self.flush()
         try:
-            cl.enqueue_copy(self.queue, data, buffer, src_offset=offset, is_blocking=True)
+            self.transfers.read(self.queue, target, buffer, offset)
         except cl.Error as error:
             raise self.failed(error) from error
 
@@ -188,7 +179,6 @@ class Device(device.Device):
             self.queue.finish()
         except cl.Error as error:
             raise self.failed(error) from error
-        self._staged.clear()
 
     def flush(self) -> None:
         """Hand the launches that wait to the driver.

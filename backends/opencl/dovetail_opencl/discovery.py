@@ -1,7 +1,8 @@
 """Which OpenCL devices there are, in which order, and why there is none.
 
-GPUs come first, then accelerators, then CPUs; within a kind they are ordered by platform name and
-the platform's own order, so that ``opencl:0`` is the same device in every run.
+GPUs come first, then accelerators, then CPUs; within a kind they are ordered by their platform's
+name and version and its own order, so that ``opencl:0`` is the same device in every run, however
+the loader finds the drivers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ of its name; a device likewise."""
 INSTALL = "pip install 'dovetail[opencl]'"
 NO_DRIVER = (
     "no OpenCL platform: this machine has no OpenCL driver. A GPU's comes with its vendor's driver "
-    "package; for the CPU: apt-get install pocl-opencl-icd"
+    "package; for the CPU: apt-get install pocl-opencl-icd (without root: dovetail doctor opencl)"
 )
 
 
@@ -66,7 +67,7 @@ def discover(chosen: str | None = None) -> Discovery:
         for index, device in enumerate(devices):
             if _is_usable(device, troubles):
                 found.append((_rank(cl, device), platform.name, number, index, device))
-    found.sort(key=lambda row: row[:4])
+    found.sort(key=lambda row: (*row[:2], row[4].platform.version, *row[2:4]))
     if not found:
         return Discovery((), "; ".join(["no OpenCL device", *troubles]) or NO_DRIVER)
     if not wanted.strip():

@@ -356,6 +356,25 @@ def test_what_has_no_plan_goes_to_our_own_kernels(placed: Any) -> None:
     assert dnn.declined == {"conv": "no plan for conv_fprop"}
 
 
+def test_a_large_workspace_is_the_tensors_afterwards(placed: Any) -> None:
+    """It counts while it is used, and the next tensor of its size has its memory."""
+    _driver, _, library = placed()
+    library.workspace = 96 << 20
+    x, weight = drawn(2, 3, 6, 8, dtype=dt.float32), drawn(4, 3, 3, 3, dtype=dt.float32)
+    before = dt.standin.memory_allocated()
+    dt.standin.reset_peak_memory_stats()
+    dt.nn.functional.conv2d(x, weight)
+    assert dt.standin.memory_allocated() == before
+    assert dt.standin.max_memory_allocated() >= before + library.workspace
+    reserved = dt.standin.memory_reserved()
+    kept = dt.empty(library.workspace, dtype=dt.uint8, device=NAME)
+    assert dt.standin.memory_reserved() == reserved
+    del kept
+    library.workspace = 1 << 20
+    dt.nn.functional.conv2d(x[:1], weight)
+    assert dt.standin.memory_reserved() <= reserved + 512
+
+
 def test_a_stream_has_one_workspace_for_all_plans(stand: Any) -> None:
     driver, device = stand()
     first = device.workspace(5000)

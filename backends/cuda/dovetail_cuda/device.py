@@ -7,7 +7,8 @@ import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ class Device(device.Device):
         dialect.GPU,
         name="cuda",
         spellings={("hypot", "double"): "near_hypot"},
-        helpers={"bfloat16": BFLOAT16},
+        helpers={"bfloat16": BFLOAT16 + dialect.NEAR, "float16": dialect.NEAR},
     )
     has_double = True
     has_long_atomics = has_shuffles = True
@@ -306,6 +307,17 @@ class Device(device.Device):
             found = self.handles[key] = self._pool.take(nbytes)
         pointer: int = found[0].ptr
         return pointer
+
+    @contextmanager
+    def passing(self, nbytes: int) -> Iterator[Buffer]:
+        """Memory of the tensors' pool for what is queued inside: tensors get it afterwards, in the
+        stream's order."""
+        tensors = pool_for(f"{self.kind}:{self.index}")
+        block, size = tensors.take(nbytes)
+        try:
+            yield block
+        finally:
+            tensors.give(block, size)
 
     def constant(self, values: np.ndarray) -> Buffer:
         data = np.ascontiguousarray(values)

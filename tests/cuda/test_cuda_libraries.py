@@ -238,6 +238,28 @@ def test_whole_numbers_and_no_depth_are_not_the_library_s(placed: Any) -> None:
     assert not library.queued
 
 
+def test_graphs_have_workspaces_of_their_own(placed: Any) -> None:
+    """They may run at once, beside each other and beside calls on the stream that captured them."""
+    _driver, library, _ = placed()
+    x = drawn(16, 16, dtype=dt.float32)
+    x @ x
+    (eager,) = library.workspaces
+    graphs = []
+    for _ in range(2):
+        graph = dt.standin.CUDAGraph()
+        with dt.standin.graph(graph):
+            x @ x
+            x @ x
+        graphs.append(graph)
+    assert len(library.workspaces) == 3
+    with dt.standin.graph(dt.standin.CUDAGraph(), pool=graphs[0].pool()):
+        x @ x
+    assert len(library.workspaces) == 3, "graphs that share memory share this too"
+    x @ x
+    assert eager in library.workspaces
+    assert len(library.workspaces) == 3
+
+
 # convolutions
 
 CONVOLUTIONS = [

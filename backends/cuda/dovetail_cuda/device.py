@@ -336,22 +336,30 @@ class Device(device.Device):
         """Copy bytes in; small ones are copied aside and the call returns at once."""
         data = np.frombuffer(source, np.uint8)
         self.use()
-        with self.lock:
-            capture = self.captured
-            if data.nbytes > STAGED and capture is None:
+        try:
+            if data.nbytes > STAGED and self.captured is None:
+                # The wait is without the lock: other threads may queue meanwhile.
                 self.cuda.write(buffer.ptr + offset, data.ctypes.data, data.nbytes, self.stream)
-                self._wait()
+            else:
+                with self.lock:
+                    self._write(buffer.ptr + offset, data)
                 return
-            if capture is not None:  # a replay copies the same bytes again
-                kept = self.cuda.pinned(max(1, data.nbytes))
-                kept[: data.nbytes] = data
-                capture.held.append(kept)
-                self.cuda.write(buffer.ptr + offset, kept.ctypes.data, data.nbytes, self.stream)
-                return
-            aside = self._aside(data.nbytes)
-            aside[: data.nbytes] = data
-            self.cuda.write(buffer.ptr + offset, aside.ctypes.data, data.nbytes, self.stream)
-            self._staged.append((self.mark(), aside))
+        except self.cuda.errors as error:
+            raise self.failed(error) from error
+        self._wait()
+
+    def _write(self, target: int, data: np.ndarray) -> None:
+        capture = self.captured
+        if capture is not None:  # a replay copies the same bytes again
+            kept = self.cuda.pinned(max(1, data.nbytes))
+            kept[: data.nbytes] = data
+            capture.held.append(kept)
+            self.cuda.write(target, kept.ctypes.data, data.nbytes, self.stream)
+            return
+        aside = self._aside(data.nbytes)
+        aside[: data.nbytes] = data
+        self.cuda.write(target, aside.ctypes.data, data.nbytes, self.stream)
+        self._staged.append((self.mark(), aside))
 
     def _aside(self, nbytes: int) -> Any:
         """Page-locked memory that no copy is reading."""
@@ -388,9 +396,12 @@ class Device(device.Device):
     ) -> Any:
         with self.lock:
             self.use()
-            self.cuda.copy(
-                target.ptr + target_offset, source.ptr + source_offset, nbytes, self.stream
-            )
+            try:
+                self.cuda.copy(
+                    target.ptr + target_offset, source.ptr + source_offset, nbytes, self.stream
+                )
+            except self.cuda.errors as error:
+                raise self.failed(error) from error
             self.recent.append("copy")
 
     def synchronize(self) -> None:

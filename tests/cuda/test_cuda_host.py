@@ -318,13 +318,14 @@ def test_errors_that_show_at_a_copy_name_their_kernels(
     def fail(*arguments: Any) -> None:
         raise Failure(700, "cudaErrorIllegalAddress: an illegal memory access")
 
+    held = device.alloc(4)
+    attempts = {
+        "write": lambda: dt.tensor([1.0, 2.0], device="standin"),
+        "copy": lambda: device.copy(held, 0, held, 0, 4),
+    }
     monkeypatch.setattr(driver, order, fail)
     with pytest.raises(RuntimeError, match=r"illegal memory access.*latest first: sum, exp"):
-        if order == "write":
-            dt.tensor([1.0, 2.0], device="standin")
-        else:
-            held = device.alloc(4)
-            device.copy(held, 0, held, 0, 4)
+        attempts[order]()
 
 
 # copies

@@ -145,6 +145,7 @@ class FrontEnd:
         refuses: names of operations that there are no plans for.
         graphs: (name, notes that are not wanted) of each graph that was planned.
         streams: what the handle was set to.
+        workspace: bytes that a plan needs.
     """
 
     data_type = heur_mode = numerical_note = build_plan_policy = diagonal_alignment = _Words()
@@ -157,6 +158,7 @@ class FrontEnd:
         self.queued: list[tuple[str, int]] = []
         self.graphs: list[tuple[str, tuple[str, ...]]] = []
         self.streams: list[int] = []
+        self.workspace = 256
 
     def create_handle(self) -> int:
         return 12
@@ -296,7 +298,7 @@ class _Graph:
         self.library.graphs.append((self.name, self.notes))
 
     def get_workspace_size(self) -> int:
-        return 256
+        return self.library.workspace
 
     def get_workspace_size_plan_at_index(self, index: int) -> int:
         return 128

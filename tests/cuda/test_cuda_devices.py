@@ -94,7 +94,7 @@ def _orders(driver: Any) -> list[tuple[Any, ...]]:
 
 
 def test_copies_wait_on_streams_both_ways(two: Any) -> None:
-    """The copy, for what makes the source; the source's stream, for the copy; nobody for the host."""
+    """The copy, for what makes the source; the source's stream, for the copy; the host, never."""
     module = dt.standin
     x = dt.tensor([1.0, 2.0, 3.0], device="standin:0")
     first, second = module.Stream("standin:0"), module.Stream("standin:1")

@@ -43,6 +43,23 @@ def test_launches_go_to_the_graph(stand: Any) -> None:
     assert y.shape == (100,)
 
 
+def test_replays_that_draw_wait_for_each_other(stand: Any) -> None:
+    """On another stream, what the next one is to draw is written when the last one has read its."""
+    driver, _ = stand()
+    graph, _y = captured(lambda: dt.rand(5, device="standin"))
+    graph.replay()
+    done = driver.of("record")[-1][1]
+    side = dt.standin.Stream()
+    driver.log.clear()
+    with dt.standin.stream(side):
+        graph.replay()
+        graph.replay()
+    orders = [entry[:3] for entry in driver.of("wait", "write", "graph")]
+    ptr = side.handle.ptr
+    assert orders[0] == ("wait", ptr, done)
+    assert [entry[0] for entry in orders] == ["wait", "write", "graph", "write", "graph"]
+
+
 def test_memory_is_the_graphs(stand: Any) -> None:
     driver, device = stand()
     x = dt.ones(5000, device="standin")

@@ -306,6 +306,28 @@ def test_errors_of_queued_work_name_their_kernels(stand: Any) -> None:
     assert y.item() == 0.0  # the stand-in goes on
 
 
+@pytest.mark.parametrize("order", ["write", "copy"])
+def test_errors_that_show_at_a_copy_name_their_kernels(
+    stand: Any, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """CUDA tells of queued work at whatever is asked of it next."""
+    driver, device = stand()
+    x = dt.ones(4, device="standin")
+    x.exp().sum()
+
+    def fail(*arguments: Any) -> None:
+        raise Failure(700, "cudaErrorIllegalAddress: an illegal memory access")
+
+    held = device.alloc(4)
+    attempts = {
+        "write": lambda: dt.tensor([1.0, 2.0], device="standin"),
+        "copy": lambda: device.copy(held, 0, held, 0, 4),
+    }
+    monkeypatch.setattr(driver, order, fail)
+    with pytest.raises(RuntimeError, match=r"illegal memory access.*latest first: sum, exp"):
+        attempts[order]()
+
+
 # copies
 
 

@@ -238,6 +238,28 @@ def test_whole_numbers_and_no_depth_are_not_the_library_s(placed: Any) -> None:
     assert not library.queued
 
 
+def test_graphs_have_workspaces_of_their_own(placed: Any) -> None:
+    """They may run at once, beside each other and beside calls on the stream that captured them."""
+    _driver, library, _ = placed()
+    x = drawn(16, 16, dtype=dt.float32)
+    x @ x
+    (eager,) = library.workspaces
+    graphs = []
+    for _ in range(2):
+        graph = dt.standin.CUDAGraph()
+        with dt.standin.graph(graph):
+            x @ x
+            x @ x
+        graphs.append(graph)
+    assert len(library.workspaces) == 3
+    with dt.standin.graph(dt.standin.CUDAGraph(), pool=graphs[0].pool()):
+        x @ x
+    assert len(library.workspaces) == 3, "graphs that share memory share this too"
+    x @ x
+    assert eager in library.workspaces
+    assert len(library.workspaces) == 3
+
+
 # convolutions
 
 CONVOLUTIONS = [
@@ -354,6 +376,25 @@ def test_what_has_no_plan_goes_to_our_own_kernels(placed: Any) -> None:
     assert not library.queued
     assert driver.launched
     assert dnn.declined == {"conv": "no plan for conv_fprop"}
+
+
+def test_a_large_workspace_is_the_tensors_afterwards(placed: Any) -> None:
+    """It counts while it is used, and the next tensor of its size has its memory."""
+    _driver, _, library = placed()
+    library.workspace = 96 << 20
+    x, weight = drawn(2, 3, 6, 8, dtype=dt.float32), drawn(4, 3, 3, 3, dtype=dt.float32)
+    before = dt.standin.memory_allocated()
+    dt.standin.reset_peak_memory_stats()
+    dt.nn.functional.conv2d(x, weight)
+    assert dt.standin.memory_allocated() == before
+    assert dt.standin.max_memory_allocated() >= before + library.workspace
+    reserved = dt.standin.memory_reserved()
+    kept = dt.empty(library.workspace, dtype=dt.uint8, device=NAME)
+    assert dt.standin.memory_reserved() == reserved
+    del kept
+    library.workspace = 1 << 20
+    dt.nn.functional.conv2d(x[:1], weight)
+    assert dt.standin.memory_reserved() <= reserved + 512
 
 
 def test_a_stream_has_one_workspace_for_all_plans(stand: Any) -> None:

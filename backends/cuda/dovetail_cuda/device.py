@@ -7,7 +7,8 @@ import struct
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,7 @@ class Device(device.Device):
         dialect.GPU,
         name="cuda",
         spellings={("hypot", "double"): "near_hypot"},
-        helpers={"bfloat16": BFLOAT16},
+        helpers={"bfloat16": BFLOAT16 + dialect.NEAR, "float16": dialect.NEAR},
     )
     has_double = True
     has_long_atomics = has_shuffles = True
@@ -307,6 +308,17 @@ class Device(device.Device):
         pointer: int = found[0].ptr
         return pointer
 
+    @contextmanager
+    def passing(self, nbytes: int) -> Iterator[Buffer]:
+        """Memory of the tensors' pool for what is queued inside: tensors get it afterwards, in the
+        stream's order."""
+        tensors = pool_for(f"{self.kind}:{self.index}")
+        block, size = tensors.take(nbytes)
+        try:
+            yield block
+        finally:
+            tensors.give(block, size)
+
     def constant(self, values: np.ndarray) -> Buffer:
         data = np.ascontiguousarray(values)
         taken = self.alloc(max(4, data.nbytes))
@@ -324,22 +336,30 @@ class Device(device.Device):
         """Copy bytes in; small ones are copied aside and the call returns at once."""
         data = np.frombuffer(source, np.uint8)
         self.use()
-        with self.lock:
-            capture = self.captured
-            if data.nbytes > STAGED and capture is None:
+        try:
+            if data.nbytes > STAGED and self.captured is None:
+                # The wait is without the lock: other threads may queue meanwhile.
                 self.cuda.write(buffer.ptr + offset, data.ctypes.data, data.nbytes, self.stream)
-                self._wait()
+            else:
+                with self.lock:
+                    self._write(buffer.ptr + offset, data)
                 return
-            if capture is not None:  # a replay copies the same bytes again
-                kept = self.cuda.pinned(max(1, data.nbytes))
-                kept[: data.nbytes] = data
-                capture.held.append(kept)
-                self.cuda.write(buffer.ptr + offset, kept.ctypes.data, data.nbytes, self.stream)
-                return
-            aside = self._aside(data.nbytes)
-            aside[: data.nbytes] = data
-            self.cuda.write(buffer.ptr + offset, aside.ctypes.data, data.nbytes, self.stream)
-            self._staged.append((self.mark(), aside))
+        except self.cuda.errors as error:
+            raise self.failed(error) from error
+        self._wait()
+
+    def _write(self, target: int, data: np.ndarray) -> None:
+        capture = self.captured
+        if capture is not None:  # a replay copies the same bytes again
+            kept = self.cuda.pinned(max(1, data.nbytes))
+            kept[: data.nbytes] = data
+            capture.held.append(kept)
+            self.cuda.write(target, kept.ctypes.data, data.nbytes, self.stream)
+            return
+        aside = self._aside(data.nbytes)
+        aside[: data.nbytes] = data
+        self.cuda.write(target, aside.ctypes.data, data.nbytes, self.stream)
+        self._staged.append((self.mark(), aside))
 
     def _aside(self, nbytes: int) -> Any:
         """Page-locked memory that no copy is reading."""
@@ -376,9 +396,12 @@ class Device(device.Device):
     ) -> Any:
         with self.lock:
             self.use()
-            self.cuda.copy(
-                target.ptr + target_offset, source.ptr + source_offset, nbytes, self.stream
-            )
+            try:
+                self.cuda.copy(
+                    target.ptr + target_offset, source.ptr + source_offset, nbytes, self.stream
+                )
+            except self.cuda.errors as error:
+                raise self.failed(error) from error
             self.recent.append("copy")
 
     def synchronize(self) -> None:

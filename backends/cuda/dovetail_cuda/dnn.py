@@ -21,6 +21,10 @@ KINDS = {"float16": "HALF", "bfloat16": "BFLOAT16", "float32": "FLOAT", "float64
 LARGEST = 1 << 30
 """Bytes of workspace that a plan may take."""
 
+LASTING = 64 << 20
+"""Bytes of workspace that a stream keeps; of what needs more, the tensors have the memory after it.
+"""
+
 declined: dict[str, str] = {}
 """What other kernels serve because cuDNN has no plan, with its reason, the latest last."""
 
@@ -130,10 +134,13 @@ class Graph:
         try:
             if not self._workspace:
                 self._queue(pointers, 0, handle)
-            elif device.captured is None:
-                self._queue(pointers, device.workspace(self._workspace), handle)
-            else:  # the graph keeps it
+            elif device.captured is not None:  # the graph keeps it
                 with device.scratch(self._workspace) as (block,):
+                    self._queue(pointers, block.ptr, handle)
+            elif self._workspace <= LASTING:
+                self._queue(pointers, device.workspace(self._workspace), handle)
+            else:
+                with device.passing(self._workspace) as block:
                     self._queue(pointers, block.ptr, handle)
         except RuntimeError as error:
             raise RuntimeError(f"{device.name}: cuDNN's {self._label}: {error}") from error

@@ -32,6 +32,7 @@ class Capture:
         state: 16 bytes on the device: what the seed is to be combined with, and what is added to
             the counters.
         draws: a kernel of it reads the state.
+        last: where it draws, (stream, event) of the last replay: the state is read until then.
         graph: CuPy's.
     """
 
@@ -41,6 +42,7 @@ class Capture:
         self.freed: list[Buffer] = []
         self.state: Any = None
         self.draws = False
+        self.last: tuple[int, Any] | None = None
         self.graph: Any = None
 
 
@@ -95,6 +97,8 @@ def replay(capture: Capture, stream: Any, seed: int, offset: int) -> None:
     """Queue the graph on the thread's current stream."""
     device = capture.device
     if capture.draws:
+        if capture.last is not None and capture.last[0] != stream.ptr:
+            stream.wait_event(capture.last[1])
         moved = struct.pack("<QQ", seed ^ capture.seed, (offset - capture.offset) & WORD)
         device.write(capture.state, 0, memoryview(moved))
     with device.lock:
@@ -105,6 +109,8 @@ def replay(capture: Capture, stream: Any, seed: int, offset: int) -> None:
             raise device.failed(error) from error
         device.launches += 1
         device.recent.append("graph")
+        if capture.draws:
+            capture.last = (stream.ptr, device.mark())
 
 
 def free(capture: Capture) -> None:

@@ -116,14 +116,19 @@ ulong atom_cmpxchg(volatile ulong *at, ulong seen, ulong value) {
     return atomicCAS((ulong *)at, seen, value);
 }
 
-// 2 to the power of x; where that is no normal number, 0: weights of a softmax need no more.
-float fast_exp2(float x) {
+// To 2 ulp and 1; where a result is no normal number, 0: weights of a softmax need no more.
+float native_exp2(float x) {
     float power;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
     return power;
 }
-double fast_exp2(double x) { return exp2(x); }
-#define EXP2(x) fast_exp2(x)
+double native_exp2(double x) { return exp2(x); }
+float native_recip(float x) {
+    float inverse;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(inverse) : "f"(x));
+    return inverse;
+}
+#define EXP2(x) native_exp2(x)
 
 // A group's memory seen as of another type.
 #define LOCAL_AS(type, tile) ((type *)(tile))

@@ -68,6 +68,8 @@ class Dialect:
             compiler makes vectors of it; work items then share out the rows.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
+        texts: ``(expression, dtype)`` that is computed otherwise, where all operands and the
+            result are of that dtype; its functions are among the dtype's helpers.
         load: by dtype's name, how an element is read where ``pointer[index]`` is not right;
             ``{pointer}`` and ``{index}`` are filled in.
         store: how it is written, with ``{value}`` too.
@@ -95,6 +97,7 @@ class Dialect:
     has_rows: bool = False
     math: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    texts: Mapping[tuple[str, str], str] = field(default_factory=dict)
     load: Mapping[str, str] = field(default_factory=lambda: _LOAD)
     store: Mapping[str, str] = field(default_factory=lambda: _STORE)
     helpers: Mapping[str, str] = field(

@@ -245,7 +245,10 @@ class _Kernel:
         self.needed: dict[str, str] = {}
         kind = inputs[-1] if inputs else out
         self.words = _Words(kind, dialect)
-        self.value = self._converted(self.words.spell(expression.text(kind), self.needed), kind)
+        text = expression.text(kind)
+        if expression is EXPRESSIONS.get(name) and {*inputs} == {out}:
+            text = dialect.texts.get((name, out.name), text)
+        self.value = self._converted(self.words.spell(text, self.needed), kind)
         self.packed = pack_width(expression, inputs, out, form, dialect)
 
     def functions(self) -> list[tuple[str, str]]:

@@ -337,7 +337,12 @@ _SHARED: Any = object()
 
 
 def _workspace(device: Any, stream: int) -> int:
-    """The library's memory for this stream: what is queued on two at once must not share it."""
+    """The library's memory for this stream, or for a graph that is captured on it: what may run at
+    once must not share it. The caller holds the device's lock until it has queued."""
+    if device.captured is not None:
+        with device.scratch(WORKSPACE) as (block,):
+            graphs: int = block.ptr
+            return graphs
     found = device.handles.get(("cublasLt", stream))
     if found is None:
         found = device.handles["cublasLt", stream] = device.alloc(WORKSPACE)

@@ -118,6 +118,8 @@ CPU = Dialect(
     first="SHARE({index}, {n}) * get_global_id(0)",
     bound="min({n}, SHARE({index}, {n}) * (({index})get_global_id(0) + 1))",
     has_rows=True,
+    loop="#pragma clang loop vectorize(assume_safety) vectorize_width({width})",
+    vector=64,
     spellings={("erf", "float"): "erf_float", ("erfc", "float"): "erfc_float"},
     prelude=PRELUDE
     + ERROR_FUNCTION

@@ -66,6 +66,9 @@ class Dialect:
         step: how far it is to the work item's next element, likewise.
         has_rows: where there are several loops, the innermost is a loop of the text, so that a
             compiler makes vectors of it; work items then share out the rows.
+        loop: what stands before the innermost loop; ``{width}`` is how many elements of the widest
+            type fill :attr:`vector` bytes. No element that it writes is read for another one.
+        vector: bytes of a vector register.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
         load: by dtype's name, how an element is read where ``pointer[index]`` is not right;
@@ -93,6 +96,8 @@ class Dialect:
     bound: str = "{n}"
     step: str = "1"
     has_rows: bool = False
+    loop: str = ""
+    vector: int = 16
     math: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     load: Mapping[str, str] = field(default_factory=lambda: _LOAD)

@@ -294,11 +294,14 @@ class _Kernel:
         if self.packed:
             lines += self._packs()
             first = f"done + {first}"
+        loop = self._before_loop()
+        lines += [f"    {loop}"] * bool(loop and not by_rows)
         lines.append(f"    for ({index} i = {first}; i < {bound}; i += {step}) {{")
         lines += [f"        {line}" for line in self._loops(last - 1 if by_rows else last)]
         pad = " " * 8
         if by_rows:
             counter = f"i{last}"
+            lines += [f"{pad}{loop}"] * bool(loop)
             lines.append(
                 f"{pad}for ({index} {counter} = 0; {counter} < size{last}; {counter}++) {{"
             )
@@ -309,6 +312,11 @@ class _Kernel:
         store = dialect.store_of(self.out, "out", self._place(0), self.value)
         lines.append(f"{pad}{store};")
         return "\n".join([*lines, *["        }"] * by_rows, "    }", "}", ""])
+
+    def _before_loop(self) -> str:
+        kinds = (self.out, *self.inputs)
+        widest = max(max(kind.itemsize, _computed(kind).itemsize) for kind in kinds)
+        return self.dialect.loop.format(width=max(1, self.dialect.vector // widest))
 
     def _packs(self) -> list[str]:
         """The loop over whole packs, where every operand begins at one; ``done``: its elements."""

@@ -14,24 +14,6 @@ from dovetail_kernels.device import Device
 
 __all__ = ["lanes", "vector_helpers"]
 
-_BFLOAT16 = """
-static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
-    const uint{w} bits = as_uint{w}(value);
-    const uint{w} rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-    return convert_ushort{w}(value != value ? (uint{w})0x7fc0u : rounded);
-}}"""
-
-_WHOLE = """
-#ifdef __clang__
-typedef {kind} {kind}_anywhere __attribute__((aligned({size})));
-#define STORE_{kind}(p, v) *(global {kind}_anywhere *)(p) = (v)
-#else
-#define STORE_{kind}(p, v) vstore{w}(v, 0, p)
-#endif
-"""
-"""A store of a whole vector register: PoCL's ``vstore`` is made of three of its parts."""
-
-
 def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) -> dict[str, str]:
     """Macros for an element of ``dtype``, or for ``width`` neighbours as a vector: ``P_MEMORY``,
     ``P_S(p, i)``, ``P_V(p, i)``, ``P_SET_S(p, i, v)`` and ``P_SET_V(p, i, v)``.
@@ -71,8 +53,8 @@ def vector_helpers(dtypes: Iterable[DType], width: int) -> str:
     made = []
     for dtype in dict.fromkeys(dtypes):
         if width > 1 and dtype.name == "bfloat16":
-            made.append(_BFLOAT16.format(w=width))
+            made.append(dialect.BFLOAT16_LANES.format(w=width))
         elif _is_register(dtype, width):
             kind = f"{dialect.VALUES[dtype.name]}{width}"
-            made.append(_WHOLE.format(kind=kind, size=dtype.itemsize, w=width))
+            made.append(dialect.WHOLE_STORE.format(kind=kind, size=dtype.itemsize, w=width))
     return "".join(made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dovetail.dtypes import dtype as DType
@@ -69,6 +69,12 @@ class Dialect:
         loop: what stands before the innermost loop; ``{width}`` is how many elements of the widest
             type fill :attr:`vector` bytes. No element that it writes is read for another one.
         vector: bytes of a vector register.
+        lanes: by type computed in, (the type of a vector of several, how many they are).
+        own: functions that it has instead of C's or of the table's helpers: ``own(name, type)``
+            gives by name the texts to stand before a kernel, last the one to call; none: no such
+            function. Where there is one for a vector, kernels for dense operands take vectors.
+        load_lanes, store_lanes: by dtype's name, how so many neighbours are read and written.
+        lanes_helpers: by dtype's name, what these two are written in terms of.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
         load: by dtype's name, how an element is read where ``pointer[index]`` is not right;
@@ -98,6 +104,11 @@ class Dialect:
     has_rows: bool = False
     loop: str = ""
     vector: int = 16
+    lanes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    own: Callable[[str, str], Mapping[str, str]] = lambda name, type: {}
+    load_lanes: Mapping[str, str] = field(default_factory=dict)
+    store_lanes: Mapping[str, str] = field(default_factory=dict)
+    lanes_helpers: Mapping[str, str] = field(default_factory=dict)
     math: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     load: Mapping[str, str] = field(default_factory=lambda: _LOAD)

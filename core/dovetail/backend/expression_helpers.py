@@ -73,23 +73,27 @@ T float_remainder(T a, T b) {
     # PyTorch's: (a - left) / b is whole but for rounding, which the last lines undo.
     "float_floor_divide": """
 T float_floor_divide(T a, T b) {
-    if (b == 0.0) return a / b;
-    T left = fmod(a, b);
+    T left = fmod(a, b), given = a / b;
     T quotient = (a - left) / b;
-    if (left != 0.0 && (b < 0.0) != (left < 0.0)) quotient -= 1.0;
-    if (quotient == 0.0) return copysign(0.0, a / b);
+    quotient = left != 0.0 && (b < 0.0) != (left < 0.0) ? quotient - 1.0 : quotient;
     T below = floor(quotient);
-    return quotient - below > 0.5 ? below + 1.0 : below;
+    below = quotient - below > 0.5 ? below + 1.0 : below;
+    below = quotient == 0.0 ? 0.0 * given : below;
+    return b == 0.0 ? given : below;
 }""",
     "silu_slope": """
 T silu_slope(T x) {
     T gate = 1.0 / (1.0 + exp(-x));
     return gate * (1.0 + x * (1.0 - gate));
 }""",
+    "normal_cdf": """
+T normal_cdf(T x) {
+    return 0.5 * erfc(-x * 0.70710678118654752440);
+}""",
     "gelu_slope": """
 T gelu_slope(T x) {
     T density = exp(-0.5 * x * x) * 0.39894228040143267794;
-    return 0.5 * erfc(-x * 0.70710678118654752440) + x * density;
+    return normal_cdf(x) + x * density;
 }""",
     "gelu_inner": """
 T gelu_inner(T x) {

@@ -248,7 +248,7 @@ FUSED = {
     "tanh_backward": (2, "", "float", "x0 * (1.0 - x1 * x1)"),
     "silu": (1, "", "float", "x0 / (1.0 + exp(-x0))"),
     "silu_backward": (2, "", "float", "silu_slope(x1) * x0"),
-    "gelu": (1, "", "float", "0.5 * x0 * erfc(-x0 * 0.70710678118654752440)"),
+    "gelu": (1, "", "float", "x0 * normal_cdf(x0)"),
     "gelu_tanh": (1, "", "float", "0.5 * x0 * (1.0 + tanh(gelu_inner(x0)))"),
     "gelu_backward": (2, "", "float", "gelu_slope(x1) * x0"),
     "gelu_tanh_backward": (2, "", "float", "gelu_tanh_slope(x1) * x0"),

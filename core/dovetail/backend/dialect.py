@@ -74,6 +74,8 @@ class Dialect:
             gives by name the texts to stand before a kernel, last the one to call; none: no such
             function. Where there is one for a vector, kernels for dense operands take vectors.
         load_lanes, store_lanes: by dtype's name, how so many neighbours are read and written.
+        truth: (statement before the loop, how a bool is spelled that is written; ``{value}`` is a
+            condition).
         lanes_helpers: by dtype's name, what these two are written in terms of.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
@@ -108,6 +110,7 @@ class Dialect:
     own: Callable[[str, str], Mapping[str, str]] = lambda name, type: {}
     load_lanes: Mapping[str, str] = field(default_factory=dict)
     store_lanes: Mapping[str, str] = field(default_factory=dict)
+    truth: tuple[str, str] = ("", "{value}")
     lanes_helpers: Mapping[str, str] = field(default_factory=dict)
     math: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -288,6 +288,8 @@ class _Kernel:
         self.by_lanes = _takes_lanes(expression, inputs, out, form, dialect)
         self.words = _Words(kind, dialect, self.by_lanes)
         self.value = self._converted(self.words.spell(expression.text(kind), self.needed), kind)
+        if class_of(out) == "bool":
+            self.value = dialect.truth[1].format(value=self.value)
         self.packed = pack_width(expression, inputs, out, form, dialect)
         self.parameter = _Words(kind, dialect).own
 
@@ -341,6 +343,11 @@ class _Kernel:
         if self.packed:
             lines += self._packs()
             first = f"done + {first}"
+        if bound != n:  # once: a compiler does not see that what is written is none of its parts
+            lines.append(f"    const {index} end = {bound};")
+            bound = "end"
+        if class_of(self.out) == "bool" and dialect.truth[0]:
+            lines.append(f"    {dialect.truth[0]}")
         loop = self._before_loop()
         lines += [f"    {loop}"] * bool(loop and not by_rows)
         lines.append(f"    for ({index} i = {first}; i < {bound}; i += {step}) {{")
@@ -368,7 +375,8 @@ class _Kernel:
         first, bound, step = (text.format(index=index, n="packs") for text in words)
         lines = [
             f"const {index} packs = n / {width} + (n % {width} != 0);",
-            f"for ({index} pack = {first}; pack < {bound}; pack += {step}) {{",
+            f"const {index} end = {bound};",
+            f"for ({index} pack = {first}; pack < end; pack += {step}) {{",
             f"    const {index} i = pack * {width}, left = n - i;",
             f"    {self.words.number} lane[{width}];",
         ]

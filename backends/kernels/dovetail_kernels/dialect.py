@@ -136,11 +136,12 @@ CPU = Dialect(
     store_lanes={
         "float32": f"STORE_float{LANES}({{pointer}} + {{index}}, {{value}})",
         "float16": f"vstore_half{LANES}_rte({{value}}, 0, {{pointer}} + {{index}})",
-        "bfloat16": f"vstore{LANES}(float{LANES}_to_bfloat16({{value}}), 0, {{pointer}} + {{index}})",
+        "bfloat16": f"STORE_ushort{LANES}({{pointer}} + {{index}}, float{LANES}_to_bfloat16({{value}}))",
     },
     lanes_helpers={
         "float32": WHOLE_STORE.format(kind=f"float{LANES}", size=4, w=LANES),
-        "bfloat16": BFLOAT16_LANES.format(w=LANES),
+        "bfloat16": BFLOAT16_LANES.format(w=LANES)
+        + WHOLE_STORE.format(kind=f"ushort{LANES}", size=2, w=LANES),
     },
     prelude=PRELUDE
     + HALF

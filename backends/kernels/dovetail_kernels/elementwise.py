@@ -251,6 +251,8 @@ class Elementwise:
             return
         if self._packing is not None:
             self._packing.run(arrays, values)
+            if self._packing.is_best:
+                return
             self.patience -= self.device.weight(self.count)
             if self.patience <= 0:
                 self._packing = None
@@ -286,7 +288,8 @@ class _Packing:
     """An elementwise call on packed copies of its operands.
 
     Every layout has a kernel of its own, and compiling one takes as long as thousands of calls:
-    what is called a few times only is packed, and served by the kernel for dense operands.
+    what is called a few times only is packed, and served by the kernel for dense operands; so is
+    what is transposed, always (``is_best``).
     """
 
     def __init__(self, call: Elementwise) -> None:
@@ -303,6 +306,7 @@ class _Packing:
         ]
         self.back = None if out.is_contiguous else Copy(device, dense[0], out)
         self.dense = dense
+        self.is_best = any(copy is not None and copy.is_turned for copy in self.copies)
         moved = [self.back, *self.copies]
         self.sizes = [
             d.numel * d.itemsize for d, c in zip(dense, moved, strict=True) if c is not None

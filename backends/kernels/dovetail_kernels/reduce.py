@@ -24,7 +24,7 @@ from dovetail_kernels.arrays import Array, dense_strides, offsets, part
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
-from dovetail_kernels.vectors import lanes, vector_helpers
+from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
 __all__ = ["FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
 
@@ -199,7 +199,7 @@ class Reduction:
             items = items // outer.shape[-1] * -(-outer.shape[-1] // side)
         each = (chunk or count) * (side if columns else 1)
         size = device.workers(items, max(1, 4096 // max(1, each)))
-        helpers = vector_helpers((source,), width)
+        helpers = vector_helpers((source,), width) + FETCH
         text = program(device, "reduce", macros, (source, out, work), text=helpers)
         return device.launch(text, "columns" if columns else "rows", 3, numbers, size, self.name)
 

@@ -16,13 +16,6 @@
 #define IF_PLACE(x)
 #endif
 
-// PoCL's prefetch() does nothing.
-#ifdef __clang__
-#define FETCH(p) __builtin_prefetch((const void *)(ulong)(p));
-#else
-#define FETCH(p)
-#endif
-
 #if HAS_PLACE && !IS_PART
 #define STORE(i, a, p) out[i] = p
 #else

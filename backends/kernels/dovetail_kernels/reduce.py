@@ -26,7 +26,7 @@ from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
-__all__ = ["FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
+__all__ = ["ALIGNED", "FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
 
 LANES = 16
 COLUMNS = 64

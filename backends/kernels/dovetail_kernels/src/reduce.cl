@@ -267,7 +267,9 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
                 for (int j = 0; j < begin; j += W) {
                     VECTOR x = folds[j / W];
                     KEPT(j / W)
+#if IS_EXTREME  // so many instructions that a processor does not see far ahead
                     for (int r = 0; r < 4; r++) FETCH(in + rows[r] + next + j)
+#endif
                     FOLD_ROW(0, j)
                     FOLD_ROW(1, j)
                     FOLD_ROW(2, j)

@@ -81,6 +81,27 @@ T float_floor_divide(T a, T b) {
     below = quotient == 0.0 ? 0.0 * given : below;
     return b == 0.0 ? given : below;
 }""",
+    # NaN comes through, in x and in the bound.
+    "at_least": """
+T at_least(T x, T low) {
+    return x != x || x >= low ? x : low;
+}""",
+    "at_most": """
+T at_most(T x, T high) {
+    return x != x || x <= high ? x : high;
+}""",
+    "soft_plus": """
+T soft_plus(T x) {
+    T more = log1p(exp(-fabs(x)));
+    return x > 0.0 ? x + more : more;
+}""",
+    # tanh(log(1 + e)), where e = exp(x)
+    "mish_gate": """
+T mish_gate(T x) {
+    T most = 20.0;
+    T e = exp(x > most ? most : x), w = e * (e + 2.0);
+    return w / (w + 2.0);
+}""",
     "silu_slope": """
 T silu_slope(T x) {
     T gate = 1.0 / (1.0 + exp(-x));

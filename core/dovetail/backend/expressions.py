@@ -243,6 +243,18 @@ FUSED = {
     "hardtanh": (
         1, "min_val max_val", "number", "x0 < min_val ? min_val : x0 > max_val ? max_val : x0",
     ),
+    "hardsigmoid": (1, "", "float", "at_most(at_least(x0 + 3.0, 0.0), 6.0) * (1.0 / 6.0)"),
+    "hardswish": (
+        1, "", "float", "x0 * (at_most(at_least(x0 + 3.0, 0.0), 6.0) * (1.0 / 6.0))",
+    ),
+    "softplus": (
+        1, "beta threshold", "float", "x0 * beta > threshold ? x0 : soft_plus(x0 * beta) / beta",
+    ),
+    "logsigmoid": (1, "", "float", "-soft_plus(-x0)"),
+    "mish": (1, "", "float", "x0 * mish_gate(x0)"),
+    "lerp": (3, "", "float", "x0 + x2 * (x1 - x0)"),
+    "addcmul": (3, "value", "float", "x0 + value * (x1 * x2)"),
+    "addcdiv": (3, "value", "float", "x0 + value * (x1 / x2)"),
     "sigmoid": (1, "", "float", "1.0 / (1.0 + exp(-x0))"),
     "sigmoid_backward": (2, "", "float", "x0 * (1.0 - x1) * x1"),
     "tanh_backward": (2, "", "float", "x0 * (1.0 - x1 * x1)"),

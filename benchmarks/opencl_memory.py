@@ -3,9 +3,9 @@
     python benchmarks/opencl_memory.py [--elements N] [--rounds N] [--only sum,amax] [--device 0]
 
 A ratio is the time of the operator over that of a copy by the driver that reads and writes as many
-bytes in all, in turn, the median over rounds: by the clock, and by the processors' time of the whole
-process. A driver such as PoCL copies on one thread and computes on all of them, which then share the
-memory: ``POCL_MAX_PTHREAD_COUNT=1`` gives both one thread.
+bytes in all, in turn, the median over rounds: by the clock, and by the processors' time of the
+whole process. A driver such as PoCL copies on one thread and computes on all of them, which then
+share the memory: ``POCL_MAX_PTHREAD_COUNT=1`` gives both one thread.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ FOLDS = (
 def elementwise(x: Any, y: Any, flat: Any) -> Iterator[Case]:
     """One element for each of the operands'."""
     n = x.numel()
-    row, column = dt.randn(flat.shape[1], device=x.device), dt.randn(flat.shape[0], 1, device=x.device)
+    row = dt.randn(flat.shape[1], device=x.device)
+    column = dt.randn(flat.shape[0], 1, device=x.device)
     positive = x.abs() + 1.0
     small = x.clamp(-0.99, 0.99)
     mask = x > 0
@@ -96,10 +97,8 @@ def folds(x: Any, flat: Any) -> Iterator[Case]:
     n = x.numel()
     mask = x > -10
     for name in FOLDS:
-        if name in ("logsumexp",):
-            yield name, lambda name=name: getattr(x, name)(0), 4 * n
-        else:
-            yield name, getattr(x, name), 4 * n
+        whole = (0,) if name == "logsumexp" else ()
+        yield name, lambda name=name, whole=whole: getattr(x, name)(*whole), 4 * n
         for dim in (0, 1):
             call = lambda name=name, dim=dim: getattr(flat, name)(dim=dim)
             yield f"{name} dim {dim}", call, 4 * n

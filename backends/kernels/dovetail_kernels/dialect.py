@@ -107,7 +107,9 @@ GPU = Dialect(
 LANES = 16
 """Floats that the functions of the host's cores take at once."""
 
-_BFLOAT16_LANES = f"as_float{LANES}(convert_uint{LANES}(vload{LANES}(0, {{pointer}} + {{index}})) << 16)"
+_BFLOAT16_LANES = (
+    f"as_float{LANES}(convert_uint{LANES}(vload{LANES}(0, {{pointer}} + {{index}})) << 16)"
+)
 
 
 def _own(name: str, type: str) -> dict[str, str]:
@@ -136,20 +138,20 @@ CPU = Dialect(
     store_lanes={
         "float32": f"STORE_float{LANES}({{pointer}} + {{index}}, {{value}})",
         "float16": f"vstore_half{LANES}_rte({{value}}, 0, {{pointer}} + {{index}})",
-        "bfloat16": f"STORE_ushort{LANES}({{pointer}} + {{index}}, float{LANES}_to_bfloat16({{value}}))",
+        "bfloat16": f"STORE_ushort{LANES}({{pointer}} + {{index}}, "
+        f"float{LANES}_to_bfloat16({{value}}))",
     },
     lanes_helpers={
         "float32": WHOLE_STORE.format(kind=f"float{LANES}", size=4, w=LANES),
         "bfloat16": BFLOAT16_LANES.format(w=LANES)
         + WHOLE_STORE.format(kind=f"ushort{LANES}", size=2, w=LANES),
     },
-    prelude=PRELUDE
-    + HALF
-    + "#define SHARE(T, n) (((n) - 1) / (T)get_global_size(0) + 1)\n",
+    prelude=PRELUDE + HALF + "#define SHARE(T, n) (((n) - 1) / (T)get_global_size(0) + 1)\n",
     **_COMMON,
 )
 """Each work item takes a run of elements, over which the compiler makes vectors.
 
-``truth`` is not known to a compiler, which would load a constant under a mask, and where all of a result is false
-a page that nothing else touches is never there, which costs an AMD processor 100 ns each time.
+``truth`` is not known to a compiler, which would load a constant under a mask; where all of a
+result is false, that touches a page which nothing has brought, and AMD's processors take 100 ns to
+find that out, each time.
 """

@@ -50,9 +50,7 @@ def enter(table: KernelTable) -> None:
             kinds = expression.dtypes
             made = _power if name == "pow" else _specialised(name)
             table.add(name, made, dtypes=kinds, scalars=True, specialize=True)
-    table.add(
-        "clamp", _clamp, dtypes=FLOATING, scalars=True, specialize=True, when=_is_by_numbers
-    )
+    table.add("clamp", _clamp, dtypes=FLOATING, scalars=True, specialize=True, when=_is_by_numbers)
 
 
 POWERS = {

@@ -95,7 +95,8 @@ def _scan(facts: Any, fold_name: str) -> Any:
     }
     vectors = _vectors(device, fold_name, work, source.dtype, out.dtype)
     width = vectors["W"]
-    helpers = FETCH + vector_helpers((source.dtype, out.dtype), width) + vectors.pop("RUNNING_TEXT", "")
+    helpers = FETCH + vector_helpers((source.dtype, out.dtype), width)
+    helpers += vectors.pop("RUNNING_TEXT", "")
     macros |= vectors
     name = facts.op.name
     row = loops.shape[-1] if loops.shape else 0

@@ -33,6 +33,7 @@ def whole_stores(kinds: Iterable[str], width: int) -> str:
         for kind in dict.fromkeys(kinds)
     )
 
+
 def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) -> dict[str, str]:
     """Macros for an element of ``dtype``, or for ``width`` neighbours as a vector: ``P_MEMORY``,
     ``P_S(p, i)``, ``P_V(p, i)``, ``P_SET_S(p, i, v)`` and ``P_SET_V(p, i, v)``.

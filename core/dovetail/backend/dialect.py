@@ -49,6 +49,11 @@ _STORE = {
 }
 
 
+def _none(name: str, type: str) -> Mapping[str, str]:
+    """No function of its own."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How one compiler spells a kernel.
@@ -107,7 +112,7 @@ class Dialect:
     loop: str = ""
     vector: int = 16
     lanes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-    own: Callable[[str, str], Mapping[str, str]] = lambda name, type: {}
+    own: Callable[[str, str], Mapping[str, str]] = _none
     load_lanes: Mapping[str, str] = field(default_factory=dict)
     store_lanes: Mapping[str, str] = field(default_factory=dict)
     truth: tuple[str, str] = ("", "{value}")

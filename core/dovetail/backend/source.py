@@ -106,7 +106,7 @@ def pack_width(
     return 0 if _LONG.intersection(words) else width
 
 
-_PLAIN = frozenset("fabs floor ceil trunc rint sqrt".split())
+_PLAIN = frozenset(("fabs", "floor", "ceil", "trunc", "rint", "sqrt"))
 """What a language with vectors has for them, too."""
 
 

@@ -28,7 +28,10 @@ FUNCTION ushort float_to_bfloat16(float value) {
 }"""
 
 HALF = """
-#if defined(__has_builtin) && __has_builtin(__builtin_load_halff)
+#ifndef __has_builtin
+#define __has_builtin(name) 0
+#endif
+#if __has_builtin(__builtin_load_halff)
 #define LOAD_HALF(p, i) __builtin_load_halff((p) + (i))
 #define STORE_HALF(v, p, i) __builtin_store_halff(v, (p) + (i))
 #else
@@ -64,7 +67,7 @@ static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
     const uint{w} bits = as_uint{w}(value);
     const uint{w} rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     const uint{w} made = value != value ? (uint{w})0x7fc0u : rounded;
-#if defined(__has_builtin) && __has_builtin(__builtin_convertvector)
+#if __has_builtin(__builtin_convertvector)
     return __builtin_convertvector(made, ushort{w});
 #else
     return convert_ushort{w}(made);

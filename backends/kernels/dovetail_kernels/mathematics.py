@@ -36,55 +36,15 @@ def _texts() -> Mapping[str, str]:
 
 FUNCTIONS = frozenset(
     (
-        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh", "sinh",
-        "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "erf", "erfc", "hypot",
-        "pow", "fmod", "normal_cdf",
+        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh",
+        "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "erf",
+        "erfc", "hypot", "pow", "fmod", "normal_cdf",
     )
 )  # fmt: skip
-"""C's functions on float as text without branches, for one number or a vector: src/mathematics*.cl.
-
-Drivers for the host's cores bring functions of which a compiler makes no vectors (PoCL's ``log``
-takes fifty times as long as reading its argument), or slow ones.
-"""
-
-from __future__ import annotations
-
-import functools
-import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-
-__all__ = ["FUNCTIONS", "named", "written"]
-
-_FILES = ("mathematics", "mathematics_angles", "mathematics_powers")
-_SOURCES = Path(__file__).parent / "src"
-_CALL = re.compile(r"\bNAME\((\w+)\)")
-_TOKEN = re.compile(
-    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|NAME\(\w+\))(?!\w)"
-)
-
-
-@functools.cache
-def _texts() -> Mapping[str, str]:
-    """By name, a function's text, in terms of F and I; each after those that it calls."""
-    found = {}
-    for file in _FILES:
-        text = (_SOURCES / f"{file}.cl").read_text(encoding="utf-8")
-        for part in re.split(r"\n(?=FUNCTION )", text)[1:]:
-            line, *rest = part.split("\n")
-            end = 0 if line.endswith("}") else rest.index("}") + 1
-            found[_CALL.findall(line)[0]] = "\n".join([line, *rest[:end]])
-    return found
-
-
-FUNCTIONS = frozenset(
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan tanh sinh cosh asin acos atan asinh acosh"
-    " atanh atan2 erf erfc hypot pow fmod normal_cdf".split()
-)
 """C's functions that there are; others are parts of them."""
 
 _ANY_LANE = """
-#if defined(__has_builtin) && __has_builtin(__builtin_reduce_or)
+#if __has_builtin(__builtin_reduce_or)
 #define ANY_LANE(c) (__builtin_reduce_or(c) != 0)
 #else
 #define ANY_LANE(c) any(c)
@@ -144,8 +104,7 @@ def _spelled(text: str, width: int) -> str:
             return named(word[5:-1], width)
         return words.get(word, word)
 
-    text = re.sub(r"EACH\((\w+), x\)", lambda m: _each(m[1], "x", w), text)
-    text = re.sub(r"EACH2\((\w+), x, y\)", lambda m: _each(m[1], "xy", w), text)
+    text = re.sub(r"EACH\((\w+), x, y\)", lambda m: _each(m[1], "xy", w), text)
     return _TOKEN.sub(spelled, text)
 
 

@@ -1,13 +1,14 @@
 // C's functions on float, without branches, so that a processor computes a vector of them at once.
 //
-// F: float, or a vector of them; I: the integers of as many bits. NAME(exp): the function for F,
-// which is how they call each other, too. ANY(c): whether a comparison holds somewhere.
-// EACH(f, x): C's own function f of every element, for arguments that hardly ever come.
+// F: float, or a vector of them; I, U, L: int, uint, ulong, as many. NAME(exp): the function for F,
+// which is how they call each other, too. SOME(c): whether a comparison holds in a lane, so that what
+// takes care of it need not be done; for one float always, so that loops over it have no branches.
+// EACH(f, x, y): `made` is what C's own function f makes, lane by lane, for what hardly ever comes.
+// BIG + a whole number k has k in its last bits.
 //
 // Polynomials are minimax, fitted to the functions in 40 digits. Long ones are summed by halves: what
-// a processor can hold back until its operands are there is soon full of one chain. BIG + a whole number k has k in its
-// last bits. Errors, over all floats: tests/opencl/test_opencl_mathematics.py.
-
+// a processor can hold back until its operands are there is soon full of one chain. Errors, over all
+// floats: tests/opencl/test_opencl_mathematics.py.
 
 FUNCTION F NAME(fused)(F x, F y, F z) { return fma(x, y, z); }
 

@@ -154,6 +154,6 @@ FUNCTION F NAME(fmod)(F x, F y)
     F made = NAME(fused)(8388608.0f - (quotient + 8388608.0f), b, a);  // exact
     made = made < 0.0f ? made + b : made;
     made = NAME(signed)(b == INFINITY ? a : made, x);
-    if (ANY((quotient < 4194304.0f) == 0)) { EACH2(fmod, x, y) }
+    if (ANY((quotient < 4194304.0f) == 0)) { EACH(fmod, x, y) }
     return made;
 }

@@ -22,6 +22,8 @@ CONVENIENCES = {
     ("interop.py", "is_cuda"),
     ("nn/conversion.py", "cuda"),
     ("nn/module.py", "cuda"),
+    ("nn/utils/rnn.py", "cuda"),
+    ("nn/utils/rnn.py", "is_cuda"),
     ("version.py", "cuda"),
 }
 

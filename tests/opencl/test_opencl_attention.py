@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,3 +99,36 @@ CHECKS = {
 def test_tiles(fresh: Callable[..., str], name: str) -> None:
     """Forward, logsumexp and all gradients, also of the logsumexp; rows that see nothing are 0."""
     fresh(CASES + CHECKS[name], DOVETAIL_OPENCL_CLASS="gpu")
+
+
+RACES = """
+import dovetail as dt
+from dovetail_opencl.runtime import device_of
+
+labels = []
+for rows, keys, size, width, causal in ((20, 18, 6, 5, True), (70, 66, 8, 8, False)):
+    q, k, v = (
+        dt.ones(1, *shape).to("opencl:0").requires_grad_()
+        for shape in ((rows, size), (keys, size), (keys, width))
+    )
+    made = dt.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+    device_of(0).watch = lambda label, event, buffers: labels.append(label)
+    made.sum().backward()
+    device_of(0).watch = None
+print(labels.count("scaled_dot_product_attention_backward"))
+"""
+
+
+@pytest.mark.skipif(shutil.which("oclgrind") is None, reason="Oclgrind is not installed")
+def test_tiles_do_not_race(opencl: Any, tmp_path: Path) -> None:
+    """Nor read or write outside of a buffer, or of a group's memory."""
+    log = tmp_path / "log"
+    settings = {
+        "DOVETAIL_OPENCL": "oclgrind", "DOVETAIL_OPENCL_CLASS": "gpu", "DOVETAIL_OPENCL_CACHE": "0",
+    }  # fmt: skip
+    done = subprocess.run(
+        ["oclgrind", "--data-races", "--log", str(log), sys.executable, "-c", RACES],
+        env={**os.environ, **settings}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.stdout.strip() == "6", done.stderr
+    assert log.read_text() == ""

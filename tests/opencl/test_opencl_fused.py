@@ -98,6 +98,21 @@ def select(library, x, i): return x.index_select(1, i)
 beside(embedding, (50, 33), whole=(rows,))
 beside(select, (3, 50, 19), whole=(rows[0],))
 """,
+    "cat": """
+def rows(library, *x): return library.cat(x, 0)
+def columns(library, *x): return library.cat(x, 1)
+def parts(library, x, y): return library.cat([x[:, 1:4], y[::2, :, :2], x], 1)
+beside(rows, (3, 5), (1, 5), (70, 5))
+beside(columns, (3, 5), (3, 1), (3, 90))
+beside(columns, *[(40, n, 6) for n in range(1, 10)])  # more than one launch takes
+beside(columns, *[(2000, n, 2) for n in (1, 3, 2)], kind="float64")
+beside(columns, (6, 4), (6, 300), kind="bfloat16", bound=2e-2)
+def with_nothing(library, x, y): return library.cat([x, y[:, :0], y, x[:, 5:]], 1)
+beside(with_nothing, (3, 5), (3, 7))
+def halved(library, x): return library.cat(x.chunk(2, 1)[::-1], 1)
+beside(halved, (5, 8))
+beside(parts, (3, 5, 2), (6, 4, 3))
+""",
     "attention": """
 hidden = random.random((5, 21)) < 0.6
 hidden[:, 0] = True
@@ -155,6 +170,7 @@ def test_labels_say_fused(opencl: dt.device) -> None:
     assert {"avg_pool", "avg_pool_grad"} <= _fused(
         lambda: functional.avg_pool2d(image, 2).sum().backward()
     )
+    assert "cat" in _fused(lambda: x.chunk(4, 1)[1].sum().backward() or dt.cat((x, x)))
     assert "random_noise" in _fused(lambda: functional.dropout(x, 0.5))
     assert "random_normal" in _fused(lambda: dt.randn(5, device=opencl))
 
@@ -214,14 +230,16 @@ def test_targets_and_rows_out_of_range_reach_no_other_memory(opencl: dt.device) 
     assert rows.sum(1).tolist() == [5, 0, 0]
 
 
-def test_running_statistics_are_one_launch(queue: Any) -> None:
+@pytest.mark.parametrize("is_cast", [False, True], ids=["plain", "autocast"])
+def test_running_statistics_are_one_launch(queue: Any, is_cast: bool) -> None:
     x = dt.randn(4, 5, 6, 6)
     here, there = dt.nn.BatchNorm2d(5), dt.nn.BatchNorm2d(5).to("opencl:0")
     moved = x.to("opencl:0")
     for _ in range(3):
         here(x)
         before = queue.launches
-        there(moved)
+        with dt.autocast("opencl", dtype=dt.bfloat16, enabled=is_cast):
+            there(moved)
     assert queue.launches == before + 3  # the layer, both statistics, the count of batches
     for name in ("running_mean", "running_var"):
         made, wanted = getattr(there, name).cpu().numpy(), getattr(here, name).numpy()

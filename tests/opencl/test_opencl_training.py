@@ -109,7 +109,7 @@ def _resnet(kind: Any, device: str) -> Callable[[], Any]:
     return _make("ResNet-18", device)  # type: ignore[no-any-return]
 
 
-LABELS = {"copy_to": "copy", "linear": "matmul", "addmm": "matmul"}
+LABELS = {"copy_to": "copy", **dict.fromkeys(("linear", "addmm", "mm", "bmm"), "matmul")}
 """Operators that are queued under another's name."""
 
 

@@ -476,3 +476,18 @@ def test_factories_make_leaves_that_require_grad(device: Any) -> None:
         x = made(code, requires_grad=True, device=device)
         assert x.requires_grad
         assert x.is_leaf
+
+
+@pytest.mark.parametrize("name", ["full", "fill_"])
+def test_equal_numbers_that_differ_are_told_apart(name: str, device: dt.device) -> None:
+    """Kernels of a value are kept; 0.0 and -0.0, True, 1 and 1.0 are equal, NaN equals nothing."""
+    for value in (0.0, -0.0, 0.0, 1, True, 1.0, float("nan"), -0.0, 2.5, float("inf")):
+        if name == "full":
+            made = dt.full((3,), value, dtype=dt.float32, device=device)
+        else:
+            made = dt.empty(3, device=device).fill_(value)
+        found, wanted = made.cpu().numpy(), np.full(3, value, np.float32)
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(wanted))
+    kinds = [dt.full((2,), value, device=device).dtype for value in (1, True, 1.0, 1)]
+    assert kinds == [dt.int64, dt.bool, dt.float32, dt.int64]

@@ -300,8 +300,8 @@ class Elementwise:
     @property
     def kernel(self) -> Callable[..., None]:
         """What :meth:`__call__` does, for its number of inputs: most of a small call's time."""
-        by_count = {1: self._unary, 2: self._binary}
-        return by_count.get(len(self.views) - 1, self)
+        made: dict[int, Callable[..., None]] = {1: self._unary, 2: self._binary}
+        return made.get(len(self.views) - 1, self.__call__)
 
     def _unary(self, x: Any, out: Any) -> None:
         launch = self._plain

@@ -28,6 +28,7 @@ __all__ = [
     "next_sequence",
     "output_alias",
     "pack_value",
+    "runner",
     "save",
     "unchanged",
     "unpack_hooks",

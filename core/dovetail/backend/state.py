@@ -151,7 +151,8 @@ class DeviceState:
         if found is None:
             strides = tuple(s * size for s in spec.strides)
             found = spec.memo["bytes"] = (tuple(spec.shape), strides)
-        return self.runtime.view(storage.buffer, offset * size, *found, dtype)
+        shape, strides = found
+        return self.runtime.view(storage.buffer, offset * size, shape, strides, dtype)
 
     def storage_from_array(self, array: Any) -> Storage:
         """For host arrays: the Storage over an array's own memory (shared, not copied)."""

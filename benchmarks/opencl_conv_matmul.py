@@ -2,13 +2,12 @@
 
     python benchmarks/opencl_conv_matmul.py [--seconds 0.4] [--only TEXT ...] [--json]
 
-The two are called in turn, both with all cores, timed by the clock. PyTorch's threads spin a while
-when they have nothing more to do, and would take a core from the other's: so there is a pause
+The two are called in turn, both with all cores, and timed by the clock. PyTorch's threads spin a
+while when they have nothing more to do, and would take a core from the other's: so there is a pause
 before each turn, in which this thread spins as well, for sleeping processors clock down. The first
 half of a turn does not count. What counts is the median over turns of the ratio of a call's times:
-below 1, dovetail is ahead. With
-``--processor-time`` it is processor time of the whole process, PyTorch on one thread (give
-``POCL_MAX_PTHREAD_COUNT=1`` too), for machines that do other work.
+below 1, dovetail is ahead. With ``--processor-time`` it is processor time of the whole process,
+PyTorch on one thread (give ``POCL_MAX_PTHREAD_COUNT=1`` too), for machines that do other work.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ PACKED = [  # the weight is read where it lies, the image packed in a cache
     ((3, 40, 14, 14), (48, 40, 3, 3), 2, 1, 1, 1),  # several spans of channels
     ((5, 24, 7, 7), (44, 12, 3, 3), 1, 1, 1, 2),  # several images at once, rows past the edge
     ((1, 8, 20, 70), (12, 8, 3, 3), 2, 1, 1, 1),  # lines of more than two vectors
-    ((2, 8, 9, 48), (24, 8, 5, 3), (1, 2), (2, 0), 1, 1),  # and of two
+    ((2, 8, 9, 41), (24, 8, 5, 3), (1, 2), (2, 1), 1, 1),  # and of two
     ((2, 8, 24, 31), (16, 8, 3, 5), (2, 1), (1, 2), (1, 2), 1),  # all places of a block at once
     ((1, 10, 41, 40), (130, 10, 3, 3), 1, 1, 1, 1),  # several blocks of lines
     ((2, 12, 17, 19), (16, 12, 3, 3), (3, 2), 1, 1, 1),  # phases of unequal sizes

@@ -56,7 +56,7 @@ def is_packed(made: Map, source: Array) -> bool:
         and source.element_strides[-1] == 1
         and source.shape[1] > 0
         and all(part.lines.counts[0] == 1 for part in made.parts)
-        and any(len(part.window) > 1 for part in made.parts)
+        and 1 < max(len(part.window) for part in made.parts) <= STEPS
         and all(not z for part in made.parts for z, _, _ in part.window)
     )
 
@@ -219,9 +219,9 @@ class Packed:
         room = block.wide * (span * len(seen) + len(parts) * block.rows)
         self._room = 4 * size[0][0] * room
         self._launch = device.launch(text, "packed", 9, numbers, size, made.label)
+        rows: list[list[Any]] = [steps, shifts, phases, [*masks, [0] * WIDTH]]
         self._tables = [
-            table_of(device, np.concatenate([np.ravel(row) for row in values]))
-            for values in (steps, shifts, phases, [*masks, [0] * WIDTH])
+            table_of(device, np.concatenate([np.ravel(row) for row in table])) for table in rows
         ]
 
     @staticmethod
@@ -231,7 +231,8 @@ class Packed:
         """(for each step of a span, phase by phase, where it is in the weight and in the columns;
         the phases; from channel to channel in the weight)."""
         steps: list[tuple[int, int]] = []
-        phases, step = [], 0
+        phases: list[tuple[int, ...]] = []
+        step = 0
         for part in parts:
             taps, counts = len(part.window), part.lines.counts
             phases.append((taps, len(steps), *counts[1:], part.offset, 0))

@@ -36,8 +36,9 @@ def _turned(loops: Loops, side: int) -> tuple[int, int] | None:
     to, from_ = loops.strides
     beside = [d for d, n in enumerate(loops.shape) if from_[d] == 1 and n >= side]
     last = len(loops.shape) - 1
-    is_turned = beside and beside[-1] != last and to[last] == 1 and loops.shape[last] >= side
-    return (beside[-1], last) if is_turned and last <= MOST else None
+    if not beside or beside[-1] == last or last > MOST or loops.shape[last] < side:
+        return None
+    return (beside[-1], last) if to[last] == 1 and from_[last] else None  # no repetition
 
 
 class Copy:

@@ -56,11 +56,11 @@ def enter(table: KernelTable) -> None:
 POWERS = {
     2.0: ("square", "x0 * x0"),
     3.0: ("cube", "x0 * x0 * x0"),
-    0.5: ("root", "sqrt(x0 + x0 == x0 ? fabs(x0) : x0)"),
-    -0.5: ("inverse_root", "1.0 / sqrt(x0 + x0 == x0 ? fabs(x0) : x0)"),
+    0.5: ("root", "sqrt(x0 + 0.0)"),
+    -0.5: ("inverse_root", "1.0 / sqrt(x0 + 0.0)"),
     -1.0: ("inverse", "1.0 / x0"),
 }
-"""By exponent, a word and what is computed instead; the root of -infinity and of -0 has no sign."""
+"""By exponent, a word and what is computed instead; the root of -0 is 0."""
 
 
 def _power(facts: Any) -> Any:

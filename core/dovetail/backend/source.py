@@ -122,8 +122,8 @@ def _takes_lanes(
     number = dialect.types[kinds.pop().name]
     if number not in dialect.lanes or any(d.name not in dialect.load_lanes for d in (*inputs, out)):
         return False
-    vector, has_own, texts, seen = dialect.lanes[number][0], False, [], set()
-    texts.append(expression.text(inputs[-1]))
+    vector, has_own = dialect.lanes[number][0], False
+    texts, seen = [expression.text(inputs[-1])], set[str]()
     while texts:
         text = texts.pop()
         if "if (" in text or "while (" in text:

@@ -118,3 +118,39 @@ def test_0_keeps_nothing(fresh: Callable[..., str], tmp_path: Path) -> None:
     said = fresh(PROGRAM, DOVETAIL_OPENCL_CACHE="0", XDG_CACHE_HOME=str(tmp_path))
     assert said.strip() == "found 0 compiled 1"
     assert not (tmp_path / "dovetail").exists()
+
+
+def test_pyopencl_keeps_nothing_either(fresh: Callable[..., str], tmp_path: Path) -> None:
+    """It would, for a driver that keeps nothing itself."""
+    code = """
+import pyopencl.cache, pyopencl.characterize
+def asked(*args, **kwargs):
+    raise AssertionError("PyOpenCL's cache was asked")
+pyopencl.cache.create_built_program_from_source_cached = asked
+pyopencl.characterize.has_src_build_cache = lambda device: False
+"""
+    assert fresh(code + PROGRAM, DOVETAIL_OPENCL_CACHE="0").strip() == "found 0 compiled 1"
+
+
+@pytest.mark.parametrize("cache", ["0", "folder"])
+def test_what_a_compiler_says_is_no_warning(
+    fresh: Callable[..., str], tmp_path: Path, cache: str
+) -> None:
+    """Some compilers tell of every step; warnings are errors in this process."""
+    code = f"""
+import pyopencl as cl
+from dovetail_opencl.runtime import device_of
+build = cl.Program.build
+def telling(self, *args, **kwargs):
+    made = build(self, *args, **kwargs)
+    cl.compiler_output("Compilation started. Device build done. Kernel was vectorized (16).")
+    return made
+cl.Program.build = telling
+device_of(0).program({SQUARE!r})
+import warnings
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    warnings.warn("still seen", stacklevel=1)
+assert len(seen) == 1
+"""
+    fresh(code, DOVETAIL_OPENCL_CACHE="0" if cache == "0" else str(tmp_path))

@@ -31,6 +31,10 @@ _NO_MEMORY = (
 CLASS = "DOVETAIL_OPENCL_CLASS"
 """``cpu`` or ``gpu``: how kernels are written and launched, whatever the device says it is."""
 
+ALONE = "-Dkernel=__attribute__((intel_vec_len_hint(1)))__kernel"
+"""Kernels for the host's cores have their vectors in the text; Intel's compiler would make vectors
+of sixteen work items, where a work group has one, and run their loops lane by lane."""
+
 enqueue = cl.enqueue_nd_range_kernel
 
 TOGETHER = 64
@@ -81,6 +85,8 @@ class Device(device.Device):
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
         is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
         self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
+        if self.is_cpu and "cl_intel_vec_len_hint" in extensions:
+            self._options.append(ALONE)
         self.cache = ProgramCache(self.context, handle)
         is_apart = chosen == "gpu" or not handle.host_unified_memory
         self.transfers = Transfers(self.context, is_apart=is_apart)

@@ -32,6 +32,8 @@ FUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "leaky_relu": ("leaky_relu", {"negative_slope": 0.125}),
     "elu": ("elu", {"alpha": 1.5, "scale": 1.25, "input_scale": 0.5}),
     "hardtanh": ("hardtanh", {"min_val": 1, "max_val": 2}),
+    "hardsigmoid": ("hardsigmoid", {}), "hardswish": ("hardswish", {}), "mish": ("mish", {}),
+    "softplus": ("softplus", {"beta": 2.0, "threshold": 5.0}), "logsigmoid": ("logsigmoid", {}),
     "rsqrt": ("rsqrt", {}), "square": ("square", {}), "reciprocal": ("reciprocal", {}),
     "sign": ("sign", {}), "ceil": ("ceil", {}), "trunc": ("trunc", {}), "exp2": ("exp2", {}),
     "log2": ("log2", {}), "log10": ("log10", {}), "tan": ("tan", {}), "sinh": ("sinh", {}),

@@ -198,7 +198,7 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 NOT_ASKED = {
     "winograd", "reduce", "gemm_direct", "conv_planes", "attention_rows", "team", "lines", "fold",
-    "powers",
+    "powers", "mathematics", "mathematics_angles", "mathematics_powers",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

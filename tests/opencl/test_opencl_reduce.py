@@ -64,3 +64,20 @@ def test_sums_over_runs_of_neighbours(dims: tuple[int, ...]) -> None:
     x = _drawn((9, 6, 17, 31), "plain", "float64")
     made = dt.tensor(x, device=DEVICE).sum(dims).cpu().numpy()
     np.testing.assert_allclose(made, x.sum(dims), rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])
+@pytest.mark.parametrize("shape", [(203, 2049), (2500, 200), (3, 1000), (5, 64), (9, 3, 257)])
+def test_wide_rows_and_long_columns(shape: tuple[int, ...], dtype: str) -> None:
+    host = dt.tensor((_drawn(shape, "ties", "float32") * 4).round()).to(getattr(dt, dtype))
+    x, there = host.float().numpy(), host.to(DEVICE)
+    for dim in (None, *range(x.ndim)):
+        given = {} if dim is None else {"dim": dim}
+        for name in ("argmax", "argmin"):
+            made = getattr(there, name)(**given).cpu().numpy()
+            np.testing.assert_array_equal(made, getattr(np, name)(x, dim))
+        np.testing.assert_array_equal(there.amax(**given).float().cpu().numpy(), x.max(dim))
+        wanted = x.sum(dim, dtype=np.float64)
+        tolerance = 5e-3 * np.abs(x).sum(dim) ** 0.5 + 4 if dtype == "bfloat16" else 1e-2
+        made = there.sum(**given).double().cpu().numpy()
+        assert (np.abs(made - wanted) <= tolerance + 4e-3 * np.abs(wanted)).all()

@@ -10,16 +10,35 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import EXPRESSIONS, StridedView, collapse
+from dovetail.backend import EXPRESSIONS, Loops, StridedView, collapse
 from dovetail.dtypes import complex128, int16, int32, int64, uint8
 from dovetail_kernels.arrays import Array, offsets
 from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.shuffle import transposed
 from dovetail_kernels.source import MOST, converted, element, loop_numbers, moved, places, program
+from dovetail_kernels.vectors import FETCH, whole_stores
 
 __all__ = ["Copy"]
 
 WORDS = {1: uint8, 2: int16, 4: int32, 8: int64, 16: complex128}
 """By size in bytes, the dtype that elements are moved as."""
+
+
+SIDES = {2: 16, 4: 16, 8: 8}
+"""By size in bytes, how many elements a tile has on each side, which is transposed in registers."""
+
+SHORT = 256
+"""Elements of a line up to which all of it is read, or written, before the next."""
+
+
+def _turned(loops: Loops, side: int) -> tuple[int, int] | None:
+    """The loops that a tile is transposed of: that of the input's neighbours, of the output's."""
+    to, from_ = loops.strides
+    beside = [d for d, n in enumerate(loops.shape) if from_[d] == 1 and n >= side]
+    last = len(loops.shape) - 1
+    if not beside or beside[-1] == last or last > MOST or loops.shape[last] < side:
+        return None
+    return (beside[-1], last) if to[last] == 1 and from_[last] else None  # no repetition
 
 
 class Copy:
@@ -38,6 +57,50 @@ class Copy:
         self._hot: Any = None
         self._launch: Launch | None = None
         self._loops = loops
+        self._turned: tuple[int, int] | None = None
+        if device.is_cpu and source.dtype is target.dtype and target.itemsize in SIDES:
+            self._turned = _turned(loops, SIDES[target.itemsize])
+
+    @property
+    def is_turned(self) -> bool:
+        """It transposes: no kernel of its own would be faster."""
+        return self._turned is not None
+
+    def _turning(self, dims: tuple[int, int]) -> Launch:
+        device, loops, itemsize = self.device, self._loops, self.target.itemsize
+        lines, columns = (loops.shape[d] for d in dims)
+        to_step, from_step = loops.strides[0][dims[0]], loops.strides[1][dims[1]]
+        others = [d for d in range(len(loops.shape)) if d not in dims]
+        outer = Loops(
+            tuple(loops.shape[d] for d in others),
+            tuple(tuple(row[d] for d in others) for row in loops.strides),
+        )
+        side = SIDES[itemsize]
+        word = moved("IN", itemsize=itemsize)["IN_MEMORY"]
+        names = [f"v{k}" for k in range(side)]
+        statements, made = transposed(names, side, word)
+        turn = "".join(
+            [f"FETCH((p) + {k} * from_step + ahead) " for k in range(side)]
+            + [f"const {word}{side} v{k} = LOAD((p) + {k} * from_step); " for k in range(side)]
+            + [statements]
+            + [f" STORE_{word}{side}((q) + {k} * to_step, {v});" for k, v in enumerate(made)]
+        )
+        macros = {
+            "IS_TURNED": 1,
+            "SIDE": side,
+            "WORD": word,
+            "LOAD(p)": f"vload{side}(0, p)",
+            "TURN(p, q)": f"{{ {turn} }}",
+            **places("OUTER", outer, "c", ("to", "from")),
+        }
+        height = -(-lines // side) * side if lines <= SHORT else side
+        ahead = side if columns <= SHORT else side * from_step
+        numbers = [0, 0, outer.numel, lines, columns, to_step, from_step, height, ahead]
+        text = program(
+            device, "copy", macros, (self.source.dtype,), text=whole_stores([word], side) + FETCH
+        )
+        values = [*map(np.uint64, numbers), *loop_numbers(outer)]
+        return device.launch(text, "turned", 2, values, device.workers(self.count), "copy")
 
     def _general(self) -> Launch:
         device, source, target = self.device, self.source.dtype, self.target.dtype
@@ -48,6 +111,7 @@ class Copy:
             elements = element(device, "IN", source) | element(device, "OUT", target)
             elements["CONVERTED(v)"] = converted(source, target, "v")
         macros = {
+            "IS_TURNED": 0,
             "IS_CPU": int(device.is_cpu),
             "HAS_LOOPS": int(len(self._loops.shape) <= MOST),
             **elements,
@@ -67,6 +131,11 @@ class Copy:
             return
         if self._hot is not None:
             self._hot(x, y)
+            return
+        if self._turned is not None:
+            if self._launch is None:
+                self._launch = self._turning(self._turned)
+            self._launch.with_numbers((y.buffer, x.buffer), offsets(y, x))
             return
         if self._calls >= device.patience:
             from dovetail_kernels.elementwise import Elementwise

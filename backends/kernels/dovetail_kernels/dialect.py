@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail.backend import Dialect
+from dovetail_kernels import mathematics
 
 __all__ = ["CPU", "GPU", "TYPES", "VALUES", "pairing"]
 
@@ -25,6 +26,20 @@ FUNCTION ushort float_to_bfloat16(float value) {
     uint rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     return value != value ? (ushort)0x7fc0 : (ushort)rounded;
 }"""
+
+HALF = """
+#ifndef __has_builtin
+#define __has_builtin(name) 0
+#endif
+#if __has_builtin(__builtin_load_halff)
+#define LOAD_HALF(p, i) __builtin_load_halff((p) + (i))
+#define STORE_HALF(v, p, i) __builtin_store_halff(v, (p) + (i))
+#else
+#define LOAD_HALF(p, i) vload_half(i, p)
+#define STORE_HALF(v, p, i) vstore_half_rte(v, i, p)
+#endif
+"""
+"""What PoCL makes of vload_half and vstore_half takes four times as long, and no vectors."""
 
 _LOAD = {
     "bool": "({pointer}[{index}] != 0)",
@@ -47,48 +62,27 @@ PRELUDE = """#ifdef cl_khr_fp64
 #endif
 """
 
-ERROR_FUNCTION = """
-static inline float erf_float(float x) {
-    const float a = fabs(x), s = x * x;
-    float u = fma(-1.72853470e-5f, a, 3.83197126e-4f);
-    u = fma(u, s, fma(-3.88396438e-3f, a, 2.42546219e-2f));
-    u = fma(u, a, -1.06777877e-1f);
-    u = fma(u, a, -6.34846687e-1f);
-    u = fma(u, a, -1.28717512e-1f);
-    const float far = copysign(1.0f - exp(fma(u, a, -a)), x);
-    float v = fma(-5.96761703e-4f, s, 4.99119423e-3f);
-    v = fma(v, s, -2.67681349e-2f);
-    v = fma(v, s, 1.12819925e-1f);
-    v = fma(v, s, -3.76125336e-1f);
-    v = fma(v, s, 1.28379166e-1f);
-    const float near = fma(v, x, x);
-    return a > 0.927734375f ? far : near;
-}
-static inline float erfc_float(float x) {
-    const float a = fabs(x), inverse = 1.0f / (a + 2.0f);
-    float q = (a - 2.0f) * inverse;
-    q = fma(inverse, fma(-a, q, fma(q + 1.0f, -2.0f, a)), q);
-    float p = fma(-4.01020574e-4f, q, -1.23073824e-3f);
-    p = fma(p, q, 1.31355994e-3f);
-    p = fma(p, q, 8.63243826e-3f);
-    p = fma(p, q, -8.05991236e-3f);
-    p = fma(p, q, -5.42047396e-2f);
-    p = fma(p, q, 1.64055347e-1f);
-    p = fma(p, q, -1.66031361e-1f);
-    p = fma(p, q, -9.27639678e-2f);
-    p = fma(p, q, 2.76978403e-1f);
-    const float half_of = 0.5f / (a + 0.5f);
-    float r = fma(p, half_of, half_of);
-    r = fma((p - r) + fma(r + r, -a, 1.0f), half_of, r);
-    const float s = a * a, e = exp(-s);
-    r = fma(r, e, r * e * fma(-a, a, s));
-    r = a > 10.055f ? 0.0f : r;
-    r = x < 0.0f ? 2.0f - r : r;
-    return x != x ? x : r;
-}
+BFLOAT16_LANES = """
+static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
+    const uint{w} bits = as_uint{w}(value);
+    const uint{w} rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    const uint{w} made = value != value ? (uint{w})0x7fc0u : rounded;
+#if __has_builtin(__builtin_convertvector)
+    return __builtin_convertvector(made, ushort{w});
+#else
+    return convert_ushort{w}(made);
+#endif
+}}"""
+
+WHOLE_STORE = """
+#ifdef __clang__
+typedef {kind} {kind}_anywhere __attribute__((aligned({size})));
+#define STORE_{kind}(p, v) *(global {kind}_anywhere *)(p) = (v)
+#else
+#define STORE_{kind}(p, v) vstore{w}(v, 0, p)
+#endif
 """
-"""erf to 1 ulp and erfc to 3 without branches (after the minimax approximations published by N.
-Juffa), so that a compiler makes vectors of them; drivers for CPUs have branches."""
+"""A store of a whole vector register: PoCL's ``vstore`` is made of three of its parts."""
 
 _COMMON: dict[str, Any] = {
     "types": TYPES,
@@ -96,8 +90,6 @@ _COMMON: dict[str, Any] = {
     "kernel": "kernel void",
     "pointer": "global ",
     "function": "static inline",
-    "load": _LOAD,
-    "store": _STORE,
     "helpers": {"bfloat16": BFLOAT16},
     "to_bits": "as_uint",
     "from_bits": "as_float",
@@ -108,20 +100,61 @@ GPU = Dialect(
     first="get_global_id(0)",
     step="get_global_size(0)",
     pack=16,
+    load=_LOAD,
+    store=_STORE,
     prelude=PRELUDE,
     **_COMMON,
 )
 """Neighbouring work items take neighbouring elements, and go on by the size of the launch."""
+
+LANES = 16
+"""Floats that the functions of the host's cores take at once."""
+
+_BFLOAT16_LANES = (
+    f"as_float{LANES}(convert_uint{LANES}(vload{LANES}(0, {{pointer}} + {{index}})) << 16)"
+)
+
+
+def _own(name: str, type: str) -> dict[str, str]:
+    if name not in mathematics.FUNCTIONS or type not in ("float", f"float{LANES}"):
+        return {}
+    return mathematics.written([name], 1 if type == "float" else LANES)
+
 
 CPU = Dialect(
     name="opencl-cpu",
     first="SHARE({index}, {n}) * get_global_id(0)",
     bound="min({n}, SHARE({index}, {n}) * (({index})get_global_id(0) + 1))",
     has_rows=True,
-    spellings={("erf", "float"): "erf_float", ("erfc", "float"): "erfc_float"},
-    prelude=PRELUDE
-    + ERROR_FUNCTION
-    + "#define SHARE(T, n) (((n) - 1) / (T)get_global_size(0) + 1)\n",
+    loop="#pragma clang loop vectorize(assume_safety) vectorize_width({width})",
+    vector=64,
+    load={**_LOAD, "float16": "LOAD_HALF({pointer}, {index})"},
+    store={**_STORE, "float16": "STORE_HALF({value}, {pointer}, {index})"},
+    truth=("volatile uchar truth = 1; const uchar one = truth;", "({value}) ? one : (uchar)0"),
+    lanes={"float": (f"float{LANES}", LANES)},
+    own=_own,
+    load_lanes={
+        "float32": f"vload{LANES}(0, {{pointer}} + {{index}})",
+        "float16": f"vload_half{LANES}(0, {{pointer}} + {{index}})",
+        "bfloat16": _BFLOAT16_LANES,
+    },
+    store_lanes={
+        "float32": f"STORE_float{LANES}({{pointer}} + {{index}}, {{value}})",
+        "float16": f"vstore_half{LANES}_rte({{value}}, 0, {{pointer}} + {{index}})",
+        "bfloat16": f"STORE_ushort{LANES}({{pointer}} + {{index}}, "
+        f"float{LANES}_to_bfloat16({{value}}))",
+    },
+    lanes_helpers={
+        "float32": WHOLE_STORE.format(kind=f"float{LANES}", size=4, w=LANES),
+        "bfloat16": BFLOAT16_LANES.format(w=LANES)
+        + WHOLE_STORE.format(kind=f"ushort{LANES}", size=2, w=LANES),
+    },
+    prelude=PRELUDE + HALF + "#define SHARE(T, n) (((n) - 1) / (T)get_global_size(0) + 1)\n",
     **_COMMON,
 )
-"""Each work item takes a run of elements, over which the compiler makes vectors."""
+"""Each work item takes a run of elements, over which the compiler makes vectors.
+
+``truth`` is not known to a compiler, which would load a constant under a mask; where all of a
+result is false, that touches a page which nothing has brought, and AMD's processors take 100 ns to
+find that out, each time.
+"""

@@ -22,7 +22,7 @@ from dovetail.backend import (
     kernel_name,
     pack_width,
 )
-from dovetail.dtypes import bfloat16, float16, float32, float64
+from dovetail.dtypes import FLOATING, bfloat16, float16, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, packed
 from dovetail_kernels.copy import Copy
@@ -48,7 +48,76 @@ def enter(table: KernelTable) -> None:
             table.add(name, _specialised(name), scalars=True, specialize=True, when=_has_tensor)
         else:
             kinds = expression.dtypes
-            table.add(name, _specialised(name), dtypes=kinds, scalars=True, specialize=True)
+            made = _power if name == "pow" else _specialised(name)
+            table.add(name, made, dtypes=kinds, scalars=True, specialize=True)
+    table.add("clamp", _clamp, dtypes=FLOATING, scalars=True, specialize=True, when=_is_by_numbers)
+
+
+POWERS = {
+    2.0: ("square", "x0 * x0"),
+    3.0: ("cube", "x0 * x0 * x0"),
+    0.5: ("root", "sqrt(x0 + 0.0)"),
+    -0.5: ("inverse_root", "1.0 / sqrt(x0 + 0.0)"),
+    -1.0: ("inverse", "1.0 / x0"),
+}
+"""By exponent, a word and what is computed instead; the root of -0 is 0."""
+
+
+def _power(facts: Any) -> Any:
+    """pow, whose exponents are known well where they are numbers."""
+    general = _specialised("pow")(facts)
+    base, exponent = facts.inputs
+    (out,) = facts.outputs
+    if isinstance(base, type) or not isinstance(exponent, type) or out.dtype.category != 2:
+        return general
+    views = [ghost(out), ghost(seen(facts)[0])]
+    made: dict[float, Elementwise] = {}
+
+    def run(x: Any, number: Any, y: Any) -> None:
+        if number not in POWERS:
+            general(x, number, y)
+            return
+        call = made.get(number)
+        if call is None:
+            word, text = POWERS[number]
+            expression = Expression(1, {"float": text})
+            call = Elementwise(
+                device_of(out.device), f"pow_{word}", expression, views, (), out.dtype
+            )
+            made[number] = call
+        call(x, y)
+
+    return run
+
+
+BOUNDS = {
+    "low": "at_least(x0, low)",
+    "high": "at_most(x0, high)",
+    "both": "at_most(at_least(x0, low), high)",
+}
+"""clamp by numbers: below, above, both."""
+
+
+def _is_by_numbers(call: Any) -> bool:
+    first, *bounds = call.inputs
+    return not isinstance(first, type) and all(b is None or isinstance(b, type) for b in bounds)
+
+
+def _clamp(facts: Any) -> Any:
+    (out,) = facts.outputs
+    source, low, high = facts.inputs
+    word = "high" if low is None else "low" if high is None else "both"
+    parameters = ("low",) * (low is not None) + ("high",) * (high is not None)
+    call = Elementwise(
+        device_of(out.device), f"clamp_{word}", Expression(1, {"float": BOUNDS[word]}, parameters),
+        [ghost(out), ghost(source)], (), source.dtype,
+    )  # fmt: skip
+
+    def run(x: Any, low: Any, high: Any, y: Any) -> None:
+        numbers = [given(n, source.dtype) for n in (low, high) if n is not None]
+        call.run((x, y), list(enumerate(numbers)))
+
+    return run
 
 
 def _has_tensor(call: Any) -> bool:
@@ -251,6 +320,8 @@ class Elementwise:
             return
         if self._packing is not None:
             self._packing.run(arrays, values)
+            if self._packing.is_best:
+                return
             self.patience -= self.device.weight(self.count)
             if self.patience <= 0:
                 self._packing = None
@@ -286,7 +357,8 @@ class _Packing:
     """An elementwise call on packed copies of its operands.
 
     Every layout has a kernel of its own, and compiling one takes as long as thousands of calls:
-    what is called a few times only is packed, and served by the kernel for dense operands.
+    what is called a few times only is packed, and served by the kernel for dense operands; so is
+    what is transposed, always (``is_best``).
     """
 
     def __init__(self, call: Elementwise) -> None:
@@ -303,6 +375,7 @@ class _Packing:
         ]
         self.back = None if out.is_contiguous else Copy(device, dense[0], out)
         self.dense = dense
+        self.is_best = any(copy is not None and copy.is_turned for copy in self.copies)
         moved = [self.back, *self.copies]
         self.sizes = [
             d.numel * d.itemsize for d, c in zip(dense, moved, strict=True) if c is not None

@@ -24,19 +24,19 @@ from dovetail_kernels.arrays import Array, dense_strides, offsets, part
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
-from dovetail_kernels.vectors import lanes, vector_helpers
+from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
-__all__ = ["FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
+__all__ = ["ALIGNED", "FOLDS", "Reduction", "accumulated", "enter", "resolved", "wrapping"]
 
 LANES = 16
 COLUMNS = 64
-"""Neighbouring outer elements of one work item."""
+"""Neighbouring outer elements of one work item, in vectors or one by one, at least."""
 
-BLOCK = 256
-"""Elements whose extreme is found before its place is looked for."""
+ALIGNED = 64
+"""Elements that parts begin at a multiple of, so that no vector lies in two lines of a cache."""
 
-AHEAD = 1024
-"""How far before its use an element is fetched."""
+WIDE = 4096
+"""Bytes of what is kept of neighbouring outer elements: it stays in the nearest cache."""
 
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
@@ -137,6 +137,7 @@ class Reduction:
             self._steps = [self._step(dtypes, outer_loops, inner_loops, self.inner_count)]
             return
         chunk = -(-self.inner_count // parts)
+        chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
         parts = -(-self.inner_count // chunk)
         flat = self.outer_count * parts
         self._scratch = (flat * work.itemsize, flat * 8 * FOLDS[name].has_place)
@@ -161,7 +162,7 @@ class Reduction:
         source, out = dtypes
         is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
         width, vectors = self._vectors(source)
-        side = 4 * width if width > 1 else COLUMNS
+        side = span = 4 * width if width > 1 else COLUMNS
         columns = (
             not is_dense
             and bool(outer.shape)
@@ -179,8 +180,9 @@ class Reduction:
             "FOLD(a, p, v, at)": fold.of(work),
             "HAS_PLACE": int(fold.has_place),
             "IS_PART": int(fold.has_place and parts > 1),
+            "IS_CPU": int(device.is_cpu),
             "LANES": LANES,
-            "COLUMNS": side,
+            "COLUMNS": WIDE // work.itemsize if width > 1 else COLUMNS,
             **element(device, "IN", source),
             **element(device, "OUT", out),
             **places("OUTER", walked, "o", ("to", "from")),
@@ -195,11 +197,15 @@ class Reduction:
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = self.outer_count * parts
         if columns:
-            numbers += [np.uint64(outer.shape[-1]), np.uint64(outer.strides[0][-1])]
-            items = items // outer.shape[-1] * -(-outer.shape[-1] // side)
-        each = (chunk or count) * (side if columns else 1)
+            if width > 1:  # as wide as leaves something to each work item
+                rows = items // outer.shape[-1]
+                wanted = -(-outer.shape[-1] * rows // (device.units * 4))
+                span = min(-(-wanted // side) * side, WIDE // work.itemsize)
+            numbers += [np.uint64(n) for n in (outer.shape[-1], outer.strides[0][-1], span)]
+            items = items // outer.shape[-1] * -(-outer.shape[-1] // span)
+        each = (chunk or count) * (span if columns else 1)
         size = device.workers(items, max(1, 4096 // max(1, each)))
-        helpers = vector_helpers((source,), width)
+        helpers = vector_helpers((source,), width) + FETCH
         text = program(device, "reduce", macros, (source, out, work), text=helpers)
         return device.launch(text, "columns" if columns else "rows", 3, numbers, size, self.name)
 
@@ -219,20 +225,22 @@ class Reduction:
             magnitude = f"as_{kind}{width}(v) & {(1 << 8 * work.itemsize - 1) - 1:#x}"
             places = {
                 "IS_EXTREME": 1,
-                "BLOCK": BLOCK,
-                "AHEAD": AHEAD,
                 "NUMBER": kind,
                 "NUMBERED": f"{kind}{width}",
                 "INFINITE": f"{bits:#x}",
                 "BEYOND": sign,
-                "NOT_BEYOND": f"{'<' if sign == '>' else '>'}=",
+                "MOST(a, v)": "a = max(a, v);",
+                "LEAST(a, v)": "a = min(a, v);",
+                "IOTA": f"({kind}{width})({', '.join(map(str, range(width)))})",
+                "ACROSS_NUMBERS(r, v, STEP)": _across(kind, width),
                 "EXTREME(a, v, seen)": f"a = v {sign} a ? v : a; seen = max(seen, {magnitude});",
-                "FOLD_VALUE(a, v)": f"a = v {sign} a ? v : a",
+                "FOLD_VALUE(a, v)": f"a = v {sign} a ? v : a;",
             }
         return width, places | {
             "W": width,
             "VECTOR": f"{dialect.VALUES[work.name]}{width}",
             "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",
+            "ACROSS_VALUES(r, v, STEP)": _across(dialect.VALUES[work.name], width),
             "LOAD_LANES(p)": f"vload{width}(0, p)",
             "IN_V(p, i)": made["IN_V(p, i)"],
         }
@@ -248,6 +256,16 @@ class Reduction:
         with self.device.scratch(*self._scratch) as (values, found):
             self._steps[0].with_numbers((values, source.buffer, found), (begin,))
             self._steps[1].with_numbers((out.buffer, values, found), (end,))
+
+
+def _across(kind: str, width: int) -> str:
+    """Statements that fold the lanes of ``v`` into ``r``, half of them into the other at a time."""
+    text, vector = [], "(v)"
+    while width > 2:
+        width //= 2
+        text.append(f"{kind}{width} v{width}_ = {vector}.lo; STEP(v{width}_, {vector}.hi)")
+        vector = f"v{width}_"
+    return f"{{ {' '.join(text)} r = {vector}.x; STEP(r, {vector}.y) }}"
 
 
 def _rest_loops(outer: Loops, parts: int) -> Loops:

@@ -13,11 +13,14 @@ from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.reduce import FOLDS, accumulated, wrapping
+from dovetail_kernels.reduce import ALIGNED, FOLDS, accumulated, wrapping
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
-from dovetail_kernels.vectors import lanes, vector_helpers
+from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
 __all__ = ["enter", "line_of", "lines_of"]
+
+ROWS_AHEAD = 16
+"""Elements of a line that are fetched before their use, where lines lie side by side."""
 
 PART = 2048
 """Elements of a part, at least."""
@@ -58,6 +61,7 @@ def _vectors(device: Device, fold: str, work: DType, source: DType, out: DType) 
     made |= lanes(device, "OUT", out, width, side=False)
     return made | {
         "W": width,
+        "ROWS_AHEAD": ROWS_AHEAD,
         "VECTOR": vector,
         "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",
         "LAST(v)": f"({vector})((v).s{'0123456789abcdef'[width - 1]})",
@@ -91,11 +95,12 @@ def _scan(facts: Any, fold_name: str) -> Any:
     }
     vectors = _vectors(device, fold_name, work, source.dtype, out.dtype)
     width = vectors["W"]
-    helpers = vector_helpers((source.dtype, out.dtype), width) + vectors.pop("RUNNING_TEXT", "")
+    helpers = FETCH + vector_helpers((source.dtype, out.dtype), width)
+    helpers += vectors.pop("RUNNING_TEXT", "")
     macros |= vectors
     name = facts.op.name
     row = loops.shape[-1] if loops.shape else 0
-    if width > 1 and row >= 2 * width and all(strides[-1] == 1 for strides in loops.strides):
+    if width > 1 and row >= 4 * width and all(strides[-1] == 1 for strides in loops.strides):
         walked = Loops(loops.shape[:-1], tuple(strides[:-1] for strides in loops.strides))
         text = program(
             device, "scan", macros | places("LINES", walked, "l", ("to", "from")),
@@ -103,7 +108,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
         )  # fmt: skip
         numbers = [np.uint64(n) for n in (0, 0, lines, count, 1, count, step_out, step_in)]
         numbers += [*loop_numbers(walked), np.uint64(row)]
-        size = device.workers(lines // row * -(-row // (2 * width)), max(1, 2048 // count))
+        size = device.workers(lines // row * -(-row // (4 * width)), max(1, 2048 // count))
         beside_each_other = device.launch(text, "beside", 2, numbers, size, name)
 
         def run_beside(x: Any, y: Any) -> None:
@@ -113,6 +118,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
     busy = -(-device.units * (4 if device.is_cpu else 256) // lines)
     parts = max(1, min(busy, count // PART))
     chunk = -(-count // parts)
+    chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
     parts = -(-count // chunk)
     macros |= places("LINES", loops, "l", ("to", "from"))
     source_text = program(device, "scan", macros, (source.dtype, out.dtype), text=helpers)

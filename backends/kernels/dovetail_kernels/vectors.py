@@ -12,24 +12,26 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Device
 
-__all__ = ["lanes", "vector_helpers"]
+__all__ = ["FETCH", "lanes", "vector_helpers", "whole_stores"]
 
-_BFLOAT16 = """
-static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
-    const uint{w} bits = as_uint{w}(value);
-    const uint{w} rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-    return convert_ushort{w}(value != value ? (uint{w})0x7fc0u : rounded);
-}}"""
-
-_WHOLE = """
+FETCH = """
 #ifdef __clang__
-typedef {kind} {kind}_anywhere __attribute__((aligned({size})));
-#define STORE_{kind}(p, v) *(global {kind}_anywhere *)(p) = (v)
+#define FETCH(p) __builtin_prefetch((const void *)(ulong)(p));
 #else
-#define STORE_{kind}(p, v) vstore{w}(v, 0, p)
+#define FETCH(p)
 #endif
 """
-"""A store of a whole vector register: PoCL's ``vstore`` is made of three of its parts."""
+"""An element that is wanted soon; PoCL's ``prefetch`` does nothing."""
+
+_SIZES = {"ushort": 2, "uint": 4, "float": 4, "ulong": 8, "double": 8}
+
+
+def whole_stores(kinds: Iterable[str], width: int) -> str:
+    """Macros ``STORE_uint16(p, v)`` and the like for vectors of so many of these types."""
+    return "".join(
+        dialect.WHOLE_STORE.format(kind=f"{kind}{width}", size=_SIZES[kind], w=width)
+        for kind in dict.fromkeys(kinds)
+    )
 
 
 def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) -> dict[str, str]:
@@ -47,7 +49,7 @@ def lanes(device: Device, prefix: str, dtype: DType, width: int, *, side: bool) 
         load, store = f"vload_half{w}(0, (p) + (i))", f"vstore_half{w}_rte(v, 0, (p) + (i))"
     elif dtype.name == "bfloat16":
         load = f"as_float{w}(convert_uint{w}(vload{w}(0, (p) + (i))) << 16)"
-        store = f"vstore{w}(float{w}_to_bfloat16(v), 0, (p) + (i))"
+        store = f"STORE_ushort{w}((p) + (i), float{w}_to_bfloat16(v))"
     else:
         load, store = f"vload{w}(0, (p) + (i))", f"vstore{w}(v, 0, (p) + (i))"
         if _is_register(dtype, w):
@@ -68,11 +70,11 @@ def _is_register(dtype: DType, width: int) -> bool:
 
 def vector_helpers(dtypes: Iterable[DType], width: int) -> str:
     """What vectors of ``width`` elements of these dtypes are stored with."""
-    made = []
+    made, kinds = [], []
     for dtype in dict.fromkeys(dtypes):
         if width > 1 and dtype.name == "bfloat16":
-            made.append(_BFLOAT16.format(w=width))
+            made.append(dialect.BFLOAT16_LANES.format(w=width))
+            kinds.append("ushort")
         elif _is_register(dtype, width):
-            kind = f"{dialect.VALUES[dtype.name]}{width}"
-            made.append(_WHOLE.format(kind=kind, size=dtype.itemsize, w=width))
-    return "".join(made)
+            kinds.append(dialect.VALUES[dtype.name])
+    return "".join(made) + whole_stores(kinds, width)

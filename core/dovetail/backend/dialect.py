@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from dovetail.dtypes import dtype as DType
@@ -49,6 +49,11 @@ _STORE = {
 }
 
 
+def _none(name: str, type: str) -> Mapping[str, str]:
+    """No function of its own."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How one compiler spells a kernel.
@@ -66,6 +71,17 @@ class Dialect:
         step: how far it is to the work item's next element, likewise.
         has_rows: where there are several loops, the innermost is a loop of the text, so that a
             compiler makes vectors of it; work items then share out the rows.
+        loop: what stands before the innermost loop; ``{width}`` is how many elements of the widest
+            type fill :attr:`vector` bytes. No element that it writes is read for another one.
+        vector: bytes of a vector register.
+        lanes: by type computed in, (the type of a vector of several, how many they are).
+        own: functions that it has instead of C's or of the table's helpers: ``own(name, type)``
+            gives by name the texts to stand before a kernel, last the one to call; none: no such
+            function. Where there is one for a vector, kernels for dense operands take vectors.
+        load_lanes, store_lanes: by dtype's name, how so many neighbours are read and written.
+        truth: (statement before the loop, how a bool is spelled that is written; ``{value}`` is a
+            condition).
+        lanes_helpers: by dtype's name, what these two are written in terms of.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
         load: by dtype's name, how an element is read where ``pointer[index]`` is not right;
@@ -93,6 +109,14 @@ class Dialect:
     bound: str = "{n}"
     step: str = "1"
     has_rows: bool = False
+    loop: str = ""
+    vector: int = 16
+    lanes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    own: Callable[[str, str], Mapping[str, str]] = _none
+    load_lanes: Mapping[str, str] = field(default_factory=dict)
+    store_lanes: Mapping[str, str] = field(default_factory=dict)
+    truth: tuple[str, str] = ("", "{value}")
+    lanes_helpers: Mapping[str, str] = field(default_factory=dict)
     math: Mapping[str, str] = field(default_factory=dict)
     spellings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     load: Mapping[str, str] = field(default_factory=lambda: _LOAD)

@@ -73,23 +73,48 @@ T float_remainder(T a, T b) {
     # PyTorch's: (a - left) / b is whole but for rounding, which the last lines undo.
     "float_floor_divide": """
 T float_floor_divide(T a, T b) {
-    if (b == 0.0) return a / b;
-    T left = fmod(a, b);
+    T left = fmod(a, b), given = a / b;
     T quotient = (a - left) / b;
-    if (left != 0.0 && (b < 0.0) != (left < 0.0)) quotient -= 1.0;
-    if (quotient == 0.0) return copysign(0.0, a / b);
+    quotient = left != 0.0 && (b < 0.0) != (left < 0.0) ? quotient - 1.0 : quotient;
     T below = floor(quotient);
-    return quotient - below > 0.5 ? below + 1.0 : below;
+    below = quotient - below > 0.5 ? below + 1.0 : below;
+    below = quotient == 0.0 ? 0.0 * given : below;
+    return b == 0.0 ? given : below;
+}""",
+    # NaN comes through, in x and in the bound.
+    "at_least": """
+T at_least(T x, T low) {
+    return x != x || x >= low ? x : low;
+}""",
+    "at_most": """
+T at_most(T x, T high) {
+    return x != x || x <= high ? x : high;
+}""",
+    "soft_plus": """
+T soft_plus(T x) {
+    T more = log1p(exp(-fabs(x)));
+    return x > 0.0 ? x + more : more;
+}""",
+    # tanh(log(1 + e)), where e = exp(x)
+    "mish_gate": """
+T mish_gate(T x) {
+    T most = 20.0;
+    T e = exp(x > most ? most : x), w = e * (e + 2.0);
+    return w / (w + 2.0);
 }""",
     "silu_slope": """
 T silu_slope(T x) {
     T gate = 1.0 / (1.0 + exp(-x));
     return gate * (1.0 + x * (1.0 - gate));
 }""",
+    "normal_cdf": """
+T normal_cdf(T x) {
+    return 0.5 * erfc(-x * 0.70710678118654752440);
+}""",
     "gelu_slope": """
 T gelu_slope(T x) {
     T density = exp(-0.5 * x * x) * 0.39894228040143267794;
-    return 0.5 * erfc(-x * 0.70710678118654752440) + x * density;
+    return normal_cdf(x) + x * density;
 }""",
     "gelu_inner": """
 T gelu_inner(T x) {

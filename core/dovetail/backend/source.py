@@ -106,6 +106,39 @@ def pack_width(
     return 0 if _LONG.intersection(words) else width
 
 
+_PLAIN = frozenset(("fabs", "floor", "ceil", "trunc", "rint", "sqrt"))
+"""What a language with vectors has for them, too."""
+
+
+def _takes_lanes(
+    expression: Expression, inputs: tuple[DType, ...], out: DType, form: Form, dialect: Dialect
+) -> bool:
+    """Whether a kernel takes vectors, for the dialect has a function for them that it calls."""
+    kinds = {_computed(d) for d in (*inputs, out)}
+    if not inputs or len(kinds) > 1 or expression.result != "same":
+        return False
+    if form.steps[0] != "1" or not {*form.steps} <= {"0", "1"}:
+        return False
+    number = dialect.types[kinds.pop().name]
+    if number not in dialect.lanes or any(d.name not in dialect.load_lanes for d in (*inputs, out)):
+        return False
+    vector, has_own = dialect.lanes[number][0], False
+    texts, seen = [expression.text(inputs[-1])], set[str]()
+    while texts:
+        text = texts.pop()
+        if "if (" in text or "while (" in text:
+            return False
+        for word in {*_WORD.findall(text)} & (MATH | {*HELPERS}) - seen:
+            seen.add(word)
+            if dialect.own(word, vector):
+                has_own = True
+            elif word in HELPERS:
+                texts.append(HELPERS[word])
+            elif word not in _PLAIN:
+                return False
+    return has_own
+
+
 def kernel_name(name: str, inputs: tuple[DType, ...], out: DType, form: Form) -> str:
     """The name of the kernel that :func:`elementwise_source` makes."""
     return "_".join((name, *(d.name for d in (*inputs, out)), form.name))
@@ -198,10 +231,13 @@ def _part(dtype: DType) -> DType:
 class _Words:
     """Writes text of the table in a dialect, for one dtype that is computed in."""
 
-    def __init__(self, dtype: DType, dialect: Dialect) -> None:
+    def __init__(self, dtype: DType, dialect: Dialect, by_lanes: bool = False) -> None:
         kind = _computed(dtype)
         self.dtype, self.dialect = kind, dialect
-        self.real = dialect.types[_part(kind).name]
+        self.number = self.real = dialect.types[_part(kind).name]
+        if by_lanes:
+            self.real = dialect.lanes[self.number][0]
+        self.suffix = f"_{self.real}" if by_lanes else f"_{kind.name}"
         self.own = dialect.pairs[self.real] if kind.is_complex else self.real
         unsigned = dialect.types["uint64" if kind.itemsize == 8 else "uint32"]
         self.words = {"T": self.real, "U": unsigned, "BITS": str(8 * kind.itemsize), "C": self.own}
@@ -212,11 +248,16 @@ class _Words:
 
     def _word(self, word: str, needed: dict[str, str]) -> str:
         if word[0].isdigit():
-            return f"{word}f" if self.real == self.dialect.types["float32"] else word
+            return f"{word}f" if self.number == self.dialect.types["float32"] else word
+        if word in MATH or word in HELPERS:
+            own = self.dialect.own(word, self.real)
+            if own:
+                needed.update(own)
+                return [*own][-1]
         if word in MATH:
             return self.dialect.call(word, self.real)
         if word in HELPERS:
-            name = f"{word}_{self.dtype.name}"
+            name = f"{word}{self.suffix}"
             if name not in needed:
                 needed[name] = ""  # taken, in case it is asked for again inside
                 body = self.spell(HELPERS[word].strip(), needed)
@@ -244,14 +285,20 @@ class _Kernel:
         self.index = dialect.types["uint64" if form.is_wide else "uint32"]
         self.needed: dict[str, str] = {}
         kind = inputs[-1] if inputs else out
-        self.words = _Words(kind, dialect)
+        self.by_lanes = _takes_lanes(expression, inputs, out, form, dialect)
+        self.words = _Words(kind, dialect, self.by_lanes)
         self.value = self._converted(self.words.spell(expression.text(kind), self.needed), kind)
+        if class_of(out) == "bool":
+            self.value = dialect.truth[1].format(value=self.value)
         self.packed = pack_width(expression, inputs, out, form, dialect)
+        self.parameter = _Words(kind, dialect).own
 
     def functions(self) -> list[tuple[str, str]]:
         """(name, text) of what must stand before the kernel, in order."""
         kinds = (*self.inputs, self.out)
         own = {d.name: self.dialect.helpers_of(d) for d in kinds}
+        if self.by_lanes:
+            own |= {f"{d.name} lanes": self.dialect.lanes_helpers.get(d.name, "") for d in kinds}
         if self.packed:
             own |= dict(self.dialect.pack_of(d, self.packed) for d in kinds)
         return [(k, text) for k, text in (*own.items(), *self.needed.items()) if text]
@@ -284,6 +331,8 @@ class _Kernel:
         """The kernel's source."""
         dialect, index = self.dialect, self.index
         lines = [f"{dialect.kernel} {self.name}({self._parameters()})", "{"]
+        if self.by_lanes:
+            return "\n".join([*lines, *self._lanes(), "}", ""])
         last = len(self.form.steps[0]) - 1
         by_rows = dialect.has_rows and last > 0
         if by_rows:
@@ -294,11 +343,19 @@ class _Kernel:
         if self.packed:
             lines += self._packs()
             first = f"done + {first}"
+        if bound != n:  # once: a compiler does not see that what is written is none of its parts
+            lines.append(f"    const {index} end = {bound};")
+            bound = "end"
+        if class_of(self.out) == "bool" and dialect.truth[0]:
+            lines.append(f"    {dialect.truth[0]}")
+        loop = self._before_loop()
+        lines += [f"    {loop}"] * bool(loop and not by_rows)
         lines.append(f"    for ({index} i = {first}; i < {bound}; i += {step}) {{")
         lines += [f"        {line}" for line in self._loops(last - 1 if by_rows else last)]
         pad = " " * 8
         if by_rows:
             counter = f"i{last}"
+            lines += [f"{pad}{loop}"] * bool(loop)
             lines.append(
                 f"{pad}for ({index} {counter} = 0; {counter} < size{last}; {counter}++) {{"
             )
@@ -309,6 +366,56 @@ class _Kernel:
         store = dialect.store_of(self.out, "out", self._place(0), self.value)
         lines.append(f"{pad}{store};")
         return "\n".join([*lines, *["        }"] * by_rows, "    }", "}", ""])
+
+    def _lanes(self) -> list[str]:
+        """The loop over vectors; of the last one, elements beyond the end are the last again."""
+        dialect, index = self.dialect, self.index
+        vector, width = dialect.lanes[self.words.number]
+        words = (dialect.first, dialect.bound, dialect.step)
+        first, bound, step = (text.format(index=index, n="packs") for text in words)
+        lines = [
+            f"const {index} packs = n / {width} + (n % {width} != 0);",
+            f"const {index} end = {bound};",
+            f"for ({index} pack = {first}; pack < end; pack += {step}) {{",
+            f"    const {index} i = pack * {width}, left = n - i;",
+            f"    {self.words.number} lane[{width}];",
+        ]
+        for k, dtype in enumerate(self.inputs):
+            name, place = f"in{k}", self._place(k + 1)
+            if self.form.steps[k + 1] == "0":
+                load = dialect.load_of(dtype, name, place)
+                lines.append(f"    const {vector} x{k} = ({vector})({load});")
+                continue
+            whole = dialect.load_lanes[dtype.name].format(pointer=name, index=place)
+            one = dialect.load_of(dtype, name, f"{place} + (j < left ? j : left - 1)")
+            lines += [
+                f"    {vector} x{k};",
+                f"    if (left >= {width}) {{",
+                f"        x{k} = {whole};",
+                "    } else {",
+                f"        for ({index} j = 0; j < {width}; j++) lane[j] = {one};",
+                f"        x{k} = vload{width}(0, lane);",
+                "    }",
+            ]
+        place = self._place(0)
+        whole = dialect.store_lanes[self.out.name].format(pointer="out", index=place, value="made")
+        one = dialect.store_of(self.out, "out", f"{place} + j", "lane[j]")
+        lines += [
+            f"    const {vector} made = {self.value};",
+            f"    if (left >= {width}) {{",
+            f"        {whole};",
+            "    } else {",
+            f"        vstore{width}(made, 0, lane);",
+            f"        for ({index} j = 0; j < left; j++) {one};",
+            "    }",
+            "}",
+        ]
+        return [f"    {line}" for line in lines]
+
+    def _before_loop(self) -> str:
+        kinds = (self.out, *self.inputs)
+        widest = max(max(kind.itemsize, _computed(kind).itemsize) for kind in kinds)
+        return self.dialect.loop.format(width=max(1, self.dialect.vector // widest))
 
     def _packs(self) -> list[str]:
         """The loop over whole packs, where every operand begins at one; ``done``: its elements."""
@@ -349,7 +456,7 @@ class _Kernel:
         types, before = self.dialect.types, self.dialect.pointer
         pointers = [f"{before}{types[self.out.name]} *out"]
         pointers += [f"{before}const {types[d.name]} *in{k}" for k, d in enumerate(self.inputs)]
-        numbers = [f"{self.words.own} {name}" for name in self.expression.parameters]
+        numbers = [f"{self.parameter} {name}" for name in self.expression.parameters]
         integers = ["n"]
         if self.form.has_offsets:
             integers += [f"offset{k}" for k in range(len(self.form.steps))]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.dtypes import FLOATING
+from dovetail.dtypes import FLOATING, float32
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels import dialect
+from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.source import program
 from dovetail_kernels.vectors import lanes, vector_helpers
@@ -85,7 +85,12 @@ class Team:
         if self.inner != 1:
             at = "((ulong)(k) * inner)"
         width = 1 if self.side else self.width
+        single, several = (mathematics.named("exp", w) for w in (1, self.width))
+        if not self._has_own:
+            single = several = "exp"
         return {
+            "EXP_S(x)": f"{several if self.side else single}(x)",
+            "EXP_V(x)": f"{several}(x)",
             "IS_CPU": int(self.device.is_cpu),
             "IS_SIDE": int(self.side),
             "TEAM": self.team,
@@ -97,6 +102,11 @@ class Team:
             "BASE(line)": base,
             "AT(k)": at,
         }
+
+    @property
+    def _has_own(self) -> bool:
+        """Whether exp is ours: that of a driver for the host's cores is none of vectors."""
+        return self.device.is_cpu and self.work is float32
 
     @property
     def _blocks(self) -> str:
@@ -111,6 +121,9 @@ class Team:
             made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
         kinds = tuple(elements.values())
         helpers = vector_helpers(kinds, self.width)
+        if self._has_own:
+            own = mathematics.written(["exp"], 1) | mathematics.written(["exp"], self.width)
+            helpers += "\n".join(own.values())
         return program(
             self.device, name, made | macros, kinds, before=("fold", "team"), text=helpers
         )

@@ -9,18 +9,12 @@
 // W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. IS_EXTREME: of such vectors,
 // EXTREME(a, v, seen) folds v, if it is a number, into a, and its magnitude's bits into seen, which
 // exceed INFINITE for NaN: masks are few in a processor, and tests for NaN would take them all.
+// ACROSS_VALUES(r, v, STEP), ACROSS_NUMBERS: r is the fold of v's lanes by STEP(a, b). IOTA: 0, 1, ….
 
 #if HAS_PLACE
 #define IF_PLACE(x) x
 #else
 #define IF_PLACE(x)
-#endif
-
-// PoCL's prefetch() does nothing.
-#ifdef __clang__
-#define FETCH(p) __builtin_prefetch((const void *)(ulong)(p));
-#else
-#define FETCH(p)
 #endif
 
 #if HAS_PLACE && !IS_PART
@@ -33,10 +27,22 @@
 #define NUMBERS ulong offset_out, ulong offset_in, ulong outer_count, ulong inner_count, \
     ulong parts, ulong chunk, int is_part, int is_rest, ulong line OUTER_NUMBERS INNER_NUMBERS
 
+// A processor's core goes on where it is; neighbours of a GPU take neighbours.
+#if IS_CPU
+#define EACH_ITEM(item, items) \
+    const ulong share_ = ((items) - 1) / get_global_size(0) + 1; \
+    const ulong end_ = min((ulong)(items), share_ * (get_global_id(0) + 1)); \
+    for (ulong item = share_ * get_global_id(0); item < end_; item++)
+#else
+#define EACH_ITEM(item, items) \
+    for (ulong item = get_global_id(0); item < (items); item += get_global_size(0))
+#endif
+#define FOLD_VALUES(a, v) FOLD(a, p, v, 0);
+
 // One outer element per work item.
 kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places, NUMBERS)
 {
-    for (ulong item = get_global_id(0); item < outer_count * parts; item += get_global_size(0)) {
+    EACH_ITEM(item, outer_count * parts) {
         const ulong o = item / parts, first = item % parts * chunk;
         const ulong last = min(inner_count, first + chunk);
         OUTER(o)
@@ -50,7 +56,9 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
         INNER(first)
         T a = LOADED(origin + along);
         IF_PLACE(p = PLACE(o, first);)
-        k++;
+#if W == 1
+        k++;  // else it is there once more, for it changes nothing
+#endif
 #endif
         // Run by run of neighbours, which end where the innermost loop does.
         while (k < last) {
@@ -58,49 +66,63 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
             INNER(k)
             const ulong base = origin + along - k;
 #if W > 1 && IS_EXTREME
-            // Values first, block by block; where a place is asked for, it is then looked for in the
-            // block that has the extreme.
-            if (is_dense && !(HAS_PLACE && is_rest)) {
-                ulong found = stop, block;
-                for (; (block = (stop - k) / (4 * W) * (4 * W)); k += block) {
-                    IF_PLACE(block = min(block, (ulong)BLOCK);)
-                    VECTOR a0 = IN_V(in, base + k), a1 = a0, a2 = a0, a3 = a0;
-                    NUMBERED seen = (NUMBERED)(0);
-                    for (ulong i = base + k; i < base + k + block; i += 4 * W) {
-                        for (int j = 0; j < 4; j++) FETCH(in + i + j * W + AHEAD)
-                        const VECTOR v0 = IN_V(in, i), v1 = IN_V(in, i + W);
-                        const VECTOR v2 = IN_V(in, i + 2 * W), v3 = IN_V(in, i + 3 * W);
-                        EXTREME(a0, v0, seen)
-                        EXTREME(a1, v1, seen)
-                        EXTREME(a2, v2, seen)
-                        EXTREME(a3, v3, seen)
+            // The last vectors may take elements once more, for those change nothing.
+            if (is_dense && !(HAS_PLACE && is_rest) && k + 4 * W <= stop && stop - k < 1ul << 31) {
+                VECTOR a0 = IN_V(in, base + k), a1 = IN_V(in, base + k + W);
+                VECTOR a2 = IN_V(in, base + k + 2 * W), a3 = IN_V(in, base + k + 3 * W);
+                NUMBERED s0 = (NUMBERED)(0), s1 = s0, s2 = s0, s3 = s0;
+                IF_PLACE(NUMBERED p0 = s0; NUMBERED p1 = s0; NUMBERED p2 = s0; NUMBERED p3 = s0;)
+                for (ulong i = k; i < stop; i += 4 * W) {
+                    i = min(i, stop - 4 * W);
+                    IF_PLACE(const NUMBERED at = (NUMBERED)((int)(i - k));)
+#define PART(j) { \
+                        const VECTOR v = IN_V(in, base + i + j * W); \
+                        IF_PLACE(p##j = v BEYOND a##j ? at : p##j;) \
+                        EXTREME(a##j, v, s##j) \
                     }
-                    EXTREME(a0, a1, seen)
-                    EXTREME(a2, a3, seen)
-                    EXTREME(a0, a2, seen)
-                    T lane[W];
-                    NUMBER most[W];
-                    STORE_LANES(a0, lane);
-                    STORE_LANES(seen, most);
-                    T m = lane[0];
-                    for (int j = 0; j < W; j++) {
-                        FOLD_VALUE(m, lane[j]);
-                        if (most[j] > INFINITE) m = NAN;
-                    }
-                    if (a == a && !(m NOT_BEYOND a)) {
-                        a = m;
-                        found = k;
-                    }
+                    PART(0) PART(1) PART(2) PART(3)
+#undef PART
                 }
+                s0 = max(max(s0, s1), max(s2, s3));
+                NUMBER most;
+                ACROSS_NUMBERS(most, s0, MOST)
 #if HAS_PLACE
-                for (; found < k; found++) {
-                    const T v = LOADED(base + found);
-                    if (v == a || v != v) {
-                        p = (long)found;
-                        break;
-                    }
+#define JOIN(a, p, b, q, more) { \
+                    const NUMBERED other = q + more, is_it = (b BEYOND a) | (b == a & other < p); \
+                    a = is_it ? b : a; \
+                    p = is_it ? other : p; \
                 }
+                JOIN(a0, p0, a1, p1, W)
+                JOIN(a2, p2, a3, p3, W)
+                JOIN(a0, p0, a2, p2, 2 * W)
+#undef JOIN
+#else
+                FOLD_VALUE(a0, a1)
+                FOLD_VALUE(a2, a3)
+                FOLD_VALUE(a0, a2)
 #endif
+                T m;
+                ACROSS_VALUES(m, a0, FOLD_VALUE)
+                if (a != a) {
+                } else if (most > INFINITE) {
+                    a = NAN;
+                    IF_PLACE(for (ulong i = k; i < stop; i++) {
+                        const T v = LOADED(base + i);
+                        if (v != v) {
+                            p = (long)i;
+                            break;
+                        }
+                    })
+                } else if (m BEYOND a IF_PLACE(|| (m == a && k == first))) {
+                    a = m;
+#if HAS_PLACE
+                    p0 = a0 == (VECTOR)(m) ? p0 + IOTA : (NUMBERED)(0x7fffffff);
+                    NUMBER least;
+                    ACROSS_NUMBERS(least, p0, LEAST)
+                    p = (long)k + least;
+#endif
+                }
+                k = stop;
             }
 #elif W > 1
             if (is_dense && k + W <= stop) {
@@ -128,14 +150,8 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
                     const VECTOR v = IN_V(in, base + k);
                     FOLD(lanes, p, v, 0);
                 }
-                T lane[W];
-                STORE_LANES(lanes, lane);
-                for (int width = W / 2; width; width /= 2)
-                    for (int j = 0; j < width; j++) {
-                        const T v = lane[j + width];
-                        FOLD(lane[j], p, v, 0);
-                    }
-                const T v = lane[0];
+                T v;
+                ACROSS_VALUES(v, lanes, FOLD_VALUES)
                 FOLD(a, p, v, 0);
             }
 #elif !HAS_PLACE
@@ -182,24 +198,30 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
     }
 }
 
-// Neighbouring outer elements, in the innermost outer loop of `width`, side by side. OUTER gives
-// the places of the first of a row.
+// Neighbouring outer elements, in the innermost outer loop of `width`, side by side, up to `span` of
+// them, COLUMNS at most. OUTER gives the places of the first of a row.
 kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places,
-        NUMBERS, ulong width, ulong step)
+        NUMBERS, ulong width, ulong step, ulong span)
 {
-    const ulong blocks = (width - 1) / COLUMNS + 1, items = outer_count / width * blocks * parts;
-    for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
+    const ulong blocks = (width - 1) / span + 1, items = outer_count / width * blocks * parts;
+    EACH_ITEM(item, items) {
         const ulong part = item % parts, block = item / parts;
-        const ulong row = block / blocks, column = block % blocks * COLUMNS;
-        const int count = (int)min((ulong)COLUMNS, width - column);
+        const ulong row = block / blocks, column = block % blocks * span;
+        const int count = (int)min(span, width - column);
         const ulong first = part * chunk, last = min(inner_count, first + chunk);
         OUTER(row)
         const ulong base = offset_in + from + column, flat = row * width + column;
-        T a[COLUMNS];
         long p[COLUMNS];
         ulong k = first;
+        int begin = 0;  // of the columns that are folded one by one
+#if W > 1
+        VECTOR folds[COLUMNS / W];
+        private T *a = (private T *)folds;
+#else
+        T a[COLUMNS];
+#endif
 #ifdef START
-        for (int j = 0; j < COLUMNS; j++) a[j] = START;
+        for (int j = 0; j < count; j++) a[j] = START;
 #else
         {
             INNER(first)
@@ -210,72 +232,91 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
         }
         k++;
 #endif
-#if W > 1 && IS_EXTREME
-        if (count == 4 * W && !(HAS_PLACE && is_rest) && last - first < 1ul << 31) {
-            VECTOR a0 = LOAD_LANES(a), a1 = LOAD_LANES(a + W);
-            VECTOR a2 = LOAD_LANES(a + 2 * W), a3 = LOAD_LANES(a + 3 * W);
-            NUMBERED s0 = (NUMBERED)(0), s1 = s0, s2 = s0, s3 = s0;
-            IF_PLACE(NUMBERED p0 = s0; NUMBERED p1 = s0; NUMBERED p2 = s0; NUMBERED p3 = s0;)
-            for (ulong i = k; i < last; i++) {
+#if W > 1
+        // Four rows at a time, for what is kept of the columns goes through memory.
+        if (!(HAS_PLACE && is_rest) && last - first < 1ul << 31) {
+            begin = count / W * W;
+#if IS_EXTREME
+            NUMBERED most[COLUMNS / W];
+            IF_PLACE(NUMBERED found[COLUMNS / W];)
+            for (int j = 0; j < begin / W; j++) {
+                most[j] = (NUMBERED)(0);
+                IF_PLACE(found[j] = (NUMBERED)(0);)
+            }
+#define KEPT(j) NUMBERED seen = most[j]; IF_PLACE(NUMBERED at = found[j];)
+#define FOLD_ROW(r, j) { \
+                const VECTOR v = IN_V(in, rows[r] + j); \
+                IF_PLACE(at = v BEYOND x ? (NUMBERED)((int)(i - first) + r) : at;) \
+                EXTREME(x, v, seen) \
+            }
+#define KEEP(j) most[j] = seen; IF_PLACE(found[j] = at;)
+            ulong i = first;
+#else
+#define KEPT(j)
+#define FOLD_ROW(r, j) { const VECTOR v = IN_V(in, rows[r] + j); FOLD(x, p, v, 0); }
+#define KEEP(j)
+            ulong i = k;
+#endif
+            for (; i + 4 <= last; i += 4) {
+                ulong rows[4];
+                for (int r = 0; r < 4; r++) {
+                    INNER(i + r)
+                    rows[r] = base + along;
+                }
+                const ulong next = rows[3] - rows[0] + rows[1] - rows[0];
+                for (int j = 0; j < begin; j += W) {
+                    VECTOR x = folds[j / W];
+                    KEPT(j / W)
+#if IS_EXTREME  // so many instructions that a processor does not see far ahead
+                    for (int r = 0; r < 4; r++) FETCH(in + rows[r] + next + j)
+#endif
+                    FOLD_ROW(0, j)
+                    FOLD_ROW(1, j)
+                    FOLD_ROW(2, j)
+                    FOLD_ROW(3, j)
+                    folds[j / W] = x;
+                    KEEP(j / W)
+                }
+            }
+            for (; i < last; i++) {
                 INNER(i)
-                const ulong from_here = base + along;
-                IF_PLACE(const NUMBERED at = (NUMBERED)((int)(i - first));)
-#define COLUMN(j) { \
-                    const VECTOR v = IN_V(in, from_here + j * W); \
-                    IF_PLACE(p##j = v BEYOND a##j ? at : p##j;) \
-                    EXTREME(a##j, v, s##j) \
-                }
-                COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3)
-#undef COLUMN
-            }
-            T extreme[COLUMNS];
-            NUMBER most[COLUMNS], number[COLUMNS];
-#define COLUMN(j) \
-            STORE_LANES(a##j, extreme + j * W); \
-            STORE_LANES(s##j, most + j * W); \
-            IF_PLACE(STORE_LANES(p##j, number + j * W);)
-            COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3)
-#undef COLUMN
-            bool is_nan = false;
-            for (int j = 0; j < COLUMNS; j++) is_nan = is_nan || most[j] > INFINITE || a[j] != a[j];
-            if (!is_nan) {  // else once more, one by one
-                k = last;
-                for (int j = 0; j < COLUMNS; j++) {
-                    a[j] = extreme[j];
-                    IF_PLACE(p[j] = (long)first + number[j];)
+                const ulong rows[1] = {base + along};
+                for (int j = 0; j < begin; j += W) {
+                    VECTOR x = folds[j / W];
+                    KEPT(j / W)
+                    FOLD_ROW(0, j)
+                    folds[j / W] = x;
+                    KEEP(j / W)
                 }
             }
-        }
-#elif W > 1
-        if (count == 4 * W) {  // COLUMNS: named, for an array of vectors is kept in memory
-            VECTOR a0 = LOAD_LANES(a), a1 = LOAD_LANES(a + W);
-            VECTOR a2 = LOAD_LANES(a + 2 * W), a3 = LOAD_LANES(a + 3 * W);
-            for (; k < last; k++) {
-                INNER(k)
-                const ulong from_here = base + along;
-                const VECTOR v0 = IN_V(in, from_here), v1 = IN_V(in, from_here + W);
-                const VECTOR v2 = IN_V(in, from_here + 2 * W), v3 = IN_V(in, from_here + 3 * W);
-                FOLD(a0, p, v0, 0);
-                FOLD(a1, p, v1, 0);
-                FOLD(a2, p, v2, 0);
-                FOLD(a3, p, v3, 0);
+#if IS_EXTREME
+            for (int j = 0; j < begin; j++) {
+                IF_PLACE(p[j] = (long)first + ((private NUMBER *)found)[j];)
+                if (((private NUMBER *)most)[j] > INFINITE) {
+                    a[j] = NAN;
+                    IF_PLACE(for (ulong i = first; i < last; i++) {
+                        INNER(i)
+                        const T v = LOADED(base + along + j);
+                        if (v != v) {
+                            p[j] = (long)i;
+                            break;
+                        }
+                    })
+                }
             }
-            STORE_LANES(a0, a);
-            STORE_LANES(a1, a + W);
-            STORE_LANES(a2, a + 2 * W);
-            STORE_LANES(a3, a + 3 * W);
+#endif
         }
 #endif
-        for (; k < last; k++) {
+        for (; k < last && begin < count; k++) {
             INNER(k)
-            if (count == COLUMNS) {
+            if (count - begin == COLUMNS) {
                 for (int j = 0; j < COLUMNS; j++) {
                     const T v = LOADED(base + along + j);
                     IF_PLACE(const long at = PLACE(flat + j, k);)
                     FOLD(a[j], p[j], v, at);
                 }
             } else {
-                for (int j = 0; j < count; j++) {
+                for (int j = begin; j < count; j++) {
                     const T v = LOADED(base + along + j);
                     IF_PLACE(const long at = PLACE(flat + j, k);)
                     FOLD(a[j], p[j], v, at);

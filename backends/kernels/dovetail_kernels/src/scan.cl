@@ -7,10 +7,16 @@
 #define NUMBERS ulong offset_out, ulong offset_in, ulong lines, ulong count, ulong parts, \
     ulong chunk, ulong step_out, ulong step_in LINES_NUMBERS
 
+// A processor's core goes on where it is.
+#define EACH_ITEM(item, items) \
+    const ulong share_ = ((items) - 1) / get_global_size(0) + 1; \
+    const ulong end_ = min((ulong)(items), share_ * (get_global_id(0) + 1)); \
+    for (ulong item = share_ * get_global_id(0); item < end_; item++)
+
 // The total of each part.
 kernel void totals(global T *carry, global const IN_MEMORY *in, NUMBERS)
 {
-    for (ulong item = get_global_id(0); item < lines * parts; item += get_global_size(0)) {
+    EACH_ITEM(item, lines * parts) {
         const ulong first = item % parts * chunk, last = min(count, first + chunk);
         LINES(item / parts)
         const ulong base = offset_in + from;
@@ -58,7 +64,7 @@ kernel void carried(global T *carry, ulong lines, ulong parts)
 
 kernel void scan(global T *carry, global const IN_MEMORY *in, global OUT_MEMORY *out, NUMBERS)
 {
-    for (ulong item = get_global_id(0); item < lines * parts; item += get_global_size(0)) {
+    EACH_ITEM(item, lines * parts) {
         const ulong first = item % parts * chunk, last = min(count, first + chunk);
         LINES(item / parts)
         const ulong base = offset_in + from, target = offset_out + to;
@@ -88,28 +94,33 @@ kernel void scan(global T *carry, global const IN_MEMORY *in, global OUT_MEMORY 
 }
 
 #if W > 1
-// Lines whose elements are neighbours, side by side, two vectors of them at a time. LINES gives the
+// Lines whose elements are neighbours, side by side, four vectors of them at a time. LINES gives the
 // places of the first of a row of `width` lines.
 kernel void beside(global const IN_MEMORY *in, global OUT_MEMORY *out, NUMBERS, ulong width)
 {
-    const ulong blocks = (width - 1) / (2 * W) + 1, items = lines / width * blocks;
-    for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
+    const ulong blocks = (width - 1) / (4 * W) + 1, items = lines / width * blocks;
+    EACH_ITEM(item, items) {
         LINES(item / blocks)
-        const ulong column = item % blocks * 2 * W;
+        const ulong column = item % blocks * 4 * W;
         const ulong base = offset_in + from + column, target = offset_out + to + column;
-        if (column + 2 * W <= width) {
-            VECTOR a0 = (VECTOR)(START), a1 = a0;
+        if (column + 4 * W <= width) {
+            VECTOR a0 = (VECTOR)(START), a1 = a0, a2 = a0, a3 = a0;
             for (ulong k = 0; k < count; k++) {
                 const ulong place = base + k * step_in, there = target + k * step_out;
+                for (int j = 0; j < 4; j++) FETCH(in + place + ROWS_AHEAD * step_in + j * W)
                 FOLD(a0, IN_V(in, place));
                 FOLD(a1, IN_V(in, place + W));
+                FOLD(a2, IN_V(in, place + 2 * W));
+                FOLD(a3, IN_V(in, place + 3 * W));
                 OUT_SET_V(out, there, a0);
                 OUT_SET_V(out, there + W, a1);
+                OUT_SET_V(out, there + 2 * W, a2);
+                OUT_SET_V(out, there + 3 * W, a3);
             }
             continue;
         }
-        T line[2 * W];
-        for (int j = 0; j < 2 * W; j++) line[j] = START;
+        T line[4 * W];
+        for (int j = 0; j < 4 * W; j++) line[j] = START;
         for (ulong k = 0; k < count; k++)
             for (int j = 0; j < (int)(width - column); j++) {
                 const T v = LOADED(base + k * step_in + j);

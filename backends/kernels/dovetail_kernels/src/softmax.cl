@@ -5,7 +5,7 @@
 #define NUMBERS ulong lines, int n, ulong inner
 
 #define X(L) IN_##L(x, AT(k))
-#define POWER(L) exp(IN_##L(x, AT(k)) - most)
+#define POWER(L) EXP_##L(IN_##L(x, AT(k)) - most)
 
 kernel void softmax(global OUT_MEMORY *out, global const IN_MEMORY *in, ulong offset_out,
         ulong offset_in, NUMBERS)
@@ -68,7 +68,7 @@ kernel void log_softmax_backward(global OUT_MEMORY *out, global const IN_MEMORY 
         global const IN_MEMORY *y = output + offset_output + BASE(line);
         global OUT_MEMORY *to = out + offset_out + BASE(line);
         FOLD_LINE(sum, n, 0, ADDED, G)
-#define DO(L) OUT_SET_##L(to, AT(k), G(L) - exp(Y(L)) * sum);
+#define DO(L) OUT_SET_##L(to, AT(k), G(L) - EXP_##L(Y(L)) * sum);
         WALK(n, DO)
 #undef DO
     }

@@ -3,7 +3,7 @@
 // TEAM: work items of a team. On a GPU they take neighbouring elements; on a CPU a team is one work
 // item, that takes W elements at a time as a VECTOR. T: what is computed in. A walk says what is
 // done with the element at k, or the W from there on: L is S or V, and IN_##L(p, i) loads one or W.
-// AT(k): the element k of a line. IS_SIDE: T itself is a vector, of neighbouring lines.
+// EXP_S and EXP_V are exp of one and of several. AT(k): the element k of a line. IS_SIDE: T itself is a vector, of neighbouring lines.
 
 #if TEAM > 1
 #define MEMBER ((int)get_local_id(0))

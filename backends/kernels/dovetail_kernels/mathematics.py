@@ -1,0 +1,117 @@
+"""C's functions on float as text without branches, for one number or a vector: src/mathematics*.cl.
+
+Drivers for the host's cores bring functions of which a compiler makes no vectors (PoCL's ``log``
+takes fifty times as long as reading its argument), or slow ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+__all__ = ["FUNCTIONS", "named", "written"]
+
+_FILES = ("mathematics", "mathematics_angles", "mathematics_powers")
+_SOURCES = Path(__file__).parent / "src"
+_CALL = re.compile(r"\bNAME\((\w+)\)")
+_TOKEN = re.compile(
+    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|NAME\(\w+\))(?!\w)"
+)
+
+
+@functools.cache
+def _texts() -> Mapping[str, str]:
+    """By name, a function's text, in terms of F and I; each after those that it calls."""
+    found = {}
+    for file in _FILES:
+        text = (_SOURCES / f"{file}.cl").read_text(encoding="utf-8")
+        for part in re.split(r"\n(?=FUNCTION )", text)[1:]:
+            line, *rest = part.split("\n")
+            end = 0 if line.endswith("}") else rest.index("}") + 1
+            found[_CALL.findall(line)[0]] = "\n".join([line, *rest[:end]])
+    return found
+
+
+FUNCTIONS = frozenset(
+    (
+        "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh",
+        "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "erf",
+        "erfc", "hypot", "pow", "fmod", "normal_cdf",
+    )
+)  # fmt: skip
+"""C's functions that there are; others are parts of them."""
+
+_ANY_LANE = """
+#if __has_builtin(__builtin_reduce_or)
+#define ANY_LANE(c) (__builtin_reduce_or(c) != 0)
+#else
+#define ANY_LANE(c) any(c)
+#endif
+"""
+"""Whether a comparison of vectors holds in a lane; PoCL's ``any`` takes them one by one."""
+
+
+def named(function: str, width: int) -> str:
+    """What the function is called for vectors of so many floats; 1: for one."""
+    return f"{function}_float{width if width > 1 else ''}"
+
+
+def written(functions: Iterable[str], width: int) -> dict[str, str]:
+    """By name, the text of these functions and of those that they call, in order."""
+    texts = _texts()
+    made = {"ANY_LANE": _ANY_LANE} if width > 1 else {}
+
+    def write(function: str) -> None:
+        name = named(function, width)
+        if name in made:
+            return
+        for called in _CALL.findall(texts[function]):
+            if called != function:
+                write(called)
+        made[name] = _spelled(texts[function], width)
+
+    for function in functions:
+        write(function)
+    return made
+
+
+def _spelled(text: str, width: int) -> str:
+    w = width if width > 1 else ""
+    words = {
+        "FUNCTION": "static inline",
+        "F": f"float{w}",
+        "I": f"int{w}",
+        "U": f"uint{w}",
+        "L": f"ulong{w}",
+        "TO_F": f"convert_float{w}",
+        "TO_I": f"convert_int{w}",
+        "TO_L": f"convert_ulong{w}",
+        "AS_F": f"as_float{w}",
+        "AS_I": f"as_int{w}",
+        "AS_U": f"as_uint{w}",
+        "AS_L": f"as_long{w}",
+        "ANY": "ANY_LANE" if w else "",
+        "SOME": "ANY_LANE" if w else "1 | ",
+        "BIG": "12582912.0f",
+        "FAR": "1e5f",
+    }
+
+    def spelled(match: re.Match[str]) -> str:
+        word = match[1]
+        if word.startswith("NAME("):
+            return named(word[5:-1], width)
+        return words.get(word, word)
+
+    text = re.sub(r"EACH\((\w+), x, y\)", lambda m: _each(m[1], "xy", w), text)
+    return _TOKEN.sub(spelled, text)
+
+
+def _each(function: str, operands: str, width: int | str) -> str:
+    if not width:
+        return f"made = {function}({', '.join(operands)});"
+    lanes = "".join(f"float {o}_lane[{width}]; vstore{width}({o}, 0, {o}_lane);" for o in operands)
+    call = ", ".join(f"{o}_lane[j]" for o in operands)
+    loop = f"for (int j = 0; j < {width}; j++) x_lane[j] = {function}({call});"
+    return f"{lanes} {loop} made = vload{width}(0, x_lane);"

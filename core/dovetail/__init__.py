@@ -77,7 +77,7 @@ from dovetail.generator import (
     set_rng_state,
 )
 from dovetail.observe import trace
-from dovetail.ops.convert import (
+from dovetail.ops.layout.convert import (
     channels_last,
     channels_last_3d,
     contiguous_format,

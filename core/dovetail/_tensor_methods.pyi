@@ -14,7 +14,7 @@ from dovetail.device import device as _device
 from dovetail.dtypes import dtype as _dtype
 from dovetail.facts import UntypedStorage
 from dovetail.generator import Generator
-from dovetail.ops.convert import memory_format as _memory_format
+from dovetail.ops.layout.convert import memory_format as _memory_format
 from dovetail.spec import Size
 from dovetail.tensor import Tensor, layout as _layout
 

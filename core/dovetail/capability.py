@@ -46,7 +46,7 @@ _STORAGE = {"arange": (*dtypes.INTEGRAL, *dtypes.FLOATING)}
 
 def _draws(ghost: Device, kind: DType) -> None:
     """Random numbers: their records have no samples, the values being nobody's to choose."""
-    from dovetail.ops import draws
+    from dovetail.ops.randomness import draws
 
     spec = spec_of((4,), kind, ghost)
     if kind in dtypes.FLOATING:

@@ -29,7 +29,7 @@ from dovetail.from_data import (
     tensor,
     warn_of_copy,
 )
-from dovetail.ops.convert import contiguous_format, preserve_format, target_spec
+from dovetail.ops.layout.convert import contiguous_format, preserve_format, target_spec
 from dovetail.ops.schema import REGISTRY, CallFacts
 from dovetail.plans import bind_kernel
 from dovetail.promotion import number_dtype

@@ -11,7 +11,7 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.device import device as Device
 from dovetail.device import resolve
 from dovetail.dispatch import type_name
-from dovetail.ops.views import _ints
+from dovetail.ops.layout.views import _ints
 from dovetail.tensor import Tensor
 from dovetail.tensor import layout as Layout
 

@@ -2,7 +2,7 @@
 
 Every draw of n 32-bit words takes ``ceil(n / 4)`` Philox blocks from its generator: they are the
 blocks from the generator's offset on, and the offset moves past them. What the words become is said
-in ``dovetail.ops.draws``. Names and meanings follow PyTorch's ``torch.Generator`` and
+in ``dovetail.ops.randomness.draws``. Names and meanings follow PyTorch's ``torch.Generator`` and
 ``torch.random``.
 """
 

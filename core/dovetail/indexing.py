@@ -20,12 +20,12 @@ from dovetail.autograd.graph import BackwardInfo
 from dovetail.dispatch import NUMBERS, type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
-from dovetail.ops.convert import writable_copy
 from dovetail.ops.direct import write
 from dovetail.ops.expose import FUNCTIONS, inplace_method
-from dovetail.ops.indexing import INDEX_PUT, index, index_put
+from dovetail.ops.indexed.indexing import INDEX_PUT, index, index_put
+from dovetail.ops.layout.convert import writable_copy
+from dovetail.ops.layout.views import _ViewPlan, view_backward
 from dovetail.ops.schema import Inferred, OpDef
-from dovetail.ops.views import _ViewPlan, view_backward
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 

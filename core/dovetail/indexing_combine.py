@@ -17,7 +17,7 @@ from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.indexing_parse import Advanced, is_mask
-from dovetail.ops.index_checks import host_values
+from dovetail.ops.indexed.index_checks import host_values
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
 

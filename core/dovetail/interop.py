@@ -14,7 +14,7 @@ from dovetail.device import meaning
 from dovetail.dtypes import bfloat16, uint8
 from dovetail.from_data import from_numpy
 from dovetail.indexing import getitem, setitem
-from dovetail.ops.views import row
+from dovetail.ops.layout.views import row
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dovetail import ops as _ops  # noqa: F401 (makes the functions)
 from dovetail.autocast_rules import cover
 from dovetail.errors import LinAlgError
-from dovetail.ops.matrices import LINALG
+from dovetail.ops.linear_algebra.matrices import LINALG
 
 __all__ = ["LinAlgError", *LINALG]
 

@@ -23,7 +23,7 @@ from dovetail.device import device as _device
 from dovetail.dtypes import dtype as _dtype
 from dovetail.facts import UntypedStorage
 from dovetail.generator import Generator
-from dovetail.ops.convert import memory_format as _memory_format
+from dovetail.ops.layout.convert import memory_format as _memory_format
 from dovetail.spec import Size
 from dovetail.tensor import Tensor, layout as _layout
 
@@ -31,7 +31,7 @@ Number: TypeAlias = _int | _float | _bool | _complex
 DeviceLike: TypeAlias = _device | str | _int
 
 from dovetail.errors import LinAlgError as LinAlgError
-from dovetail.ops.contract import matmul as matmul
+from dovetail.ops.linear_algebra.contract import matmul as matmul
 
 __all__ = [
     'LinAlgError',

@@ -10,7 +10,7 @@ import numpy as np
 from dovetail import observe
 from dovetail.dispatch import NUMBERS, call, lift
 from dovetail.ops import expose
-from dovetail.ops.arithmetic import PLAIN, check_exponent
+from dovetail.ops.pointwise.arithmetic import PLAIN, check_exponent
 from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.tensor import Tensor
 

@@ -609,7 +609,7 @@ def _with_strides(x: Any, wanted: Spec) -> Any:
     steps = zip(have.shape, have.strides, wanted.strides, strict=True)
     if all(n == 1 or a == b for n, a, b in steps):
         return x
-    from dovetail.ops.convert import copied
+    from dovetail.ops.layout.convert import copied
 
     return copied(x, wanted)
 

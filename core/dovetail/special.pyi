@@ -23,14 +23,14 @@ from dovetail.device import device as _device
 from dovetail.dtypes import dtype as _dtype
 from dovetail.facts import UntypedStorage
 from dovetail.generator import Generator
-from dovetail.ops.convert import memory_format as _memory_format
+from dovetail.ops.layout.convert import memory_format as _memory_format
 from dovetail.spec import Size
 from dovetail.tensor import Tensor, layout as _layout
 
 Number: TypeAlias = _int | _float | _bool | _complex
 DeviceLike: TypeAlias = _device | str | _int
 
-from dovetail.ops.gamma import polygamma as polygamma
+from dovetail.ops.pointwise.gamma import polygamma as polygamma
 
 __all__ = [
     'airy_ai',

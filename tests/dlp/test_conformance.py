@@ -30,7 +30,7 @@ def test_bincount_passes_and_is_judged(module: Any, name: str) -> None:
 def test_a_wrong_bincount_is_caught(
     module: Any, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    histogram = import_module("dovetail.ops.histogram")
+    histogram = import_module("dovetail.ops.reduction.histogram")
     right = histogram._added_up
     monkeypatch.setattr(
         histogram, "_added_up", lambda places, values, size: right(places, values, size) + 1

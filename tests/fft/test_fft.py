@@ -236,7 +236,7 @@ def test_gradients_first_and_second(name: str, dtype: str, device: Any) -> None:
 
 def test_gradcheck(device: Any) -> None:
     for name in ("fft_c2c", "fft_c2r"):
-        from dovetail.ops import fourier
+        from dovetail.ops.spectral import fourier
 
         function = getattr(fourier, name)
         rest = (True,) if name == "fft_c2c" else (6,)

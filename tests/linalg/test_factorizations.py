@@ -12,7 +12,7 @@ from tests.parity.harness import torch
 import dovetail as dt
 from dovetail.backend.state import state_of
 from dovetail.errors import HostFallbackError, HostFallbackWarning
-from dovetail.ops.matrices import LINALG
+from dovetail.ops.linear_algebra.matrices import LINALG
 
 KINDS = (dt.float32, dt.float64, dt.complex64, dt.complex128)
 SIDE = 131

@@ -9,7 +9,7 @@ import pytest
 from beside_torch import same, torch
 
 import dovetail as dt
-from dovetail.ops.optimizer_steps import fused_step
+from dovetail.ops.layers.optimizer_steps import fused_step
 
 CASES: list[tuple[str, dict[str, Any]]] = [
     ("SGD", {}),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dovetail as dt
-from dovetail.ops.draws import words
+from dovetail.ops.randomness.draws import words
 from dovetail.philox import philox4x32, random_words
 
 # Random123's known answers (kat_vectors, "philox4x32 10"): counter, key, words

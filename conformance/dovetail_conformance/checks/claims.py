@@ -14,7 +14,7 @@ from dovetail import dtypes as d
 from dovetail.backend.state import state_of
 from dovetail.capability_text import markdown
 from dovetail.errors import Unsupported
-from dovetail.ops.optimizer_steps import STEPS
+from dovetail.ops.layers.optimizer_steps import STEPS
 from dovetail.ops.schema import REGISTRY
 from dovetail_conformance.calls import Call, Refused, operators, samples_of
 from dovetail_conformance.checks.values import level_of

@@ -151,7 +151,7 @@ def _in_reals(x: Any, other: Any) -> tuple[tuple[Any, int], Any, Any]:
     spec, offset = x._spec, x._offset
     if spec.dtype.is_complex == other._spec.dtype.is_complex or not spec.dtype.is_complex:
         return (spec, offset), _itself, _itself
-    from dovetail.ops.complex import real_layout, view_as_complex, view_as_real
+    from dovetail.ops.pointwise.complex import real_layout, view_as_complex, view_as_real
 
     return (real_layout(spec), offset * 2), view_as_real, view_as_complex
 

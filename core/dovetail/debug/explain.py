@@ -204,7 +204,7 @@ def _redone(
 def _made(op: OpDef, values: tuple[Any, ...], out: Tensor) -> Tensor:
     """What makes a tensor from no other: filled, ranges, random numbers."""
     from dovetail.factories import run_storage
-    from dovetail.ops.draws import draw
+    from dovetail.ops.randomness.draws import draw
 
     spec = spec_of(tuple(out.shape), out.dtype, host_device())
     named = dict(zip(op.attributes, values, strict=True))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dovetail.autocast_rules import cover
 from dovetail.fft.frequencies import fftfreq, fftshift, ifftshift, rfftfreq
 from dovetail.fft.transforms import complex_to_real, one_dim, real_to_complex, several_dims
-from dovetail.ops.reducing import numpy_names
+from dovetail.ops.reduction.reducing import numpy_names
 from dovetail.tensor import Tensor
 
 __all__ = [

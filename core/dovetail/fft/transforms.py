@@ -11,8 +11,8 @@ from dovetail import dtypes as d
 from dovetail.dispatch import type_name
 from dovetail.nn.functional.padding import pad
 from dovetail.ops.expose import finish
-from dovetail.ops.fourier import REAL, fft_c2c, fft_c2r, fft_r2c
-from dovetail.ops.operands import need_tensors
+from dovetail.ops.linear_algebra.operands import need_tensors
+from dovetail.ops.spectral.fourier import REAL, fft_c2c, fft_c2r, fft_r2c
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = ["complex_to_real", "one_dim", "real_to_complex", "several_dims"]

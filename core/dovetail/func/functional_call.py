@@ -180,7 +180,7 @@ def stack_module_state(
 
 
 def _stacked(tensors: list[Tensor]) -> Any:
-    from dovetail.ops.joining import stack
+    from dovetail.ops.layout.joining import stack
 
     needs = {x.requires_grad for x in tensors}
     if len(needs) > 1:

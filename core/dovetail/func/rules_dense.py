@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from dovetail.func.rules import KINDS, RULES, Apply, Case, rule
-from dovetail.ops.views import apply_view, view_record
+from dovetail.ops.layout.views import apply_view, view_record
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 

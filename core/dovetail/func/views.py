@@ -14,7 +14,7 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import Node, OutputNode, next_sequence
 from dovetail.func.batched import level_of, outside, recording_outside, spread, value_at, wrap
 from dovetail.func.levels import opened
-from dovetail.ops.views import apply_view, view_backward, view_operator, view_record
+from dovetail.ops.layout.views import apply_view, view_backward, view_operator, view_record
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 

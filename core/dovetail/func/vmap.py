@@ -209,7 +209,7 @@ def _in_chunks(
     chunk_size: int,
 ) -> Any:
     from dovetail.func.randomness import repeated
-    from dovetail.ops.joining import cat
+    from dovetail.ops.layout.joining import cat
 
     parts: list[list[Any]] = []
     structure = spec

@@ -10,27 +10,22 @@ from dovetail.ops.schema import REGISTRY
 
 __all__ = ["FAMILIES", "FUNCTIONS", "REGISTRY"]
 
-FAMILIES = (
-    "storage", "arithmetic", "transcendental", "compare", "views", "view_samples", "convert",
-    "inplace_views",
-    "reduce", "extremes", "statistics", "vector_norm", "scan", "order", "median", "contract",
-    "affine", "products", "einsum", "broadcasting", "joining", "splitting", "shape", "repeating",
-    "turning", "complex", "triangle", "padding", "index", "scatter_reduce", "rows", "masks",
-    "embedding", "indexing", "elementwise_more", "division", "closeness", "search", "activation",
-    "activation_smooth", "softmax", "loss", "classification", "norm", "layer_norm", "conv",
-    "pool", "adaptive_pool", "attention", "recurrent", "lstm_layer", "gru_layer",
-    "rnn_layer", "columns", "ctc", "channels", "unique", "draws", "random",
-    "random_inplace", "counts", "dropout",
-    "fourier", "stft", "rounding", "hyperbolic", "logarithmic", "error_function", "gamma", "zeta",
-    "incomplete_gamma", "bessel", "modified_bessel", "airy", "polynomials", "integer_math",
-    "float_parts", "fmax", "powers",
-    "differences", "gradient", "quantile", "covariance", "distance",
-    "renorm", "histogram", "index_reduce", "places",
-    "segment_reduce", "view_scatter", "view_copies", "combinations", "by_function",
-    "matrices", "triangular", "cholesky", "qr", "svd", "lu", "solve", "eigen",
-    "determinants", "least_squares", "matrix_functions", "matrix_norms", "ldl", "vectors",
-    "lobpcg", "fake_quantize", "affine_quantize", "removed", "deprecated_forms",
+ROOMS = (
+    "pointwise", "layout", "reduction", "indexed", "linear_algebra", "layers", "randomness",
+    "spectral",
 )  # fmt: skip
+
+FAMILIES: tuple[str, ...] = (
+    "storage",
+    *(
+        f"{room}.{name}"
+        for room in ROOMS
+        for name in importlib.import_module(f"dovetail.ops.{room}").FAMILIES
+    ),
+    "removed",
+    "deprecated_forms",
+)
+"""The files that have records and functions, below this folder."""
 
 for _family in FAMILIES:
     importlib.import_module(f"dovetail.ops.{_family}")

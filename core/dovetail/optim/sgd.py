@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dovetail.ops.optimizer_steps import fused_step
+from dovetail.ops.layers.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer, check_flags, check_lr, check_options
 
 if TYPE_CHECKING:

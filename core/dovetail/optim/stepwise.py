@@ -2,7 +2,7 @@
 
 A subclass names what it keeps, says which numbers one step takes, and gives the update of one
 parameter in tensor operations; the device's kernel of that name serves all parameters at once where
-there is one (``dovetail.ops.optimizer_steps``).
+there is one (``dovetail.ops.layers.optimizer_steps``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import dovetail
 from dovetail.autograd.inplace import note_writes
 from dovetail.backend.state import state_of
-from dovetail.ops.optimizer_steps import fused_step
+from dovetail.ops.layers.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer
 from dovetail.tensor import Tensor, storage_of
 

@@ -16,8 +16,8 @@ import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.errors import Unsupported
-from dovetail.ops.conv import side_by_side
-from dovetail.ops.windows import places_of
+from dovetail.ops.layers.conv import side_by_side
+from dovetail.ops.layout.windows import places_of
 from dovetail.quantized.make import need_quantized
 from dovetail.quantized.tensor import QTensor
 from dovetail.tensor import Tensor

@@ -165,8 +165,8 @@ from dovetail.nn.functional.unpooling import (
     max_unpool2d,
     max_unpool3d,
 )
-from dovetail.ops.attention import scaled_dot_product_attention
-from dovetail.ops.channels import conv_tbc, native_channel_shuffle
+from dovetail.ops.layers.attention import scaled_dot_product_attention
+from dovetail.ops.layers.channels import conv_tbc, native_channel_shuffle
 
 __all__ = [
     "adaptive_avg_pool1d",

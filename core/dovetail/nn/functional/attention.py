@@ -14,7 +14,7 @@ from dovetail import ops
 from dovetail.nn.functional.dropout import dropout
 from dovetail.nn.functional.linear import linear
 from dovetail.nn.functional.padding import pad
-from dovetail.ops.attention import scaled_dot_product_attention
+from dovetail.ops.layers.attention import scaled_dot_product_attention
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor

@@ -8,7 +8,7 @@ import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction
 from dovetail.ops.calling import told
-from dovetail.ops.index_checks import INDICES
+from dovetail.ops.indexed.index_checks import INDICES
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction

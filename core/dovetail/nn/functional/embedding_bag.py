@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail import ops
 from dovetail.ops.calling import told
-from dovetail.ops.index_checks import INDICES
+from dovetail.ops.indexed.index_checks import INDICES
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor

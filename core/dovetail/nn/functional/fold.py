@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dovetail import ops
 from dovetail.nn.functional.arguments import ntuple
 from dovetail.ops.calling import told
-from dovetail.ops.windows import places_of
+from dovetail.ops.layout.windows import places_of
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor

@@ -20,7 +20,7 @@ from dovetail.nn.functional.pooling import (
     adaptive_avg_pool3d,
 )
 from dovetail.ops.calling import told
-from dovetail.ops.operands import whole_number
+from dovetail.ops.linear_algebra.operands import whole_number
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor

@@ -13,8 +13,8 @@ from dovetail.nn.functional.activation import logsigmoid
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
-from dovetail.ops.index_checks import check_bounds, true_anywhere
-from dovetail.ops.loss import reduced
+from dovetail.ops.indexed.index_checks import check_bounds, true_anywhere
+from dovetail.ops.layers.loss import reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.ops.calling import told
-from dovetail.ops.loss import reduced
+from dovetail.ops.layers.loss import reduced
 
 if TYPE_CHECKING:
     from collections.abc import Callable

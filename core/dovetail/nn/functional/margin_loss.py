@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
-from dovetail.ops.index_checks import true_anywhere
-from dovetail.ops.loss import reduced
+from dovetail.ops.indexed.index_checks import true_anywhere
+from dovetail.ops.layers.loss import reduced
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail.nn.functional.arguments import ntuple
-from dovetail.ops.index_checks import check_bounds
+from dovetail.ops.indexed.index_checks import check_bounds
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor

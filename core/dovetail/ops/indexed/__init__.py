@@ -1,0 +1,10 @@
+"""Elements by index and by mask."""
+
+from __future__ import annotations
+
+__all__ = ["FAMILIES"]
+
+FAMILIES = (
+    "index", "scatter_reduce", "rows", "masks", "embedding", "indexing", "index_reduce", "places",
+)  # fmt: skip
+"""The files that have records and functions; an earlier one is imported first."""

@@ -1,0 +1,216 @@
+"""Tables of vectors: embedding with its gradient, and one_hot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.dispatch import call, type_name
+from dovetail.ops.expose import operator, publish
+from dovetail.ops.families import draw
+from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
+from dovetail.ops.indexed.index_checks import INDICES, check_bounds, need_tensor
+from dovetail.ops.indexed.rows import INDEX_SELECT, INDEX_SELECT_BACKWARD, index_select
+from dovetail.ops.linear_algebra.operands import whole_number
+from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor
+
+__all__ = ["embedding", "embedding_renorm_", "one_hot"]
+
+
+def _embedding_infer(
+    weight: Spec, indices: Spec, padding_idx: int, scale_grad_by_freq: bool
+) -> Inferred:
+    return Inferred((None, d.int64), (((*indices.shape, *weight.shape[1:]), weight.dtype),))
+
+
+def _embedding(weight: Any, indices: Any, **_: Any) -> Any:
+    rows = call(INDEX_SELECT, (weight, indices.reshape(-1)), (0,))
+    return rows.reshape(*indices._spec.shape, *weight._spec.shape[1:])
+
+
+EMBEDDING = OpDef(
+    "embedding",
+    kind="index",
+    inputs=("weight", "indices"),
+    attributes=("padding_idx", "scale_grad_by_freq"),
+    infer=_embedding_infer,
+    decompose=_embedding,
+    gradient={
+        "weight": lambda g, indices, specs, padding_idx, scale_grad_by_freq: call(
+            EMBEDDING_BACKWARD,
+            (g, indices),
+            (specs[0].shape[0], padding_idx, scale_grad_by_freq),
+        )
+    },
+    reference=lambda weight, indices, *_: weight[indices],
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, (5, 3), dtype, -5, 5), np.asarray(rng.integers(0, 5, shape)), *rest))
+        for shape, rest in (((4,), ()), ((2, 3), (2,)), ((), ()))
+    ],
+    method=False,
+)
+
+
+@operator(EMBEDDING)
+def embedding(
+    weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:  # fmt: skip
+    """Rows of a table by index: ``weight`` (V, D), ``indices`` (*) -> (*, D).
+
+    Args:
+        indices: int64 or int32.
+        padding_idx: a row that gets no gradient; -1 for none.
+        scale_grad_by_freq: divide the gradient of a row by how often it was named.
+        sparse: must be False; gradients are dense.
+
+    Raises:
+        IndexError: an index out of range.
+        RuntimeError: indices of another dtype, or a table that is not 2-D.
+    """
+    need_tensor("embedding", "indices", 2, indices)
+    if sparse:
+        raise NotImplementedError("embedding: sparse must be False, gradients are dense")
+    if weight._spec.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    if indices._spec.dtype not in INDICES:
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+            f"Long, Int; but got torch.{type_name(indices._spec.dtype)}Tensor instead (while "
+            "checking arguments for embedding)"
+        )
+    check_bounds(indices, weight._spec.shape[0], lambda _: IndexError("index out of range in self"))
+    return call(EMBEDDING, (weight, indices), (padding_idx, scale_grad_by_freq))
+
+
+def _shares(indices: Any, like: Any, rows: int, padding_idx: int, scale: bool) -> Any:
+    """What each index's row of the gradient counts for; None where all count for one."""
+    if padding_idx < 0 and not scale:
+        return None
+    flat = indices.reshape(-1)
+    share = flat.ne(padding_idx).to(like._spec.dtype)
+    if scale:
+        counts = call(
+            SCATTER_ADD, (like.new_zeros((rows,)), flat, share.new_ones((flat.numel(),))), (0,)
+        )
+        share = share / call(INDEX_SELECT, (counts, flat), (0,))
+    return share.unsqueeze(-1)
+
+
+def _embedding_backward(
+    g: Any, indices: Any, rows: int, padding_idx: int, scale_grad_by_freq: bool
+) -> Any:
+    width = g._spec.shape[-1]
+    flat = g.reshape(indices._spec.numel, width)
+    share = _shares(indices, g, rows, padding_idx, scale_grad_by_freq)
+    if share is not None:
+        flat = flat * share
+    return call(INDEX_SELECT_BACKWARD, (flat, indices.reshape(-1)), (0, (rows, width)))
+
+
+def _embedding_second(
+    g: Any, indices: Any, rows: int, padding_idx: int, scale_grad_by_freq: bool
+) -> tuple[Any, None]:
+    found = call(EMBEDDING, (g, indices), (padding_idx, scale_grad_by_freq))
+    share = _shares(indices, g, rows, padding_idx, scale_grad_by_freq)
+    if share is not None:
+        found = found * share.reshape(*indices._spec.shape, 1)
+    return found, None
+
+
+EMBEDDING_BACKWARD: OpDef = OpDef(
+    "embedding_backward",
+    kind="index",
+    inputs=("g", "indices"),
+    attributes=("rows", "padding_idx", "scale_grad_by_freq"),
+    infer=lambda g, indices, rows, padding_idx, scale_grad_by_freq: Inferred(
+        (None, d.int64), (((rows, g.shape[-1]), g.dtype),)
+    ),
+    decompose=_embedding_backward,
+    gradient=_embedding_second,
+    compute=d.float32,
+    method=False,
+    public=False,
+)
+"""The gradient of a table of ``rows`` rows, given that of what ``embedding`` read from it."""
+
+
+@publish(method=False)
+def embedding_renorm_(
+    weight: Tensor, indices: Tensor, max_norm: float, norm_type: float = 2.0
+) -> Tensor:
+    """Scale down, in place, the rows that ``indices`` names and whose norm exceeds ``max_norm``."""
+    from dovetail import ops
+    from dovetail.autograd.grad_mode import no_grad
+
+    with no_grad():
+        used = indices.reshape(-1).to(d.int64)
+        rows = index_select(weight, 0, used)
+        norms = rows.norm(norm_type, 1, keepdim=True)
+        scale = ops.where(norms > max_norm, max_norm / (norms + 1e-7), 1.0)
+        weight.index_copy_(0, used, rows * scale.to(rows.dtype))
+    return weight
+
+
+# ------------------------------------------------------------------ one_hot
+
+
+def _one_hot(input: Any, num_classes: int) -> Any:
+    shape = (*input._spec.shape, num_classes)
+    nothing = input.new_zeros(shape, dtype=d.int64)
+    return call(SCATTER, (nothing, input.unsqueeze(-1), 1), (len(shape) - 1,))
+
+
+ONE_HOT = OpDef(
+    "one_hot",
+    kind="index",
+    attributes=("num_classes",),
+    infer=lambda spec, num_classes: Inferred((None,), (((*spec.shape, num_classes), d.int64),)),
+    decompose=_one_hot,
+    accepts=(d.int64,),
+    reference=lambda x, n=-1: np.eye(n if n >= 0 else x.max() + 1, dtype=np.int64)[x],
+    samples=lambda rng, dtype: [
+        Sample((np.asarray(rng.integers(0, 4, shape)), *rest))
+        for shape, rest in (((5,), ()), ((2, 3), (4,)), ((), (6,)), ((0,), (3,)))
+    ],
+    method=False,
+    public=False,
+)
+
+
+@operator(ONE_HOT)
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """Classes as vectors that are 1 at the class: (*) -> (*, num_classes) of int64.
+
+    Args:
+        input: int64.
+        num_classes: one more than the largest class if -1.
+
+    Raises:
+        RuntimeError: another dtype, or classes outside the range.
+    """
+    num_classes = whole_number("one_hot", "num_classes", num_classes)
+    if input._spec.dtype is not d.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if not input._spec.numel:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return call(ONE_HOT, (input,), (num_classes,))
+    if not num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    if input._spec.batch is not None and num_classes > 0:  # what is inside of vmap cannot be read
+        error = RuntimeError("Class values must be smaller than num_classes and not negative.")
+        check_bounds(input, num_classes, lambda _: error)
+        return call(ONE_HOT, (input,), (num_classes,))
+    largest = int(input.max())
+    if int(input.min()) < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = largest + 1
+    elif largest >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return call(ONE_HOT, (input,), (num_classes,))

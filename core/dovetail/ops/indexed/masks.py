@@ -1,0 +1,167 @@
+"""Choosing by truth or by place: where, argwhere, masked_select, masked_scatter, take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dovetail.dtypes as d
+from dovetail.dispatch import call, type_name
+from dovetail.ops.expose import FUNCTIONS, publish
+from dovetail.ops.families import broadcast_shapes
+from dovetail.ops.indexed.index import SCATTER, gather, nonzero
+from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
+from dovetail.ops.indexed.rows import INDEX_SELECT
+from dovetail.ops.schema import REGISTRY
+from dovetail.tensor import Tensor, check_dim
+
+__all__ = ["argwhere", "masked_scatter", "masked_select", "take", "take_along_dim", "where"]
+
+
+@publish()
+def argwhere(input: Tensor) -> Tensor:
+    """The places of elements that are not zero: (count, ndim)."""
+    return nonzero(input)
+
+
+_choose = FUNCTIONS["where"]
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """``input`` where ``condition`` holds, else ``other``; all three broadcast.
+
+    With the condition alone: as ``nonzero(condition, as_tuple=True)``.
+
+    Raises:
+        RuntimeError: the condition is not bool, or shapes that do not broadcast.
+    """
+    if input is None and other is None:
+        return nonzero(condition, as_tuple=True)
+    if input is None or other is None:
+        kinds = ", ".join(type(x).__name__ for x in (condition, input, other) if x is not None)
+        raise TypeError(
+            f"where() received an invalid combination of arguments - got ({kinds}), but expected "
+            "(condition) or (condition, input, other)"
+        )
+    return _choose(condition, input, other, out=out)
+
+
+FUNCTIONS["where"] = where
+REGISTRY["where"].function = where
+
+
+def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """The tensor where ``condition`` holds, else ``other``; all three broadcast.
+
+    Raises:
+        TypeError: the condition is no tensor.
+    """
+    need_tensor("where", "condition", 1, condition)
+    result: Tensor = where(condition, self, other)
+    return result
+
+
+Tensor.where = _where  # type: ignore[attr-defined]
+
+
+@publish(out=True)
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where ``mask`` holds, in one dim; both broadcast.
+
+    Raises:
+        RuntimeError: the mask is not bool, or shapes that do not broadcast.
+    """
+    need_tensor("masked_select", "mask", 2, mask)
+    if mask._spec.dtype is not d.bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
+    chosen = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)
+    flat = input.expand(shape).reshape(-1)
+    return call(INDEX_SELECT, (flat, chosen), (0,))
+
+
+@publish(inplace=True)
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """``input`` with the elements of ``source``, in order, where ``mask`` holds.
+
+    Raises:
+        RuntimeError: the mask is not bool, too few elements, or another dtype.
+    """
+    need_tensor("masked_scatter", "mask", 2, mask)
+    need_tensor("masked_scatter", "source", 3, source)
+    if mask._spec.dtype is not d.bool_:
+        raise RuntimeError(
+            "masked_scatter_ only supports boolean masks, but got mask with dtype "
+            f"{type_name(mask._spec.dtype)}"
+        )
+    if input._spec.dtype is not source._spec.dtype:
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes but got"
+            f"{type_name(input._spec.dtype)} and {type_name(source._spec.dtype)}"
+        )
+    shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
+    chosen = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)
+    count = chosen._spec.numel
+    if source._spec.numel < count:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    values = source.reshape(-1).narrow(0, 0, count)
+    flat = input.expand(shape).reshape(-1)
+    made = call(SCATTER, (flat, chosen, values), (0,))
+    return made.reshape(shape)
+
+
+@publish(out=True)
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements at places counted through the flattened input; negative ones from its end.
+
+    Args:
+        index: int64, any shape.
+
+    Raises:
+        IndexError: out of range.
+        RuntimeError: an index of another dtype.
+    """
+    need_tensor("take", "index", 2, index)
+    if index._spec.dtype is not d.int64:
+        raise RuntimeError(
+            f"take(): Expected a long tensor for index, but got {type_name(index._spec.dtype)}"
+        )
+    size = input._spec.numel
+    if not size and index._spec.numel:
+        raise IndexError("take(): tried to take from an empty tensor")
+    check_bounds(
+        index,
+        size,
+        lambda i: IndexError(
+            f"out of range: tried to access index {i} on a tensor of {size} elements."
+        ),
+        wraps=True,
+    )
+    flat = index.reshape(-1)
+    places = flat.remainder(size) if size else flat
+    found = call(INDEX_SELECT, (input.reshape(-1), places), (0,))
+    return found.reshape(index._spec.shape)
+
+
+@publish(out=True)
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """As ``gather``, with ``input`` and ``indices`` broadcast but along ``dim``.
+
+    Without ``dim`` both are flattened.
+
+    Raises:
+        RuntimeError: dims that differ in number, an index out of bounds or of another dtype.
+    """
+    need_tensor("take_along_dim", "indices", 2, indices)
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
+    one, two = input._spec, indices._spec
+    if one.ndim != two.ndim:
+        raise RuntimeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+            f"but got {one.ndim} dimensions for input, and {two.ndim} dimensions for indices"
+        )
+    dim = check_dim(dim, one.ndim)
+    before = broadcast_shapes(tuple(one.shape[:dim]), tuple(two.shape[:dim]))
+    after = broadcast_shapes(tuple(one.shape[dim + 1 :]), tuple(two.shape[dim + 1 :]))
+    wide = input.expand(*before, one.shape[dim], *after)
+    return gather(wide, dim, indices.expand(*before, two.shape[dim], *after))

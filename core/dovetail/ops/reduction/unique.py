@@ -1,0 +1,125 @@
+"""Distinct elements: unique and unique_consecutive, whose shapes depend on the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dovetail import dtypes as d
+from dovetail.autograd.grad_mode import no_grad
+from dovetail.factories import arange
+from dovetail.ops.expose import FUNCTIONS
+from dovetail.ops.reduction.reducing import one_dim, spec_of_input
+from dovetail.tensor import Tensor
+
+__all__: list[str] = []
+
+
+def _runs(rows: Any) -> Any:
+    """For rows (N, K): whether each differs from the one before it; the first does."""
+    from dovetail.ops import cat
+
+    first = rows.new_ones((1,), dtype=d.bool_)
+    n = rows.shape[0]
+    if not n:
+        return rows.new_zeros((0,), dtype=d.bool_)
+    if not rows.shape[1]:
+        return cat([first, rows.new_zeros((n - 1,), dtype=d.bool_)])
+    changed = rows.narrow(0, 1, n - 1).ne(rows.narrow(0, 0, n - 1)).any(1)
+    return cat([first, changed])
+
+
+def _order(rows: Any) -> Any:
+    """The permutation that sorts rows (N, K) by their first element, then the second, …"""
+    order = arange(rows.shape[0], device=rows.device)
+    for column in range(rows.shape[1] - 1, -1, -1):
+        keys = rows.select(1, column).gather(0, order)
+        order = order.gather(0, keys.sort(0, stable=True)[1])
+    return order
+
+
+def _distinct(
+    rows: Any, order: Any, return_inverse: bool, return_counts: bool
+) -> tuple[Any, Any, Any]:
+    """(where each kind begins in ``order``, inverse, counts)."""
+    n = rows.shape[0]
+    moved = rows if order is None else rows.index_select(0, order)
+    begins = _runs(moved)
+    place = begins.nonzero().reshape(-1)
+    inverse = counts = None
+    if return_inverse:
+        kind = begins.cumsum(0) - 1
+        inverse = kind if order is None else kind.new_empty((n,)).scatter(0, order, kind)
+    if return_counts:
+        from dovetail.ops import cat
+
+        ends = cat([place, place.new_full((1,), n)])
+        counts = ends.narrow(0, 1, place.shape[0]) - place
+    return (place if order is None else order.index_select(0, place)), inverse, counts
+
+
+def _unique_of(
+    name: str, input: Tensor, sort: bool, return_inverse: bool, return_counts: bool, dim: Any
+) -> Any:
+    spec = spec_of_input(name, input)
+    x: Any = input.detach()
+    with no_grad():
+        if dim is None:
+            rows = x.reshape(-1, 1)
+        else:
+            dim = one_dim(name, dim, spec.ndim)
+            x = x.movedim(dim, 0)
+            rows = x.reshape(x.shape[0], -1) if x.numel() else x.new_zeros((x.shape[0], 0))
+        order = _order(rows) if sort else None
+        chosen, inverse, counts = _distinct(rows, order, return_inverse, return_counts)
+        if dim is None:
+            values = rows.reshape(-1).index_select(0, chosen)
+            if inverse is not None:
+                inverse = inverse.reshape(tuple(spec.shape))
+        else:
+            values = x.index_select(0, chosen).movedim(0, dim)
+    found = (values, inverse, counts)
+    wanted = tuple(t for t in found if t is not None)
+    return wanted if len(wanted) > 1 else values
+
+
+def _unique(
+    input: Tensor,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The distinct elements (or slices along ``dim``), always sorted.
+
+    Args:
+        return_inverse: also, per element of ``input``, which one it is (int64).
+        return_counts: also how many there are of each (int64).
+
+    Raises:
+        IndexError: the dim is out of range.
+    """
+    return _unique_of("unique", input, True, return_inverse, return_counts, dim)
+
+
+def _unique_consecutive(
+    input: Tensor,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
+) -> Any:
+    """The elements (or slices along ``dim``) that differ from the one before them.
+
+    Args:
+        return_inverse: also, per element of ``input``, which one it is (int64).
+        return_counts: also how long each run is (int64).
+
+    Raises:
+        IndexError: the dim is out of range.
+    """
+    return _unique_of("unique_consecutive", input, False, return_inverse, return_counts, dim)
+
+
+for _name, _function in (("unique", _unique), ("unique_consecutive", _unique_consecutive)):
+    _function.__name__ = _function.__qualname__ = _name
+    FUNCTIONS[_name] = _function
+    setattr(Tensor, _name, _function)

@@ -133,22 +133,27 @@ def _creation() -> Page:
 
 def family_of(name: str, function: Callable[..., Any]) -> str:
     """The file below ``dovetail/ops`` that has the record or the function."""
-    module = (function.__module__ or "").rpartition(".")
-    if module[0] == "dovetail.ops" and module[2] in FAMILIES:
-        return module[2]
+    module = (function.__module__ or "").removeprefix("dovetail.ops.")
+    if module in FAMILIES:
+        return _subject(module)
     for wanted in (function.__name__, name, name.removesuffix("_")):
         for family in FAMILIES:
             if wanted in _first_strings(family):
-                return family
+                return _subject(family)
     for family in FAMILIES:
         if f'"{function.__name__}"' in _text(family):
-            return family
-    return "conversion"
+            return _subject(family)
+    return "convert"
+
+
+def _subject(family: str) -> str:
+    """A family's name without its room."""
+    return family.rpartition(".")[2]
 
 
 @functools.cache
 def _text(family: str) -> str:
-    return (OPS / f"{family}.py").read_text(encoding="utf-8")
+    return (OPS / f"{family.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
 @functools.cache

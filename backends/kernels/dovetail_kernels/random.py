@@ -1,7 +1,7 @@
 """Random bits, and the draws that are made of them, each in one launch.
 
-What a draw is, the core says (``dovetail.ops.randomness.draws``). Seed, offset and the draw's own numbers are
-arguments of the kernel, so that one launch serves all draws of a size.
+What a draw is, the core says (``dovetail.ops.randomness.draws``). Seed, offset and the draw's own
+numbers are arguments of the kernel, so that one launch serves all draws of a size.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Random tensors: the words' meaning, the same numbers on every device, and generators' state.
 
 ``random_bits`` itself has Random123's known answers among the storage primitives. Here draws are
-compared with the definition in ``dovetail.ops.randomness.draws``, and with the host's for the same seed.
+compared with the definition in ``dovetail.ops.randomness.draws``, and with the host's for the same
+seed.
 """
 
 from __future__ import annotations

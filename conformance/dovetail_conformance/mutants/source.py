@@ -117,7 +117,8 @@ def source_mutants() -> dict[str, SourceMutant]:
 def _files() -> list[Path]:
     names = {key[0] for key in targets()}
     folder = Path(promotion.__file__).parent
-    return [p for p in sorted((*folder.glob("*.py"), *folder.glob("ops/*.py"))) if p.name in names]
+    found = sorted((*folder.glob("*.py"), *folder.glob("ops/**/*.py")))
+    return [path for path in found if path.name in names]
 
 
 def _mistakes(statement: ast.stmt, file: str) -> Iterator[SourceMutant]:

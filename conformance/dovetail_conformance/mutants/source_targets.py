@@ -23,6 +23,9 @@ from dovetail.ops.schema import REGISTRY
 
 __all__ = ["Key", "key_of", "live_functions", "targets"]
 
+OPS = Path(ops.__file__).parent
+"""The folder of the operators."""
+
 Key = tuple[str, CodeType]
 """A function in the source: its file's name and its code, which holds its first line too."""
 
@@ -112,13 +115,13 @@ def _unlike(names: dict[Key, str]) -> dict[Key, str]:
 
 
 def _import_operators() -> None:
-    for module in pkgutil.iter_modules(ops.__path__, "dovetail.ops."):
+    for module in pkgutil.walk_packages(ops.__path__, "dovetail.ops."):
         importlib.import_module(module.name)
 
 
 def _is_asked(function: FunctionType) -> bool:
     file = Path(function.__code__.co_filename)
-    is_core = file.parent.name == "ops" or file == Path(promotion.__file__)
+    is_core = OPS in file.parents or file == Path(promotion.__file__)
     is_rule = function.__name__ not in _NOT_RULES and not function.__name__.endswith("_infer")
     return is_core and is_rule and file.name not in _DOORS
 

@@ -34,8 +34,11 @@ def _signed(size: Any, like: Any) -> Any:
 def sinh_of(x: Any) -> Any:
     """The hyperbolic sine; of a large number in two factors, which do not overflow before it."""
     if x._spec.dtype.is_complex:
-        more = x.expm1()
-        return (more + more / (more + 1.0)) * 0.5
+        # On the left exp(x) is small, and expm1(x) + 1 has lost it: sinh(x) = -sinh(-x).
+        is_left = x.real.lt(0)
+        more = where(is_left, -x, x).expm1()
+        right = (more + more / (more + 1.0)) * 0.5
+        return where(is_left, -right, right)
     size = x.abs()
     more = size.expm1()
     half = (size * 0.5).exp()

@@ -1,7 +1,7 @@
 """Random tensors: rand randn randint randperm, like another, normal, bernoulli, multinomial.
 
-The numbers are specified in ``dovetail.ops.randomness.draws``; the same seed gives the same numbers on every
-device. Meanings of arguments follow PyTorch's pages of the same names.
+The numbers are specified in ``dovetail.ops.randomness.draws``; the same seed gives the same numbers
+on every device. Meanings of arguments follow PyTorch's pages of the same names.
 """
 
 from __future__ import annotations

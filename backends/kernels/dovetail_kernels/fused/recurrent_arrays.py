@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels import dialect
+from dovetail.dtypes import float32
+from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.device import Device
 from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.source import program
@@ -43,12 +44,17 @@ class RecurrentText:
     def program(self, name: str, macros: dict[str, Any], before: Sequence[str] = ()) -> str:
         """The text of ``src/name.cl``."""
         w, kind, memory = self.width, dialect.VALUES[self.work.name], dialect.TYPES[self.dtype.name]
+        own: dict[str, str] = {}
+        exp, tanh = "exp", "tanh"
+        if w > 1 and self.work is float32:
+            own = mathematics.written((exp, tanh), w)
+            exp, tanh = (mathematics.named(f, w) for f in (exp, tanh))
         made: dict[str, Any] = {
             "T": kind,
             "W": w,
             "VECTOR": f"{kind}{w}" if w > 1 else kind,
-            "EXP(x)": "exp(x)",
-            "TANH(x)": "tanh(x)",
+            "EXP(x)": f"{exp}(x)",
+            "TANH(x)": f"{tanh}(x)",
             "LANES_LOADED(p)": f"vload{w}(0, p)",
             "LANES_STORED(v, p)": f"vstore{w}(v, 0, p)",
             "ARRAYS": ", ".join(f"global {memory} *all_{n}" for n in self.names),
@@ -61,6 +67,6 @@ class RecurrentText:
             **lanes(self.device, "K", self.work, w, side=False),
         }
         kinds = (self.dtype, self.work)
-        helpers = vector_helpers(kinds, w)
+        helpers = "\n".join([vector_helpers(kinds, w), *own.values()])
         files = ("recurrent_values", *before)
         return program(self.device, name, made | macros, kinds, files, helpers)

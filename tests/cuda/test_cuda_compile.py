@@ -206,9 +206,10 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 
 NOT_ASKED = {
-    "winograd", "reduce", "gemm_direct", "conv_packed", "conv_planes", "conv_sum",
-    "attention_rows", "attention_scores", "recurrent", "recurrent_values", "recurrent_cells",
-    "team", "lines", "fold", "powers", "mathematics", "mathematics_angles", "mathematics_powers",
+    "winograd", "reduce", "paired", "gemm_direct", "conv_packed", "conv_planes",
+    "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
+    "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
+    "mathematics_powers",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

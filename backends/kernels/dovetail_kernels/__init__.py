@@ -15,8 +15,8 @@ from dovetail_kernels.device import Device, Launch, device_of, register
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
-    "elementwise", "storage", "random", "reduce", "reduce_group", "scan", "order", "index",
-    "contract", "conv", "fused",
+    "elementwise", "storage", "random", "reduce", "reduce_group", "paired", "scan", "order",
+    "index", "contract", "conv", "fused",
 )  # fmt: skip
 
 

@@ -21,13 +21,13 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.gather import Filters, Gathered, Lines, Map, Part, tile_for
 from dovetail_kernels.gather_blocks import Blocks
 from dovetail_kernels.gather_direct import FEW, Direct, DirectSum
 from dovetail_kernels.gather_packed import Packed, is_packed
 from dovetail_kernels.gather_planes import Planes, PlanesSum, is_cached
 from dovetail_kernels.gather_sum import Sum, Summed
-from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.spread import SLACK, Three, grid, image_of, three
 from dovetail_kernels.winograd import Winograd, pays
 

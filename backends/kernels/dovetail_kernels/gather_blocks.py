@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from dovetail_kernels.folds import wrapping
 from dovetail_kernels.gather import is_run, left_rows, tile_for
 from dovetail_kernels.gather_sum import Sum, finishing
 from dovetail_kernels.gemm import offset_of
-from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import table_of
 from dovetail_kernels.tiles import woven

@@ -13,11 +13,11 @@ import numpy as np
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device
+from dovetail_kernels.folds import wrapping
 from dovetail_kernels.gather import Map, in_pairs
 from dovetail_kernels.gather_direct import read, vectors_of
 from dovetail_kernels.gather_sum import Sum
 from dovetail_kernels.gemm import offset_of
-from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.shuffle import woven_half
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import SLACK, Image, Three, table_of, three

@@ -13,9 +13,9 @@ import numpy as np
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.folds import wrapping
 from dovetail_kernels.gather import BLOCK, is_run, packing, tile_for
 from dovetail_kernels.gemm import offset_of
-from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.spread import Image, table_of
 from dovetail_kernels.tiles import Tile, turned

@@ -16,8 +16,8 @@ from dovetail.backend import Loops, StridedView
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.folds import accumulated, wrapping
 from dovetail_kernels.gemm_direct import Sides, direct, is_small
-from dovetail_kernels.reduce import accumulated, wrapping
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.tiles import Tile, tile_of, woven
 

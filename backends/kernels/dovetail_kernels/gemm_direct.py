@@ -13,7 +13,7 @@ import numpy as np
 
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.device import Device
-from dovetail_kernels.reduce import wrapping
+from dovetail_kernels.folds import wrapping
 from dovetail_kernels.source import program
 from dovetail_kernels.tiles import Tile, woven
 

@@ -14,7 +14,7 @@ from dovetail_kernels.arrays import Array, offsets, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.reduce import accumulated
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program
 
 __all__ = ["DETERMINISTIC", "atomic", "enter"]

@@ -6,18 +6,16 @@ work items, as large as the inner elements are many, shares out those of one out
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable, Loops
 from dovetail.dtypes import dtype as DType
-from dovetail.dtypes import float32
-from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, known
-from dovetail_kernels.reduce import FOLDS, Reduction, resolved, wrapping
-from dovetail_kernels.source import converted, element, loop_numbers, places, program
+from dovetail_kernels.folds import FOLDS, fold_macros
+from dovetail_kernels.reduce import Reduction, enter_as
+from dovetail_kernels.source import element, loop_numbers, places, program
 
 __all__ = ["enter"]
 
@@ -67,13 +65,7 @@ class Grouped(Reduction):
         )
         macros = {
             f"IS_{kernel.upper()}": 1,
-            "T": wrapping(work) if self.name in ("sum", "prod") else dialect.VALUES[work.name],
-            **dialect.pairing(wrapping(work)),
-            "LOADED(i)": converted(source, work, "IN_LOAD(in, i)"),
-            "RESULT(a)": converted(work, out, "a"),
-            "FOLD(a, p, v, at)": fold.of(work),
-            "HAS_PLACE": int(fold.has_place),
-            "IS_PART": int(fold.has_place and parts > 1),
+            **fold_macros(fold, work, dtypes, parts, is_rest),
             "SIDE": SIDE,
             "GROUP": device.group,
             **element(device, "IN", source),
@@ -81,8 +73,6 @@ class Grouped(Reduction):
             **places("OUTER", walked, "o", ("to", "from")),
             **places("INNER", inner, "i", ("along",)),
         }
-        if fold.start is not None:
-            macros["START"] = converted(float32 if work.is_complex else work, work, fold.start)
         numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
         numbers += [np.int32(parts > 1), np.int32(is_rest), np.int32(team)]
         numbers += loop_numbers(walked) + loop_numbers(inner)
@@ -111,6 +101,4 @@ def _suits(call: Any) -> bool:
 
 def enter(table: KernelTable) -> None:
     """Enter them, before the reductions that are there."""
-    for name in FOLDS:
-        made = partial(resolved, Grouped, name)
-        table.add(name, made, specialize=True, when=_suits)
+    enter_as(Grouped, table, _suits)

@@ -13,8 +13,8 @@ import numpy as np
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.folds import wrapping
 from dovetail_kernels.gemm import offset_of
-from dovetail_kernels.reduce import wrapping
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.vectors import lanes, vector_helpers
 

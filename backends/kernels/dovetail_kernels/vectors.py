@@ -12,7 +12,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Device
 
-__all__ = ["FETCH", "lanes", "vector_helpers", "whole_stores"]
+__all__ = ["BYTES", "FETCH", "lanes", "vector_helpers", "whole_stores"]
 
 FETCH = """
 #ifdef __clang__
@@ -22,6 +22,16 @@ FETCH = """
 #endif
 """
 """An element that is wanted soon; PoCL's ``prefetch`` does nothing."""
+
+BYTES = """
+#ifdef __clang__
+typedef ulong8 ulong8_of_bytes __attribute__((aligned(1)));
+#define LOAD_ulong8(p) (*(global const ulong8_of_bytes *)(p))
+#else
+#define LOAD_ulong8(p) vload8(0, (global const ulong *)(p))
+#endif
+"""
+"""64 bytes that begin anywhere, as eight numbers."""
 
 _SIZES = {"ushort": 2, "uint": 4, "float": 4, "ulong": 8, "double": 8}
 

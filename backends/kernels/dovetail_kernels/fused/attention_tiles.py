@@ -14,9 +14,9 @@ from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets
 from dovetail_kernels.device import Device, Launch, Size, known
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.attention import Attention
 from dovetail_kernels.fused.team import FLOATS
-from dovetail_kernels.reduce import accumulated
 
 __all__ = ["enter", "fits"]
 

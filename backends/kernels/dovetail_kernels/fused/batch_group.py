@@ -10,7 +10,7 @@ import numpy as np
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, device_of
-from dovetail_kernels.reduce import accumulated
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.source import element, program
 
 __all__ = ["MUCH", "specialised"]

@@ -10,9 +10,9 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused import batch_group
 from dovetail_kernels.fused.team import FLOATS, Team
-from dovetail_kernels.reduce import accumulated
 
 __all__ = ["enter"]
 

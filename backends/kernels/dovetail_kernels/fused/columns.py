@@ -11,8 +11,8 @@ from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.team import FLOATS
-from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]

@@ -11,10 +11,10 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
-from dovetail_kernels.reduce import accumulated
 
 __all__ = ["enter"]
 

@@ -15,9 +15,9 @@ from dovetail_kernels.arrays import Array, offsets, packed
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Size, device_of
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.index import DETERMINISTIC, atomic
-from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]

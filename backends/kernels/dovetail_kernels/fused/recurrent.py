@@ -16,10 +16,10 @@ from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of, known
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.recurrent_arrays import RecurrentText
 from dovetail_kernels.fused.recurrent_shares import Shares
 from dovetail_kernels.fused.team import FLOATS
-from dovetail_kernels.reduce import accumulated
 from dovetail_kernels.tiles import Tile, woven
 
 __all__ = ["enter"]

@@ -11,7 +11,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32
 from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.device import Device
-from dovetail_kernels.reduce import accumulated
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.source import program
 from dovetail_kernels.tiles import usual
 from dovetail_kernels.vectors import lanes, vector_helpers

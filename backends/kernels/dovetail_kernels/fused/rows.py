@@ -11,9 +11,9 @@ from dovetail_kernels.arrays import Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
-from dovetail_kernels.reduce import accumulated
 
 __all__ = ["enter"]
 

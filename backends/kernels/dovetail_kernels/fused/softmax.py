@@ -8,9 +8,9 @@ from typing import Any
 from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Launch, device_of
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.team import FLOATS, Team
-from dovetail_kernels.reduce import accumulated
 
 __all__ = ["enter", "sides"]
 

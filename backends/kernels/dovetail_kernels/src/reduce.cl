@@ -1,6 +1,6 @@
 // Folds the inner elements of each outer element.
 //
-// T: what is folded in. LOADED(i): an element of the input as T. START: the value of nothing, or
+// T: what is folded in. LOADED(i): what is folded of an element of the input, as T. START: the value of nothing, or
 // undefined: begin with the first element. FOLD(a, p, v, at): fold v, found at place `at`, into a
 // (and its place into p). RESULT(a): what is stored. HAS_PLACE: the place comes out, in `places` or
 // in `out`. IS_PART: the results of parts come out, both value and place. LANES, COLUMNS: how many

@@ -1,0 +1,232 @@
+"""How a reduction makes one value of two: what :mod:`.reduce` folds by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from dovetail import dtypes as d
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels import dialect
+from dovetail_kernels.device import Device
+from dovetail_kernels.source import converted
+from dovetail_kernels.vectors import lanes
+
+__all__ = [
+    "FOLDS",
+    "NORMS",
+    "Fold",
+    "accumulated",
+    "across",
+    "fold_macros",
+    "vector_macros",
+    "worked_in",
+    "wrapping",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How two values become one, in C.
+
+    Attributes:
+        start: the value of nothing; None: begin with the first element.
+        text: folds ``v`` into ``a``, and its place ``at`` into ``p``.
+        complex_text: the same for complex numbers, where it differs.
+        has_place: the place is what comes out.
+        wraps: integers are gathered unsigned, so that they wrap.
+        beyond: of the extremes, how what comes out compares with the others.
+        is_truth: a mask is gathered, whatever the input's dtype.
+        mapped: what is folded of an element ``{x}``, whose type has a ``{zero}``.
+        result: what comes out of ``a`` in the end.
+    """
+
+    start: str | None
+    text: str
+    complex_text: str = ""
+    has_place: bool = False
+    wraps: bool = False
+    beyond: str = ""
+    is_truth: bool = False
+    mapped: str = "{x}"
+    result: str = "a"
+
+    def of(self, work: DType) -> str:
+        """The text for a dtype."""
+        return self.complex_text if work.is_complex and self.complex_text else self.text
+
+
+def _extreme(beyond: str, mapped: str = "{x}") -> Fold:
+    """What is not beyond ``a`` leaves it; NaN is neither beyond it nor not, and so it comes in."""
+    other = {">": "<=", "<": ">="}[beyond]
+    text = f"a = ((v {other} a) | (a != a)) ? a : v"
+    return Fold(None, text, beyond=beyond, mapped=mapped)
+
+
+def _place(beyond: str) -> Fold:
+    """The first NaN goes before everything; of equal elements the first."""
+    is_better = f"v != v ? a == a || at < p : a == a && (v {beyond} a || (v == a && at < p))"
+    return Fold(None, f"if ({is_better}) {{ a = v; p = at; }}", has_place=True, beyond=beyond)
+
+
+def _truth(sign: str) -> Fold:
+    return Fold("0", "a |= v", is_truth=True, mapped=f"{{x}} {sign} {{zero}}", result=f"a {sign} 0")
+
+
+FOLDS = {
+    "sum": Fold("0", "a += v", wraps=True),
+    "prod": Fold("1", "a *= v", "a = PAIR(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)",
+                 wraps=True),
+    "amax": _extreme(">"),
+    "amin": _extreme("<"),
+    "argmax": _place(">"),
+    "argmin": _place("<"),
+    "any": _truth("!="),
+    "all": _truth("=="),
+    "absolute_sum": Fold("0", "a += v", mapped="fabs({x})"),
+    "root_of_squares": Fold("0", "a += v", mapped="({x}) * ({x})", result="sqrt(a)"),
+    "largest_size": _extreme(">", "fabs({x})"),
+    "smallest_size": _extreme("<", "fabs({x})"),
+}  # fmt: skip
+
+NORMS = {
+    1.0: "absolute_sum",
+    2.0: "root_of_squares",
+    math.inf: "largest_size",
+    -math.inf: "smallest_size",
+}
+"""By its order, the fold of a vector's norm."""
+
+
+def accumulated(dtype: DType) -> DType:
+    """What sums and products of ``dtype`` are gathered in."""
+    return d.float32 if dtype.category == 2 and dtype.itemsize == 2 else dtype
+
+
+def worked_in(fold: Fold, source: DType, out: DType) -> DType:
+    """What is folded in: of masks, integers as large as what is compared with 0."""
+    if not fold.is_truth:
+        return accumulated(source if fold.has_place else out)
+    size = 1 if source.is_complex else accumulated(source).itemsize
+    return {1: d.uint8, 2: d.int16, 4: d.int32, 8: d.int64}[size]
+
+
+def wrapping(dtype: DType) -> str:
+    """The type that sums and products are gathered in: integers unsigned, so that they wrap."""
+    value = dialect.VALUES[dtype.name]
+    return f"u{value}" if dtype.category == 1 and dtype.is_signed else value
+
+
+def fold_macros(
+    fold: Fold, work: DType, dtypes: tuple[DType, DType], parts: int, is_rest: bool
+) -> dict[str, Any]:
+    """The macros of ``reduce.cl`` and ``reduce_group.cl`` for one launch of a fold.
+
+    Args:
+        dtypes: of what is read and what is written.
+        parts: how many there are; more than one: their results are written.
+        is_rest: such results are read.
+    """
+    source, out = dtypes
+    loaded = converted(source, work, "IN_LOAD(in, i)")
+    if fold.is_truth and not is_rest:
+        value = converted(source, d.bool_, "IN_LOAD(in, i)")
+        loaded = f"({dialect.VALUES[work.name]})({fold.mapped.format(x=value, zero=0)})"
+    elif not is_rest:
+        loaded = f"({fold.mapped.format(x=loaded)})"
+    made = {
+        "T": wrapping(work) if fold.wraps else dialect.VALUES[work.name],
+        **dialect.pairing(wrapping(work)),
+        "LOADED(i)": loaded,
+        "RESULT(a)": converted(work, out, "a" if parts > 1 else f"({fold.result})"),
+        "FOLD(a, p, v, at)": fold.of(work),
+        "HAS_PLACE": int(fold.has_place),
+        "IS_PART": int(fold.has_place and parts > 1),
+    }
+    if fold.start is not None:
+        made["START"] = converted(d.float32 if work.is_complex else work, work, fold.start)
+    return made
+
+
+def vector_macros(
+    device: Device, fold: Fold, work: DType, source: DType, is_rest: bool
+) -> tuple[int, dict[str, Any]]:
+    """(elements of a vector, the macros of ``reduce.cl`` for it), where a CPU folds by vectors."""
+    if not device.is_cpu:
+        return 1, {"W": 1}
+    mapped = "{x}" if is_rest else fold.mapped
+    if fold.is_truth:
+        return _mask_macros(device, mapped, work, source)
+    if source.category != 2 or accumulated(source) is not work:
+        return 1, {"W": 1}
+    width = 64 // work.itemsize
+    kind = dialect.VALUES[work.name]
+    load = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
+    made = across(kind, width) | {"IN_V(p, i)": f"({mapped.format(x=load)})"}
+    return width, made | (_extreme_macros(fold.beyond, work, width) if fold.beyond else {})
+
+
+def across(kind: str, width: int) -> dict[str, Any]:
+    """The macros for vectors of so many numbers of a type, and for folding their lanes."""
+    return {
+        "W": width,
+        "VECTOR": f"{kind}{width}",
+        "STORE_LANES(v, p)": f"vstore{width}(v, 0, p)",
+        "LOAD_LANES(p)": f"vload{width}(0, p)",
+        "ACROSS_VALUES(r, v, STEP)": _halving(kind, width),
+    }
+
+
+def _mask_macros(
+    device: Device, mapped: str, work: DType, source: DType
+) -> tuple[int, dict[str, Any]]:
+    if source.is_complex:
+        return 1, {"W": 1}
+    if work.itemsize > 1:
+        width = min(16, 64 // work.itemsize)
+        load = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
+        zero = f"({dialect.VALUES[source.name]})0"
+        value = f"({mapped.format(x=load, zero=zero)})"
+        return width, across(dialect.VALUES[work.name], width) | {"IN_V(p, i)": value}
+    # Bytes, eight in a number: what is not zero stands for truth. That a byte is 0 is told by the
+    # bit that adding 0x7f to its other bits does not make.
+    low = "0x7f7f7f7f7f7f7f7ful"
+    load = "LOAD_ulong8((p) + (i))"
+    if "==" in mapped:
+        load = f"(~((({load} & {low}) + {low}) | {load}) & ~{low})"
+    steps = "const ulong4 v4_ = (v).lo | (v).hi; const ulong2 v2_ = v4_.lo | v4_.hi;"
+    return 64, {
+        "W": 64,
+        "VECTOR": "ulong8",
+        "IN_V(p, i)": load,
+        "ACROSS_VALUES(r, v, STEP)": f"{{ {steps} r = (v2_.x | v2_.y) != 0; }}",
+    }
+
+
+def _extreme_macros(beyond: str, work: DType, width: int) -> dict[str, Any]:
+    kind, bits = ("int", 0x7F800000) if work.itemsize == 4 else ("long", 0x7FF << 52)
+    magnitude = f"as_{kind}{width}(v) & {(1 << 8 * work.itemsize - 1) - 1:#x}"
+    return {
+        "IS_EXTREME": 1,
+        "NUMBER": kind,
+        "NUMBERED": f"{kind}{width}",
+        "INFINITE": f"{bits:#x}",
+        "BEYOND": beyond,
+        "MOST(a, v)": "a = max(a, v);",
+        "LEAST(a, v)": "a = min(a, v);",
+        "IOTA": f"({kind}{width})({', '.join(map(str, range(width)))})",
+        "ACROSS_NUMBERS(r, v, STEP)": _halving(kind, width),
+        "EXTREME(a, v, seen)": f"a = v {beyond} a ? v : a; seen = max(seen, {magnitude});",
+        "FOLD_VALUE(a, v)": f"a = v {beyond} a ? v : a;",
+    }
+
+
+def _halving(kind: str, width: int) -> str:
+    """Statements that fold the lanes of ``v`` into ``r``, half of them into the other at a time."""
+    text, vector = [], "(v)"
+    while width > 2:
+        width //= 2
+        text.append(f"{kind}{width} v{width}_ = {vector}.lo; STEP(v{width}_, {vector}.hi)")
+        vector = f"v{width}_"
+    return f"{{ {' '.join(text)} r = {vector}.x; STEP(r, {vector}.y) }}"

@@ -9,7 +9,11 @@
 // W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. IS_EXTREME: of such vectors,
 // EXTREME(a, v, seen) folds v, if it is a number, into a, and its magnitude's bits into seen, which
 // exceed INFINITE for NaN: masks are few in a processor, and tests for NaN would take them all.
-// ACROSS_VALUES(r, v, STEP), ACROSS_NUMBERS: r is the fold of v's lanes by STEP(a, b). IOTA: 0, 1, ….
+// VECTOR_START: START in its lanes. ACROSS_VALUES(r, v, STEP), ACROSS_NUMBERS: r is the fold of v's lanes by STEP(a, b). IOTA: 0, 1, ….
+
+#ifndef VECTOR_START
+#define VECTOR_START (VECTOR)(START)
+#endif
 
 #if HAS_PLACE
 #define IF_PLACE(x) x
@@ -127,7 +131,7 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
 #elif W > 1
             if (is_dense && k + W <= stop) {
 #ifdef START
-                VECTOR lanes = (VECTOR)(START);
+                VECTOR lanes = VECTOR_START;
 #else
                 VECTOR lanes = (VECTOR)(a);
 #endif

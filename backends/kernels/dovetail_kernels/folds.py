@@ -187,19 +187,20 @@ def _mask_macros(
 ) -> tuple[int, dict[str, Any]]:
     if source.is_complex:
         return 1, {"W": 1}
+    made: dict[str, Any] = {"IS_MASK": 1}
     if work.itemsize > 1:
         width = min(16, 64 // work.itemsize)
         value = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
         if not is_rest:
             value = f"({value} != ({dialect.VALUES[source.name]})0)"
-        return width, across(dialect.VALUES[work.name], width) | {"IN_V(p, i)": value}
+        return width, made | across(dialect.VALUES[work.name], width) | {"IN_V(p, i)": value}
     sign = fold.text[2]
     steps = f"const ulong4 v4_ = (v).lo {sign} (v).hi; const ulong2 v2_ = v4_.lo {sign} v4_.hi;"
     top = "0x8080808080808080ul"
     folded = f"(v2_.x {sign} v2_.y)"
     is_any = sign == "|"
     truth = f"{folded} != 0" if is_any else f"({folded} & {top}) == {top}"
-    return 64, {
+    return 64, made | {
         "W": 64,
         "VECTOR": "ulong8",
         "VECTOR_START": f"(ulong8)({fold.start}l)",

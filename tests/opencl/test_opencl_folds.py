@@ -139,3 +139,17 @@ def test_logsumexp(dtype: str, kind: str) -> None:
         for x, y, dim, keepdim in _cases(values, dtype):
             wanted = torch.logsumexp(y.double(), dim, keepdim)
             _near(dt.logsumexp(x, dim, keepdim), wanted, dtype, 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64"])
+def test_sums_of_integers(dtype: str) -> None:
+    draw = np.random.default_rng(9)
+    for shape in [*SHAPES, (300_000,), (9, 70_000)]:
+        most = 1 if dtype == "bool" else np.iinfo(dtype).max // 2
+        x = draw.integers(-most - 1, most, shape, endpoint=True)
+        x = x > 0 if dtype == "bool" else x.astype(dtype)
+        y = dt.tensor(x).to(DEVICE)
+        np.testing.assert_array_equal(y.sum().cpu().numpy(), x.sum(dtype=np.int64))
+        for dim in range(x.ndim):
+            made = y.sum(dim).cpu().numpy()
+            np.testing.assert_array_equal(made, x.sum(dim, dtype=np.int64))

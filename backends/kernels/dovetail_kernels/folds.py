@@ -37,8 +37,9 @@ class Fold:
         has_place: the place is what comes out.
         wraps: integers are gathered unsigned, so that they wrap.
         beyond: of the extremes, how what comes out compares with the others.
-        is_truth: a mask is gathered, whatever the input's dtype.
-        mapped: what is folded of an element ``{x}``, whose type has a ``{zero}``.
+        is_truth: a mask is gathered, whatever the input's dtype: all bits of a number, or of a byte
+            the highest at least.
+        mapped: what is folded of an element ``{x}``.
         result: what comes out of ``a`` in the end.
     """
 
@@ -70,8 +71,8 @@ def _place(beyond: str) -> Fold:
     return Fold(None, f"if ({is_better}) {{ a = v; p = at; }}", has_place=True, beyond=beyond)
 
 
-def _truth(sign: str) -> Fold:
-    return Fold("0", "a |= v", is_truth=True, mapped=f"{{x}} {sign} {{zero}}", result=f"a {sign} 0")
+def _truth(start: str, sign: str, result: str) -> Fold:
+    return Fold(start, f"a {sign}= v", is_truth=True, result=result)
 
 
 FOLDS = {
@@ -82,8 +83,8 @@ FOLDS = {
     "amin": _extreme("<"),
     "argmax": _place(">"),
     "argmin": _place("<"),
-    "any": _truth("!="),
-    "all": _truth("=="),
+    "any": _truth("0", "|", "a != 0"),
+    "all": _truth("-1", "&", "(a >> 7) & 1"),
     "absolute_sum": Fold("0", "a += v", mapped="fabs({x})"),
     "root_of_squares": Fold("0", "a += v", mapped="({x}) * ({x})", result="sqrt(a)"),
     "largest_size": _extreme(">", "fabs({x})"),
@@ -132,7 +133,7 @@ def fold_macros(
     loaded = converted(source, work, "IN_LOAD(in, i)")
     if fold.is_truth and not is_rest:
         value = converted(source, d.bool_, "IN_LOAD(in, i)")
-        loaded = f"({dialect.VALUES[work.name]})({fold.mapped.format(x=value, zero=0)})"
+        loaded = f"({dialect.VALUES[work.name]})-(int)({value})"
     elif not is_rest:
         loaded = f"({fold.mapped.format(x=loaded)})"
     made = {
@@ -150,14 +151,17 @@ def fold_macros(
 
 
 def vector_macros(
-    device: Device, fold: Fold, work: DType, source: DType, is_rest: bool
-) -> tuple[int, dict[str, Any]]:
+    device: Device, fold: Fold, work: DType, source: DType, is_rest: bool,
+    is_dense: bool,
+) -> tuple[int, dict[str, Any]]:  # fmt: skip
     """(elements of a vector, the macros of ``reduce.cl`` for it), where a CPU folds by vectors."""
     if not device.is_cpu:
         return 1, {"W": 1}
     mapped = "{x}" if is_rest else fold.mapped
     if fold.is_truth:
-        return _mask_macros(device, mapped, work, source)
+        return _mask_macros(device, fold, work, source, is_rest)
+    if fold is FOLDS["sum"] and work.itemsize == 8 and source.category < 2 > work.category:
+        return _integer_macros(source, is_dense)
     if source.category != 2 or accumulated(source) is not work:
         return 1, {"W": 1}
     width = 64 // work.itemsize
@@ -179,29 +183,61 @@ def across(kind: str, width: int) -> dict[str, Any]:
 
 
 def _mask_macros(
-    device: Device, mapped: str, work: DType, source: DType
+    device: Device, fold: Fold, work: DType, source: DType, is_rest: bool
 ) -> tuple[int, dict[str, Any]]:
     if source.is_complex:
         return 1, {"W": 1}
+    made: dict[str, Any] = {"IS_MASK": 1}
     if work.itemsize > 1:
         width = min(16, 64 // work.itemsize)
-        load = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
-        zero = f"({dialect.VALUES[source.name]})0"
-        value = f"({mapped.format(x=load, zero=zero)})"
-        return width, across(dialect.VALUES[work.name], width) | {"IN_V(p, i)": value}
-    # Bytes, eight in a number: what is not zero stands for truth. That a byte is 0 is told by the
-    # bit that adding 0x7f to its other bits does not make.
-    low = "0x7f7f7f7f7f7f7f7ful"
-    load = "LOAD_ulong8((p) + (i))"
-    if "==" in mapped:
-        load = f"(~((({load} & {low}) + {low}) | {load}) & ~{low})"
-    steps = "const ulong4 v4_ = (v).lo | (v).hi; const ulong2 v2_ = v4_.lo | v4_.hi;"
-    return 64, {
+        value = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
+        if not is_rest:
+            value = f"({value} != ({dialect.VALUES[source.name]})0)"
+        return width, made | across(dialect.VALUES[work.name], width) | {"IN_V(p, i)": value}
+    sign = fold.text[2]
+    steps = f"const ulong4 v4_ = (v).lo {sign} (v).hi; const ulong2 v2_ = v4_.lo {sign} v4_.hi;"
+    top = "0x8080808080808080ul"
+    folded = f"(v2_.x {sign} v2_.y)"
+    is_any = sign == "|"
+    truth = f"{folded} != 0" if is_any else f"({folded} & {top}) == {top}"
+    return 64, made | {
         "W": 64,
         "VECTOR": "ulong8",
-        "IN_V(p, i)": load,
-        "ACROSS_VALUES(r, v, STEP)": f"{{ {steps} r = (v2_.x | v2_.y) != 0; }}",
+        "VECTOR_START": f"(ulong8)({fold.start}l)",
+        "IN_V(p, i)": "LOAD_ulong8((p) + (i))" if is_any else _BYTES,
+        "ACROSS_VALUES(r, v, STEP)": f"{{ {steps} r = {truth} ? 255 : 0; }}",
     }
+
+
+_LOW = "0x7f7f7f7f7f7f7f7ful"
+_BYTES = f"(((LOAD_ulong8((p) + (i)) & {_LOW}) + {_LOW}) | LOAD_ulong8((p) + (i)))"
+"""64 bytes, eight in a number, of which each has its highest bit where it is not 0."""
+
+
+def _integer_macros(source: DType, is_dense: bool) -> tuple[int, dict[str, Any]]:
+    """Sums of integers in ``ulong8``; of bool along lines 64 at a time, four counts in a number.
+
+    Fewer than 2^16 are folded before counts are added up.
+    """
+    if source is d.bool_ and is_dense:
+        ones, pairs = "0x0101010101010101ul", "0x00ff00ff00ff00fful"
+        flags = f"({_BYTES} >> 7 & {ones})"
+        steps = (
+            "const ulong8 v8_ = ((v) & 0x0000ffff0000fffful) + ((v) >> 16 & 0x0000ffff0000fffful);"
+            "const ulong8 c8_ = (v8_ & 0xfffffffful) + (v8_ >> 32);"
+        )
+        halves = _halving("ulong", 8).replace("(v)", "c8_")
+        return 64, {
+            "W": 64,
+            "VECTOR": "ulong8",
+            "IN_V(p, i)": f"(({flags} & {pairs}) + ({flags} >> 8 & {pairs}))",
+            "ACROSS_VALUES(r, v, STEP)": f"{{ {steps} {halves} }}",
+        }
+    kind, load = dialect.VALUES[source.name], "vload8(0, (p) + (i))"
+    if source is d.bool_:
+        load = f"min({load}, (uchar8)1)"
+    value = f"as_ulong8(CONVERT_{'u' if kind[0] == 'u' else ''}long8({load}))"
+    return 8, across("ulong", 8) | {"IN_V(p, i)": value}
 
 
 def _extreme_macros(beyond: str, work: DType, width: int) -> dict[str, Any]:

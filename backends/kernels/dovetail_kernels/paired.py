@@ -111,9 +111,11 @@ class Paired:
         helpers = vector_helpers((self.source,), width) + FETCH
         if work is float32:
             exp, several, log = (
-                mathematics.named(*of) for of in (("exp", 1), ("exp", width), ("log", 1))
+                mathematics.named(*of)
+                for of in (("exp_below", 1), ("exp_below", width), ("log", 1))
             )
-            own = mathematics.written(["exp", "log"], 1) | mathematics.written(["exp"], width)
+            own = mathematics.written(["exp_below", "log"], 1)
+            own |= mathematics.written(["exp_below"], width)
             helpers += "\n".join(own.values())
         macros = {
             **across(kind, width),

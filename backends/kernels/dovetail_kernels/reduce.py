@@ -123,7 +123,7 @@ class Reduction:
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes
         is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
-        width, vectors = vector_macros(device, fold, work, source, is_rest)
+        width, vectors = vector_macros(device, fold, work, source, is_rest, is_dense)
         side = span = 4 * width if width > 1 else COLUMNS
         columns = (
             not is_dense

@@ -30,8 +30,15 @@ typedef ulong8 ulong8_of_bytes __attribute__((aligned(1)));
 #else
 #define LOAD_ulong8(p) vload8(0, (global const ulong *)(p))
 #endif
+#if __has_builtin(__builtin_convertvector)
+#define CONVERT_long8(v) __builtin_convertvector(v, long8)
+#define CONVERT_ulong8(v) __builtin_convertvector(v, ulong8)
+#else
+#define CONVERT_long8(v) convert_long8(v)
+#define CONVERT_ulong8(v) convert_ulong8(v)
+#endif
 """
-"""64 bytes that begin anywhere, as eight numbers."""
+"""64 bytes that begin anywhere, as eight numbers; eight integers as larger ones."""
 
 _SIZES = {"ushort": 2, "uint": 4, "float": 4, "ulong": 8, "double": 8}
 

@@ -4,7 +4,8 @@
 //
 // T: what is computed in; VECTOR: W of them. IN_S(p, i), IN_V(p, i): an element, W neighbours.
 // ACROSS_VALUES(r, v, STEP): r is the fold of v's lanes by STEP(a, b). RESULT(a, b): what comes out
-// of a pair, MORE(a, b) what else, where HAS_MORE. EXP_S, EXP_V. is_part: the pairs of parts come out, in
+// of a pair, MORE(a, b) what else, where HAS_MORE. EXP_S,
+// EXP_V: exp of what is not above 0, for sums of at least 1. is_part: the pairs of parts come out, in
 // `pairs`. line: inner elements of a run of neighbours, or 0.
 
 #define BLOCK 2048   // elements that are read twice, from the nearest cache
@@ -26,6 +27,7 @@
 #define FINITE(x, otherwise) (fabs(x) < INFINITY ? (x) : (otherwise))
 
 #if IS_MOMENTS
+// Means are taken from `less`, the first element, so that one far from 0 rounds little.
 // The pair (c, d) of m elements joins (a, b) of n; infinite means stay what they are.
 #define JOIN(a, b, n, c, d, m) { \
         const T all_ = (T)((n) + (m)), delta_ = (c) - a; \
@@ -73,9 +75,8 @@
         ACROSS_VALUES(rest_, e0_, ADD) \
         rest_ = (rest_ + e_) / (T)(m); \
         d = squares_ + q_ - rest_ * rest_ * (T)(m); \
-        c = FINITE(mean_, 0) + FINITE(rest_, 0) + (fabs(mean_) < INFINITY ? 0 : mean_); \
+        c = mean_ - less + FINITE(rest_, 0); \
     }
-// Of columns, distances from the first row are folded, so that a mean far from 0 rounds little.
 #define SHIFT(x) FINITE(x, (VECTOR)0)
 #define COLUMN_8(a, b, n) { \
         const VECTOR sum_ = ((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7)); \
@@ -103,6 +104,9 @@
         b = b * SCALE(EXP_S, a, top_, 1) + (d) * SCALE(EXP_S, c_, top_, 1); \
         a = top_; \
     }
+// What a sum is where the largest element is infinite; NaN stays.
+#define SETTLE(b, top) \
+    b = (fabs(top) < INFINITY) | (b != b) ? b : top < 0 ? (VECTOR)0 : (VECTOR)(INFINITY);
 #define FIRST -INFINITY
 #define BLOCK_PAIR(c, d, m, S, V, NEXT) { \
         VECTOR t0_ = (VECTOR)(-INFINITY), t1_ = t0_; \
@@ -134,6 +138,7 @@
         ACROSS_VALUES(sum_, s0_, ADD) \
         c = top_; \
         d = sum_ + s_; \
+        d = fabs(top_) < INFINITY || d != d ? d : top_ < 0 ? 0 : INFINITY; \
     }
 #define SHIFT(x) ((VECTOR)0)
 #define LARGER(x, y) ((y) > (x) ? (y) : (x))
@@ -145,11 +150,13 @@
         b = b * SCALE(EXP_V, a, top_, (VECTOR)1) \
             + ((EXP_V(x0 - off_) + EXP_V(x1 - off_)) + (EXP_V(x2 - off_) + EXP_V(x3 - off_))) \
             + ((EXP_V(x4 - off_) + EXP_V(x5 - off_)) + (EXP_V(x6 - off_) + EXP_V(x7 - off_))); \
+        SETTLE(b, top_) \
         a = top_; \
     }
 #define COLUMN_1(a, b, n) { \
         const VECTOR top_ = x0 > a ? x0 : a, off_ = OFF(top_, (VECTOR)0); \
         b = b * SCALE(EXP_V, a, top_, (VECTOR)1) + EXP_V(x0 - off_); \
+        SETTLE(b, top_) \
         a = top_; \
     }
 #endif
@@ -173,6 +180,12 @@ kernel void rows(BUFFERS, NUMBERS)
         OUTER(o)
         const ulong origin = offset_in + from;
         T a = FIRST, b = 0;
+#if IS_MOMENTS
+        INNER(first)
+        const T begin = IN_S(in, origin + along), less = FINITE(begin, 0);
+#else
+        const T less = 0;
+#endif
         ulong k = first;
         while (k < last) {
             T c, d;
@@ -208,6 +221,7 @@ kernel void rows(BUFFERS, NUMBERS)
             JOIN(a, b, k - first, c, d, stop - k)
             k = stop;
         }
+        a += less;
         if (is_part) {
             pairs[2 * item] = a;
             pairs[2 * item + 1] = b;

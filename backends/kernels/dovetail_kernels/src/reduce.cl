@@ -1,15 +1,21 @@
 // Folds the inner elements of each outer element.
 //
-// T: what is folded in. LOADED(i): what is folded of an element of the input, as T. START: the value of nothing, or
-// undefined: begin with the first element. FOLD(a, p, v, at): fold v, found at place `at`, into a
-// (and its place into p). RESULT(a): what is stored. HAS_PLACE: the place comes out, in `places` or
-// in `out`. IS_PART: the results of parts come out, both value and place. LANES, COLUMNS: how many
-// side by side. is_rest: the input is such results; line: inner elements of a run of neighbours, or 0.
+// T: what is folded in. LOADED(i): what is folded of an element of the input, as T. START: the
+// value of nothing, or undefined: begin with the first element. FOLD(a, p, v, at): fold v, found at
+// place `at`, into a (and its place into p). RESULT(a): what is stored. HAS_PLACE: the place comes
+// out, in `places` or in `out`. IS_PART: the results of parts come out, both value and place. LANES,
+// COLUMNS: how many side by side. is_rest: the input is such results; line: inner elements of a run
+// of neighbours, or 0.
 //
-// W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. IS_EXTREME: of such vectors,
-// EXTREME(a, v, seen) folds v, if it is a number, into a, and its magnitude's bits into seen, which
-// exceed INFINITE for NaN: masks are few in a processor, and tests for NaN would take them all.
+// W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. VECTOR_START: START in its lanes.
+// IS_EXTREME: of such vectors, EXTREME(a, v, seen) folds v, if it is a number, into a, and its
+// magnitude's bits into seen, which exceed INFINITE for NaN: masks are few in a processor, and tests
+// for NaN would take them all. IS_MASK: the last vector may take elements once more.
 // ACROSS_VALUES(r, v, STEP), ACROSS_NUMBERS: r is the fold of v's lanes by STEP(a, b). IOTA: 0, 1, ….
+
+#ifndef VECTOR_START
+#define VECTOR_START (VECTOR)(START)
+#endif
 
 #if HAS_PLACE
 #define IF_PLACE(x) x
@@ -127,7 +133,7 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
 #elif W > 1
             if (is_dense && k + W <= stop) {
 #ifdef START
-                VECTOR lanes = (VECTOR)(START);
+                VECTOR lanes = VECTOR_START;
 #else
                 VECTOR lanes = (VECTOR)(a);
 #endif
@@ -150,6 +156,13 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
                     const VECTOR v = IN_V(in, base + k);
                     FOLD(lanes, p, v, 0);
                 }
+#if IS_MASK
+                if (k < stop) {
+                    const VECTOR v = IN_V(in, base + stop - W);
+                    FOLD(lanes, p, v, 0);
+                    k = stop;
+                }
+#endif
                 T v;
                 ACROSS_VALUES(v, lanes, FOLD_VALUES)
                 FOLD(a, p, v, 0);

@@ -21,9 +21,9 @@ from dovetail_cuda.kernels.products import Product
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused import attention_tiles
 from dovetail_kernels.fused.team import FLOATS, Team
-from dovetail_kernels.folds import accumulated
 from dovetail_kernels.source import loop_numbers, places
 
 __all__ = ["enter"]

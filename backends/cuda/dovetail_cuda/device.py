@@ -511,7 +511,7 @@ class Launch:
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         device = self.device
         with device.lock:
-            if _here.index != device.index:
+            if device._has_others or _here.index != device.index:
                 device.use()
             self._pack(self._pointers, 0, *[buffer.ptr for buffer in buffers])
             for i, value in numbers:

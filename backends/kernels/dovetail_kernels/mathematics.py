@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["FUNCTIONS", "named", "written"]
+__all__ = ["FUNCTIONS", "named", "taken", "written"]
 
 _FILES = ("mathematics", "mathematics_angles", "mathematics_powers")
 _SOURCES = Path(__file__).parent / "src"
@@ -75,6 +75,21 @@ def written(functions: Iterable[str], width: int) -> dict[str, str]:
     for function in functions:
         write(function)
     return made
+
+
+def taken(calls: Sequence[tuple[str, int]], *, is_own: bool) -> tuple[list[str], str]:
+    """(What functions are called in a kernel, the text that stands before it).
+
+    Args:
+        calls: each function, and for vectors of how many floats it is wanted.
+        is_own: ours; else the driver's, whose names are C's.
+    """
+    if not is_own:
+        return [function for function, _ in calls], ""
+    made: dict[str, str] = {}
+    for function, width in calls:
+        made |= written([function], width)
+    return [named(*call) for call in calls], "\n".join(made.values())
 
 
 def _spelled(text: str, width: int) -> str:

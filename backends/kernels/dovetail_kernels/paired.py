@@ -20,16 +20,11 @@ from dovetail_kernels.arrays import dense_strides, offsets, part
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, across
+from dovetail_kernels.reduce import ALIGNED, WIDE
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
 __all__ = ["enter"]
-
-WIDE = 4096
-"""Bytes of one number of the pairs of neighbouring outer elements."""
-
-ALIGNED = 64
-"""Elements that parts begin at a multiple of."""
 
 RESULTS = {
     "var": "(b) / freedom",
@@ -107,16 +102,11 @@ class Paired:
         device, work, width = self.device, self.work, self.width
         kind = dialect.VALUES[work.name]
         has_mean = self.name.endswith("_mean")
-        exp, several, log = "exp", "exp", "log"
-        helpers = vector_helpers((self.source,), width) + FETCH
-        if work is float32:
-            exp, several, log = (
-                mathematics.named(*of)
-                for of in (("exp_below", 1), ("exp_below", width), ("log", 1))
-            )
-            own = mathematics.written(["exp_below", "log"], 1)
-            own |= mathematics.written(["exp_below"], width)
-            helpers += "\n".join(own.values())
+        below = "exp_below" if work is float32 else "exp"
+        (exp, several, log), own = mathematics.taken(
+            ((below, 1), (below, width), ("log", 1)), is_own=work is float32
+        )
+        helpers = vector_helpers((self.source,), width) + FETCH + own
         macros = {
             **across(kind, width),
             "T": kind,

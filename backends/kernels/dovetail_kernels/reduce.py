@@ -25,7 +25,7 @@ from dovetail_kernels.folds import FOLDS, NORMS, fold_macros, vector_macros, wor
 from dovetail_kernels.source import element, loop_numbers, places, program
 from dovetail_kernels.vectors import BYTES, FETCH, vector_helpers
 
-__all__ = ["ALIGNED", "Reduction", "enter", "enter_as"]
+__all__ = ["ALIGNED", "WIDE", "Reduction", "enter", "enter_as"]
 
 LANES = 16
 COLUMNS = 64

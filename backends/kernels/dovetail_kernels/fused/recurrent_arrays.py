@@ -44,11 +44,9 @@ class RecurrentText:
     def program(self, name: str, macros: dict[str, Any], before: Sequence[str] = ()) -> str:
         """The text of ``src/name.cl``."""
         w, kind, memory = self.width, dialect.VALUES[self.work.name], dialect.TYPES[self.dtype.name]
-        own: dict[str, str] = {}
-        exp, tanh = "exp", "tanh"
-        if w > 1 and self.work is float32:
-            own = mathematics.written((exp, tanh), w)
-            exp, tanh = (mathematics.named(f, w) for f in (exp, tanh))
+        (exp, tanh), own = mathematics.taken(
+            (("exp", w), ("tanh", w)), is_own=w > 1 and self.work is float32
+        )
         made: dict[str, Any] = {
             "T": kind,
             "W": w,
@@ -67,6 +65,6 @@ class RecurrentText:
             **lanes(self.device, "K", self.work, w, side=False),
         }
         kinds = (self.dtype, self.work)
-        helpers = "\n".join([vector_helpers(kinds, w), *own.values()])
+        helpers = vector_helpers(kinds, w) + "\n" + own
         files = ("recurrent_values", *before)
         return program(self.device, name, made | macros, kinds, files, helpers)

@@ -85,9 +85,7 @@ class Team:
         if self.inner != 1:
             at = "((ulong)(k) * inner)"
         width = 1 if self.side else self.width
-        single, several = (mathematics.named("exp", w) for w in (1, self.width))
-        if not self._has_own:
-            single = several = "exp"
+        (single, several), _ = self._exp
         return {
             "EXP_S(x)": f"{several if self.side else single}(x)",
             "EXP_V(x)": f"{several}(x)",
@@ -104,9 +102,11 @@ class Team:
         }
 
     @property
-    def _has_own(self) -> bool:
-        """Whether exp is ours: that of a driver for the host's cores is none of vectors."""
-        return self.device.is_cpu and self.work is float32
+    def _exp(self) -> tuple[list[str], str]:
+        """exp of one number and of several, and their text: ours on the host's cores, where a
+        driver's is none of vectors."""
+        is_own = self.device.is_cpu and self.work is float32
+        return mathematics.taken((("exp", 1), ("exp", self.width)), is_own=is_own)
 
     @property
     def _blocks(self) -> str:
@@ -120,10 +120,7 @@ class Team:
         for prefix, dtype in elements.items():
             made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
         kinds = tuple(elements.values())
-        helpers = vector_helpers(kinds, self.width)
-        if self._has_own:
-            own = mathematics.written(["exp"], 1) | mathematics.written(["exp"], self.width)
-            helpers += "\n".join(own.values())
+        helpers = vector_helpers(kinds, self.width) + self._exp[1]
         return program(
             self.device, name, made | macros, kinds, before=("fold", "team"), text=helpers
         )

@@ -76,14 +76,14 @@ from dovetail.generator import (
     seed,
     set_rng_state,
 )
-from dovetail.observe import trace
-from dovetail.ops.layout.convert import (
+from dovetail.memory_formats import (
     channels_last,
     channels_last_3d,
     contiguous_format,
     memory_format,
     preserve_format,
 )
+from dovetail.observe import trace
 from dovetail.printing import set_printoptions
 from dovetail.promotion import can_cast, promote_types, result_type
 from dovetail.spec import Size
@@ -179,6 +179,7 @@ newaxis = None
 
 def _start() -> None:
     """Everything that must happen once, in this order: the core's own device, methods, watchers."""
+    import dovetail.autograd.engine
     import dovetail.dlpack
     import dovetail.facts
     import dovetail.interop

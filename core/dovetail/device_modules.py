@@ -15,8 +15,8 @@ from dovetail.backend.loader import Loaded, registry
 from dovetail.device import (
     ALWAYS,
     NO_ACCELERATOR,
+    accelerator_name,
     current_index,
-    default_device,
     meaning,
     resolve,
     set_current_index,
@@ -368,7 +368,7 @@ class Accelerator(AcceleratorStreams, AcceleratorGraphs):
         return "accelerator"
 
     def _name(self) -> str | None:
-        return registry.accelerator(default_device().type)
+        return accelerator_name()
 
     def _module(self, device: Any = None) -> DeviceModule:
         """The module for ``device``, which may be of any type, or the current accelerator's."""

@@ -12,9 +12,8 @@ from dovetail import observe, raw
 from dovetail.backend.state import DeviceState, state_of
 from dovetail.device import _thread, resolve
 from dovetail.device import device as Device
-from dovetail.dispatch import select_kernel, type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
-from dovetail.factory_arguments import deliver as _deliver
 from dovetail.factory_arguments import finish as _finish
 from dovetail.factory_arguments import number_for, whole
 from dovetail.factory_arguments import place as _place
@@ -29,9 +28,11 @@ from dovetail.from_data import (
     tensor,
     warn_of_copy,
 )
-from dovetail.ops.layout.convert import contiguous_format, preserve_format, target_spec
+from dovetail.kernels import bind_kernel, select_kernel
+from dovetail.late_binding import BATCHED
+from dovetail.memory_formats import contiguous_format, preserve_format, target_spec
+from dovetail.ops.out import deliver as _deliver
 from dovetail.ops.schema import REGISTRY, CallFacts
-from dovetail.plans import bind_kernel
 from dovetail.promotion import number_dtype
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
@@ -122,9 +123,7 @@ def fill_raw(made: Tensor, value: Any) -> Tensor:
     value = number_for(kind, value)
     spec = made._spec
     if spec.batch is not None:
-        from dovetail.func.batched import fill
-
-        return fill(made, value)
+        return BATCHED.fill(made, value)
     if not spec.is_contiguous and not _fills_strided(spec, value):
         one = run_storage("fill", raw.empty(spec_of((), kind, spec.device)), {"value": value})
         raw.copy(one, made)
@@ -539,9 +538,7 @@ def _new(name: str) -> Any:
                 options[option] = getattr(self, option)
         made: Tensor = functions[name](*arguments, **options)
         if self._spec.batch is not None:
-            from dovetail.func.batched import like
-
-            made = like(made, self)
+            made = BATCHED.like(made, self)
         return made
 
     method.__doc__ = f"``{name}`` with this tensor's dtype and device."

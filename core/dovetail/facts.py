@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import raw
-from dovetail.device import NO_ACCELERATOR, resolve
+from dovetail.device import NO_ACCELERATOR, accelerator_name, resolve
 from dovetail.device import device as Device
 from dovetail.dtypes import uint8
+from dovetail.late_binding import TENSORS
 from dovetail.ops import expose
 from dovetail.spec import spec_of
 from dovetail.storage import Storage
@@ -115,11 +116,9 @@ def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
     Raises:
         RuntimeError: not in host memory, or there is no accelerator.
     """
-    from dovetail.device_modules import accelerator
-
     if not self.is_cpu:
         raise RuntimeError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")  # type: ignore[attr-defined]
-    if not accelerator.is_available():
+    if accelerator_name() is None:
         raise RuntimeError(NO_ACCELERATOR)
     return self
 
@@ -149,9 +148,17 @@ def _sparse_dim(self: Tensor) -> int:
 
 def _legacy_new(self: Tensor, *args: Any) -> Tensor:
     """The old constructor with this tensor's dtype and device."""
+    return _construct(*args, device=self.device, dtype=self.dtype)
+
+
+def _construct(*args: Any, **options: Any) -> Tensor:
+    """``Tensor(…)``, which few programs write."""
     from dovetail.legacy import legacy_tensor
 
-    return legacy_tensor(*args, device=self.device, dtype=self.dtype)
+    return legacy_tensor(*args, **options)
+
+
+TENSORS.bind(construct=_construct)
 
 
 def _false(name: str, why: str) -> Any:

@@ -14,7 +14,8 @@ from dovetail.device import meaning
 from dovetail.dtypes import bfloat16, uint8
 from dovetail.from_data import from_numpy
 from dovetail.indexing import getitem, setitem
-from dovetail.ops.layout.views import row
+from dovetail.late_binding import BATCHED
+from dovetail.ops.layout.view_parts import row
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
@@ -88,9 +89,7 @@ def _bool(self: Tensor) -> bool:
         what = "no values" if numel == 0 else "more than one value"
         raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
     if self._spec.batch is not None:
-        from dovetail.func.batched import data_dependent
-
-        raise data_dependent()
+        raise BATCHED.data_dependent()
     return bool(item(self))
 
 

@@ -22,12 +22,12 @@ from dovetail.backend.state import DeviceState
 from dovetail.capture import keep, under_way
 from dovetail.dtypes import bfloat16, float16
 from dovetail.errors import Unsupported
+from dovetail.kernels import bind_kernel
 from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "bind_kernel",
     "decomposed_plan",
     "decomposition",
     "either_plan",
@@ -41,15 +41,6 @@ Run = Callable[..., Any]
 # NumPy reports overflow and invalid values in float results as warnings; PyTorch's operators are
 # silent. A plan calls kernels from this module, so that only its own warnings are filtered.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"dovetail\.(plans|ops\.expose)")
-
-
-def bind_kernel(entry: Kernel, facts: CallFacts) -> Callable[..., Any]:
-    """The function to call with arrays: specialised for the call, or with attributes bound."""
-    function = entry.function
-    if entry.specialize:
-        made: Callable[..., Any] = function(facts)
-        return made
-    return functools.partial(function, **facts.attributes) if facts.attributes else function
 
 
 def _constants(
@@ -609,9 +600,7 @@ def _with_strides(x: Any, wanted: Spec) -> Any:
     steps = zip(have.shape, have.strides, wanted.strides, strict=True)
     if all(n == 1 or a == b for n, a, b in steps):
         return x
-    from dovetail.ops.layout.convert import copied
-
-    return copied(x, wanted)
+    return x._laid_out_as(wanted)
 
 
 def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:
@@ -644,14 +633,15 @@ def _in_compute_dtype(op: OpDef) -> Run:
     return widened
 
 
-def host_plan(op: OpDef, facts: CallFacts, state: DeviceState) -> Run:
+def host_plan(op: OpDef, facts: CallFacts, state: DeviceState, resolve: Run) -> Run:
     """The plan that copies to the host, runs there and copies back, if the policy allows.
+
+    Args:
+        resolve: makes the plan on the host, as ``dispatch.resolve`` does.
 
     Raises:
         Unsupported: the host has no way either, or the operator may not run there.
     """
-    from dovetail.dispatch import resolve
-
     if state.host_arrays or op.kind in ("view", "storage", "random"):
         raise Unsupported(
             f"{op.name}: {state.device} has no kernel of it for "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import AccumulateGrad, Node, OutputNode
+from dovetail.late_binding import BATCHED, DEVICES, TENSORS
 from dovetail.storage import Storage
 
 if TYPE_CHECKING:
@@ -73,9 +74,7 @@ class Tensor(TensorMethods):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor:
-            from dovetail.legacy import legacy_tensor
-
-            return legacy_tensor(*args, **kwargs)
+            return TENSORS.construct(*args, **kwargs)
         return new(cls)
 
     # Facts.
@@ -309,17 +308,13 @@ class Tensor(TensorMethods):
         inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add gradients to the leaves; see :func:`dovetail.autograd.backward`."""
-        from dovetail.autograd.engine import backward
-
         gradients = None if gradient is None else (gradient,)
-        backward((self,), gradients, retain_graph, create_graph, inputs)
+        TENSORS.backward((self,), gradients, retain_graph, create_graph, inputs)
 
     def detach(self) -> Tensor:
         """The same memory without history."""
         if self._spec.batch is not None:
-            from dovetail.func.batched import detached
-
-            return detached(self)
+            return BATCHED.detached(self)
         storage_of(self)
         return self._alias()
 
@@ -474,9 +469,7 @@ def storage_of(tensor: Tensor) -> Storage:
     """The Storage of a tensor, made from its array when there is none yet."""
     storage = tensor._storage
     if storage is None:
-        from dovetail.backend.state import state_of
-
-        state = state_of(tensor._spec.device)
+        state = DEVICES.state_of(tensor._spec.device)
         storage = tensor._storage = state.storage_from_array(tensor._array)
         tensor._offset = 0
         node = tensor._node

@@ -134,7 +134,7 @@ def _analytic(output: Tensor, inputs: list[Tensor], seed: complex) -> list[np.nd
 
 
 def _row_major() -> Any:
-    from dovetail.ops.layout.convert import contiguous_format
+    from dovetail.memory_formats import contiguous_format
 
     return contiguous_format
 

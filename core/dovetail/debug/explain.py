@@ -15,7 +15,7 @@ import numpy as np
 
 from dovetail import raw
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.autograd.inplace import user_line
+from dovetail.autograd.writes import user_line
 from dovetail.debug.judge import Difference, difference, terms_of
 from dovetail.debug.watch import OutermostCalls, described, host_values, tensors
 from dovetail.device import device as Device

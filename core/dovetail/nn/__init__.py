@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dovetail.nn import functional, init, utils
+from dovetail.nn import functional, init, unmoved, utils  # noqa: F401 (unmoved binds MODULES)
 from dovetail.nn.activation import (
     CELU,
     ELU,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dovetail
-from dovetail.autograd.inplace import note_writes
+from dovetail.autograd.writes import note_writes
 from dovetail.backend.state import state_of
 from dovetail.ops.layers.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer

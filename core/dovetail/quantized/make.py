@@ -10,7 +10,7 @@ import numpy as np
 import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.quantized.schemes import per_channel_affine, per_channel_affine_float_qparams, qscheme
 from dovetail.quantized.tensor import INTEGERS, PerChannel, PerTensor, QTensor, wrap

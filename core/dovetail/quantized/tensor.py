@@ -286,7 +286,7 @@ def like(values: Tensor, x: QTensor) -> QTensor:
 
 
 def _name(x: Tensor) -> str:
-    from dovetail.dispatch import type_name
+    from dovetail.dtypes import type_name
 
     return type_name(x.dtype)
 

@@ -15,7 +15,7 @@ from dovetail.backend.loader import HOST
 from dovetail.backend.state import state_of
 from dovetail.device import device as Device
 from dovetail.device import resolve
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import BackendUnavailable, CheckpointError
 from dovetail.facts import UntypedStorage
 from dovetail.storage import Storage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.signal.shapes import bartlett_values, cosine_sum, kaiser_values, made
 from dovetail.tensor import Tensor, strided

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD

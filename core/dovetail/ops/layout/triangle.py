@@ -9,7 +9,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import raw
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw

@@ -9,12 +9,12 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.memory_formats import contiguous_format
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
-from dovetail.ops.layout.convert import contiguous_format
 from dovetail.ops.layout.shape import flatten
-from dovetail.ops.layout.views import _ints
 from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.shapes import as_ints
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
@@ -79,7 +79,7 @@ def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
         dims = (dims,)
     if not dims:
         raise TypeError('flip() missing 1 required positional arguments: "dims"')
-    named = tuple(check_dim(n, input._spec.ndim) for n in _ints(dims))
+    named = tuple(check_dim(n, input._spec.ndim) for n in as_ints(dims))
     for n in named:
         if named.count(n) > 1:
             raise RuntimeError(f"dim {n} appears multiple times in the list of dims")
@@ -147,10 +147,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     Raises:
         RuntimeError: not one shift per dim.
     """
-    moves = _ints((shifts,))
+    moves = as_ints((shifts,))
     if not moves:
         raise RuntimeError("`shifts` required")
-    named = _ints((() if dims is None else dims,))
+    named = as_ints((() if dims is None else dims,))
     if not named and len(moves) == 1:
         flat = roll(flatten(input), moves, 0)
         return flat.reshape(input._spec.shape)

@@ -14,10 +14,11 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import LinAlgError
-from dovetail.ops.expose import with_out
 from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.out import with_out
 from dovetail.ops.schema import OpDef, Sample
 from dovetail.tensor import Tensor
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
 from dovetail.ops.indexed.index_checks import need_tensor
 from dovetail.ops.linear_algebra.matrices import LINALG, linalg, need_floating, need_matrix

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
 from dovetail.ops.linear_algebra.affine import addmm, affine, expandable, factors, linear
 from dovetail.ops.linear_algebra.contract import matmul, mm, mv_many
@@ -176,7 +176,7 @@ def chain_matmul(*matrices: Any, out: Tensor | None = None) -> Tensor:
 
     Source: T. H. Cormen et al., "Introduction to Algorithms", matrix-chain multiplication.
     """
-    from dovetail.ops.expose import finish
+    from dovetail.ops.out import finish
 
     if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)):
         matrices = tuple(matrices[0])

@@ -277,7 +277,7 @@ def _reflectors(name: str, input: Tensor, tau: Tensor) -> None:
             f"{list(t.shape[:-1])}"
         )
     if t.dtype is not a.dtype:
-        from dovetail.dispatch import type_name
+        from dovetail.dtypes import type_name
 
         raise RuntimeError(
             f"{name}: tau dtype {type_name(t.dtype)} does not match input dtype "

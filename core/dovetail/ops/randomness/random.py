@@ -13,15 +13,16 @@ from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.device import resolve
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
-from dovetail.factory_arguments import deliver, place, shape_of, whole
 from dovetail.factory_arguments import finish as finish_factory
+from dovetail.factory_arguments import place, shape_of, whole
 from dovetail.generator import Generator
+from dovetail.memory_formats import contiguous_format, preserve_format, target_spec
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index_checks import true_anywhere
-from dovetail.ops.layout.convert import contiguous_format, preserve_format, target_spec
+from dovetail.ops.out import deliver
 from dovetail.ops.randomness.draws import (
     draw_integers,
     draw_noise,

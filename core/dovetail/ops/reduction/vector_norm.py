@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
-from dovetail.ops.expose import FUNCTIONS, finish
+from dovetail.dtypes import type_name
+from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.families import composite, draw
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import (
     accept_numpy_names,
     dims_of,

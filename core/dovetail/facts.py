@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import raw
+from dovetail.backend.state import state_of
 from dovetail.device import NO_ACCELERATOR, accelerator_name, resolve
 from dovetail.device import device as Device
 from dovetail.dtypes import uint8
 from dovetail.late_binding import TENSORS
 from dovetail.ops import expose
 from dovetail.spec import spec_of
-from dovetail.storage import Storage
+from dovetail.storage import Storage, bytes_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
 __all__ = ["UntypedStorage", "is_storage", "typename"]
@@ -46,9 +47,19 @@ class UntypedStorage:
         Raises:
             BackendUnavailable: there is no such device here; the message says why.
         """
-        from dovetail.serialization.storages import moved
-
-        return moved(self, resolve(device))
+        where = resolve(device)
+        if self.device == where:
+            return self
+        state, nbytes = state_of(where), self.nbytes()
+        if where.type == "meta":
+            return UntypedStorage.of(Storage(state, None, nbytes), where)
+        data = bytes_of(self._storage)
+        if state.host_arrays:
+            return UntypedStorage.of(Storage(state, data.copy(), nbytes), where)
+        block, size = state.pool.take(nbytes)
+        made = Storage(state, block, nbytes, size)
+        state.write(made, 0, data)
+        return UntypedStorage.of(made, where)
 
     def cpu(self) -> UntypedStorage:
         """A copy in host memory; itself where it is there already."""

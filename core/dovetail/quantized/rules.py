@@ -15,6 +15,7 @@ from dovetail.dispatch import call
 from dovetail.errors import Unsupported
 from dovetail.late_binding import QUANTIZED
 from dovetail.ops.schema import OpDef
+from dovetail.quantized.make import quantize_per_tensor
 from dovetail.quantized.tensor import PerChannel, PerTensor, QTensor, like, moved, wrap
 from dovetail.tensor import Tensor
 
@@ -100,8 +101,6 @@ def _relu(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> An
 
 
 def _fixed(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
-    from dovetail.quantized.make import quantize_per_tensor
-
     (x,) = inputs
     scale, zero_points = _FIXED[op.name]
     if x.dtype not in zero_points:

@@ -18,6 +18,7 @@ from dovetail import observe
 from dovetail.autocast_rules import cast_inputs, cast_to, casts_of, without
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
+from dovetail.decomposed_plans import decomposed_plan, either_plan
 from dovetail.device import device as Device
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
@@ -25,7 +26,7 @@ from dovetail.from_data import tensor
 from dovetail.kernels import select_kernel
 from dovetail.late_binding import BATCHED, MODULES, PLANS, QUANTIZED
 from dovetail.ops.schema import REGISTRY, CallFacts, Inferred, OpDef
-from dovetail.plans import decomposed_plan, either_plan, host_plan, kernel_plan
+from dovetail.plans import host_plan, kernel_plan
 from dovetail.raw import on_meta
 from dovetail.spec import Spec, clear_views, spec_of
 from dovetail.tensor import Tensor

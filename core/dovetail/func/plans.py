@@ -13,6 +13,7 @@ from typing import Any
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.record import Recorder
+from dovetail.decomposed_plans import decomposition
 from dovetail.dispatch import call, facts_of
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
@@ -31,7 +32,6 @@ from dovetail.func.rules import Case, rule_for
 from dovetail.late_binding import BATCHED
 from dovetail.ops.layout.joining import stack
 from dovetail.ops.schema import OpDef
-from dovetail.plans import decomposition
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 

@@ -55,7 +55,6 @@ __all__ = [
     "full_like",
     "linspace",
     "logspace",
-    "on_meta",
     "ones",
     "ones_like",
     "run_storage",
@@ -521,11 +520,6 @@ def eye(
     made = zeros(rows, rows if m is None else whole("eye", "m", m), dtype=kind, device=place)
     fill_raw(made.diagonal(), 1)
     return _finish(_deliver(made, out), requires_grad)
-
-
-def on_meta(spec: Spec) -> Tensor:
-    """A tensor of the same facts without data."""
-    return raw.empty(spec.to(device=Device("meta")))
 
 
 def _new(name: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import observe, raw
-from dovetail.backend.state import DeviceState, state_of
+from dovetail.backend.state import POOLED, DeviceState, state_of
 from dovetail.device import _thread, resolve
 from dovetail.device import device as Device
 from dovetail.dtypes import type_name
@@ -305,8 +305,6 @@ class _FillPlan:
 def _zeros_maker(state: DeviceState, spec: Spec) -> Any:
     """Small zeros of host arrays come cleared from NumPy in one step."""
     from functools import partial
-
-    from dovetail.backend.state import POOLED
 
     if not state.host_arrays or spec.nbytes >= POOLED:
         return None

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from dovetail import raw
+from dovetail.backend.loader import registry
+from dovetail.backend.state import state_of
 from dovetail.device import device as Device
 from dovetail.device import meaning
 from dovetail.dtypes import bfloat16, uint8
@@ -210,8 +212,6 @@ def of_class(kind: type, made: Tensor) -> Tensor:
 def _rebuild(
     kind: type, data: bytes, shape: Any, strides: Any, dtype: Any, device: Any, grad: bool
 ) -> Tensor:
-    from dovetail.backend.state import state_of
-
     place = Device(device)
     spec = spec_of(shape, dtype, place, strides)
     if place.type == "meta":
@@ -253,8 +253,6 @@ def _cuda(
     Raises:
         BackendUnavailable: there is no such device here; the message says why.
     """
-    from dovetail.backend.loader import registry
-
     registry.load(meaning("cuda"))
     target = "cuda" if device is None else device
     if isinstance(target, int):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import AccumulateGrad, Node, OutputNode
+from dovetail.autograd.hooks import add_hook
 from dovetail.late_binding import BATCHED, DEVICES, TENSORS
 from dovetail.storage import Storage
 
@@ -278,8 +279,6 @@ class Tensor(TensorMethods):
         Raises:
             RuntimeError: the tensor does not require grad.
         """
-        from dovetail.autograd.hooks import add_hook
-
         if self._node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return add_hook(self._node, "_tensor_hooks", hook)
@@ -290,8 +289,6 @@ class Tensor(TensorMethods):
         Raises:
             RuntimeError: not a leaf that requires grad.
         """
-        from dovetail.autograd.hooks import add_hook
-
         if self._node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if not self._node.accumulates:

@@ -23,6 +23,7 @@ from dovetail.autograd.graph import (
 from dovetail.autograd.inplace import check_writable, rebase
 from dovetail.autograd.saved import unpack_hooks
 from dovetail.autograd.writes import modified_error, note_write
+from dovetail.factories import zeros
 from dovetail.late_binding import BATCHED
 from dovetail.tensor import Tensor, storage_of
 
@@ -121,8 +122,6 @@ class FunctionCtx(Node):
         if self._materialize:
             for i, (part, spec) in enumerate(zip(grads, self.info.output_specs, strict=True)):
                 if part is None and spec is not None:
-                    from dovetail.factories import zeros
-
                     grads[i] = zeros(spec.shape, dtype=spec.dtype, device=spec.device)
         made = self._function.backward(self, *grads)
         parts = list(made) if isinstance(made, (tuple, list)) else [made]

@@ -9,9 +9,12 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import raw
+from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.factories import arange, empty
+from dovetail.factory_arguments import finish, place, whole
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import need_tensor
@@ -39,7 +42,6 @@ def _matrices(name: str) -> Callable[..., Inferred]:
 def _keep(input: Any, diagonal: int, lower: bool) -> Any:
     """``input`` with 0 on the other side of the diagonal."""
     from dovetail import ops
-    from dovetail.factories import arange
 
     rows, columns = input._spec.shape[-2:]
     device = input._spec.device
@@ -95,8 +97,6 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,
              dtype: d.dtype | None, device: Any, *memory: Any) -> Tensor:  # fmt: skip
-    from dovetail.backend.state import state_of
-    from dovetail.factory_arguments import finish, place, whole
 
     *memory, requires_grad = memory
     _, where = place(dtype, device, None, *memory)
@@ -185,8 +185,6 @@ DIAG_EMBED = OpDef(
 
 
 def _diagonal() -> OpDef:
-    from dovetail.ops.layout.views import view_record
-
     return view_record("diagonal")
 
 
@@ -235,7 +233,6 @@ def block_diag(*tensors: Tensor) -> Tensor:
     Raises:
         RuntimeError: more than two dims.
     """
-    from dovetail.factories import empty
     from dovetail.ops.layout.broadcasting import at_least
     from dovetail.ops.layout.joining import cat
 

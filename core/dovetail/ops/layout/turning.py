@@ -9,6 +9,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.factories import arange
 from dovetail.memory_formats import contiguous_format
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
@@ -30,8 +31,6 @@ def _same_order(spec: Spec, **_: Any) -> Inferred:
 
 
 def _backwards(n: int, like: Tensor) -> Tensor:
-    from dovetail.factories import arange
-
     return arange(n - 1, -1, -1, device=like._spec.device)
 
 

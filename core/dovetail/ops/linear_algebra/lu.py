@@ -9,6 +9,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import return_types
 from dovetail.dispatch import call
+from dovetail.factories import arange
 from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes, draw
 from dovetail.ops.linear_algebra.matrices import (
@@ -146,8 +147,6 @@ def _permutation_infer(spec: Spec, size: int) -> Inferred:
 
 
 def _permutation(pivots: Any, size: int) -> Any:
-    from dovetail.factories import arange
-
     batch = tuple(pivots.shape[:-1])
     order = arange(size, device=pivots.device).expand(*batch, size).contiguous()
     target = (pivots.to(d.int64) - 1).contiguous()

@@ -38,7 +38,7 @@ from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.errors import Unsupported
-from dovetail.factories import run_storage
+from dovetail.factories import arange, run_storage
 from dovetail.generator import Generator, default_generator
 from dovetail.kernels import bind_kernel, select_kernel
 from dovetail.late_binding import BATCHED
@@ -79,7 +79,6 @@ def _uniform(spec: Spec, *, seed: int, offset: int) -> Any:
 
 
 def _normal(spec: Spec, *, seed: int, offset: int) -> Any:
-    from dovetail.factories import arange
     from dovetail.ops import where
 
     kind = d.float64 if spec.dtype is d.float64 else d.float32

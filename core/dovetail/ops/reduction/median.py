@@ -12,6 +12,7 @@ from dovetail import return_types
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.factories import arange
 from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
 from dovetail.ops.out import finish
@@ -158,7 +159,6 @@ _medians("nanmedian", _nanmedian_along, _nanmedian_reference)
 
 
 def _mode_along(input: Any, dim: int, keepdim: bool) -> Any:
-    from dovetail.factories import arange
     from dovetail.ops import cat
 
     if not input.ndim:

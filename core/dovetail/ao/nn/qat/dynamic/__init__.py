@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail.ao.nn.qat.modules import Linear as _Linear
-from dovetail.ao.quantization.qconfig import is_memoryless
 
 __all__ = ["Linear"]
 
@@ -22,6 +21,8 @@ class Linear(_Linear):
         self, in_features: int, out_features: int, bias: bool = True, qconfig: Any = None,
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
+        from dovetail.ao.quantization.qconfig import is_memoryless
+
         super().__init__(in_features, out_features, bias, qconfig, device, dtype)
         if not is_memoryless(qconfig):
             raise ValueError(

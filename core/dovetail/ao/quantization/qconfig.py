@@ -45,6 +45,7 @@ __all__ = [
     "float_qparams_weight_only_qconfig",
     "get_default_qat_qconfig",
     "get_default_qconfig",
+    "is_memoryless",
     "per_channel_dynamic_qconfig",
     "qconfig_equals",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import FLOATING, float32
+from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.arrays import dense_strides, offsets, part
 from dovetail_kernels.device import Launch, device_of, known
@@ -24,7 +25,7 @@ from dovetail_kernels.reduce import ALIGNED, WIDE
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
-__all__ = ["enter"]
+__all__ = ["enter", "exponentials"]
 
 RESULTS = {
     "var": "(b) / freedom",
@@ -32,6 +33,12 @@ RESULTS = {
     "logsumexp": "LOG((b)) + FINITE(a, (T)0)",
 }
 """What comes out of the pair (a, b)."""
+
+
+def exponentials(work: DType, width: int) -> dict[str, Any]:
+    """The macros of ``src/exponentials.cl``."""
+    kind = dialect.VALUES[work.name]
+    return across(kind, width) | {"T": kind, "IS_FLOAT": int(work is float32)}
 
 
 class Paired:
@@ -100,20 +107,13 @@ class Paired:
         self, kernel: str, outer: Loops, inner: Loops, numbers: list[Any], size: Any
     ) -> Launch:
         device, work, width = self.device, self.work, self.width
-        kind = dialect.VALUES[work.name]
         has_mean = self.name.endswith("_mean")
-        below = "exp_below" if work is float32 else "exp"
-        (exp, several, log), own = mathematics.taken(
-            ((below, 1), (below, width), ("log", 1)), is_own=work is float32
-        )
+        (log,), own = mathematics.taken((("log", 1),), is_own=work is float32)
         helpers = vector_helpers((self.source,), width) + FETCH + own
         macros = {
-            **across(kind, width),
-            "T": kind,
+            **exponentials(work, width),
             "IS_MOMENTS": int(self.name != "logsumexp"),
             "HAS_MORE": int(has_mean),
-            "EXP_S(x)": f"{exp}(x)",
-            "EXP_V(x)": f"{several}(x)",
             "LOG(x)": f"{log}(x)",
             "RESULT(a, b)": converted(work, self.out, RESULTS[self.name.removesuffix("_mean")]),
             "COLUMNS": WIDE // work.itemsize,
@@ -122,7 +122,10 @@ class Paired:
             **places("OUTER", outer, "o", ("to", "also", "from")),
             **places("INNER", inner, "i", ("along",)),
         }
-        text = program(device, "paired", macros, (self.source, self.out, work), text=helpers)
+        text = program(
+            device, "paired", macros, (self.source, self.out, work),
+            before=("exponentials",), text=helpers,
+        )  # fmt: skip
         return device.launch(text, kernel, 4, numbers, size, self.name)
 
     def __call__(self, source: Any, *outs: Any) -> None:

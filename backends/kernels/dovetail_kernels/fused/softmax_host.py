@@ -25,7 +25,7 @@ SPAN = 4096
 """Bytes of lines side by side, at most: what is kept of them stays in the nearest cache."""
 
 CACHE = 4 << 20
-"""Bytes of such lines that are read a second time: where there are more, fewer lines are taken."""
+"""Bytes of such lines that a work item reads a second time: of longer ones it takes fewer."""
 
 
 def launch(
@@ -64,7 +64,7 @@ def launch(
     if not is_side:
         size = device.workers(outer, max(1, 4096 // n))
         return device.launch(text, name, buffers, numbers, size, name)
-    span = _span(device, outer, n, inner, work)
+    span = _span(device, outer, n * (buffers - 1), inner, work)
     numbers += [np.uint64(inner), np.uint64(span)]
     size = device.workers(outer * -(-inner // span), max(1, 4096 // (n * span)))
     return device.launch(text, name, buffers, numbers, size, name)

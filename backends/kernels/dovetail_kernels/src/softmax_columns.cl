@@ -17,8 +17,8 @@
 #define AT(j) min(column + (j) * W, inner - W)  // the last one takes some once more
 #define EACH_VECTOR for (int j = 0; j < vectors; j++)
 
-// Eight lines, or one, of V(r): vectors x0, … at j.
-#define EACH_8(V, DO) \
+// DO(rows) with V of eight elements of each line, or of one, as vectors x0, …; NEXT(i): what is fetched.
+#define EACH_8(V, NEXT, DO) \
     int i = 0; \
     for (; i + 8 <= n; i += 8) { \
         EACH_VECTOR { \
@@ -44,16 +44,20 @@
         most[j] = (VECTOR)(-INFINITY); \
         sum[j] = (VECTOR)0; \
     } \
-    EACH_8(X, COLUMNS)
+    EACH_8(X, NEXT_X, COLUMNS)
 #define X(i) IN_V(x, i)
 #define COLUMNS(rows) COLUMN_##rows(most[j], sum[j])
-#define NEXT(i) FETCH(x + (i))
+#define NEXT_X(i) FETCH(x + (i))
 
-// y = VALUE, element by element.
-#define SET(y, VALUE) \
+// y = VALUE, element by element; NEXT(i): what is fetched of the operands, as lines are not so long
+// that a processor would see what comes.
+#define AHEAD 4
+#define SET(y, NEXT, VALUE) \
     for (int i = 0; i < n; i++) \
         EACH_VECTOR { \
             const ulong at = base + i * inner + AT(j); \
+            NEXT(at + AHEAD * inner) \
+            FETCH_OWN(y + at + AHEAD * inner) \
             OUT_SET_V(y, at, VALUE); \
         }
 
@@ -66,7 +70,7 @@ kernel void softmax(global OUT_MEMORY *out, global const IN_MEMORY *in, ulong of
         BLOCK
         MOST_AND_SUM
         EACH_VECTOR sum[j] = 1 / sum[j];
-        SET(y, EXP_V(X(at) - most[j]) * sum[j])
+        SET(y, NEXT_X, EXP_V(X(at) - most[j]) * sum[j])
     }
 }
 
@@ -79,22 +83,22 @@ kernel void log_softmax(global OUT_MEMORY *out, global const IN_MEMORY *in, ulon
         BLOCK
         MOST_AND_SUM
         EACH_VECTOR sum[j] = LOG(sum[j]);
-        SET(y, X(at) - most[j] - sum[j])
+        SET(y, NEXT_X, X(at) - most[j] - sum[j])
     }
 }
 
-#define SUM(V) \
+#define SUM(V, NEXT) \
     VECTOR sum[SPAN / W]; \
     EACH_VECTOR sum[j] = (VECTOR)0; \
-    EACH_8(V, SUMS)
+    EACH_8(V, NEXT, SUMS)
 #define SUMS(rows) SUMS_##rows
 #define SUMS_1 sum[j] += x0;
 #define SUMS_8 sum[j] += ((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7));
 #define G(i) IN_V(g, i)
 #define Y(i) IN_V(y, i)
 #define PRODUCT(i) (G(i) * Y(i))
-#undef NEXT
-#define NEXT(i) FETCH(g + (i)) FETCH(y + (i))
+#define NEXT_G(i) FETCH(g + (i))
+#define NEXT_GY(i) FETCH(g + (i)) FETCH(y + (i))
 
 kernel void softmax_backward(global OUT_MEMORY *out, global const IN_MEMORY *grad,
         global const IN_MEMORY *output, ulong offset_out, ulong offset_grad, ulong offset_output,
@@ -104,13 +108,10 @@ kernel void softmax_backward(global OUT_MEMORY *out, global const IN_MEMORY *gra
     global OUT_MEMORY *to = out + offset_out;
     EACH_BLOCK {
         BLOCK
-        SUM(PRODUCT)
-        SET(to, PRODUCT(at) - Y(at) * sum[j])
+        SUM(PRODUCT, NEXT_GY)
+        SET(to, NEXT_GY, PRODUCT(at) - Y(at) * sum[j])
     }
 }
-
-#undef NEXT
-#define NEXT(i) FETCH(g + (i))
 
 kernel void log_softmax_backward(global OUT_MEMORY *out, global const IN_MEMORY *grad,
         global const IN_MEMORY *output, ulong offset_out, ulong offset_grad, ulong offset_output,
@@ -120,7 +121,7 @@ kernel void log_softmax_backward(global OUT_MEMORY *out, global const IN_MEMORY 
     global OUT_MEMORY *to = out + offset_out;
     EACH_BLOCK {
         BLOCK
-        SUM(G)
-        SET(to, G(at) - EXP_ANY(Y(at)) * sum[j])
+        SUM(G, NEXT_G)
+        SET(to, NEXT_GY, G(at) - EXP_ANY(Y(at)) * sum[j])
     }
 }

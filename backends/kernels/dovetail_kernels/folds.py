@@ -20,6 +20,7 @@ __all__ = [
     "accumulated",
     "across",
     "fold_macros",
+    "iota",
     "vector_macros",
     "worked_in",
     "wrapping",
@@ -187,6 +188,11 @@ def across(kind: str, width: int) -> dict[str, Any]:
     }
 
 
+def iota(kind: str, width: int) -> str:
+    """A vector of 0, 1, …, in C."""
+    return f"({kind}{width})({', '.join(map(str, range(width)))})"
+
+
 def _mask_macros(
     device: Device, fold: Fold, work: DType, source: DType, is_rest: bool
 ) -> tuple[int, dict[str, Any]]:
@@ -253,7 +259,7 @@ def _extreme_macros(beyond: str, work: DType, width: int) -> dict[str, Any]:
         "NUMBERED": f"{kind}{width}",
         "BEYOND": beyond,
         "LEAST(a, v)": "a = min(a, v);",
-        "IOTA": f"({kind}{width})({', '.join(map(str, range(width)))})",
+        "IOTA": iota(kind, width),
         "ACROSS_NUMBERS(r, v, STEP)": _halving(kind, width),
         "FOLD_VALUE(a, v)": f"a = v {beyond} a ? v : a;",
     }

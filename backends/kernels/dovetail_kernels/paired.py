@@ -20,7 +20,7 @@ from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.arrays import dense_strides, offsets, part
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.folds import accumulated, across
+from dovetail_kernels.folds import accumulated, across, iota
 from dovetail_kernels.reduce import ALIGNED, WIDE
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
@@ -38,7 +38,8 @@ RESULTS = {
 def exponentials(work: DType, width: int) -> dict[str, Any]:
     """The macros of ``src/exponentials.cl``."""
     kind = dialect.VALUES[work.name]
-    return across(kind, width) | {"T": kind, "IS_FLOAT": int(work is float32)}
+    made = across(kind, width) | {"T": kind, "IS_FLOAT": int(work is float32)}
+    return made | {"IOTA": iota("int" if work is float32 else "long", width)}
 
 
 class Paired:
@@ -84,7 +85,8 @@ class Paired:
         is_wide = bool(outer.shape) and outer.strides[2][-1] == 1 and outer.shape[-1] >= side
         items = self.outer_count * self.parts
         if line or not is_wide:
-            numbers = self._numbers(outer, inner, self.parts > 1, line if line >= side else 0)
+            is_run = line >= side or line == self.inner_count
+            numbers = self._numbers(outer, inner, self.parts > 1, line if is_run else 0)
             size = self.device.workers(items, max(1, 4096 // self.chunk))
             return self._launch("rows", outer, inner, numbers, size)
         walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))

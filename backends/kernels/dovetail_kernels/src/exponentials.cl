@@ -1,10 +1,10 @@
 // Exponentials of distances from a largest element, for the host's cores.
 //
-// T: what is computed in; VECTOR: W of them. EXP_S, EXP_V: exp of what is not above 0; it is 0 below
+// T: what is computed in; VECTOR: W of them. IOTA: 0, 1, … in numbers as wide. EXP_S, EXP_V: exp of what is not above 0; it is 0 below
 // the smallest normal number. MOST_OF and SUM_OF fold m neighbours, of which V(i) loads W and S(i)
-// one, by four vectors at a time, for each waits for the one before it; COLUMN_8 and COLUMN_1 fold
-// the vectors x0, … of as many lines into a, the largest, and b, the sum. An infinite element makes a
-// sum NaN.
+// one, and before which BEFORE more can be read, by four vectors at a time, for each waits for the one
+// before it; COLUMN_8 and COLUMN_1 fold the vectors x0, … of as many lines into a, the largest, and b,
+// the sum. An infinite element makes a sum NaN.
 
 #if IS_FLOAT
 // 2^f for |f| up to 1/2 is minimax; k + 127, in the last bits of t, becomes the exponent of 2^k.
@@ -33,17 +33,21 @@ EXPONENTIAL(exponentials, 16)
 #define ADD(a, v) a += v;
 #define TAKE_MORE(a, v) a = v > a ? v : a;
 
-// The last elements as a vector, whose other lanes make no difference.
-#define REST(v, i, m, S) \
+// The last W elements, with what lies before where there are no more; NEW: the lanes from i on.
+#define NEW(i, m) (IOTA >= W - (m) + (i))
+#define REST(v, i, m, S, V, BEFORE) \
     VECTOR v; \
-    { \
-        T rest_[W]; \
-        for (int j_ = 0; j_ < W; j_++) rest_[j_] = i + j_ < (m) ? S(i + j_) : -INFINITY; \
-        v = LOAD_LANES(rest_); \
+    if ((BEFORE) + (m) >= W) { \
+        v = V((m) - W); \
+    } else { \
+        T few_[W]; \
+        STORE_LANES((VECTOR)0, few_); \
+        for (int j_ = i; j_ < (m); j_++) few_[W - (m) + j_] = S(j_); \
+        v = LOAD_LANES(few_); \
     }
 
 // The largest number; NaN is none.
-#define MOST_OF(top, m, S, V) { \
+#define MOST_OF(top, m, S, V, BEFORE) { \
         VECTOR t0_ = (VECTOR)(-INFINITY), t1_ = t0_, t2_ = t0_, t3_ = t0_; \
         int i_ = 0; \
         for (; i_ + 4 * W <= (m); i_ += 4 * W) { \
@@ -51,13 +55,17 @@ EXPONENTIAL(exponentials, 16)
             TAKE_MORE(t0_, x_) TAKE_MORE(t1_, y_) TAKE_MORE(t2_, z_) TAKE_MORE(t3_, w_) \
         } \
         for (; i_ + W <= (m); i_ += W) { const VECTOR x_ = V(i_); TAKE_MORE(t0_, x_) } \
-        if (i_ < (m)) { REST(x_, i_, m, S) TAKE_MORE(t1_, x_) } \
+        if (i_ < (m)) { \
+            REST(x_, i_, m, S, V, BEFORE) \
+            x_ = NEW(i_, m) ? x_ : (VECTOR)(-INFINITY); \
+            TAKE_MORE(t1_, x_) \
+        } \
         TAKE_MORE(t0_, t1_) TAKE_MORE(t2_, t3_) TAKE_MORE(t0_, t2_) \
         ACROSS_VALUES(top, t0_, TAKE_MORE) \
     }
 
 // The sum of exp(x - off); KEEP(i, e): what else is done with W of them; NEXT(i): what is fetched.
-#define SUM_OF(sum, m, off, S, V, NEXT, KEEP) { \
+#define SUM_OF(sum, m, off, S, V, BEFORE, NEXT, KEEP) { \
         VECTOR s0_ = (VECTOR)0, s1_ = s0_; \
         int i_ = 0; \
         for (; i_ + 4 * W <= (m); i_ += 4 * W) { \
@@ -74,10 +82,10 @@ EXPONENTIAL(exponentials, 16)
             s0_ += p_; \
         } \
         if (i_ < (m)) { \
-            REST(x_, i_, m, S) \
+            REST(x_, i_, m, S, V, BEFORE) \
             const VECTOR p_ = EXP_V(x_ - off); \
-            KEEP(i_, p_) \
-            s1_ += p_; \
+            KEEP((m) - W, p_) \
+            s1_ += NEW(i_, m) ? p_ : (VECTOR)0; \
         } \
         s0_ += s1_; \
         ACROSS_VALUES(sum, s0_, ADD) \

@@ -33,7 +33,7 @@
         a = fabs(delta_) < INFINITY ? mean_ : a * ((T)(n) / all_) + (c) * ((T)(m) / all_); \
     }
 #define FIRST 0
-#define BLOCK_PAIR(c, d, m, S, V, NEXT) { \
+#define BLOCK_PAIR(c, d, m, S, V, BEFORE, NEXT) { \
         VECTOR t0_ = (VECTOR)0, t1_ = t0_, t2_ = t0_, t3_ = t0_; \
         T t_ = 0; \
         int i = 0; \
@@ -110,10 +110,10 @@
     }
 #define FIRST -INFINITY
 #define KEEP(i, e)
-#define BLOCK_PAIR(c, d, m, S, V, NEXT) { \
-        MOST_OF(c, m, S, V) \
+#define BLOCK_PAIR(c, d, m, S, V, BEFORE, NEXT) { \
+        MOST_OF(c, m, S, V, BEFORE) \
         const T off_ = OFF(c, 0); \
-        SUM_OF(d, m, off_, S, V, NEXT, KEEP) \
+        SUM_OF(d, m, off_, S, V, BEFORE, NEXT, KEEP) \
         SETTLE(d, c, m, const T x_ = S(i_);) \
     }
 #define SHIFT(x) ((VECTOR)0)
@@ -158,7 +158,7 @@ kernel void rows(BUFFERS, NUMBERS)
 #define S(i) IN_S(in, base + (i))
 #define V(i) IN_V(in, base + (i))
 #define NEXT(i) FETCH(in + base + BLOCK + (i))
-                BLOCK_PAIR(c, d, count, S, V, NEXT)
+                BLOCK_PAIR(c, d, count, S, V, (long)base, NEXT)
 #undef S
 #undef V
 #undef NEXT
@@ -173,7 +173,7 @@ kernel void rows(BUFFERS, NUMBERS)
 #define S(i) kept[i]
 #define V(i) LOAD_LANES(kept + (i))
 #define NEXT(i)
-                BLOCK_PAIR(c, d, count, S, V, NEXT)
+                BLOCK_PAIR(c, d, count, S, V, 0, NEXT)
 #undef S
 #undef V
 #undef NEXT

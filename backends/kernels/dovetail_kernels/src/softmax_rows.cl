@@ -17,11 +17,11 @@
     for (int first_ = 0; first_ < (n); first_ += HELD) { \
         const int m = min((n) - first_, HELD); \
         T top_, part_; \
-        MOST_OF(top_, m, S, V) \
+        MOST_OF(top_, m, S, V, x - in) \
         const T before_ = most; \
         TAKE_MORE(most, top_) \
         const T off_ = OFF(most, 0); \
-        SUM_OF(part_, m, off_, S, V, NEXT, KEEP) \
+        SUM_OF(part_, m, off_, S, V, x - in, NEXT, KEEP) \
         sum = first_ ? sum * EXP_S(before_ - off_) + part_ : part_; \
         x += m; \
     } \
@@ -42,7 +42,7 @@
 kernel void softmax(global OUT_MEMORY *out, global const IN_MEMORY *in, ulong offset_out,
         ulong offset_in, NUMBERS)
 {
-    T held[HELD + W];
+    T space[W + HELD], *held = space + W;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + line * n;
         global OUT_MEMORY *y = out + offset_out + line * n;

@@ -15,8 +15,8 @@ from dovetail import ops
 pytestmark = pytest.mark.usefixtures("opencl")
 DEVICE = "opencl:0"
 NEAR = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 4e-6, "float64": 1e-14}
-"""By dtype, what a result may be away from float64's, of itself: distances up to 128 from the largest
-element are rounded by as much as 4e-6 in float32."""
+"""By dtype, what a result may be away from float64's, of itself: distances up to 128 from the
+largest element are rounded by as much as 4e-6 in float32."""
 
 SHAPES = [(7,), (3, 5), (5, 300), (3, 20000), (33, 16), (19, 79), (100, 17), (2500, 70), (4, 65, 3)]
 

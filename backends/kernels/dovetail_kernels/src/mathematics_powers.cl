@@ -1,6 +1,6 @@
 // The error function, powers and remainders on float: see mathematics.cl.
 //
-// erf and erfc follow the minimax approximations published by N. Juffa.
+// erf follows the minimax approximations published by N. Juffa.
 
 // exp(x) to 23 bits for x from -87 to 0, and what is smaller there; less for NaN.
 FUNCTION F NAME(exp_coarse)(F x)
@@ -49,6 +49,8 @@ FUNCTION F NAME(normal_cdf)(F x)
     return is_far ? (x < 0.0f ? tail : 1.0f - tail) : near;
 }
 
+// exp(-a * a) * t * p(t), t = 1 / (1 + a / 2), a = |x|: what the rounding of t left goes into p and the
+// exponent, what that of p and of its product left is added last. 2^32 times as large until then.
 FUNCTION F NAME(erfc)(F x)
 {
     F a = NAME(absolute)(x);
@@ -68,7 +70,8 @@ FUNCTION F NAME(erfc)(F x)
     const F by = t * AS_F((AS_I(j) << 23) + 0x3f800000);
     const F more = NAME(fused)(k, 1.90465421e-9f, NAME(fused)(-a, a, s)) + left;
     const F r = NAME(fused)(k, -6.93147182e-1f, -s) + more;
-    const F most = NAME(fused)(p, u, 3.943141103e-01f), rest = NAME(fused)(p, u, 3.943141103e-01f - most);
+    const F most = NAME(fused)(p, u, 3.943141103e-01f);
+    const F rest = NAME(fused)(p, u, 3.943141103e-01f - most);
     p = most * by;
     const F low = NAME(fused)(rest, by, NAME(fused)(most, by, -p));
     p = (p + NAME(fused)(p, r + NAME(exp_rest)(r), low)) * 2.32830644e-10f;

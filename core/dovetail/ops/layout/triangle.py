@@ -97,8 +97,8 @@ def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: in
     from dovetail.backend.state import state_of
     from dovetail.factory_arguments import finish, place, whole
 
-    *memory, requires_grad = memory
-    _, where = place(dtype, device, None, *memory)
+    layout, pin_memory, requires_grad = memory
+    _, where = place(dtype, device, None, layout, pin_memory)
     for label, n in (("row", row), ("col", col)):
         if whole(name, label, n) < 0:
             raise RuntimeError(f"{label} must be non-negative, got{n}")
@@ -106,7 +106,7 @@ def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: in
     if kind not in (d.int32, d.int64):
         raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
     places = np.array(find(row, offset, col), kind.numpy)
-    return finish(raw.from_host(places, kind, state_of(where)), requires_grad)
+    return finish(raw.from_host(places, kind, state_of(where)), requires_grad, pin_memory)
 
 
 @publish(method=False)

@@ -183,7 +183,8 @@ def _start() -> None:
     import dovetail.dlpack
     import dovetail.facts
     import dovetail.interop
-    import dovetail.operators  # noqa: F401
+    import dovetail.operators
+    import dovetail.pinned  # noqa: F401
     from dovetail.backend.loader import registry
     from dovetail.backend.meta import backend as meta
 
@@ -193,6 +194,7 @@ def _start() -> None:
 
 def _forget_devices() -> None:
     """A backend came or went: nothing resolved for it may be used again."""
+    from dovetail import page_locked
     from dovetail.backend import state
     from dovetail.backend.loader import HOST, registry
     from dovetail.device_methods import attach
@@ -202,6 +204,7 @@ def _forget_devices() -> None:
 
     there = {HOST, *registry.known()}
     state.clear_states()
+    page_locked.empty_cache()
     clear_plans()
     clear_factory_plans()
     forget_specs(lambda device: device.type not in there)

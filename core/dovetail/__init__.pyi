@@ -524,6 +524,7 @@ from dovetail import optim as optim
 from dovetail._functions import orgqr as orgqr
 from dovetail._functions import ormqr as ormqr
 from dovetail._functions import outer as outer
+from dovetail import page_locked as page_locked
 from dovetail.nn.functional import pairwise_distance as pairwise_distance
 from dovetail._functions import pca_lowrank as pca_lowrank
 from dovetail._functions import pdist as pdist

@@ -11,6 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from dovetail import page_locked
 from dovetail.backend.loader import Loaded, registry
 from dovetail.device import (
     ALWAYS,
@@ -415,6 +416,10 @@ class Accelerator(AcceleratorStreams, AcceleratorGraphs):
     def empty_cache(self) -> None:
         """Give every block that is kept for later back to its device."""
         self._module().empty_cache()
+
+    def empty_host_cache(self) -> None:
+        """Give page-locked memory that no tensor has back to the system."""
+        page_locked.empty_cache()
 
     def memory_stats(self, device: Any = None, /) -> OrderedDict[str, int]:
         """All memory counts, by PyTorch's keys."""

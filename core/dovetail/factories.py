@@ -152,7 +152,7 @@ def empty(
     if memory_format is preserve_format:
         raise RuntimeError("unsupported memory format Preserve (there is nothing to preserve)")
     spec = target_spec(spec_of(_shape(sizes, size), kind, place), memory_format)
-    return _finish(_deliver(raw.empty(spec), out), requires_grad)
+    return _finish(_deliver(raw.empty(spec), out), requires_grad, pin_memory and out is None)
 
 
 def empty_strided(
@@ -180,7 +180,7 @@ def empty_strided(
         )
     if any(n < 0 for n in strides):
         raise RuntimeError(f"empty_strided: strides must not be negative, got {list(strides)}")
-    return _finish(raw.empty(spec_of(shape, kind, place, strides)), requires_grad)
+    return _finish(raw.empty(spec_of(shape, kind, place, strides)), requires_grad, pin_memory)
 
 
 def full(
@@ -209,7 +209,7 @@ def full(
         dtype = number_dtype(type(fill_value))
     kind, place = _place(dtype, device, out, layout, pin_memory)
     made = fill_raw(raw.empty(spec_of(_shape((tuple(size),)), kind, place)), fill_value)
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _number(function: str, position: int, value: Any) -> Any:
@@ -262,7 +262,11 @@ def _filled(name: str, value: int) -> Any:
                 return plan()
         kind, place = _place(dtype, device, out, layout, pin_memory)
         spec = spec_of(_shape(sizes, size), kind, place)
-        made = _finish(_deliver(fill_raw(raw.empty(spec), value), out), requires_grad)
+        made = _finish(
+            _deliver(fill_raw(raw.empty(spec), value), out),
+            requires_grad,
+            pin_memory and out is None,
+        )
         is_known = device is None or (device.__class__ is str and ":" in device)
         if is_known and out is None and all(n.__class__ is int for n in sizes) and sizes:
             if len(plans) > 1024:
@@ -343,7 +347,7 @@ def _like(function: str, value: Any) -> Any:
         made = raw.empty(target_spec(spec, memory_format, kind, place))
         if value is not None:
             fill_raw(made, value)
-        return _finish(made, requires_grad)
+        return _finish(made, requires_grad, pin_memory)
 
     like.__name__ = like.__qualname__ = function + "_like"
     like.__doc__ = f"As :func:`{function}`, with the shape, dtype and device of ``input``."
@@ -419,7 +423,7 @@ def arange(
         start, step = int(start), int(step)
     made = raw.empty(spec_of((count,), kind, place))
     run_storage("arange", made, {"start": start, "step": step})
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def linspace(
@@ -442,7 +446,7 @@ def linspace(
     """
     kind, place = _spaced("linspace", start, end, steps, dtype, device, out, layout, pin_memory)
     made = raw.from_host(elements(_spread(start, end, steps), kind), kind, state_of(place))
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _spaced(
@@ -498,7 +502,7 @@ def logspace(
     with np.errstate(all="ignore"):
         values = np.power(base, np.asarray(_spread(start, end, steps)))
     made = raw.from_host(elements(values, kind), kind, state_of(place))
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def eye(
@@ -517,7 +521,7 @@ def eye(
     rows = whole("eye", "n", n)
     made = zeros(rows, rows if m is None else whole("eye", "m", m), dtype=kind, device=place)
     fill_raw(made.diagonal(), 1)
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _new(name: str) -> Any:

@@ -18,14 +18,16 @@ from dovetail.tensor import layout as Layout
 __all__ = ["finish", "number_for", "place", "shape_of", "whole"]
 
 
-def finish(made: Tensor, requires_grad: bool) -> Tensor:
-    """The last step of a factory: the mark of inference mode, and whether gradients are wanted.
+def finish(made: Tensor, requires_grad: bool, pin_memory: bool = False) -> Tensor:
+    """The last step of a factory: page-locked memory, the mark of inference mode, gradients.
 
     Raises:
         TypeError: ``requires_grad`` is no bool.
     """
     if requires_grad.__class__ is not bool:
         raise TypeError(f"argument 'requires_grad' must be bool, not {_kind(requires_grad)}")
+    if pin_memory and made._spec.device.type != "meta":
+        made = made.pin_memory()  # type: ignore[attr-defined]
     if mode.inference:
         made._inference = True
     return made.requires_grad_() if requires_grad else made

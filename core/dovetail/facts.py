@@ -9,8 +9,8 @@ from typing import Any
 
 from dovetail import raw
 from dovetail.backend.state import state_of
-from dovetail.device import NO_ACCELERATOR, accelerator_name, resolve
 from dovetail.device import device as Device
+from dovetail.device import resolve
 from dovetail.dtypes import uint8
 from dovetail.late_binding import TENSORS
 from dovetail.ops import expose
@@ -121,19 +121,6 @@ def _type_as(self: Tensor, other: Tensor) -> Tensor:
     return self.to(other)  # type: ignore[attr-defined, no-any-return]
 
 
-def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """A copy in host memory that an accelerator's driver reads; ordinary memory serves here.
-
-    Raises:
-        RuntimeError: not in host memory, or there is no accelerator.
-    """
-    if not self.is_cpu:
-        raise RuntimeError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")  # type: ignore[attr-defined]
-    if accelerator_name() is None:
-        raise RuntimeError(NO_ACCELERATOR)
-    return self
-
-
 def _record_stream(self: Tensor, stream: Any) -> None:
     """Have the memory wait, once it is given back, for what ``stream`` does with it until then.
 
@@ -183,10 +170,9 @@ def _false(name: str, why: str) -> Any:
 _METHODS = {
     "get_device": _get_device, "is_set_to": _is_set_to,
     "dim_order": _dim_order, "type_as": _type_as,
-    "record_stream": _record_stream, "pin_memory": _pin_memory, "new": _legacy_new,
+    "record_stream": _record_stream, "new": _legacy_new,
     "dense_dim": Tensor.dim, "sparse_dim": _sparse_dim,
     "is_shared": _false("is_shared", "Whether other processes see the memory: never here."),
-    "is_pinned": _false("is_pinned", "Whether the memory is page-locked: never here."),
 }  # fmt: skip
 _PROPERTIES = {
     "is_sparse": "Whether the layout is sparse: never here.",

@@ -257,7 +257,7 @@ def _cuda(
     target = "cuda" if device is None else device
     if isinstance(target, int):
         target = Device("cuda", target)
-    return self.to(target, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
+    return self.to(target, non_blocking=non_blocking, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
 
 
 def _is_cuda(self: Tensor) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dovetail import page_locked
 from dovetail.backend.state import DeviceState, state_of
 from dovetail.device import device as Device
 from dovetail.errors import Unsupported
@@ -129,8 +130,8 @@ def to_host(x: Tensor) -> np.ndarray:
     return np.ndarray(tuple(spec.shape), spec.dtype.numpy, flat.view(np.uint8), 0, strides)
 
 
-def move(x: Tensor, device: Device) -> Tensor:
-    """A copy of x on another device, same dtype."""
+def move(x: Tensor, device: Device, *, non_blocking: bool = False) -> Tensor:
+    """A copy of x on another device, same dtype; of page-locked memory it may be queued."""
     if x._spec.batch is not None:
         return BATCHED.move(x, device)
     spec = x._spec.dense(device=device)
@@ -151,5 +152,7 @@ def move(x: Tensor, device: Device) -> Tensor:
         return cast(new_tensor(dense._spec.to(device=device), values), spec)
     made = empty(spec)
     flat = np.lib.stride_tricks.as_strided(values, (spec.numel,), (spec.dtype.itemsize,))
-    target.write(storage_of(made), 0, np.ascontiguousarray(flat))
+    is_locked = non_blocking and page_locked.block_of(values) is not None
+    write = target.write_later if is_locked else target.write
+    write(storage_of(made), 0, np.ascontiguousarray(flat))
     return made

@@ -176,6 +176,12 @@ class DeviceState:
             source = data.reshape(-1).view(np.uint8).data.cast("B")
             self.runtime.h2d(storage.buffer, offset, source)
 
+    def write_later(self, storage: Storage, offset: int, data: np.ndarray) -> None:
+        """The same of page-locked memory, which stays as it is until the device has read it."""
+        if data.nbytes:
+            source = data.reshape(-1).view(np.uint8).data.cast("B")
+            self.runtime.h2d_pinned(storage.buffer, offset, source)
+
     def read(self, storage: Storage, offset: int, out: np.ndarray) -> None:
         """Fill a contiguous NumPy array with the bytes of ``storage`` from byte ``offset``."""
         if out.nbytes:

@@ -46,6 +46,7 @@ __all__ = [
     "is_contiguous",
     "memory_format",
     "preserve_format",
+    "record_copy",
     "reshape",
     "resolve_conj",
     "sum_to_size",
@@ -76,7 +77,7 @@ def _copied_back(g: Tensor, spec: Spec) -> Tensor:
     return g if here else copied(g, g._spec.dense(None, spec.device))
 
 
-def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
+def copied(x: Tensor, spec: Spec, name: str = "copy_to", *, non_blocking: bool = False) -> Tensor:
     """A copy of ``x`` as ``spec`` says (same shape), recorded."""
     if x._spec.dtype.category < 0 or spec.dtype.category < 0:
         if x._spec.dtype.category >= 0:
@@ -91,10 +92,19 @@ def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
         made = raw.cast(x, spec)
     else:
         here = x if x._spec.dtype is spec.dtype else raw.cast(x, x._spec.dense(spec.dtype))
-        made = raw.move(here, spec.device)
+        made = raw.move(here, spec.device, non_blocking=non_blocking)
         if made._spec is not spec:
             made = raw.cast(made, spec)
+    record_copy(x, made, name)
+    if observe.active and observe.is_watched():
+        observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
+    return made
+
+
+def record_copy(x: Tensor, made: Tensor, name: str = "copy_to") -> None:
+    """Have gradients of ``made``, a copy of ``x``, go to ``x``."""
     if x._node is not None and mode.grad:
+        spec = made._spec
         memo, key = x._spec.memo, (name, spec)
         recorder = memo.get(key)
         if recorder is None:
@@ -102,9 +112,6 @@ def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
             op = _NAMED.get(name, COPY_TO)
             recorder = memo[key] = Recorder(op, (x._spec,), attributes, (spec,))
         recorder.record((x,), (made,))
-    if observe.active and observe.is_watched():
-        observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
-    return made
 
 
 class _Done:
@@ -207,13 +214,13 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if args[0] is spec.dtype:
             return input
         return copied(input, spec.dense(args[0]))
-    device, dtype, _, copy, form = _parse_to(args, kwargs)
+    device, dtype, non_blocking, copy, form = _parse_to(args, kwargs)
     target = spec.device if device is None else resolve(device)
     dtype = spec.dtype if dtype is None else d.as_dtype(dtype)
     stays = form is None or form is preserve_format or _suggests(spec) is form
     if dtype is spec.dtype and target is spec.device and stays and not copy:
         return input
-    return copied(input, target_spec(spec, form, dtype, target))
+    return copied(input, target_spec(spec, form, dtype, target), non_blocking=non_blocking)
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
@@ -258,7 +265,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
             )
         value = value.expand(spec.shape)
     if value._spec.device is not spec.device or (recording and value._spec.dtype is not spec.dtype):
-        value = copied(value, value._spec.dense(spec.dtype, spec.device))
+        wanted = value._spec.dense(spec.dtype, spec.device)
+        value = copied(value, wanted, non_blocking=non_blocking)
     if value._storage is not None and value._storage is self._storage and value is not self:
         value = copied(value, raw.packed(value._spec), "clone")  # source and target may overlap
     storage = storage_of(self)

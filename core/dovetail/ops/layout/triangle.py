@@ -98,8 +98,8 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,
              dtype: d.dtype | None, device: Any, *memory: Any) -> Tensor:  # fmt: skip
 
-    *memory, requires_grad = memory
-    _, where = place(dtype, device, None, *memory)
+    layout, pin_memory, requires_grad = memory
+    _, where = place(dtype, device, None, layout, pin_memory)
     for label, n in (("row", row), ("col", col)):
         if whole(name, label, n) < 0:
             raise RuntimeError(f"{label} must be non-negative, got{n}")
@@ -107,7 +107,7 @@ def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: in
     if kind not in (d.int32, d.int64):
         raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
     places = np.array(find(row, offset, col), kind.numpy)
-    return finish(raw.from_host(places, kind, state_of(where)), requires_grad)
+    return finish(raw.from_host(places, kind, state_of(where)), requires_grad, pin_memory)
 
 
 @publish(method=False)

@@ -11,6 +11,7 @@ import pytest
 from products import DEVICE, compared, convolutions, laid_out, matrix_products
 
 import dovetail as dt
+from dovetail import ops
 from dovetail_kernels import conv
 from dovetail_kernels.winograd import Winograd
 
@@ -103,6 +104,20 @@ def test_winograd_stays_within_the_records_tolerance(
     if queue.is_cpu and queue.handle.native_vector_width_float == 16:
         stride = case[2]
         assert len(made) >= (2 if stride == 1 else 1)
+
+
+@pytest.mark.usefixtures("opencl")
+def test_zeros_around_narrow_lines_are_not_written_by_two() -> None:
+    """A vector reaches over several lines, and so into those that another core writes."""
+    draw = np.random.default_rng(5).uniform
+    x = laid_out(draw(-1, 1, (16, 160, 4, 4)), dt.float32, "dense")
+    grad = laid_out(draw(-1, 1, (16, 64, 4, 4)), dt.float32, "dense")
+    options = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1}
+    options |= {"weight_shape": (64, 160, 3, 3)}
+    assert not compared("conv_grad_weight", [grad, x], "narrow", **options)
+    first = ops.conv_grad_weight(grad, x, **options)
+    for _ in range(500):
+        assert (ops.conv_grad_weight(grad, x, **options) == first).all().item()
 
 
 @pytest.mark.usefixtures("opencl")

@@ -15,6 +15,7 @@ from products import convolutions, laid_out, wide
 
 import dovetail as dt
 from dovetail import ops
+from dovetail.dispatch import clear_plans
 
 HERE = Path(__file__).parent
 PACKED = [  # the weight is read where it lies, the image packed in a cache
@@ -54,6 +55,7 @@ IN_THREE_VECTORS = [  # a line of the gradient, with vectors of 16, 8 and 4 elem
 @pytest.fixture
 def made(queue: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     """Names of the kernels that were asked for since the test began."""
+    clear_plans()  # another test may have asked for the same
     monkeypatch.setattr(queue, "_kernels", {})
     return lambda: {key[1] for key in queue._kernels}
 

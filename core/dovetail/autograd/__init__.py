@@ -64,3 +64,8 @@ if not TYPE_CHECKING:  # it would make any name good
         if name in ("functional", "function", "graph", "anomaly", "forward_ad"):
             return importlib.import_module(f"dovetail.autograd.{name}")
         raise AttributeError(f"module 'dovetail.autograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """With what is loaded when it is asked for."""
+    return sorted({*globals(), *__all__})

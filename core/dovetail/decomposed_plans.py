@@ -157,8 +157,6 @@ def _in_compute_dtype(op: OpDef) -> Run:
             x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
         ]
         result = decompose(*wide, **attributes)
-        if not kinds:  # promoted with a wider operand
-            return result
         narrow = lambda o: o.to(kinds[0]) if o._spec.dtype is compute else o
         return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dovetail.named import Named
 from dovetail.spec import Spec, spec_of
 
 __all__ = [
@@ -12,19 +13,10 @@ __all__ = [
 ]  # fmt: skip
 
 
-class memory_format:
+class memory_format(Named):
     """How the dims of a dense tensor are ordered in memory."""
 
     __module__ = "dovetail.ops.layout.convert"  # where pickles look for the four of them
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
 
 
 contiguous_format = memory_format("contiguous_format")

@@ -152,7 +152,6 @@ def move(x: Tensor, device: Device, *, non_blocking: bool = False) -> Tensor:
         return cast(new_tensor(dense._spec.to(device=device), values), spec)
     made = empty(spec)
     flat = np.lib.stride_tricks.as_strided(values, (spec.numel,), (spec.dtype.itemsize,))
-    is_locked = non_blocking and page_locked.block_of(values) is not None
-    write = target.write_later if is_locked else target.write
-    write(storage_of(made), 0, np.ascontiguousarray(flat))
+    is_pinned = non_blocking and page_locked.block_of(values) is not None
+    target.write(storage_of(made), 0, np.ascontiguousarray(flat), is_pinned=is_pinned)
     return made

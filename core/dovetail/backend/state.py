@@ -170,17 +170,18 @@ class DeviceState:
                 return int(getattr(buffer, name))
         return int(buffer) if isinstance(buffer, int) else id(buffer)
 
-    def write(self, storage: Storage, offset: int, data: np.ndarray) -> None:
-        """Copy a contiguous NumPy array's bytes into ``storage`` at byte ``offset``."""
-        if data.nbytes:
-            source = data.reshape(-1).view(np.uint8).data.cast("B")
-            self.runtime.h2d(storage.buffer, offset, source)
+    def write(
+        self, storage: Storage, offset: int, data: np.ndarray, *, is_pinned: bool = False
+    ) -> None:
+        """Copy a contiguous NumPy array's bytes into ``storage`` at byte ``offset``.
 
-    def write_later(self, storage: Storage, offset: int, data: np.ndarray) -> None:
-        """The same of page-locked memory, which stays as it is until the device has read it."""
+        Args:
+            is_pinned: in page-locked memory, which stays as it is until the device has read it.
+        """
         if data.nbytes:
             source = data.reshape(-1).view(np.uint8).data.cast("B")
-            self.runtime.h2d_pinned(storage.buffer, offset, source)
+            copy = self.runtime.h2d_pinned if is_pinned else self.runtime.h2d
+            copy(storage.buffer, offset, source)
 
     def read(self, storage: Storage, offset: int, out: np.ndarray) -> None:
         """Fill a contiguous NumPy array with the bytes of ``storage`` from byte ``offset``."""

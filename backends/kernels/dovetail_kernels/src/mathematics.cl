@@ -45,17 +45,6 @@ FUNCTION F NAME(exp)(F x)
     return NAME(scaled)(1.0f + (r + NAME(exp_rest)(r)), t);
 }
 
-// exp(x) for a sum of at least 1: of x above 0 it is 1, and it is never less than 2^-126.
-FUNCTION F NAME(exp_below)(F x)
-{
-    x = x < -87.0f ? (F)(-87.0f) : x;
-    x = x > 0.0f ? (F)(0.0f) : x;
-    const F t = NAME(fused)(x, 1.44269502f, BIG), k = t - BIG;
-    const F r = NAME(fused)(k, 1.90465421e-9f, NAME(fused)(k, -6.93147182e-1f, x));
-    const F y = 1.0f + (r + NAME(exp_rest)(r));
-    return x != x ? x : AS_F(AS_I(y) + (AS_I(t) << 23));
-}
-
 FUNCTION F NAME(exp2)(F x)
 {
     x = x < -151.0f ? (F)(-151.0f) : x;

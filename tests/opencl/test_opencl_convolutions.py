@@ -44,6 +44,13 @@ DEPTHWISE = [  # by planes in a cache
 ]
 
 
+IN_THREE_VECTORS = [  # a line of the gradient, with vectors of 16, 8 and 4 elements
+    ((2, 3, 4, 41), (2, 3, 3, 3), 1, 1, 1, 1),
+    ((2, 3, 4, 21), (2, 3, 3, 3), 1, 1, 1, 1),
+    ((2, 3, 4, 11), (2, 3, 3, 3), 1, 1, 1, 1),
+]
+
+
 @pytest.fixture
 def made(queue: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     """Names of the kernels that were asked for since the test began."""
@@ -80,6 +87,14 @@ def test_planes_are_read_once_for_all_phases(queue: Any, made: Any, case: Any) -
         assert not convolutions(case, dtype)
     if queue.is_cpu and queue.units <= 2:
         assert {"planes", "planes_sum"} <= made()
+
+
+@pytest.mark.parametrize("case", IN_THREE_VECTORS, ids=str)
+def test_all_lanes_are_added_up(queue: Any, made: Any, case: Any) -> None:
+    for dtype in (dt.float32, dt.float64, dt.float16):
+        assert not convolutions(case, dtype)
+    if queue.is_cpu:
+        assert "direct_sum" in made()
 
 
 @pytest.mark.usefixtures("opencl")

@@ -78,7 +78,7 @@ def test_a_wrong_host_result_shows(device: str) -> None:
 
 
 def test_a_policy_that_is_not_kept_shows(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dovetail.backend.loader.fallback_policy", lambda: "allow")
+    monkeypatch.setattr("dovetail.fallback.fallback_policy", lambda: "allow")
     assert failed(device) == {"optional"}
 
 

@@ -42,8 +42,6 @@ DEPTHWISE = [  # by planes in a cache
     ((6, 4, 13, 13), (4, 1, 4, 4), 3, 1, 1, 4),  # phases without pairs
     ((5, 6, 9, 5), (6, 1, 7, 7), 1, 3, 1, 6),
 ]
-
-
 PADDED = [  # few planes are read or made, lines of them with zeros around them
     ((3, 3, 32, 32), (64, 3, 3, 3), 1, 1, 1, 1),
     ((2, 3, 40, 43), (20, 3, 5, 5), 1, 2, 1, 1),  # lines whose end is less than a vector

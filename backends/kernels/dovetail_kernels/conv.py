@@ -249,8 +249,8 @@ def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
         return Direct(made)
     if is_padded(made, source) and reads_few(made, source):
         return Padded(made, source)
-    is_plain = c.kernel == (1, 3, 3) and c.stride[1:] == c.dilation[1:] == (1, 1)
-    if is_plain and min(first) >= 0 and pays(made, source, made.parts[0].lines.counts):
+    is_plain = c.kernel == (1, 3, 3) and c.dilation[1:] == (1, 1)
+    if is_plain and min(first) >= 0 and pays(made, source):
         return Winograd(made, source, first)
     if is_packed(made, source):
         return Packed(made, source)

@@ -143,10 +143,14 @@ def test_an_infinite_element_reaches_those_that_see_it(
     x, weight = np.zeros(shape), np.ones(weight_shape)
     grad = np.zeros((8, 8, *places))
     x[1, 2, :, 0] = x[3, 5, 9, width - 1] = grad[2, 3, :, places[1] - 1] = 1
+    # Where the end of a line is read again, and no window of it sees padding.
+    inner = np.zeros_like(grad)
+    x[5, 7, 3, width // 2] = inner[4, 6, 2, places[1] // 2] = 1
     calls: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
         ("conv", [x, weight], {}),
         ("conv_grad_input", [grad, weight], {"input_shape": shape}),
         ("conv_grad_weight", [np.ones_like(grad), x], {"weight_shape": weight_shape}),
+        ("conv_grad_weight", [inner, np.ones_like(x)], {"weight_shape": weight_shape}),
     ]
     for name, values, more in calls:
         rest = [None] if name == "conv" else []

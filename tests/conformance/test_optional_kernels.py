@@ -20,7 +20,7 @@ from dovetail_conformance.model import Outcome, run_case
 from dovetail_conformance.mutants.base import PlainRuntime, good_table
 from dovetail_conformance.runner import strictly
 
-NAME = "bare"
+NAME = "without_optional"
 OPTIONAL = sorted(name for name, op in REGISTRY.items() if op.is_optional)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pyopencl as cl
 
 from dovetail.backend import OutOfMemoryError, Pool
-from dovetail.backend.allocator import empty_cache
+from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
@@ -98,6 +99,9 @@ class Device(device.Device):
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
         self.used = 0
+        # Memory has a lock of its own, under which nothing is made or waited for: a pool that
+        # allocates holds its lock, and a thread that queues a kernel may wait for that pool.
+        self._counting = threading.Lock()
         self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
 
     @property
@@ -114,30 +118,37 @@ class Device(device.Device):
         Raises:
             OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
         """
-        with self.lock:
-            try:
-                return self._allocated(nbytes)
-            except OutOfMemoryError:
-                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
-                self._pool.empty_cache()
-                empty_cache(f"opencl:{self.index}")
-                return self._allocated(nbytes)
+        try:
+            return self._allocated(nbytes)
+        except OutOfMemoryError:
+            # Tensors and kernels' scratch memory have a pool each, that knows of its own only. A
+            # thread may be at work in the other one, and wait for this thread's.
+            for pool in (self._pool, pool_for(f"opencl:{self.index}")):
+                pool.attempt(pool.empty_cache)
+            return self._allocated(nbytes)
 
     def _allocated(self, nbytes: int) -> Any:
-        with self.lock:
-            if self.used + nbytes > self.memory_total:
-                raise OutOfMemoryError(self._no_memory(nbytes))
-            try:
-                buffer = Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
-                buffer.owner = self
-                if not self.is_cpu:
-                    cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, 1)
-            except cl.Error as error:
-                if error.code in _NO_MEMORY:
-                    raise OutOfMemoryError(self._no_memory(nbytes)) from error
-                raise
+        with self._counting:
+            fits = self.used + nbytes <= self.memory_total
+            if fits:
+                self.used += nbytes
+        if not fits:
+            raise OutOfMemoryError(self._no_memory(nbytes))
+        try:
+            buffer = Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+            buffer.owner = self
+            if not self.is_cpu:
+                cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, 1)
+        except cl.Error as error:
+            self._count(-nbytes)
+            if error.code in _NO_MEMORY:
+                raise OutOfMemoryError(self._no_memory(nbytes)) from error
+            raise
+        return buffer
+
+    def _count(self, nbytes: int) -> None:
+        with self._counting:
             self.used += nbytes
-            return buffer
 
     def _no_memory(self, nbytes: int) -> str:
         return (
@@ -151,11 +162,9 @@ class Device(device.Device):
         return cl.Buffer(self.context, flags, hostbuf=np.ascontiguousarray(values))
 
     def free(self, buffer: Any) -> None:
-        """Give a buffer back; the driver keeps it until what was queued on it is done."""
-        with self.lock:
-            self.flush()
-            self.used -= buffer.size
-            buffer.release()
+        """Give a buffer back: it is gone when no launch that waits has it, and the driver is done
+        with what was queued on it."""
+        self._count(-buffer.size)
 
     def write(self, buffer: Any, offset: int, source: memoryview) -> None:
         """Copy bytes in; ``source`` may change when the call returns."""

@@ -14,6 +14,7 @@ __all__ = ["Tile", "candidates", "tile_of", "turned", "usual", "woven"]
 
 _measuring = threading.RLock()
 
+
 @dataclass(frozen=True)
 class Tile:
     """The shape of a tile: rows, vectors of columns, and elements of a vector.

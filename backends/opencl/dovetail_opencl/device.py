@@ -304,9 +304,9 @@ class _Copying:
 
 
 class Bound:
-    """One kernel of a program, and the launch whose numbers are set in it."""
+    """One kernel of a program, the launch whose numbers are set in it, those of its last call."""
 
-    __slots__ = ("kernel", "set_buffer", "set_number", "set_numbers", "user")
+    __slots__ = ("given", "kernel", "set_buffer", "set_number", "set_numbers", "user")
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
@@ -316,6 +316,7 @@ class Bound:
         self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
         self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", self._one_by_one)
         self.user: Any = None
+        self.given: Any = None
 
     def _one_by_one(self, pairs: tuple[Any, ...]) -> None:
         for i in range(0, len(pairs), 2):
@@ -363,7 +364,8 @@ class Launch:
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
 
-        The same ones must be given at each call.
+        The same ones must be given at each call. Who gives the same object again says that nothing
+        in it has changed.
         """
         device = self.device
         if self._is_little:
@@ -380,16 +382,19 @@ class Launch:
     def enqueue(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Hand it to the driver; the device's lock is held."""
         device, bound = self.device, self._bound
-        set_buffer, set_number = bound.set_buffer, bound.set_number
+        set_buffer = bound.set_buffer
         if bound.user is not self:
             bound.set_numbers(self._numbers)
-            bound.user = self
+            bound.user, bound.given = self, None
         i = 0
         for buffer in buffers:
             set_buffer(i, buffer)
             i += 1
-        for place, value in numbers:
-            set_number(i + place, value if value.__class__ is bytes else value.tobytes())
+        if numbers is not bound.given:
+            set_number = bound.set_number
+            for place, value in numbers:
+                set_number(i + place, value if value.__class__ is bytes else value.tobytes())
+            bound.given = numbers
         event = enqueue(device.queue, bound.kernel, self._global, self._local)
         device._handed_over += 1
         device.recent.append(self.label)

@@ -2,21 +2,26 @@
 
     python benchmarks/opencl_memory.py [--elements N] [--rounds N] [--only sum,amax] [--device 0]
 
-A ratio is the time of the operator over that of a copy by the driver that reads and writes as many
-bytes in all, in turn, the median over rounds: by the clock, and by the processors' time of the
-whole process. A driver such as PoCL copies on one thread and computes on all of them, which then
-share the memory: ``POCL_MAX_PTHREAD_COUNT=1`` gives both one thread.
+A ratio is the time of the operator over that of ``clone`` of a dense float32 tensor that reads and
+writes as many bytes in all, five calls of each in turn, the median over rounds: by the clock with
+all threads, and by the processors' time of the whole process. A driver such as PoCL copies on one
+thread, which gets from memory what two get, and computes on all of them: the processors' time
+compares the work if both have one thread (``POCL_MAX_PTHREAD_COUNT=1``). Each of PoCL's threads
+stays on a core of its own unless ``POCL_AFFINITY=0``: else two may wake on one core, and stay there
+for as long as a call takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import dovetail as dt
+from dovetail import ops
 from dovetail.nn import functional as F
 
 Case = tuple[str, Callable[[], Any], int]
@@ -29,6 +34,9 @@ UNARY = (
 )  # fmt: skip
 ACTIVATIONS = ("silu", "gelu", "softplus", "mish", "elu", "leaky_relu", "logsigmoid", "hardswish")
 POSITIVE = ("sqrt", "rsqrt", "log", "log2", "log10", "log1p", "acosh")
+IN_A_ROW = 5
+"""Calls that are timed together: a core that slept takes its time to wake."""
+
 WITHIN_ONE = ("asin", "acos", "atanh")
 FOLDS = (
     "sum", "mean", "prod", "amax", "amin", "argmax", "argmin", "var", "std", "norm", "logsumexp",
@@ -107,10 +115,16 @@ def folds(x: Any, flat: Any) -> Iterator[Case]:
         for dim in (0, 1):
             call = lambda name=name, dim=dim: getattr(mask.view(flat.shape), name)(dim)
             yield f"{name} dim {dim}", call, n
-    whole = (x * 100).int()
-    yield "int32 sum", whole.sum, 4 * n
-    yield "int32 amax", whole.amax, 4 * n
-    yield "int32 argmax", whole.argmax, 4 * n
+    for dtype in (dt.int32, dt.int64):
+        whole = (flat * 100).to(dtype)
+        kind = str(dtype).rpartition(".")[2]
+        moved = whole.element_size() * n
+        yield f"{kind} sum", whole.sum, moved
+        for name in ("amax", "argmax"):
+            yield f"{kind} {name}", getattr(whole, name), moved
+            for dim in (0, 1):
+                call = lambda name=name, dim=dim, whole=whole: getattr(whole, name)(dim=dim)
+                yield f"{kind} {name} dim {dim}", call, moved
     yield "bool sum", mask.sum, n
     half = flat.half()
     yield "float16 sum", half.sum, 2 * n
@@ -123,6 +137,8 @@ def folds(x: Any, flat: Any) -> Iterator[Case]:
         for dim in (0, 1):
             call = lambda name=name, dim=dim: getattr(flat, name)(dim)
             yield f"{name} dim {dim}", call, 8 * n
+            call = lambda name=name, dim=dim: getattr(ops, f"{name}_backward")(flat, flat, dim=dim)
+            yield f"{name}_backward dim {dim}", call, 8 * n
 
 
 def cases(n: int, device: str) -> Iterator[Case]:
@@ -142,44 +158,40 @@ def main() -> None:
     parser.add_argument("--elements", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--only", default="", help="how names begin, with commas between them")
-    parser.add_argument("--above", type=float, default=0, help="show ratios above this")
+    parser.add_argument(
+        "--above", type=float, default=0, help="show ratios by the clock above this"
+    )
     parser.add_argument("--device", type=int, default=0)
     chosen = parser.parse_args()
+    os.environ.setdefault("POCL_AFFINITY", "1")
     device = device_of(chosen.device)
-    nbytes = 4 * chosen.elements
 
     def timed(call: Callable[[], Any]) -> tuple[float, float]:
         device.synchronize()
         begin = time.perf_counter(), time.process_time()
-        kept = call()
+        for _ in range(IN_A_ROW):
+            call()
         device.synchronize()
-        spent = time.perf_counter() - begin[0], time.process_time() - begin[1]
-        del kept
-        return spent
+        ends = time.perf_counter(), time.process_time()
+        return (ends[0] - begin[0]) / IN_A_ROW, (ends[1] - begin[1]) / IN_A_ROW
 
     print(f"{device.handle.name.strip()}, {chosen.elements} elements of float32")
-    print(f"{'':20}{'the clock':>18}{'processors':>18}")
-    print(f"{'operator':20}{'ms':>8}{'of a copy':>10}{'ms':>8}{'of a copy':>10}")
-    with device.scratch(nbytes, nbytes) as (source, target):
-        device.copy(target, 0, source, 0, nbytes)  # memory that was never written is one page of
-        device.copy(source, 0, target, 0, nbytes)  # zeros, which is read from a cache
-        for name, call, moved in cases(chosen.elements, f"opencl:{chosen.device}"):
-            if chosen.only and not any(name.startswith(part) for part in chosen.only.split(",")):
-                continue
-            copy = lambda: device.copy(target, 0, source, 0, nbytes)
-            timed(call)
-            timed(copy)
-            pairs = [(timed(call), timed(copy)) for _ in range(chosen.rounds)]
-            line = f"{name:20}"
-            ratios = []
-            for k in (0, 1):
-                spent = statistics.median(a[k] for a, _ in pairs)
-                ratios.append(
-                    statistics.median(a[k] / (b[k] * moved / (2 * nbytes)) for a, b in pairs)
-                )
-                line += f"{spent * 1e3:8.2f}{ratios[-1]:10.2f}"
-            if max(ratios) > chosen.above:
-                print(line, flush=True)
+    print(f"{'':28}{'the clock':>18}{'processors':>18}")
+    print(f"{'operator':28}{'ms':>8}{'of a copy':>10}{'ms':>8}{'of a copy':>10}")
+    name_of = f"opencl:{chosen.device}"
+    copied = dt.randn(3 * chosen.elements, device=name_of)
+    for name, call, moved in cases(chosen.elements, name_of):
+        if chosen.only and not any(name.startswith(part) for part in chosen.only.split(",")):
+            continue
+        copy = copied[: moved // 8].clone
+        timed(call)
+        timed(copy)
+        pairs = [(timed(call), timed(copy)) for _ in range(chosen.rounds)]
+        spent = [statistics.median(of_call[k] for of_call, _ in pairs) for k in (0, 1)]
+        ratios = [statistics.median(a[k] / b[k] for a, b in pairs) for k in (0, 1)]
+        if ratios[0] > chosen.above:
+            columns = (f"{s * 1e3:8.2f}{r:10.2f}" for s, r in zip(spent, ratios, strict=True))
+            print(f"{name:28}{''.join(columns)}", flush=True)
 
 
 if __name__ == "__main__":

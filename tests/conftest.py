@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 
@@ -35,6 +36,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     takes_device = [("device" in getattr(item, "fixturenames", ()), item) for item in items]
     config.hook.pytest_deselected(items=[item for takes, item in takes_device if not takes])
     items[:] = [item for takes, item in takes_device if takes]
+
+
+def pytest_collection_finish() -> None:
+    """The items of all tests live to the end: collections of a test's own garbage go past them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

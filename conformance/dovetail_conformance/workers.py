@@ -3,8 +3,8 @@
 A worker collects the same cases as its parent and is told their numbers. When it dies, the case
 that it was at is ``crashed``; when it is silent for too long, ``hung``; the rest goes to a new one.
 
-Cases of one dtype go to one worker as far as they can, for a backend that compiles its kernels then
-compiles most of them once.
+Where there are several, cases of one dtype go to one as far as they can, for a backend that
+compiles its kernels then compiles most of them once.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def run_in_workers(
     """
     numbers = {case.id: i for i, case in enumerate(collect(*arguments))}
     dtypes = list(dict.fromkeys(c.dtype for c in cases))
-    by_dtype = sorted(cases, key=lambda c: dtypes.index(c.dtype))
-    together = [numbers[c.id] for c in by_dtype if not c.alone]
+    # A worker that has them all takes them operator by operator: what is expected of one is kept.
+    ordered = sorted(cases, key=lambda c: dtypes.index(c.dtype)) if jobs > 1 else cases
+    together = [numbers[c.id] for c in ordered if not c.alone]
     alone = [numbers[c.id] for c in cases if c.alone]
     by_number = {numbers[c.id]: c for c in cases}
     for todo, count in ((together, jobs), (alone, 1)):

@@ -76,14 +76,14 @@ from dovetail.generator import (
     seed,
     set_rng_state,
 )
-from dovetail.observe import trace
-from dovetail.ops.layout.convert import (
+from dovetail.memory_formats import (
     channels_last,
     channels_last_3d,
     contiguous_format,
     memory_format,
     preserve_format,
 )
+from dovetail.observe import trace
 from dovetail.printing import set_printoptions
 from dovetail.promotion import can_cast, promote_types, result_type
 from dovetail.spec import Size
@@ -179,10 +179,12 @@ newaxis = None
 
 def _start() -> None:
     """Everything that must happen once, in this order: the core's own device, methods, watchers."""
+    import dovetail.autograd.engine
     import dovetail.dlpack
     import dovetail.facts
     import dovetail.interop
-    import dovetail.operators  # noqa: F401
+    import dovetail.operators
+    import dovetail.pinned  # noqa: F401
     from dovetail.backend.loader import registry
     from dovetail.backend.meta import backend as meta
 
@@ -192,6 +194,7 @@ def _start() -> None:
 
 def _forget_devices() -> None:
     """A backend came or went: nothing resolved for it may be used again."""
+    from dovetail import page_locked
     from dovetail.backend import state
     from dovetail.backend.loader import HOST, registry
     from dovetail.device_methods import attach
@@ -201,6 +204,7 @@ def _forget_devices() -> None:
 
     there = {HOST, *registry.known()}
     state.clear_states()
+    page_locked.empty_cache()
     clear_plans()
     clear_factory_plans()
     forget_specs(lambda device: device.type not in there)

@@ -141,8 +141,8 @@ from dovetail._functions import celu_ as celu_
 from dovetail.dtypes import cfloat as cfloat
 from dovetail._functions import chain_matmul as chain_matmul
 from dovetail.nn.functional import channel_shuffle as channel_shuffle
-from dovetail.ops.layout.convert import channels_last as channels_last
-from dovetail.ops.layout.convert import channels_last_3d as channels_last_3d
+from dovetail.memory_formats import channels_last as channels_last
+from dovetail.memory_formats import channels_last_3d as channels_last_3d
 from dovetail._functions import cholesky as cholesky
 from dovetail._functions import cholesky_inverse as cholesky_inverse
 from dovetail._functions import cholesky_solve as cholesky_solve
@@ -168,7 +168,7 @@ from dovetail._functions import conj as conj
 from dovetail._functions import conj_physical as conj_physical
 from dovetail._functions import conj_physical_ as conj_physical_
 from dovetail._functions import constant_pad_nd as constant_pad_nd
-from dovetail.ops.layout.convert import contiguous_format as contiguous_format
+from dovetail.memory_formats import contiguous_format as contiguous_format
 from dovetail.nn.functional import conv1d as conv1d
 from dovetail.nn.functional import conv2d as conv2d
 from dovetail.nn.functional import conv3d as conv3d
@@ -469,7 +469,7 @@ from dovetail.nn.functional import max_pool3d as max_pool3d
 from dovetail._functions import maximum as maximum
 from dovetail._functions import mean as mean
 from dovetail._functions import median as median
-from dovetail.ops.layout.convert import memory_format as memory_format
+from dovetail.memory_formats import memory_format as memory_format
 from dovetail._functions import meshgrid as meshgrid
 from dovetail._functions import min as min
 from dovetail._functions import minimum as minimum
@@ -524,6 +524,7 @@ from dovetail import optim as optim
 from dovetail._functions import orgqr as orgqr
 from dovetail._functions import ormqr as ormqr
 from dovetail._functions import outer as outer
+from dovetail import page_locked as page_locked
 from dovetail.nn.functional import pairwise_distance as pairwise_distance
 from dovetail._functions import pca_lowrank as pca_lowrank
 from dovetail._functions import pdist as pdist
@@ -546,7 +547,7 @@ from dovetail._functions import positive as positive
 from dovetail._functions import pow as pow
 from dovetail._functions import pow_ as pow_
 from dovetail._functions import prelu as prelu
-from dovetail.ops.layout.convert import preserve_format as preserve_format
+from dovetail.memory_formats import preserve_format as preserve_format
 from dovetail._functions import prod as prod
 from dovetail.promotion import promote_types as promote_types
 from dovetail._functions import put as put

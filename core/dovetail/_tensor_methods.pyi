@@ -1133,8 +1133,8 @@ class TensorMethods:
     def is_nonzero(self) -> _bool:
         """Whether the single element is not zero."""
 
-    def is_pinned(self) -> _bool:
-        """Whether the memory is page-locked: never here."""
+    def is_pinned(self, device: DeviceLike | None = None) -> _bool:
+        """Whether the memory is page-locked, for the type of ``device`` where one is given."""
 
     @property
     def is_quantized(self) -> _bool:
@@ -1680,7 +1680,7 @@ class TensorMethods:
         """Dims in another order: ``dims[i]`` is the old dim at place i."""
 
     def pin_memory(self, device: DeviceLike | None = None) -> Tensor:
-        """A copy in host memory that an accelerator's driver reads; ordinary memory serves here."""
+        """A copy in page-locked memory, for which ``to(device, non_blocking=True)`` does not wait."""
 
     def pinverse(self, rcond: _float = 1e-15) -> Tensor:
         """See ``linalg.pinv``."""

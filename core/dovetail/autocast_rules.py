@@ -27,6 +27,7 @@ from dovetail.autocast_lists import (
     WIDE_UNLESS_GIVEN,
 )
 from dovetail.autograd.grad_mode import mode
+from dovetail.ops.schema import REGISTRY
 
 __all__ = [
     "cached_casts", "cast_inputs", "cast_to", "casts_of", "cover", "covered", "early", "without",
@@ -189,8 +190,6 @@ def cover(names: dict[str, Any], prefix: str = "", but: Mapping[str, Any] | None
         prefix: of the names in the lists (``linalg.``).
         but: names that are left alone: those of records, which are cast where they are called.
     """
-    from dovetail.ops.schema import REGISTRY
-
     left = REGISTRY if but is None else but
     for name, value in list(names.items()):
         is_record = name in left and name not in BY_FUNCTION

@@ -15,6 +15,7 @@ from dovetail.backend.loader import HOST, registry
 __all__ = [
     "ALWAYS",
     "NO_ACCELERATOR",
+    "accelerator_name",
     "current_index",
     "default_device",
     "device",
@@ -167,7 +168,7 @@ def _parse(type: Any, index: Any) -> tuple[str, int | None]:
     if number is not None and number < 0:
         raise RuntimeError("Device index must not be negative")
     if not isinstance(type, str):
-        return _accelerator_name(), number
+        return _needed_accelerator(), number
     if not type:
         raise RuntimeError("Device string must not be empty")
     match = _SYNTAX.fullmatch(type)
@@ -188,8 +189,13 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-def _accelerator_name() -> str:
-    name = registry.accelerator(default_device().type)
+def accelerator_name() -> str | None:
+    """The default device's type where that is an accelerator, else the first one present."""
+    return registry.accelerator(default_device().type)
+
+
+def _needed_accelerator() -> str:
+    name = accelerator_name()
     if name is None:
         raise RuntimeError(NO_ACCELERATOR)
     return name

@@ -36,7 +36,7 @@ def _mover(name: str) -> Any:
         where = name if device is None else device
         if isinstance(where, int):
             where = Device(name, where)
-        return self.to(where, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
+        return self.to(where, non_blocking=non_blocking, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
 
     move.__name__ = name
     move.__qualname__ = f"Tensor.{name}"

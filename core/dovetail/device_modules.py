@@ -11,12 +11,13 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from dovetail import page_locked
 from dovetail.backend.loader import Loaded, registry
 from dovetail.device import (
     ALWAYS,
     NO_ACCELERATOR,
+    accelerator_name,
     current_index,
-    default_device,
     meaning,
     resolve,
     set_current_index,
@@ -368,7 +369,7 @@ class Accelerator(AcceleratorStreams, AcceleratorGraphs):
         return "accelerator"
 
     def _name(self) -> str | None:
-        return registry.accelerator(default_device().type)
+        return accelerator_name()
 
     def _module(self, device: Any = None) -> DeviceModule:
         """The module for ``device``, which may be of any type, or the current accelerator's."""
@@ -415,6 +416,10 @@ class Accelerator(AcceleratorStreams, AcceleratorGraphs):
     def empty_cache(self) -> None:
         """Give every block that is kept for later back to its device."""
         self._module().empty_cache()
+
+    def empty_host_cache(self) -> None:
+        """Give page-locked memory that no tensor has back to the system."""
+        page_locked.empty_cache()
 
     def memory_stats(self, device: Any = None, /) -> OrderedDict[str, int]:
         """All memory counts, by PyTorch's keys."""

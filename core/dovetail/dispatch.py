@@ -18,10 +18,16 @@ from dovetail import observe
 from dovetail.autocast_rules import cast_inputs, cast_to, casts_of, without
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
+from dovetail.decomposed_plans import decomposed_plan, either_plan
 from dovetail.device import device as Device
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.from_data import tensor
+from dovetail.kernels import select_kernel
+from dovetail.late_binding import BATCHED, MODULES, PLANS, QUANTIZED
 from dovetail.ops.schema import REGISTRY, CallFacts, Inferred, OpDef
-from dovetail.plans import decomposed_plan, either_plan, host_plan, kernel_plan
+from dovetail.plans import host_plan, kernel_plan
+from dovetail.raw import on_meta
 from dovetail.spec import Spec, clear_views, spec_of
 from dovetail.tensor import Tensor
 
@@ -33,8 +39,6 @@ __all__ = [
     "join_devices",
     "lift",
     "resolve",
-    "select_kernel",
-    "type_name",
 ]
 
 NUMBERS = frozenset((int, float, bool, complex))
@@ -112,8 +116,6 @@ def lift(op: OpDef, x: Any) -> Any:
     if isinstance(x, (np.generic, np.ndarray)):
         if x.ndim == 0 and not isinstance(x, np.ndarray) and x.dtype.kind in "biufc":
             return x.item()
-        from dovetail.factories import tensor
-
         return tensor(x)
     if isinstance(x, numbers.Number):
         for kind in (bool, int, float, complex):
@@ -145,9 +147,7 @@ def join_devices(op: OpDef, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
             x.to(target) if isinstance(x, Tensor) and x._spec.device is not target else x
             for x in inputs
         )
-    from dovetail.nn.unmoved import unmoved
-
-    why = unmoved(inputs) or "move them with .to(device) first"
+    why = MODULES.unmoved(inputs) or "move them with .to(device) first"
     raise RuntimeError(
         "Expected all tensors to be on the same device, but found at least two devices, "
         f"{devices[0]} and {devices[1]}! ({op.name}: {why})"
@@ -160,17 +160,6 @@ def _stays(x: Any, device: Device) -> bool:
     return bool(x._spec.ndim) or not state_of(device).host_arrays
 
 
-def select_kernel(op: OpDef, facts: CallFacts, dtypes: tuple[Any, ...], state: Any) -> Any:
-    """The table's entry for this call, or None."""
-    first = next((d for d in dtypes if d is not None), None)
-    for entry in state.table.entries(op.name):
-        if entry.dtypes is not None and first is not None and first not in entry.dtypes:
-            continue
-        if entry.when is None or entry.when(facts):
-            return entry
-    return None
-
-
 def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Callable[..., Any]:
     """Make the plan for calls like this one: kernel, fused, decomposed or host.
 
@@ -180,13 +169,9 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     facts = facts_of(inputs)
     attributes = dict(zip(op.attributes, values, strict=True))
     if any(isinstance(f, Spec) and f.batch is not None for f in facts):
-        from dovetail.func.plans import batched_plan
-
-        return batched_plan(op, facts, attributes)
+        return BATCHED.plan(op, facts, attributes)
     if any(isinstance(f, Spec) and f.dtype.category < 0 for f in facts):
-        from dovetail.quantized.rules import quantized_plan
-
-        return quantized_plan(op, values)
+        return QUANTIZED.plan(op, values)
     tensors = [x for x in inputs if isinstance(x, Tensor)]
     device = tensors[0]._spec.device if tensors else attributes.get("device")
     if device is None:
@@ -236,7 +221,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
         return run
     if op.decompose is not None:
         return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
-    return host_plan(op, call_facts, state)
+    return host_plan(op, call_facts, state, resolve)
 
 
 def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:
@@ -259,8 +244,6 @@ def infer_by_running(
     op: OpDef, inputs: tuple[Any, ...], attributes: dict[str, Any], device: Device
 ) -> tuple[Inferred, tuple[Spec, ...]]:
     """Shapes and dtypes of a composite: its decomposition run on tensors without data."""
-    from dovetail.factories import on_meta
-
     assert op.decompose is not None
     ghosts = [on_meta(x._spec) if isinstance(x, Tensor) else x for x in inputs]
     made = op.decompose(*ghosts, **attributes)
@@ -269,22 +252,12 @@ def infer_by_running(
     return Inferred((None,) * len(inputs), ()), specs
 
 
-_TYPE_NAMES = {
-    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
-    "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
-    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
-    "qint8": "QInt8", "quint8": "QUInt8", "qint32": "QInt32",
-}  # fmt: skip
-
-
-def type_name(dtype: Any) -> str:
-    """PyTorch's C++ name of a dtype, as its messages print it (``Long`` for int64)."""
-    return _TYPE_NAMES[dtype.name]
-
-
 def clear_plans() -> None:
     """Forget every plan; called when something that plans depend on has changed."""
     for op in REGISTRY.values():
         op.plans.clear()
         op.writes.clear()
     clear_views()
+
+
+PLANS.bind(clear=clear_plans)

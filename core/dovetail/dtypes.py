@@ -9,12 +9,15 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 
+from dovetail.late_binding import PLANS
+
 __all__ = [
     "ALL", "COMPLEX", "FLOATING", "INTEGRAL", "NUMBER", "SIGNED", "as_dtype",
     "bfloat16", "bool_", "cdouble", "cfloat", "complex64", "complex128", "double", "dtype",
     "finfo", "float16", "float32", "float64", "float_", "from_numpy_dtype",
     "get_default_dtype", "half", "iinfo", "int8", "int16", "int32", "int64", "int_", "long",
-    "qint8", "qint32", "quint8", "set_default_dtype", "short", "uint8",
+    "qint8", "qint32", "quint8", "set_default_dtype", "short", "type_name",
+    "uint8",
 ]  # fmt: skip
 
 
@@ -159,9 +162,20 @@ def set_default_dtype(d: dtype) -> None:
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"set_default_dtype: d must be a floating-point dtype, got {d!r}")
     _default = d
-    from dovetail.dispatch import clear_plans  # plans have the default in them
+    PLANS.clear()  # plans have the default in them
 
-    clear_plans()
+
+_TYPE_NAMES = {
+    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double",
+    "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+    "qint8": "QInt8", "quint8": "QUInt8", "qint32": "QInt32",
+}  # fmt: skip
+
+
+def type_name(kind: dtype) -> str:
+    """PyTorch's C++ name of a dtype, as its messages print it (``Long`` for int64)."""
+    return _TYPE_NAMES[kind.name]
 
 
 class finfo:

@@ -9,12 +9,11 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import observe, raw
-from dovetail.backend.state import DeviceState, state_of
+from dovetail.backend.state import POOLED, DeviceState, state_of
 from dovetail.device import _thread, resolve
 from dovetail.device import device as Device
-from dovetail.dispatch import select_kernel, type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
-from dovetail.factory_arguments import deliver as _deliver
 from dovetail.factory_arguments import finish as _finish
 from dovetail.factory_arguments import number_for, whole
 from dovetail.factory_arguments import place as _place
@@ -29,9 +28,11 @@ from dovetail.from_data import (
     tensor,
     warn_of_copy,
 )
-from dovetail.ops.layout.convert import contiguous_format, preserve_format, target_spec
+from dovetail.kernels import bind_kernel, select_kernel
+from dovetail.late_binding import BATCHED
+from dovetail.memory_formats import contiguous_format, preserve_format, target_spec
+from dovetail.ops.out import deliver as _deliver
 from dovetail.ops.schema import REGISTRY, CallFacts
-from dovetail.plans import bind_kernel
 from dovetail.promotion import number_dtype
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
@@ -54,7 +55,6 @@ __all__ = [
     "full_like",
     "linspace",
     "logspace",
-    "on_meta",
     "ones",
     "ones_like",
     "run_storage",
@@ -122,9 +122,7 @@ def fill_raw(made: Tensor, value: Any) -> Tensor:
     value = number_for(kind, value)
     spec = made._spec
     if spec.batch is not None:
-        from dovetail.func.batched import fill
-
-        return fill(made, value)
+        return BATCHED.fill(made, value)
     if not spec.is_contiguous and not _fills_strided(spec, value):
         one = run_storage("fill", raw.empty(spec_of((), kind, spec.device)), {"value": value})
         raw.copy(one, made)
@@ -154,7 +152,7 @@ def empty(
     if memory_format is preserve_format:
         raise RuntimeError("unsupported memory format Preserve (there is nothing to preserve)")
     spec = target_spec(spec_of(_shape(sizes, size), kind, place), memory_format)
-    return _finish(_deliver(raw.empty(spec), out), requires_grad)
+    return _finish(_deliver(raw.empty(spec), out), requires_grad, pin_memory and out is None)
 
 
 def empty_strided(
@@ -182,7 +180,7 @@ def empty_strided(
         )
     if any(n < 0 for n in strides):
         raise RuntimeError(f"empty_strided: strides must not be negative, got {list(strides)}")
-    return _finish(raw.empty(spec_of(shape, kind, place, strides)), requires_grad)
+    return _finish(raw.empty(spec_of(shape, kind, place, strides)), requires_grad, pin_memory)
 
 
 def full(
@@ -211,7 +209,7 @@ def full(
         dtype = number_dtype(type(fill_value))
     kind, place = _place(dtype, device, out, layout, pin_memory)
     made = fill_raw(raw.empty(spec_of(_shape((tuple(size),)), kind, place)), fill_value)
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _number(function: str, position: int, value: Any) -> Any:
@@ -264,7 +262,11 @@ def _filled(name: str, value: int) -> Any:
                 return plan()
         kind, place = _place(dtype, device, out, layout, pin_memory)
         spec = spec_of(_shape(sizes, size), kind, place)
-        made = _finish(_deliver(fill_raw(raw.empty(spec), value), out), requires_grad)
+        made = _finish(
+            _deliver(fill_raw(raw.empty(spec), value), out),
+            requires_grad,
+            pin_memory and out is None,
+        )
         is_known = device is None or (device.__class__ is str and ":" in device)
         if is_known and out is None and all(n.__class__ is int for n in sizes) and sizes:
             if len(plans) > 1024:
@@ -308,8 +310,6 @@ def _zeros_maker(state: DeviceState, spec: Spec) -> Any:
     """Small zeros of host arrays come cleared from NumPy in one step."""
     from functools import partial
 
-    from dovetail.backend.state import POOLED
-
     if not state.host_arrays or spec.nbytes >= POOLED:
         return None
     return partial(np.zeros, tuple(spec.shape), spec.dtype.numpy)
@@ -347,7 +347,7 @@ def _like(function: str, value: Any) -> Any:
         made = raw.empty(target_spec(spec, memory_format, kind, place))
         if value is not None:
             fill_raw(made, value)
-        return _finish(made, requires_grad)
+        return _finish(made, requires_grad, pin_memory)
 
     like.__name__ = like.__qualname__ = function + "_like"
     like.__doc__ = f"As :func:`{function}`, with the shape, dtype and device of ``input``."
@@ -423,7 +423,7 @@ def arange(
         start, step = int(start), int(step)
     made = raw.empty(spec_of((count,), kind, place))
     run_storage("arange", made, {"start": start, "step": step})
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def linspace(
@@ -446,7 +446,7 @@ def linspace(
     """
     kind, place = _spaced("linspace", start, end, steps, dtype, device, out, layout, pin_memory)
     made = raw.from_host(elements(_spread(start, end, steps), kind), kind, state_of(place))
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _spaced(
@@ -502,7 +502,7 @@ def logspace(
     with np.errstate(all="ignore"):
         values = np.power(base, np.asarray(_spread(start, end, steps)))
     made = raw.from_host(elements(values, kind), kind, state_of(place))
-    return _finish(_deliver(made, out), requires_grad)
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def eye(
@@ -521,12 +521,7 @@ def eye(
     rows = whole("eye", "n", n)
     made = zeros(rows, rows if m is None else whole("eye", "m", m), dtype=kind, device=place)
     fill_raw(made.diagonal(), 1)
-    return _finish(_deliver(made, out), requires_grad)
-
-
-def on_meta(spec: Spec) -> Tensor:
-    """A tensor of the same facts without data."""
-    return raw.empty(spec.to(device=Device("meta")))
+    return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _new(name: str) -> Any:
@@ -539,9 +534,7 @@ def _new(name: str) -> Any:
                 options[option] = getattr(self, option)
         made: Tensor = functions[name](*arguments, **options)
         if self._spec.batch is not None:
-            from dovetail.func.batched import like
-
-            made = like(made, self)
+            made = BATCHED.like(made, self)
         return made
 
     method.__doc__ = f"``{name}`` with this tensor's dtype and device."

@@ -8,24 +8,26 @@ from typing import Any
 
 from dovetail import dtypes as d
 from dovetail.autograd.grad_mode import mode
+from dovetail.device import accelerator_name, resolve
 from dovetail.device import device as Device
-from dovetail.device import resolve
-from dovetail.dispatch import type_name
-from dovetail.ops.layout.views import _ints
+from dovetail.dtypes import type_name
+from dovetail.shapes import as_ints
 from dovetail.tensor import Tensor
 from dovetail.tensor import layout as Layout
 
-__all__ = ["deliver", "finish", "number_for", "place", "shape_of", "whole"]
+__all__ = ["finish", "number_for", "place", "shape_of", "whole"]
 
 
-def finish(made: Tensor, requires_grad: bool) -> Tensor:
-    """The last step of a factory: the mark of inference mode, and whether gradients are wanted.
+def finish(made: Tensor, requires_grad: bool, pin_memory: bool = False) -> Tensor:
+    """The last step of a factory: page-locked memory, the mark of inference mode, gradients.
 
     Raises:
         TypeError: ``requires_grad`` is no bool.
     """
     if requires_grad.__class__ is not bool:
         raise TypeError(f"argument 'requires_grad' must be bool, not {_kind(requires_grad)}")
+    if pin_memory and made._spec.device.type != "meta":
+        made = made.pin_memory()  # type: ignore[attr-defined]
     if mode.inference:
         made._inference = True
     return made.requires_grad_() if requires_grad else made
@@ -46,7 +48,7 @@ def shape_of(sizes: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
         raise TypeError('missing 1 required positional arguments: "size"')
     if sizes[0].__class__ is bool:
         raise TypeError("argument 'size' (position 1) must be tuple of ints, not bool")
-    shape = _ints(sizes)
+    shape = as_ints(sizes)
     if any(n < 0 for n in shape):
         raise RuntimeError(
             f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}"
@@ -89,14 +91,11 @@ def _check_memory(layout: Any, pin_memory: Any) -> None:
         raise TypeError(f"argument 'layout' must be torch.layout, not {_kind(layout)}")
     if pin_memory.__class__ is not bool:
         raise TypeError(f"argument 'pin_memory' must be bool, not {_kind(pin_memory)}")
-    if pin_memory:
-        from dovetail.device_modules import accelerator
-
-        if not accelerator.is_available():
-            raise RuntimeError(
-                "pin_memory=True requires an accelerator; no pinned memory allocator is available "
-                "on this system."
-            )
+    if pin_memory and accelerator_name() is None:
+        raise RuntimeError(
+            "pin_memory=True requires an accelerator; no pinned memory allocator is available "
+            "on this system."
+        )
 
 
 def whole(function: str, label: str, value: Any) -> int:
@@ -108,19 +107,6 @@ def whole(function: str, label: str, value: Any) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{function}(): argument '{label}' must be int, not {_kind(value)}")
     return int(value.__index__())
-
-
-def deliver(made: Tensor, out: Tensor | None) -> Tensor:
-    """``made``, or ``out`` with its values."""
-    if out is None:
-        return made
-    from dovetail.ops.expose import finish as into
-    from dovetail.ops.expose import reshape_memory
-
-    if isinstance(out, Tensor) and out._spec.shape != made._spec.shape:
-        reshape_memory(out, made._spec)
-    result: Tensor = into("factory", made, out)
-    return result
 
 
 _C_NAMES = {

@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import raw
-from dovetail.device import NO_ACCELERATOR, resolve
+from dovetail.backend.state import state_of
 from dovetail.device import device as Device
+from dovetail.device import resolve
 from dovetail.dtypes import uint8
+from dovetail.late_binding import TENSORS
 from dovetail.ops import expose
 from dovetail.spec import spec_of
-from dovetail.storage import Storage
+from dovetail.storage import Storage, bytes_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
 __all__ = ["UntypedStorage", "is_storage", "typename"]
@@ -45,9 +47,19 @@ class UntypedStorage:
         Raises:
             BackendUnavailable: there is no such device here; the message says why.
         """
-        from dovetail.serialization.storages import moved
-
-        return moved(self, resolve(device))
+        where = resolve(device)
+        if self.device == where:
+            return self
+        state, nbytes = state_of(where), self.nbytes()
+        if where.type == "meta":
+            return UntypedStorage.of(Storage(state, None, nbytes), where)
+        data = bytes_of(self._storage)
+        if state.host_arrays:
+            return UntypedStorage.of(Storage(state, data.copy(), nbytes), where)
+        block, size = state.pool.take(nbytes)
+        made = Storage(state, block, nbytes, size)
+        state.write(made, 0, data)
+        return UntypedStorage.of(made, where)
 
     def cpu(self) -> UntypedStorage:
         """A copy in host memory; itself where it is there already."""
@@ -109,21 +121,6 @@ def _type_as(self: Tensor, other: Tensor) -> Tensor:
     return self.to(other)  # type: ignore[attr-defined, no-any-return]
 
 
-def _pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """A copy in host memory that an accelerator's driver reads; ordinary memory serves here.
-
-    Raises:
-        RuntimeError: not in host memory, or there is no accelerator.
-    """
-    from dovetail.device_modules import accelerator
-
-    if not self.is_cpu:
-        raise RuntimeError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")  # type: ignore[attr-defined]
-    if not accelerator.is_available():
-        raise RuntimeError(NO_ACCELERATOR)
-    return self
-
-
 def _record_stream(self: Tensor, stream: Any) -> None:
     """Have the memory wait, once it is given back, for what ``stream`` does with it until then.
 
@@ -149,9 +146,17 @@ def _sparse_dim(self: Tensor) -> int:
 
 def _legacy_new(self: Tensor, *args: Any) -> Tensor:
     """The old constructor with this tensor's dtype and device."""
+    return _construct(*args, device=self.device, dtype=self.dtype)
+
+
+def _construct(*args: Any, **options: Any) -> Tensor:
+    """``Tensor(…)``, which few programs write."""
     from dovetail.legacy import legacy_tensor
 
-    return legacy_tensor(*args, device=self.device, dtype=self.dtype)
+    return legacy_tensor(*args, **options)
+
+
+TENSORS.bind(construct=_construct)
 
 
 def _false(name: str, why: str) -> Any:
@@ -165,10 +170,9 @@ def _false(name: str, why: str) -> Any:
 _METHODS = {
     "get_device": _get_device, "is_set_to": _is_set_to,
     "dim_order": _dim_order, "type_as": _type_as,
-    "record_stream": _record_stream, "pin_memory": _pin_memory, "new": _legacy_new,
+    "record_stream": _record_stream, "new": _legacy_new,
     "dense_dim": Tensor.dim, "sparse_dim": _sparse_dim,
     "is_shared": _false("is_shared", "Whether other processes see the memory: never here."),
-    "is_pinned": _false("is_pinned", "Whether the memory is page-locked: never here."),
 }  # fmt: skip
 _PROPERTIES = {
     "is_sparse": "Whether the layout is sparse: never here.",

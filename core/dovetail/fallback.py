@@ -11,11 +11,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from dovetail.backend.loader import fallback_policy
+from dovetail.device import device as Device
 from dovetail.errors import HostFallbackError, HostFallbackWarning
 
 if TYPE_CHECKING:
     from dovetail.backend.state import DeviceState
-    from dovetail.device import device as Device
     from dovetail.ops.schema import OpDef
 
 __all__ = ["counted", "host_device", "ledger", "permitted"]
@@ -41,9 +42,7 @@ def permitted(names: Iterable[str]) -> Iterator[None]:
 
 def host_device() -> Device:
     """The device whose arrays are in host memory."""
-    from dovetail.device import device
-
-    return device("cpu")
+    return Device("cpu")
 
 
 @contextlib.contextmanager
@@ -53,8 +52,6 @@ def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[
     Raises:
         HostFallbackError: the policy is ``error``.
     """
-    from dovetail.backend.loader import fallback_policy
-
     key = (op.name, str(state.device))
     policy = "allow" if op.name in _permitted else fallback_policy()
     if policy == "error":

@@ -221,8 +221,8 @@ def tensor(
         where = data.device if device is None else resolve(device)
         kind = data.dtype if dtype is None else d.as_dtype(dtype)
         made = data.detach().to(where, kind, copy=True)  # type: ignore[attr-defined]
-        return finish(made, requires_grad)
-    return finish(from_sequence(data, dtype, device), requires_grad)
+        return finish(made, requires_grad, pin_memory)
+    return finish(from_sequence(data, dtype, device), requires_grad, pin_memory)
 
 
 def warn_of_copy(level: int) -> None:
@@ -383,4 +383,4 @@ def scalar_tensor(
         )
     if isinstance(s, complex) and not kind.is_complex:
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
-    return finish(from_sequence(s, kind, device), requires_grad)
+    return finish(from_sequence(s, kind, device), requires_grad, pin_memory)

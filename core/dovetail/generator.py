@@ -14,8 +14,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from dovetail.device import device as Device
 from dovetail.device import resolve
+from dovetail.dtypes import uint8
+from dovetail.from_data import from_numpy
 
 __all__ = [
     "Generator",
@@ -102,10 +106,6 @@ class Generator:
 
     def get_state(self) -> Any:
         """Seed and offset as a uint8 tensor of 16 elements on the cpu."""
-        import numpy as np
-
-        from dovetail.factories import from_numpy
-
         with self._lock:
             numbers = np.array([self._seed, self._offset], "<u8")
         return from_numpy(numbers.view(np.uint8))
@@ -117,8 +117,6 @@ class Generator:
             TypeError: not a uint8 tensor.
             RuntimeError: not 16 elements.
         """
-        from dovetail.dtypes import uint8
-
         if getattr(new_state, "dtype", None) is not uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if new_state.numel() != _STATE_BYTES:

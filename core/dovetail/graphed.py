@@ -9,10 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import dovetail
+from dovetail.amp import is_autocast_cache_enabled, is_autocast_enabled
+from dovetail.autograd.engine import grad
+from dovetail.autograd.function import Function, once_differentiable
+from dovetail.backend.state import state_of
 from dovetail.device import device as Device
+from dovetail.device import resolve
+from dovetail.factories import empty_like
 from dovetail.func.tree import TreeSpec, flatten, leaves, unflatten
 from dovetail.graphs import Graph, GraphContext, aside, pool_handle
+from dovetail.nn.module import Module
+from dovetail.tensor import Tensor
 
 __all__ = ["make_graphed_callables"]
 
@@ -57,7 +64,7 @@ def make_graphed_callables(
         RuntimeError: the device cannot capture, or autocast keeps casts.
         AssertionError: a module has hooks, or an argument is no tensor.
     """
-    if dovetail.is_autocast_enabled(where.type) and dovetail.is_autocast_cache_enabled():
+    if is_autocast_enabled(where.type) and is_autocast_cache_enabled():
         raise RuntimeError(
             "make_graphed_callables does not support the autocast caching. Please set "
             "`cache_enabled=False`."
@@ -66,13 +73,13 @@ def make_graphed_callables(
     samples = sample_args if isinstance(callables, tuple) else (sample_args,)
     handle = pool_handle() if pool is None else pool
     every = [_surface(where, f, args) for f, args in zip(many, samples, strict=True)]
-    dovetail.accelerator.synchronize(where)
+    _wait_for(where)
     with aside(where):
         for function, args, passes in zip(many, samples, every, strict=True):
             for _ in range(num_warmup_iters):
                 outputs = leaves(function(*args))
                 _gradients(outputs, _alike(outputs), passes.surface, allow_unused_input)
-    dovetail.accelerator.synchronize(where)
+    _wait_for(where)
     # In the order in which they will run, for they share memory.
     for function, args, passes in zip(many, samples, every, strict=True):
         with GraphContext(passes.forward, handle):
@@ -92,9 +99,13 @@ def make_graphed_callables(
     return tuple(made) if isinstance(callables, tuple) else made[0]
 
 
+def _wait_for(where: Device) -> None:
+    state_of(resolve(where)).runtime.synchronize(where.index or 0)
+
+
 def _surface(where: Device, function: Any, args: tuple[Any, ...]) -> _Passes:
     params: tuple[Any, ...] = ()
-    if isinstance(function, dovetail.nn.Module):
+    if isinstance(function, Module):
         if function._backward_hooks or function._forward_hooks or function._forward_pre_hooks:
             raise AssertionError(
                 "Modules must not have hooks registered at the time they are passed. However, "
@@ -108,7 +119,7 @@ def _surface(where: Device, function: Any, args: tuple[Any, ...]) -> _Passes:
             )
         params = tuple(function.parameters())
     given = tuple(leaves(args))
-    if not all(isinstance(arg, dovetail.Tensor) for arg in given):
+    if not all(isinstance(arg, Tensor) for arg in given):
         raise AssertionError(
             "In the beta API, sample_args for each callable must contain only Tensors. Other types "
             "are not allowed."
@@ -118,7 +129,7 @@ def _surface(where: Device, function: Any, args: tuple[Any, ...]) -> _Passes:
 
 def _alike(outputs: Any) -> tuple[Any, ...]:
     """Memory for the gradient of each output; None where none is asked."""
-    return tuple(dovetail.empty_like(o) if o.requires_grad else None for o in outputs)
+    return tuple(empty_like(o) if o.requires_grad else None for o in outputs)
 
 
 def _gradients(outputs: Any, grads: Any, surface: Any, allow_unused: bool) -> tuple[Any, ...]:
@@ -128,12 +139,12 @@ def _gradients(outputs: Any, grads: Any, surface: Any, allow_unused: bool) -> tu
     if not recorded:
         return (None,) * len(surface)
     given = [g for g in grads if g is not None]
-    found = iter(dovetail.autograd.grad(recorded, wanted, given, allow_unused=allow_unused))
+    found = iter(grad(recorded, wanted, given, allow_unused=allow_unused))
     return tuple(next(found) if t.requires_grad else None for t in surface)
 
 
 def _graphed(passes: _Passes) -> Callable[..., Any]:
-    class Graphed(dovetail.autograd.Function):
+    class Graphed(Function):
         @staticmethod
         def forward(ctx: Any, *inputs: Any) -> tuple[Any, ...]:
             for mine, other in zip(passes.surface[: passes.given], inputs, strict=False):
@@ -143,7 +154,7 @@ def _graphed(passes: _Passes) -> Callable[..., Any]:
             return tuple(o.detach() for o in passes.outputs)
 
         @staticmethod
-        @dovetail.autograd.function.once_differentiable
+        @once_differentiable
         def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
             for mine, other in zip(passes.grad_outputs, grads, strict=True):
                 if mine is not None and mine.data_ptr() != other.data_ptr():
@@ -161,7 +172,7 @@ def _graphed(passes: _Passes) -> Callable[..., Any]:
 
 def _replaced(function: Any, passes: _Passes) -> Any:
     graphed = _graphed(passes)
-    if not isinstance(function, dovetail.nn.Module):
+    if not isinstance(function, Module):
         return graphed
     eager, training = function.forward, function.training
 

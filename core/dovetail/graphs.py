@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from dovetail.backend.state import state_of
 from dovetail.capture import Capture, PoolHandle, under_way
 from dovetail.device import device as Device
 from dovetail.device import resolve
@@ -79,8 +80,6 @@ class Graph:
             RuntimeError: the device cannot capture, the stream is the default one, there is a
                 capture under way, or the graph has been captured before.
         """
-        from dovetail.backend.state import state_of
-
         if capture_error_mode not in MODES:
             raise RuntimeError(
                 "Unknown capture error mode. Expected `global`, `thread_local`, or `relaxed`, got "
@@ -290,8 +289,6 @@ _shared: dict[Any, Stream] = {}
 
 
 def _shared_stream(where: Device) -> Stream:
-    from dovetail.backend.state import state_of
-
     state = state_of(where)
     if not state.runtime.graphs:
         raise RuntimeError(f"graph: {where} cannot capture graphs of its work")

@@ -17,9 +17,11 @@ from dovetail import dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo
-from dovetail.dispatch import NUMBERS, type_name
+from dovetail.dispatch import NUMBERS
+from dovetail.dtypes import type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
+from dovetail.late_binding import BATCHED, QUANTIZED
 from dovetail.ops.direct import write
 from dovetail.ops.expose import FUNCTIONS, inplace_method
 from dovetail.ops.indexed.indexing import INDEX_PUT, index, index_put
@@ -55,18 +57,14 @@ _MEMO_LIMIT = 4096
 def _view_plan(spec: Spec, key: tuple[Any, ...], parsed: Parsed) -> _ViewPlan:
     """What an index expression without indices by value does to ``spec``; kept by the spec."""
     if spec.batch is not None:
-        from dovetail.func.views import BatchedView, batched
-
         plain = _view_plan(spec.batch.logical, key, parsed)
-        plan = spec.memo[key] = BatchedView(
-            spec, plain, lambda x: batched(x, INDEX_VIEW.name, (key,))
+        plan = spec.memo[key] = BATCHED.view_plan(
+            spec, plain, lambda x: BATCHED.view_of(x, INDEX_VIEW.name, (key,))
         )
         return plan
     if spec.dtype.category < 0:
-        from dovetail.quantized.rules import quantized_view
-
         index_ints = lambda ints: _apply(_view_plan(ints._spec, key, parsed), ints)
-        plan = spec.memo[key] = quantized_view("getitem", index_ints)
+        plan = spec.memo[key] = QUANTIZED.view_plan("getitem", index_ints)
         return plan
     out = spec_of(parsed.shape, spec.dtype, spec.device, parsed.strides)
     shape = tuple(spec.shape)

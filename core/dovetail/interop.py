@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 
 from dovetail import raw
+from dovetail.backend.loader import registry
+from dovetail.backend.state import state_of
 from dovetail.device import device as Device
 from dovetail.device import meaning
 from dovetail.dtypes import bfloat16, uint8
 from dovetail.from_data import from_numpy
 from dovetail.indexing import getitem, setitem
-from dovetail.ops.layout.views import row
+from dovetail.late_binding import BATCHED
+from dovetail.ops.layout.view_parts import row
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
@@ -88,9 +91,7 @@ def _bool(self: Tensor) -> bool:
         what = "no values" if numel == 0 else "more than one value"
         raise RuntimeError(f"Boolean value of Tensor with {what} is ambiguous")
     if self._spec.batch is not None:
-        from dovetail.func.batched import data_dependent
-
-        raise data_dependent()
+        raise BATCHED.data_dependent()
     return bool(item(self))
 
 
@@ -211,8 +212,6 @@ def of_class(kind: type, made: Tensor) -> Tensor:
 def _rebuild(
     kind: type, data: bytes, shape: Any, strides: Any, dtype: Any, device: Any, grad: bool
 ) -> Tensor:
-    from dovetail.backend.state import state_of
-
     place = Device(device)
     spec = spec_of(shape, dtype, place, strides)
     if place.type == "meta":
@@ -254,13 +253,11 @@ def _cuda(
     Raises:
         BackendUnavailable: there is no such device here; the message says why.
     """
-    from dovetail.backend.loader import registry
-
     registry.load(meaning("cuda"))
     target = "cuda" if device is None else device
     if isinstance(target, int):
         target = Device("cuda", target)
-    return self.to(target, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
+    return self.to(target, non_blocking=non_blocking, memory_format=memory_format)  # type: ignore[attr-defined, no-any-return]
 
 
 def _is_cuda(self: Tensor) -> bool:

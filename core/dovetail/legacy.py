@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.factories import empty
 from dovetail.from_data import from_sequence
 from dovetail.spec import Size

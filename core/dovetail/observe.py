@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
-from dovetail.autograd.grad_mode import mode
+from dovetail.autograd import hooks
+from dovetail.autograd.mode import mode
+from dovetail.autograd.writes import user_line
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
@@ -99,16 +101,12 @@ def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes
         for x in outs:
             if hasattr(x, "_spec"):
                 x._inference = True
-    from dovetail.autograd import hooks
-
     if hooks.anomaly:
         _note_line(outs)
     return result
 
 
 def _note_line(outs: tuple[Any, ...]) -> None:
-    from dovetail.autograd.inplace import user_line
-
     for x in outs:
         node = getattr(x, "_node", None)
         if node is not None and not node.accumulates:

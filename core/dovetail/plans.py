@@ -6,7 +6,6 @@ number of inputs that must be packed before the kernel runs.
 
 from __future__ import annotations
 
-import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,18 +19,14 @@ from dovetail.autograd.record import Recorder
 from dovetail.backend.api import Kernel
 from dovetail.backend.state import DeviceState
 from dovetail.capture import keep, under_way
-from dovetail.dtypes import bfloat16, float16
 from dovetail.errors import Unsupported
+from dovetail.kernels import bind_kernel
 from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.spec import Spec
 from dovetail.straight_plans import MOST, straight
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "bind_kernel",
-    "decomposed_plan",
-    "decomposition",
-    "either_plan",
     "host_plan",
     "kernel_plan",
 ]
@@ -42,15 +37,6 @@ Run = Callable[..., Any]
 # NumPy reports overflow and invalid values in float results as warnings; PyTorch's operators are
 # silent. A plan calls kernels from this module, so that only its own warnings are filtered.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"dovetail\.(plans|ops\.expose)")
-
-
-def bind_kernel(entry: Kernel, facts: CallFacts) -> Callable[..., Any]:
-    """The function to call with arrays: specialised for the call, or with attributes bound."""
-    function = entry.function
-    if entry.specialize:
-        made: Callable[..., Any] = function(facts)
-        return made
-    return functools.partial(function, **facts.attributes) if facts.attributes else function
 
 
 def _constants(
@@ -453,162 +439,15 @@ def _general(
     return run
 
 
-def either_plan(fast: Run, differentiable: Run) -> Run:
-    """A fused kernel where nothing is recorded; otherwise what autograd can see through."""
-
-    def run(*inputs: Any) -> Any:
-        if mode.grad:
-            for x in inputs:
-                if isinstance(x, Tensor) and x._node is not None:
-                    return differentiable(*inputs)
-        return fast(*inputs)
-
-    run.served_by = "fused"  # type: ignore[attr-defined]
-    return run
-
-
-def decomposed_plan(
-    op: OpDef,
-    facts: tuple[Any, ...],
-    attributes: dict[str, Any],
-    state: DeviceState,
-    outs: tuple[Spec, ...] = (),
-    promoted: tuple[Any, ...] = (),
-) -> Run:
-    """The plan that runs the operator's decomposition.
+def host_plan(op: OpDef, facts: CallFacts, state: DeviceState, resolve: Run) -> Run:
+    """The plan that copies to the host, runs there and copies back, if the policy allows.
 
     Args:
-        promoted: per input, the dtype that it is computed in; None: its own.
-    """
-    decompose = decomposition(op, facts, promoted)
-    if op.gradient is None:
-
-        def through(*inputs: Any) -> Any:
-            return _as_inferred(decompose(*inputs, **attributes), outs)
-
-        through.served_by = "decomposed"  # type: ignore[attr-defined]
-        return through
-
-    recorder: Recorder | None = None
-    function = functools.partial(decompose, **attributes) if attributes else decompose
-
-    def run(*inputs: Any) -> Any:
-        nonlocal recorder
-        outer = mode.grad
-        mode.grad = False
-        try:
-            result = _as_inferred(function(*inputs), outs)
-        finally:
-            mode.grad = outer
-        many = isinstance(result, tuple)
-        made = tuple(result) if many else (result,)
-        if _has_part(made, inputs):
-            made = tuple(o._alias() for o in made)
-        if outer:
-            for x in inputs:
-                if isinstance(x, Tensor) and x._node is not None:
-                    if recorder is None:
-                        specs = tuple(o._spec for o in made)
-                        recorder = Recorder(op, facts, attributes, specs)
-                    recorder.record(inputs, made)
-                    break
-        return made if many else made[0]
-
-    run.served_by = "decomposed"  # type: ignore[attr-defined]
-    return run
-
-
-def _has_part(made: tuple[Any, ...], inputs: tuple[Any, ...]) -> bool:
-    """Whether a result is one of the inputs, or a view."""
-    for o in made:
-        if o._base is not None:
-            return True
-        for x in inputs:
-            if o is x:
-                return True
-    return False
-
-
-def decomposition(op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...]) -> Run:
-    """The operator's decomposition, in the dtypes that this call is to be computed in."""
-    decompose = op.decompose
-    assert decompose is not None
-    if op.compute is not None and any(
-        isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
-    ):
-        decompose = _in_compute_dtype(op)
-    if any(
-        isinstance(f, Spec) and k and f.dtype is not k
-        for f, k in zip(facts, promoted, strict=False)
-    ):
-        decompose = _in_promoted_dtypes(decompose, promoted)
-    return decompose
-
-
-def _as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
-    """A decomposition's results with the strides that the record's rule gives them.
-
-    A kernel of the operator writes into those, so that strides are the same on every device.
-    """
-    if not outs:
-        return made
-    if isinstance(made, tuple):
-        return tuple(map(_with_strides, made, outs))
-    return _with_strides(made, outs[0])
-
-
-def _with_strides(x: Any, wanted: Spec) -> Any:
-    have = x._spec
-    if have is wanted or have.strides == wanted.strides or have.numel < 2:
-        return x
-    if have.shape != wanted.shape or have.dtype is not wanted.dtype:
-        return x  # the record contradicts itself; that must show
-    steps = zip(have.shape, have.strides, wanted.strides, strict=True)
-    if all(n == 1 or a == b for n, a, b in steps):
-        return x
-    from dovetail.ops.layout.convert import copied
-
-    return copied(x, wanted)
-
-
-def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:
-    def cast(*inputs: Any, **attributes: Any) -> Any:
-        pairs = zip(inputs, promoted, strict=True)
-        same = [x.to(k) if isinstance(x, Tensor) and k is not None else x for x, k in pairs]
-        return decompose(*same, **attributes)
-
-    return cast
-
-
-def _in_compute_dtype(op: OpDef) -> Run:
-    decompose, compute = op.decompose, op.compute
-    assert decompose is not None
-    low = (float16, bfloat16)
-
-    def widened(*inputs: Any, **attributes: Any) -> Any:
-        kinds = [x._spec.dtype for x in inputs if isinstance(x, Tensor) and x._spec.dtype in low]
-        if not kinds:  # beside a wider operand they have been promoted already
-            return decompose(*inputs, **attributes)
-        wide = [
-            x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
-        ]
-        result = decompose(*wide, **attributes)
-        if not kinds:  # promoted with a wider operand
-            return result
-        narrow = lambda o: o.to(kinds[0]) if o._spec.dtype is compute else o
-        return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
-
-    return widened
-
-
-def host_plan(op: OpDef, facts: CallFacts, state: DeviceState) -> Run:
-    """The plan that copies to the host, runs there and copies back, if the policy allows.
+        resolve: makes the plan on the host, as ``dispatch.resolve`` does.
 
     Raises:
         Unsupported: the host has no way either, or the operator may not run there.
     """
-    from dovetail.dispatch import resolve
-
     if state.host_arrays or op.kind in ("view", "storage", "random"):
         raise Unsupported(
             f"{op.name}: {state.device} has no kernel of it for "

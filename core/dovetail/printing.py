@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dovetail import dtypes
+from dovetail import dtypes, raw
+from dovetail.backend.state import state_of
 from dovetail.dtypes import dtype
+from dovetail.spec import spec_of
+from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -291,8 +294,6 @@ def tensor_repr(tensor: Tensor, *, tensor_contents: str | None = None) -> str:
     Args:
         tensor_contents: what to show instead of the values.
     """
-    from dovetail.tensor import Tensor
-
     hidden = tensor._spec.batch
     if hidden is not None:
         value = tensor_repr(tensor._array.value, tensor_contents=tensor_contents)
@@ -340,9 +341,6 @@ def _shown_values(tensor: Tensor) -> np.ndarray:
 
 
 def _part(tensor: Tensor, corner: tuple[slice, ...]) -> Tensor:
-    from dovetail import raw
-    from dovetail.spec import spec_of
-
     strides = tensor.stride()
     shape = tuple(part.stop - part.start for part in corner)
     offset = sum(part.start * step for part, step in zip(corner, strides, strict=True))
@@ -350,12 +348,8 @@ def _part(tensor: Tensor, corner: tuple[slice, ...]) -> Tensor:
 
 
 def _host_arrays(tensor: Tensor) -> bool:
-    from dovetail.backend.state import state_of
-
     return state_of(tensor.device).host_arrays
 
 
 def _on_host(tensor: Tensor) -> np.ndarray:
-    from dovetail import raw
-
     return raw.to_host(tensor)

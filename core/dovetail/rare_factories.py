@@ -10,10 +10,11 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import raw
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import run_storage
-from dovetail.factory_arguments import deliver, finish, place, shape_of
+from dovetail.factory_arguments import finish, place, shape_of
+from dovetail.ops.out import deliver
 from dovetail.spec import contiguous_strides, spec_of
 from dovetail.tensor import Tensor
 

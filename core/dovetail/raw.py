@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from dovetail import page_locked
+from dovetail.backend.state import DeviceState, state_of
+from dovetail.device import device as Device
+from dovetail.errors import Unsupported
+from dovetail.kernels import bind_kernel, select_kernel
+from dovetail.late_binding import BATCHED
+from dovetail.ops.schema import REGISTRY, CallFacts
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
-if TYPE_CHECKING:
-    from dovetail.backend.state import DeviceState
-    from dovetail.device import device as Device
-
-__all__ = ["cast", "copy", "empty", "expanded", "from_host", "move", "packed", "to_host", "view"]
-
-
-def _batched() -> Any:
-    """How these functions work on tensors inside of a vmap."""
-    from dovetail.func import batched
-
-    return batched
+__all__ = [
+    "cast",
+    "copy",
+    "empty",
+    "expanded",
+    "from_host",
+    "move",
+    "on_meta",
+    "packed",
+    "to_host",
+    "view",
+]
 
 
 def empty(spec: Spec) -> Tensor:
@@ -28,18 +35,21 @@ def empty(spec: Spec) -> Tensor:
     make = spec.memo.get("maker")
     if make is None:
         if spec.batch is not None:
-            return _batched().empty(spec)
-        from dovetail.backend.state import state_of
-
+            return BATCHED.empty(spec)
         make = spec.memo["maker"] = state_of(spec.device).maker(spec)
     made: Tensor = make()
     return made
 
 
+def on_meta(spec: Spec) -> Tensor:
+    """A tensor of the same facts without data."""
+    return empty(spec.to(device=Device("meta")))
+
+
 def view(x: Tensor, spec: Spec, offset: int) -> Tensor:
     """The same memory under another spec, ``offset`` elements on from x's first."""
     if x._spec.batch is not None:
-        return _batched().view(x, spec, offset)
+        return BATCHED.view(x, spec, offset)
     storage = storage_of(x)
     return new_tensor(spec, None, storage, x._offset + offset)
 
@@ -68,14 +78,8 @@ def copy(source: Tensor, target: Tensor) -> None:
     kernel = spec.memo.get(key)
     if kernel is None:
         if key.batch is not None or spec.batch is not None:
-            _batched().copy(source, target)
+            BATCHED.copy(source, target)
             return
-        from dovetail.backend.state import state_of
-        from dovetail.dispatch import select_kernel
-        from dovetail.errors import Unsupported
-        from dovetail.ops.schema import REGISTRY, CallFacts
-        from dovetail.plans import bind_kernel
-
         state = state_of(spec.device)
         op = REGISTRY["copy"]
         facts = CallFacts(op, (key,), (spec,), {})
@@ -90,7 +94,7 @@ def copy(source: Tensor, target: Tensor) -> None:
 def cast(x: Tensor, spec: Spec) -> Tensor:
     """A new tensor of ``spec`` with x's values."""
     if x._spec.batch is not None:
-        return _batched().cast(x, spec)
+        return BATCHED.cast(x, spec)
     made = empty(spec)
     copy(x, made)
     return made
@@ -109,11 +113,9 @@ def from_host(array: np.ndarray, dtype: Any, state: DeviceState) -> Tensor:
 
 def to_host(x: Tensor) -> np.ndarray:
     """x's values as a NumPy array; shares memory where the device's arrays are NumPy's."""
-    from dovetail.backend.state import state_of
-
     spec = x._spec
     if spec.batch is not None:
-        raise _batched().no_data()
+        raise BATCHED.no_data()
     state = state_of(spec.device)
     if state.host_arrays:
         array: np.ndarray = x._materialize()
@@ -128,12 +130,10 @@ def to_host(x: Tensor) -> np.ndarray:
     return np.ndarray(tuple(spec.shape), spec.dtype.numpy, flat.view(np.uint8), 0, strides)
 
 
-def move(x: Tensor, device: Device) -> Tensor:
-    """A copy of x on another device, same dtype."""
-    from dovetail.backend.state import state_of
-
+def move(x: Tensor, device: Device, *, non_blocking: bool = False) -> Tensor:
+    """A copy of x on another device, same dtype; of page-locked memory it may be queued."""
     if x._spec.batch is not None:
-        return _batched().move(x, device)
+        return BATCHED.move(x, device)
     spec = x._spec.dense(device=device)
     if device.type == "meta":
         return empty(spec)
@@ -152,5 +152,6 @@ def move(x: Tensor, device: Device) -> Tensor:
         return cast(new_tensor(dense._spec.to(device=device), values), spec)
     made = empty(spec)
     flat = np.lib.stride_tricks.as_strided(values, (spec.numel,), (spec.dtype.itemsize,))
-    target.write(storage_of(made), 0, np.ascontiguousarray(flat))
+    is_pinned = non_blocking and page_locked.block_of(values) is not None
+    target.write(storage_of(made), 0, np.ascontiguousarray(flat), is_pinned=is_pinned)
     return made

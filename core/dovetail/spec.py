@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Size", "Spec", "clear_views", "contiguous_strides", "forget_specs", "ordered_strides",
-    "spec_of",
+    "real_layout", "spec_of",
 ]  # fmt: skip
 
 
@@ -228,6 +228,12 @@ def spec_of(
             _interned.clear()
         _interned[key] = _interned[exact] = found
     return found
+
+
+def real_layout(spec: Spec) -> Spec:
+    """A complex spec as pairs of real numbers."""
+    strides = (*[s * 2 for s in spec.strides], 1)
+    return spec_of((*spec.shape, 2), spec.dtype.to_real(), spec.device, strides)
 
 
 def clear_views() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from dovetail.backend.state import DeviceState
 
-__all__ = ["Storage"]
+__all__ = ["Storage", "bytes_of"]
 
 
 class Storage:
@@ -54,3 +56,14 @@ class Storage:
     def data_ptr(self) -> int:
         """The address of the first byte, or the handle where the device has no addresses."""
         return self.state.runtime_address(self.buffer)
+
+
+def bytes_of(storage: Storage) -> np.ndarray:
+    """A storage's bytes as a flat uint8 array; its own memory where that is the host's."""
+    if not storage.nbytes:
+        return np.empty(0, np.uint8)
+    if storage.state.host_arrays:
+        return np.asarray(storage.buffer)[: storage.nbytes]
+    out = np.empty(storage.nbytes, np.uint8)
+    storage.state.read(storage, 0, out)
+    return out

@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.autograd.grad_mode import mode
+from dovetail.autograd.mode import mode
 from dovetail.autograd.record import Recorder
 
 __all__ = ["MOST", "straight"]

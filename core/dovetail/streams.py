@@ -12,7 +12,8 @@ from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 from dovetail.backend.api import Runtime
-from dovetail.device import current_index, resolve, set_current_index
+from dovetail.backend.loader import HOST, registry
+from dovetail.device import accelerator_name, current_index, resolve, set_current_index
 from dovetail.device import device as Device
 
 if TYPE_CHECKING:
@@ -36,14 +37,10 @@ def _device(device: Any) -> Device:
     """The device meant: the accelerator's current one, or the host, where none is given."""
     if device is not None:
         return resolve(device)
-    from dovetail.device_modules import accelerator
-
-    return resolve(accelerator.current_accelerator() or "cpu")
+    return resolve(accelerator_name() or HOST)
 
 
 def _key(device: Device) -> Key:
-    from dovetail.backend.loader import registry
-
     return registry.get(device.type).runtime, device.index or 0
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import AccumulateGrad, Node, OutputNode
+from dovetail.autograd.hooks import add_hook
+from dovetail.late_binding import BATCHED, DEVICES, TENSORS
 from dovetail.storage import Storage
 
 if TYPE_CHECKING:
@@ -73,9 +75,7 @@ class Tensor(TensorMethods):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is Tensor:
-            from dovetail.legacy import legacy_tensor
-
-            return legacy_tensor(*args, **kwargs)
+            return TENSORS.construct(*args, **kwargs)
         return new(cls)
 
     # Facts.
@@ -279,8 +279,6 @@ class Tensor(TensorMethods):
         Raises:
             RuntimeError: the tensor does not require grad.
         """
-        from dovetail.autograd.hooks import add_hook
-
         if self._node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         return add_hook(self._node, "_tensor_hooks", hook)
@@ -291,8 +289,6 @@ class Tensor(TensorMethods):
         Raises:
             RuntimeError: not a leaf that requires grad.
         """
-        from dovetail.autograd.hooks import add_hook
-
         if self._node is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if not self._node.accumulates:
@@ -309,17 +305,13 @@ class Tensor(TensorMethods):
         inputs: Tensor | Sequence[Tensor] | None = None,
     ) -> None:
         """Add gradients to the leaves; see :func:`dovetail.autograd.backward`."""
-        from dovetail.autograd.engine import backward
-
         gradients = None if gradient is None else (gradient,)
-        backward((self,), gradients, retain_graph, create_graph, inputs)
+        TENSORS.backward((self,), gradients, retain_graph, create_graph, inputs)
 
     def detach(self) -> Tensor:
         """The same memory without history."""
         if self._spec.batch is not None:
-            from dovetail.func.batched import detached
-
-            return detached(self)
+            return BATCHED.detached(self)
         storage_of(self)
         return self._alias()
 
@@ -474,9 +466,7 @@ def storage_of(tensor: Tensor) -> Storage:
     """The Storage of a tensor, made from its array when there is none yet."""
     storage = tensor._storage
     if storage is None:
-        from dovetail.backend.state import state_of
-
-        state = state_of(tensor._spec.device)
+        state = DEVICES.state_of(tensor._spec.device)
         storage = tensor._storage = state.storage_from_array(tensor._array)
         tensor._offset = 0
         node = tensor._node

@@ -20,7 +20,7 @@ from dovetail_conformance.model import Outcome, run_case
 from dovetail_conformance.mutants.base import PlainRuntime, good_table
 from dovetail_conformance.runner import strictly
 
-NAME = "bare"
+NAME = "without_optional"
 OPTIONAL = sorted(name for name, op in REGISTRY.items() if op.is_optional)
 
 
@@ -78,7 +78,7 @@ def test_a_wrong_host_result_shows(device: str) -> None:
 
 
 def test_a_policy_that_is_not_kept_shows(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dovetail.backend.loader.fallback_policy", lambda: "allow")
+    monkeypatch.setattr("dovetail.fallback.fallback_policy", lambda: "allow")
     assert failed(device) == {"optional"}
 
 

@@ -364,6 +364,39 @@ def test_large_writes_wait(stand: Any) -> None:
     assert orders[-2:] == ["write", "wait for"]
 
 
+def test_pinned_tensors_are_copied_from_where_they_lie(stand: Any) -> None:
+    """Nothing is staged, nothing waits, and the memory is kept until the event happened."""
+    driver, _device = stand()
+    x = dt.arange(float(MIB)).pin_memory("standin")
+    assert x.is_pinned()
+    assert driver.of("pinned") == [("pinned", 4 * MIB)]
+    address = x.data_ptr()
+    there = x.to("standin", non_blocking=True)
+    assert len(driver.of("pinned")) == 1
+    assert not driver.of("wait for")
+    driver.held |= {entry[1] for entry in driver.of("record")}
+    del x
+    other = dt.zeros(MIB).pin_memory("standin")
+    assert other.data_ptr() != address
+    driver.held.clear()
+    dt.ones(1).pin_memory("standin").to("standin", non_blocking=True)
+    assert dt.zeros(MIB).pin_memory("standin").data_ptr() == address
+    assert there.cpu()[-1] == MIB - 1
+
+
+def test_pinned_memory_that_the_system_does_not_give(
+    stand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, _ = stand()
+
+    def refuse(nbytes: int) -> Any:
+        raise Failure(2, "cudaErrorMemoryAllocation: out of memory")
+
+    monkeypatch.setattr(driver, "pinned", refuse)
+    with pytest.raises(dt.OutOfMemoryError, match=r"4194304 bytes of page-locked memory"):
+        dt.ones(MIB).pin_memory("standin")
+
+
 def test_reads_wait_for_their_stream(stand: Any) -> None:
     driver, _ = stand()
     side = dt.standin.Stream()

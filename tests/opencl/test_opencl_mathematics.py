@@ -139,13 +139,49 @@ def test_truth_is_written_as_zero_and_one(call: Callable[[Any], Any], opencl: dt
     np.testing.assert_array_equal(bits, there.view(dt.uint8).numpy())
 
 
-@pytest.mark.parametrize("exponent", [2, 3, 0.5, -0.5, -1, 1.75, 0])
+@pytest.mark.parametrize("exponent", [2, 3, 4, 0.5, 0.25, 1.5, 2.5, -0.5, -1, -2, 1.75, 0, 1 / 3])
 def test_powers_that_are_known(exponent: float, opencl: dt.device) -> None:
     host = np.array([0.0, 1e-3, 0.7, 1, 2.5, 30, np.inf, np.nan], np.float32)
     got = (dt.tensor(host, device=opencl) ** exponent).cpu().numpy()
     with np.errstate(divide="ignore"):
         wanted = host.astype(np.float64) ** exponent
     np.testing.assert_allclose(got, wanted, rtol=2e-7)
+
+
+@pytest.mark.parametrize("exponent", [4, -2, 1.5, 2.5, 0.25, 1.75, -1.75, 5, -3])
+def test_powers_of_edges(exponent: float, opencl: dt.device) -> None:
+    got = (dt.tensor(EDGES, device=opencl) ** exponent).cpu().numpy()
+    with np.errstate(all="ignore"):
+        wanted = EDGES.astype(np.float64) ** exponent
+    assert _errors(got, wanted).max() <= 2
+    zeros = (wanted == 0) & (got == 0)
+    np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(wanted[zeros]))
+
+
+def test_powers_far_from_one(opencl: dt.device, queue: Any) -> None:
+    if not queue.is_cpu:
+        pytest.skip("a GPU's own functions are used")
+    rng = np.random.default_rng(5)
+    base = np.exp(rng.uniform(-1, 1, 200_000)).astype(np.float32)
+    exponent = rng.uniform(-160, 160, base.size).astype(np.float32)
+    got = (dt.tensor(base, device=opencl) ** dt.tensor(exponent, device=opencl)).cpu().numpy()
+    with np.errstate(over="ignore"):
+        wanted = base.astype(np.float64) ** exponent
+    assert _errors(got, wanted).max() <= 2.5
+
+
+@pytest.mark.parametrize("name", ["softplus", "logsigmoid"])
+def test_softplus_is_within_its_bound(name: str, opencl: dt.device, queue: Any) -> None:
+    if not queue.is_cpu:
+        pytest.skip("a GPU's own functions are used")
+    x = _arguments(150_000)
+    sign = 1.0 if name == "softplus" else -1.0
+    got = getattr(dt.nn.functional, name)(dt.tensor(x, device=opencl)).cpu().numpy()
+    y = torch.from_numpy(x).double() * sign
+    wanted = sign * torch.logaddexp(y, torch.zeros_like(y)).numpy()
+    if name == "softplus":  # the identity above its threshold
+        wanted = np.where(x > 20, x, wanted)
+    assert _errors(got, wanted).max() <= 2
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1, 1), (None, 1), (-1, None), (1, -1), (np.nan, 1)])
@@ -169,8 +205,8 @@ def test_only_the_hosts_cores_have_them() -> None:
 
 
 def test_a_function_comes_after_those_that_it_calls() -> None:
-    names = [*mathematics.written(["asinh"], 16)]
-    assert names[-1] == "asinh_float16"
+    names = [*mathematics.written(["atanh"], 16)]
+    assert names[-1] == "atanh_float16"
     assert names.index("log1p_near_float16") < names.index("log1p_float16")
     for name in mathematics.FUNCTIONS:
         for width in (1, 16):

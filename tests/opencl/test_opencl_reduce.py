@@ -45,6 +45,27 @@ def test_extremes_and_their_places(shape: tuple[int, ...], kind: str, dtype: str
         np.testing.assert_array_equal(y.amin(**given).cpu().numpy(), x.min(dim))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("kind", ["whole range", "ties"])
+def test_extremes_of_integers_and_their_places(kind: str, dtype: str) -> None:
+    draw, range_ = np.random.default_rng(4), np.iinfo(dtype)
+    low, high = (0, 3) if kind == "ties" else (range_.min, range_.max)
+    for shape in SHAPES:
+        x = draw.integers(low, high, shape, dtype, endpoint=True)
+        whole = dt.tensor(x, device=DEVICE)
+        turned = (whole.transpose(0, -1), np.swapaxes(x, 0, -1))
+        for y, wanted in ((whole, x), turned):
+            for dim in (None, *range(x.ndim)):
+                given = {} if dim is None else {"dim": dim}
+                for name in ("argmax", "argmin"):
+                    made = getattr(y, name)(**given).cpu().numpy()
+                    np.testing.assert_array_equal(made, getattr(np, name)(wanted, dim))
+                for name, of in (("amax", np.max), ("amin", np.min)):
+                    made = getattr(y, name)(**given).cpu().numpy()
+                    assert made.dtype == x.dtype
+                    np.testing.assert_array_equal(made, of(wanted, dim))
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_scans(shape: tuple[int, ...]) -> None:
     x = _drawn(shape, "plain", "float64")

@@ -258,3 +258,37 @@ def test_a_read_tells_which_kernels_may_have_failed(
     with pytest.raises(RuntimeError, match="kernels queued last, latest first: mul") as caught:
         x.tolist()
     assert caught.value.__cause__ is refused
+
+
+# page-locked memory of the user's
+
+
+def test_a_pinned_tensor_is_copied_without_waiting(opencl: dt.device, queue: Any) -> None:
+    """While the queue stands still, so a call that waited would never return."""
+    import pyopencl as cl
+
+    x = dt.from_numpy(_bytes(3 * MIB)).pin_memory(opencl)
+    assert x.is_pinned()
+    expected = x.clone()
+    dt.opencl.synchronize()
+    gate = cl.UserEvent(queue.context)
+    cl.enqueue_barrier(queue.queue, wait_for=[gate])
+    there = x.to(opencl, non_blocking=True)
+    twice = there + there
+    address = x.data_ptr()
+    del x
+    other = dt.zeros(3 * MIB, dtype=dt.uint8).pin_memory(opencl)
+    assert other.data_ptr() != address
+    gate.set_status(cl.command_execution_status.COMPLETE)
+    assert dt.equal(there.cpu(), expected)
+    assert dt.equal(twice.cpu(), expected + expected)
+
+
+def test_pinned_memory_serves_again(opencl: dt.device) -> None:
+    x = dt.ones(MIB).pin_memory(opencl)
+    address = x.data_ptr()
+    x.to(opencl, non_blocking=True)
+    del x
+    dt.opencl.synchronize()
+    dt.ones(1).pin_memory(opencl).to(opencl, non_blocking=True)  # lets go of what was lent
+    assert dt.zeros(MIB).pin_memory(opencl).data_ptr() == address

@@ -51,7 +51,7 @@ def spoiled(old: str, new: str) -> str:
     return GOOD.replace(old, new)
 
 
-CONTRACT = "was built for backend contract {}, this dovetail has 1.2; update {}"
+CONTRACT = "was built for backend contract {}, this dovetail has 1.3; update {}"
 
 CASES = {
     "a module that is missing": (
@@ -183,7 +183,7 @@ def test_another_contract_version(site: Site, old: str, new: str, built: str, up
     command = f"pip install --upgrade {update}"
     assert seen["kind"] == "ContractVersionError"
     assert seen["message"] == (
-        f"npu: dovetail_npu was built for backend contract {built}, this dovetail has 1.2; "
+        f"npu: dovetail_npu was built for backend contract {built}, this dovetail has 1.3; "
         f"update {update} (`{command}`), or set DOVETAIL_DISABLE=npu"
     )
     assert (seen["status"], seen["command"]) == ("incompatible", command)

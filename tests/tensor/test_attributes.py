@@ -236,13 +236,3 @@ def test_threads() -> None:
         dt.set_num_threads(0)
     with pytest.raises(TypeError, match="expects an int"):
         dt.set_num_threads(1.5)  # type: ignore[arg-type]
-
-
-def test_pinned_memory_is_ordinary_memory() -> None:
-    x = dt.ones(2)
-    assert not x.is_pinned()
-    if dt.accelerator.is_available():
-        assert x.pin_memory() is x
-    else:
-        with pytest.raises(RuntimeError, match="Cannot access accelerator device"):
-            x.pin_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from dovetail_cpu.blas import blas_threads
+from dovetail_cpu.onednn.library import load
 
 __all__ = ["set_threads", "threads"]
 
@@ -20,8 +21,6 @@ def threads() -> int:
 def set_threads(count: int) -> None:
     """Choose it, for all kernels."""
     global _chosen
-    from dovetail_cpu.onednn.library import load
-
     _chosen = count
     control = blas_threads()
     if control is not None:

@@ -125,6 +125,7 @@ class Device(device.Device):
         self._modules: dict[tuple[str, str], Any] = {}
         self._functions: dict[tuple[str, str, str], Any] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
+        self._lent: deque[tuple[Any, Any]] = deque()
 
     # streams
 
@@ -360,6 +361,44 @@ class Device(device.Device):
         aside[: data.nbytes] = data
         self.cuda.write(target, aside.ctypes.data, data.nbytes, self.stream)
         self._staged.append((self.mark(), aside))
+
+    def pinned(self, nbytes: int) -> np.ndarray:
+        """Page-locked memory of the host (uint8), given back with the array.
+
+        Raises:
+            OutOfMemoryError: the driver cannot lock that much.
+        """
+        self.use()
+        try:
+            memory: np.ndarray = self.cuda.pinned(nbytes)
+        except self.cuda.error as error:
+            if int(error.status) == self.cuda.out_of_memory:
+                raise OutOfMemoryError(
+                    f"{self.name}: asked for {nbytes} bytes of page-locked memory of the host, "
+                    "which the system does not give"
+                ) from error
+            raise self.failed(error) from error
+        return memory
+
+    def write_pinned(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Queue a copy of page-locked memory, which is kept until the device has read it.
+
+        Captured, each replay reads what is there then.
+        """
+        data = np.frombuffer(source, np.uint8)
+        self.use()
+        with self.lock:
+            try:
+                self.cuda.write(buffer.ptr + offset, data.ctypes.data, data.nbytes, self.stream)
+                capture = self.captured
+                if capture is not None:
+                    capture.held.append(data)
+                    return
+                while self._lent and self._lent[0][0].done:
+                    self._lent.popleft()
+                self._lent.append((self.mark(), data))
+            except self.cuda.errors as error:
+                raise self.failed(error) from error
 
     def _aside(self, nbytes: int) -> Any:
         """Page-locked memory that no copy is reading."""

@@ -88,6 +88,12 @@ class CUDARuntime(Runtime):
     def d2h(self, target: memoryview, buffer: Any, offset: int) -> None:
         buffer.owner.read(target, buffer, offset)
 
+    def pinned_memory(self, nbytes: int, index: int) -> Any:
+        return device_of(index).pinned(nbytes)
+
+    def h2d_pinned(self, buffer: Any, offset: int, source: memoryview) -> None:
+        buffer.owner.write_pinned(buffer, offset, source)
+
     view = staticmethod(Array)
 
     def synchronize(self, index: int) -> None:

@@ -53,14 +53,22 @@ def enter(table: KernelTable) -> None:
     table.add("clamp", _clamp, dtypes=FLOATING, scalars=True, specialize=True, when=_is_by_numbers)
 
 
+_BASE = "x0 < 0.0 && x0 - x0 == 0.0 ? x0 : fabs(x0)"
+"""What a root is taken of: -0 counts as 0 and minus infinity as infinity, finite numbers do not."""
+
 POWERS = {
     2.0: ("square", "x0 * x0"),
     3.0: ("cube", "x0 * x0 * x0"),
     0.5: ("root", "sqrt(x0 + 0.0)"),
     -0.5: ("inverse_root", "1.0 / sqrt(x0 + 0.0)"),
     -1.0: ("inverse", "1.0 / x0"),
+    4.0: ("fourth", "(x0 * x0) * (x0 * x0)"),
+    -2.0: ("inverse_square", "(1.0 / x0) * (1.0 / x0)"),
+    1.5: ("root_of_cube", f"fabs(x0) * sqrt({_BASE})"),
+    2.5: ("root_of_fifth", f"x0 * x0 * sqrt({_BASE})"),
+    0.25: ("fourth_root", f"sqrt(sqrt({_BASE}))"),
 }
-"""By exponent, a word and what is computed instead; the root of -0 is 0."""
+"""By exponent, a word and what is computed instead."""
 
 
 def _power(facts: Any) -> Any:

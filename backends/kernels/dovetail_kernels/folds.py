@@ -20,6 +20,7 @@ __all__ = [
     "accumulated",
     "across",
     "fold_macros",
+    "iota",
     "vector_macros",
     "worked_in",
     "wrapping",
@@ -109,9 +110,11 @@ def accumulated(dtype: DType) -> DType:
 
 
 def worked_in(fold: Fold, source: DType, out: DType) -> DType:
-    """What is folded in: of masks, integers as large as what is compared with 0."""
+    """What is folded in: of masks, integers as large as what is compared with 0; of extremes,
+    integers that a vector of places is as wide as."""
     if not fold.is_truth:
-        return accumulated(source if fold.has_place else out)
+        work = accumulated(source if fold.has_place else out)
+        return d.int32 if fold.beyond and work.category == 1 and work.itemsize < 4 else work
     size = 1 if source.is_complex else accumulated(source).itemsize
     return {1: d.uint8, 2: d.int16, 4: d.int32, 8: d.int64}[size]
 
@@ -167,11 +170,14 @@ def vector_macros(
         return _mask_macros(device, fold, work, source, is_rest)
     if fold is FOLDS["sum"] and work.itemsize == 8 and source.category < 2 > work.category:
         return _integer_macros(source, is_dense)
-    if source.category != 2 or accumulated(source) is not work:
+    is_extreme = source.category == 1 and bool(fold.beyond)
+    if not is_extreme and (source.category != 2 or accumulated(source) is not work):
         return 1, {"W": 1}
     width = 64 // work.itemsize
     kind = dialect.VALUES[work.name]
     load = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
+    if source.itemsize < work.itemsize and is_extreme:
+        load = f"convert_{kind}{width}({load})"
     made = across(kind, width) | {"IN_V(p, i)": f"({mapped.format(x=load)})"}
     return width, made | (_extreme_macros(fold.beyond, work, width) if fold.beyond else {})
 
@@ -185,6 +191,11 @@ def across(kind: str, width: int) -> dict[str, Any]:
         "LOAD_LANES(p)": f"vload{width}(0, p)",
         "ACROSS_VALUES(r, v, STEP)": _halving(kind, width),
     }
+
+
+def iota(kind: str, width: int) -> str:
+    """A vector of 0, 1, …, in C."""
+    return f"({kind}{width})({', '.join(map(str, range(width)))})"
 
 
 def _mask_macros(
@@ -247,19 +258,24 @@ def _integer_macros(source: DType, is_dense: bool) -> tuple[int, dict[str, Any]]
 
 def _extreme_macros(beyond: str, work: DType, width: int) -> dict[str, Any]:
     kind, bits = ("int", 0x7F800000) if work.itemsize == 4 else ("long", 0x7FF << 52)
-    magnitude = f"as_{kind}{width}(v) & {(1 << 8 * work.itemsize - 1) - 1:#x}"
-    return {
+    made: dict[str, Any] = {
         "IS_EXTREME": 1,
         "NUMBER": kind,
         "NUMBERED": f"{kind}{width}",
-        "INFINITE": f"{bits:#x}",
         "BEYOND": beyond,
-        "MOST(a, v)": "a = max(a, v);",
         "LEAST(a, v)": "a = min(a, v);",
-        "IOTA": f"({kind}{width})({', '.join(map(str, range(width)))})",
+        "IOTA": iota(kind, width),
         "ACROSS_NUMBERS(r, v, STEP)": _halving(kind, width),
-        "EXTREME(a, v, seen)": f"a = v {beyond} a ? v : a; seen = max(seen, {magnitude});",
         "FOLD_VALUE(a, v)": f"a = v {beyond} a ? v : a;",
+    }
+    if work.category == 1:
+        return made
+    magnitude = f"as_{kind}{width}(v) & {(1 << 8 * work.itemsize - 1) - 1:#x}"
+    return made | {
+        "HAS_NAN": 1,
+        "INFINITE": f"{bits:#x}",
+        "MOST(a, v)": "a = max(a, v);",
+        "SEE(seen, v)": f"seen = max(seen, {magnitude});",
     }
 
 

@@ -17,7 +17,7 @@ _FILES = ("mathematics", "mathematics_angles", "mathematics_powers")
 _SOURCES = Path(__file__).parent / "src"
 _CALL = re.compile(r"\bNAME\((\w+)\)")
 _TOKEN = re.compile(
-    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|NAME\(\w+\))(?!\w)"
+    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|SCALE|NAME\(\w+\))(?!\w)"
 )
 
 
@@ -38,19 +38,24 @@ FUNCTIONS = frozenset(
     (
         "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh",
         "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "erf",
-        "erfc", "hypot", "pow", "fmod", "normal_cdf",
+        "erfc", "hypot", "pow", "fmod", "normal_cdf", "soft_plus",
     )
 )  # fmt: skip
-"""C's functions that there are; others are parts of them."""
+"""C's functions and the core's that there are; others are parts of them."""
 
-_ANY_LANE = """
+_OF_LANES = """
 #if __has_builtin(__builtin_reduce_or)
 #define ANY_LANE(c) (__builtin_reduce_or(c) != 0)
 #else
 #define ANY_LANE(c) any(c)
 #endif
+#if defined(__AVX512F__) && __has_builtin(__builtin_ia32_scalefps512_mask)
+#define SCALE_16(x, k) __builtin_ia32_scalefps512_mask(x, k, x, (ushort)-1, 4)
+#endif
 """
-"""Whether a comparison of vectors holds in a lane; PoCL's ``any`` takes them one by one."""
+"""Whether a comparison of vectors holds in a lane, for PoCL's ``any`` takes them one by one; and
+a product with a power of two in one instruction, where the host's cores have it.
+"""
 
 
 def named(function: str, width: int) -> str:
@@ -61,7 +66,7 @@ def named(function: str, width: int) -> str:
 def written(functions: Iterable[str], width: int) -> dict[str, str]:
     """By name, the text of these functions and of those that they call, in order."""
     texts = _texts()
-    made = {"ANY_LANE": _ANY_LANE} if width > 1 else {}
+    made = {"OF_LANES": _OF_LANES} if width > 1 else {}
 
     def write(function: str) -> None:
         name = named(function, width)
@@ -111,6 +116,7 @@ def _spelled(text: str, width: int) -> str:
         "SOME": "ANY_LANE" if w else "1 | ",
         "BIG": "12582912.0f",
         "FAR": "1e5f",
+        "SCALE": f"SCALE_{width}",
     }
 
     def spelled(match: re.Match[str]) -> str:

@@ -15,16 +15,17 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import FLOATING, float32
+from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.arrays import dense_strides, offsets, part
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.folds import accumulated, across
+from dovetail_kernels.folds import accumulated, across, iota
 from dovetail_kernels.reduce import ALIGNED, WIDE
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
-__all__ = ["enter"]
+__all__ = ["enter", "exponentials"]
 
 RESULTS = {
     "var": "(b) / freedom",
@@ -32,6 +33,13 @@ RESULTS = {
     "logsumexp": "LOG((b)) + FINITE(a, (T)0)",
 }
 """What comes out of the pair (a, b)."""
+
+
+def exponentials(work: DType, width: int) -> dict[str, Any]:
+    """The macros of ``src/exponentials.cl``."""
+    kind = dialect.VALUES[work.name]
+    made = across(kind, width) | {"T": kind, "IS_FLOAT": int(work is float32)}
+    return made | {"IOTA": iota("int" if work is float32 else "long", width)}
 
 
 class Paired:
@@ -77,7 +85,8 @@ class Paired:
         is_wide = bool(outer.shape) and outer.strides[2][-1] == 1 and outer.shape[-1] >= side
         items = self.outer_count * self.parts
         if line or not is_wide:
-            numbers = self._numbers(outer, inner, self.parts > 1, line if line >= side else 0)
+            is_run = line >= side or line == self.inner_count
+            numbers = self._numbers(outer, inner, self.parts > 1, line if is_run else 0)
             size = self.device.workers(items, max(1, 4096 // self.chunk))
             return self._launch("rows", outer, inner, numbers, size)
         walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
@@ -100,20 +109,13 @@ class Paired:
         self, kernel: str, outer: Loops, inner: Loops, numbers: list[Any], size: Any
     ) -> Launch:
         device, work, width = self.device, self.work, self.width
-        kind = dialect.VALUES[work.name]
         has_mean = self.name.endswith("_mean")
-        below = "exp_below" if work is float32 else "exp"
-        (exp, several, log), own = mathematics.taken(
-            ((below, 1), (below, width), ("log", 1)), is_own=work is float32
-        )
+        (log,), own = mathematics.taken((("log", 1),), is_own=work is float32)
         helpers = vector_helpers((self.source,), width) + FETCH + own
         macros = {
-            **across(kind, width),
-            "T": kind,
+            **exponentials(work, width),
             "IS_MOMENTS": int(self.name != "logsumexp"),
             "HAS_MORE": int(has_mean),
-            "EXP_S(x)": f"{exp}(x)",
-            "EXP_V(x)": f"{several}(x)",
             "LOG(x)": f"{log}(x)",
             "RESULT(a, b)": converted(work, self.out, RESULTS[self.name.removesuffix("_mean")]),
             "COLUMNS": WIDE // work.itemsize,
@@ -122,7 +124,10 @@ class Paired:
             **places("OUTER", outer, "o", ("to", "also", "from")),
             **places("INNER", inner, "i", ("along",)),
         }
-        text = program(device, "paired", macros, (self.source, self.out, work), text=helpers)
+        text = program(
+            device, "paired", macros, (self.source, self.out, work),
+            before=("exponentials",), text=helpers,
+        )  # fmt: skip
         return device.launch(text, kernel, 4, numbers, size, self.name)
 
     def __call__(self, source: Any, *outs: Any) -> None:

@@ -17,11 +17,13 @@ __all__ = ["BYTES", "FETCH", "lanes", "vector_helpers", "whole_stores"]
 FETCH = """
 #ifdef __clang__
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p));
+#define FETCH_OWN(p) __builtin_prefetch((const void *)(ulong)(p), 1);
 #else
 #define FETCH(p)
+#define FETCH_OWN(p)
 #endif
 """
-"""An element that is wanted soon; PoCL's ``prefetch`` does nothing."""
+"""An element that is wanted soon, to be read or to be written; PoCL's ``prefetch`` does nothing."""
 
 BYTES = """
 #ifdef __clang__

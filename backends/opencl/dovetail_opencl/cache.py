@@ -22,6 +22,7 @@ import pyopencl as cl
 from pyopencl.characterize import has_src_build_cache
 
 from dovetail_kernels import entries
+from dovetail_opencl import declarations
 
 __all__ = ["VARIABLE", "ProgramCache", "folder"]
 
@@ -68,6 +69,7 @@ class ProgramCache:
         folder: where entries are; None where they are not kept.
         found: programs that came from an entry.
         compiled: programs that were compiled from source.
+        whole: those of them whose compiler read the declarations of all functions there are.
     """
 
     def __init__(self, context: Any, handle: Any) -> None:
@@ -82,7 +84,8 @@ class ProgramCache:
             handle.driver_version,
         )  # fmt: skip
         self._device = "\n".join(words)
-        self.found = self.compiled = 0
+        self.found = self.compiled = self.whole = 0
+        self._declarations = declarations.of_driver(platform.name)
 
     def build(self, source: str, options: Sequence[str]) -> Any:
         """The program, from disk or from the compiler.
@@ -91,17 +94,35 @@ class ProgramCache:
             pyopencl.RuntimeError: the compiler refuses.
         """
         if self.folder is None:
-            self.compiled += 1
-            return _built(cl.Program(self._context, source), options)
+            return self._compiled(source, options)
         path = self.folder / self._name(source, options)
         program = self._from_disk(path, options)
         if program is not None:
             self.found += 1
             return program
-        program = _built(cl.Program(self._context, source), options)
-        self.compiled += 1
+        program = self._compiled(source, options)
         self._to_disk(path, program)
         return program
+
+    def _compiled(self, source: str, options: Sequence[str]) -> Any:
+        program = self._declared(source, options)
+        if program is None:
+            program = _built(cl.Program(self._context, source), options)
+            self.whole += 1
+        self.compiled += 1
+        return program
+
+    def _declared(self, source: str, options: Sequence[str]) -> Any:
+        """The program, compiled with the declarations that it uses; None where they are not known
+        or not enough: with all of them a compiler says what is wrong, if anything is."""
+        if self._declarations is None:
+            return None
+        text = self._declarations.before(source)
+        try:
+            return _built(cl.Program(self._context, text), [*options, declarations.GUARDED])
+        except cl.RuntimeError as error:
+            _log.debug("compiled again with all declarations: %s", error)
+            return None
 
     def _name(self, source: str, options: Sequence[str]) -> str:
         text = "\0".join((self._device, " ".join(options), source))

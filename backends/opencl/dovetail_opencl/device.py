@@ -175,6 +175,19 @@ class Device(device.Device):
             except cl.Error as error:
                 raise self.failed(error) from error
 
+    def pinned(self, nbytes: int) -> np.ndarray:
+        """Host memory (uint8) that this device copies by itself, given back with the array."""
+        return self.transfers.memory(nbytes)
+
+    def write_pinned(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Queue a copy of page-locked memory, which is kept until the device has read it."""
+        with self.lock:
+            self.flush()
+            try:
+                self.transfers.write_pinned(self.queue, buffer, offset, source)
+            except cl.Error as error:
+                raise self.failed(error) from error
+
     def read(self, target: memoryview, buffer: Any, offset: int) -> None:
         """Copy bytes out, when what was queued to write them is done."""
         self.flush()

@@ -97,6 +97,7 @@ class Transfers:
         self._ring: Ring | None = None
         self._landing: np.ndarray | None = None
         self._reading = threading.Lock()
+        self._lent: deque[Any] = deque()
 
     def write(self, queue: Any, buffer: Any, offset: int, source: memoryview) -> None:
         """Copy bytes in; the device's lock is held. ``source`` may change when this returns."""
@@ -106,9 +107,20 @@ class Transfers:
             return
         ring = self._ring
         if ring is None:
-            ring = self._ring = Ring(self._memory(WRITING))
+            ring = self._ring = Ring(self.memory(WRITING))
         for start in range(0, data.nbytes, PIECE):
             ring.write(queue, buffer, offset + start, data[start : start + PIECE])
+
+    def write_pinned(self, queue: Any, buffer: Any, offset: int, source: memoryview) -> None:
+        """Queue the bytes' way in; the device's lock is held. ``source`` may not change until then.
+
+        An event holds what it copies from, and waits where it is dropped before it has happened.
+        """
+        data, lent = np.frombuffer(source, np.uint8), self._lent
+        while lent and lent[0].command_execution_status <= cl.command_execution_status.COMPLETE:
+            lent.popleft()
+        event = cl.enqueue_copy(queue, buffer, data, dst_offset=offset, is_blocking=False)
+        lent.append(event)
 
     def read(self, queue: Any, target: memoryview, buffer: Any, offset: int) -> None:
         """Copy bytes out, when what was queued to write them is done."""
@@ -129,7 +141,7 @@ class Transfers:
         Where an error leaves copies under way, the queue's order keeps them before the next read's.
         """
         if self._landing is None:
-            self._landing = self._memory(READING * PIECE)
+            self._landing = self.memory(READING * PIECE)
         landing = self._landing
         under_way: deque[tuple[Any, np.ndarray, np.ndarray]] = deque()
 
@@ -151,7 +163,8 @@ class Transfers:
         while under_way:
             land()
 
-    def _memory(self, nbytes: int) -> np.ndarray:
+    def memory(self, nbytes: int) -> np.ndarray:
+        """Host memory that the device copies by itself, as far as its driver has such."""
         if self.is_apart:
             return page_locked(self._context, nbytes)
         return np.empty(nbytes, np.uint8)

@@ -15,6 +15,7 @@ SUBJECTS = (
     "promotion",
     "rounding",
     "runtime",
+    "pinned",
     "memory",
     "copies",
     "views",

@@ -307,16 +307,16 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "input._spec.ndim >= 2": _ONE_PRODUCT,
     "constant/contract.py:_matmul_other_gradient: input._spec.ndim > 2 -> "
     "input._spec.ndim > 3": _ONE_PRODUCT,
-    "constant/convert.py:strided_rule: max(reach[0], reach[1] + offset) + 1 -> "
+    "constant/strided.py:strided_rule: max(reach[0], reach[1] + offset) + 1 -> "
     "max(reach[0], reach[1] + offset) + 2": _LONGER_BUFFER,
-    "arithmetic/convert.py:strided_rule: n - 1 -> n + 1": _LONGER_BUFFER,
-    "call/convert.py:strided_backward: "
+    "arithmetic/strided.py:strided_rule: n - 1 -> n + 1": _LONGER_BUFFER,
+    "call/strided.py:strided_backward: "
     "buffer.as_strided(shape, base, -low).clone(memory_format=contiguous_format) -> "
     "buffer.as_strided(shape, base, -low)": (
         "the same values under the same shape; they only lie in memory in another order, which "
         "nobody asks about"
     ),
-    "operand/convert.py:strided_rule: n - 1 -> n": _LONGER_BUFFER,
+    "operand/strided.py:strided_rule: n - 1 -> n": _LONGER_BUFFER,
     "constant/classification.py:cross_entropy_backward: "
     "(grad / factor.sum()).masked_fill(ignored, 0) -> "
     "(grad / factor.sum()).masked_fill(ignored, 1)": (

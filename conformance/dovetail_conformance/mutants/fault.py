@@ -10,8 +10,8 @@ import numpy as np
 
 from dovetail.backend import Kernel, KernelTable
 from dovetail.dtypes import dtype
+from dovetail.kernels import bind_kernel
 from dovetail.ops.schema import CallFacts, OpDef
-from dovetail.plans import bind_kernel
 
 __all__ = ["Fault", "Resolved", "Unmeant", "faulty_table", "is_float", "outs_of"]
 

@@ -538,7 +538,7 @@ def _again(facts: CallFacts, name: str, value: Any) -> Run:
         Unmeant: no entry of the table is ever given this value.
     """
     from dovetail.backend import registry
-    from dovetail.plans import bind_kernel
+    from dovetail.kernels import bind_kernel
 
     changed = CallFacts(facts.op, facts.inputs, facts.outputs, {**facts.attributes, name: value})
     entries = registry.get("cpu").table.entries(facts.op.name)

@@ -93,6 +93,37 @@ class _LateUpload(PlainRuntime):
         return super().view(buffer, offset, shape, strides, dtype)
 
 
+class _NoPinnedOffset(PlainRuntime):
+    """``h2d_pinned`` does not add the offset."""
+
+    def h2d_pinned(self, buffer: int, offset: int, source: memoryview) -> None:
+        super().h2d_pinned(buffer, 0, source)
+
+
+class _PinnedLetGo(PlainRuntime):
+    """``h2d_pinned`` keeps an address; the memory serves again before the copy is made."""
+
+    def __init__(self, table: KernelTable | None = None) -> None:
+        super().__init__(table)
+        self.late: list[tuple[int, int, np.ndarray]] = []
+        self.locked = np.zeros(0, np.uint8)
+
+    def pinned_memory(self, nbytes: int, index: int) -> np.ndarray:
+        if self.locked.size < nbytes:
+            self.locked = np.zeros(nbytes, np.uint8)
+        return self.locked[:nbytes]
+
+    def h2d_pinned(self, buffer: int, offset: int, source: memoryview) -> None:
+        self.late.append((buffer, offset, np.frombuffer(source, np.uint8)))
+
+    def d2h(self, target: memoryview, buffer: int, offset: int) -> None:
+        while self.late:
+            late, start, source = self.late.pop(0)
+            if late in self.blocks:
+                super().h2d(late, start, source.data)
+        super().d2h(target, buffer, offset)
+
+
 class _Leaks(PlainRuntime):
     """``free`` frees nothing."""
 
@@ -255,6 +286,8 @@ RUNTIMES: dict[str, type[PlainRuntime]] = {
     "upload-words": _WordsUp,
     "download-words": _WordsDown,
     "upload-late": _LateUpload,
+    "pinned-offset": _NoPinnedOffset,
+    "pinned-let-go": _PinnedLetGo,
     "leak": _Leaks,
     "small-blocks": _SmallBlocks,
     "shared-blocks": _SharedBlocks,

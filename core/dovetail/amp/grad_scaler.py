@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-import dovetail
+from dovetail import dtypes as d
+from dovetail import ops
 from dovetail.amp.autocast_mode import _has_device, is_autocast_available
+from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.loader import registry
 from dovetail.device import get_default_device
+from dovetail.factories import full, zeros_like
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -112,11 +115,9 @@ class GradScaler:
         if isinstance(outputs, Tensor):
             if self._scale is None:
                 place = outputs.device
-                self._scale = dovetail.full(
-                    (), self._init_scale, dtype=dovetail.float32, device=place
-                )
-                self._growth_tracker = dovetail.full(
-                    (), self._init_growth_tracker, dtype=dovetail.int32, device=place
+                self._scale = full((), self._init_scale, dtype=d.float32, device=place)
+                self._growth_tracker = full(
+                    (), self._init_growth_tracker, dtype=d.int32, device=place
                 )
             return outputs * self._scale.to(outputs.device)
         if isinstance(outputs, Iterable):
@@ -124,7 +125,7 @@ class GradScaler:
             return type(outputs)(parts) if isinstance(outputs, (list, tuple)) else parts
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
-    @dovetail.no_grad()
+    @no_grad()
     def _unscale(self, optimizer: Optimizer, factor: Any, allow_half: bool) -> dict[Any, Any]:
         """Gradients times ``factor``, in place; per device, 1 where one was not finite, else 0."""
         found: dict[Any, Any] = {}
@@ -133,7 +134,7 @@ class GradScaler:
                 gradient = p.grad
                 if gradient is None:
                     continue
-                if gradient.dtype is dovetail.float16 and not allow_half:
+                if gradient.dtype is d.float16 and not allow_half:
                     raise ValueError("Attempting to unscale FP16 gradients.")
                 bad = gradient.isfinite().all().logical_not().float()
                 device = gradient.device
@@ -189,7 +190,7 @@ class GradScaler:
         state["stage"] = OptState.STEPPED
         return result
 
-    @dovetail.no_grad()
+    @no_grad()
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Set the factor for the next iteration, by what the steps have found or to a value.
 
@@ -222,14 +223,14 @@ class GradScaler:
         ]
         if not found:
             raise AssertionError("No inf checks were recorded prior to update.")
-        bad = dovetail.stack(found).amax() > 0
+        bad = ops.stack(found).amax() > 0
         count = self._growth_tracker + 1
         grows = count >= self._growth_interval
         larger = self._scale * self._growth_factor
         # A factor that would overflow stays what it is.
-        grown = dovetail.where(grows & larger.isfinite(), larger, self._scale)
-        self._scale.copy_(dovetail.where(bad, self._scale * self._backoff_factor, grown))
-        self._growth_tracker.copy_(dovetail.where(bad | grows, dovetail.zeros_like(count), count))
+        grown = ops.where(grows & larger.isfinite(), larger, self._scale)
+        self._scale.copy_(ops.where(bad, self._scale * self._backoff_factor, grown))
+        self._growth_tracker.copy_(ops.where(bad | grows, zeros_like(count), count))
 
     def get_scale(self) -> float:
         """The factor; 1 if not enabled. Waits for the device."""

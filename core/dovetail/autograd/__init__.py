@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from dovetail.autograd.engine import backward, grad
 from dovetail.autograd.grad_mode import (
     enable_grad,
     inference_mode,
@@ -17,6 +16,7 @@ from dovetail.autograd.grad_mode import (
 if TYPE_CHECKING:
     from dovetail.autograd import functional, graph
     from dovetail.autograd.anomaly import detect_anomaly, set_detect_anomaly
+    from dovetail.autograd.engine import backward, grad
     from dovetail.autograd.function import Function, FunctionCtx
     from dovetail.autograd.gradient_check import gradcheck, gradgradcheck
     from dovetail.autograd.variable import Variable
@@ -45,8 +45,10 @@ _LATER = {
     "Function": "function",
     "FunctionCtx": "function",
     "Variable": "variable",
+    "backward": "engine",
     "detect_anomaly": "anomaly",
     "set_detect_anomaly": "anomaly",
+    "grad": "engine",
     "gradcheck": "gradient_check",
     "gradgradcheck": "gradient_check",
 }
@@ -62,3 +64,8 @@ if not TYPE_CHECKING:  # it would make any name good
         if name in ("functional", "function", "graph", "anomaly", "forward_ad"):
             return importlib.import_module(f"dovetail.autograd.{name}")
         raise AttributeError(f"module 'dovetail.autograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """With what is loaded when it is asked for."""
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from dovetail.autograd import hooks
 from dovetail.autograd.grad_mode import mode, set_grad_enabled
 from dovetail.autograd.graph import Node, OutputNode, freed_error
+from dovetail.factories import ones_like, zeros_like
+from dovetail.late_binding import TENSORS
+from dovetail.ops.expose import writer
 from dovetail.ops.schema import REGISTRY
 
 if TYPE_CHECKING:
@@ -23,15 +26,7 @@ __all__ = [
     "backward",
     "grad",
     "run",
-    "writer",
 ]
-
-
-def writer(*arguments: Any) -> Any:
-    """As :func:`dovetail.ops.expose.writer`, which cannot be imported before the operators are."""
-    from dovetail.ops.expose import writer as make
-
-    return make(*arguments)
 
 
 def _fit(g: Any, spec: Any) -> Any:
@@ -275,8 +270,6 @@ def _roots(
                     "grad can be implicitly created only for real scalar outputs but got "
                     f"{tensor.dtype}"
                 )
-            from dovetail import ones_like
-
             with_grad, mode.grad = mode.grad, False
             try:
                 gradient = ones_like(tensor)
@@ -393,8 +386,6 @@ def grad(
     for x in inputs:
         g = capture[x._node]
         if g is None and materialize_grads:
-            from dovetail import zeros_like
-
             g = zeros_like(x)
         elif g is None and not allow_unused:
             raise RuntimeError(
@@ -403,3 +394,6 @@ def grad(
             )
         found.append(g)
     return tuple(found)
+
+
+TENSORS.bind(backward=backward)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from dovetail.autograd.grad_mode import enable_grad
 from dovetail.autograd.graph import Node
+from dovetail.factories import zeros_like
 from dovetail.func.derivatives import pulled
 from dovetail.func.levels import Entry, Level, entered, settled
 from dovetail.tensor import Tensor
@@ -135,8 +136,6 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
         return UnpackedDualTensor(primal, here.duals[tensor._node][1])
     second = Level()
     with enable_grad():
-        from dovetail.factories import zeros_like
-
         dummy = entered(zeros_like(tensor.detach()), second)
         pairs = [here.duals[node] for node in found]
         products = pulled((tensor,), (dummy,), [x for x, _ in pairs], True)

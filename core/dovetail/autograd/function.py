@@ -19,9 +19,12 @@ from dovetail.autograd.graph import (
     freed_error,
     next_sequence,
     pack_value,
-    unpack_hooks,
 )
-from dovetail.autograd.inplace import check_writable, modified_error, note_write, rebase
+from dovetail.autograd.inplace import check_writable, rebase
+from dovetail.autograd.saved import unpack_hooks
+from dovetail.autograd.writes import modified_error, note_write
+from dovetail.factories import zeros
+from dovetail.late_binding import BATCHED
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -119,8 +122,6 @@ class FunctionCtx(Node):
         if self._materialize:
             for i, (part, spec) in enumerate(zip(grads, self.info.output_specs, strict=True)):
                 if part is None and spec is not None:
-                    from dovetail.factories import zeros
-
                     grads[i] = zeros(spec.shape, dtype=spec.dtype, device=spec.device)
         made = self._function.backward(self, *grads)
         parts = list(made) if isinstance(made, (tuple, list)) else [made]
@@ -217,9 +218,7 @@ class Function:
             cls.backward = staticmethod(backward)  # type: ignore[method-assign]
         forward: Any = cls.forward
         if any(isinstance(x, Tensor) and x._spec.batch is not None for x in args):
-            from dovetail.func.custom import batched_forward
-
-            forward = batched_forward(cls, args)
+            forward = BATCHED.forward(cls, args)
         edges = tuple(x._node if isinstance(x, Tensor) else None for x in args)
         recording = mode.grad and any(e is not None for e in edges)
         ctx.needs_input_grad = tuple(recording and e is not None for e in edges)

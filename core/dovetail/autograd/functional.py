@@ -11,6 +11,7 @@ from typing import Any
 
 from dovetail.autograd.engine import grad
 from dovetail.autograd.grad_mode import enable_grad
+from dovetail.factories import ones_like, zeros_like
 from dovetail.tensor import Tensor
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -51,8 +52,6 @@ def _outputs(made: Any, name: str) -> tuple[tuple[Tensor, ...], bool]:
 def _vectors(v: Any, like: tuple[Tensor, ...], name: str, what: str) -> tuple[Tensor, ...]:
     if v is None:
         if len(like) == 1 and like[0].numel() == 1:
-            from dovetail.factories import ones_like
-
             return (ones_like(like[0]),)
         raise RuntimeError(
             f"The vector v can only be None if {what} is a single Tensor with a single element "
@@ -70,8 +69,6 @@ def _vectors(v: Any, like: tuple[Tensor, ...], name: str, what: str) -> tuple[Te
 def _finish(
     found: Any, like: tuple[Tensor, ...], strict: bool, create_graph: bool, name: str
 ) -> Any:
-    from dovetail.factories import zeros_like
-
     made = []
     for i, (g, x) in enumerate(zip(found, like, strict=True)):
         if g is None:
@@ -118,8 +115,6 @@ def jvp(
     func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
 ) -> tuple[Any, Any]:
     """``(func(inputs), J v)``, by differentiating the vector-Jacobian product a second time."""
-    from dovetail.factories import zeros_like
-
     with enable_grad():
         xs, _ = _inputs(inputs, "jvp", create_graph)
         vectors = _vectors(v, xs, "jvp", "the input to func")
@@ -157,8 +152,6 @@ def jacobian(
         NotImplementedError: forward mode without ``vectorize``, or with ``create_graph``.
         AssertionError: another strategy.
     """
-    from dovetail.factories import zeros_like
-
     _check_strategy(
         strategy,
         ' Hint: If your function has more outputs than inputs, "forward-mode" tends to be more '

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from dovetail import observe
+from dovetail.autograd.mode import mode
+from dovetail.autograd.saved import special
 
 __all__ = [
     "enable_grad",
@@ -23,18 +26,6 @@ __all__ = [
 
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class _Mode(threading.local):
-    grad = True
-    asked = True  # as the user's contexts have it; the engine and decompositions change only grad
-    inference = False
-    autocast: Any = None  # dtype by kind of device where autocast is on; see autocast_rules.py
-    autocast_casts: Any = None  # parameters cast in the running block
-    maps: tuple[Any, ...] = ()  # the running vmaps, the outermost first; see func/levels.py
-
-
-mode = _Mode()
 
 
 def is_grad_enabled() -> bool:
@@ -172,9 +163,6 @@ class inference_mode(_ModeContext):
         return self._on
 
     def __enter__(self) -> None:
-        from dovetail import observe
-        from dovetail.autograd.graph import special
-
         if inference_mode not in special:
             special.append(inference_mode)  # from now on, saving must look for inference tensors
         keep = mode.grad
@@ -184,8 +172,6 @@ class inference_mode(_ModeContext):
         observe.active.append(self)  # results must be marked, so calls take the watched path
 
     def __exit__(self, *exc: object) -> None:
-        from dovetail import observe
-
         observe.active.remove(self)
         super().__exit__(*exc)
 

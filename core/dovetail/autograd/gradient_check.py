@@ -15,6 +15,8 @@ import numpy as np
 from dovetail import raw
 from dovetail.autograd.engine import grad
 from dovetail.autograd.grad_mode import enable_grad, no_grad
+from dovetail.factories import from_numpy, tensor, zeros_like
+from dovetail.memory_formats import contiguous_format
 from dovetail.tensor import Tensor
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
@@ -77,8 +79,6 @@ def _numerical(
     rows: list[list[Any]] = []
 
     def run(changed: np.ndarray) -> list[np.ndarray]:
-        from dovetail.factories import from_numpy
-
         with no_grad():
             x.data.copy_(from_numpy(changed))  # type: ignore[attr-defined]
             made = function(*inputs)
@@ -96,8 +96,6 @@ def _numerical(
             rows.append(parts)
     finally:
         with no_grad():
-            from dovetail.factories import from_numpy
-
             x.data.copy_(from_numpy(values))  # type: ignore[attr-defined]
     count = len(rows[0][0]) if rows else 0
     return [
@@ -110,11 +108,9 @@ def _numerical(
 
 def _analytic(output: Tensor, inputs: list[Tensor], seed: complex) -> list[np.ndarray]:
     """Per input, the gradient of ``Re(conj(seed) * output)``, (input elements, output elements)."""
-    from dovetail.factories import zeros_like
-
     columns: list[list[np.ndarray]] = [[] for _ in inputs]
     for k in range(output.numel()):
-        v = zeros_like(output, memory_format=_row_major())
+        v = zeros_like(output, memory_format=contiguous_format)
         v.view(-1)[k] = seed if output.dtype.is_complex else seed.real
         found = grad(output, inputs, v, retain_graph=True, allow_unused=True)
         for column, x, g in zip(columns, inputs, found, strict=True):
@@ -131,12 +127,6 @@ def _analytic(output: Tensor, inputs: list[Tensor], seed: complex) -> list[np.nd
         np.stack(c, axis=1) if c else np.zeros((x.numel(), 0))
         for c, x in zip(columns, inputs, strict=True)
     ]
-
-
-def _row_major() -> Any:
-    from dovetail.ops.layout.convert import contiguous_format
-
-    return contiguous_format
 
 
 def _mismatch(
@@ -276,8 +266,6 @@ def gradgradcheck(
         rng = np.random.default_rng(0)
         made = []
         for o in outputs:
-            from dovetail.factories import tensor
-
             v = rng.standard_normal(tuple(o.shape))
             if o.dtype.is_complex:
                 v = v + 1j * rng.standard_normal(tuple(o.shape))

@@ -14,6 +14,12 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dovetail.autograd.hooks import add_hook
+from dovetail.autograd.saved import save_on_cpu as save_on_cpu  # PyTorch has them here too
+from dovetail.autograd.saved import saved_tensors_hooks as saved_tensors_hooks
+from dovetail.autograd.saved import special, unpack_hooks
+from dovetail.autograd.writes import modified_error
+
 if TYPE_CHECKING:
     from dovetail.spec import Spec
     from dovetail.tensor import Tensor
@@ -31,7 +37,6 @@ __all__ = [
     "runner",
     "save",
     "unchanged",
-    "unpack_hooks",
 ]
 
 next_sequence = itertools.count(1).__next__
@@ -186,10 +191,6 @@ def _runner(pattern: tuple[Any, ...], saves: int, is_joint: bool) -> Callable[..
     return made
 
 
-special: list[Any] = []
-"""Not empty once saving needs more than a glance: pack hooks, or inference tensors may exist."""
-
-
 def output_alias(tensor: Tensor) -> Tensor:
     """A saved output: the same memory without history, or node and output would hold each other.
 
@@ -252,14 +253,10 @@ class Node:
 
     def register_hook(self, hook: Callable[..., Any]) -> Any:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node ran; a result replaces them."""
-        from dovetail.autograd.hooks import add_hook
-
         return add_hook(self, "_hooks", hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> Any:
         """Call ``hook(grad_outputs)`` before this node runs; a result replaces them."""
-        from dovetail.autograd.hooks import add_hook
-
         return add_hook(self, "_prehooks", hook)
 
     def values(self, g: Any, create_graph: bool) -> list[Any]:
@@ -279,8 +276,6 @@ class Node:
                 continue
             storage = value._storage
             if storage is not None and storage.version != version:
-                from dovetail.autograd.inplace import modified_error
-
                 raise modified_error(self, value, version)
             out.append(value)
         if create_graph:
@@ -412,10 +407,6 @@ class _Packed:
         return value
 
 
-unpack_hooks: list[tuple[int, Callable[[Any], Any], Callable[[Any], Any]]] = []
-"""(thread, pack, unpack) of every active ``saved_tensors_hooks``, the innermost last."""
-
-
 def pack_value(value: Any) -> _Packed | None:
     """``value`` through this thread's innermost pack hook, or None where there is none."""
     here = threading.get_ident()
@@ -450,12 +441,3 @@ def save(info: BackwardInfo, things: tuple[Any, ...]) -> tuple[Any, ...]:
         storage = value._storage
         flat += (value, 0 if storage is None else storage.version)
     return tuple(flat)
-
-
-def __getattr__(name: str) -> Any:
-    # PyTorch has these in torch.autograd.graph
-    if name in ("saved_tensors_hooks", "save_on_cpu"):
-        from dovetail.autograd import saved
-
-        return getattr(saved, name)
-    raise AttributeError(f"module 'dovetail.autograd.graph' has no attribute {name!r}")

@@ -7,92 +7,17 @@ the base again.
 
 from __future__ import annotations
 
-import linecache
-import os
-import sys
-from collections.abc import Iterable
-from types import CodeType
 from typing import Any
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo, Node, next_sequence, unchanged
+from dovetail.spec import real_layout
 
 __all__ = [
     "after",
     "check_writable",
-    "modified_error",
-    "note_write",
-    "note_writes",
     "rebase",
-    "user_line",
 ]
-
-_HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-
-_inside: dict[str, bool] = {}  # files: whether they are this package's
-
-
-def _user_frame() -> tuple[CodeType, int] | None:
-    frame = sys._getframe(2)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        is_inside = _inside.get(name)
-        if is_inside is None:
-            is_inside = _inside[name] = name.startswith((_HOME, "<dovetail"))
-        if not is_inside:
-            return frame.f_code, frame.f_lasti
-        frame = frame.f_back  # type: ignore[assignment]
-    return None
-
-
-def _describe(place: tuple[CodeType, int] | None) -> str:
-    if place is None:
-        return "an unknown line"
-    code, instruction = place
-    line = code.co_firstlineno
-    for start, end, number in code.co_lines():
-        if start <= instruction < end and number is not None:
-            line = number
-    text = linecache.getline(code.co_filename, line).strip()
-    return f'File "{code.co_filename}", line {line}, in {code.co_name}' + (
-        f"\n    {text}" if text else ""
-    )
-
-
-def user_line() -> str:
-    """The nearest caller outside this package, as a traceback entry."""
-    return _describe(_user_frame())
-
-
-def note_write(storage: Any, operator: str) -> None:
-    """Count an in-place write to ``storage`` and remember who did it."""
-    storage.version += 1
-    storage.writer = (operator, _user_frame())
-
-
-def note_writes(storages: Iterable[Any], operator: str) -> None:
-    """The same for many that one call writes to."""
-    writer = (operator, _user_frame())
-    for storage in storages:
-        storage.version += 1
-        storage.writer = writer
-
-
-def modified_error(node: Node, value: Any, version: int) -> RuntimeError:
-    """PyTorch's error for a saved tensor that was written to, with who wrote it and where."""
-    storage = value._storage
-    operator, place = storage.writer or ("an in-place operation", None)
-    kind = f"{value.device.type}.{value.dtype.name} {list(value.shape)}"
-    forward = f"\nThe forward call of {node.name()} was at:\n{node.line}" if node.line else ""
-    return RuntimeError(
-        "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: [{kind}], saved by {node.name()}, is at version {storage.version}; "
-        f"expected version {version} instead. It was last written by {operator} at\n"
-        f"  {_describe(place)}\n"
-        "Write out of place there, or clone() the tensor before the operation that saves it."
-        f"{forward}"
-    )
 
 
 def check_writable(tensor: Any, operator: str, *, each_once: bool = True) -> None:
@@ -151,9 +76,8 @@ def _in_reals(x: Any, other: Any) -> tuple[tuple[Any, int], Any, Any]:
     spec, offset = x._spec, x._offset
     if spec.dtype.is_complex == other._spec.dtype.is_complex or not spec.dtype.is_complex:
         return (spec, offset), _itself, _itself
-    from dovetail.ops.pointwise.complex import real_layout, view_as_complex, view_as_real
-
-    return (real_layout(spec), offset * 2), view_as_real, view_as_complex
+    as_reals = lambda x: x._as_reals()
+    return (real_layout(spec), offset * 2), as_reals, lambda x: x._as_complex()
 
 
 def _strided_part(g: Any, base: Any, part: Any) -> Any:

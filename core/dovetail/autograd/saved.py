@@ -6,9 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.autograd.graph import special, unpack_hooks
+__all__ = ["save_on_cpu", "saved_tensors_hooks", "special", "unpack_hooks"]
 
-__all__ = ["save_on_cpu", "saved_tensors_hooks"]
+special: list[Any] = []
+"""Not empty once saving needs more than a glance: pack hooks, or inference tensors may exist."""
+
+unpack_hooks: list[tuple[int, Callable[[Any], Any], Callable[[Any], Any]]] = []
+"""(thread, pack, unpack) of every active ``saved_tensors_hooks``, the innermost last."""
 
 
 class saved_tensors_hooks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dovetail.factories import empty
 from dovetail.tensor import Tensor
 
 __all__ = ["Variable"]
@@ -29,8 +30,6 @@ class Variable(metaclass=_AnyTensor):
 
     def __new__(cls, data: Any = None, requires_grad: bool = False) -> Any:
         if data is None:
-            from dovetail.factories import empty
-
             data = empty(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"Variable data has to be a tensor, but got {type(data).__name__}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from dovetail.errors import OutOfMemoryError
+from dovetail.late_binding import DEVICES, PLANS
 
 __all__ = ["Pool", "empty_cache", "pool_for", "reset_peak", "rounded", "stats"]
 
@@ -208,9 +209,7 @@ class Pool:
         raise AssertionError("unreachable")
 
     def _collect(self) -> None:
-        from dovetail.dispatch import clear_plans
-
-        clear_plans()  # plans keep the numbers that they were called with on the device
+        PLANS.clear()  # plans keep the numbers that they were called with on the device
         gc.collect()
         self.empty_cache()
 
@@ -318,10 +317,9 @@ class Pool:
 
 def pool_for(device: Any) -> Pool:
     """The pool of ``device`` (a device, its name, or None for the default device)."""
-    from dovetail.backend.state import state_of
     from dovetail.device import resolve
 
-    return state_of(resolve(device)).pool
+    return DEVICES.state_of(resolve(device)).pool
 
 
 def stats(device: Any = None) -> dict[str, int]:
@@ -330,10 +328,8 @@ def stats(device: Any = None) -> dict[str, int]:
     On a device of host arrays, tensors too small for the pool are counted at this call, by
     looking at every live tensor; the peak has in it what they take at present.
     """
-    from dovetail.backend.state import small_bytes
-
     counts = pool_for(device).stats()
-    small = small_bytes(device)
+    small = DEVICES.small_bytes(device)
     for name in ("allocated", "reserved", "peak", "peak_reserved"):
         counts[name] += small
     return counts

@@ -28,7 +28,7 @@ __all__ = [
     "Runtime",
 ]
 
-CONTRACT_VERSION = (1, 2)
+CONTRACT_VERSION = (1, 3)
 """(major, minor). A table built for another major is refused with one sentence; a minor version
 adds what is optional, so a table of an earlier (or a later) one loads."""
 
@@ -298,6 +298,22 @@ class Runtime(abc.ABC):
 
     def close(self) -> None:  # noqa: B027 (doing nothing is a fine default)
         """Release everything at exit."""
+
+    # Page-locked memory of the host, for Tensor.pin_memory(). Since contract 1.3.
+
+    def pinned_memory(self, nbytes: int, index: int) -> Any:
+        """``nbytes`` bytes of host memory (uint8, NumPy) that device ``index`` reads by itself,
+        given back with the array; None where there is no such.
+
+        Raises:
+            OutOfMemoryError: the driver cannot lock that much.
+        """
+        return None
+
+    def h2d_pinned(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """As :meth:`h2d`, of bytes in page-locked memory which the caller does not change until
+        the device has read them: the copy may be queued. ``source`` is kept until then."""
+        self.h2d(buffer, offset, source)
 
     # Streams and events. A runtime that says ``streams = True`` gives all of these; the defaults
     # are of a device with one stream, whose handle is the device's index. Handles are the runtime's

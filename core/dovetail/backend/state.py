@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend.allocator import Pool, rounded
+from dovetail.backend.loader import registry
 from dovetail.device import device as Device
 from dovetail.device import resolve
+from dovetail.device_methods import attach
 from dovetail.dtypes import dtype as DType
 from dovetail.errors import Unsupported
+from dovetail.late_binding import DEVICES
 from dovetail.spec import Spec, spec_of
 from dovetail.storage import Storage
 from dovetail.tensor import Tensor, new_tensor
@@ -52,7 +55,6 @@ class DeviceState:
     """Everything the dispatcher needs to know about one device."""
 
     def __init__(self, device: Device) -> None:
-        from dovetail.backend.loader import registry
         from dovetail.streams import number_of
 
         loaded = registry.get(device.type)
@@ -168,11 +170,18 @@ class DeviceState:
                 return int(getattr(buffer, name))
         return int(buffer) if isinstance(buffer, int) else id(buffer)
 
-    def write(self, storage: Storage, offset: int, data: np.ndarray) -> None:
-        """Copy a contiguous NumPy array's bytes into ``storage`` at byte ``offset``."""
+    def write(
+        self, storage: Storage, offset: int, data: np.ndarray, *, is_pinned: bool = False
+    ) -> None:
+        """Copy a contiguous NumPy array's bytes into ``storage`` at byte ``offset``.
+
+        Args:
+            is_pinned: in page-locked memory, which stays as it is until the device has read it.
+        """
         if data.nbytes:
             source = data.reshape(-1).view(np.uint8).data.cast("B")
-            self.runtime.h2d(storage.buffer, offset, source)
+            copy = self.runtime.h2d_pinned if is_pinned else self.runtime.h2d
+            copy(storage.buffer, offset, source)
 
     def read(self, storage: Storage, offset: int, out: np.ndarray) -> None:
         """Fill a contiguous NumPy array with the bytes of ``storage`` from byte ``offset``."""
@@ -201,8 +210,6 @@ def state_of(device: Device) -> DeviceState:
     """
     found = _states.get(device)
     if found is None:
-        from dovetail.device_methods import attach
-
         attach()
         found = _states.setdefault(device, DeviceState(device))
     return found
@@ -232,3 +239,6 @@ def small_bytes(device: Any) -> int:
             elif isinstance(array, np.ndarray):
                 seen[array.ctypes.data] = array.nbytes
     return sum(n for n in seen.values() if n < POOLED)
+
+
+DEVICES.bind(state_of=state_of, small_bytes=small_bytes)

@@ -12,7 +12,7 @@ import numpy as np
 
 from dovetail import raw
 from dovetail.autograd.grad_mode import enable_grad
-from dovetail.autograd.inplace import user_line
+from dovetail.autograd.writes import user_line
 from dovetail.backend.state import state_of
 from dovetail.debug.judge import Difference, difference, terms_of
 from dovetail.debug.watch import OutermostCalls, described, host_values, moved, tensors

@@ -15,10 +15,11 @@ import numpy as np
 
 from dovetail import raw
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.autograd.inplace import user_line
+from dovetail.autograd.writes import user_line
 from dovetail.debug.judge import Difference, difference, terms_of
 from dovetail.debug.watch import OutermostCalls, described, host_values, tensors
 from dovetail.device import device as Device
+from dovetail.factories import run_storage
 from dovetail.fallback import host_device
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.schema import REGISTRY, OpDef
@@ -203,7 +204,6 @@ def _redone(
 
 def _made(op: OpDef, values: tuple[Any, ...], out: Tensor) -> Tensor:
     """What makes a tensor from no other: filled, ranges, random numbers."""
-    from dovetail.factories import run_storage
     from dovetail.ops.randomness.draws import draw
 
     spec = spec_of(tuple(out.shape), out.dtype, host_device())

@@ -6,7 +6,7 @@ from typing import Any
 
 from dovetail import dtypes
 from dovetail.factories import arange
-from dovetail.ops.expose import finish
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import numpy_names
 from dovetail.tensor import Tensor, check_dim
 

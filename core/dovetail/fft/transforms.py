@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.nn.functional.padding import pad
-from dovetail.ops.expose import finish
 from dovetail.ops.linear_algebra.operands import need_tensors
+from dovetail.ops.out import finish
 from dovetail.ops.spectral.fourier import REAL, fft_c2c, fft_c2r, fft_r2c
 from dovetail.tensor import Tensor, check_dim
 

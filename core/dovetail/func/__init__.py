@@ -6,6 +6,7 @@ in ``docs/decisions/function-transforms.md``.
 
 from __future__ import annotations
 
+from dovetail.func import custom, plans, randomness, views  # noqa: F401 (they bind BATCHED)
 from dovetail.func.batched import debug_unwrap
 from dovetail.func.derivatives import (
     grad,

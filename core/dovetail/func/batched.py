@@ -14,6 +14,7 @@ from dovetail import raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.dtypes import dtype as DType
 from dovetail.func.levels import Level, leads_out
+from dovetail.late_binding import BATCHED
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
@@ -21,7 +22,7 @@ __all__ = [
     "Batch", "BatchedSpec", "NotBatched", "batched_spec", "cast", "copy", "data_dependent",
     "debug_unwrap", "depth_of", "detached", "dynamic_shape", "empty", "fill",
     "level_of", "like", "move", "no_data", "not_batched", "on_value", "outside",
-    "recording_outside", "spread", "value_at", "view", "wrap",
+    "recording_outside", "spread", "value_at", "wrap",
 ]  # fmt: skip
 
 new = object.__new__
@@ -196,22 +197,12 @@ class recording_outside:
         mode.grad = self.kept
 
 
-# ------------------------------------- what ``dovetail.raw`` does to batched tensors
+# ----------------------- what ``dovetail.raw`` does to batched tensors (views: see views.py)
 
 
 def empty(spec: Spec) -> Tensor:
     """A new, uninitialised batched tensor."""
     return wrap(raw.empty(spec.batch.value), level_of(spec.batch.depth))
-
-
-def view(x: Tensor, spec: Spec, offset: int) -> Tensor:
-    """As :func:`raw.view`; the view is recorded outside."""
-    from dovetail.func.views import batched
-
-    level = level_of(x._spec.batch.depth)
-    arguments = (tuple(spec.shape), spec.strides, offset)
-    with recording_outside(level):
-        return wrap(batched(value_at(x, level), "strided", arguments), level)
 
 
 def cast(x: Tensor, spec: Spec) -> Tensor:
@@ -337,3 +328,10 @@ def not_batched() -> NotBatched:
         "out-of-place operators instead of inplace arithmetic, or make `self` from a tensor that "
         "is vmapped over (x.new_zeros(…), zeros_like(x))."
     )
+
+
+BATCHED.bind(
+    cast=cast, copy=copy, data_dependent=data_dependent, detached=detached,
+    dynamic_shape=dynamic_shape, empty=empty, fill=fill, like=like, move=move, no_data=no_data,
+    on_value=on_value,
+)  # fmt: skip

@@ -14,6 +14,7 @@ from dovetail.autograd.function import Function, FunctionCtx
 from dovetail.autograd.grad_mode import mode
 from dovetail.func.batched import depth_of, level_of, outside, recording_outside, spread, wrap
 from dovetail.func.levels import Level, opened
+from dovetail.late_binding import BATCHED
 from dovetail.tensor import Tensor
 
 __all__ = ["VmapInfo", "batched_forward"]
@@ -166,3 +167,6 @@ def _part(x: Any, flag: bool, level: Level) -> Any:
         return None
     value = _value(x, level)
     return value if flag else value.sum(0)
+
+
+BATCHED.bind(forward=batched_forward)

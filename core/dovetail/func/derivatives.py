@@ -17,6 +17,7 @@ from typing import Any
 
 from dovetail.autograd.engine import _roots, run
 from dovetail.autograd.grad_mode import enable_grad, mode
+from dovetail.factories import zeros_like
 from dovetail.func.levels import Level, any_lives, entered, settled
 from dovetail.func.tree import TreeSpec, flatten, tree_map, unflatten
 from dovetail.tensor import Tensor
@@ -132,8 +133,6 @@ def pulled(
 
 
 def _or_zeros(found: list[Any], like: Sequence[Tensor]) -> list[Any]:
-    from dovetail.factories import zeros_like
-
     return [zeros_like(x) if g is None else g for g, x in zip(found, like, strict=True)]
 
 
@@ -393,8 +392,6 @@ def linearized(
     func: Function, args: tuple[Any, ...], argnums: Any, has_aux: bool, name: str
 ) -> tuple[Any, Callable[[Sequence[Any]], Any], Any, bool]:
     """(output, function from tangents to products, aux, whether an output depends on nothing)."""
-    from dovetail.factories import zeros_like
-
     keep = mode.grad
     level, second = Level(), Level()
     try:

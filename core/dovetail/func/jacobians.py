@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from dovetail.factories import eye, zeros_like
 from dovetail.func.derivatives import Function, chosen, linearized, vjp_of
 from dovetail.func.tree import TreeSpec, flatten, unflatten
 from dovetail.func.vmap import check_randomness, vmap
@@ -17,8 +18,6 @@ __all__ = ["columns", "hessian", "jacfwd", "jacrev", "unit_vectors"]
 
 def unit_vectors(like: Tensor) -> Any:
     """Every vector of the standard basis of a tensor's space: (numel, *shape)."""
-    from dovetail.factories import eye
-
     n = math.prod(like._spec.shape)
     basis: Any = eye(n, dtype=like.dtype, device=like.device)
     return basis.reshape(n, *like._spec.shape)
@@ -84,8 +83,6 @@ def jacrev(
 
 def _one(vjp_fn: Function, outs: list[Any], out_spec: TreeSpec, i: int, vector: Any) -> list[Any]:
     """The products of a vector for output ``i`` alone."""
-    from dovetail.factories import zeros_like
-
     vectors = [vector if k == i else zeros_like(y.detach()) for k, y in enumerate(outs)]
     return flatten(vjp_fn(unflatten(vectors, out_spec)))[0]
 
@@ -148,8 +145,6 @@ def columns(
     push: Callable[[list[Any]], list[Any]], outs: list[Any], inputs: list[Any]
 ) -> list[list[Any]]:
     """Per output and input the Jacobian, from a function of tangents (one per input)."""
-    from dovetail.factories import zeros_like
-
     found: list[list[Any]] = [[] for _ in outs]
     for k, x in enumerate(inputs):
         if not x._spec.numel:

@@ -13,6 +13,11 @@ from typing import Any
 
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.record import Recorder
+from dovetail.decomposed_plans import decomposition
+from dovetail.dispatch import call, facts_of
+from dovetail.dtypes import type_name
+from dovetail.errors import Unsupported
+from dovetail.func import rules_dense, rules_layers, rules_places  # noqa: F401 (they fill RULES)
 from dovetail.func.batched import (
     NotBatched,
     dynamic_shape,
@@ -24,8 +29,9 @@ from dovetail.func.batched import (
 from dovetail.func.levels import Level, is_recorded_inside
 from dovetail.func.row_gradients import mapped_operator
 from dovetail.func.rules import Case, rule_for
+from dovetail.late_binding import BATCHED
+from dovetail.ops.layout.joining import stack
 from dovetail.ops.schema import OpDef
-from dovetail.plans import decomposition
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -63,9 +69,6 @@ def batched_plan(op: OpDef, facts: tuple[Any, ...], attributes: dict[str, Any]) 
 
 
 def _check_dtypes(op: OpDef, facts: tuple[Any, ...]) -> None:
-    from dovetail.dispatch import type_name
-    from dovetail.errors import Unsupported
-
     first = next((f for f in facts if isinstance(f, Spec)), None)
     if first is not None and first.dtype not in op.accepts:
         raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(first.dtype)}'")
@@ -185,8 +188,6 @@ class _Decomposed(_Plan):
 
     def _mapped(self, level: Level, values: list[Any]) -> tuple[Tensor, ...]:
         """The results of the mapped call as one operator on values."""
-        from dovetail.dispatch import call
-
         if self.mapped is None:
             plain = tuple(_plain(f) for f in self.facts)
             flags = tuple(has_dim for _, has_dim in values)
@@ -242,8 +243,6 @@ class _Looped(_Plan):
         self.values = tuple(attributes[name] for name in op.attributes)
 
     def __call__(self, *inputs: Any) -> Any:
-        from dovetail.dispatch import facts_of
-
         level = level_of(self.depth)
         _warn(self.op.name)
         asks = mode.grad and _asks(inputs, level)
@@ -260,9 +259,6 @@ class _Looped(_Plan):
 
 def over_rows(op: OpDef, values: list[Any], attributes: tuple[Any, ...], size: int) -> Any:
     """``op`` on each row of the values that have a hidden dim, the results stacked."""
-    from dovetail.dispatch import call
-    from dovetail.ops import stack
-
     rows = []
     for i in range(max(size, 1)):
         # With no row at all, one of zeros tells the shape.
@@ -285,3 +281,6 @@ def _warn(name: str) -> None:
         UserWarning,
         stacklevel=5,
     )
+
+
+BATCHED.bind(plan=batched_plan)

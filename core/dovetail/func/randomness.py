@@ -8,6 +8,7 @@ from typing import Any
 from dovetail.autograd.grad_mode import mode
 from dovetail.func.batched import wrap
 from dovetail.generator import default_generator
+from dovetail.late_binding import BATCHED
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -43,3 +44,6 @@ def repeated(device: Any) -> Callable[[], None]:
     generator = default_generator(device)
     state = generator.get_state()
     return lambda: generator.set_state(state)
+
+
+BATCHED.bind(drawn=drawn)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dovetail.dispatch import call
 from dovetail.func.batched import spread
 from dovetail.ops.schema import OpDef
 from dovetail.spec import Spec
@@ -67,8 +68,6 @@ class Case:
 
     def call(self, *values: Any, **changed: Any) -> Any:
         """The operator on values, with some attributes changed."""
-        from dovetail.dispatch import call
-
         attributes = {**self.attributes, **changed}
         return call(self.op, values, tuple(attributes[name] for name in self.op.attributes))
 
@@ -111,9 +110,5 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 def rule_for(case: Case) -> Apply | None:
     """The way to call this operator on values, or None."""
-    import dovetail.func.rules_dense
-    import dovetail.func.rules_layers
-    import dovetail.func.rules_places  # noqa: F401 (they fill the tables)
-
     found = RULES.get(case.op.name) or KINDS.get(case.op.kind)
     return None if found is None else found(case)

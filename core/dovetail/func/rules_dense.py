@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from dovetail import ops
 from dovetail.func.rules import KINDS, RULES, Apply, Case, rule
 from dovetail.ops.layout.views import apply_view, view_record
 from dovetail.spec import Spec
@@ -61,13 +62,11 @@ def _masked_fill(case: Case) -> Apply | None:
         return plain
 
     def apply(value: Any, mask: Any, fill: Any) -> Any:  # a number for each row
-        from dovetail.ops import where
-
         first, second, third = (
             aligned(v, flag, case.rank)
             for v, flag in zip((value, mask, fill), case.flags, strict=True)
         )
-        return where(second, third.to(value.dtype), first)
+        return ops.where(second, third.to(value.dtype), first)
 
     return apply
 
@@ -220,11 +219,9 @@ def _matmul(case: Case) -> Apply | None:
 
     def folded(value: Any, other: Any) -> Any:
         """One matrix times all rows: the rows' rows as one tall matrix."""
-        from dovetail.ops import mm
-
         shape = value._spec.shape
         tall = value.reshape(math.prod(shape[:-1]), shape[-1])
-        return mm(tall, other).reshape(*value._spec.shape[:-1], other._spec.shape[-1])
+        return ops.mm(tall, other).reshape(*value._spec.shape[:-1], other._spec.shape[-1])
 
     if b.ndim == 2 and not case.flags[1]:
         return folded

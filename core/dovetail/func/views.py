@@ -14,11 +14,12 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import Node, OutputNode, next_sequence
 from dovetail.func.batched import level_of, outside, recording_outside, spread, value_at, wrap
 from dovetail.func.levels import opened
+from dovetail.late_binding import BATCHED
 from dovetail.ops.layout.views import apply_view, view_backward, view_operator, view_record
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["BatchedView", "batched", "row_spec"]
+__all__ = ["BatchedView", "batched", "row_spec", "view"]
 
 
 def row_spec(spec: Spec) -> Spec:
@@ -43,6 +44,14 @@ def _batched_view(spec: Spec, name: str, arguments: tuple[Any, ...]) -> Any:
 
 
 BATCHED_VIEW = view_record("batched_view")
+
+
+def view(x: Tensor, spec: Spec, offset: int) -> Tensor:
+    """As :func:`raw.view`; the view is recorded outside."""
+    level = level_of(x._spec.batch.depth)
+    arguments = (tuple(spec.shape), spec.strides, offset)
+    with recording_outside(level):
+        return wrap(batched(value_at(x, level), "strided", arguments), level)
 
 
 def batched(value: Tensor, name: str, arguments: tuple[Any, ...]) -> Tensor:
@@ -97,3 +106,6 @@ def _linked(x: Tensor, view: Tensor) -> Tensor:
         base._views = []
     base._views.append(reference(view))
     return view
+
+
+BATCHED.bind(view=view, view_of=batched, view_plan=BatchedView)

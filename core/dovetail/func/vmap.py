@@ -9,7 +9,9 @@ from typing import Any
 from dovetail.autograd.grad_mode import mode
 from dovetail.func.batched import outside, spread, wrap
 from dovetail.func.levels import Level, opened
+from dovetail.func.randomness import repeated
 from dovetail.func.tree import TreeSpec, broadcast_prefix, flatten, unflatten
+from dovetail.ops.layout.joining import cat
 from dovetail.tensor import Tensor
 
 __all__ = ["check_randomness", "vmap"]
@@ -208,9 +210,6 @@ def _in_chunks(
     kwargs: dict[str, Any],
     chunk_size: int,
 ) -> Any:
-    from dovetail.func.randomness import repeated
-    from dovetail.ops.layout.joining import cat
-
     parts: list[list[Any]] = []
     structure = spec
     device = next(x.device for x, dim in zip(given, dims, strict=True) if dim is not None)

@@ -1,9 +1,10 @@
 """Neural-network building blocks: modules, layers, losses and initialisers (``torch.nn``)."""
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from dovetail.nn import functional, init, utils
+from dovetail.nn import functional, init, unmoved, utils  # noqa: F401 (unmoved binds MODULES)
 from dovetail.nn.activation import (
     CELU,
     ELU,
@@ -362,6 +363,8 @@ __all__ = [
 ]
 
 from dovetail.nn import modules as modules
+
+modules.fill(sys.modules[__name__])
 
 if not TYPE_CHECKING:  # a checker knows the names that there are
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from dovetail.autograd.grad_mode import is_grad_enabled
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -87,8 +88,6 @@ class BackwardHook:
         return outputs if is_tuple else outputs[0]
 
     def _wrap(self, values: Any, hook: Callable[..., Any]) -> tuple[Any, list[int] | None]:
-        from dovetail import is_grad_enabled
-
         places = [i for i, value in enumerate(values) if isinstance(value, Tensor)]
         if not (is_grad_enabled() and any(values[i].requires_grad for i in places)):
             return values, None

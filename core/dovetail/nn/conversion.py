@@ -9,8 +9,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dovetail
 from dovetail import dtypes
+from dovetail.autograd.grad_mode import no_grad
+from dovetail.factories import empty_like
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def apply_to_tensors(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = Tr
     if recurse:
         for child in self.children():
             child._apply(fn)
-    with dovetail.no_grad():
+    with no_grad():
         for parameter in self._parameters.values():
             if parameter is None:
                 continue
@@ -188,4 +189,4 @@ def cuda(self: M, device: Any = None) -> M:
 
 def to_empty(self: M, *, device: Any, recurse: bool = True) -> M:
     """Move to ``device`` without copying values, which are then uninitialised."""
-    return self._apply(lambda t: dovetail.empty_like(t, device=device), recurse=recurse)
+    return self._apply(lambda t: empty_like(t, device=device), recurse=recurse)

@@ -327,8 +327,35 @@ class Module:
     parameters = traversal.parameters
     named_buffers = traversal.named_buffers
     buffers = traversal.buffers
-    get_submodule = traversal.get_submodule
-    set_submodule = traversal.set_submodule
+
+    def get_submodule(self, target: str) -> Module:
+        """The module at a dotted path (``"layer1.0.conv"``); this one for the empty path.
+
+        Raises:
+            AttributeError: the path leads nowhere, or to something that is no module.
+        """
+        module = self
+        for name in target.split(".") if target else ():
+            module = _child(module, name)
+        return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at a dotted path; with ``strict`` there must be one already.
+
+        Raises:
+            ValueError: the path is empty, or ``module`` is no module.
+            AttributeError: the path leads nowhere, or to something that is no module.
+        """
+        if target == "":
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        path, _, name = target.rpartition(".")
+        parent = self.get_submodule(path)
+        if strict or hasattr(parent, name):
+            _child(parent, name)
+        setattr(parent, name, module)
+
     get_parameter = traversal.get_parameter
     get_buffer = traversal.get_buffer
     _named_members = traversal.named_members
@@ -356,3 +383,10 @@ class Module:
     bfloat16 = conversion.to_bfloat16
     type = conversion.to_type
     _apply = conversion.apply_to_tensors
+
+
+def _child(module: Module, name: str) -> Module:
+    found = traversal.attribute(module, name)
+    if not isinstance(found, Module):
+        raise AttributeError(f"`{name}` is not an nn.Module")
+    return found

@@ -13,9 +13,7 @@ from collections.abc import Callable, Iterable, MutableMapping
 from types import ModuleType
 from typing import Any
 
-import dovetail.nn
-
-__all__ = ["consume_prefix_in_state_dict_if_present"]
+__all__ = ["consume_prefix_in_state_dict_if_present", "fill"]
 
 __path__: list[str] = []
 """Its files can be imported, as those of a package can; they are made below."""
@@ -119,11 +117,17 @@ _UTILITIES: dict[str, Any] = {
 }
 
 
-def _made(file: str) -> ModuleType:
+def fill(nn: ModuleType) -> None:
+    """Make the files of ``torch.nn.modules`` from ``nn``, which has the layers."""
+    layers = {layer: getattr(nn, layer) for layer in nn.__all__}
+    globals().update({**layers, **{file: _made(file, nn) for file in _FILES}})
+
+
+def _made(file: str, nn: ModuleType) -> ModuleType:
     name = f"{__name__}.{file}"
     made = ModuleType(name, f"PyTorch's ``torch.nn.modules.{file}``.")
     listed = _FILES[file].split()
-    made.__dict__.update({layer: getattr(dovetail.nn, layer) for layer in listed})
+    made.__dict__.update({layer: getattr(nn, layer) for layer in listed})
     for theirs, ours in _BASES.get(file, {}).items():
         place, _, own = ours.rpartition(".")
         made.__dict__[theirs] = getattr(importlib.import_module(f"dovetail.nn.{place}"), own)
@@ -132,12 +136,3 @@ def _made(file: str) -> ModuleType:
     made.__dict__["__all__"] = listed
     sys.modules[name] = made
     return made
-
-
-globals().update({_file: _made(_file) for _file in _FILES})
-
-
-def __getattr__(name: str) -> Any:
-    if name in dovetail.nn.__all__:
-        return getattr(dovetail.nn, name)
-    raise AttributeError(f"module 'dovetail.nn.modules' has no attribute {name!r}")

@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from dovetail.factories import empty
 from dovetail.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter", "clear_gradient"]
-
-
-def _empty() -> Tensor:
-    from dovetail import empty
-
-    return empty(0)
 
 
 class Parameter(Tensor):
@@ -36,7 +31,7 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
-            data = _empty()
+            data = empty(0)
         elif not isinstance(data, Tensor):
             raise TypeError(
                 f"Parameter: data must be a Tensor, got {type(data).__name__}; "
@@ -78,7 +73,7 @@ class Buffer(metaclass=_BufferType):
     """
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Tensor:  # type: ignore[misc]
-        source = _empty() if data is None else data
+        source = empty(0) if data is None else data
         buffer = source.detach().requires_grad_(source.requires_grad)
         buffer.persistent = persistent  # type: ignore[attr-defined]
         buffer._is_buffer = True  # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dovetail.autograd.grad_mode import no_grad
 from dovetail.nn.parameter import Parameter
 from dovetail.nn.uninitialized import is_lazy
 from dovetail.tensor import Tensor
@@ -228,8 +229,6 @@ def _load_tensor(
             "copying them in place?)",
             stacklevel=5,
         )
-    from dovetail import no_grad
-
     try:
         with no_grad():
             if not assign:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from dovetail.tensor import Tensor
 
 __all__ = [
+    "attribute",
     "buffers",
     "children",
     "get_buffer",
     "get_parameter",
-    "get_submodule",
     "modules",
     "named_buffers",
     "named_children",
@@ -29,7 +29,6 @@ __all__ = [
     "named_modules",
     "named_parameters",
     "parameters",
-    "set_submodule",
 ]
 
 
@@ -133,51 +132,11 @@ def buffers(self: Module, recurse: bool = True) -> Iterator[Tensor]:
         yield buffer
 
 
-def _attribute(module: Module, name: str) -> Any:
+def attribute(module: Module, name: str) -> Any:
+    """What a module has under a name; PyTorch's error where that is nothing."""
     if not hasattr(module, name):
         raise AttributeError(f"{module._get_name()} has no attribute `{name}`")
     return getattr(module, name)
-
-
-def _child(module: Module, name: str) -> Module:
-    from dovetail.nn.module import Module
-
-    found = _attribute(module, name)
-    if not isinstance(found, Module):
-        raise AttributeError(f"`{name}` is not an nn.Module")
-    return found
-
-
-def get_submodule(self: Module, target: str) -> Module:
-    """The module at a dotted path (``"layer1.0.conv"``); this one for the empty path.
-
-    Raises:
-        AttributeError: the path leads nowhere, or to something that is no module.
-    """
-    module = self
-    for name in target.split(".") if target else ():
-        module = _child(module, name)
-    return module
-
-
-def set_submodule(self: Module, target: str, module: Module, strict: bool = False) -> None:
-    """Put ``module`` at a dotted path; with ``strict`` there must be one already.
-
-    Raises:
-        ValueError: the path is empty, or ``module`` is no module.
-        AttributeError: the path leads nowhere, or to something that is no module.
-    """
-    from dovetail.nn.module import Module
-
-    if target == "":
-        raise ValueError("Cannot set the submodule without a target name!")
-    if not isinstance(module, Module):
-        raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
-    path, _, name = target.rpartition(".")
-    parent = self.get_submodule(path)
-    if strict or hasattr(parent, name):
-        _child(parent, name)
-    setattr(parent, name, module)
 
 
 def get_parameter(self: Module, target: str) -> Parameter:
@@ -187,7 +146,7 @@ def get_parameter(self: Module, target: str) -> Parameter:
         AttributeError: the path leads nowhere, or to something that is no parameter.
     """
     path, _, name = target.rpartition(".")
-    found = _attribute(self.get_submodule(path), name)
+    found = attribute(self.get_submodule(path), name)
     if not isinstance(found, Parameter):
         raise AttributeError(f"`{name}` is not an nn.Parameter")
     return found
@@ -201,7 +160,7 @@ def get_buffer(self: Module, target: str) -> Tensor:
     """
     path, _, name = target.rpartition(".")
     module = self.get_submodule(path)
-    found = _attribute(module, name)
+    found = attribute(module, name)
     if name not in module._buffers:
         raise AttributeError(f"`{name}` is not a buffer")
     return found  # type: ignore[no-any-return]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from dovetail.factories import empty
 from dovetail.nn.parameter import Parameter
 from dovetail.tensor import Tensor
 
@@ -59,8 +60,6 @@ class _Uninitialized:
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Become an ordinary tensor of this shape, in place; its values are whatever they are."""
-        from dovetail import empty
-
         with _allowed():
             place = self.device if device is None else device  # type: ignore[attr-defined]
             kind = self.dtype if dtype is None else dtype  # type: ignore[attr-defined]
@@ -150,8 +149,6 @@ for _name in _PROPERTIES:
 
 
 def _empty(cls: type, requires_grad: bool, device: Any, dtype: Any) -> Any:
-    from dovetail import empty
-
     made = empty(0, device=device, dtype=dtype).requires_grad_(requires_grad)
     made.__class__ = cls
     return made

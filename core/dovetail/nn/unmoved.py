@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
+from dovetail.late_binding import MODULES
 from dovetail.nn.module import Module
 from dovetail.tensor import Tensor
 
@@ -31,3 +32,6 @@ def unmoved(inputs: Sequence[Any]) -> str:
                     )
         frame = frame.f_back
     return ""
+
+
+MODULES.bind(unmoved=unmoved)

@@ -11,12 +11,14 @@ from typing import Any
 
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.inplace import check_writable, note_write
+from dovetail.autograd.inplace import check_writable
+from dovetail.autograd.writes import note_write
 from dovetail.backend.state import state_of
-from dovetail.dispatch import facts_of, lift, select_kernel
+from dovetail.dispatch import facts_of, lift
+from dovetail.kernels import bind_kernel, select_kernel
 from dovetail.ops import expose
 from dovetail.ops.schema import CallFacts, OpDef
-from dovetail.plans import _preparation, bind_kernel
+from dovetail.plans import _preparation
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = ["in_place", "write"]

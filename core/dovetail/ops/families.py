@@ -17,6 +17,7 @@ from dovetail import observe
 from dovetail.dispatch import call
 from dovetail.dtypes import dtype as DType
 from dovetail.ops import expose
+from dovetail.ops.out import finish
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec, ordered_strides
@@ -270,7 +271,7 @@ def _many(op: OpDef) -> Callable[..., Any]:
         f"def {op.name}({names}, *, out=None):\n"
         f"    return finish({op.name!r}, call(op, ({names},)), out)\n"
     )
-    space: dict[str, Any] = {"op": op, "call": call, "finish": expose.finish}
+    space: dict[str, Any] = {"op": op, "call": call, "finish": finish}
     exec(compile(source, f"<dovetail {op.name}>", "exec"), space)
     made: Callable[..., Any] = space[op.name]
     return made

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail.optim.optimizer import Optimizer, check_lr
-from dovetail.optim.stepwise import rate_of, scalar_of
+from dovetail.optim.scalars import scalar_of
+from dovetail.optim.stepwise import rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,7 +12,8 @@ import dovetail
 from dovetail.capture import under_way
 from dovetail.ops.layers.optimizer_steps import fused_step, has_step
 from dovetail.optim.optimizer import Optimizer, check_flags, check_lr, check_options
-from dovetail.optim.stepwise import advance, like, on_device, scalar_of
+from dovetail.optim.scalars import scalar_of
+from dovetail.optim.stepwise import advance, like, on_device
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:

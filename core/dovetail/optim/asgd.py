@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.optim.optimizer import check_lr, check_options
-from dovetail.optim.stepwise import Stepwise, like, rate_of, scalar_of, steps_of
+from dovetail.optim.scalars import scalar_of
+from dovetail.optim.stepwise import (
+    Stepwise,
+    like,
+    rate_of,
+    steps_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,6 +15,7 @@ import dovetail
 from dovetail.capture import under_way
 from dovetail.nn.parameter import clear_gradient
 from dovetail.nn.text import typename
+from dovetail.optim.scalars import scalar_of
 from dovetail.tensor import Tensor
 from dovetail.utils.hooks import RemovableHandle, add_hook
 
@@ -326,8 +327,6 @@ class Optimizer:
 
     def _restore_counts(self, group: dict[str, Any]) -> None:
         """Make tensors of counts that an old state has as numbers."""
-        from dovetail.optim.stepwise import scalar_of
-
         fused = bool(group.get("fused"))
         for p in group["params"]:
             count = self.state[p].get("step") if p in self.state else None

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import dovetail
-from dovetail.autograd.inplace import note_writes
+from dovetail.autograd.writes import note_writes
 from dovetail.backend.state import state_of
 from dovetail.ops.layers.optimizer_steps import fused_step
 from dovetail.optim.optimizer import Optimizer
+from dovetail.optim.scalars import scalar_of
 from dovetail.tensor import Tensor, storage_of
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ __all__ = [
     "like",
     "on_device",
     "rate_of",
-    "scalar_dtype",
-    "scalar_of",
     "steps_of",
 ]
 
@@ -115,17 +114,6 @@ def _itself(x: Tensor) -> Tensor:
 def like(p: Tensor, value: complex = 0) -> Tensor:
     """A tensor of a parameter's shape, order, dtype and device, filled with one value."""
     return dovetail.full_like(p, value, requires_grad=False)
-
-
-def scalar_dtype(fused: bool = False) -> Any:
-    """The dtype of counts in an optimizer's state: float64 only where that is the default."""
-    wide = dovetail.get_default_dtype() is dovetail.float64
-    return dovetail.float64 if wide and not fused else dovetail.float32
-
-
-def scalar_of(value: float, device: Any, fused: bool = False) -> Tensor:
-    """A 0-d tensor of an optimizer's state."""
-    return dovetail.full((), value, dtype=scalar_dtype(fused), device=device)
 
 
 def rate_of(group: dict[str, Any]) -> float:

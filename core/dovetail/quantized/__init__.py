@@ -6,6 +6,7 @@ any device; no backend knows of it. Meanings follow PyTorch's page "Quantization
 
 from __future__ import annotations
 
+from dovetail.quantized import rules  # noqa: F401 (it binds QUANTIZED)
 from dovetail.quantized.make import (
     _empty_affine_quantized,
     _empty_per_channel_affine_quantized,

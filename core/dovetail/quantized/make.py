@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.factories import full, zeros
 from dovetail.quantized.schemes import per_channel_affine, per_channel_affine_float_qparams, qscheme
 from dovetail.quantized.tensor import INTEGERS, PerChannel, PerTensor, QTensor, wrap
 from dovetail.tensor import Tensor, check_dim
@@ -235,7 +235,7 @@ def quantize_per_tensor_dynamic(input: Tensor, dtype: d.dtype, reduce_range: boo
         low, high = int(low / 2), high // 2
     least = most = 0.0
     if input.numel():
-        least, most = (x.item() for x in dovetail.aminmax(input.detach()))
+        least, most = (x.item() for x in ops.aminmax(input.detach()))
     if not math.isfinite(most - least):
         raise RuntimeError(f"{name}: input must be finite, got numbers from {least} to {most}")
     scale, zero_point = choose_qparams(least, most, low, high)
@@ -339,7 +339,7 @@ def _empty_affine_quantized(
 ) -> QTensor:
     """Zeros of a quantized dtype (PyTorch leaves them uninitialised)."""
     limits(dtype)
-    ints = dovetail.full(tuple(size), zero_point, dtype=INTEGERS[dtype], device=device)
+    ints = full(tuple(size), zero_point, dtype=INTEGERS[dtype], device=device)
     return wrap(ints, PerTensor(float(scale), int(zero_point)))
 
 
@@ -348,5 +348,5 @@ def _empty_per_channel_affine_quantized(
 ) -> QTensor:
     """The same with a scale per index of ``axis``."""
     limits(dtype)
-    ints = dovetail.zeros(tuple(size), dtype=INTEGERS[dtype], device=device)
+    ints = zeros(tuple(size), dtype=INTEGERS[dtype], device=device)
     return _make_per_channel_quantized_tensor(ints, scales, zero_points, axis)

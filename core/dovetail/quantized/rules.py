@@ -13,7 +13,9 @@ from typing import Any
 import dovetail.dtypes as d
 from dovetail.dispatch import call
 from dovetail.errors import Unsupported
+from dovetail.late_binding import QUANTIZED
 from dovetail.ops.schema import OpDef
+from dovetail.quantized.make import quantize_per_tensor
 from dovetail.quantized.tensor import PerChannel, PerTensor, QTensor, like, moved, wrap
 from dovetail.tensor import Tensor
 
@@ -99,8 +101,6 @@ def _relu(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> An
 
 
 def _fixed(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
-    from dovetail.quantized.make import quantize_per_tensor
-
     (x,) = inputs
     scale, zero_points = _FIXED[op.name]
     if x.dtype not in zero_points:
@@ -184,20 +184,18 @@ def quantized_view(
     return run
 
 
-def copied_quantized(x: Tensor, target: d.dtype, copy: Callable[[Tensor], Tensor]) -> QTensor:
+def copied_quantized(x: QTensor, target: d.dtype, copy: Callable[[Tensor], Tensor]) -> QTensor:
     """A copy of a quantized tensor in another layout or on another device.
 
     Raises:
-        RuntimeError: to or from an ordinary dtype, which takes a scale.
+        RuntimeError: to another dtype.
     """
-    if not isinstance(x, QTensor):
-        raise RuntimeError(
-            f"to: {target!r} takes a scale and a zero point: quantize_per_tensor(x, scale, "
-            f"zero_point, {target!r}) makes it of {x.dtype!r}"
-        )
     if target is not x.dtype:
         raise RuntimeError(
             "to: Creation of quantized tensor requires quantized dtype like torch.quint8, got "
             f"{target!r}; dequantize() gives float32, int_repr() the integers"
         )
     return moved(x, copy)
+
+
+QUANTIZED.bind(plan=quantized_plan, view_plan=quantized_view, copied=copied_quantized)

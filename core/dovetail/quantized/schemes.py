@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dovetail.named import Named
+
 __all__ = [
     "per_channel_affine",
     "per_channel_affine_float_qparams",
@@ -12,23 +14,8 @@ __all__ = [
 ]
 
 
-class qscheme:
-    """A way of quantizing; one object per way, compared by identity."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
-
-    def __copy__(self) -> qscheme:
-        return self
-
-    def __deepcopy__(self, memo: object) -> qscheme:
-        return self
+class qscheme(Named):
+    """A way of quantizing."""
 
 
 per_tensor_affine = qscheme("per_tensor_affine")

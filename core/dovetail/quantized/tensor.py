@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import full
+from dovetail.printing import format_array
 from dovetail.quantized.schemes import per_channel_affine, per_tensor_affine, qscheme
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor
@@ -233,8 +235,6 @@ class QTensor(Tensor):
         return _per_channel_again, (self._ints, q.scales, q.zero_points, q.axis, q.scheme.name)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        from dovetail.printing import format_array
-
         q = self._quantizer
         notes = [f"quantization_scheme={q.scheme!r}"]
         if isinstance(q, PerTensor):
@@ -286,8 +286,6 @@ def like(values: Tensor, x: QTensor) -> QTensor:
 
 
 def _name(x: Tensor) -> str:
-    from dovetail.dispatch import type_name
-
     return type_name(x.dtype)
 
 

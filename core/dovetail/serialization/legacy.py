@@ -16,7 +16,8 @@ from dovetail.errors import CheckpointError
 from dovetail.serialization.pickler import Pickled
 from dovetail.serialization.reading import Reading, byteswap, is_count, storage_id
 from dovetail.serialization.source import Cursor
-from dovetail.serialization.storages import StorageType, TypedStorage, bytes_of, bytes_to
+from dovetail.serialization.storages import StorageType, TypedStorage, bytes_to
+from dovetail.storage import bytes_of
 
 __all__ = ["is_tar", "load_stream", "load_tar", "save_stream"]
 

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from dovetail.device import device as Device
-from dovetail.dispatch import type_name
 from dovetail.dtypes import dtype as DType
-from dovetail.dtypes import uint8
+from dovetail.dtypes import type_name, uint8
 from dovetail.facts import UntypedStorage
 from dovetail.nn.parameter import Parameter
 from dovetail.quantized.tensor import PerTensor, QTensor

@@ -27,7 +27,7 @@ from dovetail.serialization.atomic import opened_for_writing
 from dovetail.serialization.limits import Budget
 from dovetail.serialization.reading import byteswap
 from dovetail.serialization.source import Source
-from dovetail.serialization.storages import host_storage, moved, root_of
+from dovetail.serialization.storages import host_storage, root_of
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor, storage_of
 
@@ -219,7 +219,7 @@ def _dtype(name: str, entry: _Entry) -> d.dtype:
 def _tensor(data: np.ndarray, shape: tuple[int, ...], dtype: d.dtype, device: Device) -> Tensor:
     """A tensor that owns ``data``, or a copy of it on a device."""
     state_of(device).check_dtype("safetensors", dtype)
-    storage = moved(host_storage(data), device)
+    storage = host_storage(data).to(device)
     spec = spec_of(shape, dtype, device)
     return new_tensor(spec, None, storage._storage)
 

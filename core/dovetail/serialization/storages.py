@@ -15,14 +15,14 @@ from dovetail.backend.loader import HOST
 from dovetail.backend.state import state_of
 from dovetail.device import device as Device
 from dovetail.device import resolve
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import BackendUnavailable, CheckpointError
 from dovetail.facts import UntypedStorage
 from dovetail.storage import Storage
 
 __all__ = [
-    "Place", "StorageType", "TypedStorage", "bytes_of", "bytes_to", "host_storage", "moved",
-    "placing", "root_of", "storage_type",
+    "Place", "StorageType", "TypedStorage", "bytes_to", "host_storage", "placing",
+    "root_of", "storage_type",
 ]  # fmt: skip
 
 Place = Callable[[UntypedStorage, str], UntypedStorage]
@@ -92,17 +92,6 @@ def root_of(storage: Storage) -> Storage:
     return storage
 
 
-def bytes_of(storage: Storage) -> np.ndarray:
-    """A storage's bytes as a flat uint8 array; its own memory where that is the host's."""
-    if not storage.nbytes:
-        return np.empty(0, np.uint8)
-    if storage.state.host_arrays:
-        return np.asarray(storage.buffer)[: storage.nbytes]
-    out = np.empty(storage.nbytes, np.uint8)
-    storage.state.read(storage, 0, out)
-    return out
-
-
 def bytes_to(storage: Storage, data: np.ndarray) -> None:
     """Overwrite a storage's bytes."""
     if storage.state.host_arrays:
@@ -115,22 +104,6 @@ def host_storage(data: np.ndarray) -> UntypedStorage:
     """The storage over a flat uint8 array."""
     host = Device(HOST)
     return UntypedStorage.of(Storage(state_of(host), data, data.nbytes), host)
-
-
-def moved(storage: UntypedStorage, device: Device) -> UntypedStorage:
-    """A copy of a storage on another device; itself where it is there already."""
-    if storage.device == device:
-        return storage
-    state, nbytes = state_of(device), storage.nbytes()
-    if device.type == "meta":
-        return UntypedStorage.of(Storage(state, None, nbytes), device)
-    data = bytes_of(storage._storage)
-    if state.host_arrays:
-        return UntypedStorage.of(Storage(state, data.copy(), nbytes), device)
-    block, size = state.pool.take(nbytes)
-    made = Storage(state, block, nbytes, size)
-    state.write(made, 0, data)
-    return UntypedStorage.of(made, device)
 
 
 def placing(map_location: Any) -> Place:
@@ -146,7 +119,7 @@ def placing(map_location: Any) -> Place:
     if isinstance(map_location, (str, bytes, Device, int)):
         name = map_location.decode() if isinstance(map_location, bytes) else map_location
         target = resolve(name)
-        return lambda storage, tag: moved(storage, target)
+        return lambda storage, tag: storage.to(target)
     if not callable(map_location):
         raise TypeError(
             "load: map_location must be a device, a dict of locations or a function of a storage "
@@ -178,4 +151,4 @@ def _restored(storage: UntypedStorage, tag: Any) -> UntypedStorage:
             f"load: the file has tensors of device {tag!r}, which cannot be used here ({error}); "
             f"give map_location='cpu', another device, or a dict such as {{{tag!r}: 'cpu'}}"
         ) from error
-    return moved(storage, device)
+    return storage.to(device)

@@ -13,7 +13,8 @@ from dovetail.errors import CheckpointError
 from dovetail.serialization.archive import ArchiveReader, ArchiveWriter, Entry
 from dovetail.serialization.pickler import Pickled
 from dovetail.serialization.reading import Reading, byteswap, storage_id
-from dovetail.serialization.storages import TypedStorage, bytes_of, host_storage
+from dovetail.serialization.storages import TypedStorage, host_storage
+from dovetail.storage import bytes_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor

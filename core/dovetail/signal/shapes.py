@@ -27,10 +27,12 @@ __all__ = [
 ]  # fmt: skip
 
 
-def made(values: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def made(
+    values: Any, dtype: Any, device: Any, requires_grad: bool, pin_memory: bool = False
+) -> Tensor:
     """Host values as a tensor of a dtype on a device."""
     rounded = np.asarray(values, np.float64).astype(dtype.numpy)
-    result: Tensor = tensor(rounded, dtype=dtype, device=resolve(device))
+    result: Tensor = tensor(rounded, dtype=dtype, device=resolve(device), pin_memory=pin_memory)
     return result.requires_grad_() if requires_grad else result
 
 

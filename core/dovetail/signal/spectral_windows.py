@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.signal.shapes import bartlett_values, cosine_sum, kaiser_values, made
 from dovetail.tensor import Tensor, strided
@@ -41,7 +41,7 @@ def _made(
             f"{name} requires non-negative window_length, got window_length={length}"
         )
     found = values(int(length), not periodic, *rest)
-    return made(found, kind, options["device"], options["requires_grad"])
+    return made(found, kind, options["device"], options["requires_grad"], options["pin_memory"])
 
 
 def hann_window(
@@ -61,6 +61,7 @@ def hann_window(
     """
     options = {
         "dtype": dtype, "layout": layout, "device": device, "requires_grad": requires_grad,
+        "pin_memory": pin_memory,
     }  # fmt: skip
     return _made("hann_window", window_length, periodic, options, cosine_sum, (0.5, 0.5))
 
@@ -84,6 +85,7 @@ def hamming_window(
     """
     options = {
         "dtype": dtype, "layout": layout, "device": device, "requires_grad": requires_grad,
+        "pin_memory": pin_memory,
     }  # fmt: skip
     return _made("hamming_window", window_length, periodic, options, cosine_sum, (alpha, beta))
 
@@ -105,6 +107,7 @@ def blackman_window(
     """
     options = {
         "dtype": dtype, "layout": layout, "device": device, "requires_grad": requires_grad,
+        "pin_memory": pin_memory,
     }  # fmt: skip
     return _made("blackman_window", window_length, periodic, options, cosine_sum, (0.42, 0.5, 0.08))
 
@@ -126,6 +129,7 @@ def bartlett_window(
     """
     options = {
         "dtype": dtype, "layout": layout, "device": device, "requires_grad": requires_grad,
+        "pin_memory": pin_memory,
     }  # fmt: skip
     return _made("bartlett_window", window_length, periodic, options, bartlett_values)
 
@@ -148,5 +152,6 @@ def kaiser_window(
     """
     options = {
         "dtype": dtype, "layout": layout, "device": device, "requires_grad": requires_grad,
+        "pin_memory": pin_memory,
     }  # fmt: skip
     return _made("kaiser_window", window_length, periodic, options, kaiser_values, beta)

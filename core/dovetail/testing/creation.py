@@ -13,7 +13,7 @@ from typing import Any
 import dovetail
 from dovetail import dtypes as d
 from dovetail.device import device as Device
-from dovetail.ops.layout.convert import memory_format as MemoryFormat
+from dovetail.memory_formats import memory_format as MemoryFormat
 from dovetail.tensor import Tensor
 
 __all__ = ["make_tensor"]

@@ -9,6 +9,7 @@ from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.folds import accumulated
+from dovetail_kernels.fused import softmax_host
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.team import FLOATS, Team
 
@@ -35,6 +36,10 @@ def _specialised(facts: Any) -> Any:
     count = len(facts.inputs) + 1
 
     def general() -> Launch:
+        sizes = (outer, n, inner)
+        made = softmax_host.launch(device, work, name, sizes, first.dtype, out.dtype, count)
+        if made is not None:
+            return made
         team = Team(device, work, outer, n, inner)
         text = team.program("softmax", {}, IN=first.dtype, OUT=out.dtype)
         return team.launch(text, name, count)

@@ -46,14 +46,14 @@ kernel void spread(global T *to, global const IN_MEMORY *in, ulong offset_in, ul
         const long end = is_inside ? clamp(first_x + width, start, to_width) : to_width;
         const ulong at = offset_in + plane / many * step_image + plane % many * step_channel
             + z * step_z + y * step_y + (start - first_x) * step_x;
-        // What is too much of a line is overwritten by the next, where that is written here too.
-        const bool is_whole = line + 1 < last;
-        if (is_whole && start > 8)
+        // What is too much of a line is overwritten by the next ones, where those are written here.
+        const long left = (long)(last - line) * to_width;
+        if (start > 8 && start + W <= left)
             for (long i = 0; i < start; i += W) PUT_WIDE(out + i, (WIDE)0);
         else
             for (long i = 0; i < start; i++) out[i] = (T)0;
         const long n = end - start;
-        if (is_whole && step_x == 1 && at + n + W <= limit_in)
+        if (end + W <= left && step_x == 1 && at + n + W <= limit_in)
             for (long i = 0; i < n; i += W) PUT_WIDE(out + start + i, IN_V(in, at + i));
         else
             for (long i = 0; i < n; i++) out[start + i] = LOADED(at + i * step_x);

@@ -80,8 +80,10 @@ kernel void direct_sum(global OUT_MEMORY *out, global const T *x, global const T
         }
         T lane[LANES];
         LANES_PUT(lane)
-        for (int width = LANES / 2; width; width /= 2)
-            for (int j = 0; j < width; j++) lane[j] += lane[j + width];
+        for (int count = LANES, half_; count > 1; count = half_) {
+            half_ = (count + 1) / 2;  // LANES may be three vectors
+            for (int j = half_; j < count; j++) lane[j - half_] += lane[j];
+        }
         OUT_STORE(out, offset_out + group * out_group + column * out_column + out_at[row],
             RESULT(lane[0]));
     }

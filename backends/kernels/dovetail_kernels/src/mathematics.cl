@@ -4,11 +4,11 @@
 // which is how they call each other, too. SOME(c): whether a comparison holds in a lane, so that what
 // takes care of it need not be done; for one float always, so that loops over it have no branches.
 // EACH(f, x, y): `made` is what C's own function f makes, lane by lane, for what hardly ever comes.
-// BIG + a whole number k has k in its last bits.
+// BIG + a whole number k has k in its last bits. SCALE(x, k): x * 2^k where one instruction does that.
 //
 // Polynomials are minimax, fitted to the functions in 40 digits. Long ones are summed by halves: what
-// a processor can hold back until its operands are there is soon full of one chain. Errors, over all
-// floats: tests/opencl/test_opencl_mathematics.py.
+// a processor can hold back until its operands are there is soon full of one chain, so a function costs
+// its instructions times its longest chain. Errors: tests/opencl/test_opencl_mathematics.py.
 
 FUNCTION F NAME(fused)(F x, F y, F z) { return fma(x, y, z); }
 
@@ -19,19 +19,21 @@ FUNCTION F NAME(signed)(F x, F sign) { return AS_F((AS_I(x) & 0x7fffffff) | (AS_
 // x * 2^k, where k = t - BIG: in two steps, for it may be denormal or 2^128.
 FUNCTION F NAME(scaled)(F x, F t)
 {
+#ifdef SCALE
+    return SCALE(x, t - BIG);
+#else
     const I first = AS_I(t) << 22 & ~0x7fffff;
     return x * AS_F(first + 0x3f800000) * AS_F((AS_I(t) << 23) - first + 0x3f800000);
+#endif
 }
 
 // exp(r) - 1 - r, for |r| up to ln(2) / 2.
 FUNCTION F NAME(exp_rest)(F r)
 {
-    F p = NAME(fused)(r, 1.99183414e-4f, 1.3946062e-3f);
-    p = NAME(fused)(p, r, 8.33326485e-3f);
-    p = NAME(fused)(p, r, 4.16662693e-2f);
-    p = NAME(fused)(p, r, 1.66666672e-1f);
-    p = NAME(fused)(p, r, 0.5f);
-    return p * r * r;
+    const F s = r * r;
+    F p = NAME(fused)(s, 1.38213788e-3f, NAME(fused)(r, 8.36867187e-3f, 4.16682586e-2f));
+    p = NAME(fused)(p, s, NAME(fused)(r, 1.66665211e-1f, 4.99999940e-1f));
+    return p * s;
 }
 
 FUNCTION F NAME(exp)(F x)
@@ -41,17 +43,6 @@ FUNCTION F NAME(exp)(F x)
     const F t = NAME(fused)(x, 1.44269502f, BIG), k = t - BIG;
     const F r = NAME(fused)(k, 1.90465421e-9f, NAME(fused)(k, -6.93147182e-1f, x));
     return NAME(scaled)(1.0f + (r + NAME(exp_rest)(r)), t);
-}
-
-// exp(x) for a sum of at least 1: of x above 0 it is 1, and it is never less than 2^-126.
-FUNCTION F NAME(exp_below)(F x)
-{
-    x = x < -87.0f ? (F)(-87.0f) : x;
-    x = x > 0.0f ? (F)(0.0f) : x;
-    const F t = NAME(fused)(x, 1.44269502f, BIG), k = t - BIG;
-    const F r = NAME(fused)(k, 1.90465421e-9f, NAME(fused)(k, -6.93147182e-1f, x));
-    const F y = 1.0f + (r + NAME(exp_rest)(r));
-    return x != x ? x : AS_F(AS_I(y) + (AS_I(t) << 23));
 }
 
 FUNCTION F NAME(exp2)(F x)
@@ -187,16 +178,15 @@ FUNCTION F NAME(log1p_near)(F x)
 {
     const I e = (AS_I(1.0f + x) - 0x3f400000) & ~0x7fffff;
     const F f = AS_F(AS_I(x) - e) + NAME(fused)(AS_F(0x40800000 - e), 0.25f, -1.0f);
-    const F s = f * f, q = s * s;
+    const F s = f * f, q = s * s, k = TO_F(e);
     const F p0 = NAME(fused)(f, -2.50001639e-1f, 3.33333403e-1f);
     const F p2 = NAME(fused)(f, -1.66552976e-1f, 1.99996054e-1f);
     const F p4 = NAME(fused)(f, -1.27277687e-1f, 1.42762378e-1f);
     const F p6 = NAME(fused)(f, -9.11620781e-2f, 1.17006518e-1f);
     F p = NAME(fused)(q, 3.76731828e-2f, NAME(fused)(p6, s, p4));
     p = NAME(fused)(p, q, NAME(fused)(p2, s, p0));
-    p = NAME(fused)(p, f, -0.5f) * f * f;
-    p = f + NAME(fused)(TO_F(e), -2.27052475e-16f, p);
-    return NAME(fused)(TO_F(e), 8.26295831e-8f, p);
+    p = f + NAME(fused)(NAME(fused)(p, f, -0.5f), s, k * -2.27052475e-16f);
+    return NAME(fused)(k, 8.26295831e-8f, p);
 }
 
 FUNCTION F NAME(log1p)(F x)
@@ -207,4 +197,23 @@ FUNCTION F NAME(log1p)(F x)
         return x > -1.0f ? other : x == -1.0f ? (F)(-INFINITY) : (F)(NAN);
     }
     return made;
+}
+
+// log(1 + exp(x)): exp(-|x|) is made 2^24 times as large first, so that it may be denormal.
+FUNCTION F NAME(soft_plus)(F x)
+{
+    F y = AS_F(AS_I(x) | ~0x7fffffff);
+    y = y < -104.0f ? (F)(-104.0f) : y;
+    const F t = NAME(fused)(y, 1.44269502f, BIG + 24.0f), k = t - (BIG + 24.0f);
+    const F r = NAME(fused)(k, 1.90465421e-9f, NAME(fused)(k, -6.93147182e-1f, y));
+    F e = 1.0f + (r + NAME(exp_rest)(r));
+    e = AS_F(AS_I(e) + (AS_I(t) << 23)) * 5.96046448e-8f;
+    const F s = e * e, q = s * s;
+    const F p0 = NAME(fused)(e, 3.33304644e-1f, -4.99999315e-1f);
+    const F p2 = NAME(fused)(e, 1.96921214e-1f, -2.49580204e-1f);
+    const F p4 = NAME(fused)(e, 1.06613621e-1f, -1.53449759e-1f);
+    const F p6 = NAME(fused)(e, 2.00882796e-2f, -5.74602894e-2f);
+    F p = NAME(fused)(q, -3.29101249e-3f, NAME(fused)(p6, s, p4));
+    p = NAME(fused)(p, q, NAME(fused)(p2, s, p0));
+    return (x < 0.0f ? (F)(0.0f) : x) + NAME(fused)(p, s, e);
 }

@@ -214,19 +214,27 @@ FUNCTION F NAME(acos)(F x)
 
 FUNCTION F NAME(asinh)(F x)
 {
-    const F a = NAME(absolute)(x);
+    const F a = NAME(absolute)(x), s = a * a;
+    F p = NAME(fused)(s, 5.40384790e-3f, -1.63593963e-2f);
+    p = NAME(fused)(p, s, 2.86814831e-2f);
+    p = NAME(fused)(p, s, -4.43858206e-2f);
+    p = NAME(fused)(p, s, 7.49816522e-2f);
+    p = NAME(fused)(p, s, -1.66666225e-1f);
+    const F near = NAME(fused)(p * s, a, a);
+    // log(2 a) beyond 10^10, for a * a may be infinite
     const I is_large = a > 1e10f;
-    const F b = is_large ? (F)(1.0f) : a, s = b * b;
-    const F near = NAME(log1p)(is_large ? a : b + s / (1.0f + sqrt(1.0f + s)));
-    return NAME(signed)(is_large ? near + 6.93147182e-1f : near, x);
+    const F far = NAME(log1p_near)(is_large ? a : a + (sqrt(NAME(fused)(a, a, 1.0f)) - 1.0f))
+        + (is_large ? (a > 3.4028235e38f ? (F)(INFINITY) : (F)(6.93147182e-1f)) : (F)(0.0f));
+    return NAME(signed)(a >= 0.6875f ? far : near, x);
 }
 
 FUNCTION F NAME(acosh)(F x)
 {
     const I is_large = x > 1e10f;
-    const F t = is_large ? (F)(1.0f) : x - 1.0f;
-    const F near = NAME(log1p)(is_large ? x : t + sqrt(NAME(fused)(t, t, 2.0f * t)));
-    return x < 1.0f ? (F)(NAN) : is_large ? near + 6.93147182e-1f : near;
+    const F t = x - 1.0f;
+    const F near = NAME(log1p_near)(is_large ? x : t + sqrt(NAME(fused)(t, t, t + t)));
+    const F more = x > 3.4028235e38f ? (F)(INFINITY) : (F)(6.93147182e-1f);
+    return is_large ? near + more : x >= 1.0f ? near : (F)(NAN);
 }
 
 FUNCTION F NAME(atanh)(F x)

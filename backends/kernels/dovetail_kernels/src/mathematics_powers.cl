@@ -1,6 +1,6 @@
 // The error function, powers and remainders on float: see mathematics.cl.
 //
-// erf and erfc follow the minimax approximations published by N. Juffa.
+// erf follows the minimax approximations published by N. Juffa.
 
 // exp(x) to 23 bits for x from -87 to 0, and what is smaller there; less for NaN.
 FUNCTION F NAME(exp_coarse)(F x)
@@ -49,29 +49,33 @@ FUNCTION F NAME(normal_cdf)(F x)
     return is_far ? (x < 0.0f ? tail : 1.0f - tail) : near;
 }
 
+// exp(-a * a) * t * p(t), t = 1 / (1 + a / 2), a = |x|: what the rounding of t left goes into p and the
+// exponent, what that of p and of its product left is added last. 2^32 times as large until then.
 FUNCTION F NAME(erfc)(F x)
 {
     F a = NAME(absolute)(x);
-    a = a > 11.0f ? (F)(11.0f) : a;
-    const F both = 1.0f / ((a + 2.0f) * (a + 0.5f));  // one division for two
-    const F inverse = both * (a + 0.5f), half_of = both * NAME(fused)(a, 0.5f, 1.0f);
-    F q = (a - 2.0f) * inverse;
-    q = NAME(fused)(inverse, NAME(fused)(-a, q, NAME(fused)(q + 1.0f, -2.0f, a)), q);
-    const F q2 = q * q, q4 = q2 * q2;
-    const F p0 = NAME(fused)(q, -9.27639678e-2f, 2.76978403e-1f);
-    const F p2 = NAME(fused)(q, 1.64055347e-1f, -1.66031361e-1f);
-    const F p4 = NAME(fused)(q, -8.05991236e-3f, -5.42047396e-2f);
-    const F p6 = NAME(fused)(q, 1.31355994e-3f, 8.63243826e-3f);
-    const F p8 = NAME(fused)(q, -4.01020574e-4f, -1.23073824e-3f);
-    F p = NAME(fused)(p8, q4, NAME(fused)(p6, q2, p4));
-    p = NAME(fused)(p, q4, NAME(fused)(p2, q2, p0));
-    F r = NAME(fused)(p, half_of, half_of);
-    r = NAME(fused)((p - r) + NAME(fused)(r + r, -a, 1.0f), half_of, r);
-    const F s = a * a, e = NAME(exp)(-s);
-    r = NAME(fused)(r, e, r * e * NAME(fused)(-a, a, s));
-    r = a > 10.055f ? (F)(0.0f) : r;
-    r = x < 0.0f ? 2.0f - r : r;
-    return x != x ? x : r;
+    a = a > 10.1f ? (F)(10.1f) : a;
+    const F d = NAME(fused)(a, 0.5f, 1.0f), t = 1.0f / d;
+    const F left = NAME(fused)(-t, NAME(fused)(a, 0.5f, 1.0f - d), NAME(fused)(-t, d, 1.0f));
+    const F u = NAME(fused)(t, left, t - 0.3f);
+    const F v = u * u, w = v * v;
+    const F p1 = NAME(fused)(u, 4.403469265e-01f, 4.855950177e-01f);
+    const F p3 = NAME(fused)(u, -3.175070137e-02f, 2.304787040e-01f);
+    const F p5 = NAME(fused)(u, -5.138166994e-02f, -1.479441822e-01f);
+    const F p7 = NAME(fused)(u, -8.794198930e-02f, 1.710844189e-01f);
+    F p = NAME(fused)(w, 1.136536058e-02f, NAME(fused)(p7, v, p5));
+    p = NAME(fused)(p, w, NAME(fused)(p3, v, p1));
+    const F s = a * a;
+    const F j = NAME(fused)(s, -1.44269502f, BIG + 32.0f), k = j - (BIG + 32.0f);
+    const F by = t * AS_F((AS_I(j) << 23) + 0x3f800000);
+    const F more = NAME(fused)(k, 1.90465421e-9f, NAME(fused)(-a, a, s)) + left;
+    const F r = NAME(fused)(k, -6.93147182e-1f, -s) + more;
+    const F most = NAME(fused)(p, u, 3.943141103e-01f);
+    const F rest = NAME(fused)(p, u, 3.943141103e-01f - most);
+    p = most * by;
+    const F low = NAME(fused)(rest, by, NAME(fused)(most, by, -p));
+    p = (p + NAME(fused)(p, r + NAME(exp_rest)(r), low)) * 2.32830644e-10f;
+    return x < 0.0f ? 2.0f - p : p;
 }
 
 // sqrt(x^2 + y^2), both scaled by a power of two so that no square is lost.
@@ -85,36 +89,28 @@ FUNCTION F NAME(hypot)(F x, F y)
     return (a == INFINITY) | (b == INFINITY) ? (F)(INFINITY) : made;
 }
 
-// (x / 2^less)^y for x > 0 that is not denormal.
-FUNCTION F NAME(pow_near)(F x, F y, F less)
+// log2(x / 2^less) for x > 0 that is not denormal, in two parts: the smaller one goes to `rest`.
+FUNCTION F NAME(pow_log2)(F x, F less, F *rest)
 {
-    // log2(x) in two parts, high and low
     const I e = (AS_I(x) - 0x3f3504f3) & ~0x7fffff;
     const F m = AS_F(AS_I(x) - e), k = NAME(fused)(TO_F(e), 1.1920929e-7f, -less);
-    // log2(m) = 2 / ln(2) * atanh((m - 1) / (m + 1))
+    // log2(m) = 2 / ln(2) * atanh(r), r = (m - 1) / (m + 1); what its rounding left counts times its slope
     const F f = m - 1.0f, sum = m + 1.0f, sum_rest = m - (sum - 1.0f), inverse = 1.0f / sum;
-    const F r = f * inverse;
-    const F r_rest = inverse * NAME(fused)(-r, sum_rest, NAME(fused)(-r, sum, f));
-    const F s = r * r;
-    F p = NAME(fused)(s, 3.40218425e-1f, 4.11706328e-1f);
-    p = NAME(fused)(p, s, 5.77082872e-1f);
-    p = NAME(fused)(p, s, 9.61796701e-1f);
-    const F main = r * 2.88539004f;
-    F low = NAME(fused)(r, 2.88539004f, -main);
-    low = NAME(fused)(r, 3.85192607e-8f, low);
-    low = NAME(fused)(r_rest, 2.88539004f, low);
-    low = NAME(fused)(p * s, r, low);
-    const F sum_of = k + main;
-    low = (main - (sum_of - k)) + low;
-    const F high = sum_of + low;
-    low = low - (high - sum_of);
-    F z = high * y;
-    z = z > 200.0f ? (F)(200.0f) : z;
-    z = z < -200.0f ? (F)(-200.0f) : z;
-    F z_rest = NAME(fused)(high, y, -z);
-    z_rest = NAME(fused)(low, y, z_rest);
-    z_rest = NAME(absolute)(z) < 200.0f ? z_rest : (F)(0.0f);
-    const F t = z + BIG, g = (z - (t - BIG)) + z_rest;
+    const F r = f * inverse, s = r * r, slope = inverse * 2.88539004f;
+    const F r_rest = NAME(fused)(-r, sum_rest, NAME(fused)(-r, sum, f));
+    const F p0 = NAME(fused)(s, 5.77082872e-1f, 9.61796701e-1f);
+    const F p2 = NAME(fused)(s, 3.40218425e-1f, 4.11706328e-1f);
+    const F main = r * 2.88539004f, high = k + main;
+    F low = NAME(fused)(r, 3.85192607e-8f, NAME(fused)(r, 2.88539004f, -main)) + (main - (high - k));
+    low = NAME(fused)(r_rest, NAME(fused)(slope, s, slope), low);
+    *rest = NAME(fused)(NAME(fused)(p2, s * s, p0), s * r, low);
+    return high;
+}
+
+// 2^(z + rest), |z| up to 250.
+FUNCTION F NAME(pow_exp2)(F z, F rest)
+{
+    const F t = (z + rest) + BIG, g = (z - (t - BIG)) + rest;
     const F g2 = g * g, w1 = NAME(fused)(g, 2.40226507e-1f, 6.93147182e-1f);
     const F w3 = NAME(fused)(g, 9.61803737e-3f, 5.55041097e-2f);
     const F w5 = NAME(fused)(g, 1.54670925e-4f, 1.3333431e-3f);
@@ -125,8 +121,13 @@ FUNCTION F NAME(pow_near)(F x, F y, F less)
 FUNCTION F NAME(pow_anywhere)(F x, F y)
 {
     const F a = NAME(absolute)(x), b = NAME(absolute)(y);
-    const I is_tiny = a < 1.17549435e-38f;
-    F made = NAME(pow_near)(NAME(lifted)(a), y, is_tiny ? (F)(23.0f) : (F)(0.0f));
+    F low;
+    const F high = NAME(pow_log2)(NAME(lifted)(a), a < 1.17549435e-38f ? (F)(23.0f) : (F)(0.0f), &low);
+    F z = high * y, rest = NAME(fused)(low, y, NAME(fused)(high, y, -z));
+    rest = NAME(absolute)(z) < 250.0f ? rest : (F)(0.0f);
+    z = z > 250.0f ? (F)(250.0f) : z;
+    z = z < -250.0f ? (F)(-250.0f) : z;
+    F made = NAME(pow_exp2)(z, rest);
     // Where x is 0 or infinite, it is one of these; so where y is.
     const I is_up = (a > 1.0f) == (y > 0.0f);
     const I is_end = (a == 0.0f) | (a == INFINITY) | (b == INFINITY);
@@ -143,9 +144,11 @@ FUNCTION F NAME(pow_anywhere)(F x, F y)
 
 FUNCTION F NAME(pow)(F x, F y)
 {
+    F low;
+    const F high = NAME(pow_log2)(x, (F)(0.0f), &low), z = high * y;
     const I is_odd = (AS_I(x) < 0x00800000) | (AS_I(x) >= 0x7f800000);
-    if (SOME(is_odd | ((NAME(absolute)(y) < INFINITY) == 0))) return NAME(pow_anywhere)(x, y);
-    return NAME(pow_near)(x, y, 0.0f);
+    if (SOME(is_odd | ((NAME(absolute)(z) < 250.0f) == 0))) return NAME(pow_anywhere)(x, y);
+    return NAME(pow_exp2)(z, NAME(fused)(low, y, NAME(fused)(high, y, -z)));
 }
 
 FUNCTION F NAME(fmod)(F x, F y)

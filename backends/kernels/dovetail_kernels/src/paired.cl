@@ -4,9 +4,8 @@
 //
 // T: what is computed in; VECTOR: W of them. IN_S(p, i), IN_V(p, i): an element, W neighbours.
 // ACROSS_VALUES(r, v, STEP): r is the fold of v's lanes by STEP(a, b). RESULT(a, b): what comes out
-// of a pair, MORE(a, b) what else, where HAS_MORE. EXP_S,
-// EXP_V: exp of what is not above 0, for sums of at least 1. is_part: the pairs of parts come out, in
-// `pairs`. line: inner elements of a run of neighbours, or 0.
+// of a pair; HAS_MORE: a comes out too. is_part: the pairs of parts come out, in `pairs`. line: inner
+// elements of a run of neighbours, or 0. Exponentials: exponentials.cl.
 
 #define BLOCK 2048   // elements that are read twice, from the nearest cache
 #define GATHERED 256 // elements that are brought together where they are not neighbours
@@ -22,8 +21,6 @@
     const ulong end_ = min((ulong)(items), share_ * (get_global_id(0) + 1)); \
     for (ulong item = share_ * get_global_id(0); item < end_; item++)
 
-#define ADD(a, v) a += v;
-#define TAKE_MORE(a, v) a = v > a ? v : a;
 #define FINITE(x, otherwise) (fabs(x) < INFINITY ? (x) : (otherwise))
 
 #if IS_MOMENTS
@@ -36,7 +33,7 @@
         a = fabs(delta_) < INFINITY ? mean_ : a * ((T)(n) / all_) + (c) * ((T)(m) / all_); \
     }
 #define FIRST 0
-#define BLOCK_PAIR(c, d, m, S, V, NEXT) { \
+#define BLOCK_PAIR(c, d, m, S, V, BEFORE, NEXT) { \
         VECTOR t0_ = (VECTOR)0, t1_ = t0_, t2_ = t0_, t3_ = t0_; \
         T t_ = 0; \
         int i = 0; \
@@ -78,7 +75,7 @@
         c = mean_ - less + FINITE(rest_, 0); \
     }
 #define SHIFT(x) FINITE(x, (VECTOR)0)
-#define COLUMN_8(a, b, n) { \
+#define JOIN_8(a, b, n) { \
         const VECTOR sum_ = ((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7)); \
         const VECTOR c_ = sum_ * (T)0.125; \
         const VECTOR d0_ = x0 - c_, d1_ = x1 - c_, d2_ = x2 - c_, d3_ = x3 - c_; \
@@ -93,72 +90,35 @@
         b += fma(delta_ * delta_, (VECTOR)(other_ * (T)(m)), d); \
         a = fabs(delta_) < INFINITY ? a + delta_ * share_ : a * other_ + (c) * share_; \
     }
-#define COLUMN_1(a, b, n) COLUMN_JOIN(a, b, n, x0, x0 - x0, 1)  // NaN of what is infinite
+#define JOIN_1(a, b, n) COLUMN_JOIN(a, b, n, x0, x0 - x0, 1)  // NaN of what is infinite
 #else
-// What a largest element is taken off as: infinity minus itself would be NaN.
-#define OFF(top, zero) FINITE(top, zero)
-#define SCALE(EXP, a, top, one) \
-    ((fabs(top) == INFINITY) | (a == -INFINITY) ? one : EXP(a - top))
+#define SCALE(a, top) ((fabs(top) == INFINITY) | (a == -INFINITY) ? 1 : EXP_S(a - top))
 #define JOIN(a, b, n, c, d, m) { \
         const T c_ = (c), top_ = c_ > a ? c_ : a; \
-        b = b * SCALE(EXP_S, a, top_, 1) + (d) * SCALE(EXP_S, c_, top_, 1); \
+        b = b * SCALE(a, top_) + (d) * SCALE(c_, top_); \
         a = top_; \
     }
-// What a sum is where the largest element is infinite; NaN stays.
-#define SETTLE(b, top) \
-    b = (fabs(top) < INFINITY) | (b != b) ? b : top < 0 ? (VECTOR)0 : (VECTOR)(INFINITY);
+// The sum where the largest element is infinite, which made it NaN: it stays so if one of m is NaN.
+// READ reads one as x_.
+#define SETTLE(b, a, m, READ) \
+    if (a == INFINITY) { \
+        b = INFINITY; \
+        for (ulong i_ = 0; i_ < (m); i_++) { \
+            READ \
+            b = x_ != x_ ? x_ : b; \
+        } \
+    }
 #define FIRST -INFINITY
-#define BLOCK_PAIR(c, d, m, S, V, NEXT) { \
-        VECTOR t0_ = (VECTOR)(-INFINITY), t1_ = t0_; \
-        T top_ = -INFINITY; \
-        int i = 0; \
-        for (; i + 2 * W <= (m); i += 2 * W) { \
-            const VECTOR x_ = V(i), y_ = V(i + W); \
-            TAKE_MORE(t0_, x_) TAKE_MORE(t1_, y_) \
-        } \
-        for (; i + W <= (m); i += W) { const VECTOR x_ = V(i); TAKE_MORE(t0_, x_) } \
-        for (; i < (m); i++) { const T x_ = S(i); TAKE_MORE(top_, x_) } \
-        TAKE_MORE(t0_, t1_) \
-        T most_; \
-        ACROSS_VALUES(most_, t0_, TAKE_MORE) \
-        TAKE_MORE(top_, most_) \
-        const T off_ = OFF(top_, 0); \
-        VECTOR s0_ = (VECTOR)0, s1_ = s0_; \
-        T s_ = 0; \
-        for (i = 0; i + 4 * W <= (m); i += 4 * W) { \
-            const VECTOR p_ = EXP_V(V(i) - off_), q_ = EXP_V(V(i + W) - off_); \
-            const VECTOR u_ = EXP_V(V(i + 2 * W) - off_), v_ = EXP_V(V(i + 3 * W) - off_); \
-            NEXT(i) NEXT(i + W) NEXT(i + 2 * W) NEXT(i + 3 * W) \
-            s0_ += p_ + q_; s1_ += u_ + v_; \
-        } \
-        for (; i + W <= (m); i += W) s0_ += EXP_V(V(i) - off_); \
-        for (; i < (m); i++) s_ += EXP_S(S(i) - off_); \
-        s0_ += s1_; \
-        T sum_; \
-        ACROSS_VALUES(sum_, s0_, ADD) \
-        c = top_; \
-        d = sum_ + s_; \
-        d = fabs(top_) < INFINITY || d != d ? d : top_ < 0 ? 0 : INFINITY; \
+#define KEEP(i, e)
+#define BLOCK_PAIR(c, d, m, S, V, BEFORE, NEXT) { \
+        MOST_OF(c, m, S, V, BEFORE) \
+        const T off_ = OFF(c, 0); \
+        SUM_OF(d, m, off_, S, V, BEFORE, NEXT, KEEP) \
+        SETTLE(d, c, m, const T x_ = S(i_);) \
     }
 #define SHIFT(x) ((VECTOR)0)
-#define LARGER(x, y) ((y) > (x) ? (y) : (x))
-#define COLUMN_8(a, b, n) { \
-        const VECTOR p_ = LARGER(x0, x1), q_ = LARGER(x2, x3), r_ = LARGER(x4, x5); \
-        const VECTOR s_ = LARGER(x6, x7), u_ = LARGER(p_, q_), v_ = LARGER(r_, s_); \
-        const VECTOR w_ = LARGER(u_, v_), top_ = w_ > a ? w_ : a; \
-        const VECTOR off_ = OFF(top_, (VECTOR)0); \
-        b = b * SCALE(EXP_V, a, top_, (VECTOR)1) \
-            + ((EXP_V(x0 - off_) + EXP_V(x1 - off_)) + (EXP_V(x2 - off_) + EXP_V(x3 - off_))) \
-            + ((EXP_V(x4 - off_) + EXP_V(x5 - off_)) + (EXP_V(x6 - off_) + EXP_V(x7 - off_))); \
-        SETTLE(b, top_) \
-        a = top_; \
-    }
-#define COLUMN_1(a, b, n) { \
-        const VECTOR top_ = x0 > a ? x0 : a, off_ = OFF(top_, (VECTOR)0); \
-        b = b * SCALE(EXP_V, a, top_, (VECTOR)1) + EXP_V(x0 - off_); \
-        SETTLE(b, top_) \
-        a = top_; \
-    }
+#define JOIN_8(a, b, n) COLUMN_8(a, b)
+#define JOIN_1(a, b, n) COLUMN_1(a, b)
 #endif
 
 #define STORE(to, also, a, b) { \
@@ -198,7 +158,7 @@ kernel void rows(BUFFERS, NUMBERS)
 #define S(i) IN_S(in, base + (i))
 #define V(i) IN_V(in, base + (i))
 #define NEXT(i) FETCH(in + base + BLOCK + (i))
-                BLOCK_PAIR(c, d, count, S, V, NEXT)
+                BLOCK_PAIR(c, d, count, S, V, (long)base, NEXT)
 #undef S
 #undef V
 #undef NEXT
@@ -213,7 +173,7 @@ kernel void rows(BUFFERS, NUMBERS)
 #define S(i) kept[i]
 #define V(i) LOAD_LANES(kept + (i))
 #define NEXT(i)
-                BLOCK_PAIR(c, d, count, S, V, NEXT)
+                BLOCK_PAIR(c, d, count, S, V, 0, NEXT)
 #undef S
 #undef V
 #undef NEXT
@@ -255,6 +215,7 @@ kernel void columns(BUFFERS, NUMBERS, ulong width, ulong step, ulong step_more, 
             }
         }
         ulong i = first;
+#define READ_COLUMN INNER(first + i_) const T x_ = IN_S(in, base + along + x);
 #define X(r) const VECTOR x##r = IN_V(in, rows[r] + AT(j)) - less;
         for (; i + 8 <= last; i += 8) {
             ulong rows[8];
@@ -268,7 +229,7 @@ kernel void columns(BUFFERS, NUMBERS, ulong width, ulong step, ulong step_more, 
                 VECTOR p = a[j], q = b[j];
                 for (int r = 0; r < 8; r++) FETCH(in + rows[r] + next + AT(j))
                 X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-                COLUMN_8(p, q, i - first)
+                JOIN_8(p, q, i - first)
                 a[j] = p;
                 b[j] = q;
             }
@@ -279,7 +240,7 @@ kernel void columns(BUFFERS, NUMBERS, ulong width, ulong step, ulong step_more, 
             for (int j = 0; j < vectors; j++) {
                 const VECTOR less = shift[j];
                 X(0)
-                COLUMN_1(a[j], b[j], i - first)
+                JOIN_1(a[j], b[j], i - first)
             }
         }
         for (int j = 0; j < vectors; j++) {
@@ -288,6 +249,9 @@ kernel void columns(BUFFERS, NUMBERS, ulong width, ulong step, ulong step_more, 
             STORE_LANES(b[j], from_b);
             for (int l = 0; l < W; l++) {
                 const ulong x = AT(j) + l;
+#if !IS_MOMENTS
+                SETTLE(from_b[l], from_a[l], last - first, READ_COLUMN)
+#endif
                 if (is_part) {
                     const ulong target = (row * width + x) * parts + part;
                     pairs[2 * target] = from_a[l];

@@ -8,9 +8,10 @@
 // of neighbours, or 0. FOLD_NUMBERS: arguments that RESULT takes.
 //
 // W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. VECTOR_START: START in its lanes.
-// IS_EXTREME: of such vectors, EXTREME(a, v, seen) folds v, if it is a number, into a, and its
-// magnitude's bits into seen, which exceed INFINITE for NaN: masks are few in a processor, and tests
-// for NaN would take them all. IS_MASK: the last vector may take elements once more.
+// IS_EXTREME: FOLD_VALUE(a, v) folds such a vector into a, if it is of numbers; NUMBERED has places
+// for its lanes. HAS_NAN: there may be others, and SEE(seen, v) folds v's magnitude's bits into seen,
+// which exceed INFINITE for NaN: masks are few in a processor, and tests for NaN would take them all.
+// IS_MASK: the last vector may take elements once more.
 // ACROSS_VALUES(r, v, STEP), ACROSS_NUMBERS: r is the fold of v's lanes by STEP(a, b). IOTA: 0, 1, ….
 
 #ifndef VECTOR_START
@@ -27,6 +28,11 @@
 #define STORE(i, a, p) out[i] = p
 #else
 #define STORE(i, a, p) OUT_STORE(out, i, RESULT(a)); IF_PLACE(places[i] = p;)
+#endif
+#if HAS_NAN
+#define IF_NAN(x) x
+#else
+#define IF_NAN(x)
 #endif
 #define PLACE(flat, k) (is_rest ? places[(flat) * inner_count + (k)] : (long)(k))
 
@@ -80,22 +86,28 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
             if (is_dense && !(HAS_PLACE && is_rest) && k + 4 * W <= stop && stop - k < 1ul << 31) {
                 VECTOR a0 = IN_V(in, base + k), a1 = IN_V(in, base + k + W);
                 VECTOR a2 = IN_V(in, base + k + 2 * W), a3 = IN_V(in, base + k + 3 * W);
-                NUMBERED s0 = (NUMBERED)(0), s1 = s0, s2 = s0, s3 = s0;
-                IF_PLACE(NUMBERED p0 = s0; NUMBERED p1 = s0; NUMBERED p2 = s0; NUMBERED p3 = s0;)
+                const NUMBERED none = (NUMBERED)(0);
+                IF_NAN(NUMBERED s0 = none; NUMBERED s1 = none; NUMBERED s2 = none;)
+                IF_NAN(NUMBERED s3 = none;)
+                IF_PLACE(NUMBERED p0 = none; NUMBERED p1 = none; NUMBERED p2 = none;)
+                IF_PLACE(NUMBERED p3 = none;)
                 for (ulong i = k; i < stop; i += 4 * W) {
                     i = min(i, stop - 4 * W);
                     IF_PLACE(const NUMBERED at = (NUMBERED)((int)(i - k));)
 #define PART(j) { \
                         const VECTOR v = IN_V(in, base + i + j * W); \
                         IF_PLACE(p##j = v BEYOND a##j ? at : p##j;) \
-                        EXTREME(a##j, v, s##j) \
+                        FOLD_VALUE(a##j, v) \
+                        IF_NAN(SEE(s##j, v)) \
                     }
                     PART(0) PART(1) PART(2) PART(3)
 #undef PART
                 }
+#if HAS_NAN
                 s0 = max(max(s0, s1), max(s2, s3));
                 NUMBER most;
                 ACROSS_NUMBERS(most, s0, MOST)
+#endif
 #if HAS_PLACE
 #define JOIN(a, p, b, q, more) { \
                     const NUMBERED other = q + more, is_it = (b BEYOND a) | (b == a & other < p); \
@@ -114,6 +126,7 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
                 T m;
                 ACROSS_VALUES(m, a0, FOLD_VALUE)
                 if (a != a) {
+#if HAS_NAN
                 } else if (most > INFINITE) {
                     a = NAN;
                     IF_PLACE(for (ulong i = k; i < stop; i++) {
@@ -123,6 +136,7 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
                             break;
                         }
                     })
+#endif
                 } else if (m BEYOND a IF_PLACE(|| (m == a && k == first))) {
                     a = m;
 #if HAS_PLACE
@@ -254,19 +268,20 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
         if (!(HAS_PLACE && is_rest) && last - first < 1ul << 31) {
             begin = count / W * W;
 #if IS_EXTREME
-            NUMBERED most[COLUMNS / W];
+            IF_NAN(NUMBERED most[COLUMNS / W];)
             IF_PLACE(NUMBERED found[COLUMNS / W];)
             for (int j = 0; j < begin / W; j++) {
-                most[j] = (NUMBERED)(0);
+                IF_NAN(most[j] = (NUMBERED)(0);)
                 IF_PLACE(found[j] = (NUMBERED)(0);)
             }
-#define KEPT(j) NUMBERED seen = most[j]; IF_PLACE(NUMBERED at = found[j];)
+#define KEPT(j) IF_NAN(NUMBERED seen = most[j];) IF_PLACE(NUMBERED at = found[j];)
 #define FOLD_ROW(r, j) { \
                 const VECTOR v = IN_V(in, rows[r] + j); \
                 IF_PLACE(at = v BEYOND x ? (NUMBERED)((int)(i - first) + r) : at;) \
-                EXTREME(x, v, seen) \
+                FOLD_VALUE(x, v) \
+                IF_NAN(SEE(seen, v)) \
             }
-#define KEEP(j) most[j] = seen; IF_PLACE(found[j] = at;)
+#define KEEP(j) IF_NAN(most[j] = seen;) IF_PLACE(found[j] = at;)
             ulong i = first;
 #else
 #define KEPT(j)
@@ -309,6 +324,7 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
 #if IS_EXTREME
             for (int j = 0; j < begin; j++) {
                 IF_PLACE(p[j] = (long)first + ((private NUMBER *)found)[j];)
+#if HAS_NAN
                 if (((private NUMBER *)most)[j] > INFINITE) {
                     a[j] = NAN;
                     IF_PLACE(for (ulong i = first; i < last; i++) {
@@ -320,6 +336,7 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
                         }
                     })
                 }
+#endif
             }
 #endif
         }

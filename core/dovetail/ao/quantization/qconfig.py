@@ -45,6 +45,7 @@ __all__ = [
     "float_qparams_weight_only_qconfig",
     "get_default_qat_qconfig",
     "get_default_qconfig",
+    "is_memoryless",
     "per_channel_dynamic_qconfig",
     "qconfig_equals",
 ]
@@ -207,3 +208,11 @@ def qconfig_equals(q1: Any, q2: Any) -> bool:
     if q1 is None or q2 is None:
         return q1 is q2
     return _is_same(q1.activation, q2.activation) and _is_same(q1.weight, q2.weight)
+
+
+def is_memoryless(qconfig: Any) -> bool:
+    """Whether a qconfig's activations are quantized on each tensor's own range."""
+    observer = qconfig.activation()
+    if isinstance(observer, fakes.FakeQuantizeBase):
+        observer = getattr(observer, "activation_post_process", observer)
+    return getattr(observer, "averaging_constant", None) == 1

@@ -30,7 +30,6 @@ __all__ = [
     "add_quant_dequant",
     "convert",
     "get_default_custom_config_dict",
-    "is_memoryless",
     "prepare",
     "prepare_qat",
     "propagate_qconfig_",
@@ -49,14 +48,6 @@ def get_default_custom_config_dict() -> dict[str, dict[Any, Any]]:
         "float_to_observed_custom_module_class": {},
         "observed_to_quantized_custom_module_class": {},
     }
-
-
-def is_memoryless(qconfig: Any) -> bool:
-    """Whether a qconfig's activations are quantized on each tensor's own range."""
-    observer = qconfig.activation()
-    if isinstance(observer, FakeQuantizeBase):
-        observer = getattr(observer, _WATCH, observer)
-    return getattr(observer, "averaging_constant", None) == 1
 
 
 def _is_leaf(module: Module) -> bool:
@@ -144,7 +135,7 @@ def _watch(module: Module, device: Any, factory: Callable[[], Any] | None = None
         return
     observer = (factory or qconfig.activation)()
     module.add_module(_WATCH, observer if device is None else observer.to(device))
-    if is_memoryless(qconfig):
+    if configs.is_memoryless(qconfig):
         module.register_forward_pre_hook(_observe_input, prepend=True)
     else:
         module.register_forward_hook(_observe_output, prepend=True)

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call, type_name
+from dovetail.autograd.grad_mode import no_grad
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
@@ -145,7 +147,6 @@ def embedding_renorm_(
 ) -> Tensor:
     """Scale down, in place, the rows that ``indices`` names and whose norm exceeds ``max_norm``."""
     from dovetail import ops
-    from dovetail.autograd.grad_mode import no_grad
 
     with no_grad():
         used = indices.reshape(-1).to(d.int64)

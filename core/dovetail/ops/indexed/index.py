@@ -13,9 +13,10 @@ from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.direct import in_place
-from dovetail.ops.expose import finish, operator
+from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import checked_dim, need_tensor, no_larger
+from dovetail.ops.out import finish
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor

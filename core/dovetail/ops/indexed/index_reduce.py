@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import check_bounds, need_tensor

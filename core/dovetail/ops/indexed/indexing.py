@@ -14,6 +14,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
+from dovetail.factories import full
 from dovetail.ops.families import broadcast_shapes, composite, draw
 from dovetail.ops.schema import REGISTRY, Facts, Inferred, Sample
 from dovetail.spec import Spec
@@ -170,8 +171,6 @@ def index_put(input: Any, index: Any, values: Any, dim: int, count: int, accumul
         values: broadcast to ``(*before, *index.shape, *after)``; or a number.
         accumulate: add, so that a row named twice gets both; otherwise either may stay.
     """
-    from dovetail.factories import full
-
     if not hasattr(values, "_spec"):
         values = full((), values, dtype=input.dtype, device=input.device)
     rows = _rows(input, dim, count)

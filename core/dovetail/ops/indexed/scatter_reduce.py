@@ -8,6 +8,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.factories import arange
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index import (
@@ -54,7 +55,6 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
     combined with what the place holds. The others write to an extra place at the end.
     """
     from dovetail import ops
-    from dovetail.factories import arange
     from dovetail.ops.layout.joining import cat
 
     if not index._spec.ndim:

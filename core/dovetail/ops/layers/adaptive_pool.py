@@ -14,6 +14,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.factories import tensor
 from dovetail.ops.families import draw
 from dovetail.ops.layers.pool import pooled_result, pooling, scatter_back
 from dovetail.ops.schema import Inferred, Sample, Tolerance
@@ -105,8 +106,6 @@ def adaptive_avg_pool(input: Any, *, output_size: Sizes) -> Any:
 
 
 def _mean_along(x: Any, dim: int, places: int) -> Any:
-    from dovetail.factories import tensor
-
     spans = _spans(x.shape[dim], places)
     width = max((b - a for a, b in spans), default=1)
     index = [min(a + k, b - 1) for a, b in spans for k in range(width)]
@@ -130,8 +129,6 @@ def _mean_along(x: Any, dim: int, places: int) -> Any:
 )
 def adaptive_max_pool(input: Any, *, output_size: Sizes) -> Any:
     """(largest values, indices) of windows that are chosen so that the output has this size."""
-    from dovetail.factories import tensor
-
     size = tuple(input.shape[2:])
     number = np.zeros((), np.int64)
     for n, m in zip(size, output_size, strict=True):

@@ -15,6 +15,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import observe, ops
 from dovetail.dispatch import call
+from dovetail.factories import arange
 from dovetail.ops.expose import operator
 from dovetail.ops.families import broadcast_shapes, composite, draw
 from dovetail.ops.layers.norm import wide, wide_dtype
@@ -28,8 +29,6 @@ _TOLERANCE = Tolerance(32, True, lambda query, key, *rest: max(key.shape[-2:]))
 
 def _scores(query: Any, key: Any, mask: Any, is_causal: bool, scale: float) -> Any:
     """(*, L, S): query · key · scale, minus infinity where a query may not see a key."""
-    from dovetail.factories import arange
-
     scores = (query * scale).matmul(key.transpose(-2, -1))
     if is_causal:
         rows = arange(scores.shape[-2], device=query.device).unsqueeze(1)

@@ -13,7 +13,9 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.backend.state import state_of
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
+from dovetail.factories import zeros
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import host_values
@@ -208,8 +210,6 @@ def nll_loss_backward(
     grad: Any, target: Any, weight: Any, *, shape: Any, ignore_index: int, reduction: str
 ) -> Any:
     """The gradient of ``nll_loss`` for its input, which has this ``shape``."""
-    from dovetail.factories import zeros
-
     safe, ignored, factor = _weights(target, weight, ignore_index)
     share = -grad * factor
     if reduction == "mean":

@@ -15,6 +15,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.factories import arange
 from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
@@ -187,8 +188,6 @@ class _Trellis:
 
 
 def _places(x: Any, dim: int = 1) -> Any:
-    from dovetail.factories import arange
-
     return arange(x.shape[dim], device=x.device)
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.generator import Generator
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.randomness.draws import draw_noise

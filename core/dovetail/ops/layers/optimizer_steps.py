@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.inplace import note_writes
+from dovetail.autograd.writes import note_writes
 from dovetail.backend.api import Kernel
 from dovetail.backend.state import state_of
 from dovetail.spec import Spec

@@ -15,6 +15,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.factories import arange, tensor, zeros
 from dovetail.ops.families import composite, draw
 from dovetail.ops.layout.windows import (
     counted_places,
@@ -90,8 +91,6 @@ def scatter_back(g: Any, out1: Any, specs: Any) -> Any:
 )
 def max_pool_grad(grad: Any, indices: Any, *, input_shape: Sizes) -> Any:
     """Zeros of ``input_shape`` with every gradient added at its index."""
-    from dovetail.factories import zeros
-
     flat = (*input_shape[:2], math.prod(input_shape[2:]))
     whole = zeros(flat, dtype=grad.dtype, device=grad.device)
     return whole.scatter_add(2, indices.flatten(2), grad.flatten(2)).reshape(input_shape)
@@ -209,8 +208,6 @@ def _numbers(
     device: Any,
 ) -> Any:
     """(prod(K), prod(P)): the index of what each offset sees; that of the edge in the padding."""
-    from dovetail.factories import arange
-
     n = len(size)
     number: Any = 0
     for i in range(n):
@@ -250,8 +247,6 @@ def _divisor(
 
 def _divided(x: Any, divisor: float | list[list[int]]) -> Any:
     """(N, C, *P) divided by the number of elements of each window."""
-    from dovetail.factories import tensor
-
     if not isinstance(divisor, list):
         return x / divisor
     for i, counts in enumerate(reversed(divisor)):

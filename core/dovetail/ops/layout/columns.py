@@ -13,8 +13,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.memory_formats import contiguous_format
 from dovetail.ops.families import composite, draw
-from dovetail.ops.layout.convert import contiguous_format
 from dovetail.ops.layout.windows import offsets, padded_array, padded_with, places_of, window_view
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec, contiguous_strides

@@ -7,14 +7,29 @@ from typing import Any
 import dovetail.dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.inplace import check_writable, note_write
+from dovetail.autograd.inplace import after, check_writable, rebase
 from dovetail.autograd.record import Recorder
+from dovetail.autograd.writes import note_write
 from dovetail.device import device as Device
 from dovetail.device import resolve
+from dovetail.factories import fill_raw
+from dovetail.from_data import tensor
+from dovetail.late_binding import BATCHED, QUANTIZED
+from dovetail.memory_formats import (
+    RANKS,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    format_strides,
+    memory_format,
+    preserve_format,
+    target_spec,
+)
 from dovetail.ops import expose
-from dovetail.ops.families import composite
-from dovetail.ops.layout.views import _ints, apply_view, fill_in, view_record, viewed_strides
+from dovetail.ops.families import broadcast_shapes
+from dovetail.ops.layout.views import apply_view, view_record
 from dovetail.ops.schema import Inferred, OpDef
+from dovetail.shapes import as_ints, fill_in, viewed_strides
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
@@ -28,70 +43,18 @@ __all__ = [
     "copy_",
     "fill",
     "fill_",
-    "format_strides",
     "is_contiguous",
     "memory_format",
     "preserve_format",
+    "record_copy",
     "reshape",
     "resolve_conj",
-    "strided_rule",
     "sum_to_size",
-    "target_spec",
     "to",
     "view",
     "writable_copy",
     "zero_",
 ]
-
-
-class memory_format:
-    """How the dims of a dense tensor are ordered in memory."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
-
-
-contiguous_format = memory_format("contiguous_format")
-preserve_format = memory_format("preserve_format")
-channels_last = memory_format("channels_last")
-channels_last_3d = memory_format("channels_last_3d")
-
-
-_RANKS = {channels_last: 4, channels_last_3d: 5}
-
-
-def format_strides(shape: tuple[int, ...], form: memory_format) -> tuple[int, ...] | None:
-    """Strides of ``shape`` in a memory format; None for row-major.
-
-    Raises:
-        RuntimeError: a channels-last format of the wrong number of dims.
-    """
-    wanted = _RANKS.get(form)
-    if wanted is None:
-        return None
-    if len(shape) != wanted:
-        raise RuntimeError(f"required rank {wanted} tensor to use {form.name} format")
-    order = (0, *range(2, wanted), 1)
-    strides = [0] * wanted
-    step = 1
-    for i in reversed(order):
-        strides[i] = step
-        step *= shape[i]
-    return tuple(strides)
-
-
-def target_spec(spec: Spec, form: Any, dtype: Any = None, device: Any = None) -> Spec:
-    """The spec of a copy of ``spec`` in a memory format, dtype, device."""
-    if form is None or form is preserve_format:
-        return spec.dense(dtype, device)
-    strides = format_strides(tuple(spec.shape), form)
-    return spec_of(tuple(spec.shape), dtype or spec.dtype, device or spec.device, strides)
 
 
 # One operator for every copy that autograd must see: clone, dtype, device, memory format.
@@ -114,22 +77,34 @@ def _copied_back(g: Tensor, spec: Spec) -> Tensor:
     return g if here else copied(g, g._spec.dense(None, spec.device))
 
 
-def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
+def copied(x: Tensor, spec: Spec, name: str = "copy_to", *, non_blocking: bool = False) -> Tensor:
     """A copy of ``x`` as ``spec`` says (same shape), recorded."""
     if x._spec.dtype.category < 0 or spec.dtype.category < 0:
-        from dovetail.quantized.rules import copied_quantized
-
-        return copied_quantized(
+        if x._spec.dtype.category >= 0:
+            raise RuntimeError(
+                f"to: {spec.dtype!r} takes a scale and a zero point: quantize_per_tensor(x, scale, "
+                f"zero_point, {spec.dtype!r}) makes it of {x.dtype!r}"
+            )
+        return QUANTIZED.copied(
             x, spec.dtype, lambda ints: copied(ints, spec.to(dtype=ints._spec.dtype), name)
         )
     if x._spec.device is spec.device:
         made = raw.cast(x, spec)
     else:
         here = x if x._spec.dtype is spec.dtype else raw.cast(x, x._spec.dense(spec.dtype))
-        made = raw.move(here, spec.device)
+        made = raw.move(here, spec.device, non_blocking=non_blocking)
         if made._spec is not spec:
             made = raw.cast(made, spec)
+    record_copy(x, made, name)
+    if observe.active and observe.is_watched():
+        observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
+    return made
+
+
+def record_copy(x: Tensor, made: Tensor, name: str = "copy_to") -> None:
+    """Have gradients of ``made``, a copy of ``x``, go to ``x``."""
     if x._node is not None and mode.grad:
+        spec = made._spec
         memo, key = x._spec.memo, (name, spec)
         recorder = memo.get(key)
         if recorder is None:
@@ -137,9 +112,6 @@ def copied(x: Tensor, spec: Spec, name: str = "copy_to") -> Tensor:
             op = _NAMED.get(name, COPY_TO)
             recorder = memo[key] = Recorder(op, (x._spec,), attributes, (spec,))
         recorder.record((x,), (made,))
-    if observe.active and observe.is_watched():
-        observe.run(COPY_TO, _Done(made), (x,), (spec.strides, spec.dtype, spec.device))
-    return made
 
 
 class _Done:
@@ -181,7 +153,7 @@ def is_contiguous(input: Tensor, memory_format: memory_format = contiguous_forma
     spec = input._spec
     if memory_format in (contiguous_format, preserve_format):
         return spec.is_contiguous
-    if spec.ndim != _RANKS[memory_format]:
+    if spec.ndim != RANKS[memory_format]:
         return False
     strides = format_strides(tuple(spec.shape), memory_format)
     assert strides is not None
@@ -190,7 +162,7 @@ def is_contiguous(input: Tensor, memory_format: memory_format = contiguous_forma
 
 def _suggests(spec: Spec) -> memory_format:
     """The memory format that strides speak of, as PyTorch's ``suggest_memory_format`` has it."""
-    for form, rank in _RANKS.items():
+    for form, rank in RANKS.items():
         if spec.ndim == rank and spec.strides[1]:
             least = 0
             for dim in (1, *range(rank - 1, 1, -1), 0):
@@ -242,18 +214,18 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if args[0] is spec.dtype:
             return input
         return copied(input, spec.dense(args[0]))
-    device, dtype, _, copy, form = _parse_to(args, kwargs)
+    device, dtype, non_blocking, copy, form = _parse_to(args, kwargs)
     target = spec.device if device is None else resolve(device)
     dtype = spec.dtype if dtype is None else d.as_dtype(dtype)
     stays = form is None or form is preserve_format or _suggests(spec) is form
     if dtype is spec.dtype and target is spec.device and stays and not copy:
         return input
-    return copied(input, target_spec(spec, form, dtype, target))
+    return copied(input, target_spec(spec, form, dtype, target), non_blocking=non_blocking)
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     """The sum over broadcast dims, so that the result has shape ``size``."""
-    shape = _ints(size)
+    shape = as_ints(size)
     have = tuple(input._spec.shape)
     if have == shape:
         return input
@@ -269,7 +241,7 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
 
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements under another shape: a view where possible, else a copy."""
-    target = fill_in(_ints(sizes if shape is None else (shape,)), input._spec.numel)
+    target = fill_in(as_ints(sizes if shape is None else (shape,)), input._spec.numel)
     if viewed_strides(input._spec, target) is None:
         input = copied(input, raw.packed(input._spec), "clone")
     return apply_view(view_record("view"), input, (target,))
@@ -281,15 +253,11 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     if not isinstance(src, Tensor):
         if not isinstance(src, (bool, int, float, complex)):
             raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
-        from dovetail.from_data import tensor
-
         src = tensor(src, device=self.device)
     spec = self._spec
     recording = mode.grad and (self._node is not None or src._node is not None)
     value = src
     if value._spec.shape != spec.shape:
-        from dovetail.ops.families import broadcast_shapes
-
         if broadcast_shapes(tuple(spec.shape), tuple(value._spec.shape)) != tuple(spec.shape):
             raise RuntimeError(
                 f"output with shape {list(spec.shape)} doesn't match the broadcast shape "
@@ -297,15 +265,14 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
             )
         value = value.expand(spec.shape)
     if value._spec.device is not spec.device or (recording and value._spec.dtype is not spec.dtype):
-        value = copied(value, value._spec.dense(spec.dtype, spec.device))
+        wanted = value._spec.dense(spec.dtype, spec.device)
+        value = copied(value, wanted, non_blocking=non_blocking)
     if value._storage is not None and value._storage is self._storage and value is not self:
         value = copied(value, raw.packed(value._spec), "clone")  # source and target may overlap
     storage = storage_of(self)
     raw.copy(value, self)
     note_write(storage, "copy_")
     if recording:
-        from dovetail.autograd.inplace import after, rebase
-
         rebase(self, after(value))
     return self
 
@@ -320,14 +287,10 @@ def fill_(self: Tensor, value: Any) -> Tensor:
             )
         return copy_(self, value)
     check_writable(self, "fill_", each_once=False)
-    from dovetail.factories import fill_raw
-
     storage = storage_of(self)
     fill_raw(self, value)
     note_write(storage, "fill_")
     if mode.grad and self._node is not None:
-        from dovetail.autograd.inplace import rebase
-
         rebase(self, None)
     return self
 
@@ -344,60 +307,6 @@ def _laid_out_as(self: Tensor, spec: Spec) -> Tensor:
     return copied(self, spec.to(dtype=self._spec.dtype, device=self._spec.device), "clone")
 
 
-def _embed(self: Tensor, base: tuple[Spec, int], part: tuple[Spec, int]) -> Tensor:
-    """Zeros shaped as ``base`` whose strided part ``part`` is this tensor."""
-    from dovetail.ops import strided_backward
-
-    spec, offset = base
-    rule = ("strided", (tuple(part[0].shape), part[0].strides, part[1] - offset, spec.strides))
-    result: Tensor = strided_backward(self, shape=tuple(spec.shape), rule=rule)
-    return result
-
-
-def strided_rule(shape: tuple[int, ...], rule: Any) -> tuple[int, tuple[Any, ...]]:
-    """(elements of the buffer, (size, stride, offset)) of a strided view over it."""
-    kind, arguments = rule
-    if kind == "strided":
-        size, stride, offset, base = arguments
-    else:
-        from dovetail.device import device
-
-        spec = spec_of(shape, d.float32, device("meta"))
-        size, stride, offset = view_record(kind).rule(spec, *arguments)  # type: ignore[attr-defined]
-        base = spec.strides
-    reach = [
-        sum((n - 1) * s for n, s in zip(*pair, strict=True) if n)
-        for pair in ((shape, base), (size, stride))
-    ]
-    span = max(reach[0], reach[1] + offset) + 1
-    return span, (size, stride, offset, base)
-
-
-@composite(
-    "strided_backward",
-    method=False,
-    public=False,
-    infer=lambda spec, shape, rule: Inferred((None,), ((shape, spec.dtype),)),
-    gradient={"input": lambda g, shape, rule: _strided_of(g, shape, rule)},
-)
-def strided_backward(input: Any, *, shape: Any, rule: Any) -> Any:
-    """Zeros of ``shape``, with ``input`` added at the places that a strided view shows."""
-    from dovetail.factories import arange, zeros
-
-    span, (size, stride, offset, base) = strided_rule(shape, rule)
-    low = min(offset, 0)
-    buffer = zeros((span - low,), dtype=input.dtype, device=input.device)
-    place = arange(span - low, device=input.device).as_strided(size, stride, offset - low)
-    buffer = buffer.scatter_add(0, place.reshape(-1), input.reshape(-1))
-    return buffer.as_strided(shape, base, -low).clone(memory_format=contiguous_format)
-
-
-def _strided_of(g: Tensor, shape: Any, rule: Any) -> Tensor:
-    _, (size, stride, offset, base) = strided_rule(shape, rule)
-    spec = spec_of(tuple(shape), g._spec.dtype, g._spec.device, tuple(base))
-    return apply_view(view_record("strided"), g._laid_out_as(spec), (size, stride, offset))  # type: ignore[attr-defined]
-
-
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like ``input`` whose every element is ``value`` (a number or a 0-d tensor)."""
     return fill_(writable_copy(input, value), value)
@@ -407,10 +316,8 @@ def writable_copy(input: Tensor, *values: Any) -> Tensor:
     """A copy that stays in the graph, and that ``values`` can be written into inside of a vmap."""
     copy = clone(input)
     if any(isinstance(v, Tensor) and v._spec.batch is not None for v in values):
-        from dovetail.func.batched import like
-
         for value in values:
-            copy = like(copy, value) if isinstance(value, Tensor) else copy
+            copy = BATCHED.like(copy, value) if isinstance(value, Tensor) else copy
     return copy
 
 
@@ -434,7 +341,7 @@ def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Ten
         plan = spec.memo.get(shape)
         if plan is not None and not observe.active:
             return plan(input)  # type: ignore[no-any-return]
-    target = fill_in(_ints(shape), spec.numel)
+    target = fill_in(as_ints(shape), spec.numel)
     op = view_record("view")
     result = apply_view(op, input, (target,))
     if all(n.__class__ is int for n in shape):
@@ -447,9 +354,7 @@ def _view_dtype(input: Tensor, dtype: d.dtype) -> Tensor:
     if dtype is spec.dtype:
         return view(input, spec.shape)
     if spec.batch is not None:
-        from dovetail.func.batched import on_value
-
-        return on_value(input, lambda value: _view_dtype(value, dtype))
+        return BATCHED.on_value(input, lambda value: _view_dtype(value, dtype))
     a, b = spec.dtype.itemsize, dtype.itemsize
     shape, strides = list(spec.shape), list(spec.strides)
     offset = input.storage_offset()
@@ -469,7 +374,7 @@ def _view_dtype(input: Tensor, dtype: d.dtype) -> Tensor:
 _METHODS = {
     "clone": clone, "contiguous": contiguous, "is_contiguous": is_contiguous, "to": to,
     "sum_to_size": sum_to_size, "reshape": reshape, "copy_": copy_, "fill_": fill_, "zero_": zero_,
-    "view": view, "_laid_out_as": _laid_out_as, "_embed": _embed,
+    "view": view, "_laid_out_as": _laid_out_as,
     "resolve_conj": resolve_conj, "resolve_neg": resolve_conj,
 }  # fmt: skip
 for _name, _function in _METHODS.items():

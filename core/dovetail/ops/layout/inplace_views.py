@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail import raw
-from dovetail.autograd.inplace import check_writable, note_write
+from dovetail.autograd.inplace import check_writable
+from dovetail.autograd.writes import note_write
+from dovetail.memory_formats import contiguous_format, target_spec
 from dovetail.ops import expose
-from dovetail.ops.layout.convert import contiguous_format, target_spec
-from dovetail.ops.layout.views import _ints
+from dovetail.shapes import as_ints
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
@@ -62,7 +63,7 @@ def _resize_(self: Tensor, *sizes: Any, memory_format: Any = contiguous_format) 
     Raises:
         RuntimeError: the tensor requires grad, or a size is negative.
     """
-    shape = _ints(sizes)
+    shape = as_ints(sizes)
     _refuse_rows(self, "resize_")
     if self._node is not None:
         raise RuntimeError("cannot resize variables that require grad")

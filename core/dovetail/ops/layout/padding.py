@@ -11,6 +11,7 @@ import dovetail.dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
+from dovetail.factories import fill_raw
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.schema import Inferred, OpDef, Sample
@@ -46,8 +47,6 @@ def _strides_in_order(shape: tuple[int, ...], spec: Spec) -> tuple[int, ...]:
 
 
 def _constant(input: Tensor, sides: Sides, value: Any) -> Tensor:
-    from dovetail.factories import fill_raw
-
     spec = input._spec
     shape, kind, strides = _padded_infer(spec, sides, value).outs[0]
     made = raw.empty(spec_of(shape, kind, spec.device, strides))

@@ -9,14 +9,15 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.memory_formats import contiguous_format
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
-from dovetail.ops.layout.convert import contiguous_format
 from dovetail.ops.layout.shape import flatten
-from dovetail.ops.layout.views import _ints
 from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.shapes import as_ints
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
@@ -92,13 +93,13 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """
     if not repeats:
         raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
-    return call(REPEAT, (input,), (_ints(repeats),))
+    return call(REPEAT, (input,), (as_ints(repeats),))
 
 
 @publish()
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """As ``repeat``; missing numbers in front are 1."""
-    sizes = _ints(dims)
+    sizes = as_ints(dims)
     return repeat(input, (1,) * (input._spec.ndim - len(sizes)) + sizes)
 
 

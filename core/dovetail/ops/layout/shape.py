@@ -10,9 +10,10 @@ import warnings
 from typing import Any
 
 from dovetail import observe
+from dovetail.memory_formats import contiguous_format
 from dovetail.ops.expose import publish
-from dovetail.ops.layout.convert import contiguous_format
-from dovetail.ops.layout.views import _ints, apply_view, view_record
+from dovetail.ops.layout.views import apply_view, view_record
+from dovetail.shapes import as_ints
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
@@ -66,7 +67,7 @@ def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """
     shape = tuple(input._spec.shape)
     dim = check_dim(dim, len(shape))
-    sizes = _ints((sizes,)) if not hasattr(sizes, "__index__") else (sizes,)
+    sizes = as_ints((sizes,)) if not hasattr(sizes, "__index__") else (sizes,)
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
     known = math.prod(n for n in sizes if n != -1)
@@ -113,7 +114,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         order = list(range(ndim))
         order.insert(check_dim(destination, ndim), order.pop(check_dim(source, ndim)))
         return apply_view(view_record("permute"), input, (tuple(order),))
-    here, there = _ints((source,)), _ints((destination,))
+    here, there = as_ints((source,)), as_ints((destination,))
     if len(here) != len(there):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({list(here)} dims) should "
@@ -198,7 +199,7 @@ def _resize(self: Tensor, *sizes: Any) -> Tensor:
     Raises:
         RuntimeError: another number of elements.
     """
-    return _resized(self, _ints(sizes), "resize")
+    return _resized(self, as_ints(sizes), "resize")
 
 
 def _resize_as(self: Tensor, tensor: Tensor) -> Tensor:

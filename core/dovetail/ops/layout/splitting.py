@@ -13,6 +13,7 @@ from typing import Any
 from dovetail import observe
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence
+from dovetail.late_binding import BATCHED, QUANTIZED
 from dovetail.ops.expose import publish
 from dovetail.ops.layout.joining import cat, stack
 from dovetail.ops.layout.views import _linked
@@ -77,14 +78,10 @@ def _apart(x: Tensor, kind: str, name: str, key: tuple[Any, ...]) -> tuple[Tenso
 
 def _parts_plan(spec: Spec, kind: str, name: str, dim: int, sizes: Any) -> Any:
     if spec.batch is not None:
-        from dovetail.func.views import BatchedView
-
         plain = _parts_plan(spec.batch.logical, kind, name, dim, sizes)
-        return BatchedView(spec, plain, lambda x: _apart(x, kind, name, (dim + 1, sizes)))
+        return BATCHED.view_plan(spec, plain, lambda x: _apart(x, kind, name, (dim + 1, sizes)))
     if spec.dtype.category < 0:
-        from dovetail.quantized.rules import quantized_view
-
-        return quantized_view(name, lambda ints: _apart(ints, kind, name, (dim, sizes)))
+        return QUANTIZED.view_plan(name, lambda ints: _apart(ints, kind, name, (dim, sizes)))
     before, after, step = spec.shape[:dim], spec.shape[dim + 1 :], spec.strides[dim]
     if kind == "unbind":
         strides = spec.strides[:dim] + spec.strides[dim + 1 :]

@@ -9,8 +9,12 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import raw
-from dovetail.dispatch import call, type_name
+from dovetail.backend.state import state_of
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.factories import arange, empty
+from dovetail.factory_arguments import finish, place, whole
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import need_tensor
@@ -38,7 +42,6 @@ def _matrices(name: str) -> Callable[..., Inferred]:
 def _keep(input: Any, diagonal: int, lower: bool) -> Any:
     """``input`` with 0 on the other side of the diagonal."""
     from dovetail import ops
-    from dovetail.factories import arange
 
     rows, columns = input._spec.shape[-2:]
     device = input._spec.device
@@ -94,11 +97,9 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: int,
              dtype: d.dtype | None, device: Any, *memory: Any) -> Tensor:  # fmt: skip
-    from dovetail.backend.state import state_of
-    from dovetail.factory_arguments import finish, place, whole
 
-    *memory, requires_grad = memory
-    _, where = place(dtype, device, None, *memory)
+    layout, pin_memory, requires_grad = memory
+    _, where = place(dtype, device, None, layout, pin_memory)
     for label, n in (("row", row), ("col", col)):
         if whole(name, label, n) < 0:
             raise RuntimeError(f"{label} must be non-negative, got{n}")
@@ -106,7 +107,7 @@ def _indices(name: str, find: Callable[..., Any], row: int, col: int, offset: in
     if kind not in (d.int32, d.int64):
         raise Unsupported(f"\"{name}\" not implemented for '{type_name(kind)}'")
     places = np.array(find(row, offset, col), kind.numpy)
-    return finish(raw.from_host(places, kind, state_of(where)), requires_grad)
+    return finish(raw.from_host(places, kind, state_of(where)), requires_grad, pin_memory)
 
 
 @publish(method=False)
@@ -184,8 +185,6 @@ DIAG_EMBED = OpDef(
 
 
 def _diagonal() -> OpDef:
-    from dovetail.ops.layout.views import view_record
-
     return view_record("diagonal")
 
 
@@ -234,7 +233,6 @@ def block_diag(*tensors: Tensor) -> Tensor:
     Raises:
         RuntimeError: more than two dims.
     """
-    from dovetail.factories import empty
     from dovetail.ops.layout.broadcasting import at_least
     from dovetail.ops.layout.joining import cat
 

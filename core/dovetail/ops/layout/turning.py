@@ -9,12 +9,13 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.factories import arange
+from dovetail.memory_formats import contiguous_format
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
-from dovetail.ops.layout.convert import contiguous_format
 from dovetail.ops.layout.shape import flatten
-from dovetail.ops.layout.views import _ints
 from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.shapes import as_ints
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
@@ -30,8 +31,6 @@ def _same_order(spec: Spec, **_: Any) -> Inferred:
 
 
 def _backwards(n: int, like: Tensor) -> Tensor:
-    from dovetail.factories import arange
-
     return arange(n - 1, -1, -1, device=like._spec.device)
 
 
@@ -79,7 +78,7 @@ def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
         dims = (dims,)
     if not dims:
         raise TypeError('flip() missing 1 required positional arguments: "dims"')
-    named = tuple(check_dim(n, input._spec.ndim) for n in _ints(dims))
+    named = tuple(check_dim(n, input._spec.ndim) for n in as_ints(dims))
     for n in named:
         if named.count(n) > 1:
             raise RuntimeError(f"dim {n} appears multiple times in the list of dims")
@@ -147,10 +146,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     Raises:
         RuntimeError: not one shift per dim.
     """
-    moves = _ints((shifts,))
+    moves = as_ints((shifts,))
     if not moves:
         raise RuntimeError("`shifts` required")
-    named = _ints((() if dims is None else dims,))
+    named = as_ints((() if dims is None else dims,))
     if not named and len(moves) == 1:
         flat = roll(flatten(input), moves, 0)
         return flat.reshape(input._spec.shape)

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dovetail.ops.expose import FUNCTIONS, finish, publish
+from dovetail.memory_formats import contiguous_format
+from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.indexed.index_checks import need_tensor
-from dovetail.ops.layout.convert import contiguous_format
-from dovetail.ops.layout.views import _slice_prepare, apply_view, as_strided, view_record
+from dovetail.ops.layout.strided import as_strided
+from dovetail.ops.layout.view_parts import _slice_prepare
+from dovetail.ops.layout.views import apply_view, view_record
+from dovetail.ops.out import finish
 from dovetail.tensor import Tensor
 
 __all__: list[str] = []

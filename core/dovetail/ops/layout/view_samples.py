@@ -1,6 +1,6 @@
 """References and samples of the view operators: what each shows, as NumPy shows it.
 
-They stand apart from ``views.py``, which is long enough with the rules.
+They stand apart from the rules, whose files are long enough.
 """
 
 from __future__ import annotations

@@ -17,14 +17,9 @@ from dovetail.ops.expose import attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import need_tensor
 from dovetail.ops.layout.convert import writable_copy
-from dovetail.ops.layout.views import (
-    _diagonal_prepare,
-    _select_prepare,
-    _slice_prepare,
-    _strided_prepare,
-    apply_view,
-    view_record,
-)
+from dovetail.ops.layout.strided import _strided_prepare
+from dovetail.ops.layout.view_parts import _diagonal_prepare, _select_prepare, _slice_prepare
+from dovetail.ops.layout.views import apply_view, view_record
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dovetail.factories import full
 from dovetail.spec import Spec, contiguous_strides
 
 __all__ = [
@@ -66,8 +67,6 @@ def pooled_places(
 
 def padded_with(value: Any, x: Any, before: Sizes, after: Sizes) -> Any:
     """The spatial dims of ``x`` with ``value`` before and after; contiguous, not recorded."""
-    from dovetail.factories import full
-
     if not any(before) and not any(after):
         return x.contiguous()
     sizes = [p + n + q for p, n, q in zip(before, x.shape[2:], after, strict=True)]

@@ -10,7 +10,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import observe
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.linear_algebra.contract import MATMUL, bmm, bmm_infer, matmul, mm, widened
 from dovetail.ops.linear_algebra.operands import (

@@ -16,8 +16,9 @@ import dovetail.dtypes as d
 from dovetail import observe
 from dovetail.autocast_rules import cast_inputs, without
 from dovetail.autograd.grad_mode import mode
-from dovetail.dispatch import call, type_name
-from dovetail.ops.expose import finish, operator, publish
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
+from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.linear_algebra.operands import (
     CONTRACTION,
@@ -31,6 +32,7 @@ from dovetail.ops.linear_algebra.operands import (
     same_dtype,
     same_scalar_type,
 )
+from dovetail.ops.out import finish
 from dovetail.ops.schema import Inferred, OpDef
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor

@@ -9,7 +9,8 @@ import numpy as np
 from dovetail import return_types
 from dovetail.autograd.grad_mode import mode
 from dovetail.dispatch import call
-from dovetail.ops.expose import publish
+from dovetail.factories import arange
+from dovetail.ops.expose import attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.linear_algebra.lu import lu_parts, solve_factored
 from dovetail.ops.linear_algebra.matrices import (
@@ -33,8 +34,6 @@ __all__ = ["DET", "SLOGDET"]
 
 def _parity(pivots: Any) -> Any:
     """1 or -1 per matrix: whether an even number of rows was exchanged."""
-    from dovetail.factories import arange
-
     rows = arange(1, pivots.shape[-1] + 1, device=pivots.device, dtype=pivots.dtype)
     return 1 - 2 * (pivots.ne(rows).sum(-1) % 2)
 
@@ -50,8 +49,6 @@ def _adjugate_gradient(g: Any, input: Any) -> Any:
     Singular values would do for real matrices; in complex ones the phase of a vector whose
     singular value is 0 has no derivative.
     """
-    from dovetail.factories import arange
-
     n = input.shape[-1]
     i = arange(n, device=input.device)
     fewer = i.narrow(0, 0, n - 1)
@@ -233,8 +230,6 @@ def _logdet(input: Tensor) -> Any:
 
 
 def _publish() -> None:
-    from dovetail.ops.expose import attach
-
     attach(DET, _named_det("linalg.det"))
     attach(SLOGDET, _named_slogdet("linalg.slogdet", return_types.slogdet), out=True)
     linalg("det")(DET.function)

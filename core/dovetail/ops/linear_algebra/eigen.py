@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from dovetail import return_types
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,

@@ -8,7 +8,8 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.families import broadcast_shapes, draw
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,

@@ -8,8 +8,9 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
-from dovetail.dispatch import call, type_name
-from dovetail.ops.expose import finish, publish
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
+from dovetail.ops.expose import publish
 from dovetail.ops.families import draw
 from dovetail.ops.linear_algebra.eigen import eigh_parts, hermitian_values
 from dovetail.ops.linear_algebra.matrices import (
@@ -26,6 +27,7 @@ from dovetail.ops.linear_algebra.operands import conj_transpose
 from dovetail.ops.linear_algebra.qr import qr_parts
 from dovetail.ops.linear_algebra.svd import singular_values, svd_parts
 from dovetail.ops.linear_algebra.triangular import solve_triangular
+from dovetail.ops.out import finish
 from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor

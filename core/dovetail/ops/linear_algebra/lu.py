@@ -9,7 +9,8 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import return_types
 from dovetail.dispatch import call
-from dovetail.ops.expose import finish, publish
+from dovetail.factories import arange
+from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes, draw
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
@@ -24,6 +25,7 @@ from dovetail.ops.linear_algebra.matrices import (
 )
 from dovetail.ops.linear_algebra.operands import conj_transpose
 from dovetail.ops.linear_algebra.triangular import check_equation, solve_triangular
+from dovetail.ops.out import finish
 from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
@@ -145,8 +147,6 @@ def _permutation_infer(spec: Spec, size: int) -> Inferred:
 
 
 def _permutation(pivots: Any, size: int) -> Any:
-    from dovetail.factories import arange
-
     batch = tuple(pivots.shape[:-1])
     order = arange(size, device=pivots.device).expand(*batch, size).contiguous()
     target = (pivots.to(d.int64) - 1).contiguous()

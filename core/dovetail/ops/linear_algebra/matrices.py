@@ -14,10 +14,12 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import LinAlgError
-from dovetail.ops.expose import with_out
+from dovetail.factories import eye, tensor
 from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.out import with_out
 from dovetail.ops.schema import OpDef, Sample
 from dovetail.tensor import Tensor
 
@@ -166,8 +168,6 @@ def broadcast_batches(a: Tensor, b: Tensor) -> tuple[Any, Any]:
 
 def eye_like(x: Any, rows: int, columns: int | None = None) -> Any:
     """The identity in the dtype and on the device of ``x``: (rows, columns)."""
-    from dovetail.factories import eye
-
     return eye(rows, rows if columns is None else columns, dtype=x.dtype, device=x.device)
 
 
@@ -197,8 +197,6 @@ def weights(rows: int, columns: int) -> np.ndarray:
 
 def apart(x: Any) -> Any:
     """A matrix of small numbers made far from singular, its singular values unlike each other."""
-    from dovetail.factories import tensor
-
     added = weights(*x.shape[-2:]).astype(x.dtype.numpy)
     return x + tensor(added, device=x.device)
 

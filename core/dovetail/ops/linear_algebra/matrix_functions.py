@@ -8,7 +8,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
-from dovetail.ops.expose import FUNCTIONS, publish
+from dovetail.ops.expose import FUNCTIONS, attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import of_all_examples
 from dovetail.ops.linear_algebra.matrices import (
@@ -178,8 +178,6 @@ def _checked_exp(input: Tensor) -> Any:
 
 
 def _publish() -> None:
-    from dovetail.ops.expose import attach
-
     attach(MATRIX_EXP, _checked_exp)
     linalg("matrix_exp", out=False)(MATRIX_EXP.function)
     linalg("matmul")(FUNCTIONS["matmul"])

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
-from dovetail.ops.expose import publish
+from dovetail.dtypes import type_name
+from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.indexed.index_checks import need_tensor
 from dovetail.ops.linear_algebra.matrices import LINALG, linalg, need_floating, need_matrix
 from dovetail.ops.linear_algebra.solve import inverse_parts
 from dovetail.ops.linear_algebra.svd import singular_values
-from dovetail.ops.reduction.reducing import kept_shape
+from dovetail.ops.out import finish
+from dovetail.ops.reduction.reducing import kept_shape, numpy_names
 from dovetail.ops.reduction.vector_norm import vector_norm
 from dovetail.promotion import promote_types
 from dovetail.tensor import Tensor, check_dim
@@ -259,3 +260,41 @@ def nuclear_norm(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, bool):
         dim, keepdim = None, dim
     return matrix_norm(input, "nuc", (-2, -1) if dim is None else dim, keepdim)
+
+
+@numpy_names
+def _norm(
+    input: Tensor,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Tensor | None = None,
+    dtype: d.dtype | None = None,
+) -> Any:
+    """The norm of order ``p`` of all elements, or over some dims, as vectors.
+
+    Args:
+        input: any shape, floating-point or complex.
+        p: a number; ``"fro"`` (also None) is 2; ``"nuc"`` is the sum of singular values.
+        dim: an int or a tuple of them.
+        keepdim: reduced dims stay, with size 1.
+        dtype: the dtype to cast to first.
+
+    Raises:
+        RuntimeError: an unknown ``p``, or the input is of integers or bool.
+    """
+    if p is None or p == "fro":
+        p = 2
+    elif p == "nuc":
+        two = tuple(range(input._spec.ndim)) if dim is None else dim
+        return finish("norm", matrix_norm(input, "nuc", two, keepdim, dtype=dtype), out)
+    elif isinstance(p, str):
+        raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+    x: Any = input
+    if dtype is not None:
+        x = x.to(dtype)
+    return finish("norm", vector_norm(x, p, dim, keepdim), out)
+
+
+_norm.__name__ = _norm.__qualname__ = "norm"
+FUNCTIONS["norm"] = Tensor.norm = _norm  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.families import draw
 from dovetail.ops.schema import Sample, Tolerance
 from dovetail.spec import Spec

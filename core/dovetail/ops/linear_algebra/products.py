@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
 from dovetail.ops.linear_algebra.affine import addmm, affine, expandable, factors, linear
 from dovetail.ops.linear_algebra.contract import matmul, mm, mv_many
 from dovetail.ops.linear_algebra.operands import as_rows, need_tensors, same_scalar_type
+from dovetail.ops.out import finish
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
@@ -176,8 +177,6 @@ def chain_matmul(*matrices: Any, out: Tensor | None = None) -> Tensor:
 
     Source: T. H. Cormen et al., "Introduction to Algorithms", matrix-chain multiplication.
     """
-    from dovetail.ops.expose import finish
-
     if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)):
         matrices = tuple(matrices[0])
     if not matrices:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail import return_types
 from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
@@ -277,8 +278,6 @@ def _reflectors(name: str, input: Tensor, tau: Tensor) -> None:
             f"{list(t.shape[:-1])}"
         )
     if t.dtype is not a.dtype:
-        from dovetail.dispatch import type_name
-
         raise RuntimeError(
             f"{name}: tau dtype {type_name(t.dtype)} does not match input dtype "
             f"{type_name(a.dtype)}"

@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail import return_types
 from dovetail.dispatch import call
+from dovetail.factories import tensor
 from dovetail.ops.expose import publish
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
@@ -115,8 +116,6 @@ def turned(columns: Any) -> Any:
 
     A sign (a phase) of vectors is free; a column times its phase is not.
     """
-    from dovetail.factories import tensor
-
     n = columns.shape[-2]
     weights = np.sqrt(np.arange(2, n + 2)).reshape(n, 1) % 1 + 0.3
     factor = tensor(weights.astype(columns.dtype.numpy), device=columns.device)

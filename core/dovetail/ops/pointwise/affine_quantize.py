@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes, composite, result_strides
 from dovetail.ops.linear_algebra.operands import cannot_multiply

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from dovetail import raw
-from dovetail.autograd.inplace import check_writable, note_write
+from dovetail.autograd.inplace import check_writable
+from dovetail.autograd.writes import note_write
 from dovetail.backend.state import state_of
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.indexed.index_checks import need_tensor
 from dovetail.tensor import Tensor, storage_of
 

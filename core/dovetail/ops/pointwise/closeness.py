@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import dovetail.dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.tensor import Tensor
 

@@ -13,6 +13,7 @@ from dovetail.ops.families import (
     composite,
     draw,
     elementwise,
+    elementwise_infer,
     integers,
     pairs,
     same,
@@ -215,10 +216,6 @@ def _where_rule(operands: tuple[Facts, ...]) -> tuple[Any, d.dtype]:
 
 
 def _where_infer(condition: Facts, input: Facts, other: Facts) -> Any:
-    from dovetail.ops.families import elementwise_infer
-    from dovetail.ops.schema import Inferred
-    from dovetail.spec import Spec
-
     if isinstance(condition, Spec) and condition.dtype is not d.bool_:
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype "

@@ -10,19 +10,21 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.graph import BackwardInfo
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.late_binding import BATCHED
 from dovetail.ops.expose import FUNCTIONS, operator, publish
 from dovetail.ops.families import broadcast_shapes, draw
 from dovetail.ops.layout.views import _ViewPlan
 from dovetail.ops.linear_algebra.operands import need_tensors
 from dovetail.ops.schema import Inferred, OpDef, Sample
-from dovetail.spec import Spec, spec_of
+from dovetail.spec import Spec, real_layout, spec_of
 from dovetail.tensor import Tensor
 
 __all__ = [
-    "angle", "complex", "conj", "imag", "isreal", "polar", "real", "real_layout",
-    "view_as_complex", "view_as_real",
+    "angle", "complex", "conj", "imag", "isreal", "polar", "real", "view_as_complex",
+    "view_as_real",
 ]  # fmt: skip
 
 
@@ -42,12 +44,6 @@ class _OtherUnit(_ViewPlan):
         made = super().__call__(x)
         made._offset = x._offset * 2 if self.halves else x._offset // 2
         return made
-
-
-def real_layout(spec: Spec) -> Spec:
-    """A complex spec as pairs of real numbers."""
-    strides = (*[s * 2 for s in spec.strides], 1)
-    return spec_of((*spec.shape, 2), spec.dtype.to_real(), spec.device, strides)
 
 
 def _complex_layout(spec: Spec) -> Spec:
@@ -78,10 +74,8 @@ def _view(op: OpDef, x: Tensor, layout: Any, back: Any, halves: bool) -> Tensor:
 
 def _view_plan(op: OpDef, spec: Spec, layout: Any, back: Any, halves: bool) -> Any:
     if spec.batch is not None:
-        from dovetail.func.views import BatchedView
-
         plain = _view_plan(op, spec.batch.logical, layout, back, halves)
-        return BatchedView(spec, plain, lambda value: _view(op, value, layout, back, halves))
+        return BATCHED.view_plan(spec, plain, lambda value: _view(op, value, layout, back, halves))
     out = layout(spec)
     info = BackwardInfo(op.name, ((back, (0,)),), (), (spec,), None, (out,))
     return _OtherUnit(out, info, halves)
@@ -124,6 +118,10 @@ def view_as_complex(input: Tensor) -> Tensor:
     if input.storage_offset() % 2:
         raise RuntimeError("Tensor must have a storage_offset divisible by 2")
     return _view(_AS_COMPLEX, input, _complex_layout, lambda g: view_as_real(g), halves=False)
+
+
+Tensor._as_reals = view_as_real  # type: ignore[attr-defined]
+Tensor._as_complex = view_as_complex  # type: ignore[attr-defined]
 
 
 def real(input: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.dispatch import call
 from dovetail.ops import expose
-from dovetail.ops.expose import finish
 from dovetail.ops.families import elementwise_infer, same
+from dovetail.ops.out import finish
 from dovetail.ops.pointwise.arithmetic import PLAIN
 from dovetail.ops.schema import REGISTRY, OpDef
 from dovetail.tensor import Tensor

@@ -21,7 +21,7 @@ from dovetail.ops.families import (
     to_float,
     uniform,
 )
-from dovetail.ops.linear_algebra.operands import need_tensors
+from dovetail.ops.linear_algebra.operands import C_NAMES, need_tensors
 from dovetail.ops.pointwise.arithmetic import conjugate
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
@@ -48,8 +48,6 @@ def _where(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _lerp_rule(operands: tuple[Facts, ...]) -> tuple[d.dtype, d.dtype]:
-    from dovetail.ops.linear_algebra.operands import C_NAMES
-
     first = operands[0]
     assert isinstance(first, Spec)
     for label, fact in zip(("end", "weight"), operands[1:], strict=True):

@@ -13,8 +13,9 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
-from dovetail.ops.expose import attach, finish
+from dovetail.ops.expose import attach
 from dovetail.ops.families import SHAPES, draw, elementwise, pairs
+from dovetail.ops.out import finish
 from dovetail.ops.pointwise.approximations import where
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec

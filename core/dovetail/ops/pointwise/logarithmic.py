@@ -10,7 +10,15 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.dispatch import call
 from dovetail.ops.expose import operator
-from dovetail.ops.families import SHAPES, draw, elementwise, elementwise_infer, to_float, uniform
+from dovetail.ops.families import (
+    PAIRS,
+    SHAPES,
+    draw,
+    elementwise,
+    elementwise_infer,
+    to_float,
+    uniform,
+)
 from dovetail.ops.linear_algebra.operands import conj
 from dovetail.ops.pointwise.approximations import (
     REAL,
@@ -122,8 +130,6 @@ def _xlog1py(input: Any, other: Any) -> Any:
 
 
 def _xlog1py_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    from dovetail.ops.families import PAIRS
-
     made = [Sample((draw(rng, a, dtype, 0, 4), draw(rng, b, dtype, 0.5, 4))) for a, b in PAIRS]
     some = draw(rng, (5,), dtype, 0, 2)
     zeros = np.zeros(3).astype(dtype.numpy)

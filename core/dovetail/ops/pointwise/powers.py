@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import inplace_method, publish
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import dovetail.dtypes as d
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.ops import expose
-from dovetail.ops.expose import finish
+from dovetail.ops.out import finish
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor
 

@@ -39,12 +39,12 @@ from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.device import device as Device
-from dovetail.dispatch import select_kernel
 from dovetail.errors import Unsupported
-from dovetail.factories import run_storage
+from dovetail.factories import arange, run_storage
 from dovetail.generator import Generator, default_generator
+from dovetail.kernels import bind_kernel, select_kernel
+from dovetail.late_binding import BATCHED
 from dovetail.ops.schema import CallFacts, OpDef
-from dovetail.plans import bind_kernel
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -81,7 +81,6 @@ def _uniform(spec: Spec, *, seed: int, offset: int) -> Any:
 
 
 def _normal(spec: Spec, *, seed: int, offset: int) -> Any:
-    from dovetail.factories import arange
     from dovetail.ops import where
 
     kind = d.float64 if spec.dtype is d.float64 else d.float32
@@ -247,9 +246,7 @@ def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def draw(spec: Spec, *args: Any, **kwargs: Any) -> Tensor:
         if not mode.maps:
             return function(spec, *args, **kwargs)
-        from dovetail.func.randomness import drawn
-
-        return drawn(spec, lambda wide: function(wide, *args, **kwargs))
+        return BATCHED.drawn(spec, lambda wide: function(wide, *args, **kwargs))
 
     return draw
 

@@ -13,15 +13,16 @@ from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.device import resolve
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
-from dovetail.factory_arguments import deliver, place, shape_of, whole
 from dovetail.factory_arguments import finish as finish_factory
+from dovetail.factory_arguments import place, shape_of, whole
 from dovetail.generator import Generator
+from dovetail.memory_formats import contiguous_format, preserve_format, target_spec
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index_checks import true_anywhere
-from dovetail.ops.layout.convert import contiguous_format, preserve_format, target_spec
+from dovetail.ops.out import deliver
 from dovetail.ops.randomness.draws import (
     draw_integers,
     draw_noise,
@@ -108,7 +109,7 @@ def _floating(check: str, draw: Callable[..., Tensor], doc: str) -> Callable[...
         floating_only(check, kind)
         spec = spec_of(shape_of(sizes, size), kind, where)
         made = in_format(draw(spec, generator), memory_format)
-        return finish_factory(deliver(made, out), requires_grad)
+        return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
 
     function.__doc__ = doc
     return function
@@ -170,7 +171,7 @@ def _randint(
     kind, where = place(chosen_kind, device, out, layout, pin_memory)
     check_range(first, last, kind)
     made = _integers_as(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
-    return finish_factory(deliver(made, out), requires_grad)
+    return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 _EXACT_TO = {d.float16: 2**11 + 1, d.float32: 2**24 + 1, d.float64: 2**53 + 1}
@@ -207,7 +208,7 @@ def _randperm(
     made = draw_permutation(n, where, generator)
     if kind is not d.int64:
         made = raw.cast(made, made._spec.to(dtype=kind))
-    return finish_factory(deliver(made, out), requires_grad)
+    return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def _spec_like(input: Tensor, dtype: d.dtype | None, device: Any) -> Spec:
@@ -230,9 +231,8 @@ def _like(name: str, draw: Any, label: str, what: str) -> Any:
     ) -> Tensor:
         spec = _spec_like(input, dtype, device)
         floating_only(label, spec.dtype)
-        return finish_factory(
-            _formatted_like(draw(spec, generator), input, memory_format), requires_grad
-        )
+        made = _formatted_like(draw(spec, generator), input, memory_format)
+        return finish_factory(made, requires_grad, pin_memory)
 
     function.__doc__ = f"{what}, with the shape, dtype and device of ``input``."
     return function
@@ -267,7 +267,7 @@ def _randint_like(
     spec = _spec_like(input, dtype, device)
     check_range(first, last, spec.dtype)
     made = _formatted_like(_integers_as(spec, first, last, generator), input, memory_format)
-    return finish_factory(made, requires_grad)
+    return finish_factory(made, requires_grad, pin_memory)
 
 
 def _normal(
@@ -314,7 +314,7 @@ def _normal(
         made = (drawn * std + mean).to(kind)
     if tensors and out is None:
         return constant_of(made, mean, std)
-    return finish_factory(deliver(made, out), requires_grad)
+    return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
 
 
 def check_std(std: Any) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.autograd.grad_mode import mode, no_grad
-from dovetail.autograd.inplace import check_writable, note_write, rebase
-from dovetail.dispatch import type_name
+from dovetail.autograd.inplace import check_writable, rebase
+from dovetail.autograd.writes import note_write
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factory_arguments import whole
 from dovetail.generator import Generator

@@ -16,7 +16,7 @@ from typing import Any
 from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import tensor
 from dovetail.generator import Generator

@@ -10,7 +10,8 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.backend.state import state_of
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import host_values, true_anywhere

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import broadcast_shapes, composite, draw
 from dovetail.ops.indexed.index_checks import need_tensor

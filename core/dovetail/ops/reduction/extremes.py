@@ -10,8 +10,9 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import observe, return_types
 from dovetail.dispatch import call
-from dovetail.ops.expose import FUNCTIONS, attach, finish
+from dovetail.ops.expose import FUNCTIONS, attach
 from dovetail.ops.families import draw
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.reduce import AMAX, AMIN, ARGMAX, ARGMIN
 from dovetail.ops.reduction.reducing import (
     REAL,

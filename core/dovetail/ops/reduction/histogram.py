@@ -11,14 +11,17 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import return_types
 from dovetail.backend.state import state_of
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange, zeros
-from dovetail.ops.expose import finish, operator, publish
+from dovetail.late_binding import BATCHED
+from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import host_values, need_tensor
 from dovetail.ops.indexed.masks import where
 from dovetail.ops.linear_algebra.operands import whole_number
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.search import searchsorted
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.spec import Spec
@@ -120,9 +123,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if not spec.numel:
         return zeros(minlength, dtype=d.int64, device=spec.device)
     if spec.batch is not None:
-        from dovetail.func.batched import dynamic_shape
-
-        raise dynamic_shape("bincount")
+        raise BATCHED.dynamic_shape("bincount")
     low, high = (int(x.item()) for x in input.aminmax())
     if low < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")

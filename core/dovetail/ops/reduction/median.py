@@ -9,10 +9,13 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
-from dovetail.ops.expose import attach, finish
+from dovetail.factories import arange
+from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.extremes import whole_gradient
 from dovetail.ops.reduction.order import ORDERED, alone, different, kth_reference, picks
 from dovetail.ops.reduction.reducing import (
@@ -156,7 +159,6 @@ _medians("nanmedian", _nanmedian_along, _nanmedian_reference)
 
 
 def _mode_along(input: Any, dim: int, keepdim: bool) -> Any:
-    from dovetail.factories import arange
     from dovetail.ops import cat
 
     if not input.ndim:

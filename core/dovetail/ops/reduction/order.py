@@ -11,9 +11,10 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
-from dovetail.ops.expose import FUNCTIONS, attach, finish
+from dovetail.ops.expose import FUNCTIONS, attach
 from dovetail.ops.families import draw
 from dovetail.ops.linear_algebra.operands import whole_number
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.extremes import picked_infer, scattered
 from dovetail.ops.reduction.reducing import REAL, numpy_names, one_dim, one_input
 from dovetail.ops.schema import Inferred, OpDef, Sample

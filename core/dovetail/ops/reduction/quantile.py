@@ -12,8 +12,9 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
-from dovetail.ops.expose import attach, finish
+from dovetail.ops.expose import attach
 from dovetail.ops.indexed.index_checks import host_values
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import kept_shape, numpy_names, one_dim, spec_of_input
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec, contiguous_strides

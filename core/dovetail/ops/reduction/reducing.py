@@ -17,9 +17,10 @@ from dovetail import observe
 from dovetail.autocast_rules import early
 from dovetail.autograd.grad_mode import mode
 from dovetail.dispatch import call
-from dovetail.ops.expose import attach, finish
+from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
 from dovetail.ops.layout.views import apply_view, view_record
+from dovetail.ops.out import finish
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim

@@ -11,6 +11,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import return_types
 from dovetail.autograd.grad_mode import mode
+from dovetail.factories import arange
 from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import true_anywhere
@@ -72,7 +73,6 @@ def _cumprod_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     if not has_zero:
         products = out.conj() if g.dtype.is_complex else out
         return reverse_cumsum(g * products, dim) / conj
-    from dovetail.factories import arange
 
     n = x.shape[dim]
     one = conj.new_ones(kept_shape(conj.shape, (dim,)))
@@ -156,8 +156,6 @@ def _pair_infer(spec: Spec, dim: int) -> Inferred:
 
 def _running(best: str) -> Callable[..., Any]:
     def decompose(input: Any, dim: int) -> Any:
-        from dovetail.factories import arange
-
         if not input.ndim:
             return input.clone(), input.new_zeros((), dtype=d.int64)
         values = _doubling(input, dim, lambda a, b: getattr(a, best)(b))
@@ -251,8 +249,6 @@ def _logcumsumexp_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
 
 def _every_pair(g: Any, input: Any, out: Any, dim: int) -> Any:
     """The same with memory in n squared, which can be differentiated again."""
-    from dovetail.factories import arange
-
     x, sums, g = input.movedim(dim, -1), out.movedim(dim, -1), g.movedim(dim, -1)
     place = arange(x.shape[-1], device=x.device)
     reached = place >= place.unsqueeze(1)  # (element, sum)

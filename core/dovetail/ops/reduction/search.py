@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.dispatch import call, type_name
-from dovetail.ops.expose import finish, operator, publish
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
+from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import need_tensor
+from dovetail.ops.out import finish
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.promotion import promote_types
 from dovetail.spec import Spec

@@ -9,7 +9,8 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.backend.state import state_of
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange
 from dovetail.ops.expose import operator

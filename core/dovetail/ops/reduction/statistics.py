@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import call, type_name
-from dovetail.ops.expose import FUNCTIONS, attach, finish
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
+from dovetail.ops.expose import FUNCTIONS, attach
 from dovetail.ops.families import draw
+from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import (
     by_numpy,
     dims_of,

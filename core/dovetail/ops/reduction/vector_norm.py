@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import type_name
-from dovetail.ops.expose import FUNCTIONS, finish
+from dovetail.dtypes import type_name
 from dovetail.ops.families import composite, draw
 from dovetail.ops.reduction.reducing import (
     accept_numpy_names,
     dims_of,
-    numpy_names,
     reduced_shape,
     restored,
     samples,
@@ -22,7 +20,6 @@ from dovetail.ops.reduction.reducing import (
 )
 from dovetail.ops.reduction.statistics import WIDE, same_dtype
 from dovetail.ops.schema import Inferred, Sample
-from dovetail.tensor import Tensor
 
 __all__ = ["logsumexp", "vector_norm"]
 
@@ -139,46 +136,6 @@ def vector_norm(input: Any, ord: float = 2, dim: Any = None, keepdim: bool = Fal
     if math.isinf(ord):
         return x.abs().amax(dim, keepdim) if ord > 0 else x.abs().amin(dim, keepdim)
     return _powers(x, ord, dim, keepdim)
-
-
-@numpy_names
-def _norm(
-    input: Tensor,
-    p: Any = "fro",
-    dim: Any = None,
-    keepdim: bool = False,
-    out: Tensor | None = None,
-    dtype: d.dtype | None = None,
-) -> Any:
-    """The norm of order ``p`` of all elements, or over some dims, as vectors.
-
-    Args:
-        input: any shape, floating-point or complex.
-        p: a number; ``"fro"`` (also None) is 2; ``"nuc"`` is the sum of singular values.
-        dim: an int or a tuple of them.
-        keepdim: reduced dims stay, with size 1.
-        dtype: the dtype to cast to first.
-
-    Raises:
-        RuntimeError: an unknown ``p``, or the input is of integers or bool.
-    """
-    if p is None or p == "fro":
-        p = 2
-    elif p == "nuc":
-        from dovetail.ops.linear_algebra.matrix_norms import matrix_norm
-
-        two = tuple(range(input._spec.ndim)) if dim is None else dim
-        return finish("norm", matrix_norm(input, "nuc", two, keepdim, dtype=dtype), out)
-    elif isinstance(p, str):
-        raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
-    x: Any = input
-    if dtype is not None:
-        x = x.to(dtype)
-    return finish("norm", vector_norm(x, p, dim, keepdim), out)
-
-
-_norm.__name__ = _norm.__qualname__ = "norm"
-FUNCTIONS["norm"] = Tensor.norm = _norm  # type: ignore[attr-defined]
 
 
 # logsumexp

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.dispatch import call, type_name
+from dovetail.dispatch import call
+from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.linear_algebra.operands import whole_number

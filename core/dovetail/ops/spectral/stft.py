@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from dovetail.dispatch import type_name
+from dovetail.dtypes import type_name
 from dovetail.factories import ones, zeros
 from dovetail.ops.expose import publish
 from dovetail.ops.linear_algebra.operands import need_tensors

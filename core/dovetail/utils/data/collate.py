@@ -11,7 +11,10 @@ import numpy as np
 import dovetail
 from dovetail.tensor import Tensor
 
-__all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
+__all__ = [
+    "collate", "default_collate", "default_collate_fn_map", "default_convert", "rebuilt_mapping",
+    "rebuilt_sequence",
+]  # fmt: skip
 
 CollateMap = Mapping[Any, Callable[..., Any]]
 
@@ -40,14 +43,14 @@ def collate(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -
         return collate(samples, collate_fn_map=collate_fn_map)
 
     if isinstance(first, Mapping):
-        return _rebuilt_mapping(first, {key: join([d[key] for d in batch]) for key in first})
+        return rebuilt_mapping(first, {key: join([d[key] for d in batch]) for key in first})
     if isinstance(first, tuple) and hasattr(first, "_fields"):
         return kind(*(join(samples) for samples in zip(*batch, strict=True)))
     if isinstance(first, Sequence):
         if any(len(sample) != len(first) for sample in batch):
             raise RuntimeError("each element in list of batch should be of equal size")
         columns = [join(samples) for samples in zip(*batch, strict=True)]
-        return columns if isinstance(first, tuple) else _rebuilt_sequence(first, columns)
+        return columns if isinstance(first, tuple) else rebuilt_sequence(first, columns)
     raise _refused(kind)
 
 
@@ -58,7 +61,7 @@ def _refused(kind: Any) -> TypeError:
     )
 
 
-def _rebuilt_mapping(like: Mapping[Any, Any], entries: dict[Any, Any]) -> Any:
+def rebuilt_mapping(like: Mapping[Any, Any], entries: dict[Any, Any]) -> Any:
     """A mapping of the type of ``like``; a plain dict where that type cannot be built this way."""
     try:
         if isinstance(like, MutableMapping):
@@ -70,7 +73,7 @@ def _rebuilt_mapping(like: Mapping[Any, Any], entries: dict[Any, Any]) -> Any:
         return entries
 
 
-def _rebuilt_sequence(like: Sequence[Any], entries: list[Any]) -> Any:
+def rebuilt_sequence(like: Sequence[Any], entries: list[Any]) -> Any:
     """A sequence of the type of ``like``; a list where that type cannot be built this way."""
     try:
         if isinstance(like, MutableSequence):
@@ -145,11 +148,11 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, (np.ndarray, np.generic)):
         return data if data.dtype.kind in "SUOV" else dovetail.as_tensor(data)
     if isinstance(data, Mapping):
-        return _rebuilt_mapping(data, {key: default_convert(data[key]) for key in data})
+        return rebuilt_mapping(data, {key: default_convert(data[key]) for key in data})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*(default_convert(entry) for entry in data))
     if isinstance(data, tuple):
         return [default_convert(entry) for entry in data]
     if isinstance(data, Sequence) and not isinstance(data, (str, bytes)):
-        return _rebuilt_sequence(data, [default_convert(entry) for entry in data])
+        return rebuilt_sequence(data, [default_convert(entry) for entry in data])
     return data

@@ -9,8 +9,10 @@ import os
 import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from dovetail.device_modules import accelerator
 from dovetail.utils.data.collate import default_collate, default_convert
 from dovetail.utils.data.dataset import IterableDataset, collated, samples_of, warn_of_length
+from dovetail.utils.data.pin import pin_memory as pinned
 from dovetail.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from dovetail.utils.data.workers import WorkerIterator, draw_seed, get_worker_info
 
@@ -43,7 +45,8 @@ class DataLoader(Generic[T]):
             ``drop_last``.
         num_workers: processes that read; 0: this one does.
         collate_fn: makes a batch of a list of samples; ``default_collate`` if None.
-        pin_memory: accepted; batches are not pinned.
+        pin_memory: give tensors in page-locked memory of the accelerator, so that
+            ``to(device, non_blocking=True)`` of them does not wait.
         drop_last: leave out a last batch that is shorter.
         timeout: seconds to wait for a worker; 0: for ever, the only choice without workers.
         worker_init_fn: called with its number in each worker, before it reads.
@@ -51,11 +54,12 @@ class DataLoader(Generic[T]):
         generator: where the random numbers of ``shuffle`` come from.
         prefetch_factor: batches that each worker reads ahead; 2 if None.
         persistent_workers: keep the workers from one pass to the next.
-        pin_memory_device: accepted.
+        pin_memory_device: not used; it is the current accelerator's.
         in_order: False: batches come as workers have them.
 
     Warns:
-        UserWarning: more workers than processors; a stream that is longer than it said.
+        UserWarning: more workers than processors; a stream that is longer than it said;
+            ``pin_memory`` without an accelerator.
 
     Raises:
         ValueError: options that exclude each other, in PyTorch's words.
@@ -166,17 +170,37 @@ class DataLoader(Generic[T]):
         )  # fmt: skip
 
     def __iter__(self) -> Iterator[Any]:
+        give = self._pinning()
         if not self.num_workers:
             if self.timeout:
                 raise AssertionError("DataLoader: timeout needs num_workers > 0")
-            return _Iterator(self)
+            return _Iterator(self, give)
         if self._workers is not None:
             self._workers.begin()
             return self._workers
-        workers = WorkerIterator(self, self._reads)
+        workers = WorkerIterator(self, self._reads, give)
         if self.persistent_workers:
             self._workers = workers
         return workers
+
+    def _pinning(self) -> Callable[[Any], Any] | None:
+        """What is done to a batch before it is given."""
+        if not self.pin_memory:
+            return None
+        if self.pin_memory_device:
+            warnings.warn(
+                "pin_memory_device is deprecated, the current accelerator will be used as the "
+                f"device,ignore pin_memory_device='{self.pin_memory_device}'.",
+                stacklevel=3,
+            )
+        if not accelerator.is_available():
+            warnings.warn(
+                "'pin_memory' argument is set as true but no accelerator is found, then device "
+                "pinned memory won't be used.",
+                stacklevel=3,
+            )
+            return None
+        return pinned
 
     def __len__(self) -> int:
         """Batches per pass (an estimate for an ``IterableDataset``, from its ``__len__``)."""
@@ -309,8 +333,8 @@ class _Reads:
 class _Iterator:
     """One pass in this process."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        self._loader = loader
+    def __init__(self, loader: DataLoader[Any], give: Callable[[Any], Any] | None) -> None:
+        self._loader, self._give = loader, give
         draw_seed(loader.generator)  # as with workers, or these would change what comes after
         self._indices = iter(loader._index_sampler)
         self._read = loader._reads()
@@ -325,4 +349,4 @@ class _Iterator:
     def __next__(self) -> Any:
         batch = self._read(next(self._indices))
         warn_of_length(self._loader.dataset, self._announced, self._read.fetched)
-        return batch
+        return batch if self._give is None else self._give(batch)

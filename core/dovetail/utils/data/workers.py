@@ -24,7 +24,7 @@ import numpy as np
 
 import dovetail
 from dovetail.backend.loader import HOST
-from dovetail.threads import set_num_threads
+from dovetail.threads import get_num_threads, set_num_threads
 from dovetail.utils.data.dataset import IterableDataset, warn_of_length
 from dovetail.utils.data.sampler import drawn_on
 
@@ -173,13 +173,23 @@ class WorkerIterator:
 
     Args:
         start: begins a pass in a worker.
+        give: what is done here to a batch before it is given, if anything.
     """
 
-    def __init__(self, loader: DataLoader[Any], start: Callable[[], Any]) -> None:
-        import numpy.random  # noqa: F401 (loaded before the fork, as workers seed it)
+    def __init__(
+        self,
+        loader: DataLoader[Any],
+        start: Callable[[], Any],
+        give: Callable[[Any], Any] | None = None,
+    ) -> None:
+        # Loaded before the fork: in Python 3.11 an import fails where garbage that is collected in
+        # the middle of it imports as well (gh-91351), and a fresh child has much garbage.
+        import numpy.random  # noqa: F401
+
+        get_num_threads()
 
         # Not the loader, which holds this iterator where workers are persistent.
-        self._sampler = loader._index_sampler
+        self._sampler, self._give = loader._index_sampler, give
         self._count, self._ahead = loader.num_workers, loader.prefetch_factor or 1
         self._timeout, self._in_order = loader.timeout, loader.in_order
         self._is_persistent = loader.persistent_workers
@@ -250,7 +260,8 @@ class WorkerIterator:
             if kind == _BATCH:
                 self._given += 1
                 warn_of_length(self._dataset, self._announced, self._given, _REPLICAS)
-                return pickle.loads(payload)
+                batch = pickle.loads(payload)
+                return batch if self._give is None else self._give(batch)
         if not self._is_persistent:
             self._finish()
         raise StopIteration

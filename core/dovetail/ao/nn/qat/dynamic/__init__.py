@@ -21,7 +21,7 @@ class Linear(_Linear):
         self, in_features: int, out_features: int, bias: bool = True, qconfig: Any = None,
         device: Any = None, dtype: Any = None,
     ) -> None:  # fmt: skip
-        from dovetail.ao.quantization.swap import is_memoryless
+        from dovetail.ao.quantization.qconfig import is_memoryless
 
         super().__init__(in_features, out_features, bias, qconfig, device, dtype)
         if not is_memoryless(qconfig):

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-_layer_norm = finder("layer_norm")
+_layer_norm = finder("layer_norm", first=True)
 
 
 def _check_per_channel(name: str, channels: int, **tensors: Tensor | None) -> None:
@@ -173,7 +173,7 @@ def layer_norm(
     """
     run = _layer_norm((input, weight, bias), (normalized_shape, eps))
     if run is not None:
-        return run(input, weight, bias)[0]  # type: ignore[no-any-return]
+        return run(input, weight, bias)  # type: ignore[no-any-return]
     shape = tuple(normalized_shape)
     _check_last_dims("layer_norm", input, shape, weight=weight, bias=bias)
     return ops.layer_norm(input, weight, bias, normalized_shape=shape, eps=eps)

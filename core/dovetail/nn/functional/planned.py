@@ -11,11 +11,16 @@ from dovetail.ops import REGISTRY
 __all__ = ["finder"]
 
 
-def finder(name: str) -> Callable[[tuple[Any, ...], tuple[Any, ...]], Any]:
+def finder(
+    name: str, *, first: bool = False
+) -> Callable[[tuple[Any, ...], tuple[Any, ...]], Any]:
     """``find(inputs, attributes)``: the plan of a record's call on these tensors, or None.
 
     Checks of a function that depend on specs and attributes alone were passed when the plan was
     made; so who finds it may leave them out. None while somebody watches calls.
+
+    Args:
+        first: the plan that returns the first output alone.
     """
     get = REGISTRY[name].plans.get
     active = observe.active
@@ -24,8 +29,9 @@ def finder(name: str) -> Callable[[tuple[Any, ...], tuple[Any, ...]], Any]:
         if active:
             return None
         try:
-            return get((*[x if x is None else x._spec for x in inputs], attributes))
-        except (AttributeError, TypeError):  # no tensors, or lists among the attributes
+            run = get((*[x if x is None else x._spec for x in inputs], attributes))
+            return run.first if first and run is not None else run
+        except (AttributeError, TypeError):  # no tensors, lists among the attributes, no plan for it
             return None
 
     return find

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from dovetail.backend import StridedView
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import uint8
 
-__all__ = ["START", "Array", "dense_strides", "offsets", "packed", "part"]
+__all__ = ["START", "Array", "dense_strides", "joined", "offsets", "packed", "part"]
 
 
 class Array(StridedView):
@@ -78,3 +80,9 @@ def offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
                 ]
             )
     return _STARTS[len(arrays)]
+
+
+def joined(values: Sequence[Any], length: int, kind: Any) -> np.ndarray:
+    """Numbers as one argument of a kernel, a vector of OpenCL C: a driver takes its time for every
+    argument of a launch."""
+    return np.array([*values, *[0] * (length - len(values))], kind)

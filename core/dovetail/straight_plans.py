@@ -60,7 +60,9 @@ def _written(are_tensors: tuple[bool, ...], outputs: int, is_alone: bool) -> Cal
     if places:
         lines += ["if record is not None:", *[f"    n{i} = x{i}._node" for i in places]]
         reached = " or ".join(f"n{i} is not None" for i in places)
-        needs = "".join(f"n{i} is not None, " if t else "False, " for i, t in enumerate(are_tensors))
+        needs = "".join(
+            f"n{i} is not None, " if t else "False, " for i, t in enumerate(are_tensors)
+        )
         edges = "".join(f"n{i}, " if t else "None, " for i, t in enumerate(are_tensors))
         given = "".join(f"{x}, " for x in inputs)
         alone = ", is_alone=True" if is_alone else ""

@@ -11,9 +11,7 @@ from dovetail.ops import REGISTRY
 __all__ = ["finder"]
 
 
-def finder(
-    name: str, *, first: bool = False
-) -> Callable[[tuple[Any, ...], tuple[Any, ...]], Any]:
+def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tuple[Any, ...]], Any]:
     """``find(inputs, attributes)``: the plan of a record's call on these tensors, or None.
 
     Checks of a function that depend on specs and attributes alone were passed when the plan was
@@ -31,7 +29,10 @@ def finder(
         try:
             run = get((*[x if x is None else x._spec for x in inputs], attributes))
             return run.first if first and run is not None else run
-        except (AttributeError, TypeError):  # no tensors, lists among the attributes, no plan for it
+        except (
+            AttributeError,
+            TypeError,
+        ):  # no tensors, lists among the attributes, no plan for it
             return None
 
     return find

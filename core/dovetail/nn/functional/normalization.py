@@ -63,12 +63,13 @@ def batch_norm(
         ValueError: training on one value per channel.
         RuntimeError: evaluation without running values, or sizes that are not C.
     """
-    if input.dim() < 2:
+    spec = input._spec
+    if spec.ndim < 2:
         raise RuntimeError(
             f"batch_norm: input must have at least 2 dims (N, C, …), got {tuple(input.shape)}"
         )
-    channels = input.shape[1]
-    if training and input.numel() == channels:
+    channels = spec.shape[1]
+    if training and spec.numel == channels:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {input.size()}"
         )

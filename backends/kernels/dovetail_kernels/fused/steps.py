@@ -182,16 +182,17 @@ def adam_step(
 
 def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) -> None:
     """Running statistics: ``keep`` of them, and the batch's by a weight each."""
-    kind = np.dtype(values[0].dtype.numpy)
+    dtype = values[0].dtype
 
     def numbers(start: int, stop: int, many: int) -> list[Any]:
         here = tuple(weights[start:stop])
 
         def make() -> list[Any]:
+            kind = np.dtype(dtype.numpy)
             padded = [*here, *[0] * (many - len(here))]
             return [np.array(padded, kind), kind.type(keep)]
 
-        made: list[Any] = owner_of(values[0].buffer).keep(("running", kind, keep, here), make)
+        made: list[Any] = owner_of(values[0].buffer).keep(("running", dtype, keep, here), make)
         return made
 
     _run([values, batch], "running", {"IS_RUNNING": 1}, numbers)

@@ -76,14 +76,10 @@ def batch_norm(
     if not training and (running_mean is None or running_var is None):
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"batch_norm: {missing} must be defined in evaluation mode")
-    _check_per_channel(
-        "batch_norm",
-        channels,
-        running_mean=running_mean,
-        running_var=running_var,
-        weight=weight,
-        bias=bias,
-    )
+    per_channel = (running_mean, running_var, weight, bias)
+    if any(x is not None and x._spec.numel != channels for x in per_channel):
+        names = ("running_mean", "running_var", "weight", "bias")
+        _check_per_channel("batch_norm", channels, **dict(zip(names, per_channel, strict=True)))
     return ops.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 

@@ -18,7 +18,7 @@ def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tupl
     made; so who finds it may leave them out. None while somebody watches calls.
 
     Args:
-        first: the plan that returns the first output alone.
+        first: the plan that returns the first output alone, where there is one.
     """
     get = REGISTRY[name].plans.get
     active = observe.active
@@ -28,11 +28,11 @@ def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tupl
             return None
         try:
             run = get((*[x if x is None else x._spec for x in inputs], attributes))
-            return run.first if first and run is not None else run
+            return getattr(run, "first", None) if first else run
         except (
             AttributeError,
             TypeError,
-        ):  # no tensors, lists among the attributes, no plan for it
+        ):  # no tensors, or lists among the attributes
             return None
 
     return find

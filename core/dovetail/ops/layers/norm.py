@@ -260,7 +260,8 @@ def batch_norm(
 
 def _take_in(taken: list[tuple[Any, Any, float]], momentum: float) -> None:
     """``(running value, the batch's, its weight)``: the first keeps ``1 - momentum`` of itself."""
-    values, batch, weights = map(list, zip(*taken, strict=True))
+    values, batch = [value for value, _, _ in taken], [one for _, one, _ in taken]
+    weights = [weight for _, _, weight in taken]
     is_watched = observe.active and observe.is_watched()
     is_plain = not is_watched and all(t._spec.batch is None for t in (*values, *batch))
     outer, mode.grad = mode.grad, False

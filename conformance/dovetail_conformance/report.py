@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dovetail_conformance.model import LEVELS, STATUSES, Outcome
+from dovetail_conformance.summary import summary
 
 __all__ = ["SCHEMA", "Report"]
 
@@ -182,8 +183,6 @@ class Report:
 
     def text(self, width: int = 100) -> str:
         """The summary for a terminal: it fits a screen."""
-        from dovetail_conformance.summary import summary
-
         return summary(self, width)
 
     def failures(self) -> Sequence[Outcome]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from dovetail_conformance.hints import Group, groups, rerun_command
 from dovetail_conformance.model import LEVELS, Outcome
-from dovetail_conformance.report import Report
+
+if TYPE_CHECKING:
+    from dovetail_conformance.report import Report
 
 __all__ = ["LINES", "expected_kinds", "footer", "summary", "times", "verdict"]
 

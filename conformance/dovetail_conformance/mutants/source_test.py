@@ -12,7 +12,8 @@ from typing import Any
 
 from dovetail_conformance.model import Case, Outcome, run_case
 from dovetail_conformance.mutants import equivalent_source
-from dovetail_conformance.mutants.command import SEED, SelfTest, in_rounds
+from dovetail_conformance.mutants.result import SelfTest
+from dovetail_conformance.mutants.rounds import SEED, in_rounds
 from dovetail_conformance.mutants.source import (
     BARE,
     Entered,

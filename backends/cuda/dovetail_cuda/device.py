@@ -18,7 +18,7 @@ from dovetail.backend import OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
 from dovetail_cuda import discovery
 from dovetail_cuda.cache import CompileError
-from dovetail_cuda.driver import Forked, cuda
+from dovetail_cuda.driver import Left, cuda
 from dovetail_cuda.words import spelled
 from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
@@ -149,7 +149,7 @@ class Device(device.Device):
 
     def leave(self) -> None:
         """In a process that was forked: there is no device, and nobody holds its locks."""
-        self.cuda, _here.index = Forked(), -1
+        self.cuda, _here.index = Left("cuda"), -1
         self.lock, self._memory = threading.RLock(), threading.RLock()
 
     def mark(self) -> Any:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from dovetail.backend import Forked
 from dovetail_cuda.cache import compiled
 from dovetail_cuda.discovery import LIBRARIES
 
-__all__ = ["CuPyDriver", "DefaultStream", "Forked", "cuda", "load_library", "place"]
+__all__ = ["CuPyDriver", "DefaultStream", "Left", "cuda", "load_library", "place"]
 
 POOL_ON_DEVICE, POOL_READ_WRITE = 1, 3
 """``CUmemAccessDesc``: a pool's memory, by a device, for reading and writing."""
@@ -73,11 +74,8 @@ class DefaultStream:
         self._here().record(event)
 
 
-class Forked:
-    """CUDA in a process that was forked from one that uses it: nothing works there.
-
-    Memory is the parent's, so that giving it back is nothing.
-    """
+class Left(Forked):
+    """CUDA in a forked process. Memory is the parent's, so that giving it back is nothing."""
 
     is_real = True
 
@@ -86,12 +84,6 @@ class Forked:
 
     def free_fixed(self, pointer: int) -> None:
         """Nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(
-            "cuda: this process was forked from one that uses the GPU, and CUDA does not work in "
-            "it; start it anew (multiprocessing.set_start_method('spawn'))"
-        )
 
 
 class CuPyDriver:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyopencl as cl
 
-from dovetail.backend import OutOfMemoryError, Pool
+from dovetail.backend import Forked, OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import device, dialect
@@ -70,8 +70,9 @@ class Device(device.Device):
         patience = os.environ.get("DOVETAIL_OPENCL_PATIENCE")
         super().__init__(index, device.PATIENCE if patience is None else int(patience))
         self.handle = handle
-        self.context = cl.Context([handle])
-        self.queue = cl.CommandQueue(self.context, handle)
+        self.context: Any = cl.Context([handle])
+        self.queue: Any = cl.CommandQueue(self.context, handle)
+        self._left: deque[Any] | None = None
         chosen = os.environ.get(CLASS)
         self.is_cpu = chosen == "cpu" if chosen else bool(handle.type & cl.device_type.CPU)
         self.dialect = dialect.CPU if self.is_cpu else dialect.GPU
@@ -101,8 +102,18 @@ class Device(device.Device):
         self.used = 0
         # Memory has a lock of its own, under which nothing is made or waited for: a pool that
         # allocates holds its lock, and a thread that queues a kernel may wait for that pool.
-        self._counting = threading.Lock()
+        self._counting: Any = threading.Lock()
         self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
+
+    def leave(self) -> None:
+        """In a process that was forked: there is no device, and nobody holds its locks.
+
+        What is of the driver stays, for giving it back would ask the driver too.
+        """
+        if self._left is None:
+            self._left = deque([self.context, self.queue, self.waiting])
+            gone: Any = Forked(f"opencl:{self.index}")
+            self.context = self.queue = self.waiting = self.lock = self._counting = gone
 
     @property
     def launches(self) -> int:  # type: ignore[override]
@@ -159,12 +170,16 @@ class Device(device.Device):
     def constant(self, values: np.ndarray) -> Any:
         """A buffer with these values, which lives as long as who holds it."""
         flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
-        return cl.Buffer(self.context, flags, hostbuf=np.ascontiguousarray(values))
+        with self.lock:
+            return cl.Buffer(self.context, flags, hostbuf=np.ascontiguousarray(values))
 
     def free(self, buffer: Any) -> None:
         """Give a buffer back: it is gone when no launch that waits has it, and the driver is done
         with what was queued on it."""
-        self._count(-buffer.size)
+        if self._left is None:
+            self._count(-buffer.size)
+        else:
+            self._left.append(buffer)
 
     def write(self, buffer: Any, offset: int, source: memoryview) -> None:
         """Copy bytes in; ``source`` may change when the call returns."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail.backend import DeviceInfo, KernelTable, Runtime
+from dovetail.backend import DeviceInfo, KernelTable, Runtime, forked_text
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import register
 from dovetail_opencl.discovery import discover
@@ -15,12 +16,15 @@ __all__ = ["OpenCLRuntime", "device_of"]
 
 _devices: dict[int, Any] = {}
 _lock = threading.Lock()
+_has_left = False
 
 
 def device_of(index: int) -> Any:
     """The device number ``index``, made on first use."""
     found = _devices.get(index)
     if found is None:
+        if _has_left:
+            raise RuntimeError(forked_text(f"opencl:{index}"))
         from dovetail_opencl.device import Device
 
         with _lock:
@@ -31,6 +35,19 @@ def device_of(index: int) -> Any:
 
 
 register("opencl", device_of)
+
+
+def _forked() -> None:
+    """In a child process: a driver's threads are the parent's, if it has asked for any driver."""
+    global _lock, _has_left
+    _lock = threading.Lock()
+    _has_left = _has_left or discover.cache_info().currsize > 0
+    for device in _devices.values():
+        device.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 class OpenCLRuntime(Runtime):
@@ -92,5 +109,5 @@ class OpenCLRuntime(Runtime):
         return table()
 
     def close(self) -> None:
-        for device in _devices.values():
+        for device in () if _has_left else _devices.values():
             device.synchronize()

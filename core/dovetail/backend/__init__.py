@@ -3,7 +3,7 @@
 The contract: ``Backend Runtime KernelTable Kernel DeviceInfo hookimpl CONTRACT_VERSION`` and the
 errors. Tools: ``Pool`` (scratch memory for kernels), ``StridedView broadcast collapse
 needs_64_bit`` (raw buffers), ``EXPRESSIONS elementwise_source Dialect`` (kernels from source),
-``random_words`` (what ``random_bits`` must write).
+``random_words`` (what ``random_bits`` must write), ``Forked`` (in place of handles after a fork).
 
 A backend package declares an entry point of group ``dovetail.backends``, named as its device, that
 points at a module or object with hooks::
@@ -41,6 +41,7 @@ from dovetail.errors import (
 if TYPE_CHECKING:
     from dovetail.backend.dialect import C99, Dialect
     from dovetail.backend.expressions import EXPRESSIONS, Expression
+    from dovetail.backend.forked import Forked, forked_text
     from dovetail.backend.hookspecs import hookimpl
     from dovetail.backend.source import (
         Form,
@@ -64,6 +65,7 @@ __all__ = [
     "DeviceInfo",
     "Dialect",
     "Expression",
+    "Forked",
     "Form",
     "Kernel",
     "KernelTable",
@@ -81,6 +83,7 @@ __all__ = [
     "collapse",
     "elementwise_source",
     "fallback_policy",
+    "forked_text",
     "form_of",
     "hookimpl",
     "kernel_name",
@@ -102,6 +105,7 @@ _ELSEWHERE = {
     "dovetail.backend.source": (
         "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",
     ),
+    "dovetail.backend.forked": ("Forked", "forked_text"),
     "dovetail.philox": ("random_words",),
 }  # fmt: skip
 """What only some backends need, by the module that has it."""

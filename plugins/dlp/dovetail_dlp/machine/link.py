@@ -18,6 +18,7 @@ import tempfile
 import threading
 from typing import Any
 
+from dovetail.backend import forked_text
 from dovetail_dlp.machine import errors, settings
 from dovetail_dlp.machine.compiler import Compiled
 from dovetail_dlp.machine.lost import Lost
@@ -163,11 +164,7 @@ class Link:
             if not self._pending and not self._outbox:
                 return
             if os.getpid() != self._owner:
-                raise errors.DeviceError(
-                    f"dlp:{self.index}: a forked child cannot use its parent's device; start "
-                    "processes "
-                    "with the method 'spawn', or use the device in the child only"
-                )
+                raise errors.DeviceError(forked_text(f"dlp:{self.index}"))
             if self._process is None:
                 self._start()
             batch, self._pending = self._pending, []

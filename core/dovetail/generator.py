@@ -225,6 +225,9 @@ def default_generator(device: Device | str | int | None = "cpu") -> Generator:
 
     It starts with the seed of the last :func:`manual_seed`, so every device has the same stream.
     """
+    found = _defaults.generators.get(device)  # type: ignore[arg-type]  # as a tensor has it
+    if found is not None:
+        return found
     place = resolve(device)
     found = _defaults.generators.get(place)
     if found is None:

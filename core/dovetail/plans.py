@@ -23,6 +23,7 @@ from dovetail.errors import Unsupported
 from dovetail.kernels import bind_kernel
 from dovetail.ops.schema import CallFacts, OpDef
 from dovetail.spec import Spec
+from dovetail.straight_plans import MOST, straight
 from dovetail.tensor import Tensor
 
 __all__ = [
@@ -103,7 +104,7 @@ def _preparation(
     device does not keep its memory from being given to somebody else.
     """
     if fact is None:
-        return (lambda x: None), False
+        return None, False
     if isinstance(fact, type):
         wide = out if elementwise else None
         return (None if entry.scalars else _constants(dtype, entry, wide, state)), False
@@ -157,7 +158,7 @@ def kernel_plan(
     kernel = bind_kernel(entry, facts)
     recorder = Recorder(op, facts.inputs, facts.attributes, wanted)
     records = op.gradient is not None and bool(recorder.positions)
-    plain = not any(preparations) and not any(isinstance(f, type) for f in facts.inputs)
+    plain = not any(preparations) and all(isinstance(f, Spec) for f in facts.inputs)
     as_made = all(w is o for w, o in zip(wanted, outs, strict=True))
     run: Run
     if state.host_arrays and as_made and plain and len(outs) == 1 and len(facts.inputs) in (1, 2):
@@ -191,7 +192,8 @@ def kernel_plan(
             on_device = _scalar
         run = on_device(kernel, pooled, recorder if records else None)
     else:
-        run = _general(kernel, outs, wanted, preparations, state, recorder if records else None)
+        known = recorder if records else None
+        run = _general(kernel, facts.inputs, outs, wanted, preparations, state, known)
     run.served_by = "kernel" if op.decompose is None else "fused"  # type: ignore[attr-defined]
     run.packs = packs  # type: ignore[attr-defined]
     return run
@@ -205,7 +207,7 @@ def _quiet(kernel: Run, arrays: tuple[Any, ...]) -> None:
 
 def _host_unary(kernel: Run, spec: Spec, make: Run, recorder: Recorder | None) -> Run:
     info = recorder.info(1) if recorder else None
-    if info is not None and info.joint is None and not any(info.calls):
+    if info is not None and not info.has_gradients:
         info = None
 
     def run(a: Tensor) -> Tensor:
@@ -317,7 +319,7 @@ def _host_scalar(
 def _unary(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
     """As :func:`_host_unary`, for memory that a device's pool hands out."""
     info = recorder.info(1) if recorder else None
-    if info is not None and info.joint is None and not any(info.calls):
+    if info is not None and not info.has_gradients:
         info = None
 
     def run(a: Tensor) -> Tensor:
@@ -399,6 +401,7 @@ def _scalar(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
 
 def _general(
     kernel: Run,
+    inputs: tuple[Any, ...],
     outs: tuple[Spec, ...],
     wanted: tuple[Spec, ...],
     preparations: list[Run | None],
@@ -410,9 +413,9 @@ def _general(
     relaid = None if wanted == outs else (wanted, outs)
     host = state.host_arrays
     if not host and relaid is None and not any(preparations):
-        if len(makers) == 1:
-            return _plain(kernel, makers[0], recorder)
-        return _plain_several(kernel, makers, recorder)
+        are_tensors = tuple([isinstance(f, Spec) for f in inputs])
+        if outs and len(inputs) + len(outs) <= MOST:
+            return straight(kernel, makers, are_tensors, recorder)
 
     def run(*inputs: Any) -> Any:
         held = [x if p is None else p(x) for p, x in zip(preparations, inputs, strict=True)]
@@ -432,52 +435,6 @@ def _general(
                     recorder.record(inputs, tuple(made))
                     break
         return made[0] if len(made) == 1 else tuple(made)
-
-    return run
-
-
-def _plain(kernel: Run, make: Run, recorder: Recorder | None) -> Run:
-    """One output, inputs as they are, on a device of its own: what most calls there are."""
-
-    def run(*inputs: Any) -> Any:
-        arrays = []
-        reached = False
-        for x in inputs:
-            if isinstance(x, Tensor):
-                array = x._array
-                arrays.append(x._materialize() if array is None else array)
-                if x._node is not None:
-                    reached = True
-            else:
-                arrays.append(x)
-        made = make()
-        kernel(*arrays, made._array)
-        if reached and recorder is not None and mode.grad:
-            recorder.record(inputs, (made,))
-        return made
-
-    return run
-
-
-def _plain_several(kernel: Run, makers: list[Run], recorder: Recorder | None) -> Run:
-    """As :func:`_plain`, for several outputs."""
-
-    def run(*inputs: Any) -> tuple[Tensor, ...]:
-        arrays = []
-        reached = False
-        for x in inputs:
-            if isinstance(x, Tensor):
-                array = x._array
-                arrays.append(x._materialize() if array is None else array)
-                if x._node is not None:
-                    reached = True
-            else:
-                arrays.append(x)
-        made = tuple([make() for make in makers])
-        kernel(*arrays, *[t._array for t in made])
-        if reached and recorder is not None and mode.grad:
-            recorder.record(inputs, made)
-        return made
 
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from typing import Any
 
 import pytest
@@ -100,6 +101,58 @@ def test_peaks_start_again() -> None:
     assert pool.stats()["peak_reserved"] == 4 * KIB + 512
     pool.empty_cache()
     assert pool.stats()["reserved"] == 512
+
+
+def test_who_gives_a_block_back_waits_for_nobody() -> None:
+    """Finalizers give blocks back, in threads that may hold what the pool's user waits for."""
+    memory = Memory(10 * KIB)
+    pool = pool_over(memory)
+    block, size = pool.take(1000)
+    held, done = threading.Event(), threading.Event()
+    other = threading.Thread(target=lambda: pool.attempt(lambda: (held.set(), done.wait(20))))
+    other.start()
+    assert held.wait(20)
+    gives = threading.Thread(target=lambda: pool.give(block, size))
+    gives.start()
+    gives.join(10)
+    has_ended = not gives.is_alive()
+    done.set()
+    gives.join()
+    other.join()
+    assert has_ended, "it waited for the thread that has the pool"
+    stats = pool.stats()
+    assert (stats["allocated"], stats["frees"]) == (0, 1)
+    assert pool.take(1000)[0] == block, "the block serves again"
+
+
+def test_a_block_that_comes_back_while_the_device_is_waited_for_stays() -> None:
+    """Its work may have been queued after the wait began."""
+    memory = Memory(10 * KIB)
+    memory.synchronize = lambda: pool.give(*late)  # type: ignore[method-assign]
+    pool = pool_over(memory)
+    idle, late = pool.take(KIB), pool.take(2 * KIB)
+    pool.give(*idle)
+    pool.empty_cache()
+    assert late[0] in memory.blocks
+    assert idle[0] not in memory.blocks
+    assert pool.stats()["reserved"] == late[1]
+    assert pool.take(2 * KIB)[0] == late[0]
+
+
+def test_blocks_are_kept_where_the_device_fails_while_it_is_waited_for() -> None:
+    memory = Memory(10 * KIB)
+
+    def fail() -> None:
+        raise RuntimeError("a kernel failed")
+
+    memory.synchronize = fail  # type: ignore[method-assign]
+    pool = pool_over(memory)
+    block, size = pool.take(KIB)
+    pool.give(block, size)
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        pool.empty_cache()
+    assert pool.stats()["reserved"] == size
+    assert pool.take(KIB)[0] == block
 
 
 # Through tensors.

@@ -43,8 +43,19 @@ DEPTHWISE = [  # by planes in a cache
     ((6, 4, 13, 13), (4, 1, 4, 4), 3, 1, 1, 4),  # phases without pairs
     ((5, 6, 9, 5), (6, 1, 7, 7), 1, 3, 1, 6),
 ]
-
-
+PADDED = [  # few planes are read or made, lines of them with zeros around them
+    ((3, 3, 32, 32), (64, 3, 3, 3), 1, 1, 1, 1),
+    ((2, 3, 40, 43), (20, 3, 5, 5), 1, 2, 1, 1),  # lines whose end is less than a vector
+    ((2, 1, 19, 37), (9, 1, 3, 5), 1, (0, 4), (2, 2), 1),
+    ((2, 8, 17, 24), (16, 2, 3, 3), 1, 1, 1, 4),
+    ((3, 5, 70), (16, 5, 3), 1, 2, 1, 1),
+    ((1, 4, 30, 150), (72, 4, 3, 3), 1, 1, 1, 1),  # spans of planes on the way back, several blocks
+]
+MADE_OF_MANY = [  # an input's gradient of few planes, in phases
+    ((2, 3, 41, 40), (16, 3, 7, 7), 2, 3, 1, 1),  # which are woven
+    ((2, 2, 21, 23), (12, 2, 3, 5), 3, 1, 1, 1),
+    ((2, 3, 7, 7), (9, 3, 2, 2), 3, 0, 1, 1),  # some of which no window sees
+]
 IN_THREE_VECTORS = [  # a line of the gradient, with vectors of 16, 8 and 4 elements
     ((2, 3, 4, 41), (2, 3, 3, 3), 1, 1, 1, 1),
     ((2, 3, 4, 21), (2, 3, 3, 3), 1, 1, 1, 1),
@@ -91,6 +102,25 @@ def test_planes_are_read_once_for_all_phases(queue: Any, made: Any, case: Any) -
         assert {"planes", "planes_sum"} <= made()
 
 
+@pytest.mark.parametrize("layout", ["dense", "last", "part"])
+@pytest.mark.parametrize("case", PADDED, ids=str)
+def test_few_planes_are_padded_lines(queue: Any, made: Any, case: Any, layout: str) -> None:
+    for dtype in (dt.float32, dt.float64):
+        assert not convolutions(case, dtype, layout)
+    if _is_wide(queue) and layout == "dense":
+        assert "padded" in made()
+        if queue.units <= 4:
+            assert "padded_sum" in made()
+
+
+@pytest.mark.parametrize("case", MADE_OF_MANY, ids=str)
+def test_few_planes_are_made_in_phases(queue: Any, made: Any, case: Any) -> None:
+    for dtype in (dt.float32, dt.float64):
+        assert not convolutions(case, dtype)
+    if _is_wide(queue):
+        assert "padded" in made()
+
+
 @pytest.mark.parametrize("case", IN_THREE_VECTORS, ids=str)
 def test_all_lanes_are_added_up(queue: Any, made: Any, case: Any) -> None:
     for dtype in (dt.float32, dt.float64, dt.float16):
@@ -100,22 +130,29 @@ def test_all_lanes_are_added_up(queue: Any, made: Any, case: Any) -> None:
 
 
 @pytest.mark.usefixtures("opencl")
-@pytest.mark.parametrize("groups", [1, 8])
+@pytest.mark.parametrize("width", [11, 21])
+@pytest.mark.parametrize("groups", [1, 4, 8])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_an_infinite_element_reaches_those_that_see_it(stride: int, groups: int) -> None:
+def test_an_infinite_element_reaches_those_that_see_it(
+    stride: int, groups: int, width: int
+) -> None:
     """Padding is no product of zero and what lies beside a line."""
-    shape, weight_shape = (8, 8, 10, 11), (8, 8 // groups, 3, 3)
+    shape, weight_shape = (8, 8, 10, width), (8, 8 // groups, 3, 3)
     options = {
         "stride": (stride, stride), "padding": (1, 1), "dilation": (1, 1), "groups": groups,
     }  # fmt: skip
     places = tuple((n - 1) // stride + 1 for n in shape[2:])
     x, weight = np.zeros(shape), np.ones(weight_shape)
     grad = np.zeros((8, 8, *places))
-    x[1, 2, :, 0] = x[3, 5, 9, 10] = grad[2, 3, :, places[1] - 1] = 1
+    x[1, 2, :, 0] = x[3, 5, 9, width - 1] = grad[2, 3, :, places[1] - 1] = 1
+    # Where the end of a line is read again, and no window of it sees padding.
+    inner = np.zeros_like(grad)
+    x[5, 7, 3, width // 2] = inner[4, 6, 2, places[1] // 2] = 1
     calls: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
         ("conv", [x, weight], {}),
         ("conv_grad_input", [grad, weight], {"input_shape": shape}),
         ("conv_grad_weight", [np.ones_like(grad), x], {"weight_shape": weight_shape}),
+        ("conv_grad_weight", [inner, np.ones_like(x)], {"weight_shape": weight_shape}),
     ]
     for name, values, more in calls:
         rest = [None] if name == "conv" else []

@@ -250,3 +250,22 @@ def test_a_profile_counts_the_operations_of_products(queue: Any) -> None:
     assert "GFLOP/s" in seen.table()
     assert queue.watch is None
     assert queue.worked is None
+
+
+def test_a_launch_sets_again_where_its_arrays_begin(queue: Any) -> None:
+    """Numbers that have not changed stay set in a kernel; offsets may come and go."""
+    values = np.arange(48, dtype=np.float32).reshape(6, 8)
+    x = dt.tensor(values, device="opencl:0")
+    for _ in range(2):
+        for start in (0, 3, 0, 2):
+            part, wanted = x[start : start + 3], values[start : start + 3]
+            np.testing.assert_allclose(part.mean(1).cpu().numpy(), wanted.mean(1), rtol=1e-6)
+            np.testing.assert_array_equal(part.softmax(0).sum(0).cpu().numpy().round(5), 1)
+
+
+def test_mean_is_one_launch(queue: Any) -> None:
+    x = dt.ones(4, 8, device="opencl:0")
+    x.mean()
+    before = queue.launches
+    x.mean()
+    assert queue.launches == before + 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -63,6 +65,75 @@ assert device.used <= 10 * {MIB}
 """,
         DOVETAIL_OPENCL_MEMORY=str(10 * MIB),
     )
+
+
+def test_memory_waits_for_no_kernel(queue: Any) -> None:
+    """A thread that queues may have its garbage go to a pool in which another one allocates."""
+    kept = dt.empty(MIB + 7, dtype=dt.uint8, device="opencl:0")
+    found: list[Any] = []
+    size = 3 * MIB + 11  # of no other test: no block waits
+
+    def ask() -> None:
+        found.append(dt.empty(size, dtype=dt.uint8, device="opencl:0"))
+
+    with queue.lock:
+        other = threading.Thread(target=ask)
+        other.start()
+        other.join(20)
+        assert found, "it waits for the lock of a kernel that is being queued"
+        del kept
+    other.join()
+
+
+def test_room_is_made_without_waiting_for_who_may_wait(fresh: Callable[..., str]) -> None:
+    """Both pools may be full at once in two threads, each of which holds its own."""
+    fresh(
+        f"""
+import threading
+import dovetail as dt
+from dovetail.errors import OutOfMemoryError
+from dovetail_opencl.runtime import device_of
+device = device_of(0)
+with device.scratch({MIB}):
+    pass
+held, done, found = threading.Event(), threading.Event(), []
+hold = lambda: device._pool.attempt(lambda: (held.set(), done.wait(20)))
+def ask():
+    try:
+        dt.empty(15 * {MIB} // 2, dtype=dt.uint8, device="opencl:0")
+    except OutOfMemoryError as refused:
+        found.append(str(refused))
+threads = [threading.Thread(target=target) for target in (hold, ask)]
+threads[0].start()
+assert held.wait(20)
+threads[1].start()
+threads[1].join(10)
+assert not threads[1].is_alive(), "each waits for the other"
+done.set()
+threads[0].join()
+assert found, "the other thread's pool was not touched"
+dt.empty(15 * {MIB} // 2, dtype=dt.uint8, device="opencl:0")
+""",
+        DOVETAIL_OPENCL_MEMORY=str(8 * MIB),
+    )
+
+
+def test_a_freed_buffer_lives_until_its_launches_are_handed_over(queue: Any) -> None:
+    used = queue.used
+    x = dt.ones(1000, device="opencl:0")
+    queue.synchronize()
+    buffer = queue.alloc(1 << 12)
+    gone = weakref.ref(buffer)
+    queue.copy(buffer, 0, x._storage.buffer, 0, 4000)
+    queue.free(buffer)
+    del buffer
+    if queue.is_cpu:
+        assert gone() is not None, "the copy waits"
+    queue.synchronize()
+    assert gone() is None
+    assert x.sum().item() == 1000
+    del x
+    assert queue.used <= used + (1 << 12)
 
 
 def test_a_training_step_waits_for_nothing(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:

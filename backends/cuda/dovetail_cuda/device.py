@@ -525,7 +525,7 @@ class Launch:
     kernel: a call writes what differs there.
     """
 
-    __slots__ = ("_numbers", "_pack", "_places", "_pointers", "_queue", "device", "label")
+    __slots__ = ("_given", "_numbers", "_pack", "_places", "_pointers", "_queue", "device", "label")
 
     def __init__(
         self, device: Device, function: Any, buffers: int, numbers: Sequence[Any], size: Size,
@@ -537,6 +537,7 @@ class Launch:
         pointers = np.zeros(max(1, buffers), np.uint64)
         self._pointers = pointers.data
         self._pack = struct.Struct(f"{buffers}Q").pack_into
+        self._given: Any = ()
         self._numbers = [np.array(number) for number in numbers]
         self._places = [a.reshape(-1).view(np.uint8).data for a in self._numbers]
         first = pointers.ctypes.data
@@ -553,8 +554,10 @@ class Launch:
             if device._has_others or _here.index != device.index:
                 device.use()
             self._pack(self._pointers, 0, *[buffer.ptr for buffer in buffers])
-            for i, value in numbers:
-                self._places[i][:] = value if value.__class__ is bytes else value.tobytes()
+            if numbers is not self._given:
+                for i, value in numbers:
+                    self._places[i][:] = value if value.__class__ is bytes else value.tobytes()
+                self._given = numbers
             try:
                 self._queue(device._thread.stream)
             except device.cuda.errors as error:

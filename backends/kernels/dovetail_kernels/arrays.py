@@ -7,8 +7,9 @@ from typing import Any
 
 from dovetail.backend import StridedView
 from dovetail.dtypes import dtype as DType
+from dovetail.dtypes import uint8
 
-__all__ = ["Array", "dense_strides", "offsets", "packed", "part"]
+__all__ = ["START", "Array", "dense_strides", "offsets", "packed", "part"]
 
 
 class Array(StridedView):
@@ -55,13 +56,25 @@ def part(array: StridedView, dims: Sequence[int]) -> Array:
     return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
 
 
-_AT_ITS_START = bytes(8)
+START = Array(None, 0, (), (), uint8)
+"""In the place of what begins where its buffer does, among :func:`offsets`."""
+
+_STARTS = [tuple((i, bytes(8)) for i in range(count)) for count in range(24)]
 
 
-def offsets(*arrays: StridedView) -> list[tuple[int, bytes]]:
+def offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
     """(position, elements from the buffer's start) of each array, as a launch's numbers: kernels
-    take the offsets of their arrays before all other numbers."""
-    return [
-        (i, (a.offset // a.dtype.itemsize).to_bytes(8, "little") if a.offset else _AT_ITS_START)
-        for i, a in enumerate(arrays)
-    ]
+    take the offsets of their arrays before all other numbers.
+
+    Where all begin with their buffers, which most do, it is the same object in every call: a
+    launch knows it again.
+    """
+    for a in arrays:
+        if a.offset:
+            return tuple(
+                [
+                    (i, (a.offset // a.dtype.itemsize).to_bytes(8, "little"))
+                    for i, a in enumerate(arrays)
+                ]
+            )
+    return _STARTS[len(arrays)]

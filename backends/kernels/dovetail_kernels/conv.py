@@ -26,6 +26,8 @@ from dovetail_kernels.gather import Filters, Gathered, Lines, Map, Part, tile_fo
 from dovetail_kernels.gather_blocks import Blocks
 from dovetail_kernels.gather_direct import FEW, Direct, DirectSum
 from dovetail_kernels.gather_packed import Packed, is_packed
+from dovetail_kernels.gather_padded import Padded, is_padded, reads_few
+from dovetail_kernels.gather_padded_sum import PaddedSum, Windows, is_padded_sum
 from dovetail_kernels.gather_planes import Planes, PlanesSum, is_cached
 from dovetail_kernels.gather_sum import Sum, Summed
 from dovetail_kernels.spread import SLACK, Three, grid, image_of, three
@@ -240,9 +242,13 @@ def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
     """The kernel that suits a map of ``source``, which has ``first`` zeros before it."""
     if _goes_by_lines(c, made.columns):
         given = made.x_group // made.image.channel
+        if given > 1 and is_padded(made, source):
+            return Padded(made, source)
         if is_cached(made.device, made.image, given, made.work, made.images * made.groups):
             return Planes(made, source, first, given)
         return Direct(made)
+    if is_padded(made, source) and reads_few(made, source):
+        return Padded(made, source)
     is_plain = c.kernel == (1, 3, 3) and c.dilation[1:] == (1, 1)
     if is_plain and min(first) >= 0 and pays(made, source):
         return Winograd(made, source, first)
@@ -333,6 +339,9 @@ def _grad_weight(call: Any, c: Convolution) -> Any:
         columns=c.made,
         x_group=c.given * image.channel,
     )
+    windows = Windows(c.kernel, c.stride, c.padding, c.dilation, c.places)
+    if c.given * c.made > 1 and is_padded_sum(made, c.x, windows):
+        return PaddedSum(made, c.x, windows)
     if not few:
         is_local = tile_for(device, c.work, c.made).is_local
         return Summed(made) if is_local else Blocks(made)

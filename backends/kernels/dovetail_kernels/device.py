@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dovetail.backend import Dialect, Pool
+from dovetail.backend.allocator import rounded
 from dovetail.dtypes import dtype as DType
 
 __all__ = ["Device", "Launch", "Size", "device_of", "known", "owner_of", "register"]
@@ -42,7 +43,8 @@ class Launch(Protocol):
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
 
-        The same ones must be given at each call.
+        The same ones must be given at each call. Who gives the same object again says that nothing
+        in it has changed.
         """
 
 
@@ -201,6 +203,12 @@ class Device(abc.ABC):
         writes them after these steps have been done.
         """
         return Scratch(self._pool, sizes)
+
+    def room(self, nbytes: int) -> tuple[Callable[[int], Any], Callable[[Any, int], None], int]:
+        """One buffer as :meth:`scratch` gives it, for a kernel whose size is known beforehand: what
+        takes it, what gives it back, and the number that both are called with."""
+        size = rounded(max(nbytes, 4))
+        return self._pool.taker(size), self._pool.give, size
 
     def workers(self, items: int, least: int = 4096) -> Size:
         """The size of a launch for a loop over ``items``; a work item takes ``least`` or more.

@@ -42,6 +42,7 @@ class Fold:
             the highest at least.
         mapped: what is folded of an element ``{x}``.
         result: what comes out of ``a`` in the end.
+        has_divisor: it is divided by how many elements were folded, an argument of the kernel.
     """
 
     start: str | None
@@ -53,6 +54,7 @@ class Fold:
     is_truth: bool = False
     mapped: str = "{x}"
     result: str = "a"
+    has_divisor: bool = False
 
     def of(self, work: DType) -> str:
         """The text for a dtype."""
@@ -80,6 +82,7 @@ FOLDS = {
     "sum": Fold("0", "a += v", wraps=True),
     "prod": Fold("1", "a *= v", "a = PAIR(a.x * v.x - a.y * v.y, a.x * v.y + a.y * v.x)",
                  wraps=True),
+    "mean": Fold("0", "a += v", result="a / divisor", has_divisor=True),
     "amax": _extreme(">"),
     "amin": _extreme("<"),
     "argmax": _place(">"),
@@ -148,6 +151,8 @@ def fold_macros(
         "HAS_PLACE": int(fold.has_place),
         "IS_PART": int(fold.has_place and parts > 1),
     }
+    if fold.has_divisor:
+        made["FOLD_NUMBERS"] = ", T divisor"
     if fold.start is not None:
         made["START"] = converted(d.float32 if work.is_complex else work, work, fold.start)
     return made

@@ -14,7 +14,7 @@ from dovetail_kernels.gather import Map
 from dovetail_kernels.gather_sum import Sum
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.source import converted, element, program
-from dovetail_kernels.spread import SLACK, Image, Three, table_of
+from dovetail_kernels.spread import AT_START, SLACK, Image, Three, table_of
 from dovetail_kernels.tiles import tile_of
 
 __all__ = ["FEW", "Direct", "DirectSum", "read", "vectors_of"]
@@ -85,6 +85,7 @@ class Direct:
         self.map, device, work = made, made.device, made.work
         weight = made.filters.weight
         self._steps = []
+        self._room = device.room(made.image.nbytes) if made.image.nbytes else None
         for part in made.parts:
             if not made.images * len(part.rows_at):
                 continue
@@ -114,20 +115,30 @@ class Direct:
             text = program(device, "conv_direct", macros, dtypes)
             launch = device.launch(text, "direct", 6, numbers, size, made.label)
             tables = [table_of(device, values) for values in (part.depth_at, part.weight_at)]
-            self._steps.append((part.offset, launch, tables))
+            begins = tuple((i, np.uint64(v)) for i, v in enumerate((part.offset, 0, 0, 0)))
+            self._steps.append((part.offset, launch, tables, begins))
 
     def __call__(self, x: Any, weight: Any, bias: Any, out: Any) -> None:
         """Queue it."""
-        made = self.map
-        with made.device.scratch(made.image.nbytes) as (spread,):
-            source, begin = made.image.place(x, spread)
-            extra, first = out.buffer, np.uint64(0)
-            if bias is not None:
-                extra, first = bias.buffer, offset_of(bias)
-            for offset, launch, tables in self._steps:
+        if self._room is None:
+            self._queue(*self.map.image.place(x, None), weight, bias, out)
+            return
+        take, give, size = self._room
+        spread = take(size)
+        try:
+            self._queue(*self.map.image.place(x, spread), weight, bias, out)
+        finally:
+            give(spread, size)
+
+    def _queue(self, source: Any, begin: Any, weight: Any, bias: Any, out: Any) -> None:
+        extra = out if bias is None else bias
+        shifted = weight.offset or out.offset or extra.offset or begin
+        for offset, launch, tables, numbers in self._steps:
+            if shifted:
                 target = offset_of(out) + np.uint64(offset)
+                first = AT_START if bias is None else offset_of(bias)
                 numbers = ((0, target), (1, begin), (2, offset_of(weight)), (3, first))
-                launch.with_numbers((out.buffer, source, weight.buffer, *tables, extra), numbers)
+            launch.with_numbers((out.buffer, source, weight.buffer, *tables, extra.buffer), numbers)
 
 
 class DirectSum:

@@ -117,12 +117,12 @@ class Product:
             )
             self._run = self._directly(sizes, shape) if is_direct else self._by_tiles(shape)
 
-    def __call__(self, a: Any, b: Any, out: Any, input: Any = None) -> None:
+    def __call__(self, a: Any, b: Any, out: Any, *input: Any) -> None:
         """Queue it."""
         if self._run is not None:
             if self.device.worked is not None:
                 self.device.worked("matmul", 2 * self.out.numel * self.depth)
-            self._run(a, b, out, input)
+            self._run(a, b, out, *input)
 
     @property
     def batches(self) -> int:
@@ -220,7 +220,7 @@ class Product:
             "elements", macros, (a.dtype, out.dtype), numbers, size, 4 if has else 3
         )
 
-        def run(x: Any, y: Any, z: Any, input: Any) -> None:
+        def run(x: Any, y: Any, z: Any, input: Any = None) -> None:
             offsets = [(i, offset_of(v)) for i, v in enumerate((z, x, y))]
             buffers = [z.buffer, x.buffer, y.buffer]
             if has:
@@ -311,7 +311,7 @@ class Product:
         finish, place = (None, 0) if is_last else self._finish(parts)
         sums = 0 if is_last else out.numel * parts * self.work.itemsize
 
-        def run(x: Any, y: Any, z: Any, input: Any) -> None:
+        def run(x: Any, y: Any, z: Any, input: Any = None) -> None:
             with device.scratch(bytes_a, bytes_b, sums, waits) as (left, right, between, wait):
                 pack_a.with_numbers((left, x.buffer), ((0, offset_of(x)),))
                 pack_b.with_numbers((right, y.buffer), ((0, offset_of(y)),))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
+from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device
 from dovetail_kernels.folds import wrapping
 from dovetail_kernels.source import program
@@ -95,7 +96,7 @@ def direct(
     places: Callable[[tuple[str, ...]], tuple[dict[str, Any], list[Any]]],
     scales: Sequence[float] | None,
 ) -> Callable[..., None]:
-    """The launch, as ``run(a, b, out, input)``.
+    """The launch, as ``run(a, b, out)`` or, where something is added, ``run(a, b, out, input)``.
 
     Args:
         sides: the product, its rows left.
@@ -130,11 +131,10 @@ def direct(
         "ADD_ONE(i, v)": f"{{ {one} }}",
         **batch,
     }
-    numbers = [np.uint64(v) for v in (0, 0, 0, *seen.sizes, *seen.steps, blocks, block)]
-    last = len(numbers)
-    if scales is not None:
-        as_kind = work.numpy.type
-        numbers += [np.uint64(v) for v in (0, *seen.input)] + [as_kind(v) for v in scales]
+    numbers: list[Any] = [np.uint64(0)] * (4 if has else 3)
+    numbers.append(np.array([*seen.sizes, blocks, block, 0, 0], np.uint64))
+    numbers.append(np.array([*seen.steps, *seen.input], np.uint64))
+    numbers += [work.numpy.type(v) for v in scales or ()]
     numbers += loops
     items = batches * -(-n // tile.columns) * blocks
     most = max(1, batches * m * n * depth // EACH)
@@ -142,21 +142,29 @@ def direct(
     text = program(device, "gemm_direct", macros, (work,))
     buffers = 5 if has else 4
     launch = device.launch(text, "direct", buffers, numbers, ((count,), (1,)), "matmul")
-    room = count * depth * tile.columns * work.itemsize if seen.packed(device, tile) else 0
-    size = work.itemsize
+    packed = count * depth * tile.columns * work.itemsize if seen.packed(device, tile) else 0
+    if not packed:
 
-    def run(x: Any, y: Any, z: Any, input: Any) -> None:
+        def run(x: Any, y: Any, out: Any, *input: Any) -> None:
+            left, right = (y, x) if is_turned else (x, y)
+            buffers: tuple[Any, ...] = (out.buffer, left.buffer, right.buffer, out.buffer)
+            for array in input:
+                buffers = (*buffers, array.buffer)
+            launch.with_numbers(buffers, offsets(out, left, right, *input))
+
+        return run
+
+    take, give, room = device.room(packed)
+
+    def run_packing(x: Any, y: Any, out: Any, *input: Any) -> None:
         left, right = (y, x) if is_turned else (x, y)
-        offsets = [
-            (i, (v.offset // size).to_bytes(8, "little")) for i, v in enumerate((z, left, right))
-        ]
-        if has:
-            offsets.append((last, (input.offset // size).to_bytes(8, "little")))
-        extra = (input.buffer,) if has else ()
-        if not room:
-            launch.with_numbers((z.buffer, left.buffer, right.buffer, z.buffer, *extra), offsets)
-            return
-        with device.scratch(room) as (panels,):
-            launch.with_numbers((z.buffer, left.buffer, right.buffer, panels, *extra), offsets)
+        panels = take(room)
+        try:
+            buffers: tuple[Any, ...] = (out.buffer, left.buffer, right.buffer, panels)
+            for array in input:
+                buffers = (*buffers, array.buffer)
+            launch.with_numbers(buffers, offsets(out, left, right, *input))
+        finally:
+            give(panels, room)
 
-    return run
+    return run_packing

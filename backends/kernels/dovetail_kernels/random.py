@@ -6,6 +6,7 @@ numbers are arguments of the kernel, so that one launch serves all draws of a si
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -81,51 +82,66 @@ def _launch(name: str, out: Any, *, moves: bool = False) -> Launch:
     }
     text = program(device, "random", macros, (out.dtype,))
     size = device.workers(-(-out.numel // per), 1024)
-    no, none = np.uint64(0), np.uint32(0)
     scale = np.float64(0) if device.has_double else np.float32(0)
-    numbers = [no, np.uint64(out.numel), none, none, no, no, np.float32(0), scale, np.int64(0), no]
+    no = np.uint64(0)
+    numbers = [
+        no, np.zeros(8, np.uint64), np.uint64(out.numel), np.float32(0), scale, np.int64(0), no
+    ]  # fmt: skip
     return device.launch(text, "draw", 2 if moves else 1, numbers, size, name)
 
 
+_WORD = (1 << 64) - 1
+_stream = struct.Struct("<8Q").pack
+
+
 def _specialised(name: str) -> Any:
+    """``kernel(out, *, seed, offset)`` for what is the same in all draws of a spec."""
+
     def specialise(facts: Any) -> Any:
         (out,) = facts.outputs
         given = facts.attributes
-        seed, counter = given["seed"], given["offset"]
         device = device_of(out.device)
-        low = (1 << 64) - 1
         wide = np.float64 if device.has_double else np.float32
-        values = [
-            (2, np.uint32(seed & 0xFFFFFFFF)),
-            (3, np.uint32(seed >> 32 & 0xFFFFFFFF)),
-            (4, np.uint64(counter & low)),
-            (5, np.uint64(counter >> 64 & low)),
-            (6, np.float32(given.get("p", 0))),
-            (7, wide(given.get("scale", 0))),
-            (8, np.int64(given.get("low", 0))),
-            (9, np.uint64(given.get("range", 0))),
+        kinds = (("p", np.float32), ("scale", wide), ("low", np.int64), ("range", np.uint64))
+        own = [
+            (i, kind(given[label]).tobytes())
+            for i, (label, kind) in enumerate(kinds, 3)
+            if label in given
         ]
+        launches: dict[bool, Launch] = {}
 
-        def run(array: Any) -> None:
+        def launched(*, moves: bool) -> Launch:
+            made: Launch = device.keep(
+                (name, out.dtype, out.numel, moves), lambda: _launch(name, out, moves=moves)
+            )
+            return launches.setdefault(moves, made)
+
+        def run(array: Any, *, seed: int, offset: int) -> None:
             if not array.numel:
                 return
             state = device.draw_state()
             moves = state is not None
-            launch = device.keep(
-                (name, out.dtype, out.numel, moves), lambda: _launch(name, out, moves=moves)
-            )
+            stream = _stream(seed, offset & _WORD, offset >> 64 & _WORD, 0, 0, 0, 0, 0)
+            launch = launches.get(moves) or launched(moves=moves)
             buffers = (array.buffer, state) if moves else (array.buffer,)
-            launch.with_numbers(buffers, (*offsets(array), *values))
+            launch.with_numbers(buffers, (*offsets(array), (1, stream), *own))
 
         return run
 
     return specialise
 
 
+def _bits(facts: Any) -> Any:
+    """A storage primitive: seed and offset are attributes as all others."""
+    run = _specialised("random_bits")(facts)
+    seed, offset = facts.attributes["seed"], facts.attributes["offset"]
+    return lambda array: run(array, seed=seed, offset=offset)
+
+
 def enter(table: KernelTable) -> None:
     """Enter the primitive and the draws."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
-    table.add("random_bits", _specialised("random_bits"), **options)
+    table.add("random_bits", _bits, **options)
     for name in ("random_uniform", "random_normal", "random_noise"):
         table.add(name, _specialised(name), dtypes=FLOATING, **options)
     table.add(

@@ -1,4 +1,4 @@
-"""Reductions: sum, prod, amax, amin, argmax, argmin, any, all, vectors' norms over any dims.
+"""Reductions: sum, mean, prod, amax, amin, argmax, argmin, any, all, vectors' norms over any dims.
 
 A reduction has outer loops, over what is kept, and inner loops, over what is folded. A work item
 folds one run of inner elements for one outer element: where the inner elements are neighbours, in
@@ -56,6 +56,9 @@ def enter_as(make: type[Reduction], table: KernelTable, suits: Callable[[Any], b
             when=lambda facts: bool(facts.attributes["dim"]) and suits(facts),
         )  # fmt: skip
     table.add(
+        "mean", partial(_resolved, make, "mean"), dtypes=FLOATING, specialize=True, when=suits
+    )
+    table.add(
         "vector_norm",
         lambda facts: _resolved(make, NORMS[facts.attributes["ord"]], facts),
         dtypes=FLOATING,
@@ -109,6 +112,11 @@ class Reduction:
         rest, along = _rest_loops(outer_loops, parts), Loops((parts,), ((1,),))
         self._steps = [first, self._step((work, out.dtype), rest, along, parts, is_rest=True)]
 
+    def _fold_numbers(self) -> list[Any]:
+        """The numbers that what comes out is computed by."""
+        has = FOLDS[self.name].has_divisor
+        return [self.work.numpy.type(self.inner_count)] if has else []
+
     def _parts(self, outer: Loops, inner: Loops) -> int:
         """In how many parts the inner elements are folded."""
         wanted = self.device.units * (4 if self.device.is_cpu else 256)
@@ -147,7 +155,7 @@ class Reduction:
         }  # fmt: skip
         numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
         numbers += [np.int32(parts > 1), np.int32(is_rest)]
-        numbers += [np.uint64(inner.shape[-1] if is_dense else 0)]
+        numbers += [np.uint64(inner.shape[-1] if is_dense else 0), *self._fold_numbers()]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = self.outer_count * parts
         if columns:
@@ -167,10 +175,11 @@ class Reduction:
         """Queue it."""
         if not self.outer_count:
             return
-        end, begin = offsets(out, source)
+        begins = offsets(out, source)
         if len(self._steps) == 1:
-            self._steps[0].with_numbers((out.buffer, source.buffer, out.buffer), (end, begin))
+            self._steps[0].with_numbers((out.buffer, source.buffer, out.buffer), begins)
             return
+        end, begin = begins
         with self.device.scratch(*self._scratch) as (values, found):
             self._steps[0].with_numbers((values, source.buffer, found), (begin,))
             self._steps[1].with_numbers((out.buffer, values, found), (end,))

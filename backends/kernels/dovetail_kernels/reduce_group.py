@@ -75,6 +75,7 @@ class Grouped(Reduction):
         }
         numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
         numbers += [np.int32(parts > 1), np.int32(is_rest), np.int32(team)]
+        numbers += self._fold_numbers()
         numbers += loop_numbers(walked) + loop_numbers(inner)
         groups = self.outer_count * parts
         if kernel == "slices":

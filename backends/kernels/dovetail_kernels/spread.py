@@ -40,6 +40,10 @@ def grid(shape: Sequence[int], steps: Sequence[int]) -> np.ndarray:
     return total
 
 
+AT_START = np.uint64(0)
+"""Where an array begins that begins with its buffer."""
+
+
 def table_of(device: Device, values: np.ndarray) -> Any:
     """Offsets as a buffer of 32-bit numbers, which lives as long as who holds it."""
     return device.constant(np.asarray(values if values.size else [0], np.int32))
@@ -55,6 +59,7 @@ class Image:
         extents: their sizes.
         nbytes: of scratch memory that it takes; 0: it is read in place.
         spreading: makes the launch that puts it there; None: it is read in place.
+        reach: elements from the first of what is put there to its last, with both.
     """
 
     image: int
@@ -63,6 +68,7 @@ class Image:
     extents: Three
     nbytes: int
     spreading: Callable[[], Launch] | None
+    reach: int = 0
 
     @cached_property
     def launch(self) -> Launch | None:
@@ -73,12 +79,17 @@ class Image:
         """(buffer, offset) to read from, when what puts it there is queued."""
         if self.launch is None:
             return x.buffer, offset_of(x)
-        begin = offset_of(x)
-        last = sum(max(n - 1, 0) * s for n, s in zip(x.shape, x.element_strides, strict=True))
-        self.launch.with_numbers(
-            (scratch, x.buffer), ((0, begin), (1, begin + np.uint64(last + 1)))
-        )
-        return scratch, np.uint64(0)
+        numbers = self._bounds(offset_of(x)) if x.offset else self._usual
+        self.launch.with_numbers((scratch, x.buffer), numbers)
+        return scratch, AT_START
+
+    def _bounds(self, begin: Any) -> tuple[tuple[int, Any], ...]:
+        return (0, begin), (1, begin + np.uint64(self.reach))
+
+    @cached_property
+    def _usual(self) -> tuple[tuple[int, Any], ...]:
+        """Where what begins with its buffer begins and ends: a launch knows it again."""
+        return self._bounds(AT_START)
 
 
 def image_of(
@@ -126,4 +137,5 @@ def image_of(
     plane = math.prod(extents)
     inner = (extents[1] * extents[2], extents[2], 1)
     nbytes = (images * channels * plane + SLACK) * work.itemsize
-    return Image(channels * plane, plane, inner, extents, nbytes, spreading)
+    reach = 1 + sum(max(n - 1, 0) * s for n, s in zip(x.shape, strides, strict=True))
+    return Image(channels * plane, plane, inner, extents, nbytes, spreading, reach)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from dovetail_kernels.device import Device
 from dovetail_kernels.shuffle import can_transpose, transposed
 
 __all__ = ["Tile", "candidates", "tile_of", "turned", "usual", "woven"]
+
+_measuring = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,7 @@ def tile_of(device: Device, work: DType) -> Tile:
     """The tile that products are computed by: what was measured on this device, or the usual."""
     known: Tile | None = device.tiles.get(work)
     if known is None:
-        with device.lock:
+        with _measuring:  # not the device's lock, which who measures needs in other threads too
             known = device.tile(work, candidates(device, work)) or usual(device, work)
             device.tiles[work] = known
     return known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pyopencl as cl
 
 from dovetail.backend import OutOfMemoryError, Pool
-from dovetail.backend.allocator import empty_cache
+from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
@@ -98,6 +99,9 @@ class Device(device.Device):
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
         self.used = 0
+        # Memory has a lock of its own, under which nothing is made or waited for: a pool that
+        # allocates holds its lock, and a thread that queues a kernel may wait for that pool.
+        self._counting = threading.Lock()
         self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
 
     @property
@@ -114,30 +118,37 @@ class Device(device.Device):
         Raises:
             OutOfMemoryError: the device refuses, when what waits for its next use has been freed.
         """
-        with self.lock:
-            try:
-                return self._allocated(nbytes)
-            except OutOfMemoryError:
-                # Tensors and kernels' scratch memory have a pool each, that knows of its own only.
-                self._pool.empty_cache()
-                empty_cache(f"opencl:{self.index}")
-                return self._allocated(nbytes)
+        try:
+            return self._allocated(nbytes)
+        except OutOfMemoryError:
+            # Tensors and kernels' scratch memory have a pool each, that knows of its own only. A
+            # thread may be at work in the other one, and wait for this thread's.
+            for pool in (self._pool, pool_for(f"opencl:{self.index}")):
+                pool.attempt(pool.empty_cache)
+            return self._allocated(nbytes)
 
     def _allocated(self, nbytes: int) -> Any:
-        with self.lock:
-            if self.used + nbytes > self.memory_total:
-                raise OutOfMemoryError(self._no_memory(nbytes))
-            try:
-                buffer = Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
-                buffer.owner = self
-                if not self.is_cpu:
-                    cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, 1)
-            except cl.Error as error:
-                if error.code in _NO_MEMORY:
-                    raise OutOfMemoryError(self._no_memory(nbytes)) from error
-                raise
+        with self._counting:
+            fits = self.used + nbytes <= self.memory_total
+            if fits:
+                self.used += nbytes
+        if not fits:
+            raise OutOfMemoryError(self._no_memory(nbytes))
+        try:
+            buffer = Buffer(self.context, cl.mem_flags.READ_WRITE, nbytes)
+            buffer.owner = self
+            if not self.is_cpu:
+                cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(0), 0, 1)
+        except cl.Error as error:
+            self._count(-nbytes)
+            if error.code in _NO_MEMORY:
+                raise OutOfMemoryError(self._no_memory(nbytes)) from error
+            raise
+        return buffer
+
+    def _count(self, nbytes: int) -> None:
+        with self._counting:
             self.used += nbytes
-            return buffer
 
     def _no_memory(self, nbytes: int) -> str:
         return (
@@ -151,11 +162,9 @@ class Device(device.Device):
         return cl.Buffer(self.context, flags, hostbuf=np.ascontiguousarray(values))
 
     def free(self, buffer: Any) -> None:
-        """Give a buffer back; the driver keeps it until what was queued on it is done."""
-        with self.lock:
-            self.flush()
-            self.used -= buffer.size
-            buffer.release()
+        """Give a buffer back: it is gone when no launch that waits has it, and the driver is done
+        with what was queued on it."""
+        self._count(-buffer.size)
 
     def write(self, buffer: Any, offset: int, source: memoryview) -> None:
         """Copy bytes in; ``source`` may change when the call returns."""
@@ -308,9 +317,9 @@ class _Copying:
 
 
 class Bound:
-    """One kernel of a program, and the launch whose numbers are set in it."""
+    """One kernel of a program, the launch whose numbers are set in it, those of its last call."""
 
-    __slots__ = ("kernel", "set_buffer", "set_number", "set_numbers", "user")
+    __slots__ = ("given", "kernel", "set_buffer", "set_number", "set_numbers", "user")
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
@@ -320,6 +329,7 @@ class Bound:
         self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
         self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", self._one_by_one)
         self.user: Any = None
+        self.given: Any = None
 
     def _one_by_one(self, pairs: tuple[Any, ...]) -> None:
         for i in range(0, len(pairs), 2):
@@ -367,7 +377,8 @@ class Launch:
     def with_numbers(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Queue it with some numbers (index among them, NumPy scalar or bytes) given for this once.
 
-        The same ones must be given at each call.
+        The same ones must be given at each call. Who gives the same object again says that nothing
+        in it has changed.
         """
         device = self.device
         if self._is_little:
@@ -384,16 +395,19 @@ class Launch:
     def enqueue(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Hand it to the driver; the device's lock is held."""
         device, bound = self.device, self._bound
-        set_buffer, set_number = bound.set_buffer, bound.set_number
+        set_buffer = bound.set_buffer
         if bound.user is not self:
             bound.set_numbers(self._numbers)
-            bound.user = self
+            bound.user, bound.given = self, None
         i = 0
         for buffer in buffers:
             set_buffer(i, buffer)
             i += 1
-        for place, value in numbers:
-            set_number(i + place, value if value.__class__ is bytes else value.tobytes())
+        if numbers is not bound.given:
+            set_number = bound.set_number
+            for place, value in numbers:
+                set_number(i + place, value if value.__class__ is bytes else value.tobytes())
+            bound.given = numbers
         event = enqueue(device.queue, bound.kernel, self._global, self._local)
         device._handed_over += 1
         device.recent.append(self.label)

@@ -49,6 +49,7 @@ class BackwardInfo:
     Attributes:
         name: the operator's name, as in ``<AddBackward0>``.
         calls: per input, ``(function, positions)`` or None; positions index ``(g, *saved)``.
+        has_gradients: whether there is any function.
         saves: which of ``(*inputs, *outs)`` are kept, by position; outputs count on from inputs.
         input_specs: Spec per input (None for a Python number or an absent input).
         joint: the single function that returns all gradients, instead of ``calls``.
@@ -58,6 +59,7 @@ class BackwardInfo:
 
     __slots__ = (
         "calls",
+        "has_gradients",
         "input_count",
         "input_specs",
         "joint",
@@ -85,6 +87,7 @@ class BackwardInfo:
         self.input_specs = input_specs
         self.input_count = len(input_specs)
         self.joint = joint
+        self.has_gradients = joint is not None or any(calls)
         self.output_specs = output_specs
         self.nodeless = nodeless
         self.run: Callable[[Any, Any], Any] | None = None  # made by :func:`runner` at first use

@@ -131,13 +131,18 @@ class Recorder:
 
     def record(self, inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
         """Put a node behind ``outs``; called only when an input needs a gradient."""
+        self.attach(tuple([getattr(x, "_node", None) for x in inputs]), inputs, outs)
+
+    def attach(
+        self, edges: tuple[Any, ...], inputs: tuple[Any, ...], outs: tuple[Any, ...]
+    ) -> None:
+        """:meth:`record`, for who knows the inputs' nodes."""
         positions = self.positions
         if not positions:
             return
-        edges = tuple([getattr(x, "_node", None) for x in inputs])
         needs = tuple([e is not None for e in edges])
         info = self.infos.get(needs) or self.info(needs)
-        if info.joint is None and not any(info.calls):
+        if not info.has_gradients:
             return
         node = new(Node)
         node.info = info

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import threading
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -82,6 +83,7 @@ class Pool:
         self._held: dict[Hashable, int] = {}  # by handle, the graphs that hold its blocks
         self._aside: dict[Hashable, list[Any]] = {}  # by handle, blocks that serve no more
         self._pending: list[tuple[list[Any], Any, int, Hashable]] = []
+        self._returned: deque[tuple[Any, int]] = deque()  # given while another thread was in here
         self._lock = threading.RLock()  # a garbage collection inside may give a block back
         self.allocated = self.reserved = self.peak = self.peak_reserved = 0
         self.allocations = self.frees = self.out_of_memory = 0
@@ -106,9 +108,12 @@ class Pool:
 
     def _taker(self, size: int, lists: dict[Hashable, list[Any]]) -> Callable[[int], Any]:
         lock, stream, homes = self._lock, self._stream, self._homes
+        returned = self._returned
 
         def take(nbytes: int) -> Any:
             with lock:
+                if returned:
+                    self._take_back()
                 home = None
                 if stream is not None:
                     home = stream()
@@ -209,8 +214,13 @@ class Pool:
         self.empty_cache()
 
     def give(self, block: Any, size: int) -> None:
-        """Take a block back."""
-        with self._lock:
+        """Take a block back. Waits for nothing: finalizers call this, in a thread that may hold
+        what who is at work in the pool waits for."""
+        lock = self._lock
+        if not lock.acquire(False):
+            self._returned.append((block, size))  # for who comes next
+            return
+        try:
             self.allocated -= size
             self.frees += 1
             home = None
@@ -227,6 +237,13 @@ class Pool:
                     idle.append(block)
                     return
             self._put_home(block, size, home)
+        finally:
+            lock.release()
+
+    def _take_back(self) -> None:
+        returned = self._returned
+        while returned:
+            self.give(*returned.popleft())
 
     def _put_aside(self, block: Any, size: int, home: Hashable, users: list[Any]) -> None:
         """Keep a block that other streams may be at work on."""
@@ -238,15 +255,34 @@ class Pool:
             self._pending.append((events, block, size, home))
 
     def empty_cache(self) -> None:
-        """Hand every idle block back to the device."""
-        self._synchronize()
+        """Hand every idle block back to the device, when it is done with what used them."""
         with self._lock:
-            if self._pending:
-                self._settle()
-            for size, lists in list(self._idle.items()):
-                for home in [h for h in lists if not isinstance(h, tuple)]:  # others are graphs'
-                    for block in lists.pop(home):
-                        self._hand_back(block, size)
+            self._take_back()
+            waiting, self._pending = self._pending, []
+            idle = [
+                (home, block, size)
+                for size, lists in list(self._idle.items())
+                for home in [h for h in lists if not isinstance(h, tuple)]  # others are graphs'
+                for block in lists.pop(home)
+            ]
+        try:
+            # Without the lock, and with no block in the lists that comes back meanwhile: its work
+            # may be queued after this has waited.
+            self._synchronize()
+        except BaseException:
+            with self._lock:
+                self._pending += waiting
+                for home, block, size in idle:
+                    self._idle[size].setdefault(home, []).append(block)
+            raise
+        with self._lock:
+            for events, block, size, home in waiting:
+                if all(event.query() for event in events):
+                    self._hand_back(block, size)
+                else:
+                    self._pending.append((events, block, size, home))
+            for _, block, size in idle:
+                self._hand_back(block, size)
 
     def attempt(self, function: Callable[[], None]) -> bool:
         """Call ``function`` with the pool to itself, unless another thread is at work in it: for
@@ -270,7 +306,9 @@ class Pool:
             "frees",
             "out_of_memory",
         )
-        return {name: getattr(self, name) for name in names}
+        with self._lock:
+            self._take_back()
+            return {name: getattr(self, name) for name in names}
 
     def reset_peak(self) -> None:
         """Start the peaks again from what is in use."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import offsets
+from dovetail_kernels.arrays import START, offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
@@ -52,6 +52,7 @@ def _forward(facts: Any) -> Any:
             text = lines.program("layer_norm_lines", macros)
             by_packs = lines.launch(text, "forward", 6, [eps], facts.op.name)
     singly = [] if by_packs else [general()]
+    at_start = offsets(*[START] * 6)
 
     def run(x: Any, weight: Any, *others: Any) -> None:
         # What is absent is not read, and stands for itself by an array that is there.
@@ -59,12 +60,15 @@ def _forward(facts: Any) -> Any:
         out, *statistics = others[is_centred:]
         mean, root = statistics if is_centred else (statistics[0], statistics[0])
         places = (out, mean, root, x, x if weight is None else weight, x if bias is None else bias)
-        launch = by_packs
-        if launch is None or lines is None or not lines.accepts(out, *places[3:]):
+        launch, begins = by_packs, offsets(*places)
+        # What begins with its buffer begins where packs do.
+        if begins is not at_start and (lines is None or not lines.accepts(out, *places[3:])):
+            launch = None
+        if launch is None:
             if not singly:
                 singly.append(general())
             launch = singly[0]
-        launch.with_numbers([a.buffer for a in places], offsets(*places))
+        launch.with_numbers([a.buffer for a in places], begins)
 
     return run
 
@@ -118,8 +122,8 @@ def _backward(facts: Any) -> Any:
             steps = singly = singly or general()
         first, last, count = steps
         with device.scratch(count * n * (1 + is_centred) * work.itemsize) as (parts,):
-            numbers = [*offsets(out), *((i + 2, v) for i, v in offsets(*places))]
-            first.with_numbers([out.buffer, parts, *(a.buffer for a in places)], numbers)
+            buffers = [out.buffer, parts, *[a.buffer for a in places]]
+            first.with_numbers(buffers, offsets(out, START, *places))
             last.with_numbers((of_weight.buffer, bias.buffer, parts), offsets(of_weight, bias))
 
     return run

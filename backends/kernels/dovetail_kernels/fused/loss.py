@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import offsets
+from dovetail_kernels.arrays import START, offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
@@ -127,10 +127,8 @@ def _forward(facts: Any) -> Any:
             parts = blocks[0] if blocks else out.buffer
             outs = (out, *probabilities)
             places = (x, target, weight)
-            after = len(outs) + 1
-            numbers = [*offsets(*outs), *((i + after, v) for i, v in offsets(*places))]
-            buffers = [*(a.buffer for a in outs), parts, *(a.buffer for a in places)]
-            first.with_numbers(buffers, numbers)
+            buffers = [*[a.buffer for a in outs], parts, *[a.buffer for a in places]]
+            first.with_numbers(buffers, offsets(*outs, START, *places))
             if finish is not None:
                 finish.with_numbers((out.buffer, parts), offsets(out))
 
@@ -165,11 +163,11 @@ def _backward(facts: Any) -> Any:
         with device.scratch(*[count * usual.work.itemsize] * bool(count)) as blocks:
             parts = blocks[0] if blocks else grad.buffer
             if weights is not None:
-                places = [(i + 1, v) for i, v in offsets(target, weight)]
-                weights.with_numbers((parts, target.buffer, weight.buffer), places)
+                begins = offsets(START, target, weight)
+                weights.with_numbers((parts, target.buffer, weight.buffer), begins)
             inputs = (grad, *rest, target, weight)
-            numbers = [*offsets(out), *((i + 2, v) for i, v in offsets(*inputs))]
-            last.with_numbers([out.buffer, parts, *(a.buffer for a in inputs)], numbers)
+            given = [out.buffer, parts, *[a.buffer for a in inputs]]
+            last.with_numbers(given, offsets(out, START, *inputs))
 
     return run
 

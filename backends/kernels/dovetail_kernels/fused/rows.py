@@ -1,4 +1,4 @@
-"""Rows by number: index_select (and so embedding), and the gradients of both."""
+"""Rows by number: index_select and embedding, and the gradients of both."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def _select(facts: Any) -> Any:
     x, index = facts.inputs
     (out,) = facts.outputs
     device: Device = device_of(out.device)
-    outer, rows, n = sides(tuple(x.shape), facts.attributes["dim"])
+    outer, rows, n = sides(tuple(x.shape), facts.attributes.get("dim", 0))
     word = WORDS[out.dtype.itemsize]
     team = Team(device, word, outer * index.numel, n)
     text = team.program("rows", {"IS_SELECT": 1}, X=word)
     more = [np.uint64(rows), np.uint64(index.numel)]
-    launch = team.launch(text, "select_rows", 3, more, "index_select")
+    launch = team.launch(text, "select_rows", 3, more, facts.op.name)
 
     def run(x: Any, index: Any, out: Any) -> None:
         launch.with_numbers((out.buffer, x.buffer, index.buffer), offsets(out, x, index))
@@ -91,6 +91,7 @@ def _can_add(facts: Any) -> bool:
 def enter(table: KernelTable) -> None:
     """Enter them."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
-    table.add("index_select", _select, when=_can_select, **options)
+    for name in ("index_select", "embedding"):
+        table.add(name, _select, when=_can_select, **options)
     for name in ("index_select_backward", "embedding_backward"):
         table.add(name, _add, dtypes=FLOATS, when=_can_add, **options)

@@ -5,20 +5,26 @@
 //
 // T, ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS, ALL_COLUMNS, WOVEN: see gemm.cl and conv.cl.
 // ADD_VECTORS(i, from), ADD_ONE(i, v): what is added to a row of a tile.
+// Sizes and steps are one argument each: a driver takes its time for every argument of a launch.
 
 #if HAS_INPUT
 #define INPUT_BUFFER , global const T *input
-#define INPUT_NUMBERS , ulong offset_input, ulong input_row, ulong input_column, T alpha, T beta
+#define INPUT_PLACE , ulong offset_input
+#define INPUT_SCALES , T alpha, T beta
 #else
 #define INPUT_BUFFER
-#define INPUT_NUMBERS
+#define INPUT_PLACE
+#define INPUT_SCALES
 #endif
 
 kernel void direct(global T *out, global const T *a, global const T *b, global T *panels
-        INPUT_BUFFER, ulong offset_out, ulong offset_a, ulong offset_b, ulong batches, ulong m,
-        ulong n, ulong depth, ulong step_row, ulong step_column, ulong a_row, ulong a_depth,
-        ulong b_depth, ulong b_column, ulong blocks, ulong block INPUT_NUMBERS BATCH_NUMBERS)
+        INPUT_BUFFER, ulong offset_out, ulong offset_a, ulong offset_b INPUT_PLACE, ulong8 sizes,
+        ulong8 steps INPUT_SCALES BATCH_NUMBERS)
 {
+    const ulong batches = sizes.s0, m = sizes.s1, n = sizes.s2, depth = sizes.s3;
+    const ulong blocks = sizes.s4, block = sizes.s5;
+    const ulong step_row = steps.s0, step_column = steps.s1, a_row = steps.s2, a_depth = steps.s3;
+    const ulong b_depth = steps.s4, b_column = steps.s5;
     const ulong across = (n - 1) / COLUMNS + 1, tiles = (m - 1) / ROWS + 1;
     const ulong all = batches * across * blocks;
     global T *own = panels + get_global_id(0) * depth * COLUMNS;
@@ -61,6 +67,7 @@ kernel void direct(global T *out, global const T *a, global const T *b, global T
             }
             const ulong base = offset_out + to + first * step_row + column * step_column;
 #if HAS_INPUT
+            const ulong input_row = steps.s6, input_column = steps.s7;
             const global T *added = input + offset_input + from_input + first * input_row
                 + column * input_column;
             if (input_column == 0) {

@@ -1,8 +1,9 @@
 // Random numbers of Philox4x32-10: element e of a draw is made of its own words of the counter.
 //
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
-// MOVES: the draw is queued again later; moved has what its seed is combined with by then, and how
-// many blocks its counter has moved on.
+// stream: the seed, and the counter of the first block in two words; one argument, for they are what
+// differs from draw to draw. MOVES: the draw is queued again later; moved has what its seed is
+// combined with by then, and how many blocks its counter has moved on.
 
 uint4 philox(uint4 c, uint2 k) {
     for (int round = 0; round < 10; round++) {
@@ -27,10 +28,13 @@ uint4 philox(uint4 c, uint2 k) {
 #define IF_MOVES(...)
 #endif
 
-kernel void draw(global OUT_MEMORY *out, IF_MOVES(global const ulong *moved,) ulong offset, ulong n, uint k0, uint k1, ulong low,
-        ulong high, float p, double_or_float scale, long low_value, ulong range)
+kernel void draw(global OUT_MEMORY *out, IF_MOVES(global const ulong *moved,) ulong offset,
+        ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range)
 {
-    IF_MOVES(k0 ^= (uint)moved[0]; k1 ^= (uint)(moved[0] >> 32); low += moved[1];)
+    ulong seed = stream.s0, low = stream.s1;
+    const ulong high = stream.s2;
+    IF_MOVES(seed ^= moved[0]; low += moved[1];)
+    const uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
     const ulong blocks = (n + PER - 1) / PER;
     for (ulong b = get_global_id(0); b < blocks; b += get_global_size(0)) {
         const ulong at = low + b;

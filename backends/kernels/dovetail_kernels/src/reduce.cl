@@ -5,7 +5,7 @@
 // place `at`, into a (and its place into p). RESULT(a): what is stored. HAS_PLACE: the place comes
 // out, in `places` or in `out`. IS_PART: the results of parts come out, both value and place. LANES,
 // COLUMNS: how many side by side. is_rest: the input is such results; line: inner elements of a run
-// of neighbours, or 0.
+// of neighbours, or 0. FOLD_NUMBERS: arguments that RESULT takes.
 //
 // W: elements of a VECTOR, if more than one; IN_V(p, i) loads it. VECTOR_START: START in its lanes.
 // IS_EXTREME: FOLD_VALUE(a, v) folds such a vector into a, if it is of numbers; NUMBERED has places
@@ -36,8 +36,12 @@
 #endif
 #define PLACE(flat, k) (is_rest ? places[(flat) * inner_count + (k)] : (long)(k))
 
+#ifndef FOLD_NUMBERS
+#define FOLD_NUMBERS
+#endif
 #define NUMBERS ulong offset_out, ulong offset_in, ulong outer_count, ulong inner_count, \
-    ulong parts, ulong chunk, int is_part, int is_rest, ulong line OUTER_NUMBERS INNER_NUMBERS
+    ulong parts, ulong chunk, int is_part, int is_rest, ulong line FOLD_NUMBERS \
+    OUTER_NUMBERS INNER_NUMBERS
 
 // A processor's core goes on where it is; neighbours of a GPU take neighbours.
 #if IS_CPU

@@ -1,7 +1,7 @@
 // Folds the inner elements of each outer element on a GPU, where neighbouring work items read
 // neighbouring elements: of one outer element as a team, or of SIDE of them as a slice.
 //
-// T, LOADED, FOLD, RESULT, HAS_PLACE, IS_PART: as in reduce.cl. GROUP: work items of a work group.
+// T, LOADED, FOLD, RESULT, HAS_PLACE, IS_PART, FOLD_NUMBERS: as in reduce.cl. GROUP: work items of a work group.
 
 #if HAS_PLACE
 #define IF_PLACE(x) x
@@ -20,8 +20,12 @@
 #define START (T)0
 #endif
 
+#ifndef FOLD_NUMBERS
+#define FOLD_NUMBERS
+#endif
 #define NUMBERS ulong offset_out, ulong offset_in, ulong outer_count, ulong inner_count, \
-    ulong parts, ulong chunk, int is_part, int is_rest, int members OUTER_NUMBERS INNER_NUMBERS
+    ulong parts, ulong chunk, int is_part, int is_rest, int members FOLD_NUMBERS \
+    OUTER_NUMBERS INNER_NUMBERS
 
 // Folds what the members of a team have, through local memory; those that have something are the
 // first `valid` of them. `apart`: how far their numbers are apart.

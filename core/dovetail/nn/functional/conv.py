@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dovetail import observe, ops
+from dovetail import ops
 from dovetail.nn.functional.arguments import ntuple
 from dovetail.nn.functional.padding import pad
+from dovetail.nn.functional.planned import finder
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -99,7 +100,7 @@ def _resolve_padding(
     return input, tuple(total // 2 for total in totals)
 
 
-_find = ops.REGISTRY["conv"].plans.get
+_find = finder("conv")
 
 
 def _convolution(n: int) -> Callable[..., Tensor]:
@@ -114,17 +115,10 @@ def _convolution(n: int) -> Callable[..., Tensor]:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Tensor:
-        if not observe.active:
-            try:  # as it was called before: all has been checked
-                options = [
-                    x if x.__class__ is tuple else (x,) * n for x in (stride, padding, dilation)
-                ]
-                of_bias = None if bias is None else bias._spec
-                run = _find((input._spec, weight._spec, of_bias, (*options, groups)))
-            except (AttributeError, TypeError):
-                run = None
-            if run is not None:
-                return run(input, weight, bias)  # type: ignore[no-any-return]
+        options = [x if x.__class__ is tuple else (x,) * n for x in (stride, padding, dilation)]
+        run = _find((input, weight, bias), (*options, groups))
+        if run is not None:
+            return run(input, weight, bias)  # type: ignore[no-any-return]
         _check_input_and_weight(name, n, input, weight, "out_channels, in_channels/groups")
         stride = _spread(name, "stride", stride, n)
         dilation = _spread(name, "dilation", dilation, n)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.nn.functional.planned import finder
 from dovetail.ops.calling import told
+from dovetail.ops.layers.classification import check_targets
 from dovetail.ops.layers.loss import reduced
 
 if TYPE_CHECKING:
@@ -131,6 +133,9 @@ def huber_loss(
     return _regression(ops.huber_loss, input, target, weight, reduction, delta=float(delta))
 
 
+_cross_entropy = finder("cross_entropy")
+
+
 def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> int:
     """Check input (N, C, *) or (C) against class indices (N, *) or (); the number of classes."""
     if input.dim() == 0:
@@ -220,6 +225,12 @@ def cross_entropy(
     >>> dt.nn.functional.cross_entropy(dt.zeros(1, 2), dt.tensor([1]))
     tensor(0.6931)
     """
+    if size_average is None and reduce is None:
+        attributes = (ignore_index, reduction, label_smoothing)
+        run = _cross_entropy((input, target, weight), attributes)
+        if run is not None:
+            check_targets(input, target, ignore_index)
+            return run(input, target, weight)[0]  # type: ignore[no-any-return]
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")

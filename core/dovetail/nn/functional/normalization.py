@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.padding import pad
+from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
 
 if TYPE_CHECKING:
@@ -25,9 +26,12 @@ __all__ = [
 ]
 
 
+_layer_norm = finder("layer_norm")
+
+
 def _check_per_channel(name: str, channels: int, **tensors: Tensor | None) -> None:
     for label, tensor in tensors.items():
-        if tensor is not None and tensor.numel() != channels:
+        if tensor is not None and tensor._spec.numel != channels:
             raise RuntimeError(
                 f"{name}: {label} should contain {channels} elements not {tensor.numel()}"
             )
@@ -167,6 +171,9 @@ def layer_norm(
     Raises:
         RuntimeError: shapes that do not fit.
     """
+    run = _layer_norm((input, weight, bias), (normalized_shape, eps))
+    if run is not None:
+        return run(input, weight, bias)[0]  # type: ignore[no-any-return]
     shape = tuple(normalized_shape)
     _check_last_dims("layer_norm", input, shape, weight=weight, bias=bias)
     return ops.layer_norm(input, weight, bias, normalized_shape=shape, eps=eps)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovetail import ops
 from dovetail.nn.functional.arguments import ntuple
+from dovetail.nn.functional.planned import finder
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -35,6 +36,9 @@ __all__ = [
     "max_pool3d",
     "max_pool3d_with_indices",
 ]
+
+
+_max_pool, _avg_pool = finder("max_pool"), finder("avg_pool")
 
 
 def _spread(name: str, label: str, value: Any, n: int) -> tuple[int, ...]:
@@ -110,6 +114,12 @@ def _max_pooling(n: int) -> Callable[..., Any]:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
+        given = (kernel_size, kernel_size if stride is None else stride, padding, dilation)
+        spread = [x if x.__class__ is tuple else (x,) * n for x in given]
+        run = _max_pool((input,), (*spread, ceil_mode))
+        if run is not None:
+            values, indices = run(input)
+            return (values, indices) if return_indices else values
         windows = _windows(name, n, kernel_size, stride, padding, dilation)
         batched, is_batch = _batched(name, n, input)
         _check_output(name, input, windows, ceil_mode)
@@ -156,6 +166,12 @@ def _average_pooling(n: int) -> Callable[..., Tensor]:
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Tensor:
+        given = (kernel_size, kernel_size if stride is None else stride, padding)
+        spread = [x if x.__class__ is tuple else (x,) * n for x in given]
+        options = (ceil_mode, count_include_pad, divisor_override)
+        run = _avg_pool((input,), (*spread, *options))
+        if run is not None:
+            return run(input)  # type: ignore[no-any-return]
         windows = _windows(name, n, kernel_size, stride, padding, 1)
         batched, is_batch = _batched(name, n, input)
         _check_output(name, input, windows, ceil_mode)

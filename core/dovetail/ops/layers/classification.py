@@ -23,7 +23,7 @@ from dovetail.ops.layers.loss import reduced
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.ops.schema import REGISTRY, ErrorInput, Inferred, Sample, Tolerance
 
-__all__ = ["check_classes"]
+__all__ = ["check_classes", "check_targets"]
 
 
 def check_classes(target: Any, classes: int, ignore_index: int) -> None:
@@ -42,6 +42,11 @@ def check_classes(target: Any, classes: int, ignore_index: int) -> None:
     wrong = array[((array < 0) | (array >= classes)) & (array != ignore_index)]
     if wrong.size:
         raise IndexError(f"Target {wrong[0]} is out of bounds.")
+
+
+def check_targets(input: Any, target: Any, ignore_index: int) -> None:
+    """:func:`check_classes` of the targets of logits (N, C, *) or (C)."""
+    check_classes(target, input._spec.shape[_class_dim(input)], ignore_index)
 
 
 def _class_dim(x: Any) -> int:
@@ -217,7 +222,7 @@ def nll_loss_backward(
 def _prepare_nll(
     input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    check_classes(target, input.shape[_class_dim(input)], ignore_index)
+    check_targets(input, target, ignore_index)
     return (input, target, weight), (ignore_index, reduction)
 
 
@@ -421,7 +426,7 @@ def cross_entropy(
     Raises:
         IndexError: a target outside [0, C).
     """
-    check_classes(target, input.shape[_class_dim(input)], ignore_index)
+    check_targets(input, target, ignore_index)
     loss, _ = call(
         REGISTRY["cross_entropy"],
         (input, target, weight),

@@ -22,7 +22,8 @@ permutation
     The stable order of int64 keys ``(b << 32) | a`` of two words each. Exact.
 
 A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise`` and
-``random_integers`` of the form ``kernel(out, *, seed, offset, …)``; without them a draw is made of
+``random_integers`` of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
+the other attributes then, and seed and offset with each call. Without them a draw is made of
 ``random_bits`` and elementwise primitives.
 """
 
@@ -37,6 +38,7 @@ from dovetail import dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
+from dovetail.device import device as Device
 from dovetail.errors import Unsupported
 from dovetail.factories import arange, run_storage
 from dovetail.generator import Generator, default_generator
@@ -146,63 +148,80 @@ NOISE = _record("random_noise", _noise, "p", "scale")
 INTEGERS = _record("random_integers", _integers, "low", "range")
 
 
+_KEPT = 1 << 12
+"""Plans of a record, before all are forgotten: a chance or a range may be another in every call."""
+
+
 def draw(op: OpDef, spec: Spec, seed: int, offset: int, **attributes: Any) -> Tensor:
     """A new tensor of a dense row-major ``spec``, from one kernel where the device has it."""
-    attributes = {"seed": seed, "offset": offset, **attributes}
+    key = (spec, *attributes.values())
+    plan = op.plans.get(key)
+    if plan is None:
+        if len(op.plans) >= _KEPT:
+            op.plans.clear()
+        plan = op.plans[key] = _plan(op, spec, attributes)
+    if observe.active:
+        run = functools.partial(plan, seed, offset)
+        run.served_by = plan.served_by  # type: ignore[attr-defined]
+        result: Tensor = observe.run(op, run, (), (seed, offset, *attributes.values()))
+        return result
+    made: Tensor = plan(seed, offset)
+    return made
+
+
+def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[[int, int], Tensor]:
+    """``run(seed, offset)`` for draws of a spec."""
     state = state_of(spec.device)
     facts = CallFacts(op, (), (spec,), attributes)
     state.check_dtype(op.name, spec.dtype)
     entry = select_kernel(op, facts, (spec.dtype,), state)
     if entry is not None:
-        made = raw.empty(spec)
-        kernel = bind_kernel(entry, facts)
+        kernel, is_empty = bind_kernel(entry, facts), not spec.numel
 
-        def run() -> Tensor:
-            if spec.numel:
-                kernel(made._materialize())
+        def fused(seed: int, offset: int) -> Tensor:
+            made = raw.empty(spec)
+            if not is_empty:
+                kernel(made._materialize(), seed=seed, offset=offset)
             return made
 
-        run.served_by = "fused"  # type: ignore[attr-defined]
-    else:
-        assert op.decompose is not None
-        decompose = op.decompose
+        fused.served_by = "fused"  # type: ignore[attr-defined]
+        return fused
+    assert op.decompose is not None
+    decompose = op.decompose
 
-        def run() -> Tensor:
-            with_grad, mode.grad = mode.grad, False
-            try:
-                value = decompose(spec, **attributes)
-            finally:
-                mode.grad = with_grad
-            # A view of what was drawn would tie the result to a base that nobody has; what was
-            # computed in a wider dtype is one too.
-            return raw.cast(value, spec) if value._base is not None else value
+    def decomposed(seed: int, offset: int) -> Tensor:
+        with_grad, mode.grad = mode.grad, False
+        try:
+            value = decompose(spec, seed=seed, offset=offset, **attributes)
+        finally:
+            mode.grad = with_grad
+        # A view of what was drawn would tie the result to a base that nobody has; what was
+        # computed in a wider dtype is one too.
+        return raw.cast(value, spec) if value._base is not None else value
 
-        run.served_by = "decomposed"  # type: ignore[attr-defined]
-    if observe.active:
-        result: Tensor = observe.run(op, run, (), tuple(attributes.values()))
-        return result
-    return run()
+    decomposed.served_by = "decomposed"  # type: ignore[attr-defined]
+    return decomposed
 
 
-def _stream(spec: Spec, generator: Any, each: int) -> tuple[int, int]:
-    """(seed, offset) for a draw of ``each`` words per element.
+def _stream(device: Device, generator: Any, words: int) -> tuple[int, int]:
+    """(seed, offset) for a draw of so many words.
 
     Raises:
         TypeError: ``generator`` is not a Generator.
         RuntimeError: it belongs to another type of device.
     """
     if generator is None:
-        generator = default_generator(spec.device)
+        generator = default_generator(device)
     elif not isinstance(generator, Generator):
         raise TypeError(
             f"argument 'generator' must be torch.Generator, not {type(generator).__name__}"
         )
-    elif generator.device.type != spec.device.type and spec.device.type != "meta":
+    elif generator.device.type != device.type and device.type != "meta":
         raise RuntimeError(
-            f"Expected a '{spec.device.type}' device type for generator but found "
+            f"Expected a '{device.type}' device type for generator but found "
             f"'{generator.device.type}'"
         )
-    found: tuple[int, int] = generator.take(each * spec.numel)
+    found: tuple[int, int] = generator.take(words)
     return found
 
 
@@ -216,7 +235,7 @@ def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:
     if not kind.is_floating_point:
         raise Unsupported(f"{op.name}: the dtype must be a floating-point one, got {kind}")
     each = 2 if kind is d.float64 else 1
-    seed, offset = _stream(spec_of((count,), kind, spec.device), generator, each)
+    seed, offset = _stream(spec.device, generator, each * count)
     return draw(op, spec, seed, offset)
 
 
@@ -249,7 +268,7 @@ def draw_normal(spec: Spec, generator: Any = None) -> Tensor:
 @_per_example
 def draw_noise(spec: Spec, p: float, scale: float = 1, generator: Any = None) -> Tensor:
     """``scale`` with chance ``p``, else 0."""
-    seed, offset = _stream(spec, generator, 1)
+    seed, offset = _stream(spec.device, generator, spec.numel)
     return draw(NOISE, spec, seed, offset, p=float(p), scale=scale)
 
 
@@ -258,7 +277,8 @@ def draw_integers(spec: Spec, low: int, high: int, generator: Any = None) -> Ten
     """Whole numbers in [low, high), as int64; ``spec`` says shape and device."""
     spec = spec_of(tuple(spec.shape), d.int64, spec.device)
     span = high - low
-    seed, offset = _stream(spec, generator, 1 if span <= 1 << 31 else 2)
+    each = 1 if span <= 1 << 31 else 2
+    seed, offset = _stream(spec.device, generator, each * spec.numel)
     return draw(INTEGERS, spec, seed, offset, low=low, range=span)
 
 
@@ -269,7 +289,7 @@ def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
 
 @_per_example
 def _order(spec: Spec, generator: Any) -> Tensor:
-    seed, offset = _stream(spec, generator, 2)
+    seed, offset = _stream(spec.device, generator, 2 * spec.numel)
     keys = _pairs(tuple(spec.shape), spec.device, seed, offset)
     order: Tensor = keys.sort(-1, stable=True)[1]
     return order

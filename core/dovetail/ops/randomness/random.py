@@ -84,6 +84,8 @@ _C_NAMES = {
 
 def in_format(made: Tensor, form: Any) -> Tensor:
     """``made`` in a memory format; numbers count row-major, so they are drawn before."""
+    if form is contiguous_format and made._spec.is_contiguous:
+        return made
     spec = target_spec(made._spec, form)
     return made if spec is made._spec else raw.cast(made, spec)
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -516,6 +517,7 @@ class _Here(threading.local):
 
 
 _here = _Here()
+_address = attrgetter("ptr")
 
 
 class Launch:
@@ -553,7 +555,7 @@ class Launch:
         with device.lock:
             if device._has_others or _here.index != device.index:
                 device.use()
-            self._pack(self._pointers, 0, *[buffer.ptr for buffer in buffers])
+            self._pack(self._pointers, 0, *map(_address, buffers))
             if numbers is not self._given:
                 for i, value in numbers:
                     self._places[i][:] = value if value.__class__ is bytes else value.tobytes()

@@ -96,12 +96,15 @@ def _kernel(name: str, spec: Spec) -> Kernel | None:
 def _alike(lists: Sequence[list[Tensor]], entry: Kernel) -> bool:
     """Whether all tensors have one dtype and device, and fit each other and the kernel."""
     first = lists[0][0]._spec
-    for i, param in enumerate(lists[0]):
-        spec = param._spec
+    specs = [param._spec for param in lists[0]]
+    is_packed = entry.layout == "contiguous"
+    for spec in specs:
         if spec.dtype is not first.dtype or spec.device is not first.device:
             return False
-        if not (spec.is_contiguous if entry.layout == "contiguous" else spec.is_dense):
+        if not (spec.is_contiguous if is_packed else spec.is_dense):
             return False
-        if any(tensors and tensors[i]._spec is not spec for tensors in lists[1:]):
-            return False
+    for tensors in lists[1:]:
+        for tensor, spec in zip(tensors, specs, strict=False):
+            if tensor._spec is not spec:
+                return False
     return True

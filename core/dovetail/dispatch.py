@@ -33,6 +33,7 @@ from dovetail.tensor import Tensor
 
 __all__ = [
     "call",
+    "call_cast",
     "clear_plans",
     "facts_of",
     "infer_by_running",
@@ -88,6 +89,15 @@ def _call_cast(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) 
     if wanted is None:
         named = dict(zip(op.attributes, attributes, strict=False))
         wanted = op.plans[key] = casts_of(op.name, inputs, named, state)
+    return call_cast(op, inputs, attributes, wanted)
+
+
+def call_cast(
+    op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...], wanted: tuple[Any, ...]
+) -> Any:
+    """A call where autocast is on, whose inputs are cast to ``wanted`` (None: not cast; () if none
+    is)."""
+    state = mode.autocast
     mode.autocast = None
     try:
         if wanted:

@@ -141,20 +141,24 @@ class _BatchNorm(_RunningNorm):
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape; see the class for the statistics used."""
         self._check_input_dim(input)
-        factor = 0.0 if self.momentum is None else self.momentum
-        updates = self.training and self.track_running_stats
-        if updates and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
-        passes_stats = updates or not self.training
+        momentum = self.momentum
+        factor = 0.0 if momentum is None else momentum
+        training, running_mean, running_var = self.training, self.running_mean, self.running_var
+        updates = training and self.track_running_stats
+        if updates:
+            tracked = self.num_batches_tracked
+            if tracked is not None:
+                tracked.add_(1)
+                if momentum is None:
+                    factor = 1.0 / float(tracked)
+        passes_stats = updates or not training
         return F.batch_norm(
             input,
-            self.running_mean if passes_stats else None,
-            self.running_var if passes_stats else None,
+            running_mean if passes_stats else None,
+            running_var if passes_stats else None,
             self.weight,
             self.bias,
-            self.training or (self.running_mean is None and self.running_var is None),
+            training or (running_mean is None and running_var is None),
             factor,
             self.eps,
         )

@@ -60,24 +60,29 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     """
     if mode.grad or not lists[0]:
         return False
-    numbers = {key: _number(value) for key, value in attributes.items()}
-    entry = None if None in numbers.values() else _kernel(name, lists[0][0]._spec)
+    numbers = dict(attributes)
+    for key, value in attributes.items():
+        if isinstance(value, Tensor):
+            numbers[key] = _number(value)
+            if numbers[key] is None:
+                return False
+        elif value.__class__ is list and value and isinstance(value[0], Tensor):
+            numbers[key] = [t._materialize() for t in value]
+    entry = _kernel(name, lists[0][0]._spec)
     if entry is None or not _alike(lists, entry):
         return False
-    for key, value in numbers.items():
-        if isinstance(value, list) and value and isinstance(value[0], Tensor):
-            numbers[key] = [t._materialize() for t in value]
     with np.errstate(all="ignore"):
-        entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
-    written = (storage_of(t) for i, tensors in enumerate(lists) if i != 1 for t in tensors)
+        entry.function(*[[*map(_array, tensors)] for tensors in lists], **numbers)
+    written = [storage_of(t) for i, tensors in enumerate(lists) if i != 1 for t in tensors]
     note_writes(written, name)
     return True
 
 
-def _number(value: Any) -> Any:
-    """``value``, read if it is a tensor; None where that would wait for a device."""
-    if not isinstance(value, Tensor):
-        return value
+_array = Tensor._materialize
+
+
+def _number(value: Tensor) -> Any:
+    """A tensor's number; None where reading it would wait for a device."""
     return value.item() if state_of(value._spec.device).host_arrays else None
 
 

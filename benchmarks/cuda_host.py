@@ -192,7 +192,7 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="of each step, by function")
     chosen = parser.parse_args()
     device = pretend()
-    print("the host's Python on stand-ins for the driver and the libraries: there is no GPU in this")
+    print("the host's Python on stand-ins for the driver and the libraries: no GPU is in this")
     print(f"\n{'call':34}{'queued':>8}{'host, us':>10}")
     for calls, times in ((_operators(), CALLS), (_optimizers(), CALLS // 20)):
         for name, call in calls.items():

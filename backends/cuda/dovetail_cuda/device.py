@@ -196,8 +196,11 @@ class Device(device.Device):
 
     def _home(self) -> Hashable:
         """Where scratch memory serves again: on this stream, or in graphs that share memory."""
+        stream = self._thread.stream
+        if self.capture is None:
+            return stream
         capture = self.captured
-        return self.stream if capture is None else (capture.pool, self.stream)
+        return stream if capture is None else (capture.pool, stream)
 
     def _refuse(self, what: str) -> None:
         if self.captured is not None:

@@ -213,11 +213,12 @@ def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[...
             write = get(key)
             if write is None:
                 write = op.writes[key] = writer(op, self, args) or False
-            if write and not any(
-                (a._node is not None and mode.grad) or _overlaps(self, a)
-                for a in args
-                if isinstance(a, Tensor)
-            ):
+            if write:
+                for a in args:
+                    if a.__class__ not in NUMBERS and (
+                        (a._node is not None and mode.grad) or _overlaps(self, a)
+                    ):
+                        return general(self, *args)
                 check_inference(self, label)
                 storage = storage_of(self)
                 write(self, *args)

@@ -17,7 +17,7 @@ from dovetail import observe, ops
 from dovetail.autograd.grad_mode import mode
 from dovetail.ops.expose import publish
 from dovetail.ops.families import composite, draw
-from dovetail.ops.layers.optimizer_steps import fused_step
+from dovetail.ops.layers.optimizer_steps import running_step
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -266,15 +266,14 @@ def batch_norm(
 
 def _take_in(values: list[Any], batch: list[Any], weights: list[float], momentum: float) -> None:
     """Running values keep ``1 - momentum`` of themselves, and take in the batch's by weights."""
-    is_plain = not (observe.active and observe.is_watched())
-    for t in (*values, *batch):
-        if t._spec.batch is not None:
-            is_plain = False
+    step = None
+    if not (observe.active and observe.is_watched()):
+        step = running_step(values, batch)
+    if step is not None:
+        step(keep=1 - momentum, weights=weights)
+        return
     outer, mode.grad = mode.grad, False
     try:
-        numbers = {"keep": 1 - momentum, "weights": weights}
-        if is_plain and fused_step("running_step", [values, batch], numbers):
-            return
         for value, of_batch, weight in zip(values, batch, weights, strict=True):
             value.mul_(1 - momentum).add_(of_batch, alpha=weight)
     finally:

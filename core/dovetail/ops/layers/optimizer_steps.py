@@ -29,7 +29,7 @@ written in place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ from dovetail.backend.state import state_of
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["STEPS", "fused_step", "has_step"]
+__all__ = ["STEPS", "fused_step", "has_step", "running_step"]
 
 STEPS = (
     "sgd_step", "adam_step", "adam_step_counted", "adamax_step", "nadam_step", "radam_step",
@@ -79,6 +79,30 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
 
 
 _array = Tensor._materialize
+
+
+def running_step(values: list[Tensor], batch: list[Tensor]) -> Callable[..., None] | None:
+    """The kernel ``running_step`` on these tensors, to be called with its numbers; None where there
+    is none, or they do not fit. As :func:`fused_step`, which looks at more, for a call of each
+    layer."""
+    spec = values[0]._spec
+    for t in (*values, *batch):
+        if t._spec is not spec:
+            return None
+    function = spec.memo.get("running_step")
+    if function is None:
+        entry = None if spec.batch is not None else _kernel("running_step", spec)
+        fits = entry is not None and _alike([values, batch], entry)
+        function = spec.memo["running_step"] = entry.function if entry and fits else False
+    if not function:
+        return None
+    arrays = [*map(_array, values)], [*map(_array, batch)]
+
+    def step(*, keep: float, weights: list[float]) -> None:
+        function(*arrays, keep=keep, weights=weights)
+        note_writes([*map(storage_of, values)], "running_step")
+
+    return step
 
 
 def _number(value: Tensor) -> Any:

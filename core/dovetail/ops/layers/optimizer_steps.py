@@ -71,8 +71,12 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     entry = _kernel(name, lists[0][0]._spec)
     if entry is None or not _alike(lists, entry):
         return False
-    with np.errstate(all="ignore"):
-        entry.function(*[[*map(_array, tensors)] for tensors in lists], **numbers)
+    arrays = [[*map(_array, tensors)] for tensors in lists]
+    if state_of(lists[0][0]._spec.device).host_arrays:
+        with np.errstate(all="ignore"):
+            entry.function(*arrays, **numbers)
+    else:
+        entry.function(*arrays, **numbers)
     written = [storage_of(t) for i, tensors in enumerate(lists) if i != 1 for t in tensors]
     note_writes(written, name)
     return True

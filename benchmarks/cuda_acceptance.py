@@ -337,7 +337,7 @@ def main() -> None:
     add("--part", default="all", help=f"of {', '.join(PARTS)}, all; several by commas")
     add("--group", default="", metavar="K/N", help="of conformance's and the sanitizer's runs")
     add("--table", nargs="+", metavar="JSON", help="one table of these calls; nothing is run")
-    add("--minutes", type=float, default=9.0, help="that conformance, or the sanitizer, may take")
+    add("--minutes", type=float, default=9.0, help="that the call may take, or each of all parts")
     add("--seconds", type=float, default=0.6, help="per comparison")
     add("--out", default="cuda_acceptance.json", help="all figures as JSON")
     add("--device", default="cuda:0")
@@ -361,8 +361,12 @@ def main() -> None:
     names = list(PARTS) if options.part == "all" else options.part.split(",")
     if set(names) - {"conformance", "sanitizer"}:
         facts(table, options, sides(options))
+    allowed = 60 * options.minutes
+    table.end = time.monotonic() + allowed
     for name in names:
         begin = time.perf_counter()
+        if options.part == "all":
+            table.end = time.monotonic() + allowed
         PARTS[name](table, options)
         table.fact(f"{name}, seconds", round(time.perf_counter() - begin))
         Path(options.out).write_text(json.dumps(table.data(), indent=1, default=str))

@@ -1,7 +1,7 @@
 """What the host does for a step on a CUDA device, without a GPU: the driver and NVIDIA's libraries
 are stand-ins that do nothing at all.
 
-    python benchmarks/cuda_host.py [--models ResNet-50,style] [--rounds N] [--profile]
+    python benchmarks/cuda_host.py [--models "ResNet-50;style, Adam"] [--rounds N] [--profile]
 
 What is timed is this thread's processor time in the project's own code and in ctypes; what the
 driver and the libraries take for their part of a call (some microseconds for a launch) comes on top
@@ -38,7 +38,8 @@ STEPS = {
     "ResNet-50": ("ResNet-50", {"precision": "bfloat16"}),
     "ResNet-50 float32": ("ResNet-50", {}),
     "GPT-2 small": ("GPT-2 small", {"precision": "bfloat16"}),
-    "style": ("style", {"rule": "Adam"}),
+    "style, Adam": ("style", {"rule": "Adam"}),
+    "style, LBFGS": ("style", {}),
 }
 
 
@@ -55,6 +56,9 @@ class Idle(StandIn):
 
     def _inside(self, pointer: int, nbytes: int) -> None:
         """Who looks is the test suite."""
+
+    def copy(self, *_: Any) -> None:
+        """No byte is moved."""
 
     def launcher(self, *_: Any) -> Callable[[int], None]:
         return lambda stream: None
@@ -113,43 +117,94 @@ def _median(call: Callable[[], Any], rounds: int, times: int = 1) -> float:
 
 
 def _operators() -> dict[str, Callable[[], Any]]:
-    nn = dt.nn.functional
-    kind = {"device": "cuda:0", "dtype": dt.bfloat16}
-    a, b = dt.empty(1024, 1024, **kind), dt.empty(1024, 1024, **kind)
-    w, bias = dt.empty(1024, 1024, requires_grad=True, **kind), dt.empty(1024, **kind)
-    x = dt.empty(64, 64, 56, 56, **kind)
-    f = dt.empty(64, 64, 3, 3, requires_grad=True, **kind)
-    norm = dt.nn.BatchNorm2d(64, device="cuda:0")
-    half = dt.empty(8, **kind)
-    wide = dt.empty(8, device="cuda:0")
+    """By name, a call; "recorded" ones have a parameter among their inputs."""
+    nn, cuda, bfloat16 = dt.nn.functional, {"device": "cuda:0"}, dt.bfloat16
+    a, b = (dt.empty(1024, 1024, **cuda, dtype=bfloat16) for _ in range(2))
+    c, d = (dt.empty(1024, 1024, **cuda) for _ in range(2))
+    e = dt.empty(64, 1000, **cuda, requires_grad=True)
+    classes = dt.zeros(64, **cuda, dtype=dt.int64)
+    w, bias = dt.empty(1024, 1024, **cuda, dtype=bfloat16, requires_grad=True), a[0].clone()
+    x = dt.empty(64, 64, 56, 56, **cuda, dtype=bfloat16)
+    f = dt.empty(64, 64, 3, 3, **cuda, dtype=bfloat16, requires_grad=True)
+    wide = dt.empty(64, 64, 3, 3, **cuda, requires_grad=True)
+    of_channels = f[:, 0, 0, 0].detach().clone()
+    norm, scale = dt.nn.BatchNorm2d(64, **cuda), dt.empty(1024, **cuda, requires_grad=True)
+    number = dt.empty(8, **cuda)
+
+    def tf32() -> Any:
+        dt.backends.cuda.matmul.allow_tf32 = True
+        made = c @ d
+        dt.backends.cuda.matmul.allow_tf32 = False
+        return made
+
+    def own() -> Any:
+        dt.backends.cudnn.enabled = False
+        made = nn.conv2d(x, f, padding=1)
+        dt.backends.cudnn.enabled = True
+        return made
+
+    def cast() -> Any:
+        with dt.autocast("cuda", dtype=bfloat16):
+            return nn.conv2d(x, wide, padding=1)
+
     return {
         "a + b": lambda: a + b,
         "a + 2.5": lambda: a + 2.5,
         "relu, recorded": lambda: nn.relu(w),
-        "cast to float32": lambda: half.float(),
-        "a @ b": lambda: a @ b,
+        "gelu, recorded": lambda: nn.gelu(w),
+        "softmax, recorded": lambda: nn.softmax(w, -1),
+        "layer_norm, recorded": lambda: nn.layer_norm(c, (1024,), scale, scale),
+        "cross_entropy, recorded": lambda: nn.cross_entropy(e, classes),
+        "a cast to float32": lambda: a.float(),
+        "a @ b, float32": lambda: c @ d,
+        "a @ b, TF32, and two switches": tf32,
+        "a @ b, bfloat16": lambda: a @ b,
         "linear, recorded": lambda: nn.linear(a, w, bias),
-        "conv2d, recorded": lambda: nn.conv2d(x, f, padding=1),
+        "conv2d, cuDNN, recorded": lambda: nn.conv2d(x, f, padding=1),
+        "the same with a bias": lambda: nn.conv2d(x, f, of_channels, padding=1),
+        "the same, own kernel": own,
+        "conv2d, autocast, and its block": cast,
         "batch_norm, recorded": lambda: norm(x),
-        "a.add_(b)": lambda: wide.add_(wide),
-        "zeros": lambda: dt.zeros(64, device="cuda:0"),
+        "a.add_(b)": lambda: number.add_(number),
+        "zeros": lambda: dt.zeros(64, **cuda),
     }
+
+
+def _optimizers() -> dict[str, Callable[[], Any]]:
+    """Steps over as many tensors as ResNet-50 has."""
+    made = {}
+    for name, options in {
+        "SGD": {"lr": 0.1, "momentum": 0.9}, "Adam": {}, "AdamW": {"capturable": True},
+    }.items():  # fmt: skip
+        given = [dt.empty(1000, device="cuda:0", requires_grad=True) for _ in range(160)]
+        for x in given:
+            x.grad = dt.empty(1000, device="cuda:0")
+        rule = getattr(dt.optim, name)(given, **options)
+        made[f"{name} of 160 tensors" + ", capturable" * ("capturable" in options)] = rule.step
+    return made
 
 
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--models", default=",".join(STEPS))
+    parser.add_argument("--models", default=";".join(STEPS), help="by semicolons")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--profile", action="store_true", help="of each step, by function")
     chosen = parser.parse_args()
     device = pretend()
-    print(f"{'operator':24}{'host, us':>10}")
-    for name, call in _operators().items():
-        call()
-        print(f"{name:24}{_median(call, chosen.rounds, CALLS) * 1e6:10.1f}", flush=True)
-    print(f"\n{'step':24}{'queued':>10}{'host, ms':>10}{'us each':>10}")
-    for name in filter(None, chosen.models.split(",")):
+    print("the host's Python on stand-ins for the driver and the libraries: no GPU is in this")
+    print(f"\n{'call':34}{'queued':>8}{'host, us':>10}")
+    for calls, times in ((_operators(), CALLS), (_optimizers(), CALLS // 20)):
+        for name, call in calls.items():
+            for _ in range(WARM):
+                call()
+            before = device.launches
+            call()
+            queued = device.launches - before
+            taken = _median(call, chosen.rounds, times) * 1e6
+            print(f"{name:34}{queued:8}{taken:10.1f}", flush=True)
+    print(f"\n{'step':34}{'queued':>8}{'host, ms':>10}{'us each':>10}")
+    for name in filter(None, chosen.models.split(";")):
         model, options = STEPS[name]
         job = MODELS[model](dt, "cuda:0", **options)
         for _ in range(WARM):
@@ -158,7 +213,8 @@ def main() -> None:
         job.step()
         queued = device.launches - before
         taken = _median(job.step, chosen.rounds)
-        print(f"{name:24}{queued:10}{taken * 1e3:10.2f}{taken / queued * 1e6:10.2f}", flush=True)
+        each = taken / queued * 1e6
+        print(f"{name:34}{queued:8}{taken * 1e3:10.2f}{each:10.2f}", flush=True)
         if chosen.profile:
             with cProfile.Profile() as seen:
                 for _ in range(10):

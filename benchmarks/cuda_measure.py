@@ -178,11 +178,17 @@ class Row:
 
 
 class Table:
-    """Rows by part, printed as they come."""
+    """Rows by part, printed as they come.
+
+    Attributes:
+        end: when the part that runs must end, by ``time.monotonic()``: rows that come later are
+            noted as not done.
+    """
 
     def __init__(self) -> None:
         self.parts: dict[str, list[Row]] = {}
         self.facts: dict[str, Any] = {}
+        self.end = math.inf
 
     def begin(self, part: str) -> None:
         """A part begins."""
@@ -246,6 +252,11 @@ def gathered(calls: Sequence[dict[str, Any]], expected: Sequence[str]) -> str:
     lines += [f"{name}: {value}" for name, value in facts.items() if name in expected]
     missing = [name for name in expected if str(facts.get(name, NOT_DONE)).startswith(NOT_DONE)]
     missing = [n for n in missing if not (whole and n.startswith("conformance"))]
+    ran = {f"{part}: {name.strip()}" for part, name in rows}
+    missing += [
+        name for name, value in facts.items()
+        if str(value).startswith(NOT_DONE) and name not in ran and name not in expected
+    ]  # fmt: skip
     goals = [row for row in rows.values() if row["error"] or row["goal"] == row["goal"]]
     lines.append(f"\n{sum(row['met'] for row in goals)} of {len(goals)} goals met")
     return "\n".join([*lines, *(f"  not run: {name}" for name in missing)])
@@ -300,6 +311,9 @@ def differences(ours: Any, theirs: Any) -> float:
 def guarded(table: Table, part: str, cases: Iterable[tuple[Row, Callable[[Row], Any]]]) -> None:
     """Run cases one by one; one that fails is a row with its error and does not end the part."""
     for row, run in cases:
+        if time.monotonic() > table.end:
+            table.fact(f"{part}: {row.name.strip()}", f"{NOT_DONE}: no time left")
+            continue
         try:
             run(row)
         except Exception as error:

@@ -33,6 +33,7 @@ from dovetail.tensor import Tensor
 
 __all__ = [
     "call",
+    "call_cast",
     "clear_plans",
     "facts_of",
     "infer_by_running",
@@ -80,7 +81,8 @@ def _call_cast(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) 
     """A call where autocast is on: inputs cast as its lists say, and autocast off inside."""
     state = mode.autocast
     try:
-        key = (id(state), *facts_of(inputs), attributes)
+        facts = facts_of(inputs)
+        key = (id(state), *facts, attributes)
     except AttributeError:  # a list, or what is no tensor yet
         named = dict(zip(op.attributes, attributes, strict=False))
         return without(call, op, cast_inputs(op.name, inputs, named, state), attributes)
@@ -88,6 +90,22 @@ def _call_cast(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) 
     if wanted is None:
         named = dict(zip(op.attributes, attributes, strict=False))
         wanted = op.plans[key] = casts_of(op.name, inputs, named, state)
+    run = None if wanted else op.plans.get((*facts, attributes))
+    if run is None or observe.is_watched():
+        return call_cast(op, inputs, attributes, wanted)
+    mode.autocast = None
+    try:
+        return run(*inputs)
+    finally:
+        mode.autocast = state
+
+
+def call_cast(
+    op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...], wanted: tuple[Any, ...]
+) -> Any:
+    """A call where autocast is on, whose inputs are cast to ``wanted`` (None: not cast; () if none
+    is)."""
+    state = mode.autocast
     mode.autocast = None
     try:
         if wanted:
@@ -101,7 +119,7 @@ def _call_cast(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...]) 
 def facts_of(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Spec, number type or None per input."""
     return tuple(
-        x if x is None else x.__class__ if x.__class__ in NUMBERS else x._spec for x in inputs
+        [x if x is None else x.__class__ if x.__class__ in NUMBERS else x._spec for x in inputs]
     )
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
     from dovetail.tensor import Tensor
 
-__all__ = ["AUTOCAST", "Event", "Watcher", "active", "is_watched", "run", "trace"]
+__all__ = [
+    "AUTOCAST", "Event", "Watcher", "active", "is_bystander", "is_watched", "run", "trace",
+]  # fmt: skip
 
 active: list[Any] = []
 """Not empty while somebody watches: traces, :class:`Watcher` objects, marks of inference mode,
@@ -32,6 +34,12 @@ AUTOCAST = object()
 def is_watched() -> bool:
     """Whether there is more in :data:`active` than autocast, to which most calls are no matter."""
     return active.count(AUTOCAST) != len(active)
+
+
+def is_bystander() -> bool:
+    """Whether all that is in :data:`active` is autocast, which is off for the call at hand: another
+    thread's, or outside of an operator that has been cast."""
+    return mode.autocast is None and active.count(AUTOCAST) == len(active)
 
 
 class Watcher:

@@ -479,3 +479,41 @@ def test_training_in_mixed_precision():
         mine, theirs = run(dt, getattr(dt, name)), run(torch, getattr(torch, name))
         np.testing.assert_allclose(mine, theirs, rtol=0.02)
         assert mine[-1] < mine[0]
+
+
+def test_calls_that_were_made_before() -> None:
+    """Functions find the plan of an earlier call: that of the block they are in, each time."""
+    nn = dt.nn.functional
+    x, w = dt.ones(1, 2, 5, 5), dt.ones(3, 2, 3, 3, requires_grad=True)
+    for _ in range(2):
+        for _ in range(2):
+            assert nn.conv2d(x, w).dtype is dt.float32
+        for lower in (dt.bfloat16, dt.float16):
+            for _ in range(2):
+                with dt.autocast("cpu", dtype=lower):
+                    made = nn.conv2d(x, w)
+                    assert made.dtype is lower
+                    with dt.autocast("cpu", enabled=False):
+                        assert nn.conv2d(x, w).dtype is dt.float32
+                (slope,) = dt.autograd.grad(made.sum(), w)
+                assert slope.dtype is dt.float32
+                assert (slope == 9).all()
+
+
+def test_a_watched_call_under_autocast_is_seen() -> None:
+    nn = dt.nn.functional
+    x, w = dt.ones(1, 2, 5, 5), dt.ones(3, 2, 3, 3)
+    with dt.autocast("cpu", dtype=dt.bfloat16):
+        for _ in range(2):
+            nn.conv2d(x, w)
+            dt.relu(x)
+        with dt.trace() as events:
+            nn.conv2d(x, w)
+            dt.relu(x)
+            x.clone().relu_()
+            with dt.autocast("cpu", enabled=False):
+                nn.conv2d(x, w)
+                nn.conv2d(x, w)
+    names = [event.op for event in events]
+    assert names.count("conv") == 3
+    assert names.count("relu") == 2

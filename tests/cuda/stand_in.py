@@ -185,6 +185,10 @@ class StandIn:
         self.note("allow", index, other)
         return True
 
+    def deny_peer(self, index: int, pool: int) -> bool:
+        self.note("deny", index, pool - 77)
+        return True
+
     def _here(self, stream: int) -> None:
         """A stream is given to its own device only."""
         assert self.owners.get(stream, self.current()) == self.current(), "another device's stream"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import dovetail as dt
-from dovetail.backend import OutOfMemoryError
+from dovetail.backend import OutOfMemoryError, registry
 
 MIB = 1 << 20
 
@@ -116,6 +116,27 @@ def test_devices_are_let_reach_each_other_once(two: Any) -> None:
     for _ in range(3):
         x.to("standin:1").to("standin:0")
     assert sorted(two.of("allow")) == [("allow", 0, 1), ("allow", 1, 0)]
+
+
+def test_devices_that_close_reach_each_other_no_more(two: Any) -> None:
+    """The pools are the driver's own, which other libraries of the process use too."""
+    dt.ones(4, device="standin:0").to("standin:1")
+    runtime = registry.get("standin").runtime
+    runtime.close()
+    runtime.close()
+    assert sorted(two.of("deny")) == [("deny", 0, 1), ("deny", 1, 0)]
+    dt.ones(4, device="standin:0").to("standin:1")
+    assert sorted(two.of("allow")) == 2 * [("allow", 0, 1)] + 2 * [("allow", 1, 0)]
+
+
+def test_peer_access_can_be_turned_off(stand: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The driver then copies through the host."""
+    monkeypatch.setenv("DOVETAIL_CUDA_PEER", "0")
+    driver, _ = stand(devices=2)
+    x = dt.tensor([1.0, 2.0], device="standin:0")
+    assert x.to("standin:1").tolist() == [1.0, 2.0]
+    assert driver.of("allow") == []
+    assert driver.of("peer")[-1] == ("peer", 0, 1)
 
 
 def test_memory_is_each_devices_own(stand: Any) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from dovetail_kernels import device, dialect
 from dovetail_kernels.device import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping
 
     from dovetail_cuda.graphs import Capture
 
@@ -97,6 +98,7 @@ class Device(device.Device):
         super().__init__(index, device.PATIENCE if patience is None else int(patience))
         self.cuda = cuda()
         self._has_others = discovery.discover().count > 1
+        self._reaches = os.environ.get("DOVETAIL_CUDA_PEER") != "0"
         self._reached: dict[int, bool] = {}
         self.cuda.use(index)
         _here.index = index
@@ -165,12 +167,22 @@ class Device(device.Device):
         self.cuda.current_stream().wait_event(event)
 
     def reach(self, other: Device) -> None:
-        """Copy from another device without the host between, where the two can."""
+        """Copy from another device without the host between, where the two can and
+        ``DOVETAIL_CUDA_PEER`` is not 0 (on some boards such copies come out wrong)."""
+        if not self._reaches:
+            return
         for one, two in ((self, other), (other, self)):
             if two.index not in one._reached:
                 one._reached[two.index] = one.cuda.allow_peer(
                     one.index, two.index, two._memory_pool
                 )
+
+    def part(self, others: Mapping[int, Device]) -> None:
+        """Reach no other device's memory any more."""
+        while self._reached:
+            index, was_opened = self._reached.popitem()
+            if was_opened and index in others:
+                self.cuda.deny_peer(self.index, others[index]._memory_pool)
 
     # graphs
 
@@ -184,8 +196,11 @@ class Device(device.Device):
 
     def _home(self) -> Hashable:
         """Where scratch memory serves again: on this stream, or in graphs that share memory."""
+        stream = self._thread.stream
+        if self.capture is None:
+            return stream
         capture = self.captured
-        return self.stream if capture is None else (capture.pool, self.stream)
+        return stream if capture is None else (capture.pool, stream)
 
     def _refuse(self, what: str) -> None:
         if self.captured is not None:
@@ -516,6 +531,7 @@ class _Here(threading.local):
 
 
 _here = _Here()
+_address = attrgetter("ptr")
 
 
 class Launch:
@@ -553,7 +569,7 @@ class Launch:
         with device.lock:
             if device._has_others or _here.index != device.index:
                 device.use()
-            self._pack(self._pointers, 0, *[buffer.ptr for buffer in buffers])
+            self._pack(self._pointers, 0, *map(_address, buffers))
             if numbers is not self._given:
                 for i, value in numbers:
                     self._places[i][:] = value if value.__class__ is bytes else value.tobytes()

@@ -132,7 +132,10 @@ class Graph:
         device = self._device
         handle = handle_of(device)
         try:
-            if not self._workspace:
+            size = self._workspace
+            if 0 < size <= LASTING and device.capture is None:
+                self._queue(pointers, device.workspace(size), handle)
+            elif not size:
                 self._queue(pointers, 0, handle)
             elif device.captured is not None:  # the graph keeps it
                 with device.scratch(self._workspace) as (block,):
@@ -237,13 +240,13 @@ def decline(label: str, error: Exception) -> None:
 
 def handle_of(device: Any) -> int:
     """The library's context on a device, which works on this thread's stream."""
-    library, handles = front_end(), device.handles
+    handles = device.handles
     handle: int | None = handles.get("cudnn")
     if handle is None:
-        handle = handles["cudnn"] = library.create_handle()
+        handle = handles["cudnn"] = front_end().create_handle()
     stream = device.stream
     if handles.get("cudnn stream") != stream:
-        library.set_stream(handle=handle, stream=stream)
+        front_end().set_stream(handle=handle, stream=stream)
         handles["cudnn stream"] = stream
     return handle
 

@@ -19,8 +19,8 @@ from dovetail_cuda.discovery import LIBRARIES
 
 __all__ = ["CuPyDriver", "DefaultStream", "Left", "cuda", "load_library", "place"]
 
-POOL_ON_DEVICE, POOL_READ_WRITE = 1, 3
-"""``CUmemAccessDesc``: a pool's memory, by a device, for reading and writing."""
+POOL_ON_DEVICE, POOL_NOT_REACHED, POOL_READ_WRITE = 1, 0, 3
+"""``CUmemAccessDesc``: a pool's memory, by a device, not at all, or for reading and writing."""
 
 HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE = 1, 2, 3
 
@@ -85,6 +85,10 @@ class Left(Forked):
     def free_fixed(self, pointer: int) -> None:
         """Nothing."""
 
+    def deny_peer(self, index: int, pool: int) -> bool:
+        """Nothing."""
+        return False
+
 
 class CuPyDriver:
     """CUDA by CuPy. Streams are CuPy's; pointers are integers."""
@@ -118,7 +122,16 @@ class CuPyDriver:
         if not self.runtime.deviceCanAccessPeer(index, other):
             return False
         # Memory in the order of streams is not reached by what lets a device reach another's.
-        access = (ctypes.c_int * 3)(POOL_ON_DEVICE, index, POOL_READ_WRITE)
+        return self._set_access(index, pool, POOL_READ_WRITE)
+
+    def deny_peer(self, index: int, pool: int) -> bool:
+        """Take back what :meth:`allow_peer` gave: it has a cost for all memory of the pool, which
+        other libraries of the process use too."""
+        return self._set_access(index, pool, POOL_NOT_REACHED)
+
+    @staticmethod
+    def _set_access(index: int, pool: int, kind: int) -> bool:
+        access = (ctypes.c_int * 3)(POOL_ON_DEVICE, index, kind)
         name = LIBRARIES[sys.platform]
         return not ctypes.CDLL(name).cuMemPoolSetAccess(
             ctypes.c_void_p(pool), access, ctypes.c_size_t(1)

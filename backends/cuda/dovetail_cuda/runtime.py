@@ -133,6 +133,8 @@ class CUDARuntime(Runtime):
     def close(self) -> None:
         for device in _devices.values():
             device.synchronize()
+        for device in _devices.values():
+            device.part(_devices)
 
     # streams and events
 

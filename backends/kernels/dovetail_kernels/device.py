@@ -191,10 +191,15 @@ class Device(abc.ABC):
         """What ``make()`` made when it was first asked for under ``key``."""
         found = self.kept.get(key)
         if found is None:
-            if len(self.kept) >= KEPT:
-                self.kept.clear()
-            found = self.kept[key] = make()
+            found = make()
+            self.remember(key, found)
         return found
+
+    def remember(self, key: Any, made: Any) -> None:
+        """Put it in the place of what :meth:`keep` has, or would make."""
+        if len(self.kept) >= KEPT:
+            self.kept.clear()
+        self.kept[key] = made
 
     def scratch(self, *sizes: int) -> Scratch:
         """Buffers for the steps of one kernel, of so many bytes each, as a context's value.

@@ -105,7 +105,7 @@ class Reduction:
         chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
         parts = -(-self.inner_count // chunk)
         flat = self.outer_count * parts
-        self._scratch = (flat * work.itemsize, flat * 8 * FOLDS[name].has_place)
+        self._scratch = [flat * work.itemsize, flat * 8][: 1 + FOLDS[name].has_place]
         first = self._step(
             (source.dtype, work), outer_loops, inner_loops, self.inner_count, parts, chunk
         )
@@ -180,7 +180,8 @@ class Reduction:
             self._steps[0].with_numbers((out.buffer, source.buffer, out.buffer), begins)
             return
         end, begin = begins
-        with self.device.scratch(*self._scratch) as (values, found):
+        with self.device.scratch(*self._scratch) as blocks:
+            values, found = blocks[0], blocks[-1]  # where no place is asked for, nothing is written
             self._steps[0].with_numbers((values, source.buffer, found), (begin,))
             self._steps[1].with_numbers((out.buffer, values, found), (end,))
 

@@ -191,10 +191,12 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         own = self.__dict__
-        for key in ("_modules", "_parameters", "_buffers"):
-            table = own.get(key)
-            if table is not None and name in table:
-                return table[name]
+        if name in own.get("_parameters", ()):  # written out: every layer asks at every call
+            return own["_parameters"][name]
+        if name in own.get("_buffers", ()):
+            return own["_buffers"][name]
+        if name in own.get("_modules", ()):
+            return own["_modules"][name]
         if name in registry:
             return partial(conversion.to_named, self, name)
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")

@@ -26,6 +26,9 @@ __all__ = [
 ]
 
 
+_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+
+
 class _RunningNorm(Affine):
     """Layers per channel that may keep running means and variances as buffers."""
 
@@ -57,9 +60,7 @@ class _RunningNorm(Affine):
                 dovetail.ones(num_features, device=device, dtype=dtype),
                 dovetail.zeros((), device=device, dtype=dovetail.int64),
             )
-        for name, buffer in zip(
-            ("running_mean", "running_var", "num_batches_tracked"), made, strict=True
-        ):
+        for name, buffer in zip(_BUFFERS, made, strict=True):
             self.register_buffer(name, buffer)
         self.reset_parameters()
 
@@ -141,18 +142,30 @@ class _BatchNorm(_RunningNorm):
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape; see the class for the statistics used."""
         self._check_input_dim(input)
-        factor = 0.0 if self.momentum is None else self.momentum
-        updates = self.training and self.track_running_stats
-        counter = self.num_batches_tracked if updates else None
-        if counter is not None:
-            counter.add_(1)
-            if self.momentum is None:
-                factor = 1.0 / float(counter)
-        mean, var = self.running_mean, self.running_var
-        is_training = self.training or (mean is None and var is None)
-        if self.training and not updates:
-            mean = var = None
-        return F.batch_norm(input, mean, var, self.weight, self.bias, is_training, factor, self.eps)
+        momentum, training = self.momentum, self.training
+        factor = 0.0 if momentum is None else momentum
+        try:  # straight from the tables, for every layer asks at every call
+            weight, bias = map(self._parameters.__getitem__, ("weight", "bias"))
+            mean, var, tracked = map(self._buffers.__getitem__, _BUFFERS)
+        except KeyError:  # one of them is computed, or was replaced
+            weight, bias = self.weight, self.bias
+            mean, var, tracked = self.running_mean, self.running_var, self.num_batches_tracked
+        updates = training and self.track_running_stats
+        if updates and tracked is not None:
+            tracked.add_(1)
+            if momentum is None:
+                factor = 1.0 / float(tracked)
+        passes_stats = updates or not training
+        return F.batch_norm(
+            input,
+            mean if passes_stats else None,
+            var if passes_stats else None,
+            weight,
+            bias,
+            training or (mean is None and var is None),
+            factor,
+            self.eps,
+        )
 
 
 class BatchNorm1d(_BatchNorm):

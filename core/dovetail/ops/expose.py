@@ -55,7 +55,7 @@ def unary_function(op: OpDef) -> Callable[..., Any]:
     get = op.plans.get
 
     def function(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-        if out is None and not active:
+        if out is None and (not active or observe.is_bystander()):
             try:
                 run = get(input._spec)
             except AttributeError:
@@ -78,7 +78,7 @@ def binary_function(op: OpDef) -> Callable[..., Any]:
     get = op.plans.get
 
     def function(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        if out is None and not active:
+        if out is None and (not active or observe.is_bystander()):
             kind = other.__class__
             try:
                 run = get((input._spec, kind if kind in NUMBERS else other._spec))
@@ -121,8 +121,8 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
         check_writable(self, label)
         recording = mode.grad and (
             self._node is not None
-            or any(isinstance(a, Tensor) and a._node is not None for a in args)
-            or any(isinstance(a, Tensor) and a._node is not None for a in kwargs.values())
+            or (bool(args) and any(map(_is_recorded, args)))
+            or (bool(kwargs) and any(map(_is_recorded, kwargs.values())))
         )
         source = self
         if recording or self._spec.batch is not None:  # outside of a vmap it may be recorded
@@ -141,6 +141,10 @@ def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any
     method.__qualname__ = f"Tensor.{label}"
     method.__doc__ = f"In-place version of :func:`dovetail.{name}`."
     return method
+
+
+def _is_recorded(value: Any) -> bool:
+    return isinstance(value, Tensor) and value._node is not None
 
 
 def _saves_first(op: OpDef) -> bool:
@@ -209,11 +213,12 @@ def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[...
             write = get(key)
             if write is None:
                 write = op.writes[key] = writer(op, self, args) or False
-            if write and not any(
-                (a._node is not None and mode.grad) or _overlaps(self, a)
-                for a in args
-                if isinstance(a, Tensor)
-            ):
+            if write:
+                for a in args:
+                    if a.__class__ not in NUMBERS and (
+                        (a._node is not None and mode.grad) or _overlaps(self, a)
+                    ):
+                        return general(self, *args)
                 check_inference(self, label)
                 storage = storage_of(self)
                 write(self, *args)

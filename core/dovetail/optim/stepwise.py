@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import dovetail
 from dovetail.autograd.writes import note_writes
 from dovetail.backend.state import state_of
-from dovetail.ops.layers.optimizer_steps import fused_step
+from dovetail.ops.layers.optimizer_steps import fused_step, has_step
 from dovetail.optim.optimizer import Optimizer
 from dovetail.optim.scalars import scalar_of
 from dovetail.tensor import Tensor, storage_of
@@ -135,16 +133,25 @@ def advance(states: list[dict[str, Any]]) -> list[Any]:
     counts = [state["step"] for state in states]
     devices = {count._spec.device for count in counts}
     if not all(state_of(device).host_arrays for device in devices):
-        for count in counts:
-            count.add_(1)
+        _count(counts)
         return counts if on_device(counts) else [count.item() for count in counts]
-    arrays = [
-        count._materialize() for count in counts
-    ]  # a call for each would cost more than a step
+    # A call for each would cost more than a step.
+    arrays = [count._materialize() for count in counts]
     for array in arrays:
-        np.add(array, 1, out=array)
+        array.fill(array.item() + 1)
     note_writes(map(storage_of, counts), "add_")
     return [array.item() for array in arrays]
+
+
+def _count(counts: list[Tensor]) -> None:
+    """Add 1 to each: together where their device can do that."""
+    if has_step("running_step", counts[0]):
+        ones = [dovetail.ones_like(counts[0])] * len(counts)
+        weights = [1.0] * len(counts)
+        if fused_step("running_step", [counts, ones], {"keep": 1.0, "weights": weights}):
+            return
+    for count in counts:
+        count.add_(1)
 
 
 def steps_of(states: list[dict[str, Any]]) -> list[float]:

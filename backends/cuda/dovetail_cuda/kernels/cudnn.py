@@ -187,14 +187,14 @@ class Convolution:
         with device.lock:
             device.use()
             if not self.packs:
-                is_done, is_added = self._run(arrays, given)
+                is_added = self._run(arrays, given)[1]
             else:
                 with ExitStack() as stack:
                     back = self._packed(given, stack)
                     is_done, is_added = self._run(arrays, given)
                     if is_done and back is not None:
                         back(given[way.output], arrays[-1])
-            if self.added is not None and not is_added:
+            if not is_added and self.added is not None:
                 self.added(arrays[-1], arrays[2], arrays[-1])
 
     def _packed(self, given: dict[int, Any], stack: ExitStack) -> Copy | None:
@@ -215,15 +215,14 @@ class Convolution:
     def _run(self, arrays: tuple[Any, ...], given: dict[int, Any]) -> tuple[bool, bool]:
         """Queue the library's kernel for what is packed, or else our own, which needs no more;
         whether it was the library's, and whether the bias is added."""
-        pointers = {uid: a.buffer.ptr + a.offset for uid, a in given.items()}
-        bits = 0
-        for pointer in pointers.values():
+        pointers, bits = {}, 16
+        for uid, array in given.items():
+            pointers[uid] = pointer = array.buffer.ptr + array.offset
             bits |= pointer
-        bits &= 15
-        wanted = dnn.choice()
-        key = (wanted, bits & -bits or 16)
-        is_new = key not in self._graphs
-        graph, is_added = self.planned(*key)
+        key = (wanted := dnn.choice(), bits & -bits)
+        found = self._graphs.get(key)
+        is_new = found is None
+        graph, is_added = found or self.planned(*key)
         if graph is None:
             if self._shared is None:
                 self._shared = self._spare()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ EACH = 16
 
 BUSY = 8
 """Work groups for each compute unit."""
+
+_buffer = attrgetter("buffer")
 
 KERNELS = {
     "batch_norm_train": ("IS_TRAIN", "moments", "normal", ("IN", "WEIGHT", "BIAS"), 1),
@@ -71,12 +74,19 @@ def specialised(facts: Any) -> Any:
         facts.op.name,
     )  # fmt: skip
 
+    take, give, size = device.room(channels * parts * 2 * work.itemsize)
+    absent = any(fact is None for fact in facts.inputs)
+
     def run(*arrays: Any) -> None:
-        stand_in = arrays[0]  # for what is absent, and not read
-        given = [stand_in if a is None else a for a in arrays[:ins]]
-        order = [*arrays[ins:], *given]
-        with device.scratch(channels * parts * 2 * work.itemsize) as (sums,):
-            first.with_numbers([sums, *(a.buffer for a in given[:read])], offsets(*given[:read]))
-            second.with_numbers([*(a.buffer for a in order), sums], offsets(*order))
+        given, made = arrays[:ins], arrays[ins:]
+        if absent:  # the first stands for it, and is not read
+            given = tuple([given[0] if a is None else a for a in given])
+        here, order = given[:read], made + given
+        sums = take(size)
+        try:
+            first.with_numbers((sums, *map(_buffer, here)), offsets(*here))
+            second.with_numbers((*map(_buffer, order), sums), offsets(*order))
+        finally:
+            give(sums, size)
 
     return run

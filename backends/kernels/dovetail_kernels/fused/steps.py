@@ -4,7 +4,8 @@ compute, in ``optim`` and ``batch_norm``."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -48,9 +49,12 @@ def _launch(
     return made
 
 
+_shape, _offset, _buffer = map(attrgetter, ("shape", "offset", "buffer"))
+
+
 def _run(
     lists: Sequence[list[Any]], kernel: str, macros: dict[str, Any],
-    numbers: Callable[[int, int, int], list[Any]],
+    numbers: Callable[[int, int, int], list[Any]], known: tuple[Any, ...] | None = None,
 ) -> None:  # fmt: skip
     """Queue a step.
 
@@ -58,58 +62,47 @@ def _run(
         lists: arrays, the parameters first.
         numbers: the kernel's own numbers for the tensors from the first index to the second, in
             lists of the third's length.
+        known: what they follow from, so that those of the last call may serve; None: they don't.
     """
     params = lists[0]
     device, dtype = owner_of(params[0].buffer), params[0].dtype
-    many = device.tensors
+    many, rows = device.tensors, len(lists)
     for start in range(0, len(params), many):
         stop = min(len(params), start + many)
-        here = [arrays[start:stop] for arrays in lists]
-        shapes = tuple([p.shape for p in here[0]])
-        offsets = tuple([a.offset for row in here for a in row])
-        key = ("steps", kernel, *macros.items(), dtype, shapes, offsets)
-        own = numbers(start, stop, many)
-        plan = device.keep(
-            key,
-            lambda: _Plan(*_planned(device, here, kernel, macros, dtype, own)),  # noqa: B023
-        )
-        if plan.launch is None:
+        here = [arrays[start:stop] for arrays in lists] if len(params) > many else lists
+        arrays = [*chain.from_iterable(zip(*here, strict=True))]
+        places = [*map(_offset, arrays)]
+        shapes, lies = tuple(map(_shape, here[0])), tuple(places) if any(places) else ()
+        key = ("steps", kernel, start, rows, *macros.values(), dtype, shapes, lies)
+        found = device.kept.get(key)
+        if found is None or known is None or found[2] != known:
+            own = numbers(start, stop, many)
+            if found is None:
+                found = _planned(device, here, kernel, macros, dtype, own)
+            launch, given, _ = found
+            first = len(given) - len(own)
+            given = (*given[:first], *[(i, n.tobytes()) for i, n in enumerate(own, first)])
+            found = (launch, given, known)
+            device.remember(key, found)
+        launch, given, _ = found
+        if launch is None:
             continue
-        buffers = [a.buffer for row in zip(*here, strict=True) for a in row]
-        buffers += buffers[: len(here)] * (many - stop + start)
-        plan.launch.with_numbers(buffers, plan.numbers(own))
-
-
-class _Plan:
-    """A launch for tensors that lie so.
-
-    Args:
-        launch: None where there is nothing to do.
-        given: its numbers that follow from how the tensors lie.
-    """
-
-    def __init__(self, launch: Launch | None, given: list[tuple[int, bytes]]) -> None:
-        self.launch, self._given = launch, given
-        self._last: tuple[Any, Any] = None, ()
-
-    def numbers(self, own: list[Any]) -> Any:
-        """All of them, the same object where the kernel's own are: a launch knows it again."""
-        last, numbers = self._last
-        if own is not last:
-            numbers = (*self._given, *enumerate(own, len(self._given)))
-            self._last = own, numbers
-        return numbers
+        buffers = [*map(_buffer, arrays)]
+        if stop - start < many:
+            buffers += buffers[:rows] * (many - stop + start)
+        launch.with_numbers(buffers, given)
 
 
 def _planned(
-    device: Device, here: list[Any], kernel: str, macros: dict[str, Any], dtype: DType,
+    device: Device, here: Sequence[Any], kernel: str, macros: dict[str, Any], dtype: DType,
     own: list[Any],
-) -> tuple[Launch | None, list[tuple[int, bytes]]]:  # fmt: skip
-    """The launch for tensors that lie so, and its numbers that follow from that."""
+) -> tuple[Launch | None, tuple[tuple[int, bytes], ...], None]:  # fmt: skip
+    """The launch for tensors that lie so, its numbers, its own ones last, and what those follow
+    from."""
     many = device.tensors
     counts = [p.numel for p in here[0]]
     if not any(counts):
-        return None, []
+        return None, tuple((i, b"") for i in range(len(own))), None
     given = [_padded(counts, many)]
     given += [_padded([a.offset // a.dtype.itemsize for a in row], many) for row in here]
     if device.is_cpu:
@@ -118,8 +111,9 @@ def _planned(
         *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
         given += [_padded(firsts, many, count), np.uint64(count)]
         workers = (min(count, device.units * 256) * device.group,), (device.group,)
-    launch = _launch(device, kernel, macros, len(here), dtype, workers, [*given, *own])
-    return launch, [(i, number.tobytes()) for i, number in enumerate(given)]
+    given += own
+    launch = _launch(device, kernel, macros, len(here), dtype, workers, given)
+    return launch, tuple((i, number.tobytes()) for i, number in enumerate(given)), None
 
 
 def _padded(values: Sequence[int], many: int, filler: int = 0) -> Any:
@@ -139,10 +133,13 @@ def sgd_step(
         "HAS_DECAY": int(weight_decay != 0),
         "MAXIMIZES": int(maximize),
     }
-    number = np.dtype(params[0].dtype.numpy).type
-    own = [number(v) for v in (lr, momentum, 1 - dampening, weight_decay)]
+    given = (lr, momentum, 1 - dampening, weight_decay)
+
+    def numbers(start: int, stop: int, many: int) -> list[Any]:
+        return [np.dtype(params[0].dtype.numpy).type(v) for v in given]
+
     lists = [params, grads, buffers] if momentum else [params, grads]
-    _run(lists, "sgd", macros, lambda start, stop, many: own)
+    _run(lists, "sgd", macros, numbers, given)
 
 
 def adam_step(
@@ -169,9 +166,13 @@ def adam_step(
             with np.errstate(divide="ignore"):
                 rates[:4] = lr, eps, np.log(beta1), np.log(beta2)
             return [rates.astype(kind), least.astype(kind), *same]
+        known: dict[Any, tuple[float, float]] = {}  # most tensors have taken the same steps
         for i, step in enumerate(steps[start:stop]):
-            root = (1 - beta2**step) ** 0.5
-            rates[i], least[i] = lr * root / (1 - beta1**step), eps * root
+            pair = known.get(step)
+            if pair is None:
+                root = (1 - beta2**step) ** 0.5
+                pair = known[step] = (lr * root / (1 - beta1**step), eps * root)
+            rates[i], least[i] = pair
         return [rates.astype(kind), least.astype(kind), *same]
 
     lists = [params, grads, means, squares, *([largest] if largest else [])]
@@ -182,20 +183,13 @@ def adam_step(
 
 def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) -> None:
     """Running statistics: ``keep`` of them, and the batch's by a weight each."""
-    dtype = values[0].dtype
 
     def numbers(start: int, stop: int, many: int) -> list[Any]:
-        here = tuple(weights[start:stop])
+        kind = np.dtype(values[0].dtype.numpy)
+        padded = [*weights[start:stop], *[0] * (many - stop + start)]
+        return [np.array(padded, kind), kind.type(keep)]
 
-        def make() -> list[Any]:
-            kind = np.dtype(dtype.numpy)
-            padded = [*here, *[0] * (many - len(here))]
-            return [np.array(padded, kind), kind.type(keep)]
-
-        made: list[Any] = owner_of(values[0].buffer).keep(("running", dtype, keep, here), make)
-        return made
-
-    _run([values, batch], "running", {"IS_RUNNING": 1}, numbers)
+    _run([values, batch], "running", {"IS_RUNNING": 1}, numbers, (keep, *weights))
 
 
 def enter(table: KernelTable) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail import observe
+from dovetail.autograd.mode import mode
+from dovetail.dispatch import call_cast
 from dovetail.ops import REGISTRY
 
 __all__ = ["finder"]
@@ -18,21 +20,30 @@ def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tupl
     made; so who finds it may leave them out. None while somebody watches calls.
 
     Args:
-        first: the plan that returns the first output alone, where there is one.
+        first: the plan that returns the first output alone.
     """
-    get = REGISTRY[name].plans.get
+    op = REGISTRY[name]
+    get = op.plans.get
     active = observe.active
 
     def find(inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
+        state = None
         if active:
-            return None
+            if observe.is_watched():
+                return None
+            state = mode.autocast
         try:
-            run = get((*[x if x is None else x._spec for x in inputs], attributes))
-            return getattr(run, "first", None) if first else run
-        except (
-            AttributeError,
-            TypeError,
-        ):  # no tensors, or lists among the attributes
+            specs = [x if x is None else x._spec for x in inputs]
+            if state is None:
+                run = get((*specs, attributes))
+                return run.first if first and run is not None else run
+            wanted = get((id(state), *specs, attributes))
+        except (AttributeError, TypeError):  # no tensors, lists among attributes, no such plan
             return None
+        if wanted is None:
+            return None
+        if first:
+            return lambda *given: call_cast(op, given, attributes, wanted)[0]
+        return lambda *given: call_cast(op, given, attributes, wanted)
 
     return find

@@ -17,7 +17,7 @@ from dovetail import observe, ops
 from dovetail.autograd.grad_mode import mode
 from dovetail.ops.expose import publish
 from dovetail.ops.families import composite, draw
-from dovetail.ops.layers.optimizer_steps import fused_step
+from dovetail.ops.layers.optimizer_steps import running_step
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -251,25 +251,30 @@ def batch_norm(
         return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
     out, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
-        count = input._spec.numel // max(input._spec.shape[1], 1)
+        spec = input._spec
+        count = spec.numel // max(spec.shape[1], 1)
         unbiased = momentum * count / max(count - 1, 1)
-        taken = [(running_mean, mean, momentum), (running_var, var, unbiased)]
-        _take_in([row for row in taken if row[0] is not None], momentum)
+        if running_mean is None:
+            _take_in([running_var], [var], [unbiased], momentum)
+        elif running_var is None:
+            _take_in([running_mean], [mean], [momentum], momentum)
+        else:
+            values = [running_mean, running_var]
+            _take_in(values, [mean, var], [momentum, unbiased], momentum)
     return out
 
 
-def _take_in(taken: list[tuple[Any, Any, float]], momentum: float) -> None:
-    """``(running value, the batch's, its weight)``: the first keeps ``1 - momentum`` of itself."""
-    values, batch = [value for value, _, _ in taken], [one for _, one, _ in taken]
-    weights = [weight for _, _, weight in taken]
-    is_watched = observe.active and observe.is_watched()
-    is_plain = not is_watched and all(t._spec.batch is None for t in (*values, *batch))
+def _take_in(values: list[Any], batch: list[Any], weights: list[float], momentum: float) -> None:
+    """Running values keep ``1 - momentum`` of themselves, and take in the batch's by weights."""
+    step = None
+    if not (observe.active and observe.is_watched()):
+        step = running_step(values, batch)
+    if step is not None:
+        step(keep=1 - momentum, weights=weights)
+        return
     outer, mode.grad = mode.grad, False
     try:
-        numbers = {"keep": 1 - momentum, "weights": weights}
-        if is_plain and fused_step("running_step", [values, batch], numbers):
-            return
-        for value, of_batch, weight in taken:
+        for value, of_batch, weight in zip(values, batch, weights, strict=True):
             value.mul_(1 - momentum).add_(of_batch, alpha=weight)
     finally:
         mode.grad = outer

@@ -29,7 +29,7 @@ written in place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ from dovetail.backend.state import state_of
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["STEPS", "fused_step", "has_step"]
+__all__ = ["STEPS", "fused_step", "has_step", "running_step"]
 
 STEPS = (
     "sgd_step", "adam_step", "adam_step_counted", "adamax_step", "nadam_step", "radam_step",
@@ -60,14 +60,18 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     """
     if mode.grad or not lists[0]:
         return False
-    numbers = {key: _number(value) for key, value in attributes.items()}
-    entry = None if None in numbers.values() else _kernel(name, lists[0][0]._spec)
+    numbers = dict(attributes)
+    for key, value in attributes.items():
+        if isinstance(value, Tensor):
+            numbers[key] = _number(value)
+            if numbers[key] is None:
+                return False
+        elif value.__class__ is list and value and isinstance(value[0], Tensor):
+            numbers[key] = [t._materialize() for t in value]
+    entry = _kernel(name, lists[0][0]._spec)
     if entry is None or not _alike(lists, entry):
         return False
-    for key, value in numbers.items():
-        if isinstance(value, list) and value and isinstance(value[0], Tensor):
-            numbers[key] = [t._materialize() for t in value]
-    arrays = [[t._materialize() for t in tensors] for tensors in lists]
+    arrays = [[*map(_array, tensors)] for tensors in lists]
     if state_of(lists[0][0]._spec.device).host_arrays:
         with np.errstate(all="ignore"):
             entry.function(*arrays, **numbers)
@@ -78,10 +82,35 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     return True
 
 
-def _number(value: Any) -> Any:
-    """``value``, read if it is a tensor; None where that would wait for a device."""
-    if not isinstance(value, Tensor):
-        return value
+_array = Tensor._materialize
+
+
+def running_step(values: list[Tensor], batch: list[Tensor]) -> Callable[..., None] | None:
+    """The kernel ``running_step`` on these tensors, to be called with its numbers; None where there
+    is none, or they do not fit. As :func:`fused_step`, which looks at more, for a call of each
+    layer."""
+    spec = values[0]._spec
+    for t in (*values, *batch):
+        if t._spec is not spec:
+            return None
+    function = spec.memo.get("running_step")
+    if function is None:
+        entry = None if spec.batch is not None else _kernel("running_step", spec)
+        fits = entry is not None and _alike([values, batch], entry)
+        function = spec.memo["running_step"] = entry.function if entry and fits else False
+    if not function:
+        return None
+    arrays = [*map(_array, values)], [*map(_array, batch)]
+
+    def step(*, keep: float, weights: list[float]) -> None:
+        function(*arrays, keep=keep, weights=weights)
+        note_writes([*map(storage_of, values)], "running_step")
+
+    return step
+
+
+def _number(value: Tensor) -> Any:
+    """A tensor's number; None where reading it would wait for a device."""
     return value.item() if state_of(value._spec.device).host_arrays else None
 
 
@@ -100,13 +129,15 @@ def _kernel(name: str, spec: Spec) -> Kernel | None:
 def _alike(lists: Sequence[list[Tensor]], entry: Kernel) -> bool:
     """Whether all tensors have one dtype and device, and fit each other and the kernel."""
     first = lists[0][0]._spec
-    for i, param in enumerate(lists[0]):
-        spec = param._spec
+    specs = [param._spec for param in lists[0]]
+    is_packed = entry.layout == "contiguous"
+    for spec in specs:
         if spec.dtype is not first.dtype or spec.device is not first.device:
             return False
-        if not (spec.is_contiguous if entry.layout == "contiguous" else spec.is_dense):
+        if not (spec.is_contiguous if is_packed else spec.is_dense):
             return False
-        for tensors in lists:
-            if tensors and tensors[i]._spec is not spec:
+    for tensors in lists[1:]:
+        for tensor, spec in zip(tensors, specs, strict=False):
+            if tensor._spec is not spec:
                 return False
     return True

@@ -6,15 +6,12 @@ A ratio is the time of the operator over that of ``clone`` of a dense float32 te
 writes as many bytes in all, five calls of each in turn, the median over rounds: by the clock with
 all threads, and by the processors' time of the whole process. A driver such as PoCL copies on one
 thread, which gets from memory what two get, and computes on all of them: the processors' time
-compares the work if both have one thread (``POCL_MAX_PTHREAD_COUNT=1``). Each of PoCL's threads
-stays on a core of its own unless ``POCL_AFFINITY=0``: else two may wake on one core, and stay there
-for as long as a call takes.
+compares the work if both have one thread (``POCL_MAX_PTHREAD_COUNT=1``).
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -163,7 +160,6 @@ def main() -> None:
     )
     parser.add_argument("--device", type=int, default=0)
     chosen = parser.parse_args()
-    os.environ.setdefault("POCL_AFFINITY", "1")
     device = device_of(chosen.device)
 
     def timed(call: Callable[[], Any]) -> tuple[float, float]:

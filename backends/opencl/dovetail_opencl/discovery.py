@@ -46,6 +46,8 @@ def discover(chosen: str | None = None) -> Discovery:
     wanted = os.environ.get(VARIABLE, "") if chosen is None else chosen
     try:
         import pyopencl as cl
+
+        from dovetail_opencl.placement import devices_of
     except ImportError as error:
         if getattr(error, "name", "") == "pyopencl":
             return Discovery((), "PyOpenCL is not installed", INSTALL)
@@ -60,7 +62,7 @@ def discover(chosen: str | None = None) -> Discovery:
     found, troubles = [], []
     for number, platform in enumerate(platforms):
         try:
-            devices = platform.get_devices()
+            devices = devices_of(platform)
         except cl.Error as error:  # a platform without a device of its kind says so by an error
             troubles.append(f"{platform.name}: {error}")
             continue

@@ -117,7 +117,7 @@ def _forward(facts: Any) -> Any:
         made, first, finish = usual
         if not made.accepts(x, *probabilities):
             if not singly:
-                singly.extend(make(None))
+                singly.extend(device.fitting(lambda: make(None)))
             made, first, finish = singly
         outs, places = (out, *probabilities), (x, target, weight)
         buffers = [a.buffer for a in (*outs, out, *places)]
@@ -150,13 +150,16 @@ def _backward(facts: Any) -> Any:
     by_packs = usual.launch(name, buffers, count, **kinds)
     singly: list[Launch] = []
 
+    def general() -> Launch:
+        return _Loss(facts, shape).launch(name, buffers, count, **kinds)
+
     def run(grad: Any, *arrays: Any) -> None:
         *rest, target, weight, out = arrays
         weight = grad if weight is None else weight
         last = by_packs
         if not usual.accepts(out, *rest):
             if not singly:
-                singly.append(_Loss(facts, shape).launch(name, buffers, count, **kinds))
+                singly.append(device.fitting(general))
             last = singly[0]
         with device.scratch(*[count * usual.work.itemsize] * bool(count)) as blocks:
             parts = blocks[0] if blocks else grad.buffer

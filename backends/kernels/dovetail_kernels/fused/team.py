@@ -54,7 +54,7 @@ class Team:
             self.width = lanes_of if self.side or inner == 1 else 1
         elif inner == 1 and n * each >= 32 and not single:
             self.team = min(device.group, 256, 1 << (max(n * each // 4, 31)).bit_length())
-        self.team = max(self.team, 1 if device.is_cpu else least)
+        self.team = max(self.team, 1 if device.is_cpu else min(least, device.group))
         if single:
             n, each = 1, 1
         self.blocks = -(-inner // self.width) if self.side else inner

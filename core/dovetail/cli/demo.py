@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from dovetail.demo import DemoError
-from dovetail.demo.job import DEFAULT_SEED, DEFAULTS, DIGITS_EPOCHS, MNIST_EPOCHS, Interrupted, Settings
+from dovetail.demo.job import (
+    DEFAULT_SEED,
+    DEFAULTS,
+    DIGITS_EPOCHS,
+    MNIST_EPOCHS,
+    Interrupted,
+    Settings,
+)
 
 __all__ = ["main"]
 
@@ -56,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a small convolutional network on handwritten digits.",
     )
     add = parser.add_argument
-    add("--device", default=DEFAULTS["device"], help="any that `dovetail devices` lists (default: cpu)")
+    add(
+        "--device",
+        default=DEFAULTS["device"],
+        help="any that `dovetail devices` lists (default: cpu)",
+    )
     add(
         "--epochs",
         type=_number(1),

@@ -17,6 +17,7 @@ from dovetail.demo.checkpoint import Checkpoint, replacing, save_tensors
 from dovetail.demo.data import Digits, load_digits, load_mnist
 from dovetail.demo.picture import draw
 from dovetail.demo.training import Evaluation, Run, progress
+from dovetail.errors import HostFallbackError, Unsupported
 
 __all__ = ["Interrupted", "Settings", "run_job"]
 
@@ -116,7 +117,7 @@ def run_job(settings: Settings, say: Say) -> dict[str, Any]:
         result = run.evaluate()
         summary = _summary(run, history, result)
         _write_results(settings, run, history, result, summary, say)
-    except dt.Unsupported as error:
+    except (Unsupported, HostFallbackError) as error:
         raise DemoError(
             f"--device {device} cannot train this network yet: {error}. `dovetail capabilities "
             f"{device.type}` shows which operators it has"

@@ -109,7 +109,9 @@ def is_autocast_enabled(device_type: str | None = None) -> bool:
     """Whether autocast is on for a kind of device, in this thread; None: for the accelerator."""
     if device_type is None:
         device_type = registry.accelerator(get_default_device().type)
-    return mode.autocast is not None and meaning(device_type) in mode.autocast
+    if mode.autocast is None or device_type is None:
+        return False
+    return meaning(device_type) in mode.autocast
 
 
 def set_autocast_enabled(device_type: str, enabled: bool) -> None:

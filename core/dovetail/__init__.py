@@ -215,13 +215,13 @@ _start()
 
 
 _MODULES = (
-    "amp", "ao", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "jit",
-    "linalg", "nn", "optim", "quantization", "quantized", "random", "return_types", "serialization",
-    "signal", "special", "testing", "utils", "version",
+    "amp", "ao", "autograd", "backend", "backends", "compiler", "debug", "fft", "fixed_point",
+    "func", "jit", "linalg", "nn", "optim", "quantization", "quantized", "random", "return_types",
+    "serialization", "signal", "special", "testing", "utils", "version",
 )  # fmt: skip
 
 _ELSEWHERE = {
-    "capabilities": "capability",
+    "capabilities": "capability", "compile": "compiler",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",

@@ -20,7 +20,8 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.decomposed_plans import decomposed_plan, either_plan
 from dovetail.device import device as Device
-from dovetail.dtypes import type_name
+from dovetail.dtypes import bool_, type_name
+from dovetail.dtypes import dtype as DType
 from dovetail.errors import Unsupported
 from dovetail.from_data import tensor
 from dovetail.kernels import select_kernel
@@ -198,9 +199,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     several = len(facts) if op.kind in ("elementwise", "compare") else len(tensors)
     promotes = op.infer is not None and several > 1
     if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
-        raise Unsupported(
-            f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
-        )
+        raise _not_for(op, tensors[0]._spec.dtype)
     if any(f is None for f in facts):
         _need_inputs(op, facts)
     state = state_of(device)
@@ -222,7 +221,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     wanted = dtypes if op.kind in ("elementwise", "compare") else dtypes[:1] if promotes else ()
     for kind in wanted:
         if kind is not None and kind not in op.accepts:
-            raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
+            raise _not_for(op, kind)
     for kind in (*dtypes, *(o.dtype for o in outs)):
         if kind is not None:
             state.check_dtype(op.name, kind)
@@ -240,6 +239,19 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     if op.decompose is not None:
         return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
     return host_plan(op, call_facts, state, resolve)
+
+
+_OF_BOOLS = {
+    "neg": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+    "invert a mask, use the `~` or `logical_not()` operator instead.",
+}
+"""What is said of bools, where it can be told what was meant; PyTorch's words."""
+
+
+def _not_for(op: OpDef, kind: DType) -> Unsupported:
+    """The error of an operator that has no meaning for a dtype."""
+    said = _OF_BOOLS.get(op.name) if kind is bool_ else None
+    return Unsupported(said or f"\"{op.name}\" not implemented for '{type_name(kind)}'")
 
 
 def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:

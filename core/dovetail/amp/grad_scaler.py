@@ -16,7 +16,7 @@ from dovetail import ops
 from dovetail.amp.autocast_mode import _has_device, is_autocast_available
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.loader import registry
-from dovetail.device import get_default_device
+from dovetail.device import get_default_device, meaning
 from dovetail.factories import full, zeros_like
 from dovetail.tensor import Tensor
 
@@ -72,7 +72,7 @@ class GradScaler:
     ) -> None:
         if device is None:
             device = registry.accelerator(get_default_device().type)
-        self._device = device
+        self._device = device = device and meaning(device)
         self._enabled = enabled
         if enabled and not (device and is_autocast_available(device) and _has_device(device)):
             label = "an accelerator" if device is None else device.upper()

@@ -21,6 +21,11 @@ def main(argv: Sequence[str] = ()) -> int:
         metavar="D",
         help="where new tensors go; other names for an accelerator mean it too",
     )
+    options.add_argument(
+        "--cuda",
+        metavar="D",
+        help="what the program means by `cuda`; its other tensors stay on the cpu, as with a GPU",
+    )
     options.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     options.add_argument(
         "program", nargs=argparse.REMAINDER, help="a script, or with -m a module, and its arguments"
@@ -28,9 +33,11 @@ def main(argv: Sequence[str] = ()) -> int:
     chosen = options.parse_args(list(argv))
     if not chosen.program:
         raise UsageError("dovetail run: there is no program to run; see `dovetail run --help`")
-    if chosen.device is not None:
+    if chosen.device is not None and chosen.cuda is not None:
+        raise UsageError("dovetail run: give --device or --cuda, not both")
+    if chosen.device is not None or chosen.cuda is not None:
         try:
-            told = choose_device(chosen.device)
+            told = choose_device(chosen.device or chosen.cuda, only_names=chosen.cuda is not None)
         except RuntimeError as error:
             raise UsageError(f"dovetail run: {error}") from error
         if told:

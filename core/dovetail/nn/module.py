@@ -293,6 +293,9 @@ class Module:
         for parameter in self.parameters():
             clear_gradient(parameter, set_to_none)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the module runs as it is; see :func:`dovetail.compile`."""
+
     # Printing
 
     def _get_name(self) -> str:

@@ -22,9 +22,9 @@ def main(argv: Sequence[str] = ()) -> int:
         help="where new tensors go; other names for an accelerator mean it too",
     )
     options.add_argument(
-        "--cuda",
+        "--accelerator",
         metavar="D",
-        help="what the program means by `cuda`; its other tensors stay on the cpu, as with a GPU",
+        help="what the program calls its accelerator, by any name; its other tensors stay where they are",
     )
     options.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     options.add_argument(
@@ -33,11 +33,13 @@ def main(argv: Sequence[str] = ()) -> int:
     chosen = options.parse_args(list(argv))
     if not chosen.program:
         raise UsageError("dovetail run: there is no program to run; see `dovetail run --help`")
-    if chosen.device is not None and chosen.cuda is not None:
-        raise UsageError("dovetail run: give --device or --cuda, not both")
-    if chosen.device is not None or chosen.cuda is not None:
+    if chosen.device is not None and chosen.accelerator is not None:
+        raise UsageError("dovetail run: give --device or --accelerator, not both")
+    if chosen.device is not None or chosen.accelerator is not None:
         try:
-            told = choose_device(chosen.device or chosen.cuda, only_names=chosen.cuda is not None)
+            told = choose_device(
+                chosen.device or chosen.accelerator, only_names=chosen.accelerator is not None
+            )
         except RuntimeError as error:
             raise UsageError(f"dovetail run: {error}") from error
         if told:

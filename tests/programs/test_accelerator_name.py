@@ -1,4 +1,4 @@
-"""``dovetail run --cuda D``: that name is a device's; the rest is as with a GPU."""
+"""``dovetail run --accelerator D``: that name is a device's; the rest is as with a GPU."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_program_for_a_gpu(
     device: str, tmp_path: Path, need_device: Callable[[str], Any]
 ) -> None:
     need_device(device)
-    done = _run(tmp_path, "--cuda", device)
+    done = _run(tmp_path, "--accelerator", device)
     assert done.returncode == 0, done.stderr
     kind = device.partition(":")[0]
     assert done.stdout.split() == [kind, device, "torch.float16", "True", "cpu"]
@@ -61,8 +61,8 @@ def test_a_program_for_a_gpu(
 
 
 def test_one_of_the_two(tmp_path: Path) -> None:
-    done = _run(tmp_path, "--cuda", "cpu", "--device", "cpu")
+    done = _run(tmp_path, "--accelerator", "cpu", "--device", "cpu")
     assert (done.returncode, done.stderr) == (
         2,
-        "dovetail run: give --device or --cuda, not both\n",
+        "dovetail run: give --device or --accelerator, not both\n",
     )

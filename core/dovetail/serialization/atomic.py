@@ -51,6 +51,7 @@ def opened_for_writing(f: Any) -> Iterator[IO[bytes]]:
 
     Raises:
         AttributeError: neither a path nor something with ``write``.
+        RuntimeError: the folder of the path does not exist.
         OSError: the file cannot be written.
     """
     if not isinstance(f, (str, os.PathLike)):
@@ -65,6 +66,9 @@ def opened_for_writing(f: Any) -> Iterator[IO[bytes]]:
         with open(f, "wb") as file:
             yield file
     else:
+        folder = os.path.dirname(os.path.realpath(f))
+        if not os.path.isdir(folder):
+            raise RuntimeError(f"Parent directory {folder} does not exist.")
         with replacing(f) as partial, open(partial, "xb") as file:
             yield file
             file.flush()

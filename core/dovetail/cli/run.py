@@ -32,7 +32,7 @@ def main(argv: Sequence[str] = ()) -> int:
         try:
             told = choose_device(chosen.device)
         except RuntimeError as error:
-            raise UsageError(f"dovetail run: {error}") from error
+            raise UsageError(f"dovetail run: {error}{_where_from(error)}") from error
         if told:
             print(f"dovetail run: {told}", file=sys.stderr)
     try:
@@ -42,3 +42,10 @@ def main(argv: Sequence[str] = ()) -> int:
             raise
         raise UsageError(f"dovetail run: {error}") from error
     return 0
+
+
+def _where_from(error: RuntimeError) -> str:
+    """How a device that nothing offers comes in."""
+    if not str(error).startswith("Expected one of "):
+        return ""
+    return "; other devices come in with their plugins: install one, then see `dovetail devices`"

@@ -221,11 +221,11 @@ _MODULES = (
 )  # fmt: skip
 
 _ELSEWHERE = {
-    "capabilities": "capability", "compile": "compiler",
+    "capabilities": "capability",
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
-    "vmap": "func",
+    "vmap": "func", "compile": "compiler",
     "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",
     "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
     "kaiser_window": "signal.spectral_windows",

@@ -1,13 +1,11 @@
-"""``torch.compiler``, and ``torch.compile``: programs that ask for it run; nothing is compiled.
+"""``torch.compile`` and ``torch.compiler``: what is to be compiled is run as the Python it is.
 
-What is asked to be compiled is run as the Python that it is, as PyTorch does with
-``TORCH_COMPILE_DISABLE=1``; what a call costs here is in docs/decisions/lean-call.md.
+As PyTorch does with ``TORCH_COMPILE_DISABLE=1``; :mod:`dovetail.jit` does the same.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 __all__ = [
@@ -17,30 +15,27 @@ __all__ = [
 
 
 def compile(
-    model: Callable[..., Any] | None = None,
+    model: Any = None,
     *,
     fullgraph: bool = False,
     dynamic: bool | None = None,
-    backend: str | Callable[..., Any] = "inductor",
+    backend: str | Callable[..., Any] | None = None,
     mode: str | None = None,
     options: dict[str, Any] | None = None,
+    name: str | None = None,
     disable: bool = False,
+    recompile_limit: int | None = None,
+    isolate_recompiles: bool = False,
+    shapes_spec: Any = None,
 ) -> Any:
-    """The function or module itself: there is no compiler, and it runs as it is.
-
-    Args:
-        model: the function or module; None: a decorator is returned.
-        fullgraph, dynamic, backend, mode, options, disable: what PyTorch's compiler is told; mode
-            and options exclude each other, the rest is not looked at.
+    """The function or module itself; without one, a decorator that gives it back.
 
     Raises:
-        RuntimeError: both mode and options.
+        RuntimeError: both ``mode`` and ``options`` are given.
 
-    Example:
-        >>> import dovetail as dt
-        >>> model = dt.nn.Linear(2, 1)
-        >>> dt.compile(model, mode="max-autotune") is model
-        True
+    >>> import dovetail as dt
+    >>> dt.compile(dt.relu, mode="max-autotune") is dt.relu
+    True
     """
     if mode is not None and options is not None:
         raise RuntimeError(
@@ -49,17 +44,13 @@ def compile(
     return _same if model is None else model
 
 
-def _same(fn: Callable[..., Any]) -> Callable[..., Any]:
-    return fn
-
-
-def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **kwargs: Any) -> Any:
-    """The function itself, also as ``@disable()``."""
+def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
+    """The function itself; without one, a decorator that gives it back."""
     return _same if fn is None else fn
 
 
 def allow_in_graph(fn: Any) -> Any:
-    """The function itself."""
+    """The function itself, or a list of them."""
     return fn
 
 
@@ -68,35 +59,55 @@ def assume_constant_result(fn: Any) -> Any:
     return fn
 
 
+def _same(fn: Any) -> Any:
+    return fn
+
+
+class set_stance:
+    """How code is to be compiled: nothing changes; also a context and a decorator."""
+
+    def __init__(
+        self,
+        stance: str = "default",
+        *,
+        skip_guard_eval_unsafe: bool = False,
+        force_backend: str | Callable[..., Any] | None = None,
+    ) -> None:
+        self.stance = stance
+
+    def __call__(self, fn: Any) -> Any:
+        return fn
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def reset() -> None:
+    """Forget what was compiled: nothing was."""
+
+
+def cudagraph_mark_step_begin() -> None:
+    """Mark a step of a compiled program: there is none."""
+
+
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
+    """The names of the compilers: none."""
+    return []
+
+
 def is_compiling() -> bool:
     """Whether this runs in compiled code: never."""
     return False
 
 
 def is_dynamo_compiling() -> bool:
-    """Whether a graph is being made: never."""
+    """Whether this is being traced: never."""
     return False
 
 
 def is_exporting() -> bool:
-    """Whether a program is being exported: never."""
+    """Whether this is being exported: never."""
     return False
-
-
-def reset() -> None:
-    """Forget what was compiled: nothing."""
-
-
-def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
-    """Compilers that there are: none."""
-    return []
-
-
-def cudagraph_mark_step_begin() -> None:
-    """A step begins, which only a compiler's graphs need to know."""
-
-
-@contextlib.contextmanager
-def set_stance(stance: str = "default", **kwargs: Any) -> Iterator[None]:
-    """How a compiler behaves inside of ``with``; there is none."""
-    yield

@@ -20,8 +20,7 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.decomposed_plans import decomposed_plan, either_plan
 from dovetail.device import device as Device
-from dovetail.dtypes import bool_, type_name
-from dovetail.dtypes import dtype as DType
+from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.from_data import tensor
 from dovetail.kernels import select_kernel
@@ -199,7 +198,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     several = len(facts) if op.kind in ("elementwise", "compare") else len(tensors)
     promotes = op.infer is not None and several > 1
     if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
-        raise _not_for(op, tensors[0]._spec.dtype)
+        raise Unsupported(_not_implemented(op.name, tensors[0]._spec.dtype))
     if any(f is None for f in facts):
         _need_inputs(op, facts)
     state = state_of(device)
@@ -221,7 +220,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     wanted = dtypes if op.kind in ("elementwise", "compare") else dtypes[:1] if promotes else ()
     for kind in wanted:
         if kind is not None and kind not in op.accepts:
-            raise _not_for(op, kind)
+            raise Unsupported(_not_implemented(op.name, kind))
     for kind in (*dtypes, *(o.dtype for o in outs)):
         if kind is not None:
             state.check_dtype(op.name, kind)
@@ -241,17 +240,16 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     return host_plan(op, call_facts, state, resolve)
 
 
-_OF_BOOLS = {
-    "neg": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
-    "invert a mask, use the `~` or `logical_not()` operator instead.",
+_REFUSALS = {
+    ("neg", "bool"): "Negation, the `-` operator, on a bool tensor is not supported. If you are "
+    "trying to invert a mask, use the `~` or `logical_not()` operator instead.",
 }
-"""What is said of bools, where it can be told what was meant; PyTorch's words."""
+"""(operator, dtype) -> PyTorch's sentence, where it says more than that there is no such thing."""
 
 
-def _not_for(op: OpDef, kind: DType) -> Unsupported:
-    """The error of an operator that has no meaning for a dtype."""
-    said = _OF_BOOLS.get(op.name) if kind is bool_ else None
-    return Unsupported(said or f"\"{op.name}\" not implemented for '{type_name(kind)}'")
+def _not_implemented(operator: str, kind: Any) -> str:
+    plain = f"\"{operator}\" not implemented for '{type_name(kind)}'"
+    return _REFUSALS.get((operator, kind.name), plain)
 
 
 def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:

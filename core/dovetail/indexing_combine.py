@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from dovetail.indexing_parse import Advanced, is_mask
 from dovetail.ops.indexed.index_checks import host_values
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
+from dovetail.warning import warn
 
 __all__ = ["check_kinds", "from_array", "together"]
 
@@ -49,11 +49,10 @@ def check_kinds(shape: tuple[int, ...], advanced: list[Advanced]) -> None:
         if not is_mask(value):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         if value.dtype.name == "uint8":
-            warnings.warn(
+            warn(
                 "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
                 "torch.bool instead.",
                 UserWarning,
-                stacklevel=5,
             )
         for i, n in enumerate(value.shape):
             if n != shape[position + i]:

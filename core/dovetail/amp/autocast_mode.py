@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from dovetail.backend.state import state_of
 from dovetail.device import device, get_default_device, meaning
 from dovetail.dtypes import bfloat16, float16, float64
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = [
     "autocast",
@@ -243,15 +243,14 @@ class autocast:
     def _is_possible(self) -> bool:
         label = self.device.upper()
         if not _has_device(self.device):
-            warnings.warn(f"{label} is not available. Disabling autocast.", stacklevel=3)
+            warn(f"{label} is not available. Disabling autocast.")
             return False
         lower = _dtypes_of(self.device)
         if self.fast_dtype not in lower:
             names = ", ".join(map(str, lower)) or "none"
-            warnings.warn(
+            warn(
                 f"In {label} autocast, but the target dtype is not supported. Disabling autocast."
                 f"\n{label} Autocast only supports dtypes of {names} currently.",
-                stacklevel=3,
             )
             return False
         return True

@@ -5,7 +5,6 @@ Micikevicius et al., "Mixed precision training", ICLR 2018; PyTorch's ``torch.am
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
@@ -19,6 +18,7 @@ from dovetail.backend.loader import registry
 from dovetail.device import get_default_device, meaning
 from dovetail.factories import full, zeros_like
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.optim.optimizer import Optimizer
@@ -76,9 +76,7 @@ class GradScaler:
         self._enabled = enabled
         if enabled and not (device and is_autocast_available(device) and _has_device(device)):
             label = "an accelerator" if device is None else device.upper()
-            warnings.warn(
-                f"GradScaler is enabled, but {label} is not available.  Disabling.", stacklevel=2
-            )
+            warn(f"GradScaler is enabled, but {label} is not available.  Disabling.")
             self._enabled = False
         if not self._enabled:
             return

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] = ()) -> int:
     options.add_argument(
         "--accelerator",
         metavar="D",
-        help="what the program calls its accelerator, by any name; its other tensors stay where they are",
+        help="what the program means by names of accelerators; other tensors stay on the cpu",
     )
     options.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     options.add_argument(
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] = ()) -> int:
                 chosen.device or chosen.accelerator, only_names=chosen.accelerator is not None
             )
         except RuntimeError as error:
-            raise UsageError(f"dovetail run: {error}") from error
+            raise UsageError(f"dovetail run: {error}{_where_from(error)}") from error
         if told:
             print(f"dovetail run: {told}", file=sys.stderr)
     try:
@@ -51,3 +51,10 @@ def main(argv: Sequence[str] = ()) -> int:
             raise
         raise UsageError(f"dovetail run: {error}") from error
     return 0
+
+
+def _where_from(error: RuntimeError) -> str:
+    """How a device that nothing offers comes in."""
+    if not str(error).startswith("Expected one of "):
+        return ""
+    return "; other devices come in with their plugins: install one, then see `dovetail devices`"

@@ -58,6 +58,7 @@ def opened_for_writing(f: Any) -> Iterator[IO[bytes]]:
 
     Raises:
         AttributeError: neither a path nor something with ``write``.
+        MissingFolder: there is no such folder.
         OSError: the file cannot be written.
     """
     if not isinstance(f, (str, os.PathLike)):

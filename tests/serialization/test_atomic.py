@@ -132,9 +132,3 @@ def test_old_file_is_not_written_to(
         assert old.read() == before
     assert path.read_bytes() != before
     assert calls[:2] == ["fsync", "replace"], "the bytes are on the disk before the name is"
-
-
-def test_no_such_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "nowhere"
-    with pytest.raises(RuntimeError, match=f"^Parent directory {folder} does not exist.$"):
-        dt.save({}, folder / "x.pt")

@@ -1,14 +1,16 @@
 // Gathering, scattering and finding, along one dim of `size` elements that are `step` apart.
 //
-// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero
-// and writes nothing.
+// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero,
+// writes nothing and is reported (see fault.cl).
 
 #define NUMBERS ulong offset_out, ulong offset_in, ulong offset_index, ulong count, ulong size, \
     ulong step PLACES_NUMBERS
 
 #if IS_GATHER
-kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index, NUMBERS)
+kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
@@ -17,49 +19,68 @@ kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const
             out[target] = in[offset_in + from + at * step];
         } else {
             out[target] = (X_MEMORY)0;
+            WRONG(at)
         }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_SCATTER
 // `in` is what is scattered.
-kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
-        if (at < size) out[offset_out + to + at * step] = in[offset_in + from];
+        if (at < size) {
+            out[offset_out + to + at * step] = in[offset_in + from];
+        } else {
+            WRONG(at)
+        }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_ADD
 // One line at a time, in order: nothing collides, and equal runs give equal bits.
 kernel void add_lines(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
-        NUMBERS, ulong length, ulong step_in, ulong step_index)
+        global uint *faults, NUMBERS, ulong length, ulong step_in, ulong step_index, uint fault_of)
 {
+    WATCH
     for (ulong line = get_global_id(0); line < count; line += get_global_size(0)) {
         PLACES(line)
         for (ulong k = 0; k < length; k++) {
             const ulong at = (ulong)index[offset_index + place + k * step_index];
-            if (at >= size) continue;
+            if (at >= size) {
+                WRONG(at)
+                continue;
+            }
             const ulong target = offset_out + to + at * step;
             const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
             X_STORE(out, target, SUM(X_LOAD(out, target), v));
         }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_ATOMIC
 // All elements at once, each with an atomic addition: the device's own, where it has one for floats.
-kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
-        if (at >= size) continue;
+        if (at >= size) {
+            WRONG(at)
+            continue;
+        }
         global X_MEMORY *target = out + offset_out + to + at * step;
         const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
 #ifdef ADD_ATOMIC
@@ -73,6 +94,25 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
         } while (old != seen);
 #endif
     }
+    REPORT(size)
+}
+#endif
+
+#if IS_WRAP
+// Indices that may count from the end; what is out of range becomes `outside`, or stays where that is 0.
+kernel void wrap(global long *out, global const long *in, global uint *faults, ulong offset_out,
+        ulong offset_in, ulong count, long size, long outside PLACES_NUMBERS, uint fault_of)
+{
+    WATCH
+    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
+        PLACES(item)
+        const long at = in[offset_in + from];
+        const long wrapped = at < 0 ? at + size : at;
+        const bool is_inside = wrapped >= 0 && wrapped < size;
+        out[offset_out + to] = is_inside ? wrapped : outside ? outside : at;
+        if (!is_inside) WRONG(at)
+    }
+    REPORT(size)
 }
 #endif
 

@@ -1,15 +1,17 @@
 // cross_entropy and nll_loss of (outer, n classes, inner), with their gradients.
 //
 // A line is a vector of classes; its target is target[line]. Targets that are `ignored`, or no class,
-// count for nothing. reduction: 0 none, 1 sum, 2 mean. smoothing: label_smoothing.
+// count for nothing; what is no class is reported (see fault.cl). reduction: 0 none, 1 sum, 2 mean.
+// smoothing: label_smoothing.
 // count: numbers in `parts`, whose sum is the weights of all targets; 0: every team adds them up.
 // One text serves all of these, for a compiler takes as long as millions of such comparisons.
 
-#define NUMBERS ulong lines, int n, ulong inner, long ignored, ulong count, T smoothing, \
-        int reduction, int has_weight
+#define NUMBERS ulong offset_faults, ulong lines, int n, ulong inner, long ignored, ulong count, \
+        T smoothing, int reduction, int has_weight, uint fault_of
 
 #define TARGET(line) ((long)TARGET_S(target, offset_target + (line)))
 #define COUNTS(t) ((t) != ignored && (t) >= 0 && (t) < n)
+#define CHECK(t) if (MEMBER == 0 && (t) != ignored && ((t) < 0 || (t) >= n)) WRONG(t)
 #define CLASS_WEIGHT(L) (has_weight ? WEIGHT_##L(weight, offset_weight + k) : ONE_##L)
 #define FACTOR(t) \
     (!COUNTS(t) ? (T)0 : has_weight ? (T)WEIGHT_S(weight, offset_weight + (t)) : (T)1)
@@ -57,10 +59,12 @@
 
 kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *probabilities,
         global T *parts, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_probabilities,
-        ulong offset_parts, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
+        ulong offset_probabilities, ulong offset_parts, ulong offset_in, ulong offset_target,
+        ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
+    WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + BASE(line);
@@ -71,6 +75,7 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
 #define SHARED(L) PROBABILITY_SET_##L(y, AT(k), POWER(L) / sum);
         WALK(n, SHARED)
         const long t = TARGET(line);
+        CHECK(t)
         T loss = 0, smooth = 0;
         if (smoothing != 0) {
             FOLD_PART(smooth, n, 0, ADDED, SMOOTH)
@@ -85,22 +90,27 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
         }
     }
     PUT_PARTS
+    REPORT(n)
 }
 
 kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_MEMORY *in,
-        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, ulong offset_out,
-        ulong offset_parts, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
+        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong offset_out, ulong offset_parts, ulong offset_in, ulong offset_target,
+        ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
+    WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + BASE(line);
         const long t = TARGET(line);
+        CHECK(t)
         T loss = 0;
         if (COUNTS(t)) loss = -IN_S(x, AT(t)) * FACTOR(t);
         ADD_UP(line, loss, FACTOR(t))
     }
     PUT_PARTS
+    REPORT(n)
 }
 #endif
 
@@ -123,8 +133,8 @@ kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_o
 
 #if IS_WEIGHTS
 kernel void weights(global T *parts, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong offset_parts, ulong offset_target,
-        ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_parts,
+        ulong offset_target, ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
     T factors = 0;
@@ -137,10 +147,12 @@ kernel void weights(global T *parts, global const TARGET_MEMORY *target,
 #if IS_LOSS
 kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_parts,
-        ulong offset_grad, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
+        ulong offset_parts, ulong offset_grad, ulong offset_in, ulong offset_target,
+        ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
+    WATCH
     SUM_OF_WEIGHTS
     T all = 0;
     if (smoothing != 0) {
@@ -151,6 +163,7 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
         global const IN_MEMORY *p = in + offset_in + BASE(line);
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
+        CHECK(t)
         const T share = COUNTS(t) ? SHARE(line) : (T)0;
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
         const T whole = hard + soft * all;
@@ -168,21 +181,25 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
             OUT_SET_S(y, AT(k), slope);
         }
     }
+    REPORT(n)
 }
 
 kernel void nll_loss_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_parts,
-        ulong offset_grad, ulong offset_target, ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
+        ulong offset_parts, ulong offset_grad, ulong offset_target, ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
+    WATCH
     SUM_OF_WEIGHTS
     EACH_LINE(line, lines) {
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
+        CHECK(t)
 #define ZERO(L) OUT_SET_##L(y, AT(k), ZERO_##L);
         WALK(n, ZERO)
         if (COUNTS(t) && t % TEAM == MEMBER) OUT_SET_S(y, AT(t), -SHARE(line) * FACTOR(t));
     }
+    REPORT(n)
 }
 #endif

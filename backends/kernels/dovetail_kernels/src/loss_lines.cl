@@ -10,11 +10,12 @@
 
 kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         global PROBABILITY_MEMORY *probabilities, global T *parts, global const IN_MEMORY *in,
-        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, ulong offset_out,
-        ulong offset_probabilities, ulong offset_parts, ulong offset_in, ulong offset_target,
-        ulong offset_weight, NUMBERS)
+        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong offset_out, ulong offset_probabilities, ulong offset_parts, ulong offset_in,
+        ulong offset_target, ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
+    WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + line * n;
@@ -34,6 +35,7 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         FOLD_LINE(smooth, 0, ADDED, SMOOTH, AGAIN(IN, x))
 #endif
         const long t = TARGET(line);
+        CHECK(t)
         T loss = 0;
         if (MEMBER == 0) {
             if (COUNTS(t)) {
@@ -46,14 +48,17 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         }
     }
     PUT_PARTS
+    REPORT(n)
 }
 #else
 kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong offset_out, ulong offset_parts,
-        ulong offset_grad, ulong offset_in, ulong offset_target, ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
+        ulong offset_parts, ulong offset_grad, ulong offset_in, ulong offset_target,
+        ulong offset_weight, NUMBERS)
 {
     TEAM_MEMORY
+    WATCH
     SUM_OF_WEIGHTS
     T all = 0;
 #if SMOOTHS
@@ -64,6 +69,7 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
         global const IN_MEMORY *p = in + offset_in + line * n;
         global OUT_MEMORY *y = out + offset_out + line * n;
         const long t = TARGET(line);
+        CHECK(t)
         const int hit = COUNTS(t) ? (int)t : -1;
         const T share = hit < 0 ? (T)0 : SHARE(line);
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
@@ -77,5 +83,6 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
 #endif
         SET_LINE(OUT, y, SLOPE, AGAIN(IN, p))
     }
+    REPORT(n)
 }
 #endif

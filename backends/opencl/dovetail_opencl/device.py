@@ -92,9 +92,7 @@ class Device(device.Device):
         is_apart = chosen == "gpu" or not handle.host_unified_memory
         self.transfers = Transfers(self.context, is_apart=is_apart)
         flags = cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR
-        self.faults = cl.Buffer(
-            self.context, flags, hostbuf=np.zeros(faults.WORDS, np.uint32)
-        )
+        self.faults = cl.Buffer(self.context, flags, hostbuf=np.zeros(faults.WORDS, np.uint32))
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._handed_over = 0

@@ -78,6 +78,7 @@ class CUDARuntime(Runtime):
                 "major": device.capability[0],
                 "minor": device.capability[1],
                 "shared_memory_per_block": device.local_memory,
+                "checks_indices": True,
                 **({} if device.cuda.is_real else {"stand_in": True}),
             },
         )

@@ -56,6 +56,7 @@ class OpenCLRuntime(Runtime):
                 "work_group": handle.max_work_group_size,
                 "local_memory": handle.local_mem_size,
                 "allocation": handle.max_mem_alloc_size,
+                "checks_indices": True,
             },
         )
 

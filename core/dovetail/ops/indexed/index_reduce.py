@@ -12,8 +12,8 @@ from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
-from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.indexed.rows import along, check_rows
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor

@@ -11,8 +11,8 @@ from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index import SCATTER, gather, nonzero
 from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
-from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.indexed.rows import INDEX_SELECT
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor, check_dim
 

@@ -30,7 +30,7 @@ def enter(table: KernelTable) -> None:
     table.add("scatter", lambda facts: _Scatter(facts, is_add=False), specialize=True)
     table.add("scatter_add", lambda facts: _Scatter(facts, is_add=True), specialize=True)
     table.add("nonzero", _nonzero, specialize=True)
-    table.add("wrapped_index", _wrap, specialize=True)
+    table.add("wrapped_index", _wrap, layout="contiguous", specialize=True)
 
 
 def _walked(array: Array, shape: Sequence[int], dim: int | None) -> Array:
@@ -198,18 +198,17 @@ def atomic(dtype: DType) -> dict[str, str]:
 
 
 def _wrap(facts: Any) -> Any:
-    source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
-    device: Device = device_of(facts.outputs[0].device)
+    out = facts.outputs[0]
+    device: Device = device_of(out.device)
     if not out.numel:
         return lambda *arrays: None
     size, dim, outside = (facts.attributes[name] for name in ("size", "dim", "outside"))
-    loops = collapse(out, source)
-    macros = {"IS_WRAP": 1, **places("PLACES", loops, "p", ("to", "from"))}
+    macros = {"IS_WRAP": 1, "IS_CPU": int(device.is_cpu)}
     text = program(device, "index", macros, (), ("fault",))
     name, faults = facts.op.name, device.faults
     fault = fault_of("index", FLAT) if dim is None else fault_of("index", ALONG, dim)
-    numbers = [np.uint64(n) for n in (0, 0, out.numel)] + [np.int64(size), np.int64(outside)]
-    numbers += [*loop_numbers(loops), fault]
+    numbers = [np.uint64(n) for n in (0, 0, out.numel)]
+    numbers += [np.int64(size), np.int64(outside), fault]
     launch = device.launch(text, "wrap", 3, numbers, device.workers(out.numel, 4096), name)
 
     def run(x: Any, y: Any) -> None:

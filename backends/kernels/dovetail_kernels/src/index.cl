@@ -99,18 +99,30 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
 #endif
 
 #if IS_WRAP
-// Indices that may count from the end; what is out of range becomes `outside`, or stays where that is 0.
-kernel void wrap(global long *out, global const long *in, global uint *faults, ulong offset_out,
-        ulong offset_in, ulong count, long size, long outside PLACES_NUMBERS, uint fault_of)
+// Indices that may count from the end, neighbours; what is out of range becomes `outside`, or stays where
+// that is 0. Which it was is asked only where there is one, so that the loop is one of vectors.
+kernel void wrap(global long *restrict out, global const long *restrict in, global uint *faults,
+        ulong offset_out, ulong offset_in, ulong count, long size, long outside, uint fault_of)
 {
+#if IS_CPU
+    const ulong share = (count - 1) / get_global_size(0) + 1, begin = share * get_global_id(0);
+    const ulong end = min(count, begin + share), next = 1;
+#else
+    const ulong begin = get_global_id(0), end = count, next = get_global_size(0);
+#endif
+    in += offset_in;
+    out += offset_out;
+    long missed = 0;
+    for (ulong i = begin; i < end; i += next) {
+        const long at = in[i], wrapped = at + (at < 0 ? size : 0);
+        const long miss = (ulong)wrapped < (ulong)size ? 0 : 1;
+        out[i] = miss ? (outside ? outside : at) : wrapped;
+        missed |= miss;
+    }
+    if (!missed) return;
     WATCH
-    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
-        PLACES(item)
-        const long at = in[offset_in + from];
-        const long wrapped = at < 0 ? at + size : at;
-        const bool is_inside = wrapped >= 0 && wrapped < size;
-        out[offset_out + to] = is_inside ? wrapped : outside ? outside : at;
-        if (!is_inside) WRONG(at)
+    for (ulong i = begin; i < end; i += next) {
+        if (in[i] < -size || in[i] >= size) WRONG(in[i])
     }
     REPORT(size)
 }

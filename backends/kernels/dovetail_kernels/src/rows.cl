@@ -42,6 +42,11 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
         const ulong first = line % runs * length, last = min(rows, first + length);
         global X_MEMORY *base = out + offset_out + line / runs * rows * n;
         global const G_MEMORY *from = grad + offset_grad + line / runs * picks * n;
+        // Whether numbers are in range, each run asks of its share of them.
+        const ulong share = (picks - 1) / runs + 1, begins = line % runs * share;
+        for (ulong k = begins + MEMBER; k < min(picks, begins + share); k += TEAM) {
+            if ((ulong)index[offset_index + k] >= rows) WRONG(index[offset_index + k])
+        }
         for (ulong row = first; row < last; row++) {
             global X_MEMORY *x = base + row * n;
 #define CLEAR(L) X_SET_##L(x, k, ZERO_##L);
@@ -53,7 +58,6 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
         for (ulong begin = 0; begin < picks; begin += TEAM) {
             const ulong mine = begin + MEMBER;
             const ulong row = mine < picks ? (ulong)index[offset_index + mine] : last;
-            if (row >= rows && mine < picks) WRONG(row)
             const bool is_ours = row >= first && row < last && row != (ulong)skipped;
             barrier(CLK_LOCAL_MEM_FENCE);
             ours[MEMBER] = is_ours ? (int)(row - first) : -1;
@@ -68,10 +72,7 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
 #else
         for (ulong pick = 0; pick < picks; pick++) {
             const long row = index[offset_index + pick];
-            if ((ulong)row < first || (ulong)row >= last || row == skipped) {
-                if ((ulong)row >= rows) WRONG(row)
-                continue;
-            }
+            if ((ulong)row < first || (ulong)row >= last || row == skipped) continue;
             global X_MEMORY *x = base + row * n;
             global const G_MEMORY *g = from + pick * n;
             WALK(n, ADD)

@@ -151,7 +151,7 @@ class Device(device.Device):
 
     def leave(self) -> None:
         """In a process that was forked: there is no device, and nobody holds its locks."""
-        self.cuda, _here.index = Forked(), -1
+        self.cuda, _here.index, self._found = Forked(), -1, None
         self.lock, self._memory = threading.RLock(), threading.RLock()
 
     def mark(self) -> Any:

@@ -150,7 +150,8 @@ def test_wrong_indices_raise_what_pytorch_raises(ours: Ours, torch: Any, index: 
             y.__setitem__(theirs, 1) if write else y[theirs]
         with pytest.raises(expected.type):  # a device may say so when values are asked for
             (x.__setitem__(ours.index(index), 1) or x if write else x[ours.index(index)]).tolist()
-        assert x.tolist() == values().tolist()
+        if ours.on_host or not write:  # elsewhere what is in range may have been written
+            assert x.tolist() == values().tolist()
 
 
 @pytest.mark.parametrize(

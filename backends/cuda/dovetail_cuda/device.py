@@ -466,7 +466,7 @@ class Device(device.Device):
     # faults
 
     @functools.cached_property
-    def faults(self) -> Buffer:  # type: ignore[override]
+    def faults(self) -> Buffer:
         """Page-locked memory, which kernels write where something is wrong alone: a look is one
         read of the host's. Graphs report like all others."""
         self.use()

@@ -295,7 +295,7 @@ def _losses(x: Any, i: Any) -> Any:
 
 def _says_that_it_checks(device: str) -> bool:
     found = state(device)
-    return bool(found.runtime.info(found.device.index).limits.get("checks_indices"))
+    return bool(found.runtime.info(found.device.index or 0).limits.get("checks_indices"))
 
 
 _AROUND = 77.0

@@ -114,7 +114,7 @@ class Team:
         return f"((inner - 1) / {self.width} + 1)"
 
     def program(
-        self, name: str, macros: dict[str, Any], before: tuple[str, ...] = (), **elements: DType
+        self, name: str, macros: dict[str, Any], before: tuple[str, ...] = (), /, **elements: DType
     ) -> str:
         """The text of ``src/name.cl`` after ``src/team.cl``.
 

@@ -316,12 +316,6 @@ def _bad_index(name: str, trial: Trial) -> None:
             if came is None and late is None:
                 if state(trial.device).host_arrays:
                     raise Mismatch(f"{what}: must raise, the data is on the host", "error")
-                if _says_that_it_checks(trial.device):
-                    raise Mismatch(
-                        f"{what}: must raise IndexError, at the call or where values are next "
-                        "asked for: the device says that it does (limits['checks_indices'])",
-                        "error",
-                    )
                 if reads and (host(call(x, index)) == _AROUND).any():
                     raise Mismatch(
                         f"{what}: gave memory that is not the tensor's. Raise, or keep the read "
@@ -334,6 +328,12 @@ def _bad_index(name: str, trial: Trial) -> None:
                     f"{what}: wrote memory that is not the tensor's. Raise, or leave such "
                     "elements out",
                     "foreign-memory",
+                )
+            if came is None and late is None and _says_that_it_checks(trial.device):
+                raise Mismatch(
+                    f"{what}: must raise IndexError, at the call or where values are next asked "
+                    "for: the device says that it does (limits['checks_indices'])",
+                    "error",
                 )
         with trial.attempt(stage="works on"):
             _check_works(trial.device, what)

@@ -1,7 +1,8 @@
 """Plans: closures that run one resolved call, from the leanest to the most general.
 
 Each closure has an attribute ``served_by`` (kernel, fused, decomposed, host) and ``packs``, the
-number of inputs that must be packed before the kernel runs.
+number of inputs that must be packed before the kernel runs. That of a kernel of several outputs has
+``first``, the plan for who wants the first one alone.
 """
 
 from __future__ import annotations
@@ -417,6 +418,9 @@ def _general(
         if outs and len(inputs) + len(outs) <= MOST:
             return straight(kernel, makers, are_tensors, recorder)
 
+    def first(*inputs: Any) -> Any:
+        return run(*inputs)[0]
+
     def run(*inputs: Any) -> Any:
         held = [x if p is None else p(x) for p, x in zip(preparations, inputs, strict=True)]
         arrays = [x._materialize() if isinstance(x, Tensor) else x for x in held]
@@ -436,6 +440,8 @@ def _general(
                     break
         return made[0] if len(made) == 1 else tuple(made)
 
+    if len(outs) > 1:
+        run.first = first  # type: ignore[attr-defined]
     return run
 
 

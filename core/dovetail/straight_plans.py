@@ -26,18 +26,26 @@ def straight(
 ) -> Run:
     """The plan of a kernel of a device of its own that takes its inputs as they are.
 
+    Where there are several outputs it has an attribute ``first``, the plan for who wants the first
+    one alone.
+
     Args:
         makers: one per output, each makes a new tensor.
         are_tensors: per input; what is no tensor is handed to the kernel.
         recorder: None where no gradient can be asked for.
     """
     record = None if recorder is None else recorder.attach
-    made: Run = _written(are_tensors, len(makers))(kernel, record, mode, *makers)
-    return made
+    count = len(makers)
+    run: Run = _written(are_tensors, count, False)(kernel, record, mode, *makers)
+    if count > 1:
+        if recorder is not None and recorder.positions[0]:
+            record = None
+        run.first = _written(are_tensors, count, True)(kernel, record, mode, *makers)  # type: ignore[attr-defined]
+    return run
 
 
 @functools.cache
-def _written(are_tensors: tuple[bool, ...], outputs: int) -> Callable[..., Run]:
+def _written(are_tensors: tuple[bool, ...], outputs: int, is_alone: bool) -> Callable[..., Run]:
     inputs = [f"x{i}" for i in range(len(are_tensors))]
     made = [f"t{i}" for i in range(outputs)]
     makers = [f"m{i}" for i in range(outputs)]
@@ -52,13 +60,17 @@ def _written(are_tensors: tuple[bool, ...], outputs: int) -> Callable[..., Run]:
     if places:
         lines += ["if record is not None:", *[f"    n{i} = x{i}._node" for i in places]]
         reached = " or ".join(f"n{i} is not None" for i in places)
-        edges = "".join(f"n{i}, " if i in places else "None, " for i in range(len(inputs)))
+        needs = "".join(
+            f"n{i} is not None, " if t else "False, " for i, t in enumerate(are_tensors)
+        )
+        edges = "".join(f"n{i}, " if t else "None, " for i, t in enumerate(are_tensors))
         given = "".join(f"{x}, " for x in inputs)
+        alone = ", is_alone=True" if is_alone else ""
         lines += [
             f"    if ({reached}) and mode.grad:",
-            f"        record(({edges}), ({given}), ({everything}))",
+            f"        record(({needs}), ({edges}), ({given}), ({everything}){alone})",
         ]
-    lines.append(f"return {made[0] if outputs == 1 else f'({everything})'}")
+    lines.append(f"return {made[0] if outputs == 1 or is_alone else f'({everything})'}")
     body = "".join(f"        {line}\n" for line in lines)
     source = (
         f"def make(kernel, record, mode, {', '.join(makers)}):\n"

@@ -98,13 +98,13 @@ def recording_runtime(**settings: Any) -> Any:
 
         def _special(self, function: Any) -> Any:
             def specialize(facts: Any) -> Any:
-                def kernel(*arrays: Any) -> None:
+                def kernel(*arrays: Any, **stream: int) -> None:
                     def run(seed: int, shift: int) -> None:
                         attributes = _shifted(dict(facts.attributes), seed, shift)
                         changed = facts
                         if attributes != dict(facts.attributes):
                             changed = dataclasses.replace(facts, attributes=attributes)
-                        function(changed)(*arrays)
+                        function(changed)(*arrays, **_shifted(stream, seed, shift))
 
                     self._queue(run)
 

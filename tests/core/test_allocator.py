@@ -125,6 +125,28 @@ def test_who_gives_a_block_back_waits_for_nobody() -> None:
     assert pool.take(1000)[0] == block, "the block serves again"
 
 
+def test_a_block_that_another_thread_gives_back_stays_its_streams() -> None:
+    """It serves again where the work that used it comes first, whoever takes it back in."""
+    here = threading.local()
+    pool = pool_over(Memory(10 * KIB), stream=lambda: getattr(here, "stream", 0))
+    block, size = pool.take(1000)
+    held, done, found = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        here.stream = 1
+        pool.attempt(lambda: (held.set(), done.wait(20)))
+        found.append(pool.take(1000)[0])
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert held.wait(20)
+    pool.give(block, size)
+    done.set()
+    other.join()
+    assert found != [block], "it is another stream's"
+    assert pool.take(1000)[0] == block
+
+
 def test_a_block_that_comes_back_while_the_device_is_waited_for_stays() -> None:
     """Its work may have been queued after the wait began."""
     memory = Memory(10 * KIB)

@@ -248,6 +248,17 @@ def test_offsets_and_strides_reach_the_launch(stand: Any) -> None:
     assert not {7, 5} & set(copied.words)
 
 
+def test_a_launch_writes_its_numbers_again_when_they_differ(stand: Any) -> None:
+    """Offsets come and go; where none is, it is told so by the same object each time."""
+    driver, _ = stand()
+    x = dt.ones(24, device="standin")
+    driver.launched.clear()
+    for start in (5, 0, 0, 3, 5, 0):
+        x[start : start + 16].sum()
+    seen = [{3, 5} & set(launch.words[1:5]) for launch in driver.launched]
+    assert seen == [{5}, set(), set(), {3}, {5}, set()]
+
+
 def test_launches_go_to_the_threads_stream(stand: Any) -> None:
     driver, _ = stand()
     x = dt.ones(10, device="standin")

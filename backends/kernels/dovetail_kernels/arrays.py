@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from dovetail.backend import StridedView
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import uint8
 
-__all__ = ["START", "Array", "dense_strides", "offsets", "packed", "part"]
+__all__ = [
+    "NO_OFFSETS",
+    "START",
+    "Array",
+    "dense_strides",
+    "joined",
+    "joined_offsets",
+    "offsets",
+    "packed",
+    "part",
+]
 
 
 class Array(StridedView):
@@ -78,3 +91,24 @@ def offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
                 ]
             )
     return _STARTS[len(arrays)]
+
+
+def joined(values: Sequence[Any], length: int, kind: Any) -> np.ndarray:
+    """Numbers as one argument of a kernel, a vector of OpenCL C: a driver takes its time for every
+    argument of a launch."""
+    return np.array([*values, *[0] * (length - len(values))], kind)
+
+
+NO_OFFSETS = np.zeros(8, np.uint64)
+"""What a launch has for :func:`joined_offsets` before it is called."""
+
+_ALL_AT_START = ((0, bytes(64)),)
+
+
+def joined_offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
+    """:func:`offsets` of up to eight arrays as one argument, the first after the buffers."""
+    for a in arrays:
+        if a.offset:
+            values = [a.offset // a.dtype.itemsize for a in arrays]
+            return ((0, struct.pack("<8Q", *values, *[0] * (8 - len(values)))),)
+    return _ALL_AT_START

@@ -15,7 +15,7 @@ import numpy as np
 
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32, float64
-from dovetail_kernels.arrays import Array
+from dovetail_kernels.arrays import Array, joined
 from dovetail_kernels.device import Device
 from dovetail_kernels.folds import wrapping
 from dovetail_kernels.gather import Map, Part, in_pairs
@@ -23,7 +23,7 @@ from dovetail_kernels.gather_direct import FEW
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.shuffle import woven_half
 from dovetail_kernels.source import element, program
-from dovetail_kernels.spread import table_of, three
+from dovetail_kernels.spread import AT_START, table_of, three
 from dovetail_kernels.vectors import vector_helpers
 
 __all__ = ["CACHED", "Padded", "Planes", "is_padded", "reads_few", "suits", "vector_macros"]
@@ -122,11 +122,16 @@ class Planes:
         """Whether so many planes stay in a near cache, of one line of places at least."""
         return count * self.plane(1, 1) * work.itemsize <= CACHED
 
-    def limit(self, x: Any) -> Any:
-        """Where an array like the source ends in its buffer."""
+    @property
+    def extent(self) -> Any:
+        """Elements from the source's first to the end of its last."""
         source = self.source
         zipped = zip(source.shape, source.element_strides, strict=True)
-        return offset_of(x) + np.uint64(sum(max(n - 1, 0) * s for n, s in zipped) + 1)
+        return np.uint64(sum(max(n - 1, 0) * s for n, s in zipped) + 1)
+
+    def limit(self, x: Any) -> Any:
+        """Where an array like the source ends in its buffer."""
+        return offset_of(x) + self.extent
 
 
 def _parts(made: Map) -> list[Part]:
@@ -237,24 +242,24 @@ class Padded:
         kept = rows if block.span >= channels else -(-made.columns // rows) * rows
         room = block.span * plane + columns + width
         numbers: list[Any] = [np.uint64(0)] * 5
-        numbers += planes.steps
+        steps_of_all = (
+            *planes.steps, made.out.element_strides[0], made.out_column,
+            parts[0].lines.out_steps[1], made.filters.group, made.filters.column, weight_channel,
+            made.bias_step,
+        )  # fmt: skip
+        sizes = (made.images, made.groups, made.columns, channels, *planes.sizes)
+        of_block = (plane, lines, len(parts), block.span, block.lines, wide, room, kept)
         numbers += [
-            np.uint64(v)
-            for v in (
-                made.out.element_strides[0], made.out_column, parts[0].lines.out_steps[1],
-                made.filters.group, made.filters.column, weight_channel, made.bias_step,
-            )
-        ]  # fmt: skip
-        numbers += [
-            np.int32(v)
-            for v in (
-                made.images, made.groups, made.columns, channels, *planes.sizes, plane, lines,
-                len(parts), block.span, block.lines, wide, room, kept,
-            )
-        ]  # fmt: skip
+            joined(steps_of_all, 16, np.uint64),
+            joined(sizes, 16, np.int32),
+            joined(of_block, 8, np.int32),
+        ]
         units = made.images * made.groups * -(-lines // block.lines)
         size = device.workers(units, 1)
-        self._room = work.itemsize * size[0][0] * (room + len(parts) * kept * wide)
+        self._room = device.room(work.itemsize * size[0][0] * (room + len(parts) * kept * wide))
+        self._extent = planes.extent
+        # Where all begin with their buffers: a launch knows it again.
+        self._usual = tuple(enumerate((*[AT_START] * 4, self._extent)))
         self._launch = device.launch(text, "padded", 7, numbers, size, made.label)
         self._tables = [table_of(device, np.ravel(np.array(rows))) for rows in (steps, phases)]
 
@@ -289,13 +294,18 @@ class Padded:
         """Queue it."""
         if self._is_empty:
             return
-        extra, first = out.buffer, np.uint64(0)
-        if bias is not None:
-            extra, first = bias.buffer, offset_of(bias)
-        with self.map.device.scratch(self._room) as (room,):
-            buffers = (out.buffer, x.buffer, weight.buffer, *self._tables, extra, room)
-            numbers = (
-                (0, offset_of(out)), (1, offset_of(x)), (2, offset_of(weight)), (3, first),
-                (4, self._planes.limit(x)),
-            )  # fmt: skip
+        extra = out if bias is None else bias
+        numbers = self._usual
+        if out.offset or x.offset or weight.offset or extra.offset:
+            first = AT_START if bias is None else offset_of(bias)
+            begin = offset_of(x)
+            numbers = tuple(
+                enumerate((offset_of(out), begin, offset_of(weight), first, begin + self._extent))
+            )
+        take, give, size = self._room
+        room = take(size)
+        try:
+            buffers = (out.buffer, x.buffer, weight.buffer, *self._tables, extra.buffer, room)
             self._launch.with_numbers(buffers, numbers)
+        finally:
+            give(room, size)

@@ -18,7 +18,7 @@ from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.source import converted, element, program
 from dovetail_kernels.vectors import lanes, vector_helpers
 
-__all__ = ["SLACK", "Image", "Three", "grid", "image_of", "table_of", "three"]
+__all__ = ["AT_START", "SLACK", "Image", "Three", "grid", "image_of", "table_of", "three"]
 
 Three = tuple[int, int, int]
 

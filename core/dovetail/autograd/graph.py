@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd.hooks import add_hook
@@ -53,8 +53,9 @@ class BackwardInfo:
         saves: which of ``(*inputs, *outs)`` are kept, by position; outputs count on from inputs.
         input_specs: Spec per input (None for a Python number or an absent input).
         joint: the single function that returns all gradients, instead of ``calls``.
-        nodeless: which outputs are kept although no gradient comes through them (indices): no node
-            would tell a kept alias of the Storage that the output gets later.
+        nodeless: outputs that no gradient comes through (indices): they are kept as they are.
+        keep, keep_first: ``keep(info, *inputs, *outs)`` is what a node saves; the latter where
+            nobody gets to see any output but the first.
     """
 
     __slots__ = (
@@ -64,6 +65,7 @@ class BackwardInfo:
         "input_specs",
         "joint",
         "keep",
+        "keep_first",
         "name",
         "nodeless",
         "output_specs",
@@ -91,16 +93,21 @@ class BackwardInfo:
         self.output_specs = output_specs
         self.nodeless = nodeless
         self.run: Callable[[Any, Any], Any] | None = None  # made by :func:`runner` at first use
-        self.keep = None
+        self.keep = self.keep_first = None
         if saves:
-            count = len(input_specs) + len(output_specs)
-            self.keep = keeper(tuple(_kind_of(i, self) for i in saves), count)
+            self.keep = self._keeper(nodeless)
+            self.keep_first = self._keeper({*nodeless, *range(1, len(output_specs))})
 
+    def _keeper(self, plain: Collection[int]) -> Callable[..., tuple[Any, ...]]:
+        """What keeps: inputs and the ``plain`` outputs as they are, others by an alias."""
 
-def _kind_of(position: int, info: BackwardInfo) -> tuple[int, str]:
-    if position >= info.input_count:
-        return position, "output"
-    return position, "tensor" if info.input_specs[position] is not None else "other"
+        def kind_of(position: int) -> str:
+            if position >= self.input_count:
+                return "tensor" if position - self.input_count in plain else "output"
+            return "tensor" if self.input_specs[position] is not None else "other"
+
+        count = self.input_count + len(self.output_specs)
+        return keeper(tuple([(i, kind_of(i)) for i in self.saves]), count)
 
 
 @functools.cache
@@ -431,7 +438,8 @@ def save(info: BackwardInfo, things: tuple[Any, ...]) -> tuple[Any, ...]:
                 "Inference tensors cannot be saved for backward. To work around you can make a "
                 f"clone to get a normal tensor and use it in autograd. ({info.name})"
             )
-        if position >= info.input_count:
+        index = position - info.input_count
+        if index >= 0 and index not in info.nodeless:
             value = output_alias(value)
         if unpack_hooks:
             packed = pack_value(value)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence
-from dovetail.tensor import storage_of
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
@@ -131,16 +130,26 @@ class Recorder:
 
     def record(self, inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
         """Put a node behind ``outs``; called only when an input needs a gradient."""
-        self.attach(tuple([getattr(x, "_node", None) for x in inputs]), inputs, outs)
+        if self.positions:
+            edges = tuple([getattr(x, "_node", None) for x in inputs])
+            self.attach(tuple([e is not None for e in edges]), edges, inputs, outs)
 
     def attach(
-        self, edges: tuple[Any, ...], inputs: tuple[Any, ...], outs: tuple[Any, ...]
+        self,
+        needs: tuple[bool, ...],
+        edges: tuple[Any, ...],
+        inputs: tuple[Any, ...],
+        outs: tuple[Any, ...],
+        *,
+        is_alone: bool = False,
     ) -> None:
-        """:meth:`record`, for who knows the inputs' nodes."""
-        positions = self.positions
-        if not positions:
-            return
-        needs = tuple([e is not None for e in edges])
+        """:meth:`record`, for who knows the inputs' nodes, and that there are outputs to record.
+
+        Args:
+            needs: which edges there are.
+            edges: the inputs' nodes, or None.
+            is_alone: nobody gets to see any output but the first.
+        """
         info = self.infos.get(needs) or self.info(needs)
         if not info.has_gradients:
             return
@@ -148,13 +157,11 @@ class Recorder:
         node.info = info
         node.sequence = next_sequence()
         node.next = edges
-        for i in info.nodeless:
-            storage_of(outs[i])
-        keep = info.keep
+        keep = info.keep_first if is_alone else info.keep
         node.saved = () if keep is None else keep(info, *inputs, *outs)
         if self.is_single:
-            outs[positions[0]]._node = node
+            outs[self.positions[0]]._node = node
             return
         node.outputs = len(outs)
-        for i in positions:
+        for i in (0,) if is_alone else self.positions:
             outs[i]._node = OutputNode(node, i)

@@ -143,21 +143,16 @@ class _BatchNorm(_RunningNorm):
         self._check_input_dim(input)
         factor = 0.0 if self.momentum is None else self.momentum
         updates = self.training and self.track_running_stats
-        if updates and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        counter = self.num_batches_tracked if updates else None
+        if counter is not None:
+            counter.add_(1)
             if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
-        passes_stats = updates or not self.training
-        return F.batch_norm(
-            input,
-            self.running_mean if passes_stats else None,
-            self.running_var if passes_stats else None,
-            self.weight,
-            self.bias,
-            self.training or (self.running_mean is None and self.running_var is None),
-            factor,
-            self.eps,
-        )
+                factor = 1.0 / float(counter)
+        mean, var = self.running_mean, self.running_var
+        is_training = self.training or (mean is None and var is None)
+        if self.training and not updates:
+            mean = var = None
+        return F.batch_norm(input, mean, var, self.weight, self.bias, is_training, factor, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

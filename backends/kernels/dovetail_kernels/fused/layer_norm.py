@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import START, offsets
+from dovetail_kernels.arrays import START, joined_offsets, offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
@@ -42,7 +42,7 @@ def _forward(facts: Any) -> Any:
     def general() -> Launch:
         team = Team(device, work, out.numel // n, n)
         text = team.program("layer_norm", macros, **kinds)
-        return team.launch(text, "forward", 6, [eps], facts.op.name)
+        return team.launch(text, "forward", 6, [eps], facts.op.name, ())
 
     by_packs: Launch | None = None
     lines: Lines | None = None
@@ -50,9 +50,9 @@ def _forward(facts: Any) -> Any:
         lines = Lines(device, work, out.numel // n, n, kinds)
         if lines.held:
             text = lines.program("layer_norm_lines", macros)
-            by_packs = lines.launch(text, "forward", 6, [eps], facts.op.name)
+            by_packs = lines.launch(text, "forward", 6, [eps], facts.op.name, ())
     singly = [] if by_packs else [general()]
-    at_start = offsets(*[START] * 6)
+    at_start = joined_offsets(START)
 
     def run(x: Any, weight: Any, *others: Any) -> None:
         # What is absent is not read, and stands for itself by an array that is there.
@@ -60,7 +60,7 @@ def _forward(facts: Any) -> Any:
         out, *statistics = others[is_centred:]
         mean, root = statistics if is_centred else (statistics[0], statistics[0])
         places = (out, mean, root, x, x if weight is None else weight, x if bias is None else bias)
-        launch, begins = by_packs, offsets(*places)
+        launch, begins = by_packs, joined_offsets(*places)
         # What begins with its buffer begins where packs do.
         if begins is not at_start and (lines is None or not lines.accepts(out, *places[3:])):
             launch = None
@@ -100,7 +100,7 @@ def _backward(facts: Any) -> Any:
         text = team.program("layer_norm", macros, **kinds)
         numbers = [*[np.uint64(0)] * 3, np.uint64(team.count), np.int32(n)]
         size = device.workers(n, max(1, 4096 // team.count))
-        first = team.launch(text, "backward", 7, label=name)
+        first = team.launch(text, "backward", 7, label=name, sizes=())
         return first, device.launch(text, "gathered", 3, numbers, size, name), team.count
 
     lines = _lines_backward(device, work, out.numel // n, n, kinds)
@@ -123,7 +123,7 @@ def _backward(facts: Any) -> Any:
         first, last, count = steps
         with device.scratch(count * n * (1 + is_centred) * work.itemsize) as (parts,):
             buffers = [out.buffer, parts, *[a.buffer for a in places]]
-            first.with_numbers(buffers, offsets(out, START, *places))
+            first.with_numbers(buffers, joined_offsets(out, START, *places))
             last.with_numbers((of_weight.buffer, bias.buffer, parts), offsets(of_weight, bias))
 
     return run
@@ -154,7 +154,7 @@ def _launched_backward(
     numbers = [*[np.uint64(0)] * 3, np.uint64(lines.count), np.int32(n)]
     groups = min(-(-n * (1 + macros["IS_CENTRED"]) // 8), device.units * 16)
     size = (groups * device.group,), (device.group,)
-    first = lines.launch(text, "backward", 7, label=name)
+    first = lines.launch(text, "backward", 7, label=name, sizes=())
     return first, device.launch(text, "gathered", 3, numbers, size, name), lines.count
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import START, offsets
+from dovetail_kernels.arrays import START, joined_offsets, offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.faults import TARGET, fault_of
 from dovetail_kernels.folds import accumulated
@@ -53,10 +53,10 @@ class _Loss:
             self.team = Team(self.device, self.work, *self.sides, alone=True, **options)
         self.lines = self.sides[0] * self.sides[2]
         smoothing = facts.attributes.get("label_smoothing", 0.0)
-        self.ignored = np.int64(facts.attributes["ignore_index"])
+        self.ignored: int = facts.attributes["ignore_index"]
         self.smoothing = np.dtype(self.work.numpy).type(smoothing)
         self.reduction = REDUCTIONS[facts.attributes["reduction"]]
-        self.has_weight = np.int32(weight is not None)
+        self.has_weight = int(weight is not None)
         self.kinds = {
             "OUT": out.dtype,
             "TARGET": target.dtype,
@@ -78,11 +78,9 @@ class _Loss:
             text = self.team.program("loss_lines", macros, ("powers", "fault", "loss"), **singles)
         else:
             text = self.team.program("loss", {macro: 1}, ("fault",), **every)
-        more = [
-            self.ignored, np.uint64(count), self.smoothing, np.int32(self.reduction),
-            self.has_weight, fault_of(self.name, TARGET),
-        ]  # fmt: skip
-        return self.team.launch(text, name, buffers, more, self.name)
+        fault = int(fault_of(self.name, TARGET))
+        sizes = (self.ignored, count, self.reduction, self.has_weight, fault)
+        return self.team.launch(text, name, buffers, [self.smoothing], self.name, sizes)
 
     def accepts(self, *arrays: Any) -> bool:
         """Whether the arrays, of which lines are taken, begin where these kernels need it."""
@@ -124,15 +122,17 @@ def _forward(facts: Any) -> Any:
             if not singly:
                 singly.extend(make(None))
             made, first, finish = singly
-        nbytes = made.team.groups * 2 * made.work.itemsize
-        with device.scratch(*[nbytes] * (finish is not None)) as blocks:
-            parts = blocks[0] if blocks else out.buffer
-            outs = (out, *probabilities)
-            places = (x, target, weight)
-            buffers = [*[a.buffer for a in outs], parts, *[a.buffer for a in places], faults]
-            first.with_numbers(buffers, offsets(*outs, START, *places, START))
-            if finish is not None:
-                finish.with_numbers((out.buffer, parts), offsets(out))
+        outs, places = (out, *probabilities), (x, target, weight)
+        buffers = [*[a.buffer for a in (*outs, out, *places)], faults]
+        begins = joined_offsets(*outs, START, *places)
+        if finish is None:
+            first.with_numbers(buffers, begins)
+            device.suspect = True
+            return
+        with device.scratch(made.team.groups * 2 * made.work.itemsize) as (parts,):
+            buffers[len(outs)] = parts
+            first.with_numbers(buffers, begins)
+            finish.with_numbers((out.buffer, parts), offsets(out))
         device.suspect = True
 
     return run
@@ -167,11 +167,11 @@ def _backward(facts: Any) -> Any:
         with device.scratch(*[count * usual.work.itemsize] * bool(count)) as blocks:
             parts = blocks[0] if blocks else grad.buffer
             if weights is not None:
-                begins = offsets(START, target, weight, START)
+                begins = joined_offsets(START, target, weight)
                 weights.with_numbers((parts, target.buffer, weight.buffer, faults), begins)
             inputs = (grad, *rest, target, weight)
             given = [out.buffer, parts, *[a.buffer for a in inputs], faults]
-            last.with_numbers(given, offsets(out, START, *inputs, START))
+            last.with_numbers(given, joined_offsets(out, START, *inputs))
         device.suspect = True
 
     return run

@@ -69,15 +69,36 @@ def _run(
         offsets = tuple([a.offset for row in here for a in row])
         key = ("steps", kernel, *macros.items(), dtype, shapes, offsets)
         own = numbers(start, stop, many)
-        launch, given = device.keep(
+        plan = device.keep(
             key,
-            lambda: _planned(device, here, kernel, macros, dtype, own),  # noqa: B023
+            lambda: _Plan(*_planned(device, here, kernel, macros, dtype, own)),  # noqa: B023
         )
-        if launch is None:
+        if plan.launch is None:
             continue
         buffers = [a.buffer for row in zip(*here, strict=True) for a in row]
         buffers += buffers[: len(here)] * (many - stop + start)
-        launch.with_numbers(buffers, [*given, *enumerate(own, len(given))])
+        plan.launch.with_numbers(buffers, plan.numbers(own))
+
+
+class _Plan:
+    """A launch for tensors that lie so.
+
+    Args:
+        launch: None where there is nothing to do.
+        given: its numbers that follow from how the tensors lie.
+    """
+
+    def __init__(self, launch: Launch | None, given: list[tuple[int, bytes]]) -> None:
+        self.launch, self._given = launch, given
+        self._last: tuple[Any, Any] = None, ()
+
+    def numbers(self, own: list[Any]) -> Any:
+        """All of them, the same object where the kernel's own are: a launch knows it again."""
+        last, numbers = self._last
+        if own is not last:
+            numbers = (*self._given, *enumerate(own, len(self._given)))
+            self._last = own, numbers
+        return numbers
 
 
 def _planned(
@@ -161,16 +182,17 @@ def adam_step(
 
 def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) -> None:
     """Running statistics: ``keep`` of them, and the batch's by a weight each."""
-    kind = np.dtype(values[0].dtype.numpy)
+    dtype = values[0].dtype
 
     def numbers(start: int, stop: int, many: int) -> list[Any]:
         here = tuple(weights[start:stop])
 
         def make() -> list[Any]:
+            kind = np.dtype(dtype.numpy)
             padded = [*here, *[0] * (many - len(here))]
             return [np.array(padded, kind), kind.type(keep)]
 
-        made: list[Any] = owner_of(values[0].buffer).keep(("running", kind, keep, here), make)
+        made: list[Any] = owner_of(values[0].buffer).keep(("running", dtype, keep, here), make)
         return made
 
     _run([values, batch], "running", {"IS_RUNNING": 1}, numbers)

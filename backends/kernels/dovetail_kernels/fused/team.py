@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from dovetail.dtypes import FLOATING, float32
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect, mathematics
+from dovetail_kernels.arrays import NO_OFFSETS, joined
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.source import program
 from dovetail_kernels.vectors import lanes, vector_helpers
@@ -136,8 +138,18 @@ class Team:
         return [*first, np.uint64(self.lines), np.int32(self.n), np.uint64(self.inner)]
 
     def launch(
-        self, text: str, name: str, buffers: int, more: Any = (), label: str | None = None
-    ) -> Launch:
-        """A kernel whose arguments are buffers, an offset for each, lines, n, inner and more."""
-        numbers = [*self.numbers(buffers), *more]
+        self, text: str, name: str, buffers: int, more: Any = (), label: str | None = None,
+        sizes: Sequence[int] | None = None,
+    ) -> Launch:  # fmt: skip
+        """A kernel whose arguments are buffers, an offset for each, lines, n, inner and more.
+
+        Args:
+            sizes: whole numbers after inner. Where they are given (it may be none), all offsets
+                (see :func:`joined_offsets`) are one argument, and all sizes another.
+        """
+        if sizes is None:
+            numbers = [*self.numbers(buffers), *more]
+        else:
+            every = (self.lines, self.n, self.inner, *sizes)
+            numbers = [NO_OFFSETS, joined(every, 8, np.int64), *more]
         return self.device.launch(text, name, buffers, numbers, self.size, label or name)

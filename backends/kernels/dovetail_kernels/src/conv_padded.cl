@@ -33,12 +33,19 @@
 kernel void padded(global T *out, global const T *in, global const T *weight,
         global const int *at, global const int *phases, global const T *bias, global T *room,
         ulong offset_out, ulong offset_in, ulong offset_weight, ulong offset_bias, ulong limit_in,
-        ulong step_image, ulong step_channel, ulong step_line, ulong step_place, ulong out_image,
-        ulong out_row, ulong out_line, ulong weight_group, ulong weight_row, ulong weight_channel,
-        ulong bias_step, int images, int groups, int rows, int channels, int height, int width,
-        int first_y, int first_x, int reach, int pitch, int plane, int lines, int phase_count,
-        int span, int lines_at_once, int wide, int planes_room, int kept)
+        ulong16 steps, int16 sizes, int8 blocks)
 {
+    // One argument each: a driver takes its time for every argument of a launch.
+    const ulong step_image = steps.s0, step_channel = steps.s1, step_line = steps.s2;
+    const ulong step_place = steps.s3, out_image = steps.s4, out_row = steps.s5;
+    const ulong out_line = steps.s6, weight_group = steps.s7, weight_row = steps.s8;
+    const ulong weight_channel = steps.s9, bias_step = steps.sa;
+    const int images = sizes.s0, groups = sizes.s1, rows = sizes.s2, channels = sizes.s3;
+    const int height = sizes.s4, width = sizes.s5, first_y = sizes.s6, first_x = sizes.s7;
+    const int reach = sizes.s8, pitch = sizes.s9;
+    const int plane = blocks.s0, lines = blocks.s1, phase_count = blocks.s2, span = blocks.s3;
+    const int lines_at_once = blocks.s4, wide = blocks.s5, planes_room = blocks.s6;
+    const int kept = blocks.s7;
     global T *own = room + get_global_id(0) * ((ulong)planes_room + phase_count * kept * wide);
     global T *sums = own + planes_room;
     const int high = (lines - 1) / lines_at_once + 1, all = images * groups * high;

@@ -3,7 +3,9 @@
 // IS_CENTRED: layer_norm. HAS_WEIGHT, HAS_BIAS. Gradients of weight and bias are gathered by each
 // team in a line of its own of `parts`, and then added up: every member keeps to its own columns.
 
-#define NUMBERS ulong lines, int n, ulong inner
+// Offsets and sizes are one argument each: a driver takes its time for every argument of a launch.
+#define NUMBERS ulong8 sizes
+#define SIZES const ulong lines = sizes.s0, inner = sizes.s2; const int n = (int)sizes.s1;
 
 #define X(L) IN_##L(x, k)
 #define CENTRED(L) (IN_##L(x, k) - middle)
@@ -12,10 +14,12 @@
 #if IS_FORWARD
 kernel void forward(global OUT_MEMORY *out, global T *means, global T *roots,
         global const IN_MEMORY *in, global const WEIGHT_MEMORY *weight,
-        global const BIAS_MEMORY *bias, ulong offset_out, ulong offset_means, ulong offset_roots,
-        ulong offset_in, ulong offset_weight, ulong offset_bias, NUMBERS, T eps)
+        global const BIAS_MEMORY *bias, ulong8 offsets, NUMBERS, T eps)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_means = offsets.s1, offset_roots = offsets.s2;
+    const ulong offset_in = offsets.s3, offset_weight = offsets.s4, offset_bias = offsets.s5;
+    SIZES
     global const WEIGHT_MEMORY *w = weight + offset_weight;
     global const BIAS_MEMORY *b = bias + offset_bias;
     EACH_LINE(line, lines) {
@@ -59,12 +63,13 @@ kernel void forward(global OUT_MEMORY *out, global T *means, global T *roots,
 
 kernel void backward(global OUT_MEMORY *out, global T *parts, global const G_MEMORY *grad,
         global const IN_MEMORY *in, global const MEAN_MEMORY *means,
-        global const ROOT_MEMORY *roots, global const WEIGHT_MEMORY *weight, ulong offset_out,
-        ulong offset_parts,
-        ulong offset_grad, ulong offset_in, ulong offset_means, ulong offset_roots,
-        ulong offset_weight, NUMBERS)
+        global const ROOT_MEMORY *roots, global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
+    const ulong offset_in = offsets.s3, offset_means = offsets.s4, offset_roots = offsets.s5;
+    const ulong offset_weight = offsets.s6;
+    SIZES
     global const WEIGHT_MEMORY *w = weight + offset_weight;
     global T *of_weight = parts + TEAM_NUMBER * (1 + IS_CENTRED) * n, *of_bias = of_weight + n;
 #if IS_CENTRED

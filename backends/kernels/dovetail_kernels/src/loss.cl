@@ -6,8 +6,13 @@
 // count: numbers in `parts`, whose sum is the weights of all targets; 0: every team adds them up.
 // One text serves all of these, for a compiler takes as long as millions of such comparisons.
 
-#define NUMBERS ulong offset_faults, ulong lines, int n, ulong inner, long ignored, ulong count, \
-        T smoothing, int reduction, int has_weight, uint fault_of
+// Offsets and sizes are one argument each: a driver takes its time for every argument of a launch.
+#define NUMBERS ulong8 sizes, T smoothing
+#define SIZES \
+    const ulong lines = sizes.s0, inner = sizes.s2, count = sizes.s4; \
+    const int n = (int)sizes.s1, reduction = (int)sizes.s5, has_weight = (int)sizes.s6; \
+    const long ignored = (long)sizes.s3; \
+    const uint fault_of = (uint)sizes.s7;
 
 #define TARGET(line) ((long)TARGET_S(target, offset_target + (line)))
 #define COUNTS(t) ((t) != ignored && (t) >= 0 && (t) < n)
@@ -59,11 +64,14 @@
 
 kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *probabilities,
         global T *parts, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
-        ulong offset_probabilities, ulong offset_parts, ulong offset_in, ulong offset_target,
-        ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_probabilities = offsets.s1;
+    const ulong offset_parts = offsets.s2, offset_in = offsets.s3, offset_target = offsets.s4;
+    const ulong offset_weight = offsets.s5;
+    SIZES
     WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
@@ -95,10 +103,12 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
 
 kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_MEMORY *in,
         global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, global uint *faults,
-        ulong offset_out, ulong offset_parts, ulong offset_in, ulong offset_target,
-        ulong offset_weight, NUMBERS)
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_in = offsets.s2;
+    const ulong offset_target = offsets.s3, offset_weight = offsets.s4;
+    SIZES
     WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
@@ -133,10 +143,13 @@ kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_o
 
 #if IS_WEIGHTS
 kernel void weights(global T *parts, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_parts,
-        ulong offset_target, ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_parts = offsets.s0, offset_target = offsets.s1;
+    const ulong offset_weight = offsets.s2;
+    SIZES
     T factors = 0;
     EACH_LINE(line, lines) { factors += FACTOR(TARGET(line)); }
     GROUP_FOLD(factors, ADDED)
@@ -147,11 +160,13 @@ kernel void weights(global T *parts, global const TARGET_MEMORY *target,
 #if IS_LOSS
 kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
-        ulong offset_parts, ulong offset_grad, ulong offset_in, ulong offset_target,
-        ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
+    const ulong offset_in = offsets.s3, offset_target = offsets.s4, offset_weight = offsets.s5;
+    SIZES
     WATCH
     SUM_OF_WEIGHTS
     T all = 0;
@@ -186,10 +201,13 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
 
 kernel void nll_loss_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
-        ulong offset_parts, ulong offset_grad, ulong offset_target, ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
+    const ulong offset_target = offsets.s3, offset_weight = offsets.s4;
+    SIZES
     WATCH
     SUM_OF_WEIGHTS
     EACH_LINE(line, lines) {

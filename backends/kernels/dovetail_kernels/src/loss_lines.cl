@@ -11,10 +11,13 @@
 kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         global PROBABILITY_MEMORY *probabilities, global T *parts, global const IN_MEMORY *in,
         global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, global uint *faults,
-        ulong offset_out, ulong offset_probabilities, ulong offset_parts, ulong offset_in,
-        ulong offset_target, ulong offset_weight, NUMBERS)
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_probabilities = offsets.s1;
+    const ulong offset_parts = offsets.s2, offset_in = offsets.s3, offset_target = offsets.s4;
+    const ulong offset_weight = offsets.s5;
+    SIZES
     WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
@@ -53,11 +56,13 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
 #else
 kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, global uint *faults, ulong offset_out,
-        ulong offset_parts, ulong offset_grad, ulong offset_in, ulong offset_target,
-        ulong offset_weight, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
+    const ulong offset_in = offsets.s3, offset_target = offsets.s4, offset_weight = offsets.s5;
+    SIZES
     WATCH
     SUM_OF_WEIGHTS
     T all = 0;

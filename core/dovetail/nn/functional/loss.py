@@ -133,7 +133,7 @@ def huber_loss(
     return _regression(ops.huber_loss, input, target, weight, reduction, delta=float(delta))
 
 
-_cross_entropy = finder("cross_entropy")
+_cross_entropy = finder("cross_entropy", first=True)
 
 
 def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> int:
@@ -230,7 +230,7 @@ def cross_entropy(
         run = _cross_entropy((input, target, weight), attributes)
         if run is not None:
             check_targets(input, target, ignore_index)
-            return run(input, target, weight)[0]  # type: ignore[no-any-return]
+            return run(input, target, weight)  # type: ignore[no-any-return]
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")

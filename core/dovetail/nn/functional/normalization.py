@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-_layer_norm = finder("layer_norm")
+_layer_norm = finder("layer_norm", first=True)
 
 
 def _check_per_channel(name: str, channels: int, **tensors: Tensor | None) -> None:
@@ -63,26 +63,23 @@ def batch_norm(
         ValueError: training on one value per channel.
         RuntimeError: evaluation without running values, or sizes that are not C.
     """
-    if input.dim() < 2:
+    spec = input._spec
+    if spec.ndim < 2:
         raise RuntimeError(
             f"batch_norm: input must have at least 2 dims (N, C, …), got {tuple(input.shape)}"
         )
-    channels = input.shape[1]
-    if training and input.numel() == channels:
+    channels = spec.shape[1]
+    if training and spec.numel == channels:
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {input.size()}"
         )
     if not training and (running_mean is None or running_var is None):
         missing = "running_mean" if running_mean is None else "running_var"
         raise RuntimeError(f"batch_norm: {missing} must be defined in evaluation mode")
-    _check_per_channel(
-        "batch_norm",
-        channels,
-        running_mean=running_mean,
-        running_var=running_var,
-        weight=weight,
-        bias=bias,
-    )
+    per_channel = (running_mean, running_var, weight, bias)
+    if any(x is not None and x._spec.numel != channels for x in per_channel):
+        names = ("running_mean", "running_var", "weight", "bias")
+        _check_per_channel("batch_norm", channels, **dict(zip(names, per_channel, strict=True)))
     return ops.batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
@@ -173,7 +170,7 @@ def layer_norm(
     """
     run = _layer_norm((input, weight, bias), (normalized_shape, eps))
     if run is not None:
-        return run(input, weight, bias)[0]  # type: ignore[no-any-return]
+        return run(input, weight, bias)  # type: ignore[no-any-return]
     shape = tuple(normalized_shape)
     _check_last_dims("layer_norm", input, shape, weight=weight, bias=bias)
     return ops.layer_norm(input, weight, bias, normalized_shape=shape, eps=eps)

@@ -38,7 +38,8 @@ __all__ = [
 ]
 
 
-_max_pool, _avg_pool = finder("max_pool"), finder("avg_pool")
+_max_pool, _max_values = finder("max_pool"), finder("max_pool", first=True)
+_avg_pool = finder("avg_pool")
 
 
 def _spread(name: str, label: str, value: Any, n: int) -> tuple[int, ...]:
@@ -116,10 +117,10 @@ def _max_pooling(n: int) -> Callable[..., Any]:
     ) -> Any:
         given = (kernel_size, kernel_size if stride is None else stride, padding, dilation)
         spread = [x if x.__class__ is tuple else (x,) * n for x in given]
-        run = _max_pool((input,), (*spread, ceil_mode))
+        find = _max_pool if return_indices else _max_values
+        run = find((input,), (*spread, ceil_mode))
         if run is not None:
-            values, indices = run(input)
-            return (values, indices) if return_indices else values
+            return run(input)
         windows = _windows(name, n, kernel_size, stride, padding, dilation)
         batched, is_batch = _batched(name, n, input)
         _check_output(name, input, windows, ceil_mode)

@@ -46,7 +46,10 @@ def check_classes(target: Any, classes: int, ignore_index: int) -> None:
 
 def check_targets(input: Any, target: Any, ignore_index: int) -> None:
     """:func:`check_classes` of the targets of logits (N, C, *) or (C)."""
-    check_classes(target, input._spec.shape[_class_dim(input)], ignore_index)
+    if state_of(target._spec.device).host_arrays:
+        check_classes(target, input._spec.shape[_class_dim(input)], ignore_index)
+    else:
+        whole_number("nll_loss", "ignore_index", ignore_index)
 
 
 def _class_dim(x: Any) -> int:

@@ -251,7 +251,7 @@ def batch_norm(
         return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
     out, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
-        count = input.numel() // max(input.shape[1], 1)
+        count = input._spec.numel // max(input._spec.shape[1], 1)
         unbiased = momentum * count / max(count - 1, 1)
         taken = [(running_mean, mean, momentum), (running_var, var, unbiased)]
         _take_in([row for row in taken if row[0] is not None], momentum)
@@ -260,7 +260,8 @@ def batch_norm(
 
 def _take_in(taken: list[tuple[Any, Any, float]], momentum: float) -> None:
     """``(running value, the batch's, its weight)``: the first keeps ``1 - momentum`` of itself."""
-    values, batch, weights = map(list, zip(*taken, strict=True))
+    values, batch = [value for value, _, _ in taken], [one for _, one, _ in taken]
+    weights = [weight for _, _, weight in taken]
     is_watched = observe.active and observe.is_watched()
     is_plain = not is_watched and all(t._spec.batch is None for t in (*values, *batch))
     outer, mode.grad = mode.grad, False

@@ -67,9 +67,13 @@ def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str
     for key, value in numbers.items():
         if isinstance(value, list) and value and isinstance(value[0], Tensor):
             numbers[key] = [t._materialize() for t in value]
-    with np.errstate(all="ignore"):
-        entry.function(*[[t._materialize() for t in tensors] for tensors in lists], **numbers)
-    written = (storage_of(t) for i, tensors in enumerate(lists) if i != 1 for t in tensors)
+    arrays = [[t._materialize() for t in tensors] for tensors in lists]
+    if state_of(lists[0][0]._spec.device).host_arrays:
+        with np.errstate(all="ignore"):
+            entry.function(*arrays, **numbers)
+    else:
+        entry.function(*arrays, **numbers)
+    written = [storage_of(t) for i, tensors in enumerate(lists) if i != 1 for t in tensors]
     note_writes(written, name)
     return True
 
@@ -102,6 +106,7 @@ def _alike(lists: Sequence[list[Tensor]], entry: Kernel) -> bool:
             return False
         if not (spec.is_contiguous if entry.layout == "contiguous" else spec.is_dense):
             return False
-        if any(tensors and tensors[i]._spec is not spec for tensors in lists[1:]):
-            return False
+        for tensors in lists:
+            if tensors and tensors[i]._spec is not spec:
+                return False
     return True

@@ -123,6 +123,10 @@ class Device(abc.ABC):
         watch: called with (label, event, buffers) of all that is queued, where it is not None.
         worked: called with (label, operations) of products and convolutions, where it is not
             None: how many sums and products of numbers their definition takes.
+        faults: the buffer in which kernels report indices that are out of range (see
+            ``faults.py``).
+        suspect: a kernel that may have reported one was queued since the last look. Set after it
+            is queued, so that a look that comes between is followed by another.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
         tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
@@ -138,6 +142,8 @@ class Device(abc.ABC):
     launches: int = 0
     has_double: bool
     has_long_atomics: bool
+    faults: Any
+    suspect: bool = False
     _pool: Pool
 
     def __init__(self, index: int, patience: int = PATIENCE) -> None:

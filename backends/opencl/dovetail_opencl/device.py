@@ -16,7 +16,7 @@ import pyopencl as cl
 from dovetail.backend import Forked, OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels import device, dialect
+from dovetail_kernels import device, dialect, faults
 from dovetail_kernels.device import Size
 from dovetail_opencl import limits, tuning
 from dovetail_opencl.cache import ProgramCache
@@ -96,6 +96,8 @@ class Device(device.Device):
         self.cache = ProgramCache(self.context, handle)
         is_apart = chosen == "gpu" or not handle.host_unified_memory
         self.transfers = Transfers(self.context, is_apart=is_apart)
+        flags = cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR
+        self.faults = cl.Buffer(self.context, flags, hostbuf=np.zeros(faults.WORDS, np.uint32))
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._handed_over = 0
@@ -107,7 +109,7 @@ class Device(device.Device):
         # Memory has a lock of its own, under which nothing is made or waited for: a pool that
         # allocates holds its lock, and a thread that queues a kernel may wait for that pool.
         self._counting: Any = threading.Lock()
-        self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
+        self._pool = Pool(self.alloc, self.free, self._finish, handle.name)
 
     def leave(self) -> None:
         """In a process that was forked: there is no device, and nobody holds its locks.
@@ -208,24 +210,61 @@ class Device(device.Device):
                 raise self.failed(error) from error
 
     def read(self, target: memoryview, buffer: Any, offset: int) -> None:
-        """Copy bytes out, when what was queued to write them is done."""
+        """Copy bytes out, when what was queued to write them is done.
+
+        Raises:
+            IndexError: a kernel was given an index that is out of range.
+        """
+        looks = self._begins_look()
         self.flush()
         try:
+            seen = self._look() if looks else None
             self.transfers.read(self.queue, target, buffer, offset)
         except cl.Error as error:
             raise self.failed(error) from error
+        if seen is not None:
+            self._judge(*seen)
 
     def synchronize(self) -> None:
         """Wait for everything that was queued.
 
         Raises:
             RuntimeError: a kernel failed; the text names those queued last.
+            IndexError: a kernel was given an index that is out of range.
         """
+        looks = self._begins_look()
+        self._finish()
+        if looks:
+            self._judge(*self._look())
+
+    def _finish(self) -> None:
         self.flush()
         try:
             self.queue.finish()
         except cl.Error as error:
             raise self.failed(error) from error
+
+    def _begins_look(self) -> bool:
+        """Whether to look at what kernels reported; before the launches that wait are handed over,
+        for those that are queued later set :attr:`suspect` again."""
+        if not self.suspect:
+            return False
+        self.suspect = False
+        return True
+
+    def _look(self) -> tuple[Any, np.ndarray]:
+        """Queue a copy of the buffer of faults: (its event, where it goes)."""
+        words = np.empty(faults.WORDS, np.uint32)
+        return cl.enqueue_copy(self.queue, words, self.faults, is_blocking=False), words
+
+    def _judge(self, event: Any, words: np.ndarray) -> None:
+        event.wait()
+        found = faults.found(words)
+        if found is None:
+            return
+        with self.lock:
+            cl.enqueue_copy(self.queue, self.faults, np.zeros_like(words), is_blocking=True)
+        raise found
 
     def flush(self) -> None:
         """Hand the launches that wait to the driver.

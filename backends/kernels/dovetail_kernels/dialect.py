@@ -101,7 +101,7 @@ CONDITIONS = """
 #define BYTES_8(condition) as_uchar8(convert_char8(condition))
 #endif
 """
-"""Bools in memory as conditions, and conditions as bytes, all of whose bits are set where they hold."""
+"""Bools in memory as conditions, and conditions as bytes: all bits are set where they hold."""
 
 NEAR = """
 #ifndef NEAR_GELU
@@ -199,7 +199,8 @@ CPU = Dialect(
     load_lanes={
         "bool": "CONDITION_{width}(vload{width}(0, {pointer} + {index}))",
         "float16": "vload_half{width}(0, {pointer} + {index})",
-        "bfloat16": "as_float{width}(convert_uint{width}(vload{width}(0, {pointer} + {index})) << 16)",
+        "bfloat16": "as_float{width}"
+        "(convert_uint{width}(vload{width}(0, {pointer} + {index})) << 16)",
         "float32": "vload{width}(0, {pointer} + {index})",
         "float64": "vload{width}(0, {pointer} + {index})",
     },

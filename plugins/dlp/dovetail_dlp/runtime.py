@@ -66,12 +66,8 @@ class DlpRuntime(Runtime):
     def info(self, index: int) -> DeviceInfo:
         """The machine's sizes."""
         sizes = settings.current()
-        limits = {
-            "cores": sizes.tasks,
-            "nram": sizes.nram,
-            "wram": sizes.wram,
-            "checks_indices": True,
-        }
+        limits = {"cores": sizes.tasks, "nram": sizes.nram, "wram": sizes.wram}
+        limits["checks_indices"] = True
         name = f"{sizes.name}, simulated"
         return DeviceInfo(name, DTYPES, sizes.memory, machine.VERSION, limits)
 

@@ -510,7 +510,6 @@ def _close_at_exit(runtime: Runtime) -> None:
 
 
 def _close_all() -> None:
-
     while _open_runtimes:
         runtime = _open_runtimes.pop()
         try:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dovetail as dt
 from dovetail.backend.state import state_of
+from dovetail.cli.progress import progress
 from dovetail.demo import DemoError
 from dovetail.demo.checkpoint import Checkpoint, replacing, save_tensors
 from dovetail.demo.data import Digits, load_digits, load_mnist
 from dovetail.demo.picture import draw
-from dovetail.demo.training import Evaluation, Run, progress
+from dovetail.demo.training import Evaluation, Run
+from dovetail.errors import HostFallbackError, Unsupported
 
 __all__ = ["Interrupted", "Settings", "run_job"]
 
+DEFAULT_DEVICE = "cpu"
+DEFAULT_OUT = Path("dovetail-demo")
 DEFAULT_SEED = 0
 DIGITS_EPOCHS = 12
 MNIST_EPOCHS = 3
@@ -59,6 +65,19 @@ class Settings:
         """The epochs asked for, or the usual number for this data."""
         return self.epochs or (DIGITS_EPOCHS if self.data is None else MNIST_EPOCHS)
 
+    def resume_command(self, epochs: int | None) -> str:
+        """The command that continues this run, to ``epochs`` or the usual number."""
+        words = ["dovetail", "demo", "--resume"]
+        if self.device != DEFAULT_DEVICE:
+            words += ["--device", self.device]
+        if self.out != DEFAULT_OUT:
+            words += ["--out", str(self.out)]
+        if self.data is not None:
+            words += ["--data", str(self.data)]
+        if epochs is not None:
+            words += ["--epochs", str(epochs)]
+        return shlex.join(words)
+
 
 def run_job(settings: Settings, say: Say) -> dict[str, Any]:
     """Train, evaluate and write the results into ``settings.out``.
@@ -79,17 +98,23 @@ def run_job(settings: Settings, say: Say) -> dict[str, Any]:
     saved = Checkpoint.load(settings.checkpoint) if settings.resume else None
     _make_folder(settings.out)
     digits = load_digits() if settings.data is None else load_mnist(settings.data)
-    run, history = _begin(settings, device, digits, saved)
+    with _kernels_named(device):
+        run, history = _begin(settings, device, digits, saved)
+        return _train(settings, run, history, say)
+
+
+def _train(settings: Settings, run: Run, history: History, say: Say) -> dict[str, Any]:
+    digits = run.digits
     _describe(run, say)
     done = len(history)
     try:
-        if saved is not None:
+        if settings.resume:
             say(f"resumed   after epoch {done}")
         elif settings.checkpoint.exists():
             say(f"note      the earlier run in {settings.out} is replaced; --resume continues one")
         _checkpoint(run, history).save(settings.checkpoint)
         images = len(digits.train_labels)
-        with progress(done * images, settings.total_epochs * images) as bar:
+        with progress(settings.total_epochs * images, "images", done * images) as bar:
             for epoch in range(done, settings.total_epochs):
                 bar.set_description(f"epoch {epoch + 1}/{settings.total_epochs}")
                 record = run.train_epoch(epoch, bar)
@@ -100,7 +125,7 @@ def run_job(settings: Settings, say: Say) -> dict[str, Any]:
                 say(_epoch_line(record, settings.total_epochs))
         result = run.evaluate()
         summary = _summary(run, history, result)
-        _write_results(settings.out, run, history, result, summary, say)
+        _write_results(settings, run, history, result, summary, say)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped after epoch {done} of {settings.total_epochs}") from None
     return summary
@@ -120,12 +145,30 @@ def _usable_device(name: str) -> dt.device:
     """The device, after one number has been there and back."""
     try:
         device = dt.device(name)
-        answer = dt.ones((), device=device).cpu().item()
+        one = dt.ones((), device=device)
+        if one.is_meta:
+            raise DemoError(
+                f"--device {name}: has shapes and no data, so nothing can be trained there; "
+                "`dovetail devices` lists the others"
+            )
+        answer = one.cpu().item()
     except (RuntimeError, ValueError, TypeError) as error:
         raise DemoError(f"--device {name}: {error}") from error
     if answer != 1.0:
         raise DemoError(f"--device {name}: it was given 1.0 and gave back {answer}")
     return device
+
+
+@contextlib.contextmanager
+def _kernels_named(device: dt.device) -> Iterator[None]:
+    """A backend without some kernel is not the demo's mistake: say what it lacks, and who asks."""
+    try:
+        yield
+    except (Unsupported, HostFallbackError) as error:
+        raise DemoError(
+            f"--device {device}: {error} (`dovetail capabilities {device.type}` lists what there "
+            f"is, `python -m dovetail_conformance --device {device.type}` what is missing)"
+        ) from error
 
 
 def _begin(
@@ -193,13 +236,14 @@ def _write_log(path: Path, history: History) -> None:
 
 
 def _write_results(
-    out: Path,
+    settings: Settings,
     run: Run,
     history: History,
     result: Evaluation,
     summary: dict[str, Any],
     say: Say,
 ) -> None:
+    out = settings.out
     wrong = int((result.predictions != run.digits.test_labels).sum())
     headline = (
         f"{100 * result.accuracy:.2f} % of {len(run.digits.test_labels):,} held-out images right "
@@ -213,11 +257,12 @@ def _write_results(
     say(f"{summary['seconds']:.1f} s, {summary['samples_per_second']:,.0f} images/s in training")
     say("")
     for name, meaning in RESULTS.items():
-        say(f"{out / name!s:<40} {meaning}")
+        say(f"{meaning:<36} {out / name!s}")
     say("")
     say("Try next:")
-    for command, meaning in NEXT.items():
-        say(f"  {command:<38} {meaning}")
+    further = settings.resume_command(len(history) + FURTHER)
+    for command, meaning in {**NEXT, further: "train this network further"}.items():
+        say(f"  {meaning:<36} {command}")
 
 
 RESULTS = {
@@ -230,9 +275,9 @@ RESULTS = {
 NEXT = {
     "dovetail devices": "what else this machine can train on",
     "dovetail demo --device NAME": "the same, there",
-    "dovetail demo --data FOLDER": "on MNIST's idx files, 70,000 images",
-    "dovetail demo --resume --epochs 20": "train this network further",
+    "dovetail demo --data FOLDER": "MNIST's idx files, 70,000 images",
 }
+FURTHER = 8
 
 
 def _describe(run: Run, say: Say) -> None:

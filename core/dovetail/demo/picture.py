@@ -59,7 +59,11 @@ def _draw_curve(axes: Any, history: list[dict[str, Any]]) -> None:
     share.plot(epochs, accuracies, color="gray", ls="--", label="held-out accuracy")
     share.set_ylabel("accuracy, %")
     lines = axes.get_lines() + share.get_lines()
-    axes.legend(lines, [line.get_label() for line in lines], loc="center right", fontsize=8)
+    # Above the axes: inside, some run's curve would pass below it.
+    share.legend(
+        lines, [line.get_label() for line in lines], loc="lower center", bbox_to_anchor=(0.5, 1),
+        ncols=3, frameon=False, fontsize=8, columnspacing=1.2, handlelength=1.5,
+    )  # fmt: skip
 
 
 def _draw_matrix(axes: Any, counts: np.ndarray) -> None:

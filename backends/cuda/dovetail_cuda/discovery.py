@@ -59,8 +59,8 @@ def discover() -> Discovery:
     except OSError:
         return Discovery(
             0,
-            reason=f"no NVIDIA driver: {name} cannot be loaded",
-            command="install the GPU's driver (Debian: apt-get install nvidia-driver)",
+            reason=f"no NVIDIA driver: {name} cannot be loaded (Debian's package: nvidia-driver)",
+            command="apt-get install nvidia-driver",
         )
     version, count = ctypes.c_int(), ctypes.c_int()
     library.cuDriverGetVersion(ctypes.byref(version))

@@ -46,9 +46,9 @@ FOR_SMALL: dict[str, Any] = {
     "content_layers": ("relu_3",),
     "style_layers": ("relu_1", "relu_2", "relu_3", "relu_4", "relu_5"),
 }
-"""The same for what :func:`trained` gives. Behind the ReLUs: in a network that has learned so little
-some filters fire hardly ever, and before their ReLU large negative numbers would be all that counts.
-"""
+"""The same for what :func:`trained` gives. Behind the ReLUs: in a network that has learned so
+little some filters fire hardly ever, and before their ReLU their large negative numbers would be
+all that counts."""
 
 
 def features(plan: Sequence[int | str], padding_mode: str = "zeros") -> Any:

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 import dovetail as dt
 from dovetail.backend.state import state_of
 from dovetail.cli.demo import main
-from dovetail.demo.job import DEFAULT_DEVICE, DEFAULT_OUT, Settings
+from dovetail.demo.job import DEFAULTS, Settings
 
 LOOPBACK = Path(__file__).resolve().parents[2] / "plugins" / "loopback"
 COMMAND = [sys.executable, "-m", "dovetail", "demo"]
@@ -195,7 +195,7 @@ def test_the_next_commands_work_as_printed(
 
 
 def test_the_usual_run_is_continued_by_a_short_command() -> None:
-    settings = Settings(DEFAULT_DEVICE, DEFAULT_OUT)
+    settings = Settings(DEFAULTS["device"], DEFAULTS["out"])
     assert settings.resume_command(20) == "dovetail demo --resume --epochs 20"
 
 

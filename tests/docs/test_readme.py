@@ -57,7 +57,7 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DOVETAIL_")}
     environment["DOVETAIL_FALLBACK"] = "error"
 
-    def python(*words: str) -> str:
+    def python(*words: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, *words],
             cwd=source,
@@ -66,8 +66,8 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     # As `pip install .`, without a network and into a folder of its own.
     options = ("--no-build-isolation", "--no-deps", "--no-index", "--target", str(installed))
@@ -82,9 +82,14 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
     expected = "tensor([[10., 14.],\n        [12., 16.]], device='ram:0')\n"
     assert python("use.py") == expected
     assert re.search(r"^ram\b.*", python("-m", "dovetail", "devices"), re.MULTILINE)
-
-    environment["DOVETAIL_FALLBACK"] = "warn"
+    pytest.importorskip("sklearn", reason="the demo extra is not installed")
     words = ("--device", "ram", "--epochs", "1", "--out", str(tmp_path / "made"))
+    lines = python("-m", "dovetail", "demo", *words, code=2).splitlines()
+    [told] = [line for line in lines if line.startswith("dovetail demo: ")]
+    assert "has no kernel of it" in told
+    assert "`dovetail capabilities ram` lists what there is" in told
+    assert "Traceback" not in " ".join(lines)
+    environment["DOVETAIL_FALLBACK"] = "warn"
     assert "right after 1 epochs on ram" in python("-m", "dovetail", "demo", *words)
 
 

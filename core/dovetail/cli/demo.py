@@ -11,9 +11,8 @@ from typing import NoReturn
 
 from dovetail.demo import DemoError
 from dovetail.demo.job import (
-    DEFAULT_DEVICE,
-    DEFAULT_OUT,
     DEFAULT_SEED,
+    DEFAULTS,
     DIGITS_EPOCHS,
     MNIST_EPOCHS,
     Interrupted,
@@ -43,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DemoError as error:
         return _complain(" ".join(str(error).split()), 2)
     except Interrupted as error:
-        return _complain(f"{error}; continue with: {settings.resume_command(settings.epochs)}", 130)
+        return _complain(f"{error}; continue with: {settings.resume_command()}", 130)
     except KeyboardInterrupt:
         return _complain("stopped before training began", 130)
     if json_wanted:
@@ -66,8 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--device",
-        default=DEFAULT_DEVICE,
-        help=f"one that `dovetail devices` calls available (default: {DEFAULT_DEVICE})",
+        default=DEFAULTS["device"],
+        help=f"one that `dovetail devices` calls available (default: {DEFAULTS['device']})",
     )
     add(
         "--epochs",
@@ -84,9 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--out",
         type=Path,
-        default=DEFAULT_OUT,
+        default=DEFAULTS["out"],
         metavar="DIR",
-        help=f"where weights, log, picture and checkpoint go (default: {DEFAULT_OUT})",
+        help=f"where weights, log, picture and checkpoint go (default: {DEFAULTS['out']})",
     )
     add("--data", type=Path, metavar="DIR", help="a folder with MNIST's idx files, .gz or not")
     add("--resume", action="store_true", help="continue from the checkpoint in --out")

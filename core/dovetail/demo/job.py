@@ -23,8 +23,7 @@ from dovetail.errors import HostFallbackError, Unsupported
 
 __all__ = ["Interrupted", "Settings", "run_job"]
 
-DEFAULT_DEVICE = "cpu"
-DEFAULT_OUT = Path("dovetail-demo")
+DEFAULTS = {"device": "cpu", "out": Path("dovetail-demo")}
 DEFAULT_SEED = 0
 DIGITS_EPOCHS = 12
 MNIST_EPOCHS = 3
@@ -65,17 +64,17 @@ class Settings:
         """The epochs asked for, or the usual number for this data."""
         return self.epochs or (DIGITS_EPOCHS if self.data is None else MNIST_EPOCHS)
 
-    def resume_command(self, epochs: int | None) -> str:
-        """The command that continues this run, to ``epochs`` or the usual number."""
+    def resume_command(self, epochs: int | None = None) -> str:
+        """What continues this run, to so many epochs in all if that is given."""
         words = ["dovetail", "demo", "--resume"]
-        if self.device != DEFAULT_DEVICE:
-            words += ["--device", self.device]
-        if self.out != DEFAULT_OUT:
-            words += ["--out", str(self.out)]
-        if self.data is not None:
-            words += ["--data", str(self.data)]
-        if epochs is not None:
-            words += ["--epochs", str(epochs)]
+        for name, value in (
+            ("device", self.device),
+            ("out", self.out),
+            ("data", self.data),
+            ("epochs", epochs or self.epochs),
+        ):
+            if value not in (None, DEFAULTS.get(name)):
+                words += [f"--{name}", str(value)]
         return shlex.join(words)
 
 
@@ -256,12 +255,13 @@ def _write_results(
     say(f"{headline} ({wrong} wrong)")
     say(f"{summary['seconds']:.1f} s, {summary['samples_per_second']:,.0f} images/s in training")
     say("")
+    # What it is first: the paths and commands may be long.
     for name, meaning in RESULTS.items():
         say(f"{meaning:<36} {out / name!s}")
     say("")
     say("Try next:")
-    further = settings.resume_command(len(history) + FURTHER)
-    for command, meaning in {**NEXT, further: "train this network further"}.items():
+    resume = settings.resume_command(len(history) + EPOCHS_MORE)
+    for command, meaning in {**NEXT, resume: FURTHER}.items():
         say(f"  {meaning:<36} {command}")
 
 
@@ -275,9 +275,9 @@ RESULTS = {
 NEXT = {
     "dovetail devices": "what else this machine can train on",
     "dovetail demo --device NAME": "the same, there",
-    "dovetail demo --data FOLDER": "MNIST's idx files, 70,000 images",
+    "dovetail demo --data FOLDER": "on MNIST's idx files, 70,000 images",
 }
-FURTHER = 8
+FURTHER, EPOCHS_MORE = "train this network further", 8
 
 
 def _describe(run: Run, say: Say) -> None:

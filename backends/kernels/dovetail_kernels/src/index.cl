@@ -1,14 +1,16 @@
 // Gathering, scattering and finding, along one dim of `size` elements that are `step` apart.
 //
-// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero
-// and writes nothing.
+// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero,
+// writes nothing and is reported (see fault.cl).
 
 #define NUMBERS ulong offset_out, ulong offset_in, ulong offset_index, ulong count, ulong size, \
     ulong step PLACES_NUMBERS
 
 #if IS_GATHER
-kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index, NUMBERS)
+kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
@@ -17,49 +19,68 @@ kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const
             out[target] = in[offset_in + from + at * step];
         } else {
             out[target] = (X_MEMORY)0;
+            WRONG(at)
         }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_SCATTER
 // `in` is what is scattered.
-kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
-        if (at < size) out[offset_out + to + at * step] = in[offset_in + from];
+        if (at < size) {
+            out[offset_out + to + at * step] = in[offset_in + from];
+        } else {
+            WRONG(at)
+        }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_ADD
 // One line at a time, in order: nothing collides, and equal runs give equal bits.
 kernel void add_lines(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
-        NUMBERS, ulong length, ulong step_in, ulong step_index)
+        global uint *faults, NUMBERS, ulong length, ulong step_in, ulong step_index, uint fault_of)
 {
+    WATCH
     for (ulong line = get_global_id(0); line < count; line += get_global_size(0)) {
         PLACES(line)
         for (ulong k = 0; k < length; k++) {
             const ulong at = (ulong)index[offset_index + place + k * step_index];
-            if (at >= size) continue;
+            if (at >= size) {
+                WRONG(at)
+                continue;
+            }
             const ulong target = offset_out + to + at * step;
             const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
             X_STORE(out, target, SUM(X_LOAD(out, target), v));
         }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_ATOMIC
 // All elements at once, each with an atomic addition: the device's own, where it has one for floats.
-kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
-        if (at >= size) continue;
+        if (at >= size) {
+            WRONG(at)
+            continue;
+        }
         global X_MEMORY *target = out + offset_out + to + at * step;
         const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
 #ifdef ADD_ATOMIC
@@ -73,6 +94,37 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
         } while (old != seen);
 #endif
     }
+    REPORT(size)
+}
+#endif
+
+#if IS_WRAP
+// Indices that may count from the end, neighbours; what is out of range becomes `outside`, or stays where
+// that is 0. Which it was is asked only where there is one, so that the loop is one of vectors.
+kernel void wrap(global long *restrict out, global const long *restrict in, global uint *faults,
+        ulong offset_out, ulong offset_in, ulong count, long size, long outside, uint fault_of)
+{
+#if IS_CPU
+    const ulong share = (count - 1) / get_global_size(0) + 1, begin = share * get_global_id(0);
+    const ulong end = min(count, begin + share), next = 1;
+#else
+    const ulong begin = get_global_id(0), end = count, next = get_global_size(0);
+#endif
+    in += offset_in;
+    out += offset_out;
+    long missed = 0;
+    for (ulong i = begin; i < end; i += next) {
+        const long at = in[i], wrapped = at + (at < 0 ? size : 0);
+        const long miss = (ulong)wrapped < (ulong)size ? 0 : 1;
+        out[i] = miss ? (outside ? outside : at) : wrapped;
+        missed |= miss;
+    }
+    if (!missed) return;
+    WATCH
+    for (ulong i = begin; i < end; i += next) {
+        if (in[i] < -size || in[i] >= size) WRONG(in[i])
+    }
+    REPORT(size)
 }
 #endif
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dovetail.cli import UsageError, columns, parser
 from dovetail.errors import BackendUnavailable
 from dovetail_conformance.expectations import ExpectationError
-from dovetail_conformance.progress import progress_to
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
+
+    from dovetail_conformance.model import Outcome
 
 __all__ = ["main"]
 
@@ -100,7 +102,7 @@ def _ask(options: Any) -> int:
     try:
         if options.list:
             return _list(asked)
-        report = run(asked, progress_to(sys.stderr))
+        report = run(asked, _Progress() if sys.stderr.isatty() else _Tenths())
     except (RuntimeError, ValueError) as error:
         if isinstance(error, (BackendUnavailable, ExpectationError)):
             raise
@@ -119,3 +121,36 @@ def _list(asked: Any) -> int:
         print(case.id)
     print(f"{len(cases)} cases", file=sys.stderr)
     return 0 if cases else 1
+
+
+class _Tenths:
+    """A line for each tenth of a run, where nobody watches a terminal."""
+
+    def __init__(self) -> None:
+        self.told = self.against = 0
+
+    def __call__(self, outcome: Outcome, done: int, total: int) -> None:
+        self.against += outcome.is_against
+        tenth = 10 * done // total
+        if tenth > self.told:
+            self.told = tenth
+            print(f"{done}/{total}, {self.against} failed", file=sys.stderr, flush=True)
+
+
+class _Progress:
+    """One line on a terminal that says how far the run is."""
+
+    def __init__(self) -> None:
+        self.drawn = 0.0
+        self.against = 0
+
+    def __call__(self, outcome: Outcome, done: int, total: int) -> None:
+        self.against += outcome.is_against
+        now = time.monotonic()
+        if done < total and now - self.drawn < 0.1:
+            return
+        self.drawn = now
+        line = f"{done}/{total}  level {outcome.level}  {self.against} failed  {outcome.id}"
+        end = "\n" if done == total else ""
+        width = columns() - 1
+        print(f"\r{line[:width]:<{width}}", end=end, file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail.backend import Dialect
+from dovetail.backend.dialect import Lanes
 from dovetail_kernels import mathematics
 
 __all__ = ["CPU", "GPU", "NEAR", "TYPES", "VALUES", "pairing"]
@@ -84,6 +85,21 @@ typedef {kind} {kind}_anywhere __attribute__((aligned({size})));
 """
 """A store of a whole vector register: PoCL's ``vstore`` is made of three of its parts."""
 
+CONDITIONS = """
+#if __has_builtin(__builtin_convertvector)
+#define CONDITION_16(bytes) (__builtin_convertvector(bytes, int16) != 0)
+#define CONDITION_8(bytes) (__builtin_convertvector(bytes, long8) != 0)
+#define BYTES_16(condition) __builtin_convertvector(condition, uchar16)
+#define BYTES_8(condition) __builtin_convertvector(condition, uchar8)
+#else
+#define CONDITION_16(bytes) (convert_int16(bytes) != 0)
+#define CONDITION_8(bytes) (convert_long8(bytes) != 0)
+#define BYTES_16(condition) as_uchar16(convert_char16(condition))
+#define BYTES_8(condition) as_uchar8(convert_char8(condition))
+#endif
+"""
+"""Bools in memory as conditions, and conditions as bytes, all of whose bits are set where they hold."""
+
 NEAR = """
 #ifndef NEAR_GELU
 #define NEAR_GELU
@@ -154,18 +170,14 @@ GPU = Dialect(
 )
 """Neighbouring work items take neighbouring elements, and go on by the size of the launch."""
 
-LANES = 16
-"""Floats that the functions of the host's cores take at once."""
-
-_BFLOAT16_LANES = (
-    f"as_float{LANES}(convert_uint{LANES}(vload{LANES}(0, {{pointer}} + {{index}})) << 16)"
-)
+_LANES = {"float": Lanes("float16", 16, "int16"), "double": Lanes("double8", 8, "long8")}
+"""What the functions of the host's cores take at once."""
 
 
 def _own(name: str, type: str) -> dict[str, str]:
-    if name not in mathematics.FUNCTIONS or type not in ("float", f"float{LANES}"):
+    if name not in mathematics.FUNCTIONS or type not in ("float", "float16"):
         return {}
-    return mathematics.written([name], 1 if type == "float" else LANES)
+    return mathematics.written([name], 1 if type == "float" else 16)
 
 
 CPU = Dialect(
@@ -178,23 +190,29 @@ CPU = Dialect(
     load={**_LOAD, "float16": "LOAD_HALF({pointer}, {index})"},
     store={**_STORE, "float16": "STORE_HALF({value}, {pointer}, {index})"},
     truth=("volatile uchar truth = 1; const uchar one = truth;", "({value}) ? one : (uchar)0"),
-    lanes={"float": (f"float{LANES}", LANES)},
+    lanes=_LANES,
+    by_lanes=frozenset(("float16", "bfloat16")),
     own=_own,
     load_lanes={
-        "float32": f"vload{LANES}(0, {{pointer}} + {{index}})",
-        "float16": f"vload_half{LANES}(0, {{pointer}} + {{index}})",
-        "bfloat16": _BFLOAT16_LANES,
+        "bool": "CONDITION_{width}(vload{width}(0, {pointer} + {index}))",
+        "float16": "vload_half{width}(0, {pointer} + {index})",
+        "bfloat16": "as_float{width}(convert_uint{width}(vload{width}(0, {pointer} + {index})) << 16)",
+        "float32": "vload{width}(0, {pointer} + {index})",
+        "float64": "vload{width}(0, {pointer} + {index})",
     },
     store_lanes={
-        "float32": f"STORE_float{LANES}({{pointer}} + {{index}}, {{value}})",
-        "float16": f"vstore_half{LANES}_rte({{value}}, 0, {{pointer}} + {{index}})",
-        "bfloat16": f"STORE_ushort{LANES}({{pointer}} + {{index}}, "
-        f"float{LANES}_to_bfloat16({{value}}))",
+        "bool": "vstore{width}(BYTES_{width}({value}) & one, 0, {pointer} + {index})",
+        "float16": "vstore_half{width}_rte({value}, 0, {pointer} + {index})",
+        "bfloat16": "STORE_ushort{width}({pointer} + {index}, float{width}_to_bfloat16({value}))",
+        "float32": "STORE_float{width}({pointer} + {index}, {value})",
+        "float64": "STORE_double{width}({pointer} + {index}, {value})",
     },
     lanes_helpers={
-        "float32": WHOLE_STORE.format(kind=f"float{LANES}", size=4, w=LANES),
-        "bfloat16": BFLOAT16_LANES.format(w=LANES)
-        + WHOLE_STORE.format(kind=f"ushort{LANES}", size=2, w=LANES),
+        "bool": CONDITIONS,
+        "float32": WHOLE_STORE.format(kind="floatWIDTH", size=4, w="WIDTH"),
+        "float64": WHOLE_STORE.format(kind="doubleWIDTH", size=8, w="WIDTH"),
+        "bfloat16": BFLOAT16_LANES.format(w="WIDTH")
+        + WHOLE_STORE.format(kind="ushortWIDTH", size=2, w="WIDTH"),
     },
     prelude=PRELUDE + HALF + "#define SHARE(T, n) (((n) - 1) / (T)get_global_size(0) + 1)\n",
     **_COMMON,

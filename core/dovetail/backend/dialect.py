@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dovetail.dtypes import dtype as DType
 
@@ -54,6 +55,20 @@ def _none(name: str, type: str) -> Mapping[str, str]:
     return {}
 
 
+class Lanes(NamedTuple):
+    """Vectors of a type that is computed in.
+
+    Attributes:
+        vector: the vector's type.
+        width: how many numbers it has.
+        condition: the type that a comparison of two gives: all bits of a lane are set where it holds.
+    """
+
+    vector: str
+    width: int
+    condition: str
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How one compiler spells a kernel.
@@ -74,14 +89,17 @@ class Dialect:
         loop: what stands before the innermost loop; ``{width}`` is how many elements of the widest
             type fill :attr:`vector` bytes. No element that it writes is read for another one.
         vector: bytes of a vector register.
-        lanes: by type computed in, (the type of a vector of several, how many they are).
+        lanes: by type computed in, what takes several at once.
+        by_lanes: names of dtypes of whose elements a compiler makes no vectors by itself: kernels
+            of such operands take those of ``lanes`` wherever all that they call has them.
         own: functions that it has instead of C's or of the table's helpers: ``own(name, type)``
             gives by name the texts to stand before a kernel, last the one to call; none: no such
-            function. Where there is one for a vector, kernels for dense operands take vectors.
-        load_lanes, store_lanes: by dtype's name, how so many neighbours are read and written.
+            function. Where there is one for a vector, kernels take vectors.
+        load_lanes, store_lanes: by dtype's name, how ``{width}`` neighbours are read and written.
+            Bools are of the type of conditions.
         truth: (statement before the loop, how a bool is spelled that is written; ``{value}`` is a
             condition).
-        lanes_helpers: by dtype's name, what these two are written in terms of.
+        lanes_helpers: by dtype's name, what these two are written in terms of; WIDTH is the width.
         math: by type computed in, how C's functions are called: ``"{}f"`` makes ``expf``.
         spellings: ``(function, type)`` where that rule does not hold.
         texts: ``(expression, dtype)`` that is computed otherwise, where all operands and the
@@ -113,7 +131,8 @@ class Dialect:
     has_rows: bool = False
     loop: str = ""
     vector: int = 16
-    lanes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    lanes: Mapping[str, Lanes] = field(default_factory=dict)
+    by_lanes: frozenset[str] = frozenset()
     own: Callable[[str, str], Mapping[str, str]] = _none
     load_lanes: Mapping[str, str] = field(default_factory=dict)
     store_lanes: Mapping[str, str] = field(default_factory=dict)
@@ -141,6 +160,11 @@ class Dialect:
         """The value of an element, in the type it is computed in."""
         text = self.load.get(dtype.name, "{pointer}[{index}]")
         return text.format(pointer=pointer, index=index)
+
+    def load_lane(self, dtype: DType, pointer: str, index: str) -> str:
+        """The value of an element for a lane of a vector: a bool as a condition has it."""
+        value = self.load_of(dtype, pointer, index)
+        return f"-({value})" if dtype.name == "bool" else value
 
     def store_of(self, dtype: DType, pointer: str, index: str, value: str) -> str:
         """The statement that writes ``value`` to an element."""

@@ -121,7 +121,11 @@ UNARY: dict[str, str | Mapping[str, str]] = {
     "ceil": {"integer": "x0", "float": "ceil(x0)"},
     "trunc": {"integer": "x0", "float": "trunc(x0)"},
     "round": {"integer": "x0", "float": "rint(x0)"},
-    "sign": {"bool": "x0", "number": "(T)((x0 > 0) - (x0 < 0))"},
+    "sign": {
+        "bool": "x0",
+        "integer": "(T)((x0 > 0) - (x0 < 0))",
+        "float": "x0 > 0.0 ? (T)1.0 : x0 < 0.0 ? (T)-1.0 : (T)0.0",
+    },
     **{name: _function(name) for name in ("exp", "expm1", "log", "log1p", "sqrt", "sin", "cos")},
     "tanh": _function("tanh"),
     "erf": {"float": "erf(x0)"},

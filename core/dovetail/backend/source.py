@@ -7,14 +7,14 @@ kernel serves every shape of a form.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from dovetail.backend.dialect import Dialect
 from dovetail.backend.expression_helpers import HELPERS, MATH
 from dovetail.backend.expressions import EXPRESSIONS, Expression, class_of
+from dovetail.backend.source_lanes import WORD, computed, lanes_loop, takes_lanes
 from dovetail.backend.strided import StridedView, collapse, needs_64_bit
-from dovetail.dtypes import bfloat16, complex64, float16, float32, float64
+from dovetail.dtypes import complex64, float32, float64
 from dovetail.dtypes import dtype as DType
 
 __all__ = [
@@ -26,8 +26,6 @@ __all__ = [
     "pack_width",
     "program_source",
 ]
-
-_WORD = re.compile(r"[A-Za-z_]\w*|(?<![\w.])\d+\.\d*(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -102,41 +100,8 @@ def pack_width(
     width = dialect.pack // max(d.itemsize for d in (*inputs, out))
     if width < 2 or form.steps[0] != "1" or not {*form.steps} <= {"0", "1"}:
         return 0
-    words = _WORD.findall(expression.text(inputs[-1] if inputs else out))
+    words = WORD.findall(expression.text(inputs[-1] if inputs else out))
     return 0 if _LONG.intersection(words) else width
-
-
-_PLAIN = frozenset(("fabs", "floor", "ceil", "trunc", "rint", "sqrt"))
-"""What a language with vectors has for them, too."""
-
-
-def _takes_lanes(
-    expression: Expression, inputs: tuple[DType, ...], out: DType, form: Form, dialect: Dialect
-) -> bool:
-    """Whether a kernel takes vectors, for the dialect has a function for them that it calls."""
-    kinds = {_computed(d) for d in (*inputs, out)}
-    if not inputs or len(kinds) > 1 or expression.result != "same":
-        return False
-    if form.steps[0] != "1" or not {*form.steps} <= {"0", "1"}:
-        return False
-    number = dialect.types[kinds.pop().name]
-    if number not in dialect.lanes or any(d.name not in dialect.load_lanes for d in (*inputs, out)):
-        return False
-    vector, has_own = dialect.lanes[number][0], False
-    texts, seen = [expression.text(inputs[-1])], set[str]()
-    while texts:
-        text = texts.pop()
-        if "if (" in text or "while (" in text:
-            return False
-        for word in {*_WORD.findall(text)} & (MATH | {*HELPERS}) - seen:
-            seen.add(word)
-            if dialect.own(word, vector):
-                has_own = True
-            elif word in HELPERS:
-                texts.append(HELPERS[word])
-            elif word not in _PLAIN:
-                return False
-    return has_own
 
 
 def kernel_name(name: str, inputs: tuple[DType, ...], out: DType, form: Form) -> str:
@@ -216,27 +181,22 @@ def program_source(kernels: list[Request], dialect: Dialect) -> str:
     return "\n".join(parts)
 
 
-def _computed(dtype: DType) -> DType:
-    """The dtype that is computed in."""
-    return float32 if dtype in (float16, bfloat16) else dtype
-
-
 def _part(dtype: DType) -> DType:
     """The real dtype that is computed in; a complex number's part."""
     if dtype.is_complex:
         return float32 if dtype is complex64 else float64
-    return _computed(dtype)
+    return computed(dtype)
 
 
 class _Words:
     """Writes text of the table in a dialect, for one dtype that is computed in."""
 
     def __init__(self, dtype: DType, dialect: Dialect, by_lanes: bool = False) -> None:
-        kind = _computed(dtype)
+        kind = computed(dtype)
         self.dtype, self.dialect = kind, dialect
         self.number = self.real = dialect.types[_part(kind).name]
         if by_lanes:
-            self.real = dialect.lanes[self.number][0]
+            self.real = dialect.lanes[self.number].vector
         self.suffix = f"_{self.real}" if by_lanes else f"_{kind.name}"
         self.own = dialect.pairs[self.real] if kind.is_complex else self.real
         unsigned = dialect.types["uint64" if kind.itemsize == 8 else "uint32"]
@@ -244,7 +204,7 @@ class _Words:
 
     def spell(self, text: str, needed: dict[str, str]) -> str:
         """``text`` in the dialect; the functions it calls are added to ``needed``."""
-        return _WORD.sub(lambda match: self._word(match.group(), needed), text)
+        return WORD.sub(lambda match: self._word(match.group(), needed), text)
 
     def _word(self, word: str, needed: dict[str, str]) -> str:
         if word[0].isdigit():
@@ -285,13 +245,13 @@ class _Kernel:
         self.index = dialect.types["uint64" if form.is_wide else "uint32"]
         self.needed: dict[str, str] = {}
         kind = inputs[-1] if inputs else out
-        self.by_lanes = _takes_lanes(expression, inputs, out, form, dialect)
+        self.by_lanes = takes_lanes(expression, inputs, out, dialect)
         self.words = _Words(kind, dialect, self.by_lanes)
         text = expression.text(kind)
         if expression is EXPRESSIONS.get(name) and {*inputs} == {out}:
             text = dialect.texts.get((name, out.name), text)
         self.value = self._converted(self.words.spell(text, self.needed), kind)
-        if class_of(out) == "bool":
+        if class_of(out) == "bool" and not self.by_lanes:
             self.value = dialect.truth[1].format(value=self.value)
         self.packed = pack_width(expression, inputs, out, form, dialect)
         self.parameter = _Words(kind, dialect).own
@@ -301,7 +261,10 @@ class _Kernel:
         kinds = (*self.inputs, self.out)
         own = {d.name: self.dialect.helpers_of(d) for d in kinds}
         if self.by_lanes:
-            own |= {f"{d.name} lanes": self.dialect.lanes_helpers.get(d.name, "") for d in kinds}
+            width = self.dialect.lanes[self.words.number].width
+            for d in kinds:
+                text = self.dialect.lanes_helpers.get(d.name, "")
+                own[f"{d.name} {width} lanes"] = text.replace("WIDTH", str(width))
         if self.packed:
             own |= dict(self.dialect.pack_of(d, self.packed) for d in kinds)
         return [(k, text) for k, text in (*own.items(), *self.needed.items()) if text]
@@ -315,7 +278,7 @@ class _Kernel:
         wanted, target = class_of(out), _Words(out, self.dialect)
         if result == "bool":
             value, came = f"({value})", "bool"
-        elif came == wanted and _computed(kind) is _computed(out):
+        elif came == wanted and computed(kind) is computed(out):
             return value
         if wanted == "bool":
             pair = f"(({value}).x != 0 || ({value}).y != 0)"
@@ -335,7 +298,7 @@ class _Kernel:
         dialect, index = self.dialect, self.index
         lines = [f"{dialect.kernel} {self.name}({self._parameters()})", "{"]
         if self.by_lanes:
-            return "\n".join([*lines, *self._lanes(), "}", ""])
+            return "\n".join([*lines, *lanes_loop(self, self.value), "}", ""])
         last = len(self.form.steps[0]) - 1
         by_rows = dialect.has_rows and last > 0
         if by_rows:
@@ -354,7 +317,7 @@ class _Kernel:
         loop = self._before_loop()
         lines += [f"    {loop}"] * bool(loop and not by_rows)
         lines.append(f"    for ({index} i = {first}; i < {bound}; i += {step}) {{")
-        lines += [f"        {line}" for line in self._loops(last - 1 if by_rows else last)]
+        lines += [f"        {line}" for line in self.loops(last - 1 if by_rows else last)]
         pad = " " * 8
         if by_rows:
             counter = f"i{last}"
@@ -364,60 +327,15 @@ class _Kernel:
             )
             pad += " " * 4
         for k, dtype in enumerate(self.inputs):
-            load = dialect.load_of(dtype, f"in{k}", self._place(k + 1))
+            load = dialect.load_of(dtype, f"in{k}", self.place(k + 1))
             lines.append(f"{pad}const {_Words(dtype, dialect).own} x{k} = {load};")
-        store = dialect.store_of(self.out, "out", self._place(0), self.value)
+        store = dialect.store_of(self.out, "out", self.place(0), self.value)
         lines.append(f"{pad}{store};")
         return "\n".join([*lines, *["        }"] * by_rows, "    }", "}", ""])
 
-    def _lanes(self) -> list[str]:
-        """The loop over vectors; of the last one, elements beyond the end are the last again."""
-        dialect, index = self.dialect, self.index
-        vector, width = dialect.lanes[self.words.number]
-        words = (dialect.first, dialect.bound, dialect.step)
-        first, bound, step = (text.format(index=index, n="packs") for text in words)
-        lines = [
-            f"const {index} packs = n / {width} + (n % {width} != 0);",
-            f"const {index} end = {bound};",
-            f"for ({index} pack = {first}; pack < end; pack += {step}) {{",
-            f"    const {index} i = pack * {width}, left = n - i;",
-            f"    {self.words.number} lane[{width}];",
-        ]
-        for k, dtype in enumerate(self.inputs):
-            name, place = f"in{k}", self._place(k + 1)
-            if self.form.steps[k + 1] == "0":
-                load = dialect.load_of(dtype, name, place)
-                lines.append(f"    const {vector} x{k} = ({vector})({load});")
-                continue
-            whole = dialect.load_lanes[dtype.name].format(pointer=name, index=place)
-            one = dialect.load_of(dtype, name, f"{place} + (j < left ? j : left - 1)")
-            lines += [
-                f"    {vector} x{k};",
-                f"    if (left >= {width}) {{",
-                f"        x{k} = {whole};",
-                "    } else {",
-                f"        for ({index} j = 0; j < {width}; j++) lane[j] = {one};",
-                f"        x{k} = vload{width}(0, lane);",
-                "    }",
-            ]
-        place = self._place(0)
-        whole = dialect.store_lanes[self.out.name].format(pointer="out", index=place, value="made")
-        one = dialect.store_of(self.out, "out", f"{place} + j", "lane[j]")
-        lines += [
-            f"    const {vector} made = {self.value};",
-            f"    if (left >= {width}) {{",
-            f"        {whole};",
-            "    } else {",
-            f"        vstore{width}(made, 0, lane);",
-            f"        for ({index} j = 0; j < left; j++) {one};",
-            "    }",
-            "}",
-        ]
-        return [f"    {line}" for line in lines]
-
     def _before_loop(self) -> str:
         kinds = (self.out, *self.inputs)
-        widest = max(max(kind.itemsize, _computed(kind).itemsize) for kind in kinds)
+        widest = max(max(kind.itemsize, computed(kind).itemsize) for kind in kinds)
         return self.dialect.loop.format(width=max(1, self.dialect.vector // widest))
 
     def _packs(self) -> list[str]:
@@ -448,7 +366,7 @@ class _Kernel:
             if k in walked:
                 load = dialect.load_of(dtype, dialect.in_pack(dtype, f"p{k}"), "j")
             else:
-                load = dialect.load_of(dtype, f"in{k - 1}", self._place(k))
+                load = dialect.load_of(dtype, f"in{k - 1}", self.place(k))
             lines.append(f"        const {_Words(dtype, dialect).own} x{k - 1} = {load};")
         store = dialect.store_of(self.out, dialect.in_pack(self.out, "made"), "j", self.value)
         lines += [f"        {store};", "    }"]
@@ -475,7 +393,7 @@ class _Kernel:
             line += f"{', ' if line else ''}{parameter}"
         return ",\n        ".join([*lines, line])
 
-    def _loops(self, last: int) -> list[str]:
+    def loops(self, last: int) -> list[str]:
         """Statements that split ``i`` into the indices of the loops up to ``last``."""
         if len(self.form.steps[0]) <= 1:
             return []
@@ -485,7 +403,7 @@ class _Kernel:
             lines.append(f"rest /= size{d};")
         return [*lines, f"const {self.index} i0 = rest;"]
 
-    def _place(self, operand: int) -> str:
+    def place(self, operand: int) -> str:
         """The index of the operand's element."""
         steps = self.form.steps[operand]
         terms = [f"offset{operand}"] if self.form.has_offsets else []

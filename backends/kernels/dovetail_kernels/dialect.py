@@ -98,7 +98,7 @@ CONDITIONS = """
 #define BYTES_8(condition) as_uchar8(convert_char8(condition))
 #endif
 """
-"""Bools in memory as conditions, and conditions as bytes, all of whose bits are set where they hold."""
+"""Bools in memory as conditions, and conditions as bytes whose bits are all set where they hold."""
 
 NEAR = """
 #ifndef NEAR_GELU
@@ -174,10 +174,14 @@ _LANES = {"float": Lanes("float16", 16, "int16"), "double": Lanes("double8", 8, 
 """What the functions of the host's cores take at once."""
 
 
+_WIDTHS = {"float": ("float", 1), "double": ("double", 1)} | {
+    lanes.vector: (kind, lanes.width) for kind, lanes in _LANES.items()
+}
+
+
 def _own(name: str, type: str) -> dict[str, str]:
-    if name not in mathematics.FUNCTIONS or type not in ("float", "float16"):
-        return {}
-    return mathematics.written([name], 1 if type == "float" else 16)
+    kind, width = _WIDTHS.get(type, ("", 1))
+    return mathematics.written([name], width, kind) if mathematics.is_there(name, kind) else {}
 
 
 CPU = Dialect(
@@ -196,7 +200,8 @@ CPU = Dialect(
     load_lanes={
         "bool": "CONDITION_{width}(vload{width}(0, {pointer} + {index}))",
         "float16": "vload_half{width}(0, {pointer} + {index})",
-        "bfloat16": "as_float{width}(convert_uint{width}(vload{width}(0, {pointer} + {index})) << 16)",
+        "bfloat16": "as_float{width}"
+        "(convert_uint{width}(vload{width}(0, {pointer} + {index})) << 16)",
         "float32": "vload{width}(0, {pointer} + {index})",
         "float64": "vload{width}(0, {pointer} + {index})",
     },

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["BFLOAT16", "C99", "FLOAT16", "Dialect"]
+__all__ = ["BFLOAT16", "C99", "FLOAT16", "Dialect", "Lanes"]
 
 BFLOAT16 = """
 FUNCTION float bfloat16_to_float(unsigned short bits) {
@@ -61,7 +61,7 @@ class Lanes(NamedTuple):
     Attributes:
         vector: the vector's type.
         width: how many numbers it has.
-        condition: the type that a comparison of two gives: all bits of a lane are set where it holds.
+        condition: the type that a comparison of two gives; where it holds, all bits are set.
     """
 
     vector: str

@@ -6,7 +6,7 @@ from typing import Any
 
 from dovetail.backend import Dialect
 from dovetail.backend.dialect import Lanes
-from dovetail_kernels import mathematics
+from dovetail_kernels import mathematics, whole
 
 __all__ = ["CPU", "GPU", "NEAR", "TYPES", "VALUES", "pairing"]
 
@@ -181,7 +181,9 @@ _WIDTHS = {"float": ("float", 1), "double": ("double", 1)} | {
 
 def _own(name: str, type: str) -> dict[str, str]:
     kind, width = _WIDTHS.get(type, ("", 1))
-    return mathematics.written([name], width, kind) if mathematics.is_there(name, kind) else {}
+    if mathematics.is_there(name, kind):
+        return mathematics.written([name], width, kind)
+    return whole.written(name, type)
 
 
 CPU = Dialect(

@@ -160,13 +160,11 @@ BINARY: dict[str, str | Mapping[str, str]] = {
     },
     "div": {"float": "x0 / x1", "complex": "complex_div(x0, x1)"},
     "floor_divide": {
-        "unsigned": "x1 == 0 ? (T)-1 : (T)(x0 / x1)",
-        "signed": "whole_floor_divide(x0, x1)",
+        "integer": "whole_floor_divide(x0, x1)",
         "float": "float_floor_divide(x0, x1)",
     },
     "remainder": {
-        "unsigned": "x1 == 0 ? x0 : (T)(x0 % x1)",
-        "signed": "whole_remainder(x0, x1)",
+        "integer": "whole_remainder(x0, x1)",
         "float": "float_remainder(x0, x1)",
     },
     "pow": {

@@ -15,7 +15,7 @@ from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program
+from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
 
 __all__ = ["DETERMINISTIC", "atomic", "enter"]
 
@@ -57,6 +57,7 @@ def _gather(facts: Any) -> Any:
         "IS_GATHER": 1,
         **moved("X", "S", itemsize=out.itemsize),
         **places("PLACES", loops, "p", ("to", "place", "from")),
+        **runs(device, "PLACES", loops, "p", ("to", "place", "from")),
     }
     text = program(device, "index", macros, ())
     numbers = [np.uint64(n) for n in (0, 0, 0, out.numel, *_along(source, dim))]
@@ -100,6 +101,7 @@ class _Scatter:
             "IS_SCATTER": 1,
             **moved("X", "S", itemsize=out.itemsize),
             **places("PLACES", loops, "p", ("place", "to", "from")),
+            **runs(device, "PLACES", loops, "p", ("place", "to", "from")),
         }
         numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *_along(out, self.dim))]
         text = program(device, "index", macros, ())

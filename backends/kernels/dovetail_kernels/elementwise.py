@@ -24,7 +24,7 @@ from dovetail.backend import (
 )
 from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, float16, float32, float64
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import Array, packed
+from dovetail_kernels.arrays import Array, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.expressions import text_of, with_numbers
@@ -236,6 +236,12 @@ def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
     return specialise
 
 
+def _in_order(views: Sequence[StridedView]) -> tuple[StridedView, ...]:
+    """The same elements with the output's dims in the order of its memory."""
+    dims = sorted(range(views[0].ndim), key=lambda d: -views[0].strides[d])
+    return tuple(part(view, dims) for view in views)
+
+
 class Elementwise:
     """One elementwise call resolved: ``kernel(*inputs, out)``.
 
@@ -266,6 +272,8 @@ class Elementwise:
         self.views: tuple[StridedView, ...] = tuple(views)
         if any(v.shape != views[0].shape for v in views):
             self.views = broadcast(*views)
+        if not self.views[0].is_contiguous:
+            self.views = _in_order(self.views)
         form, integers = form_of(*self.views)
         self.form, self.count = form, integers[0]
         wide = np.uint64 if form.is_wide else np.uint32

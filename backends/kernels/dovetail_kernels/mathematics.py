@@ -15,14 +15,15 @@ __all__ = ["FUNCTIONS", "is_there", "named", "taken", "written"]
 
 _FILES = {
     "float": ("mathematics", "mathematics_angles", "mathematics_powers"),
+    "half": ("mathematics_half",),
     "double": (
         "mathematics_double", "mathematics_double_angles", "mathematics_double_powers"
     ),
 }  # fmt: skip
 _SOURCES = Path(__file__).parent / "src"
-_CALL = re.compile(r"\bNAME\((\w+)\)")
+_CALL = re.compile(r"\b(NAME|WIDE)\((\w+)\)")
 _TOKEN = re.compile(
-    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|SCALE|NAME\(\w+\))(?!\w)"
+    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|SCALE|SPLIT|(?:NAME|WIDE)\(\w+\))(?!\w)"
 )
 
 
@@ -38,7 +39,7 @@ def _texts(kind: str) -> Mapping[str, str]:
         for part in re.split(r"\n(?=FUNCTION )", text)[1:]:
             line, *rest = part.split("\n")
             end = 0 if line.endswith("}") else rest.index("}") + 1
-            found[_CALL.findall(line)[0]] = "\n".join([line, *rest[:end]])
+            found[_CALL.findall(line)[0][1]] = "\n".join([line, *rest[:end]])
     return found
 
 
@@ -59,6 +60,8 @@ _OF_LANES = """
 #endif
 #if defined(__AVX512F__) && __has_builtin(__builtin_ia32_scalefps512_mask)
 #define SCALE_float16(x, k) __builtin_ia32_scalefps512_mask(x, k, x, (ushort)-1, 4)
+#define SPLIT_float16(x, e) (e = __builtin_ia32_getexpps512_mask(x, x, (ushort)-1, 4), \
+    __builtin_ia32_getmantps512_mask(x, 11, x, (ushort)-1, 4))
 #define SCALE_double8(x, k) __builtin_ia32_scalefpd512_mask(x, k, x, (uchar)-1, 4)
 #endif
 """
@@ -68,7 +71,10 @@ a product with a power of two in one instruction, where the host's cores have it
 
 
 def named(function: str, width: int, kind: str = "float") -> str:
-    """What the function is called for vectors of so many numbers; 1: for one."""
+    """What the function is called for vectors of so many numbers; 1: for one.
+
+    Kinds are ``float``, ``double``, and ``half``: on float, for a result that is kept as a half.
+    """
     return f"{function}_{kind}{width if width > 1 else ''}"
 
 
@@ -77,22 +83,31 @@ def is_there(function: str, kind: str) -> bool:
     return function in FUNCTIONS and kind in _FILES and function in _texts(kind)
 
 
+_NUMBERS = {"float": "float", "half": "float", "double": "double"}
+"""By kind of function, the type that is computed in."""
+
+
+def _owner(kind: str, word: str, function: str) -> str:
+    """Whose function is called: those for halves stand before those on float."""
+    return "float" if kind == "half" and (word == "WIDE" or function not in _texts(kind)) else kind
+
+
 def written(functions: Iterable[str], width: int, kind: str = "float") -> dict[str, str]:
     """By name, the text of these functions and of those that they call, in order."""
-    texts = _texts(kind)
     made = {"OF_LANES": _OF_LANES} if width > 1 else {}
 
-    def write(function: str) -> None:
-        name = named(function, width, kind)
+    def write(function: str, kind: str) -> None:
+        name, text = named(function, width, kind), _texts(kind)[function]
         if name in made:
             return
-        for called in _CALL.findall(texts[function]):
-            if called != function:
-                write(called)
-        made[name] = _spelled(texts[function], width, kind)
+        for word, called in _CALL.findall(text):
+            owner = _owner(kind, word, called)
+            if (called, owner) != (function, kind):
+                write(called, owner)
+        made[name] = _spelled(text, width, kind)
 
     for function in functions:
-        write(function)
+        write(function, kind)
     return made
 
 
@@ -120,17 +135,18 @@ _WHOLE = {
 
 def _spelled(text: str, width: int, kind: str) -> str:
     w = width if width > 1 else ""
-    signed, unsigned, big, far = _WHOLE[kind]
+    number = _NUMBERS[kind]
+    signed, unsigned, big, far = _WHOLE[number]
     words = {
         "FUNCTION": "static inline",
-        "F": f"{kind}{w}",
+        "F": f"{number}{w}",
         "I": f"{signed}{w}",
         "U": f"{unsigned}{w}",
         "L": f"ulong{w}",
         "TO_F": f"convert_float{w}",
         "TO_I": f"convert_int{w}",
         "TO_L": f"convert_ulong{w}",
-        "AS_F": f"as_{kind}{w}",
+        "AS_F": f"as_{number}{w}",
         "AS_I": f"as_{signed}{w}",
         "AS_U": f"as_{unsigned}{w}",
         "AS_L": f"as_long{w}",
@@ -138,16 +154,17 @@ def _spelled(text: str, width: int, kind: str) -> str:
         "SOME": "ANY_LANE" if w else "1 | ",
         "BIG": big,
         "FAR": far,
-        "SCALE": f"SCALE_{kind}{w}",
+        "SCALE": f"SCALE_{number}{w}",
+        "SPLIT": f"SPLIT_{number}{w}",
     }
 
     def spelled(match: re.Match[str]) -> str:
         word = match[1]
-        if word.startswith("NAME("):
-            return named(word[5:-1], width, kind)
+        if called := _CALL.fullmatch(word):
+            return named(called[2], width, _owner(kind, *called.groups()))
         return words.get(word, word)
 
-    each = lambda match: _each(match[1], match[2].replace(",", " ").split(), w, kind)
+    each = lambda match: _each(match[1], match[2].replace(",", " ").split(), w, number)
     return _TOKEN.sub(spelled, _EACH.sub(each, text))
 
 

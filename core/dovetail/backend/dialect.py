@@ -50,7 +50,7 @@ _STORE = {
 }
 
 
-def _none(name: str, type: str) -> Mapping[str, str]:
+def _none(name: str, type: str, kept: str) -> Mapping[str, str]:
     """No function of its own."""
     return {}
 
@@ -92,9 +92,10 @@ class Dialect:
         lanes: by type computed in, what takes several at once.
         by_lanes: names of dtypes of whose elements a compiler makes no vectors by itself: kernels
             of such operands take those of ``lanes`` wherever all that they call has them.
-        own: functions that it has instead of C's or of the table's helpers: ``own(name, type)``
-            gives by name the texts to stand before a kernel, last the one to call; none: no such
-            function. Where there is one for a vector, kernels take vectors.
+        own: functions that it has instead of C's or of the table's helpers: ``own(name, type,
+            kept)``, where ``kept`` is the name of the result's dtype, gives by name the texts to
+            stand before a kernel, last the one to call; none: no such function. Where there is one
+            for a vector, kernels take vectors.
         load_lanes, store_lanes: by dtype's name, how ``{width}`` neighbours are read and written.
             Bools are of the type of conditions.
         truth: (statement before the loop, how a bool is spelled that is written; ``{value}`` is a
@@ -133,7 +134,7 @@ class Dialect:
     vector: int = 16
     lanes: Mapping[str, Lanes] = field(default_factory=dict)
     by_lanes: frozenset[str] = frozenset()
-    own: Callable[[str, str], Mapping[str, str]] = _none
+    own: Callable[[str, str, str], Mapping[str, str]] = _none
     load_lanes: Mapping[str, str] = field(default_factory=dict)
     store_lanes: Mapping[str, str] = field(default_factory=dict)
     truth: tuple[str, str] = ("", "{value}")

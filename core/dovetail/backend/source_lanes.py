@@ -57,7 +57,7 @@ def takes_lanes(
             return False
         for word in {*WORD.findall(text)} & (MATH | {*HELPERS}) - seen:
             seen.add(word)
-            if dialect.own(word, vector):
+            if dialect.own(word, vector, out.name):
                 wanted = True
             elif word in HELPERS:
                 texts.append(HELPERS[word])

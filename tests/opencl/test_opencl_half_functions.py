@@ -1,7 +1,7 @@
 """The functions for results kept as halves, on the host's cores: all 65,536 arguments of each type.
 
-Each is computed in float with a relative error of 2^-16.5 or less, so that a result is off by little
-more than the half unit in the last place that its rounding takes.
+Each is computed in float with a relative error of 2^-16.5 or less, so that a result is off by
+little more than the half unit in the last place that its rounding takes.
 """
 
 from __future__ import annotations

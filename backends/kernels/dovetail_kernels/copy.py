@@ -106,7 +106,9 @@ class Copy:
             "TURN(p, q)": f"{{ {turn} }}",
             **places("OUTER", outer, "c", ("to", "from")),
         }
-        height = -(-lines // side) * side if lines <= SHORT else side
+        # A vector in two cache lines brings both: the other halves must be wanted soon.
+        tiles = 1 if from_step * itemsize % 64 == 0 else 8
+        height = -(-lines // side) * side if lines <= SHORT else tiles * side
         ahead = side if columns <= SHORT else side * from_step
         numbers = [0, 0, outer.numel, lines, columns, to_step, from_step, height, ahead]
         text = program(

@@ -199,7 +199,8 @@ CPU = Dialect(
     store={**_STORE, "float16": "STORE_HALF({value}, {pointer}, {index})"},
     truth=("volatile uchar truth = 1; const uchar one = truth;", "({value}) ? one : (uchar)0"),
     lanes=_LANES,
-    by_lanes=frozenset(("float16", "bfloat16")),
+    read_by_lanes=frozenset(("float16",)),
+    written_by_lanes=frozenset(("float16", "bfloat16")),
     own=_own,
     load_lanes={
         "bool": "CONDITION_{width}(vload{width}(0, {pointer} + {index}))",

@@ -22,7 +22,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (
         "scripting and compiling",
         r"torch(\.func|\.accelerator|\.utils\.checkpoint|\.autograd\.graph|\.Tensor)?",
-        r"ScriptFunction|compile|cond|functionalize|debug_unwrap|AggregationType|Tag|DispatchKey|"
+        r"ScriptFunction|cond|functionalize|debug_unwrap|AggregationType|Tag|DispatchKey|"
         r"Graph|GraphExecGroup|set_override_stale_capture_stream|hash_tensor|"
         r"(?!index_|narrow_)\w+_copy",
     ),

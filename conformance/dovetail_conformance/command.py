@@ -102,7 +102,7 @@ def _ask(options: Any) -> int:
     try:
         if options.list:
             return _list(asked)
-        report = run(asked, _Progress() if sys.stderr.isatty() else None)
+        report = run(asked, _Progress() if sys.stderr.isatty() else _Tenths())
     except (RuntimeError, ValueError) as error:
         if isinstance(error, (BackendUnavailable, ExpectationError)):
             raise
@@ -121,6 +121,20 @@ def _list(asked: Any) -> int:
         print(case.id)
     print(f"{len(cases)} cases", file=sys.stderr)
     return 0 if cases else 1
+
+
+class _Tenths:
+    """A line for each tenth of a run, where nobody watches a terminal."""
+
+    def __init__(self) -> None:
+        self.told = self.against = 0
+
+    def __call__(self, outcome: Outcome, done: int, total: int) -> None:
+        self.against += outcome.is_against
+        tenth = 10 * done // total
+        if tenth > self.told:
+            self.told = tenth
+            print(f"{done}/{total}, {self.against} failed", file=sys.stderr, flush=True)
 
 
 class _Progress:

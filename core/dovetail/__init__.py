@@ -215,9 +215,9 @@ _start()
 
 
 _MODULES = (
-    "amp", "ao", "autograd", "backend", "backends", "debug", "fft", "fixed_point", "func", "jit",
-    "linalg", "nn", "optim", "quantization", "quantized", "random", "return_types", "serialization",
-    "signal", "special", "testing", "utils", "version",
+    "amp", "ao", "autograd", "backend", "backends", "compiler", "debug", "fft", "fixed_point",
+    "func", "jit", "linalg", "nn", "optim", "quantization", "quantized", "random", "return_types",
+    "serialization", "signal", "special", "testing", "utils", "version",
 )  # fmt: skip
 
 _ELSEWHERE = {
@@ -225,7 +225,7 @@ _ELSEWHERE = {
     "get_num_interop_threads": "threads", "get_num_threads": "threads",
     "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
-    "vmap": "func",
+    "vmap": "func", "compile": "compiler",
     "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",
     "hamming_window": "signal.spectral_windows", "hann_window": "signal.spectral_windows",
     "kaiser_window": "signal.spectral_windows",

@@ -159,6 +159,8 @@ from dovetail._functions import clip_ as clip_
 from dovetail._functions import clone as clone
 from dovetail._functions import column_stack as column_stack
 from dovetail._functions import combinations as combinations
+from dovetail.compiler import compile as compile
+from dovetail import compiler as compiler
 from dovetail._functions import complex as complex
 from dovetail.dtypes import complex128 as complex128
 from dovetail.dtypes import complex64 as complex64

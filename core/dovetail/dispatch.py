@@ -198,9 +198,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     several = len(facts) if op.kind in ("elementwise", "compare") else len(tensors)
     promotes = op.infer is not None and several > 1
     if tensors and not promotes and tensors[0]._spec.dtype not in op.accepts:
-        raise Unsupported(
-            f"\"{op.name}\" not implemented for '{type_name(tensors[0]._spec.dtype)}'"
-        )
+        raise Unsupported(_not_implemented(op.name, tensors[0]._spec.dtype))
     if any(f is None for f in facts):
         _need_inputs(op, facts)
     state = state_of(device)
@@ -222,7 +220,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     wanted = dtypes if op.kind in ("elementwise", "compare") else dtypes[:1] if promotes else ()
     for kind in wanted:
         if kind is not None and kind not in op.accepts:
-            raise Unsupported(f"\"{op.name}\" not implemented for '{type_name(kind)}'")
+            raise Unsupported(_not_implemented(op.name, kind))
     for kind in (*dtypes, *(o.dtype for o in outs)):
         if kind is not None:
             state.check_dtype(op.name, kind)
@@ -240,6 +238,18 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     if op.decompose is not None:
         return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
     return host_plan(op, call_facts, state, resolve)
+
+
+_REFUSALS = {
+    ("neg", "bool"): "Negation, the `-` operator, on a bool tensor is not supported. If you are "
+    "trying to invert a mask, use the `~` or `logical_not()` operator instead.",
+}
+"""(operator, dtype) -> PyTorch's sentence, where it says more than that there is no such thing."""
+
+
+def _not_implemented(operator: str, kind: Any) -> str:
+    plain = f"\"{operator}\" not implemented for '{type_name(kind)}'"
+    return _REFUSALS.get((operator, kind.name), plain)
 
 
 def _need_inputs(op: OpDef, facts: tuple[Any, ...]) -> None:

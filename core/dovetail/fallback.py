@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dovetail.backend.loader import fallback_policy
 from dovetail.device import device as Device
 from dovetail.errors import HostFallbackError, HostFallbackWarning
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.backend.state import DeviceState
@@ -60,11 +59,10 @@ def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[
             "kernel to the backend, or set DOVETAIL_FALLBACK=warn"
         )
     if policy == "warn" and key not in ledger:
-        warnings.warn(
+        warn(
             f"{op.name}: {state.device} has no kernel of it; running on the host "
             "(DOVETAIL_FALLBACK=error|warn|allow)",
             HostFallbackWarning,
-            stacklevel=_to_the_caller(),
         )
     if not ledger and policy == "warn":
         atexit.unregister(_summary)  # the ledger may have been emptied
@@ -77,22 +75,11 @@ def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[
     row[2] += (time.perf_counter() - start) * 1e3
 
 
-_HOME = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-def _to_the_caller() -> int:
-    """The stack level, for a warning of the caller, of the first line outside dovetail."""
-    frame, level = sys._getframe(1), 1
-    inside = (_HOME, "<dovetail", contextlib.__file__)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(inside):
-        frame, level = frame.f_back, level + 1
-    return level
-
-
 def _summary() -> None:
     print("dovetail: operators that ran on the host:", file=sys.stderr)
     for (name, device), (calls, nbytes, ms) in sorted(ledger.items()):
         print(
-            f"  {name} on {device}: {calls:.0f} calls, {nbytes:.0f} bytes, {ms:.1f} ms",
+            f"  {name} on {device}: {calls:.0f} call{'' if calls == 1 else 's'}, "
+            f"{nbytes:.0f} bytes, {ms:.1f} ms",
             file=sys.stderr,
         )

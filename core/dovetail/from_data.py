@@ -19,6 +19,7 @@ from dovetail.factory_arguments import finish, place
 from dovetail.promotion import number_dtype, promote_types
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
+from dovetail.warning import warn
 
 __all__ = [
     "as_tensor",
@@ -227,14 +228,12 @@ def tensor(
 
 def warn_of_copy(level: int) -> None:
     """Say that a tensor is better copied by ``clone``."""
-    import warnings
 
-    warnings.warn(
+    warn(
         "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
         "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
         "tensor(sourceTensor).",
         UserWarning,
-        stacklevel=level,
     )
 
 
@@ -266,14 +265,11 @@ def from_numpy(array: np.ndarray) -> Tensor:
             "array to reallocate the memory."
         )
     if not array.flags.writeable:
-        import warnings
-
-        warnings.warn(
+        warn(
             "The given NumPy array is not writable, and PyTorch does not support non-writable "
             "tensors. It was copied, so that writes to the tensor do not reach it; copy it "
             "yourself to silence this: from_numpy(array.copy()).",
             UserWarning,
-            stacklevel=2,
         )
         array = array.copy(order="K")
     if array.__class__ is not np.ndarray:

@@ -1,14 +1,14 @@
 """From masks and integer arrays to the one index that ``index`` and ``index_put`` take.
 
 Where all of them can be read on the host they are checked and brought together by NumPy, before any
-kernel runs. Indices that live on a device are not waited for: they are wrapped into range there.
+kernel runs. Indices that live on a device are not waited for: those that count from the end are
+brought into range there, and the device says which are not in range.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,8 +18,10 @@ from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.indexing_parse import Advanced, is_mask
 from dovetail.ops.indexed.index_checks import host_values
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
+from dovetail.warning import warn
 
 __all__ = ["check_kinds", "from_array", "together"]
 
@@ -30,7 +32,7 @@ class _Block(NamedTuple):
     dim: int
     dims: int
     size: int
-    value: Any  # int64, in range, never negative: an ndarray where it can be read, else a Tensor
+    value: Any  # int64: an ndarray in range where it can be read, else a Tensor
     tensor: Tensor | None = None  # the user's own index, where that is the same
 
 
@@ -49,11 +51,10 @@ def check_kinds(shape: tuple[int, ...], advanced: list[Advanced]) -> None:
         if not is_mask(value):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         if value.dtype.name == "uint8":
-            warnings.warn(
+            warn(
                 "indexing with dtype torch.uint8 is now deprecated, please use a dtype "
                 "torch.bool instead.",
                 UserWarning,
-                stacklevel=5,
             )
         for i, n in enumerate(value.shape):
             if n != shape[position + i]:
@@ -111,8 +112,9 @@ def _into_range(array: np.ndarray, size: int, dim: int, check: bool) -> np.ndarr
     return np.where(array < 0, array + size, array)
 
 
-def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor) -> _Block:
-    position, value, _ = entry
+def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor, before: int) -> _Block:
+    """``before``: how many places the digits before this one have; 0: it is the only one."""
+    position, value, dim = entry
     if not isinstance(value, Tensor):
         value = from_array(value, x)
     elif value._spec.device is not x._spec.device:
@@ -122,10 +124,14 @@ def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor) -> _Block:
     if is_mask(value):
         return _Block(position, count, size, value.reshape(-1).nonzero().reshape(-1))
     if value._spec.batch is not None and state_of(value._spec.device).host_arrays:
-        _into_range(host_values(value), size, entry.dim, x._spec.numel > 0)
-    # Reading the values back to check them would stop the device; wrapped, they stay inside.
+        _into_range(host_values(value), size, dim, x._spec.numel > 0)
+    # Reading the values back to check them would stop the device.
     value = value.to(d.int64)
-    return _Block(position, 1, size, value.remainder(size) if size else value)
+    if not x._spec.numel:  # nothing can be read or written, so nobody asks
+        return _Block(position, 1, size, value.remainder(size) if size else value)
+    # An index outside must leave the number outside that all digits make, whatever the others are.
+    value = wrapped_index(value, size=size, dim=dim, outside=-before * size)
+    return _Block(position, 1, size, value)
 
 
 def from_array(array: np.ndarray, x: Tensor) -> Tensor:
@@ -167,7 +173,10 @@ def together(x: Tensor, advanced: list[Advanced]) -> tuple[Tensor, Tensor, int, 
         check = x._spec.numel > 0
         blocks = [_host_block(entry, shape, check) for entry in advanced]
     else:
-        blocks = [_device_block(entry, shape, x) for entry in advanced]
+        blocks, before = [], int(len(advanced) > 1)
+        for entry in advanced:
+            blocks.append(_device_block(entry, shape, x, before))
+            before *= blocks[-1].size
     selected = _broadcast(blocks)
     if x._spec.numel == 0 and 0 not in selected and any(b.size == 0 for b in blocks):
         raise IndexError("index is out of bounds for dimension with size 0")

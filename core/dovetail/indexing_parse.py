@@ -10,13 +10,13 @@ and does not count as one, and steps must be positive.
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail.warning import warn
 
 __all__ = ["Advanced", "Parsed", "expression", "is_mask", "parse", "plain_key"]
 
@@ -231,13 +231,12 @@ def _as_items(index: Any, tensor_type: type[Any]) -> Sequence[Any]:
     if isinstance(index, tuple):
         return index
     if _reads_as_tuple(index, tensor_type):
-        warnings.warn(
+        warn(
             "Using a non-tuple sequence for multidimensional indexing is deprecated and will be "
             "changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this "
             "will be interpreted as tensor index, x[torch.tensor(seq)], which will result either "
             "in an error or a different result",
             UserWarning,
-            stacklevel=4,
         )
         return tuple(index)
     return (index,)

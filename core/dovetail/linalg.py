@@ -11,6 +11,8 @@ Example:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from dovetail import ops as _ops  # noqa: F401 (makes the functions)
 from dovetail.autocast_rules import cover
 from dovetail.errors import LinAlgError
@@ -20,3 +22,10 @@ __all__ = ["LinAlgError", *LINALG]
 
 globals().update(LINALG)
 cover(globals(), "linalg.")
+
+if not TYPE_CHECKING:  # a checker knows the names that there are
+
+    def __getattr__(name: str) -> Any:
+        from dovetail.near_names import AbsentName
+
+        raise AbsentName(__name__, name)

@@ -10,7 +10,11 @@ __all__ = ["AbsentName", "meant"]
 
 _PLACES = {
     "dovetail": ("", "nn", "optim", "autograd", "utils.data", "nn.functional"),
+    "dovetail.linalg": ("",),
+    "dovetail.nn": ("", "functional"),
+    "dovetail.nn.functional": ("",),
     "dovetail.optim": ("", "Optimizer"),
+    "dovetail.utils.data": ("",),
 }
 """Where a module's missing names are looked for; empty for the module itself."""
 
@@ -45,8 +49,13 @@ def meant(module: str, name: str) -> str:
     for place in _PLACES[module]:
         for found in _names(module, place):
             known.setdefault(found.lower(), f"{place}.{found}" if place else found)
-    near = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.7)
+    near = difflib.get_close_matches(name.lower(), known, n=2, cutoff=_how_near(name))
     return f"; did you mean {' or '.join(repr(known[key]) for key in near)}?" if near else ""
+
+
+def _how_near(name: str) -> float:
+    """The least likeness of a hint: of a short name one letter is much."""
+    return 0.85 if len(name) <= 3 else 0.7
 
 
 def _names(module: str, place: str) -> list[str]:

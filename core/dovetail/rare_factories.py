@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from dovetail.factory_arguments import finish, place, shape_of
 from dovetail.ops.out import deliver
 from dovetail.spec import contiguous_strides, spec_of
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["empty_permuted", "range_inclusive"]
 
@@ -83,12 +83,11 @@ def range_inclusive(
     """
     if end is None:
         raise TypeError('range() missing 1 required positional arguments: "end"')
-    warnings.warn(
+    warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is "
         "inconsistent with Python's range builtin. Instead, use torch.arange, which produces "
         "values in [start, end).",
         UserWarning,
-        stacklevel=2,
     )
     start, end, step = (
         v.item() if isinstance(v, (Tensor, np.generic)) else v  # type: ignore[union-attr]

@@ -131,8 +131,11 @@ def run_program(words: Sequence[str], is_module: bool = False) -> None:
     runpy.run_path(program, run_name="__main__")
 
 
-def choose_device(device: str) -> str:
+def choose_device(device: str, *, only_names: bool = False) -> str:
     """New tensors go to ``device``; other names for an accelerator mean it too, if it is one.
+
+    Args:
+        only_names: new tensors go where the program says, to the cpu where it says nothing.
 
     Returns:
         What was changed, in a sentence; empty where nothing was.
@@ -144,7 +147,8 @@ def choose_device(device: str) -> str:
     from dovetail.device import means, resolve, set_current_index, set_default_device
 
     chosen = resolve(device)
-    set_default_device(chosen)
+    if not only_names:
+        set_default_device(chosen)
     if chosen.type != HOST:
         for name in _PYTORCHS:
             means(name, chosen.type)

@@ -6,7 +6,6 @@ Only what makes a tensor a tensor is here. The operators attach themselves as me
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
@@ -15,6 +14,7 @@ from dovetail.autograd.graph import AccumulateGrad, Node, OutputNode
 from dovetail.autograd.hooks import add_hook
 from dovetail.late_binding import BATCHED, DEVICES, TENSORS
 from dovetail.storage import Storage
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail._tensor_methods import TensorMethods
@@ -401,7 +401,7 @@ class Tensor(TensorMethods):
             UserWarning: there is none since this is not a leaf and nobody called ``retain_grad``.
         """
         if self._grad is None and not self.is_leaf and not self.retains_grad:
-            warnings.warn(_NO_GRAD, UserWarning, stacklevel=2)
+            warn(_NO_GRAD, UserWarning)
         return self._grad
 
     @grad.setter

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from outcomes import OPS, case, report, values_cases
 
+from dovetail_conformance.command import main
 from dovetail_conformance.model import LEVELS, Failure
 from dovetail_conformance.summary import expected_kinds, footer, summary, verdict
 
@@ -136,3 +137,14 @@ def test_host_dispatches_are_counted_by_operator() -> None:
 def test_an_error_beyond_measure_is_not_spelled_out() -> None:
     outcomes = [case("1/values/add/float32", "failed", worst=1e30)]
     assert "worst error, in tolerances: add > 1e6 (float32)" in summary(report(outcomes))
+
+
+def test_a_log_file_has_a_line_for_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    """No terminal, and a run may take minutes: it is seen to be alive."""
+    words = ["--device", "cpu", "--level", "1", "--op", "add", "--jobs", "0"]
+    assert main(words) == 0
+    lines = capsys.readouterr().err.splitlines()
+    total = lines[-1].partition("/")[2]
+    assert lines[-1] == f"{total.split(',')[0]}/{total}"
+    assert 2 < len(lines) <= 10
+    assert all(line.endswith(", 0 failed") for line in lines)

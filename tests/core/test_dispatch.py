@@ -226,3 +226,12 @@ def test_plans_are_forgotten_when_a_backend_comes(partial: Any) -> None:
     partial()
     assert not op.plans
     assert (x + x).tolist() == [2, 2]
+
+
+def test_minus_a_mask_says_what_to_use() -> None:
+    mask = dt.tensor([True])
+    for call in (lambda: -mask, mask.neg):
+        with pytest.raises(RuntimeError, match="Negation, the `-` operator, on a bool tensor"):
+            call()
+    with pytest.raises(RuntimeError, match="two bool tensors is not supported"):
+        mask - mask

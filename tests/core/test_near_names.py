@@ -17,6 +17,12 @@ from dovetail.standing_in import _counterpart
         (dt, "np_grad", "; did you mean 'no_grad' or 'autograd.grad'?"),
         (dt, "optimizer", "; did you mean 'optim.Optimizer' or 'optim'?"),
         (dt, "Dataset", "; did you mean 'utils.data.Dataset' or 'utils.data.StackDataset'?"),
+        (dt, "fx", "has no attribute 'fx'"),
+        (dt.optim, "Adm", "; did you mean 'Adam'?"),
+        (dt.nn, "Lineer", "; did you mean 'Linear' or 'Bilinear'?"),
+        (dt.nn.functional, "rleu", "; did you mean 'relu'?"),
+        (dt.linalg, "invv", "; did you mean 'inv' or 'pinv'?"),
+        (dt.utils.data, "Dataloader", "; did you mean 'DataLoader'?"),
         (dt, "qqqqqq", "has no attribute 'qqqqqq'"),
         (dt, "_np_grad", "has no attribute '_np_grad'"),
         (dt.optim, "state_dict", "; did you mean 'Optimizer.state_dict' or "

@@ -64,7 +64,8 @@ def test_M44_zeros(program: Any, device: Any) -> None:
 
 
 def test_M47_a_module_is_spelled_so() -> None:
-    assert error_of("nn.moudle") == "module 'dovetail.nn' has no attribute 'moudle'"
+    said = "module 'dovetail.nn' has no attribute 'moudle'; did you mean 'Module' or 'modules'?"
+    assert error_of("nn.moudle") == said
 
 
 def test_M50_a_near_miss_of_a_variable(

@@ -80,6 +80,9 @@ def test_human_output_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     ):
         assert word in said.out
     assert "epoch 1/1" in said.err, "no progress bar"
+    [further] = [line for line in said.out.splitlines() if "--resume --" in line]
+    words = further.split("  ")[1].split()
+    assert words == ["dovetail", "demo", "--resume", "--out", str(out), "--epochs", "9"]
     names = {"weights.safetensors", "log.jsonl", "picture.png", "checkpoint.pth"}
     assert {path.name for path in out.iterdir()} == names
     assert (out / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

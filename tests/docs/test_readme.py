@@ -58,7 +58,7 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
     )
     environment["DOVETAIL_FALLBACK"] = "error"
 
-    def python(*words: str) -> str:
+    def python(*words: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, *words],
             cwd=tmp_path,
@@ -67,13 +67,19 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     # Element (i, j) of the gradient: the sum of row j, the sum of column i, and 3.
     expected = "tensor([[10., 14.],\n        [12., 16.]], device='ram:0')\n"
     assert python("-c", usage) == expected
     assert re.search(r"^ram\b.*", python("-m", "dovetail", "devices"), re.MULTILINE)
+    pytest.importorskip("sklearn", reason="the demo extra is not installed")
+    lines = python("-m", "dovetail", "demo", "--device", "ram", code=2).splitlines()
+    [told] = [line for line in lines if line.startswith("dovetail demo: ")]
+    assert told.endswith("`dovetail capabilities ram` shows which operators it has")
+    assert "has no kernel of it" in told
+    assert "Traceback" not in " ".join(lines)
 
 
 @pytest.mark.parametrize("option", ["--device", "--epochs", "--seed", "--out", "--data", "--json"])

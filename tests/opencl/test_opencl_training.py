@@ -26,6 +26,9 @@ MOST = {
 }  # fmt: skip
 """Launches of one step at most: more, and something is no longer fused."""
 
+MOST_ON_GPU = MOST | {"LSTM": 220, "LSTMCell": 220}
+"""A launch for each of a layer's steps, three for a product."""
+
 FUSED = {
     "MLP": {"cross_entropy", "cross_entropy_backward"},
     "LeNet": {"max_pool", "max_pool_grad", "cross_entropy", "cross_entropy_backward"},
@@ -57,7 +60,7 @@ def test_a_step_is_all_launches_and_learns_as_on_the_host(queue: Any, name: str)
     with dt.trace() as events:
         losses.append(step().item())
     launches = queue.launches - before
-    assert 0 < launches <= MOST[name]
+    assert 0 < launches <= (MOST if queue.is_cpu else MOST_ON_GPU)[name]
     served = Counter(e.served_by for e in events)
     assert served["host"] == 0, [e.op for e in events if e.served_by == "host"]
     assert FUSED[name] <= {e.op for e in events if e.served_by == "fused"}

@@ -88,6 +88,11 @@ def test_mistakes(folder: Path, words: tuple[str, ...], sentence: str) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_an_unknown_device_says_how_one_comes_in(folder: Path) -> None:
+    done = run("-m", "dovetail", "run", "--device", "tpu", "program.py", cwd=folder)
+    assert "come in with their plugins: install one" in done.stderr
+
+
 def test_torch_may_not_be_there_already(folder: Path) -> None:
     code = (
         "import sys, types; sys.modules['torch'] = types.ModuleType('torch')\n"

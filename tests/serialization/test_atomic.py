@@ -36,6 +36,14 @@ while True:
 """
 
 
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "none" / "x.pt"
+    said = f"^Parent directory {path.parent} does not exist.$"
+    for kind in (RuntimeError, OSError):  # PyTorch's, and that of other files
+        with pytest.raises(kind, match=said):
+            dt.save({}, path)
+
+
 @pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
 def test_seen_and_killed_at_any_moment(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"

@@ -143,16 +143,15 @@ def test_advanced_indices_of_a_permuted_tensor(ours: Ours, torch: Any, index: An
 
 @pytest.mark.parametrize("index", WRONG + OUTSIDE, ids=name)
 def test_wrong_indices_raise_what_pytorch_raises(ours: Ours, torch: Any, index: Any) -> None:
-    if not ours.on_host and any(index is outside for outside in OUTSIDE):
-        pytest.skip("values of an index on a device are not read back to check them")
     theirs = translate(index, torch.from_numpy)
     for write in (False, True):
         x, y = ours(values()), torch.from_numpy(values())
         with pytest.raises(Exception) as expected:  # noqa: PT011
             y.__setitem__(theirs, 1) if write else y[theirs]
-        with pytest.raises(expected.type):
-            x.__setitem__(ours.index(index), 1) if write else x[ours.index(index)]
-        assert x.tolist() == values().tolist()
+        with pytest.raises(expected.type):  # a device may say so when values are asked for
+            (x.__setitem__(ours.index(index), 1) or x if write else x[ours.index(index)]).tolist()
+        if ours.on_host or not write:  # elsewhere what is in range may have been written
+            assert x.tolist() == values().tolist()
 
 
 @pytest.mark.parametrize(

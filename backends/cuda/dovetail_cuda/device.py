@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import struct
 import sys
@@ -21,7 +22,7 @@ from dovetail_cuda import discovery
 from dovetail_cuda.cache import CompileError
 from dovetail_cuda.driver import Left, cuda
 from dovetail_cuda.words import spelled
-from dovetail_kernels import device, dialect
+from dovetail_kernels import device, dialect, faults
 from dovetail_kernels.device import Size
 
 if TYPE_CHECKING:
@@ -123,11 +124,12 @@ class Device(device.Device):
         self._memory = threading.RLock()
         self._thread = _Thread()
         self._memory_pool = self.cuda.new_pool(index)
-        self._pool = Pool(self.alloc, self.free, self.synchronize, self.name, stream=self._home)
+        self._pool = Pool(self.alloc, self.free, self._finish, self.name, stream=self._home)
         self._modules: dict[tuple[str, str], Any] = {}
         self._functions: dict[tuple[str, str, str], Any] = {}
         self._staged: deque[tuple[Any, Any]] = deque()
         self._lent: deque[tuple[Any, Any]] = deque()
+        self._found: np.ndarray | None = None
 
     # streams
 
@@ -151,7 +153,7 @@ class Device(device.Device):
 
     def leave(self) -> None:
         """In a process that was forked: there is no device, and nobody holds its locks."""
-        self.cuda, _here.index = Left("cuda"), -1
+        self.cuda, _here.index, self._found = Left("cuda"), -1, None
         self.lock, self._memory = threading.RLock(), threading.RLock()
 
     def mark(self) -> Any:
@@ -253,7 +255,7 @@ class Device(device.Device):
                 self._pool.attempt(self._give_back)
             finally:
                 self.lock.release()
-        self.synchronize()  # memory is free when its stream gets there
+        self._finish()  # memory is free when its stream gets there
         self.cuda.trim(self._memory_pool)
 
     def _give_back(self) -> None:
@@ -268,7 +270,7 @@ class Device(device.Device):
             if self.capture is not None:
                 return
             self._give_back()
-        self.synchronize()
+        self._finish()
         self.cuda.trim(self._memory_pool)
 
     def _allocated(self, nbytes: int) -> Buffer:
@@ -444,6 +446,7 @@ class Device(device.Device):
         except self.cuda.errors as error:
             raise self.failed(error) from error
         self._wait()
+        self.look()
 
     def copy(
         self, target: Any, target_offset: int, source: Any, source_offset: int, nbytes: int
@@ -459,6 +462,10 @@ class Device(device.Device):
             self.recent.append("copy")
 
     def synchronize(self) -> None:
+        self._finish()
+        self.look()
+
+    def _finish(self) -> None:
         self._refuse("synchronize")
         try:
             self.cuda.synchronize(self.index)
@@ -470,6 +477,32 @@ class Device(device.Device):
         """The error of work that was queued, with the names of the kernels that it may be of."""
         names = ", ".join(reversed(self.recent)) or "none"
         return RuntimeError(f"{self.name}: {error} (kernels queued last, latest first: {names})")
+
+    # faults
+
+    @functools.cached_property
+    def faults(self) -> Buffer:
+        """Page-locked memory, which kernels write where something is wrong alone: a look is one
+        read of the host's. Graphs report like all others."""
+        self.use()
+        memory = self.cuda.pinned(4 * faults.WORDS)
+        memory[:] = 0
+        self._found = memory.view(np.uint32)
+        return Buffer(memory.ctypes.data, memory.nbytes, self, is_fixed=True)
+
+    def look(self) -> None:
+        """Raise what kernels reported, when they have been waited for.
+
+        Raises:
+            IndexError: one was given an index that is out of range.
+        """
+        words = self._found
+        if words is None or not words[0]:
+            return
+        found = faults.found(words)
+        if found is not None:  # else another stream's kernel is writing it
+            words[:] = 0
+            raise found
 
     # kernels
 

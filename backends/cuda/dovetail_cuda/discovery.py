@@ -60,7 +60,7 @@ def discover() -> Discovery:
         return Discovery(
             0,
             reason=f"no NVIDIA driver: {name} cannot be loaded",
-            command="install the GPU's driver (Debian: apt-get install nvidia-driver)",
+            command="apt-get install nvidia-driver",
         )
     version, count = ctypes.c_int(), ctypes.c_int()
     library.cuDriverGetVersion(ctypes.byref(version))

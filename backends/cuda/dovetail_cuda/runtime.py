@@ -38,6 +38,12 @@ def device_of(index: int) -> Any:
 register("cuda", device_of)
 
 
+def _look() -> None:
+    """Raise what kernels reported; streams and events do not say which device is theirs."""
+    for device in list(_devices.values()):
+        device.look()
+
+
 def _forked() -> None:
     """In a child process: whatever is asked of CUDA says why it cannot be."""
     for device in _devices.values():
@@ -72,6 +78,7 @@ class CUDARuntime(Runtime):
                 "major": device.capability[0],
                 "minor": device.capability[1],
                 "shared_memory_per_block": device.local_memory,
+                "checks_indices": True,
                 **({} if device.cuda.is_real else {"stand_in": True}),
             },
         )
@@ -146,6 +153,7 @@ class CUDARuntime(Runtime):
 
     def stream_synchronize(self, stream: Any) -> None:
         stream.synchronize()
+        _look()
 
     def stream_query(self, stream: Any) -> bool:
         return bool(stream.done)
@@ -169,6 +177,7 @@ class CUDARuntime(Runtime):
 
     def event_synchronize(self, event: Any) -> None:
         event.synchronize()
+        _look()
 
     def event_elapsed(self, start: Any, end: Any) -> float:
         return float(_devices[min(_devices)].cuda.elapsed(start, end))

@@ -161,6 +161,7 @@ template <class T> void add_atomically(T *at, T value) { atomicAdd(at, value); }
 void add_atomically(long *at, long value) { atomicAdd((ulong *)at, (ulong)value); }
 
 void barrier(int) { __syncthreads(); }
+void mem_fence(int) { __threadfence_system(); }  // the host's memory too
 ulong get_group_id(int d) { return d == 0 ? blockIdx.x : d == 1 ? blockIdx.y : blockIdx.z; }
 ulong get_local_id(int d) { return d == 0 ? threadIdx.x : d == 1 ? threadIdx.y : threadIdx.z; }
 ulong get_local_size(int d) { return d == 0 ? blockDim.x : d == 1 ? blockDim.y : blockDim.z; }

@@ -7,10 +7,13 @@ random bits, matrix products, convolutions, and fused composites.
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 from dovetail.backend import KernelTable
-from dovetail_kernels.device import Device, Launch, device_of, register
+from dovetail_kernels.device import Device, Launch, device_of, known, register
 
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
@@ -20,9 +23,23 @@ FAMILIES = (
 )  # fmt: skip
 
 
+class _Table(KernelTable):
+    """A table whose kernels are made anew, with smaller work groups, where they must have them."""
+
+    def add(self, name: str, function: Callable[..., Any], **options: Any) -> None:
+        if options.get("specialize"):
+            function = functools.partial(_fitting, function)
+        super().add(name, function, **options)
+
+
+def _fitting(function: Callable[..., Any], facts: Any) -> Any:
+    device = known(facts.outputs[0].device) if facts.outputs else None
+    return function(facts) if device is None else device.fitting(lambda: function(facts))
+
+
 def table() -> KernelTable:
     """A new table with every kernel of this package."""
-    made = KernelTable(contract=(1, 1), layout="strided")
+    made = _Table(contract=(1, 1), layout="strided")
     for family in FAMILIES:
         importlib.import_module(f"dovetail_kernels.{family}").enter(made)
     return made

@@ -18,7 +18,16 @@ from dovetail.backend import Dialect, Pool
 from dovetail.backend.allocator import rounded
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["Device", "Launch", "Size", "device_of", "known", "owner_of", "register"]
+__all__ = [
+    "Device",
+    "GroupTooLarge",
+    "Launch",
+    "Size",
+    "device_of",
+    "known",
+    "owner_of",
+    "register",
+]
 
 Size = tuple[tuple[int, ...], tuple[int, ...]]
 """(global size, local size): all work items by dim, and those of a work group."""
@@ -30,8 +39,28 @@ Packing costs a small call one launch more, and compiling as much as thousands o
 MUCH = 1 << 14
 """Elements for which a call counts once more."""
 
+LEAST_GROUP = 32
+"""Work items of the smallest group that kernels are made anew for."""
+
 KEPT = 1 << 13
 """Resolved calls and texts that are kept, before all are forgotten."""
+
+
+class GroupTooLarge(RuntimeError):
+    """A kernel cannot be launched with so many work items in a group; ``room``: how many can be.
+
+    See :meth:`Device.fitting`.
+    """
+
+    def __init__(self, text: str, room: int) -> None:
+        super().__init__(text)
+        self.room = room
+
+
+class _Lowered(threading.local):
+    """The largest work group while a thread makes launches that must have smaller ones."""
+
+    group = 1 << 30
 
 
 class Launch(Protocol):
@@ -80,7 +109,7 @@ class Device(abc.ABC):
         is_cpu: it works on the host's cores: kernels are written for few strong work items.
         dialect: how elementwise kernels are spelled for it.
         units: compute units.
-        group: work items of a work group.
+        group: work items of a work group, a power of two.
         largest_group: those of the largest that there may be.
         tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
         has_shuffles: 32 neighbours of a group tell each other values without memory.
@@ -94,6 +123,10 @@ class Device(abc.ABC):
         watch: called with (label, event, buffers) of all that is queued, where it is not None.
         worked: called with (label, operations) of products and convolutions, where it is not
             None: how many sums and products of numbers their definition takes.
+        faults: the buffer in which kernels report indices that are out of range (see
+            ``faults.py``).
+        suspect: a kernel that may have reported one was queued since the last look. Set after it
+            is queued, so that a look that comes between is followed by another.
         recent: labels of the kernels queued last.
         kept: what :meth:`keep` keeps.
         tiles: by dtype, the shape of a matrix product's tile (see ``tiles.py``).
@@ -102,8 +135,6 @@ class Device(abc.ABC):
     is_cpu: bool
     dialect: Dialect
     units: int
-    group: int
-    largest_group: int = 256
     has_shuffles: bool = False
     tensors: int = 8
     local_memory: int
@@ -111,10 +142,14 @@ class Device(abc.ABC):
     launches: int = 0
     has_double: bool
     has_long_atomics: bool
+    faults: Any
+    suspect: bool = False
     _pool: Pool
 
     def __init__(self, index: int, patience: int = PATIENCE) -> None:
         self.index = index
+        self._group = self._largest_group = 256
+        self._lowered = _Lowered()
         self.lock = threading.RLock()
         self.patience = patience
         self.watch: Callable[[str, Any, Sequence[Any]], None] | None = None
@@ -122,6 +157,41 @@ class Device(abc.ABC):
         self.recent: deque[str] = deque(maxlen=16)
         self.kept: dict[Any, Any] = {}
         self.tiles: dict[Any, Any] = {}
+
+    @property
+    def group(self) -> int:
+        return min(self._group, self._lowered.group)
+
+    @group.setter
+    def group(self, value: int) -> None:
+        self._group = value
+
+    @property
+    def largest_group(self) -> int:
+        return min(self._largest_group, self._lowered.group)
+
+    @largest_group.setter
+    def largest_group(self, value: int) -> None:
+        self._largest_group = value
+
+    def fitting(self, make: Callable[[], Any]) -> Any:
+        """What ``make()`` makes of launches; with smaller work groups where a kernel does not have
+        registers for as many work items as the device allows.
+
+        Raises:
+            GroupTooLarge: a kernel has no smaller ones.
+        """
+        try:
+            return make()
+        except GroupTooLarge as error:
+            smaller, before = 1 << error.room.bit_length() - 1, self._lowered.group
+            if smaller < LEAST_GROUP or smaller >= self.group:
+                raise
+            self._lowered.group = smaller
+            try:
+                return self.fitting(make)
+            finally:
+                self._lowered.group = before
 
     @abc.abstractmethod
     def launch(
@@ -147,6 +217,7 @@ class Device(abc.ABC):
 
         Raises:
             RuntimeError: the compiler refuses; the text has its log.
+            GroupTooLarge: the kernel cannot have such work groups.
         """
 
     @abc.abstractmethod

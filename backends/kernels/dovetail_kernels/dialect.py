@@ -61,6 +61,9 @@ def pairing(kind: str) -> dict[str, str]:
 PRELUDE = """#ifdef cl_khr_fp64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 #endif
+#ifdef cl_khr_int64_base_atomics
+#pragma OPENCL EXTENSION cl_khr_int64_base_atomics : enable
+#endif
 """
 
 BFLOAT16_LANES = """

@@ -1,4 +1,4 @@
-"""Index: gather, scatter, scatter_add, nonzero."""
+"""Index: gather, scatter, scatter_add, nonzero, and indices that count from the end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dovetail_kernels.arrays import Array, offsets, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.faults import ALONG, FLAT, fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
 
@@ -29,6 +30,7 @@ def enter(table: KernelTable) -> None:
     table.add("scatter", lambda facts: _Scatter(facts, is_add=False), specialize=True)
     table.add("scatter_add", lambda facts: _Scatter(facts, is_add=True), specialize=True)
     table.add("nonzero", _nonzero, specialize=True)
+    table.add("wrapped_index", _wrap, layout="contiguous", specialize=True)
 
 
 def _walked(array: Array, shape: Sequence[int], dim: int | None) -> Array:
@@ -59,13 +61,15 @@ def _gather(facts: Any) -> Any:
         **places("PLACES", loops, "p", ("to", "place", "from")),
         **runs(device, "PLACES", loops, "p", ("to", "place", "from")),
     }
-    text = program(device, "index", macros, ())
+    text = program(device, "index", macros, (), ("fault",))
     numbers = [np.uint64(n) for n in (0, 0, 0, out.numel, *_along(source, dim))]
-    numbers += loop_numbers(loops)
-    launch = device.launch(text, "gather", 3, numbers, device.workers(out.numel, 2048), "gather")
+    numbers += [*loop_numbers(loops), fault_of("gather", ALONG, dim)]
+    launch = device.launch(text, "gather", 4, numbers, device.workers(out.numel, 2048), "gather")
+    faults = device.faults
 
     def run(x: Any, at: Any, y: Any) -> None:
-        launch.with_numbers((y.buffer, x.buffer, at.buffer), offsets(y, x, at))
+        launch.with_numbers((y.buffer, x.buffer, at.buffer, faults), offsets(y, x, at))
+        device.suspect = True
 
     return run
 
@@ -79,7 +83,8 @@ class _Scatter:
         number = isinstance(facts.inputs[2], type)  # comes as a 0-d array of the output's dtype
         src = Array(None, 0, (), (), out.dtype) if number else ghost(facts.inputs[2])
         self.device, self.dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
-        self.name = facts.op.name
+        self.name, self.faults = facts.op.name, self.device.faults
+        self.fault = fault_of(self.name, ALONG, self.dim)
         self.copy = Copy(self.device, source, out)
         self.launch: Launch | None = None
         self.wide: Array | None = None
@@ -104,9 +109,10 @@ class _Scatter:
             **runs(device, "PLACES", loops, "p", ("place", "to", "from")),
         }
         numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *_along(out, self.dim))]
-        text = program(device, "index", macros, ())
+        numbers += [*loop_numbers(loops), self.fault]
+        text = program(device, "index", macros, (), ("fault",))
         size = device.workers(index.numel, 2048)
-        return device.launch(text, "scatter", 3, numbers + loop_numbers(loops), size, self.name)
+        return device.launch(text, "scatter", 4, numbers, size, self.name)
 
     def _adding(self, out: Array, index: Array, src: Array) -> Launch:
         device, dim, shape = self.device, self.dim, index.shape
@@ -134,10 +140,11 @@ class _Scatter:
             step = 0 if src.ndim != len(shape) or not shape else _along(src, dim)[1]
             line = (index.numel // max(1, lines), step, _along(index, dim)[1])
             numbers += [np.uint64(n) for n in line]
-        text = program(device, "index", macros, (out.dtype, src.dtype))
+        numbers.append(self.fault)
+        text = program(device, "index", macros, (out.dtype, src.dtype), ("fault",))
         each = 1024 if is_atomic else max(1, 1024 * lines // index.numel)
         name = "add_atomic" if is_atomic else "add_lines"
-        return device.launch(text, name, 3, numbers, device.workers(count, each), self.name)
+        return device.launch(text, name, 4, numbers, device.workers(count, each), self.name)
 
     def _takes_atomics(self, dtype: DType, lines: int) -> bool:
         device = self.device
@@ -156,15 +163,18 @@ class _Scatter:
             if not is_inplace:
                 self.copy(x, out)
             if self.launch is not None:
-                buffers = (out.buffer, src.buffer, index.buffer)
+                buffers = (out.buffer, src.buffer, index.buffer, self.faults)
                 self.launch.with_numbers(buffers, offsets(out, src, index))
+                self.device.suspect = True
             return
         wide = self.wide
         with self.device.scratch(wide.numel * wide.itemsize) as (block,):
             held = Array(block, 0, wide.shape, wide.strides, wide.dtype)
             self.widen(x, held)
-            self.launch.with_numbers((block, src.buffer, index.buffer), offsets(held, src, index))
+            buffers = (block, src.buffer, index.buffer, self.faults)
+            self.launch.with_numbers(buffers, offsets(held, src, index))
             self.narrow(held, out)
+        self.device.suspect = True
 
 
 def _sum(dtype: DType) -> str:
@@ -187,6 +197,27 @@ def atomic(dtype: DType) -> dict[str, str]:
         "TO_BITS(v)": f"as_{bits}(({value})(v))",
         "FROM_BITS(v)": f"as_{value}(v)",
     }
+
+
+def _wrap(facts: Any) -> Any:
+    out = facts.outputs[0]
+    device: Device = device_of(out.device)
+    if not out.numel:
+        return lambda *arrays: None
+    size, dim, outside = (facts.attributes[name] for name in ("size", "dim", "outside"))
+    macros = {"IS_WRAP": 1, "IS_CPU": int(device.is_cpu)}
+    text = program(device, "index", macros, (), ("fault",))
+    name, faults = facts.op.name, device.faults
+    fault = fault_of("index", FLAT) if dim is None else fault_of("index", ALONG, dim)
+    numbers = [np.uint64(n) for n in (0, 0, out.numel)]
+    numbers += [np.int64(size), np.int64(outside), fault]
+    launch = device.launch(text, "wrap", 3, numbers, device.workers(out.numel, 4096), name)
+
+    def run(x: Any, y: Any) -> None:
+        launch.with_numbers((y.buffer, x.buffer, faults), offsets(y, x))
+        device.suspect = True
+
+    return run
 
 
 CHUNK = 1024

@@ -26,6 +26,9 @@ ROWS_AHEAD = 16
 PART = 2048
 """Elements of a part, at least."""
 
+BLOCK = 64
+"""Elements of a long line of floats that are summed before what comes before them is added."""
+
 
 def enter(table: KernelTable) -> None:
     """Enter the scans."""
@@ -91,6 +94,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
         "RESULT(a)": converted(work, out.dtype, "a"),
         "START": converted(float32 if work.is_complex else work, work, str(fold.start)),
         "FOLD(a, v)": text,
+        "BLOCK": BLOCK * (fold_name == "sum" and work.category > 1 and count > 4 * BLOCK),
         **element(device, "IN", source.dtype),
         **element(device, "OUT", out.dtype),
     }

@@ -182,7 +182,8 @@ def candidates(device: Device, work: DType) -> list[Tile]:
     most = device.group
     found = []
     for items, rows, columns in ((16, 64, 64), (16, 64, 128), (16, 32, 64), (8, 32, 32)):
-        room = 16 * (rows + columns) * work.itemsize
+        # A step of both operands, and where rows begin, which a convolution keeps there too.
+        room = 16 * (rows + columns) * work.itemsize + 8 * rows
         if items * items <= most and room <= device.local_memory:
             found.append(Tile(rows, columns // 4, 4, items))
     return [*found, Tile(4, 1, 4)]
@@ -195,4 +196,6 @@ def tile_of(device: Device, work: DType) -> Tile:
         with _measuring:  # not the device's lock, which who measures needs in other threads too
             known = device.tile(work, candidates(device, work)) or usual(device, work)
             device.tiles[work] = known
+    if known.is_local and known.items**2 > device.group:  # while launches are made smaller
+        return candidates(device, work)[0]
     return known

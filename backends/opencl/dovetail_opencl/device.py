@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -15,9 +16,9 @@ import pyopencl as cl
 from dovetail.backend import Forked, OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels import device, dialect
+from dovetail_kernels import device, dialect, faults
 from dovetail_kernels.device import Size
-from dovetail_opencl import tuning
+from dovetail_opencl import limits, tuning
 from dovetail_opencl.cache import ProgramCache
 from dovetail_opencl.transfers import Transfers
 
@@ -37,6 +38,9 @@ ALONE = "-Dkernel=__attribute__((intel_vec_len_hint(1)))__kernel"
 of sixteen work items, where a work group has one, and run their loops lane by lane."""
 
 enqueue = cl.enqueue_nd_range_kernel
+
+_KNOWS_GROUPS = re.compile(r"\bget_(local|group|num_groups)")
+"""What a text has whose kernels depend on how large a work group is."""
 
 TOGETHER = 64
 """Launches of little work that are handed to a driver for the host's cores at once. Its threads
@@ -64,6 +68,7 @@ class Device(device.Device):
         transfers: how bytes go between the host's memory and its own.
         waiting: launches that have not been handed to the driver, with buffers and numbers.
         used: bytes that buffers take.
+        limits: what it allows a kernel.
     """
 
     def __init__(self, handle: Any, index: int = 0) -> None:
@@ -77,21 +82,22 @@ class Device(device.Device):
         self.is_cpu = chosen == "cpu" if chosen else bool(handle.type & cl.device_type.CPU)
         self.dialect = dialect.CPU if self.is_cpu else dialect.GPU
         self.units = int(handle.max_compute_units)
-        extensions = set(handle.extensions.split())
-        self.has_double = "cl_khr_fp64" in extensions or bool(handle.double_fp_config)
-        self.has_long_atomics = {"cl_khr_int64_base_atomics"} <= extensions
-        self.group = min(256, int(handle.max_work_group_size))
-        self.largest_group = self.group
-        self.local_memory = int(handle.local_mem_size)
+        self.limits = limits.of_device(handle)
+        self.has_double = bool(self.limits.double)
+        self.has_long_atomics = bool(self.limits.long_atomics)
+        self.group = self.largest_group = min(256, self.limits.group)
+        self.local_memory = self.limits.local_memory
         self.vector = 4 * max(1, int(handle.native_vector_width_float))
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
         is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
         self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
-        if self.is_cpu and "cl_intel_vec_len_hint" in extensions:
+        if self.is_cpu and "cl_intel_vec_len_hint" in handle.extensions.split():
             self._options.append(ALONE)
         self.cache = ProgramCache(self.context, handle)
         is_apart = chosen == "gpu" or not handle.host_unified_memory
         self.transfers = Transfers(self.context, is_apart=is_apart)
+        flags = cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR
+        self.faults = cl.Buffer(self.context, flags, hostbuf=np.zeros(faults.WORDS, np.uint32))
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._handed_over = 0
@@ -103,7 +109,7 @@ class Device(device.Device):
         # Memory has a lock of its own, under which nothing is made or waited for: a pool that
         # allocates holds its lock, and a thread that queues a kernel may wait for that pool.
         self._counting: Any = threading.Lock()
-        self._pool = Pool(self.alloc, self.free, self.synchronize, handle.name)
+        self._pool = Pool(self.alloc, self.free, self._finish, handle.name)
 
     def leave(self) -> None:
         """In a process that was forked: there is no device, and nobody holds its locks.
@@ -204,24 +210,61 @@ class Device(device.Device):
                 raise self.failed(error) from error
 
     def read(self, target: memoryview, buffer: Any, offset: int) -> None:
-        """Copy bytes out, when what was queued to write them is done."""
+        """Copy bytes out, when what was queued to write them is done.
+
+        Raises:
+            IndexError: a kernel was given an index that is out of range.
+        """
+        looks = self._begins_look()
         self.flush()
         try:
+            seen = self._look() if looks else None
             self.transfers.read(self.queue, target, buffer, offset)
         except cl.Error as error:
             raise self.failed(error) from error
+        if seen is not None:
+            self._judge(*seen)
 
     def synchronize(self) -> None:
         """Wait for everything that was queued.
 
         Raises:
             RuntimeError: a kernel failed; the text names those queued last.
+            IndexError: a kernel was given an index that is out of range.
         """
+        looks = self._begins_look()
+        self._finish()
+        if looks:
+            self._judge(*self._look())
+
+    def _finish(self) -> None:
         self.flush()
         try:
             self.queue.finish()
         except cl.Error as error:
             raise self.failed(error) from error
+
+    def _begins_look(self) -> bool:
+        """Whether to look at what kernels reported; before the launches that wait are handed over,
+        for those that are queued later set :attr:`suspect` again."""
+        if not self.suspect:
+            return False
+        self.suspect = False
+        return True
+
+    def _look(self) -> tuple[Any, np.ndarray]:
+        """Queue a copy of the buffer of faults: (its event, where it goes)."""
+        words = np.empty(faults.WORDS, np.uint32)
+        return cl.enqueue_copy(self.queue, words, self.faults, is_blocking=False), words
+
+    def _judge(self, event: Any, words: np.ndarray) -> None:
+        event.wait()
+        found = faults.found(words)
+        if found is None:
+            return
+        with self.lock:
+            cl.enqueue_copy(self.queue, self.faults, np.zeros_like(words), is_blocking=True)
+        raise found
 
     def flush(self) -> None:
         """Hand the launches that wait to the driver.
@@ -278,7 +321,8 @@ class Device(device.Device):
             found = self._programs.get((source, options))
             if found is None:
                 try:
-                    found = self.cache.build(source, [*self._options, *options.split()])
+                    text = self.limits.guard + source
+                    found = self.cache.build(text, [*self._options, *options.split()])
                 except cl.RuntimeError as error:
                     raise RuntimeError(
                         f"{self.handle.name}: a kernel does not compile: {error}\n{source}"
@@ -293,8 +337,24 @@ class Device(device.Device):
             found = self._kernels.get(key)
             if found is None:
                 made = cl.Kernel(self.program(source, options), name)
-                found = self._kernels[key] = Bound(made)
+                found = self._kernels[key] = Bound(made, self._room(made, name))
             return found
+
+    def _room(self, kernel: Any, name: str) -> int:
+        """Work items that a group of a kernel may have.
+
+        Raises:
+            RuntimeError: not even one has the local memory.
+        """
+        info = cl.kernel_work_group_info
+        needed = kernel.get_work_group_info(info.LOCAL_MEM_SIZE, self.handle)
+        if needed > self.local_memory and not self.is_cpu:
+            raise RuntimeError(
+                f"{self.handle.name}: the kernel {name} must have {needed} bytes of local memory, "
+                f"and there are {self.local_memory}"
+            )
+        most = int(kernel.get_work_group_info(info.WORK_GROUP_SIZE, self.handle))
+        return min(most, self.limits.work_group, self.limits.kernel_group)
 
     def launch(
         self,
@@ -306,7 +366,17 @@ class Device(device.Device):
         label: str,
         options: str = "",
     ) -> Launch:
-        return Launch(self, self.kernel(source, name, options), buffers, numbers, size, label)
+        kernel = self.kernel(source, name, options)
+        asked = math.prod(size[1])
+        if asked > kernel.room:
+            if len(size[1]) > 1 or _KNOWS_GROUPS.search(source):
+                raise device.GroupTooLarge(
+                    f"{label}: a work group of the kernel {name} must have {kernel.room} work "
+                    f"items or fewer on {self.handle.name}, got {asked}",
+                    kernel.room,
+                )
+            size = size[0], (math.gcd(asked, 1 << kernel.room.bit_length() - 1),)
+        return Launch(self, kernel, buffers, numbers, size, label)
 
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         return tuning.found(self, work, list(candidates))
@@ -332,12 +402,16 @@ class _Copying:
 
 
 class Bound:
-    """One kernel of a program, the launch whose numbers are set in it, those of its last call."""
+    """One kernel of a program, the launch whose numbers are set in it, those of its last call.
 
-    __slots__ = ("given", "kernel", "set_buffer", "set_number", "set_numbers", "user")
+    Attributes:
+        room: work items that a group of it may have.
+    """
 
-    def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel
+    __slots__ = ("given", "kernel", "room", "set_buffer", "set_number", "set_numbers", "user")
+
+    def __init__(self, kernel: Any, room: int) -> None:
+        self.kernel, self.room = kernel, room
         self.set_buffer = kernel.set_arg
         # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
         # own classes; its generated code calls these two.

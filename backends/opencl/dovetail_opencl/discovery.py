@@ -19,9 +19,10 @@ VARIABLE = "DOVETAIL_OPENCL"
 of its name; a device likewise."""
 
 INSTALL = "pip install 'dovetail[opencl]'"
+WITHOUT_ROOT = " (without root: dovetail doctor opencl)"
 NO_DRIVER = (
-    "no OpenCL platform: this machine has no OpenCL driver. A GPU's comes with its vendor's driver "
-    "package; for the CPU: apt-get install pocl-opencl-icd (without root: dovetail doctor opencl)"
+    "no OpenCL platform: the loader finds no OpenCL driver. A GPU's comes with its vendor's driver "
+    f"package; for the CPU: apt-get install pocl-opencl-icd{WITHOUT_ROOT}"
 )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
-from dovetail_opencl.discovery import NO_DRIVER, discover
+from dovetail_opencl.discovery import NO_DRIVER, WITHOUT_ROOT, discover
 
 __all__ = ["doctor"]
 
@@ -27,25 +27,42 @@ names the library in a folder of those who built it, and no loader looks for the
 
 
 def doctor() -> list[tuple[str, str]]:
-    """``[(what is wrong, command that mends it)]``; empty where a device was found."""
+    """``[(what is wrong, command that mends it)]``; empty where a device was found.
+
+    Where a driver is there, what keeps the loader from it; else how one is installed.
+    """
     found = discover()
     if found.devices:
         return []
-    advice = [(found.reason, found.command)]
-    for name in HIDING:
-        folder = os.environ.get(name, "")
-        if folder.startswith("/") and not Path(folder).exists():
-            advice.append((f"{name} names {folder}, which does not exist", f"unset {name}"))
+    advice = list(_hidden())
     for icd in sorted(VENDORS.glob("*.icd")) if VENDORS.is_dir() else ():
         if problem := _names_nothing(icd):
             advice.append((problem, f"rm {icd}"))
     roots = [Path(sys.prefix), Path(site.getuserbase())]
     installed = [root for root in roots if (root / LIBRARY).exists()]
     if installed:
-        return [*advice, *_wheels(installed[0])]
-    if found.reason == NO_DRIVER and _is_for_wheels():
+        advice += _wheels(installed[0])
+    if found.reason != NO_DRIVER:
+        return [(found.reason, found.command), *advice]
+    if advice:
+        return advice
+    advice = [(NO_DRIVER.removesuffix(WITHOUT_ROOT), found.command)]
+    if not installed and _is_for_wheels():
         advice.append(_without_root(roots[0]))
     return advice
+
+
+def _hidden() -> Iterator[tuple[str, str]]:
+    """Variables that have the loader look where no driver is."""
+    for name in HIDING:
+        folder = os.environ.get(name, "")
+        if not folder.startswith("/"):
+            continue
+        if not Path(folder).exists():
+            yield f"{name} names {folder}, which does not exist", f"unset {name}"
+        elif Path(folder).is_dir() and not any(Path(folder).glob("*.icd")):
+            text = f"{name} names {folder}, where no file (*.icd) names a driver"
+            yield f"{text}; those elsewhere are not looked for", f"unset {name}"
 
 
 def _names_nothing(icd: Path) -> str:
@@ -89,4 +106,5 @@ def _wheels(root: Path) -> Iterator[tuple[str, str]]:
         yield problem, _named(root)
     chosen = os.environ.get("OCL_ICD_VENDORS", "").rstrip("/")
     if chosen not in (str(root / FOLDER), str(icd), str(library)):
-        yield f"the loader of drivers does not look in {root / FOLDER}", _shown(root)
+        text = f"the loader of drivers does not look in {root / FOLDER}"
+        yield f"{text} (for this shell; in ~/.profile for all)", _shown(root)

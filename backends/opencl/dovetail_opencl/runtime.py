@@ -11,6 +11,7 @@ from dovetail.backend import DeviceInfo, KernelTable, Runtime, forked_text
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import register
 from dovetail_opencl.discovery import discover
+from dovetail_opencl.limits import of_device
 
 __all__ = ["OpenCLRuntime", "device_of"]
 
@@ -61,8 +62,8 @@ class OpenCLRuntime(Runtime):
 
     def info(self, index: int) -> DeviceInfo:
         handle = discover().devices[index]
-        double = bool(handle.double_fp_config)
-        without = () if double else (d.float64, d.complex128)
+        allowed = of_device(handle)
+        without = () if allowed.double else (d.float64, d.complex128)
         return DeviceInfo(
             name=handle.name.strip(),
             dtypes=tuple(kind for kind in d.ALL if kind not in without),
@@ -70,9 +71,10 @@ class OpenCLRuntime(Runtime):
             version=f"{handle.platform.name}, {handle.version.strip()}, {handle.driver_version}",
             limits={
                 "compute_units": handle.max_compute_units,
-                "work_group": handle.max_work_group_size,
-                "local_memory": handle.local_mem_size,
+                "work_group": allowed.work_group,
+                "local_memory": allowed.local_memory,
                 "allocation": handle.max_mem_alloc_size,
+                "checks_indices": True,
             },
         )
 

@@ -3,8 +3,9 @@
 What the core checks before it calls a device is a table of calls made on the device and on the
 host (on tensors without data where the host is asked itself). Indices out of range are another
 matter: they may lie in memory that the host cannot read, so the core looks at them only where it
-can. What every device must do with one: raise, at the call or at ``synchronize``, or give any
-values, but not memory that is none of the tensor's, not write anywhere else, and go on working.
+can. Every device must give no memory that is none of the tensor's, write nowhere else, and go on
+working; and it must raise, at the call or at ``synchronize``, where it says so
+(``DeviceInfo.limits["checks_indices"]``).
 """
 
 from __future__ import annotations
@@ -266,12 +267,22 @@ BAD_INDEX: dict[str, tuple[bool, Callable[[Any, Any], Any]]] = {
     "index_select": (True, lambda x, i: x.index_select(0, i)),
     "take": (True, lambda x, i: x.take(i)),
     "x[i]": (True, lambda x, i: x[i]),
+    "x[j, i]": (True, lambda x, i: x.view(1, 8)[dt.zeros_like(i), i]),
+    "x[i, j]": (True, lambda x, i: x.view(8, 1)[i, dt.zeros_like(i)]),
+    "take_along_dim": (True, lambda x, i: x.take_along_dim(i, 0)),
     "embedding": (True, lambda x, i: dt.nn.functional.embedding(i, x.view(-1, 1))),
     "nll_loss": (True, lambda x, i: _losses(x[:6].view(3, 2), i)),
     "cross_entropy": (True, lambda x, i: dt.nn.functional.cross_entropy(x[:6].view(3, 2), i)),
     "scatter": (False, lambda x, i: x.scatter_(0, i, 5.0)),
     "scatter_add": (False, lambda x, i: x.scatter_add_(0, i, dt.ones_like(x)[: len(i)])),
     "index_add": (False, lambda x, i: x.index_add_(0, i, dt.ones_like(x)[: len(i)])),
+    "index_copy": (False, lambda x, i: x.index_copy_(0, i, dt.ones_like(x)[: len(i)])),
+    "index_put": (False, lambda x, i: x.index_put_((i,), dt.ones_like(x)[: len(i)], True)),
+    "put": (False, lambda x, i: x.put_(i, dt.ones_like(x)[: len(i)])),
+    "scatter_reduce": (
+        False,
+        lambda x, i: x.scatter_reduce_(0, i, dt.ones_like(x)[: len(i)], "amax"),
+    ),
     "index_fill": (False, lambda x, i: x.index_fill_(0, i, 5.0)),
     "x[i] = 5": (False, lambda x, i: x.__setitem__(i, 5.0)),
 }
@@ -280,6 +291,11 @@ BAD_INDEX: dict[str, tuple[bool, Callable[[Any, Any], Any]]] = {
 
 def _losses(x: Any, i: Any) -> Any:
     return -dt.nn.functional.nll_loss(x, i, reduction="none")
+
+
+def _says_that_it_checks(device: str) -> bool:
+    found = state(device)
+    return bool(found.runtime.info(found.device.index or 0).limits.get("checks_indices"))
 
 
 _AROUND = 77.0
@@ -312,6 +328,12 @@ def _bad_index(name: str, trial: Trial) -> None:
                     f"{what}: wrote memory that is not the tensor's. Raise, or leave such "
                     "elements out",
                     "foreign-memory",
+                )
+            if came is None and late is None and _says_that_it_checks(trial.device):
+                raise Mismatch(
+                    f"{what}: must raise IndexError, at the call or where values are next asked "
+                    "for: the device says that it does (limits['checks_indices'])",
+                    "error",
                 )
         with trial.attempt(stage="works on"):
             _check_works(trial.device, what)

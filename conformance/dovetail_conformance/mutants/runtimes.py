@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -278,6 +279,13 @@ class _ForeignDtype(PlainRuntime):
         return table
 
 
+class _SilentIndices(PlainRuntime):
+    """It says that it raises for an index out of range, and nobody looks."""
+
+    def info(self, index: int) -> DeviceInfo:
+        return replace(super().info(index), limits={"checks_indices": True})
+
+
 RUNTIMES: dict[str, type[PlainRuntime]] = {
     "view-offset": _NoViewOffset,
     "view-dense": _DenseViews,
@@ -299,6 +307,7 @@ RUNTIMES: dict[str, type[PlainRuntime]] = {
     "not-awaited": _Asynchronous,
     "read-not-awaited": _SyncForgotten,
     "claims-foreign-dtype": _ForeignDtype,
+    "claims-checked-indices": _SilentIndices,
 }
 """By the name of the fault; each class says what it does wrong."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,9 +17,10 @@ from dovetail import observe
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.loader import HOST, registry
 from dovetail.backend.state import state_of
-from dovetail.device import device, get_default_device
+from dovetail.device import device, get_default_device, meaning
 from dovetail.dtypes import bfloat16, float16, float64
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = [
     "autocast",
@@ -79,13 +79,15 @@ def restored(state: dict[str, Any] | None) -> Iterator[None]:
 
 
 def _check(device_type: Any) -> str:
+    """The kind of device that a name means in this process."""
     if not isinstance(device_type, str):
         raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
-    return device_type
+    return meaning(device_type)
 
 
 def is_autocast_available(device_type: str) -> bool:
     """Whether there is a backend of this name, installed or built in."""
+    device_type = meaning(device_type)
     return device_type != "meta" and device_type in registry
 
 
@@ -107,11 +109,14 @@ def is_autocast_enabled(device_type: str | None = None) -> bool:
     """Whether autocast is on for a kind of device, in this thread; None: for the accelerator."""
     if device_type is None:
         device_type = registry.accelerator(get_default_device().type)
-    return mode.autocast is not None and device_type in mode.autocast
+    if mode.autocast is None or device_type is None:
+        return False
+    return meaning(device_type) in mode.autocast
 
 
 def set_autocast_enabled(device_type: str, enabled: bool) -> None:
     """Turn autocast on or off for a kind of device, in this thread."""
+    device_type = meaning(device_type)
     state = dict(mode.autocast or {})
     state.pop(device_type, None)
     if enabled:
@@ -121,6 +126,7 @@ def set_autocast_enabled(device_type: str, enabled: bool) -> None:
 
 def get_autocast_dtype(device_type: str) -> Any:
     """The dtype of lower precision: bfloat16 on the host, float16 elsewhere, unless it was set."""
+    device_type = meaning(device_type)
     found = _settings.dtypes.get(device_type)
     if found is not None:
         return found
@@ -134,6 +140,7 @@ def get_autocast_dtype(device_type: str) -> Any:
 
 def set_autocast_dtype(device_type: str, dtype: Any) -> None:
     """Set the dtype of lower precision of a kind of device, in this thread."""
+    device_type = meaning(device_type)
     _settings.dtypes[device_type] = dtype
     if is_autocast_enabled(device_type):
         _switch({**mode.autocast, device_type: dtype})
@@ -221,7 +228,7 @@ class autocast:
         enabled: bool = True,
         cache_enabled: bool | None = None,
     ) -> None:
-        self.device = _check(device_type)
+        self.device = device_type = _check(device_type)
         if not is_autocast_available(device_type):
             raise RuntimeError(
                 f"User specified an unsupported autocast device_type '{device_type}'"
@@ -236,15 +243,14 @@ class autocast:
     def _is_possible(self) -> bool:
         label = self.device.upper()
         if not _has_device(self.device):
-            warnings.warn(f"{label} is not available. Disabling autocast.", stacklevel=3)
+            warn(f"{label} is not available. Disabling autocast.")
             return False
         lower = _dtypes_of(self.device)
         if self.fast_dtype not in lower:
             names = ", ".join(map(str, lower)) or "none"
-            warnings.warn(
+            warn(
                 f"In {label} autocast, but the target dtype is not supported. Disabling autocast."
                 f"\n{label} Autocast only supports dtypes of {names} currently.",
-                stacklevel=3,
             )
             return False
         return True
@@ -338,8 +344,9 @@ def custom_fwd(
         if not is_on:
             return function(*args, **kwargs)
         with autocast(device_type=device_type, enabled=False):
-            given = _cast(args, device_type, cast_inputs)
-            return function(*given, **_cast(kwargs, device_type, cast_inputs))
+            here = meaning(device_type)
+            given = _cast(args, here, cast_inputs)
+            return function(*given, **_cast(kwargs, here, cast_inputs))
 
     return run
 

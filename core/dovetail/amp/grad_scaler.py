@@ -5,7 +5,6 @@ Micikevicius et al., "Mixed precision training", ICLR 2018; PyTorch's ``torch.am
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
@@ -16,9 +15,10 @@ from dovetail import ops
 from dovetail.amp.autocast_mode import _has_device, is_autocast_available
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.loader import registry
-from dovetail.device import get_default_device
+from dovetail.device import get_default_device, meaning
 from dovetail.factories import full, zeros_like
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.optim.optimizer import Optimizer
@@ -72,13 +72,11 @@ class GradScaler:
     ) -> None:
         if device is None:
             device = registry.accelerator(get_default_device().type)
-        self._device = device
+        self._device = device = device and meaning(device)
         self._enabled = enabled
         if enabled and not (device and is_autocast_available(device) and _has_device(device)):
             label = "an accelerator" if device is None else device.upper()
-            warnings.warn(
-                f"GradScaler is enabled, but {label} is not available.  Disabling.", stacklevel=2
-            )
+            warn(f"GradScaler is enabled, but {label} is not available.  Disabling.")
             self._enabled = False
         if not self._enabled:
             return

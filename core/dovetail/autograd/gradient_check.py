@@ -6,7 +6,6 @@ PyTorch's ``torch.autograd.gradcheck``.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from dovetail.autograd.grad_mode import enable_grad, no_grad
 from dovetail.factories import from_numpy, tensor, zeros_like
 from dovetail.memory_formats import contiguous_format
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
 
@@ -45,12 +45,11 @@ def _check_inputs(inputs: tuple[Any, ...], eps: float) -> list[int]:
         x = inputs[i]
         if x.dtype.to_real().itemsize < 8:
             better = {4: 1e-2, 2: 1e-1}[x.dtype.to_real().itemsize]
-            warnings.warn(
+            warn(
                 f"Input #{i} requires gradient and is not a double precision floating point or "
                 f"complex (it is {x.dtype}). This check will likely fail with eps={eps}: use "
                 f".double() inputs, or eps={better} with atol={better}.",
                 UserWarning,
-                stacklevel=3,
             )
         if 0 in x.stride() and x.numel() > 1:
             raise RuntimeError(

@@ -48,7 +48,8 @@ class DeviceInfo:
         dtypes: the element types that its memory and kernels can hold.
         memory_total: bytes, or None where unknown.
         version: the driver's or library's version, for people.
-        limits: anything else worth printing, such as ``{"work_group": 1024}``.
+        limits: anything else worth printing, such as ``{"work_group": 1024}``;
+            ``{"checks_indices": True}`` promises that an index out of range raises.
 
     Example:
         >>> info = DeviceInfo("Toy 3000", memory_total=1 << 30, limits={"cores": 4})

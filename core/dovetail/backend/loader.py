@@ -33,6 +33,7 @@ from dovetail.backend.records import (
     package_of,
 )
 from dovetail.errors import BackendUnavailable
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.backend.plugin import Hooks
@@ -509,7 +510,6 @@ def _close_at_exit(runtime: Runtime) -> None:
 
 
 def _close_all() -> None:
-    import warnings
 
     while _open_runtimes:
         runtime = _open_runtimes.pop()
@@ -517,7 +517,7 @@ def _close_all() -> None:
             runtime.close()
         except Exception as error:
             name = type(runtime).__qualname__
-            warnings.warn(f"{name}.close failed: {one_line(error)}", RuntimeWarning, stacklevel=2)
+            warn(f"{name}.close failed: {one_line(error)}", RuntimeWarning)
 
 
 registry = Registry()

@@ -7,7 +7,6 @@ plugin is imported when that device is loaded. One that fails leaves the device 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from dovetail.backend.api import KernelTable
 from dovetail.backend.discovery import Settings
 from dovetail.backend.records import Found, Overlay, advice_for, one_line
 from dovetail.errors import BackendUnavailable
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.backend.plugin import Hooks
@@ -91,7 +91,7 @@ def warn_failed(overlays: Sequence[Overlay]) -> None:
     """One warning per overlay that failed; the device works with its own kernels."""
     for overlay in overlays:
         if overlay.status == "failed":
-            warnings.warn(overlay.sentence(), RuntimeWarning, stacklevel=3)
+            warn(overlay.sentence(), RuntimeWarning)
 
 
 def raise_failed(overlays: Sequence[Overlay]) -> None:

@@ -6,10 +6,11 @@ those of products and convolutions on NVIDIA's GPUs. The others change nothing h
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from dovetail.warning import warn
 
 __all__ = [
     "cuda", "cudnn", "get_float32_matmul_precision", "mkl", "mkldnn", "mps", "openmp", "quantized",
@@ -113,10 +114,9 @@ def set_float32_matmul_precision(precision: str) -> None:
         kind = type(precision).__name__
         raise RuntimeError(f"set_float32_matmul_precision expects a str, but got {kind}")
     if precision not in _PRECISIONS:
-        warnings.warn(
+        warn(
             f"set_float32_matmul_precision: precision must be one of {_PRECISIONS}, got "
             f"{precision!r}; the call has no effect",
-            stacklevel=2,
         )
         return
     cuda.matmul.allow_tf32 = precision != "highest"

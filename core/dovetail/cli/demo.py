@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from dovetail.demo import DemoError
-from dovetail.demo.job import DEFAULT_SEED, DIGITS_EPOCHS, MNIST_EPOCHS, Interrupted, Settings
+from dovetail.demo.job import (
+    DEFAULT_SEED,
+    DEFAULTS,
+    DIGITS_EPOCHS,
+    MNIST_EPOCHS,
+    Interrupted,
+    Settings,
+)
 
 __all__ = ["main"]
 
@@ -36,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DemoError as error:
         return _complain(" ".join(str(error).split()), 2)
     except Interrupted as error:
-        return _complain(f"{error}; continue with: {_resume_command(settings)}", 130)
+        return _complain(f"{error}; continue with: {settings.resume_command()}", 130)
     except KeyboardInterrupt:
         return _complain("stopped before training began", 130)
     if json_wanted:
@@ -57,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Train a small convolutional network on handwritten digits.",
     )
     add = parser.add_argument
-    add("--device", default="cpu", help="any that `dovetail devices` lists (default: cpu)")
+    add(
+        "--device",
+        default=DEFAULTS["device"],
+        help="any that `dovetail devices` lists (default: cpu)",
+    )
     add(
         "--epochs",
         type=_number(1),
@@ -73,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--out",
         type=Path,
-        default=Path("dovetail-demo"),
+        default=DEFAULTS["out"],
         metavar="DIR",
         help="where weights, log, picture and checkpoint go (default: dovetail-demo)",
     )
@@ -92,16 +102,6 @@ def _number(least: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
-
-
-def _resume_command(settings: Settings) -> str:
-    words = ["dovetail", "demo", "--resume", "--device", settings.device]
-    words += ["--out", str(settings.out)]
-    if settings.data is not None:
-        words += ["--data", str(settings.data)]
-    if settings.epochs is not None:
-        words += ["--epochs", str(settings.epochs)]
-    return shlex.join(words)
 
 
 def _complain(sentence: str, code: int) -> int:

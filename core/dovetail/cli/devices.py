@@ -101,8 +101,9 @@ def _table(rows: list[dict[str, Any]], width: int) -> str:
         note = _note(row)
         if note:
             lines += textwrap.wrap(
-                note, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False
-            )
+                note, width, initial_indent="    ", subsequent_indent="    ",
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
     usable = sum(row["status"] == "available" for row in rows)
     lines += ["", f"{usable} of {len(rows)} can be used."]
     if usable < len(rows):

@@ -160,15 +160,20 @@ def _settings(environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 
 def _text(complaints: Sequence[dict[str, Any]], width: int) -> str:
-    lines = []
+    lines: list[str] = []
+    last = ""
     for found in complaints:
         mark = "ok" if found["status"] == "available" and not found["reason"] else found["status"]
-        lines.append(f"{found['device']}: {mark}")
+        heading = f"{found['device']}: {mark}"
+        if heading != last:
+            lines.append(heading)
+        last = heading
         said = "; ".join(part for part in (found["reason"], found["advice"]) if part)
         if said:
             lines += textwrap.wrap(
-                said, width, initial_indent="    ", subsequent_indent="    ", break_long_words=False
-            )
+                said, width, initial_indent="    ", subsequent_indent="    ",
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
         if found["command"]:
             lines.append(f"    $ {found['command']}")
     return "\n".join(lines)

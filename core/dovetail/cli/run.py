@@ -21,6 +21,11 @@ def main(argv: Sequence[str] = ()) -> int:
         metavar="D",
         help="where new tensors go; other names for an accelerator mean it too",
     )
+    options.add_argument(
+        "--accelerator",
+        metavar="D",
+        help="what the program means by names of accelerators; other tensors stay on the cpu",
+    )
     options.add_argument("-m", dest="module", action="store_true", help="it is a module's name")
     options.add_argument(
         "program", nargs=argparse.REMAINDER, help="a script, or with -m a module, and its arguments"
@@ -28,11 +33,15 @@ def main(argv: Sequence[str] = ()) -> int:
     chosen = options.parse_args(list(argv))
     if not chosen.program:
         raise UsageError("dovetail run: there is no program to run; see `dovetail run --help`")
-    if chosen.device is not None:
+    if chosen.device is not None and chosen.accelerator is not None:
+        raise UsageError("dovetail run: give --device or --accelerator, not both")
+    if chosen.device is not None or chosen.accelerator is not None:
         try:
-            told = choose_device(chosen.device)
+            told = choose_device(
+                chosen.device or chosen.accelerator, only_names=chosen.accelerator is not None
+            )
         except RuntimeError as error:
-            raise UsageError(f"dovetail run: {error}") from error
+            raise UsageError(f"dovetail run: {error}{_where_from(error)}") from error
         if told:
             print(f"dovetail run: {told}", file=sys.stderr)
     try:
@@ -42,3 +51,10 @@ def main(argv: Sequence[str] = ()) -> int:
             raise
         raise UsageError(f"dovetail run: {error}") from error
     return 0
+
+
+def _where_from(error: RuntimeError) -> str:
+    """How a device that nothing offers comes in."""
+    if not str(error).startswith("Expected one of "):
+        return ""
+    return "; other devices come in with their plugins: install one, then see `dovetail devices`"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ from dovetail.demo.checkpoint import Checkpoint, replacing, save_tensors
 from dovetail.demo.data import Digits, load_digits, load_mnist
 from dovetail.demo.picture import draw
 from dovetail.demo.training import Evaluation, Run, progress
+from dovetail.errors import HostFallbackError, Unsupported
 
 __all__ = ["Interrupted", "Settings", "run_job"]
 
+DEFAULTS = {"device": "cpu", "out": Path("dovetail-demo")}
 DEFAULT_SEED = 0
 DIGITS_EPOCHS = 12
 MNIST_EPOCHS = 3
@@ -58,6 +61,19 @@ class Settings:
     def total_epochs(self) -> int:
         """The epochs asked for, or the usual number for this data."""
         return self.epochs or (DIGITS_EPOCHS if self.data is None else MNIST_EPOCHS)
+
+    def resume_command(self, epochs: int | None = None) -> str:
+        """What continues this run, to so many epochs in all if that is given."""
+        words = ["dovetail", "demo", "--resume"]
+        for name, value in (
+            ("device", self.device),
+            ("out", self.out),
+            ("data", self.data),
+            ("epochs", epochs or self.epochs),
+        ):
+            if value not in (None, DEFAULTS.get(name)):
+                words += [f"--{name}", str(value)]
+        return shlex.join(words)
 
 
 def run_job(settings: Settings, say: Say) -> dict[str, Any]:
@@ -100,7 +116,12 @@ def run_job(settings: Settings, say: Say) -> dict[str, Any]:
                 say(_epoch_line(record, settings.total_epochs))
         result = run.evaluate()
         summary = _summary(run, history, result)
-        _write_results(settings.out, run, history, result, summary, say)
+        _write_results(settings, run, history, result, summary, say)
+    except (Unsupported, HostFallbackError) as error:
+        raise DemoError(
+            f"--device {device} cannot train this network yet: {error}. `dovetail capabilities "
+            f"{device.type}` shows which operators it has"
+        ) from error
     except KeyboardInterrupt:
         raise Interrupted(f"stopped after epoch {done} of {settings.total_epochs}") from None
     return summary
@@ -193,13 +214,14 @@ def _write_log(path: Path, history: History) -> None:
 
 
 def _write_results(
-    out: Path,
+    settings: Settings,
     run: Run,
     history: History,
     result: Evaluation,
     summary: dict[str, Any],
     say: Say,
 ) -> None:
+    out = settings.out
     wrong = int((result.predictions != run.digits.test_labels).sum())
     headline = (
         f"{100 * result.accuracy:.2f} % of {len(run.digits.test_labels):,} held-out images right "
@@ -212,12 +234,17 @@ def _write_results(
     say(f"{headline} ({wrong} wrong)")
     say(f"{summary['seconds']:.1f} s, {summary['samples_per_second']:,.0f} images/s in training")
     say("")
-    for name, meaning in RESULTS.items():
-        say(f"{out / name!s:<40} {meaning}")
+    _say_columns({str(out / name): meaning for name, meaning in RESULTS.items()}, say)
     say("")
     say("Try next:")
-    for command, meaning in NEXT.items():
-        say(f"  {command:<38} {meaning}")
+    resume = settings.resume_command(len(history) + EPOCHS_MORE)
+    _say_columns({f"  {c}": meaning for c, meaning in {**NEXT, resume: FURTHER}.items()}, say)
+
+
+def _say_columns(rows: dict[str, str], say: Say) -> None:
+    width = max(map(len, rows))
+    for first, second in rows.items():
+        say(f"{first:<{width}}  {second}")
 
 
 RESULTS = {
@@ -231,8 +258,8 @@ NEXT = {
     "dovetail devices": "what else this machine can train on",
     "dovetail demo --device NAME": "the same, there",
     "dovetail demo --data FOLDER": "on MNIST's idx files, 70,000 images",
-    "dovetail demo --resume --epochs 20": "train this network further",
 }
+FURTHER, EPOCHS_MORE = "train this network further", 8
 
 
 def _describe(run: Run, say: Say) -> None:

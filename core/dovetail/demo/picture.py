@@ -59,7 +59,18 @@ def _draw_curve(axes: Any, history: list[dict[str, Any]]) -> None:
     share.plot(epochs, accuracies, color="gray", ls="--", label="held-out accuracy")
     share.set_ylabel("accuracy, %")
     lines = axes.get_lines() + share.get_lines()
-    axes.legend(lines, [line.get_label() for line in lines], loc="center right", fontsize=8)
+    # Above, for the curves may be anywhere inside.
+    axes.legend(
+        lines,
+        [line.get_label() for line in lines],
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=3,
+        fontsize=7,
+        frameon=False,
+        handlelength=1.5,
+        columnspacing=1.0,
+    )
 
 
 def _draw_matrix(axes: Any, counts: np.ndarray) -> None:

@@ -7,7 +7,6 @@ any other, and hides it again in the results.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +33,7 @@ from dovetail.ops.layout.joining import stack
 from dovetail.ops.schema import OpDef
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["batched_plan", "over_rows"]
 
@@ -275,11 +275,10 @@ def _row(x: Tensor, i: int, size: int) -> Tensor:
 
 
 def _warn(name: str) -> None:
-    warnings.warn(
+    warn(
         f"There is a performance drop because we have not yet implemented the batching rule for "
         f"{name}: vmap calls it row by row.",
         UserWarning,
-        stacklevel=5,
     )
 
 

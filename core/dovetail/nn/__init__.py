@@ -371,4 +371,6 @@ if not TYPE_CHECKING:  # a checker knows the names that there are
     def __getattr__(name: str) -> Any:
         if name in ("intrinsic", "qat", "quantized"):  # few programs need them
             return importlib.import_module(f"dovetail.nn.{name}")
-        raise AttributeError(f"module 'dovetail.nn' has no attribute {name!r}")
+        from dovetail.near_names import AbsentName
+
+        raise AbsentName(__name__, name)

@@ -6,11 +6,11 @@ sees ``grad_output`` first; when the inputs' node has its gradients, the user's 
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from dovetail.autograd.grad_mode import is_grad_enabled
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -76,10 +76,9 @@ class BackwardHook:
     def wrap_outputs(self, result: Any) -> Any:
         """``result`` (a tensor or a tuple) with its tensors behind an identity node."""
         if not isinstance(result, (Tensor, tuple)):
-            warnings.warn(
+            warn(
                 "For backward hooks to be called, module output should be a Tensor or a tuple of "
                 f"Tensors but received {type(result)}",
-                stacklevel=5,
             )
         is_tuple = isinstance(result, tuple)
         outputs = result if is_tuple else (result,)
@@ -137,11 +136,10 @@ class BackwardHook:
     def _run_without_input_gradients(self) -> None:
         """No input needs a gradient: the hooks run once the outputs' gradients are known."""
         if self.hooks:
-            warnings.warn(
+            warn(
                 "Full backward hook is firing when gradients are computed with respect to module "
                 "outputs since no inputs require gradients. See the page of "
                 "torch.nn.Module.register_full_backward_hook for more details.",
-                stacklevel=6,
             )
         for hook in self.hooks:
             replaced = hook(self.module, (None,) * self.input_count, self.grad_outputs)

@@ -6,13 +6,13 @@ The functions here are methods of ``Module`` (bound in ``nn/module.py``) and fol
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dovetail import dtypes
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.factories import empty_like
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,10 +112,9 @@ def to(self: M, *args: Any, **kwargs: Any) -> M:
                 f"dtypes, but got desired dtype={dtype}"
             )
         if dtype.is_complex:
-            warnings.warn(
+            warn(
                 "Complex modules are a new feature: some modules might not work as expected when "
                 "using complex tensors as parameters or buffers.",
-                stacklevel=2,
             )
 
     def convert(t: Tensor) -> Tensor:

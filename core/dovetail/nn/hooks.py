@@ -6,12 +6,12 @@ Meanings follow PyTorch's ``torch.nn.Module`` page (``register_*_hook``).
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from dovetail.nn.backward_hooks import BackwardHook
 from dovetail.utils.hooks import RemovableHandle, add_hook
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,8 +250,7 @@ class HookedCall:
             try:
                 self._call_forward_hook(hook, with_kwargs)
             except Exception as error:
-                warnings.warn(
+                warn(
                     "module forward hook with ``always_call=True`` raised an exception "
                     f"that was silenced as another error was raised in forward: {error}",
-                    stacklevel=4,
                 )

@@ -7,12 +7,12 @@ The formulas: Glorot and Bengio, AISTATS 2010 (xavier); He et al., ICCV 2015 (ka
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dovetail
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -85,10 +85,9 @@ def trunc_normal_(
 ) -> Tensor:
     """Fill with values of N(mean, std²) that lie in [a, b], by drawing again those that do not."""
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn(
+        warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
             "The distribution of values may be incorrect.",
-            stacklevel=2,
         )
     if tensor.is_meta or tensor.numel() == 0:
         return tensor
@@ -223,7 +222,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float | None:
     if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        warn("Initializing zero-element tensors is a no-op")
         return None
     return calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
 
@@ -302,11 +301,10 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 
 def _deprecated(function: Any) -> Any:
     def old(*args: Any, **kwargs: Any) -> Tensor:
-        warnings.warn(
+        warn(
             f"`nn.init.{old.__name__}` is now deprecated in favor of "
             f"`nn.init.{function.__name__}`.",
             FutureWarning,
-            stacklevel=2,
         )
         return function(*args, **kwargs)  # type: ignore[no-any-return]
 

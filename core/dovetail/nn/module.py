@@ -262,6 +262,12 @@ class Module:
 
     # Modes and gradients
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Have calls run compiled: they run as they are, see :func:`dovetail.compile`."""
+        from dovetail.compiler import compile
+
+        compile(self, *args, **kwargs)
+
     def apply(self: Self, fn: Callable[[Module], None]) -> Self:
         """Call ``fn`` with every module below this one, then with this one."""
         for child in self.children():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
 from dovetail.nn.recurrent_cells import check_pair
 from dovetail.nn.utils.rnn import PackedSequence
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -41,11 +41,10 @@ def _check_options(
             "being zeroed"
         )
     if dropout > 0 and num_layers == 1:
-        warnings.warn(
+        warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout "
             f"expects num_layers greater than 1, but got dropout={dropout} and "
             f"num_layers={num_layers}",
-            stacklevel=4,
         )
     wanted = {"bias": (bias, bool), "batch_first": (batch_first, bool)}
     wanted |= {"input_size": (input_size, int), "hidden_size": (hidden_size, int)}

@@ -6,12 +6,12 @@ the same names.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail.nn import functional as F
 from dovetail.nn.norm import Affine
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -223,11 +223,10 @@ class _InstanceNorm(_RunningNorm):
                     f"expected input's size at dim={channel_dim} to match num_features "
                     f"({self.num_features}), but got: {input.shape[channel_dim]}."
                 )
-            warnings.warn(
+            warn(
                 f"input's size at dim={channel_dim} does not match num_features. You can silence "
                 "this warning by not passing in num_features, which is not used because "
                 "affine=False",
-                stacklevel=2,
             )
         if input.dim() == single:
             return self._normalised(input.unsqueeze(0)).squeeze(0)

@@ -22,7 +22,7 @@ class _Softmax(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape."""
-        return getattr(F, self._function)(input, self.dim, _stacklevel=5)  # type: ignore[no-any-return]
+        return getattr(F, self._function)(input, self.dim)  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

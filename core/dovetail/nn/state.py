@@ -6,7 +6,6 @@ and the order of keys follow PyTorch's ``torch.nn.Module`` page.
 
 from __future__ import annotations
 
-import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from dovetail.nn.parameter import Parameter
 from dovetail.nn.uninitialized import is_lazy
 from dovetail.tensor import Tensor
 from dovetail.utils.hooks import RemovableHandle, add_hook
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,11 +121,10 @@ def state_dict(
     ['weight', 'bias']
     """
     if args:
-        warnings.warn(
+        warn(
             "state_dict: positional arguments are deprecated, pass destination=, prefix= and "
             "keep_vars= by name",
             FutureWarning,
-            stacklevel=2,
         )
         destination = args[0] if destination is None else destination
         prefix = args[1] if len(args) > 1 and prefix == "" else prefix
@@ -222,12 +221,11 @@ def _load_tensor(
             f"the shape in current model is {tensor.shape}."
         )
     if tensor.device.type == "meta" and source.device.type != "meta" and not assign:
-        warnings.warn(
+        warn(
             f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter "
             "in the current model, which is a no-op. (Did you mean to pass `assign=True` to assign "
             "items in the state dictionary to their corresponding key in the module instead of "
             "copying them in place?)",
-            stacklevel=5,
         )
     try:
         with no_grad():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from dovetail.nn.functional.attention import canonical_mask
 from dovetail.nn.module import Module
 from dovetail.nn.norm import LayerNorm
 from dovetail.nn.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -102,10 +102,9 @@ class TransformerEncoder(Module):
         self.mask_check = mask_check
         reason = _why_no_nesting(encoder_layer)
         if enable_nested_tensor and reason:
-            warnings.warn(
+            warn(
                 "enable_nested_tensor is True, but self.use_nested_tensor is False because "
                 f"{reason}",
-                stacklevel=2,
             )
             self.use_nested_tensor = False
 

@@ -7,12 +7,12 @@ and models of that time are full of them. Source: PyTorch's ``tools/autograd/dep
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__: list[str] = []
 
@@ -44,11 +44,10 @@ def _sorted_out(
         return None
     if not all(isinstance(args[i], (int, float, complex)) for i in places):
         return None
-    warnings.warn(
+    warn(
         f"This overload of {label} is deprecated: give {' and '.join(factors)} by keyword, after "
         "the tensors",
         UserWarning,
-        stacklevel=3,
     )
     tensors = tuple(a for a in args if isinstance(a, Tensor))
     return tensors, dict(zip(factors, (args[i] for i in places), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ from dovetail.dtypes import type_name
 from dovetail.promotion import can_cast
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
+from dovetail.warning import warn
 
 __all__ = ["deliver", "finish", "reshape_memory", "resize", "with_out"]
 
@@ -78,12 +78,11 @@ def resize(name: str, out: Tensor, like: Spec) -> None:
     Warns when it was not empty, as PyTorch does.
     """
     if out._spec.numel:
-        warnings.warn(
+        warn(
             f"An output with one or more elements was resized since it had shape "
             f"{list(out._spec.shape)}, which does not match the required output shape "
             f"{list(like.shape)}. ({name}: pass an out= of that shape, or an empty one)",
             UserWarning,
-            stacklevel=5,
         )
     reshape_memory(out, like)
 

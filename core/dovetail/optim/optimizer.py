@@ -6,7 +6,6 @@ Meanings and texts of errors follow PyTorch's ``torch.optim.Optimizer`` page.
 from __future__ import annotations
 
 import functools
-import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from dovetail.nn.text import typename
 from dovetail.optim.scalars import scalar_of
 from dovetail.tensor import Tensor
 from dovetail.utils.hooks import RemovableHandle, add_hook
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -230,10 +230,9 @@ class Optimizer:
     def _check_against_groups(self, group: dict[str, Any]) -> None:
         ids = {id(parameter) for parameter in group["params"]}
         if len(ids) != len(group["params"]):
-            warnings.warn(
+            warn(
                 "optimizer contains a parameter group with duplicate parameters; "
                 "in future, this will cause an error",
-                stacklevel=5,
             )
         has_names = "param_names" in group
         for other in self.param_groups:

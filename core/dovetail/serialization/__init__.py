@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import warnings
 from contextlib import nullcontext
 from typing import IO, Any
 
@@ -28,6 +27,7 @@ from dovetail.serialization.pickler import pickled
 from dovetail.serialization.reading import Reading
 from dovetail.serialization.source import Source
 from dovetail.serialization.zipped import load_zip, save_zip
+from dovetail.warning import warn
 
 __all__ = [
     "CheckpointError",
@@ -125,7 +125,7 @@ def load(
     if is_safe and pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
     if is_safe and pickle_load_args.keys() - {"encoding"}:
-        warnings.warn("pickle_load_args only works if `weights_only=False`.", stacklevel=2)
+        warn("pickle_load_args only works if `weights_only=False`.")
     is_path = isinstance(f, (str, os.PathLike))
     if mmap and not is_path:
         raise ValueError("f must be a file path in order to use the mmap argument")

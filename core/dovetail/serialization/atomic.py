@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["opened_for_writing", "replacing"]
+__all__ = ["MissingFolder", "opened_for_writing", "replacing"]
+
+
+class MissingFolder(FileNotFoundError, RuntimeError):
+    """The folder of a file that is to be written is not there."""
 
 
 @contextlib.contextmanager
@@ -20,9 +24,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     bytes are on the disk before the name is: this holds for a loss of power too.
 
     Raises:
+        MissingFolder: there is no such folder; an OSError, and PyTorch's RuntimeError.
         OSError: the folder or the disk refuses; ``path`` is as it was.
     """
     target = Path(os.path.realpath(path))  # through a link: the link stays
+    if not target.parent.is_dir():
+        raise MissingFolder(f"Parent directory {target.parent} does not exist.")
     partial = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         yield partial
@@ -51,6 +58,7 @@ def opened_for_writing(f: Any) -> Iterator[IO[bytes]]:
 
     Raises:
         AttributeError: neither a path nor something with ``write``.
+        MissingFolder: there is no such folder.
         OSError: the file cannot be written.
     """
     if not isinstance(f, (str, os.PathLike)):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import cmath
 import math
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from dovetail import dtypes as d
 from dovetail import raw
 from dovetail.promotion import promote_types
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["TOLERANCES", "assert_allclose", "assert_close"]
 
@@ -118,11 +118,10 @@ def assert_allclose(
     Raises:
         AssertionError: they are not close.
     """
-    warnings.warn(
+    warn(
         "`torch.testing.assert_allclose()` is deprecated since 1.12 and will be removed in a "
         "future release. Please use `torch.testing.assert_close()` instead.",
         FutureWarning,
-        stacklevel=2,
     )
     actual = actual if isinstance(actual, Tensor) else dovetail.tensor(actual)
     if not isinstance(expected, Tensor):

@@ -6,7 +6,6 @@ Source: PyTorch's page ``torch.testing``.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from dovetail import dtypes as d
 from dovetail.device import device as Device
 from dovetail.memory_formats import memory_format as MemoryFormat
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["make_tensor"]
 
@@ -103,11 +103,10 @@ def _interval(dtype: d.dtype, low: float | None, high: float | None) -> tuple[fl
     if any(isinstance(v, float) and math.isnan(v) for v in (low, high)):
         raise ValueError(f"`low` and `high` cannot be NaN, but got low={low} and high={high}")
     if low == high and dtype.category >= 2:
-        warnings.warn(
+        warn(
             "Passing `low==high` to `torch.testing.make_tensor` for floating or complex types is "
             "deprecated since 2.1 and will be removed in 2.3. Use `torch.full(...)` instead.",
             FutureWarning,
-            stacklevel=3,
         )
     elif low >= high:
         raise ValueError(f"`low` must be less than `high`, but got {low} >= {high}")

@@ -67,6 +67,7 @@ class DlpRuntime(Runtime):
         """The machine's sizes."""
         sizes = settings.current()
         limits = {"cores": sizes.tasks, "nram": sizes.nram, "wram": sizes.wram}
+        limits["checks_indices"] = True
         name = f"{sizes.name}, simulated"
         return DeviceInfo(name, DTYPES, sizes.memory, machine.VERSION, limits)
 

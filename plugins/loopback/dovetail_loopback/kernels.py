@@ -6,13 +6,15 @@ tensors of numbers itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable, Layout
 from dovetail_loopback.arrays import Array
+from dovetail_loopback.indices import check_indices
 
 __all__ = ["ELEMENTWISE", "forwarding_table", "is_dense", "layout_of"]
 
@@ -51,10 +53,15 @@ def forwarding_table(cpu: KernelTable, layout: Layout) -> KernelTable:
 def _forward_specialized(
     name: str, function: Callable[..., Any], accepts: Layout
 ) -> Callable[[Any], Any]:
-    return lambda facts: _forward(name, function(facts), accepts)
+    return lambda facts: _forward(name, function(facts), accepts, facts.attributes)
 
 
-def _forward(name: str, function: Callable[..., Any], accepts: Layout) -> Callable[..., None]:
+def _forward(
+    name: str,
+    function: Callable[..., Any],
+    accepts: Layout,
+    resolved: Mapping[str, Any] = MappingProxyType({}),
+) -> Callable[..., None]:
     def kernel(*arrays: Any, **attributes: Any) -> None:
         devices: set[int] = set()
         opened = [_open(name, array, accepts, devices) for array in arrays]
@@ -63,6 +70,7 @@ def _forward(name: str, function: Callable[..., Any], accepts: Layout) -> Callab
             shapes = {array.shape for array in opened}
             assert len(shapes) == 1, f"{name}: inputs were not expanded, got shapes {shapes}"
             assert layout_of(opened[-1]) != "broadcast", f"{name}: output elements share memory"
+        check_indices(name, opened, resolved or attributes)
         with np.errstate(all="ignore"):  # a device has no floating-point warnings
             function(*opened, **attributes)
 

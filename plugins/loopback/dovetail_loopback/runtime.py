@@ -78,6 +78,7 @@ class LoopbackRuntime(Runtime):
             name=f"loopback ({self.layout})",
             dtypes=registry.get("cpu").runtime.info(0).dtypes,
             memory_total=self.memory,
+            limits={"checks_indices": True},
             version=np.__version__,
         )
 

@@ -160,6 +160,7 @@ def fits(call: Any) -> bool:
     return (
         device is not None
         and not device.is_cpu
+        and device.group >= GROUP
         and all(x.numel for x in tensors)
         and len({x.dtype for x in (query, key, value)}) == 1
         and min(query.shape[-2], key.shape[-2]) >= LEAST

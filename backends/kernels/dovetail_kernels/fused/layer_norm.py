@@ -66,7 +66,7 @@ def _forward(facts: Any) -> Any:
             launch = None
         if launch is None:
             if not singly:
-                singly.append(general())
+                singly.append(device.fitting(general))
             launch = singly[0]
         launch.with_numbers([a.buffer for a in places], begins)
 
@@ -119,7 +119,7 @@ def _backward(facts: Any) -> Any:
         places = (grad, x, mean, root, x if weight is None else weight)
         steps = held
         if steps is None or lines is None or not lines.accepts(out, grad, x, places[4]):
-            steps = singly = singly or general()
+            steps = singly = singly or device.fitting(general)
         first, last, count = steps
         with device.scratch(count * n * (1 + is_centred) * work.itemsize) as (parts,):
             buffers = [out.buffer, parts, *[a.buffer for a in places]]

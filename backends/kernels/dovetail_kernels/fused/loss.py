@@ -11,6 +11,7 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import START, joined_offsets, offsets
 from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.faults import TARGET, fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.softmax import sides
@@ -74,10 +75,11 @@ class _Loss:
                 "IS_FORWARD": int("PROBABILITY" in self.team.elements),
                 "SMOOTHS": int(self.smoothing != 0),
             }
-            text = self.team.program("loss_lines", macros, ("powers", "loss"), **singles)
+            text = self.team.program("loss_lines", macros, ("powers", "fault", "loss"), **singles)
         else:
-            text = self.team.program("loss", {macro: 1}, **every)
-        sizes = (self.ignored, count, self.reduction, self.has_weight)
+            text = self.team.program("loss", {macro: 1}, ("fault",), **every)
+        fault = int(fault_of(self.name, TARGET))
+        sizes = (self.ignored, count, self.reduction, self.has_weight, fault)
         return self.team.launch(text, name, buffers, [self.smoothing], self.name, sizes)
 
     def accepts(self, *arrays: Any) -> bool:
@@ -89,7 +91,7 @@ class _Loss:
         if not self.reduction or self.team.groups == 1:
             return None
         team = Team(self.device, self.work, 1, self.team.groups)
-        text = team.program("loss", {"IS_FINISH": 1}, **self.kinds)
+        text = team.program("loss", {"IS_FINISH": 1}, ("fault",), **self.kinds)
         size = (team.size[1], team.size[1])  # one group
         numbers = [np.uint64(0), np.uint64(self.team.groups), np.int32(self.reduction)]
         return self.device.launch(text, "finish", 2, numbers, size, self.name)
@@ -99,14 +101,15 @@ def _forward(facts: Any) -> Any:
     x = facts.inputs[0]
     is_cross = len(facts.outputs) == 2
     device = device_of(facts.outputs[0].device)
+    faults = device.faults
     along = {"IN": x.dtype, "PROBABILITY": x.dtype}
 
     def make(packed: dict[str, DType] | None) -> tuple[_Loss, Launch, Launch | None]:
         made = _Loss(facts, tuple(x.shape), packed, **({} if is_cross else {"single": True}))
         if is_cross:
-            first = made.launch("cross_entropy", 6, **along)
+            first = made.launch("cross_entropy", 7, **along)
         else:
-            first = made.launch("nll_loss", 5, IN=x.dtype)
+            first = made.launch("nll_loss", 6, IN=x.dtype)
         return made, first, made.finish()
 
     usual = make(along if is_cross else None)
@@ -117,18 +120,20 @@ def _forward(facts: Any) -> Any:
         made, first, finish = usual
         if not made.accepts(x, *probabilities):
             if not singly:
-                singly.extend(make(None))
+                singly.extend(device.fitting(lambda: make(None)))
             made, first, finish = singly
         outs, places = (out, *probabilities), (x, target, weight)
-        buffers = [a.buffer for a in (*outs, out, *places)]
+        buffers = [*[a.buffer for a in (*outs, out, *places)], faults]
         begins = joined_offsets(*outs, START, *places)
         if finish is None:
             first.with_numbers(buffers, begins)
+            device.suspect = True
             return
         with device.scratch(made.team.groups * 2 * made.work.itemsize) as (parts,):
             buffers[len(outs)] = parts
             first.with_numbers(buffers, begins)
             finish.with_numbers((out.buffer, parts), offsets(out))
+        device.suspect = True
 
     return run
 
@@ -137,6 +142,7 @@ def _backward(facts: Any) -> Any:
     grad, *others = facts.inputs
     (out,) = facts.outputs
     device, shape = device_of(out.device), tuple(out.shape)
+    faults = device.faults
     is_cross = len(others) == 3
     kinds = {"G": grad.dtype, "IN": others[0].dtype if is_cross else grad.dtype}
     usual = _Loss(facts, shape, {"IN": kinds["IN"], "OUT": out.dtype} if is_cross else None)
@@ -144,11 +150,14 @@ def _backward(facts: Any) -> Any:
     count = 0
     if usual.reduction == 2 and usual.lines > FEW:
         adding = _Loss(facts, shape, single=True, most=64)
-        weights, count = adding.launch("weights", 3, macro="IS_WEIGHTS"), adding.team.groups
-    buffers = 6 if is_cross else 5
+        weights, count = adding.launch("weights", 4, macro="IS_WEIGHTS"), adding.team.groups
+    buffers = 7 if is_cross else 6
     name = "cross_entropy_backward" if is_cross else "nll_loss_backward"
     by_packs = usual.launch(name, buffers, count, **kinds)
     singly: list[Launch] = []
+
+    def general() -> Launch:
+        return _Loss(facts, shape).launch(name, buffers, count, **kinds)
 
     def run(grad: Any, *arrays: Any) -> None:
         *rest, target, weight, out = arrays
@@ -156,16 +165,17 @@ def _backward(facts: Any) -> Any:
         last = by_packs
         if not usual.accepts(out, *rest):
             if not singly:
-                singly.append(_Loss(facts, shape).launch(name, buffers, count, **kinds))
+                singly.append(device.fitting(general))
             last = singly[0]
         with device.scratch(*[count * usual.work.itemsize] * bool(count)) as blocks:
             parts = blocks[0] if blocks else grad.buffer
             if weights is not None:
                 begins = joined_offsets(START, target, weight)
-                weights.with_numbers((parts, target.buffer, weight.buffer), begins)
+                weights.with_numbers((parts, target.buffer, weight.buffer, faults), begins)
             inputs = (grad, *rest, target, weight)
-            given = [out.buffer, parts, *[a.buffer for a in inputs]]
+            given = [out.buffer, parts, *[a.buffer for a in inputs], faults]
             last.with_numbers(given, joined_offsets(out, START, *inputs))
+        device.suspect = True
 
     return run
 

@@ -100,7 +100,8 @@ def _max_pool_grad(facts: Any) -> Any:
     size: Size
     if is_atomic:
         groups = min(planes, device.units * 32)
-        size = ((groups * 64,), (64,))
+        members = min(64, device.group)
+        size = ((groups * members,), (members,))
     else:
         size = device.workers(planes, max(1, 4096 // (area + made)))
     launch = device.launch(text, "max_pool_grad", 3, numbers, size, "max_pool_grad")

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail_kernels.arrays import Array, offsets, packed
+from dovetail_kernels.arrays import START, Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.faults import IN_SELF, fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
@@ -28,12 +29,15 @@ def _select(facts: Any) -> Any:
     outer, rows, n = sides(tuple(x.shape), facts.attributes.get("dim", 0))
     word = WORDS[out.dtype.itemsize]
     team = Team(device, word, outer * index.numel, n)
-    text = team.program("rows", {"IS_SELECT": 1}, X=word)
-    more = [np.uint64(rows), np.uint64(index.numel)]
-    launch = team.launch(text, "select_rows", 3, more, facts.op.name)
+    text = team.program("rows", {"IS_SELECT": 1}, ("fault",), X=word)
+    name, faults = facts.op.name, device.faults
+    more = [np.uint64(rows), np.uint64(index.numel), fault_of(name, IN_SELF)]
+    launch = team.launch(text, "select_rows", 4, more, name)
 
     def run(x: Any, index: Any, out: Any) -> None:
-        launch.with_numbers((out.buffer, x.buffer, index.buffer), offsets(out, x, index))
+        buffers = (out.buffer, x.buffer, index.buffer, faults)
+        launch.with_numbers(buffers, offsets(out, x, index, START))
+        device.suspect = True
 
     return run
 
@@ -50,12 +54,16 @@ def _add(facts: Any) -> Any:
     length = -(-rows // runs)
     runs = -(-rows // length)
     team = Team(device, work, outer * runs, n, each=-(-(index.numel + rows) // runs))
-    text = team.program("rows", {"IS_ADD": 1}, X=work, G=facts.inputs[0].dtype)
-    more = [np.uint64(v) for v in (rows, index.numel, runs, length)]
-    launch = team.launch(text, "add_rows", 3, [*more, np.int64(skipped)], facts.op.name)
+    text = team.program("rows", {"IS_ADD": 1}, ("fault",), X=work, G=facts.inputs[0].dtype)
+    more: list[Any] = [np.uint64(v) for v in (rows, index.numel, runs, length)]
+    name, faults = facts.op.name, device.faults
+    more += [np.int64(skipped), fault_of(name, IN_SELF)]
+    launch = team.launch(text, "add_rows", 4, more, name)
 
     def run(grad: Any, index: Any, out: Any) -> None:
-        launch.with_numbers((out.buffer, grad.buffer, index.buffer), offsets(out, grad, index))
+        buffers = (out.buffer, grad.buffer, index.buffer, faults)
+        launch.with_numbers(buffers, offsets(out, grad, index, START))
+        device.suspect = True
 
     if work is out.dtype:
         return run

@@ -65,7 +65,7 @@ def _specialised(facts: Any) -> Any:
         launch = by_packs
         if not lines.accepts(*places):
             if not singly:
-                singly.append(general())
+                singly.append(device.fitting(general))
             launch = singly[0]
         launch.with_numbers([a.buffer for a in places], offsets(*places))
 

@@ -54,7 +54,7 @@ class Team:
             self.width = lanes_of if self.side or inner == 1 else 1
         elif inner == 1 and n * each >= 32 and not single:
             self.team = min(device.group, 256, 1 << (max(n * each // 4, 31)).bit_length())
-        self.team = max(self.team, 1 if device.is_cpu else least)
+        self.team = max(self.team, 1 if device.is_cpu else min(least, device.group))
         if single:
             n, each = 1, 1
         self.blocks = -(-inner // self.width) if self.side else inner
@@ -115,17 +115,22 @@ class Team:
         """Blocks of a row of lines, in C."""
         return f"((inner - 1) / {self.width} + 1)"
 
-    def program(self, name: str, macros: dict[str, Any], **elements: DType) -> str:
-        """The text of ``src/name.cl`` after ``src/team.cl``; ``elements``: prefix and dtype of
-        each kind of array."""
+    def program(
+        self, name: str, macros: dict[str, Any], before: tuple[str, ...] = (), /, **elements: DType
+    ) -> str:
+        """The text of ``src/name.cl`` after ``src/team.cl``.
+
+        Args:
+            before: files that stand between.
+            elements: prefix and dtype of each kind of array.
+        """
         made = self.macros()
         for prefix, dtype in elements.items():
             made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
         kinds = tuple(elements.values())
         helpers = vector_helpers(kinds, self.width) + self._exp[1]
-        return program(
-            self.device, name, made | macros, kinds, before=("fold", "team"), text=helpers
-        )
+        files = ("fold", "team", *before)
+        return program(self.device, name, made | macros, kinds, before=files, text=helpers)
 
     def numbers(self, offsets: int) -> list[Any]:
         """Offsets, lines, n and inner."""

@@ -15,6 +15,9 @@
     const int jump = (channels - 1) * n; \
     int k = first;
 
+// Elements of part i.
+#define PART_COUNT(i) (T)(min(count, ((i) + 1) * chunk) - (i) * chunk)
+
 #define NEXT { \
         k += GROUP; \
         place += step_place; \
@@ -22,54 +25,60 @@
         if (place >= n) { place -= n; at += jump; } \
     }
 
-// DO(at) for every element of the part; LOAD(name, at) for four of them before USE(name, at).
-#define EACH(LOAD, USE) \
+// Every element of the part: LOAD(name, at) for four of them before FOUR, and for the last ones before
+// each ONE, which are in terms of the elements' USE(name, at), or of the loaded.
+#define FOUR USE(0, at0) USE(1, at1) USE(2, at2) USE(3, at3)
+#define ONE USE(0, at0)
+#define EACH(LOAD, FOUR, ONE) \
     while (k + 3 * GROUP < end) { \
         const int at0 = at; LOAD(0, at0) NEXT \
         const int at1 = at; LOAD(1, at1) NEXT \
         const int at2 = at; LOAD(2, at2) NEXT \
         const int at3 = at; LOAD(3, at3) NEXT \
-        USE(0, at0) USE(1, at1) USE(2, at2) USE(3, at3) \
+        FOUR \
     } \
     while (k < end) { \
         const int at0 = at; LOAD(0, at0) NEXT \
-        USE(0, at0) \
+        ONE \
     }
 
-#define STORE_SUMS \
-    a_[item] = a; \
-    b_[item] = b; \
+#define GROUP_SUM(of_item, x) \
+    of_item[item] = x; \
     barrier(CLK_LOCAL_MEM_FENCE); \
     for (int half_ = GROUP / 2; half_; half_ /= 2) { \
-        if (item < half_) { a_[item] += a_[item + half_]; b_[item] += b_[item + half_]; } \
+        if (item < half_) of_item[item] += of_item[item + half_]; \
         barrier(CLK_LOCAL_MEM_FENCE); \
-    } \
-    if (item == 0) { sums[2 * group] = a_[0]; sums[2 * group + 1] = b_[0]; }
-
-#define LOADED_SUMS \
-    T a = 0, b = 0; \
-    for (int i = 0; i < parts; i++) { \
-        a += sums[2 * (channel * parts + i)]; \
-        b += sums[2 * (channel * parts + i) + 1]; \
     }
 
-// The first element of the channel: what is summed is the difference to it, so that the squares
-// stay small where the mean is large.
-#define ORIGIN IN_LOAD(in, offset_in + (ulong)channel * n)
-
 #if IS_TRAIN
+// A part's mean, and the sum of the squared distances from it. Each item goes on from the moments of
+// its elements so far to those with four more (Chan, Golub and LeVeque), relative to its first one:
+// neither a large mean nor an element far off cancels what is small.
 kernel void moments(global T *sums, global const IN_MEMORY *in, ulong offset_in, SIZES)
 {
     local T a_[GROUP], b_[GROUP];
     PLACED
-    const T origin = ORIGIN;
-    T a = 0, b = 0;
+    const T origin = k < end ? IN_LOAD(in, offset_in + at) : (T)0;
+    T seen = 0, mean = 0, squares = 0;
 #define LOAD(i, at) const T v##i = IN_LOAD(in, offset_in + at) - origin;
-#define USE(i, at) a += v##i; b += v##i * v##i;
-    EACH(LOAD, USE)
+#define MERGE(count, middle, inside) { \
+        const T step_ = (middle) - mean, all_ = seen + (count); \
+        mean += step_ * ((count) / all_); \
+        squares += (inside) + step_ * step_ * (seen * (count) / all_); \
+        seen = all_; \
+    }
+#define MERGE_FOUR { \
+        const T middle = ((v0 + v1) + (v2 + v3)) / 4; \
+        const T d0 = v0 - middle, d1 = v1 - middle, d2 = v2 - middle, d3 = v3 - middle; \
+        MERGE((T)4, middle, (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3)) \
+    }
+    EACH(LOAD, MERGE_FOUR, MERGE((T)1, v0, (T)0))
 #undef LOAD
-#undef USE
-    STORE_SUMS
+    mean += origin;
+    GROUP_SUM(a_, seen * mean)
+    const T whole = a_[0] / PART_COUNT(part);
+    GROUP_SUM(b_, squares + seen * (mean - whole) * (mean - whole))
+    if (item == 0) { sums[2 * group] = whole; sums[2 * group + 1] = b_[0]; }
 }
 
 kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
@@ -79,10 +88,15 @@ kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
         ulong offset_bias, SIZES)
 {
     PLACED
-    LOADED_SUMS
-    a /= count;
-    const T mean = ORIGIN + a;
-    const T var = max((T)0, b / count - a * a);
+    T mean = 0, var = 0;
+    for (int i = 0; i < parts; i++)
+        mean += sums[2 * (channel * parts + i)] * PART_COUNT(i);
+    mean /= count;
+    for (int i = 0; i < parts; i++) {
+        const T off = sums[2 * (channel * parts + i)] - mean;
+        var += sums[2 * (channel * parts + i) + 1] + off * off * PART_COUNT(i);
+    }
+    var /= count;
     T scale = 1 / sqrt(var + eps), shift = 0;
 #if HAS_WEIGHT
     scale *= WEIGHT_LOAD(weight, offset_weight + channel);
@@ -96,13 +110,20 @@ kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
     }
 #define LOAD(i, at) const T v##i = IN_LOAD(in, offset_in + at);
 #define USE(i, at) OUT_STORE(out, offset_out + at, (v##i - mean) * scale + shift);
-    EACH(LOAD, USE)
+    EACH(LOAD, FOUR, ONE)
 #undef LOAD
 #undef USE
 }
 #endif
 
 #if IS_BACKWARD
+#define LOADED_SUMS \
+    T a = 0, b = 0; \
+    for (int i = 0; i < parts; i++) { \
+        a += sums[2 * (channel * parts + i)]; \
+        b += sums[2 * (channel * parts + i) + 1]; \
+    }
+
 #define STATISTICS \
     const T mean = MEAN_LOAD(means, offset_mean + channel); \
     const T scale = 1 / sqrt(VAR_LOAD(vars, offset_var + channel) + eps);
@@ -118,10 +139,12 @@ kernel void slopes(global T *sums, global const G_MEMORY *grad, global const IN_
 #define LOAD(i, at) \
     const T g##i = G_LOAD(grad, offset_grad + at), v##i = IN_LOAD(in, offset_in + at);
 #define USE(i, at) a += g##i; b += g##i * ((v##i - mean) * scale);
-    EACH(LOAD, USE)
+    EACH(LOAD, FOUR, ONE)
 #undef LOAD
 #undef USE
-    STORE_SUMS
+    GROUP_SUM(a_, a)
+    GROUP_SUM(b_, b)
+    if (item == 0) { sums[2 * group] = a_[0]; sums[2 * group + 1] = b_[0]; }
 }
 
 kernel void gradient(global OUT_MEMORY *out, global T *of_weight, global T *of_bias,
@@ -146,7 +169,7 @@ kernel void gradient(global OUT_MEMORY *out, global T *of_weight, global T *of_b
     const T g##i = G_LOAD(grad, offset_grad + at), v##i = IN_LOAD(in, offset_in + at);
 #define USE(i, at) \
     OUT_STORE(out, offset_out + at, (g##i - level - (v##i - mean) * scale * slope) * factor);
-    EACH(LOAD, USE)
+    EACH(LOAD, FOUR, ONE)
 #undef LOAD
 #undef USE
 }

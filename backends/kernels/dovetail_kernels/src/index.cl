@@ -1,7 +1,7 @@
 // Gathering, scattering and finding, along one dim of `size` elements that are `step` apart.
 //
-// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero
-// and writes nothing.
+// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero,
+// writes nothing and is reported (see fault.cl).
 
 #define NUMBERS ulong offset_out, ulong offset_in, ulong offset_index, ulong count, ulong size, \
     ulong step PLACES_NUMBERS
@@ -9,6 +9,7 @@
 #if IS_GATHER
 #define TAKE(to, place, from) { \
         const ulong at = (ulong)index[offset_index + (place)]; \
+        is_outside |= at >= size; \
         out[offset_out + (to)] = at < size ? in[offset_in + (from) + at * step] : (X_MEMORY)0; \
     }
 #ifdef __clang__
@@ -16,10 +17,14 @@
 #else
 #define EACH_OF_RUN for (ulong j = 0; j < run; j++)
 #endif
-kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index, NUMBERS)
+kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
 #if PLACES_HAS_RUNS
+    // Which index is out of range is asked only where there is one, so that loops are of vectors.
     PLACES_RUNS(count)
+        uint is_outside = 0;
         if (to_step == 1 && place_step == 1 && from_step == 0) {
             EACH_OF_RUN TAKE(to + j, place + j, from)
         } else if (to_step == 1 && place_step == 1 && from_step == 1) {
@@ -30,13 +35,20 @@ kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const
             for (ulong j = 0; j < run; j++)
                 TAKE(to + j * to_step, place + j * place_step, from + j * from_step)
         }
+        for (ulong j = 0; is_outside && j < run; j++) {
+            const ulong at = (ulong)index[offset_index + place + j * place_step];
+            if (at >= size) WRONG(at)
+        }
     PLACES_NEXT
 #else
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
+        uint is_outside = 0;
         TAKE(to, place, from)
+        if (is_outside) WRONG(index[offset_index + place])
     }
 #endif
+    REPORT(size)
 }
 #endif
 
@@ -44,10 +56,16 @@ kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const
 // `in` is what is scattered.
 #define PUT(to, place, from) { \
         const ulong at = (ulong)index[offset_index + (place)]; \
-        if (at < size) out[offset_out + (to) + at * step] = in[offset_in + (from)]; \
+        if (at < size) { \
+            out[offset_out + (to) + at * step] = in[offset_in + (from)]; \
+        } else { \
+            WRONG(at) \
+        } \
     }
-kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
 #if PLACES_HAS_RUNS
     PLACES_RUNS(count)
         for (ulong j = 0; j < run; j++)
@@ -59,35 +77,46 @@ kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global cons
         PUT(to, place, from)
     }
 #endif
+    REPORT(size)
 }
 #endif
 
 #if IS_ADD
 // One line at a time, in order: nothing collides, and equal runs give equal bits.
 kernel void add_lines(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
-        NUMBERS, ulong length, ulong step_in, ulong step_index)
+        global uint *faults, NUMBERS, ulong length, ulong step_in, ulong step_index, uint fault_of)
 {
+    WATCH
     for (ulong line = get_global_id(0); line < count; line += get_global_size(0)) {
         PLACES(line)
         for (ulong k = 0; k < length; k++) {
             const ulong at = (ulong)index[offset_index + place + k * step_index];
-            if (at >= size) continue;
+            if (at >= size) {
+                WRONG(at)
+                continue;
+            }
             const ulong target = offset_out + to + at * step;
             const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
             X_STORE(out, target, SUM(X_LOAD(out, target), v));
         }
     }
+    REPORT(size)
 }
 #endif
 
 #if IS_ATOMIC
 // All elements at once, each with an atomic addition: the device's own, where it has one for floats.
-kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index, NUMBERS)
+kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
+        global uint *faults, NUMBERS, uint fault_of)
 {
+    WATCH
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
         const ulong at = (ulong)index[offset_index + place];
-        if (at >= size) continue;
+        if (at >= size) {
+            WRONG(at)
+            continue;
+        }
         global X_MEMORY *target = out + offset_out + to + at * step;
         const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
 #ifdef ADD_ATOMIC
@@ -101,6 +130,37 @@ kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global c
         } while (old != seen);
 #endif
     }
+    REPORT(size)
+}
+#endif
+
+#if IS_WRAP
+// Indices that may count from the end, neighbours; what is out of range becomes `outside`, or stays where
+// that is 0. Which it was is asked only where there is one, so that the loop is one of vectors.
+kernel void wrap(global long *restrict out, global const long *restrict in, global uint *faults,
+        ulong offset_out, ulong offset_in, ulong count, long size, long outside, uint fault_of)
+{
+#if IS_CPU
+    const ulong share = (count - 1) / get_global_size(0) + 1, begin = share * get_global_id(0);
+    const ulong end = min(count, begin + share), next = 1;
+#else
+    const ulong begin = get_global_id(0), end = count, next = get_global_size(0);
+#endif
+    in += offset_in;
+    out += offset_out;
+    long missed = 0;
+    for (ulong i = begin; i < end; i += next) {
+        const long at = in[i], wrapped = at + (at < 0 ? size : 0);
+        const long miss = (ulong)wrapped < (ulong)size ? 0 : 1;
+        out[i] = miss ? (outside ? outside : at) : wrapped;
+        missed |= miss;
+    }
+    if (!missed) return;
+    WATCH
+    for (ulong i = begin; i < end; i += next) {
+        if (in[i] < -size || in[i] >= size) WRONG(in[i])
+    }
+    REPORT(size)
 }
 #endif
 

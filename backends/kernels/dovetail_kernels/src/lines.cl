@@ -59,12 +59,29 @@
 #endif
 #define READ(P, p) T p##_pack[W]; P##_PACK(p, at_, p##_pack)
 
-// The fold of VALUE over a line, of START.
+// The fold of VALUE over a line, of START, the value of nothing. Where nothing is held, a long sum is
+// made of short ones, so that rounding does not add up.
+#define FOLD_PACK(result, FOLD, VALUE, READS) \
+    READS EACH_OF_PACK { const int k = at_ + j_; (void)k; result = FOLD(result, VALUE(R)); }
+#if HELD
 #define FOLD_LINE(result, START, FOLD, VALUE, READS) \
     T result = (T)(START); \
-    WALK(READS EACH_OF_PACK { const int k = at_ + j_; (void)k; result = FOLD(result, VALUE(R)); }, \
-        result = FOLD(result, VALUE(S));) \
+    WALK(FOLD_PACK(result, FOLD, VALUE, READS), ) \
     TEAM_FOLD(result, FOLD)
+#else
+#define PACKS 32
+#define FOLD_LINE(result, START, FOLD, VALUE, READS) \
+    T result = (T)(START); \
+    { \
+        T part_ = (T)(START); \
+        int packs_ = 0; \
+        WALK(FOLD_PACK(part_, FOLD, VALUE, READS) \
+            if (++packs_ % PACKS == 0) { result = FOLD(result, part_); part_ = (T)(START); }, \
+            result = FOLD(result, VALUE(S));) \
+        result = FOLD(result, part_); \
+    } \
+    TEAM_FOLD(result, FOLD)
+#endif
 
 // p[k] = VALUE for a whole line.
 #define SET_LINE(P, p, VALUE, READS) \

@@ -1,7 +1,8 @@
 // cross_entropy and nll_loss of (outer, n classes, inner), with their gradients.
 //
 // A line is a vector of classes; its target is target[line]. Targets that are `ignored`, or no class,
-// count for nothing. reduction: 0 none, 1 sum, 2 mean. smoothing: label_smoothing.
+// count for nothing; what is no class is reported (see fault.cl). reduction: 0 none, 1 sum, 2 mean.
+// smoothing: label_smoothing.
 // count: numbers in `parts`, whose sum is the weights of all targets; 0: every team adds them up.
 // One text serves all of these, for a compiler takes as long as millions of such comparisons.
 
@@ -10,10 +11,12 @@
 #define SIZES \
     const ulong lines = sizes.s0, inner = sizes.s2, count = sizes.s4; \
     const int n = (int)sizes.s1, reduction = (int)sizes.s5, has_weight = (int)sizes.s6; \
-    const long ignored = (long)sizes.s3;
+    const long ignored = (long)sizes.s3; \
+    const uint fault_of = (uint)sizes.s7;
 
 #define TARGET(line) ((long)TARGET_S(target, offset_target + (line)))
 #define COUNTS(t) ((t) != ignored && (t) >= 0 && (t) < n)
+#define MISSED(t) if (MEMBER == 0 && (t) != ignored) WRONG(t)
 #define CLASS_WEIGHT(L) (has_weight ? WEIGHT_##L(weight, offset_weight + k) : ONE_##L)
 #define FACTOR(t) \
     (!COUNTS(t) ? (T)0 : has_weight ? (T)WEIGHT_S(weight, offset_weight + (t)) : (T)1)
@@ -61,13 +64,15 @@
 
 kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *probabilities,
         global T *parts, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_probabilities = offsets.s1;
     const ulong offset_parts = offsets.s2, offset_in = offsets.s3, offset_target = offsets.s4;
     const ulong offset_weight = offsets.s5;
     SIZES
+    WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + BASE(line);
@@ -78,6 +83,7 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
 #define SHARED(L) PROBABILITY_SET_##L(y, AT(k), POWER(L) / sum);
         WALK(n, SHARED)
         const long t = TARGET(line);
+        if (!COUNTS(t)) MISSED(t)
         T loss = 0, smooth = 0;
         if (smoothing != 0) {
             FOLD_PART(smooth, n, 0, ADDED, SMOOTH)
@@ -92,24 +98,29 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
         }
     }
     PUT_PARTS
+    REPORT(n)
 }
 
 kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_MEMORY *in,
-        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_in = offsets.s2;
     const ulong offset_target = offsets.s3, offset_weight = offsets.s4;
     SIZES
+    WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + BASE(line);
         const long t = TARGET(line);
+        if (!COUNTS(t)) MISSED(t)
         T loss = 0;
         if (COUNTS(t)) loss = -IN_S(x, AT(t)) * FACTOR(t);
         ADD_UP(line, loss, FACTOR(t))
     }
     PUT_PARTS
+    REPORT(n)
 }
 #endif
 
@@ -132,7 +143,8 @@ kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_o
 
 #if IS_WEIGHTS
 kernel void weights(global T *parts, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_parts = offsets.s0, offset_target = offsets.s1;
@@ -148,12 +160,14 @@ kernel void weights(global T *parts, global const TARGET_MEMORY *target,
 #if IS_LOSS
 kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
     const ulong offset_in = offsets.s3, offset_target = offsets.s4, offset_weight = offsets.s5;
     SIZES
+    WATCH
     SUM_OF_WEIGHTS
     T all = 0;
     if (smoothing != 0) {
@@ -164,6 +178,7 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
         global const IN_MEMORY *p = in + offset_in + BASE(line);
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
+        if (!COUNTS(t)) MISSED(t)
         const T share = COUNTS(t) ? SHARE(line) : (T)0;
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
         const T whole = hard + soft * all;
@@ -181,23 +196,28 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
             OUT_SET_S(y, AT(k), slope);
         }
     }
+    REPORT(n)
 }
 
 kernel void nll_loss_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
     const ulong offset_target = offsets.s3, offset_weight = offsets.s4;
     SIZES
+    WATCH
     SUM_OF_WEIGHTS
     EACH_LINE(line, lines) {
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
+        if (!COUNTS(t)) MISSED(t)
 #define ZERO(L) OUT_SET_##L(y, AT(k), ZERO_##L);
         WALK(n, ZERO)
         if (COUNTS(t) && t % TEAM == MEMBER) OUT_SET_S(y, AT(t), -SHARE(line) * FACTOR(t));
     }
+    REPORT(n)
 }
 #endif

@@ -10,13 +10,15 @@
 
 kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         global PROBABILITY_MEMORY *probabilities, global T *parts, global const IN_MEMORY *in,
-        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const TARGET_MEMORY *target, global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_probabilities = offsets.s1;
     const ulong offset_parts = offsets.s2, offset_in = offsets.s3, offset_target = offsets.s4;
     const ulong offset_weight = offsets.s5;
     SIZES
+    WATCH
     T losses = 0, factors = 0, lost = 0;
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + line * n;
@@ -36,6 +38,7 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         FOLD_LINE(smooth, 0, ADDED, SMOOTH, AGAIN(IN, x))
 #endif
         const long t = TARGET(line);
+        if (!COUNTS(t)) MISSED(t)
         T loss = 0;
         if (MEMBER == 0) {
             if (COUNTS(t)) {
@@ -48,16 +51,19 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         }
     }
     PUT_PARTS
+    REPORT(n)
 }
 #else
 kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const WEIGHT_MEMORY *weight, global uint *faults,
+        ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
     const ulong offset_in = offsets.s3, offset_target = offsets.s4, offset_weight = offsets.s5;
     SIZES
+    WATCH
     SUM_OF_WEIGHTS
     T all = 0;
 #if SMOOTHS
@@ -68,6 +74,7 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
         global const IN_MEMORY *p = in + offset_in + line * n;
         global OUT_MEMORY *y = out + offset_out + line * n;
         const long t = TARGET(line);
+        if (!COUNTS(t)) MISSED(t)
         const int hit = COUNTS(t) ? (int)t : -1;
         const T share = hit < 0 ? (T)0 : SHARE(line);
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
@@ -81,5 +88,6 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
 #endif
         SET_LINE(OUT, y, SLOPE, AGAIN(IN, p))
     }
+    REPORT(n)
 }
 #endif

@@ -1,21 +1,29 @@
 // Rows of n neighbours by number, in (outer, rows, n): reading them, and adding to them.
 //
-// A number that is out of range reads zero and adds nothing.
+// A number that is out of range reads zero, adds nothing and is reported (see fault.cl).
 
 #define NUMBERS ulong lines, int n, ulong inner, ulong rows, ulong picks
 
 #if IS_SELECT
 kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
-        ulong offset_out, ulong offset_in, ulong offset_index, NUMBERS)
+        global uint *faults, ulong offset_out, ulong offset_in, ulong offset_index,
+        ulong offset_faults, NUMBERS, uint fault_of)
 {
+    WATCH
     EACH_LINE(line, lines) {
         const ulong row = (ulong)index[offset_index + line % picks];
         global const X_MEMORY *x = in + offset_in + (line / picks * rows + row) * n;
         global X_MEMORY *y = out + offset_out + line * n;
 #define MOVE(L) X_SET_##L(y, k, X_##L(x, k));
 #define CLEAR(L) X_SET_##L(y, k, ZERO_##L);
-        if (row < rows) { WALK(n, MOVE) } else { WALK(n, CLEAR) }
+        if (row < rows) {
+            WALK(n, MOVE)
+        } else {
+            WALK(n, CLEAR)
+            WRONG(row)
+        }
     }
+    REPORT(rows)
 }
 #endif
 
@@ -23,9 +31,10 @@ kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global 
 // A team has a run of rows to itself, and goes through all numbers: nothing collides, and every row
 // is added up in the order of the numbers.
 kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global const long *index,
-        ulong offset_out, ulong offset_grad, ulong offset_index, NUMBERS, ulong runs, ulong length,
-        long skipped)
+        global uint *faults, ulong offset_out, ulong offset_grad, ulong offset_index,
+        ulong offset_faults, NUMBERS, ulong runs, ulong length, long skipped, uint fault_of)
 {
+    WATCH
 #if TEAM > 1
     local int ours[TEAM];
 #endif
@@ -33,6 +42,11 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
         const ulong first = line % runs * length, last = min(rows, first + length);
         global X_MEMORY *base = out + offset_out + line / runs * rows * n;
         global const G_MEMORY *from = grad + offset_grad + line / runs * picks * n;
+        // Whether numbers are in range, each run asks of its share of them.
+        const ulong share = (picks - 1) / runs + 1, begins = line % runs * share;
+        for (ulong k = begins + MEMBER; k < min(picks, begins + share); k += TEAM) {
+            if ((ulong)index[offset_index + k] >= rows) WRONG(index[offset_index + k])
+        }
         for (ulong row = first; row < last; row++) {
             global X_MEMORY *x = base + row * n;
 #define CLEAR(L) X_SET_##L(x, k, ZERO_##L);
@@ -65,5 +79,6 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
         }
 #endif
     }
+    REPORT(rows)
 }
 #endif

@@ -3,9 +3,25 @@
 // T, LOADED(i), START, FOLD(a, v), RESULT(a): as in reduce.cl. LINES(line): places `to`, `from`.
 // W: elements of a VECTOR, if more than one; IN_V(p, i) and OUT_SET_V(p, i, v) load and store one.
 // RUNNING(v, none): the running folds of its lanes, LAST(v): its last lane in all of them.
+// BLOCK: elements that are summed before what comes before them is added, so that rounding does not
+// add up; 0: one sum goes on to the end.
 
 #define NUMBERS ulong offset_out, ulong offset_in, ulong lines, ulong count, ulong parts, \
     ulong chunk, ulong step_out, ulong step_in LINES_NUMBERS
+
+#if BLOCK
+#define RUN_BEGINS T block = START;
+#define RUN(v, k) \
+    FOLD(block, v); \
+    T sum = a; \
+    FOLD(sum, block); \
+    if ((k) % BLOCK == BLOCK - 1) { a = sum; block = START; }
+#define RUN_ENDS FOLD(a, block);
+#else
+#define RUN_BEGINS
+#define RUN(v, k) FOLD(a, v); const T sum = a;
+#define RUN_ENDS
+#endif
 
 // A processor's core goes on where it is.
 #define EACH_ITEM(item, items) \
@@ -41,10 +57,13 @@ kernel void totals(global T *carry, global const IN_MEMORY *in, NUMBERS)
             a = lane[0];
         }
 #endif
+        RUN_BEGINS
         for (; k < last; k++) {
             const T v = LOADED(base + k * step_in);
-            FOLD(a, v);
+            RUN(v, k)
+            (void)sum;
         }
+        RUN_ENDS
         carry[item] = a;
     }
 }
@@ -53,11 +72,13 @@ kernel void totals(global T *carry, global const IN_MEMORY *in, NUMBERS)
 kernel void carried(global T *carry, ulong lines, ulong parts)
 {
     for (ulong line = get_global_id(0); line < lines; line += get_global_size(0)) {
-        T a = START;
+        T a = START, before = START;
+        RUN_BEGINS
         for (ulong part = 0; part < parts; part++) {
             const T v = carry[line * parts + part];
-            carry[line * parts + part] = a;
-            FOLD(a, v);
+            carry[line * parts + part] = before;
+            RUN(v, part)
+            before = sum;
         }
     }
 }
@@ -85,10 +106,11 @@ kernel void scan(global T *carry, global const IN_MEMORY *in, global OUT_MEMORY 
             a = before.s0;
         }
 #endif
+        RUN_BEGINS
         for (; k < last; k++) {
             const T v = LOADED(base + k * step_in);
-            FOLD(a, v);
-            OUT_STORE(out, target + k * step_out, RESULT(a));
+            RUN(v, k)
+            OUT_STORE(out, target + k * step_out, RESULT(sum));
         }
     }
 }

@@ -29,8 +29,8 @@
 #define ZERO_S (T)0
 #define ZERO_V (VECTOR)0
 
-#if W > 1
 // A long sum is made of short ones, so that rounding does not add up.
+#if W > 1
 #define CHUNK 16384
 #define FOLD_PART(result, n, START, FOLD, VALUE) \
     { \
@@ -55,8 +55,23 @@
         for (; k < (n); k++) { DO(S) } \
     }
 #else
+#define CHUNK (32 * TEAM)
+#define CHUNKS (32 * CHUNK)
 #define FOLD_PART(result, n, START, FOLD, VALUE) \
-    for (int k = MEMBER; k < (n); k += TEAM) result = FOLD(result, VALUE(S));
+    { \
+        int k = MEMBER; \
+        while (k < (n)) { \
+            T several_ = (T)(START); \
+            const int end_ = (n) - k > CHUNKS ? k + CHUNKS : (n); \
+            while (k < end_) { \
+                T part_ = (T)(START); \
+                const int stop_ = end_ - k > CHUNK ? k + CHUNK : end_; \
+                for (; k < stop_; k += TEAM) part_ = FOLD(part_, VALUE(S)); \
+                several_ = FOLD(several_, part_); \
+            } \
+            result = FOLD(result, several_); \
+        } \
+    }
 #define WALK(n, DO) \
     for (int k = MEMBER; k < (n); k += TEAM) { DO(S) }
 #endif

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import dovetail.dtypes as d
 from dovetail.ao.quantization.observer import EPS, PER_TENSOR, UniformQuantizationObserverBase, inf
 from dovetail.quantized.schemes import per_tensor_affine
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["HistogramObserver"]
 
@@ -69,7 +69,7 @@ class HistogramObserver(UniformQuantizationObserverBase):
         x = x_orig.detach().to(self.histogram.dtype)
         low, high = (v.item() for v in dovetail.aminmax(x))
         if low == -inf or high == inf:
-            warnings.warn("torch.inf detected in input tensor, ignoring input", stacklevel=2)
+            warn("torch.inf detected in input tensor, ignoring input")
             x = x[x.abs() != inf]
             if not x.numel():
                 return x_orig

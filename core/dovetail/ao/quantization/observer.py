@@ -6,7 +6,6 @@ Meanings follow PyTorch's page ``torch.ao.quantization.observer``. Each records 
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import dovetail
@@ -22,6 +21,7 @@ from dovetail.quantized.schemes import (
     qscheme,
 )
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = [
     "FixedQParamsObserver",
@@ -236,9 +236,8 @@ def _is_valid(min_val: Tensor, max_val: Tensor) -> bool:
     if not unseen and not min_val.dim():
         unseen = min_val.item() == inf and max_val.item() == -inf
     if unseen:
-        warnings.warn(
+        warn(
             "must run observer before calling calculate_qparams. Returning default values.",
-            stacklevel=4,
         )
         return False
     if bool((min_val > max_val).any()):

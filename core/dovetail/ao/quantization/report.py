@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from dovetail.nn.module import Module
+from dovetail.warning import warn
 
 __all__ = [
     "LayerReport",
@@ -78,16 +78,15 @@ class QuantizationReport:
             f"{name:<{widths[0]}}  {before:<{widths[1]}}  {after}" for name, before, after in rows
         )
 
-    def warn(self, function: str, stacklevel: int) -> None:
+    def warn(self, function: str) -> None:
         """Warn once of all that was asked for and not done."""
         left = [layer for layer in self.skipped if layer.asked]
         if left:
             each = "; ".join(f"{x.name or '(the model)'} ({x.before}): {x.reason}" for x in left)
-            warnings.warn(
+            warn(
                 f"{function}: {len(left)} of the layers that quantization was asked for "
                 f"{'stay' if len(left) > 1 else 'stays'} as they are: {each}",
                 QuantizationWarning,
-                stacklevel=stacklevel + 1,
             )
 
 

@@ -8,7 +8,6 @@ are quantized dynamically when asked for.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +24,7 @@ from dovetail.ao.quantization.report import LayerReport, QuantizationReport
 from dovetail.ao.quantization.stubs import DeQuantStub, QuantWrapper
 from dovetail.nn.module import Module
 from dovetail.nn.utils.parametrize import type_before_parametrizations
+from dovetail.warning import warn
 
 __all__ = [
     "add_quant_dequant",
@@ -190,11 +190,10 @@ def prepare(
     listed = mappings.get_default_qconfig_propagation_list() if allow_list is None else allow_list
     propagate_qconfig_(model)
     if not any(getattr(m, "qconfig", None) for m in model.modules()):
-        warnings.warn(
+        warn(
             "None of the submodule got qconfig applied. Make sure you passed correct configuration "
             "through `qconfig_dict` or by assigning the `.qconfig` attribute directly on "
             "submodules",
-            stacklevel=2,
         )
     custom = options.get("float_to_observed_custom_module_class", {})
     _add_observers(model, listed, observer_non_leaf_module_list or (), None, custom)
@@ -359,7 +358,7 @@ def _converted(
     if remove_qconfig:
         _remove_qconfig(module)
     reports.keep(module, report)
-    report.warn(function, 3)
+    report.warn(function)
     return module
 
 

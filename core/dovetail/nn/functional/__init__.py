@@ -3,6 +3,8 @@
 Arguments are read and checked here; the computing is done by the operators in ``dovetail.ops``.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from dovetail.autocast_rules import cover
 from dovetail.nn.functional.activation import (
     celu,
@@ -301,3 +303,10 @@ __all__ = [
 ]
 
 cover(globals())
+
+if not TYPE_CHECKING:  # a checker knows the names that there are
+
+    def __getattr__(name: str) -> Any:
+        from dovetail.near_names import AbsentName
+
+        raise AbsentName(__name__, name)

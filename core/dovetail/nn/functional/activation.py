@@ -6,12 +6,12 @@ result over the input.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
 from dovetail.ops.calling import told
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -255,11 +255,10 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return ops.glu(input, dim)
 
 
-def _softmax_dim(name: str, ndim: int, stacklevel: int) -> int:
-    warnings.warn(
+def _softmax_dim(name: str, ndim: int) -> int:
+    warn(
         f"Implicit dimension choice for {name} has been deprecated. "
         "Change the call to include dim=X as an argument.",
-        stacklevel=stacklevel + 1,
     )
     return 0 if ndim in (0, 1, 3) else 1
 
@@ -275,7 +274,7 @@ def softmax(
         dtype: cast the input to this first.
     """
     if dim is None:
-        dim = _softmax_dim("softmax", input.dim(), _stacklevel)
+        dim = _softmax_dim("softmax", input.dim())
     return dovetail.softmax(input, dim, dtype=dtype)
 
 
@@ -284,7 +283,7 @@ def softmin(
 ) -> Tensor:
     """Softmax of -x over ``dim``."""
     if dim is None:
-        dim = _softmax_dim("softmin", input.dim(), _stacklevel)
+        dim = _softmax_dim("softmin", input.dim())
     return dovetail.softmax(-input, dim, dtype=dtype)
 
 
@@ -293,7 +292,7 @@ def log_softmax(
 ) -> Tensor:
     """The logarithm of softmax over ``dim``."""
     if dim is None:
-        dim = _softmax_dim("log_softmax", input.dim(), _stacklevel)
+        dim = _softmax_dim("log_softmax", input.dim())
     return dovetail.log_softmax(input, dim, dtype=dtype)
 
 
@@ -310,7 +309,7 @@ def gumbel_softmax(
         dim: where the classes are.
     """
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+        warn("`eps` parameter is deprecated and has no effect.")
     exponential = -dovetail.rand_like(logits, requires_grad=False).mul(-1).log1p()
     soft = softmax((logits - exponential.log()) / tau, dim)
     if not hard:

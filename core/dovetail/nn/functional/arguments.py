@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any, Literal
+
+from dovetail.warning import warn
 
 __all__ = ["BatchReduction", "Reduction", "check_reduction", "legacy_reduction", "ntuple"]
 
@@ -35,8 +36,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     averages = size_average is None or size_average
     reduces = reduce is None or reduce
     meant: Reduction = "none" if not reduces else "mean" if averages else "sum"
-    warnings.warn(
+    warn(
         f"size_average and reduce args will be deprecated, please use reduction='{meant}' instead.",
-        stacklevel=5,
     )
     return meant

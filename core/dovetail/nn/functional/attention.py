@@ -6,7 +6,6 @@ Shapes: query (L, N, E), key (S, N, K) and value (S, N, V), or without N.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dovetail
@@ -15,6 +14,7 @@ from dovetail.nn.functional.dropout import dropout
 from dovetail.nn.functional.linear import linear
 from dovetail.nn.functional.padding import pad
 from dovetail.ops.layers.attention import scaled_dot_product_attention
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -47,10 +47,9 @@ def canonical_mask(
     if not is_float and mask.dtype is not dovetail.bool:
         raise AssertionError(f"only bool and floating types of {name} are supported")
     if other is not None and mask.dtype is not other.dtype:
-        warnings.warn(
+        warn(
             f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both "
             "instead.",
-            stacklevel=3,
         )
     if is_float:
         return mask

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from dovetail import ops
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -82,13 +82,12 @@ def dropout1d(
 
 
 def _warn_of_dims(name: str, n: int, input: Tensor) -> None:
-    warnings.warn(
+    warn(
         f"{name}: Received a {input.dim()}-D input to {name}, which is deprecated and will result "
         "in an error in a future release. To retain the behavior and silence this warning, please "
         f"use dropout instead. Note that {name} exists to provide channel-wise dropout on inputs "
         f"with {n} spatial dimensions, a channel dimension, and an optional batch dimension (i.e. "
         f"{n + 1}D or {n + 2}D inputs).",
-        stacklevel=3,
     )
 
 
@@ -100,13 +99,12 @@ def dropout2d(
     if input.dim() not in (3, 4):
         _warn_of_dims("dropout2d", 2, input)
     elif input.dim() == 3:
-        warnings.warn(
+        warn(
             "dropout2d: Received a 3-D input to dropout2d and assuming that channel-wise 1-D "
             "dropout behavior is desired - input is interpreted as shape (N, C, L), where C is the "
             "channel dim. This behavior will change in a future release to interpret the input as "
             "one without a batch dimension, i.e. shape (C, H, W). To maintain the 1-D channel-wise "
             "dropout behavior, please switch to using dropout1d instead.",
-            stacklevel=2,
         )
     return _features(input, p, training, inplace, True)
 

@@ -7,7 +7,6 @@ Every mode goes dim by dim, and along a dim each output is a sum of a few inputs
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from dovetail.nn.functional.pooling import (
 )
 from dovetail.ops.calling import told
 from dovetail.ops.linear_algebra.operands import whole_number
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -328,9 +328,8 @@ def interpolate(
 
 
 def _deprecated(name: str) -> None:
-    warnings.warn(
+    warn(
         f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.",
-        stacklevel=3,
     )
 
 

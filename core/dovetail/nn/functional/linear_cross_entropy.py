@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail.nn.functional.linear import linear
 from dovetail.nn.functional.loss import cross_entropy
 from dovetail.utils.checkpoint import checkpoint
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction
@@ -135,12 +135,11 @@ def linear_cross_entropy(
                 options,
             )
             return made if is_batch or reduction != "none" else made.squeeze(0)
-        warnings.warn(
+        warn(
             "linear_cross_entropy: ``options`` ignored; chunked path needs reduction in "
             "{'mean','sum','none'}, label_smoothing == 0, target.dtype == int64, out_features == "
             f"(). Got reduction={reduction!r}, label_smoothing={label_smoothing}, "
             f"target.dtype={target.dtype}, out_features={tuple(further)}.",
-            stacklevel=2,
         )
     if further:
         rows = math.prod(further, start=classes)

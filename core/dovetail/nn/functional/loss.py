@@ -6,7 +6,6 @@ deprecated way of saying the same.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import dovetail
@@ -16,6 +15,7 @@ from dovetail.nn.functional.planned import finder
 from dovetail.ops.calling import told
 from dovetail.ops.layers.classification import check_targets
 from dovetail.ops.layers.loss import reduced
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,11 +46,10 @@ def _regression(
 ) -> Tensor:
     """A loss of the difference of two tensors, which broadcast with a warning."""
     if input.size() != target.size():
-        warnings.warn(
+        warn(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
-            stacklevel=4,
         )
         input, target = dovetail.broadcast_tensors(input, target)
     if weight is None:
@@ -371,12 +370,11 @@ def kl_div(
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
     elif reduction == "mean":
-        warnings.warn(
+        warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math "
             "definition.'mean' will be changed to behave the same as 'batchmean' in the next major "
             "release.",
-            stacklevel=3,
         )
     by_batch = reduction == "batchmean"
     if not by_batch:

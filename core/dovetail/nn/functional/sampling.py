@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
 from dovetail.ops.calling import told
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -196,7 +196,7 @@ def grid_sample(
             f"'reflection', but got: '{padding_mode}'"
         )
     if align_corners is None:
-        warnings.warn(_CHANGED, stacklevel=2)
+        warn(_CHANGED)
     align = bool(align_corners)
     _check(input, grid, mode)
     sizes = tuple(input.shape[2:])
@@ -242,7 +242,7 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
         NotImplementedError: a size of neither 4 nor 5 numbers.
     """
     if align_corners is None:
-        warnings.warn(_CHANGED, stacklevel=2)
+        warn(_CHANGED)
     align = bool(align_corners)
     if not theta.is_floating_point():
         raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
@@ -259,11 +259,10 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
         )
     spatial = [int(m) for m in size[2:]]
     if align and min(spatial) == 1:
-        warnings.warn(
+        warn(
             "Since version 1.3.0, affine_grid behavior has changed for unit-size grids when "
             "align_corners=True. This is not an intended use case of affine_grid. See the "
             "documentation of affine_grid for details.",
-            stacklevel=2,
         )
     elif min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {size}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import types
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import dovetail
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = [
     "clip_grad_norm",
@@ -113,9 +113,7 @@ def clip_grad_norm_(
     """
     given = _listed(parameters)
     if isinstance(parameters, types.GeneratorType) and not given:
-        warnings.warn(
-            "`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=3
-        )
+        warn("`parameters` is an empty generator, no gradient clipping will occur.")
     total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite, foreach)
     clip_grads_with_norm_(given, max_norm, total, foreach)
     return total
@@ -129,11 +127,10 @@ def clip_grad_norm(
     foreach: bool | None = None,
 ) -> Tensor:
     """As :func:`clip_grad_norm_`, under its old name; warns of that."""
-    warnings.warn(
+    warn(
         "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of "
         "`torch.nn.utils.clip_grad_norm_`.",
         FutureWarning,
-        stacklevel=2,
     )
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail import func
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.nn.module import Module
@@ -24,11 +24,10 @@ def functional_call(
     strict: bool = False,
 ) -> Any:
     """As :func:`dovetail.func.functional_call`, which PyTorch prefers; warns of that."""
-    warnings.warn(
+    warn(
         "This API is deprecated as of PyTorch 2.0 and will be removed in a future version of "
         "PyTorch. Please use torch.func.functional_call instead which is a drop-in replacement.",
         FutureWarning,
-        stacklevel=2,
     )
     return func.functional_call(
         module, parameters_and_buffers, args, kwargs, tie_weights=tie_weights, strict=strict

@@ -5,11 +5,11 @@ Salimans and Kingma, NeurIPS 2016.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail.nn.parameter import Parameter
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.nn.module import Module
@@ -63,11 +63,10 @@ class WeightNorm:
         Raises:
             RuntimeError: it has been done already.
         """
-        warnings.warn(
+        warn(
             "`torch.nn.utils.weight_norm` is deprecated in favor of "
             "`torch.nn.utils.parametrizations.weight_norm`.",
             FutureWarning,
-            stacklevel=3,
         )
         for hook in module._forward_pre_hooks.values():
             if isinstance(hook, WeightNorm) and hook.name == name:

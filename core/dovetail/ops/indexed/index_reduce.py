@@ -13,6 +13,7 @@ from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
 from dovetail.ops.indexed.rows import along, check_rows
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
@@ -151,7 +152,7 @@ def _put(input: Any, index: Any, source: Any, accumulate: bool) -> Any:
     size = input.numel()
     if not size:
         return input.clone()
-    places = index.reshape(-1).remainder(size)
+    places = wrapped_index(index.reshape(-1), size=size, dim=None, outside=0)
     flat = input.reshape(-1)
     write = flat.scatter_add if accumulate else flat.scatter
     return write(0, places, source.reshape(-1)).reshape(tuple(input.shape))

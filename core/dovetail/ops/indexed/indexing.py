@@ -2,7 +2,8 @@
 
 An index expression with masks and integer arrays is worked out in ``dovetail.indexing`` down to one
 int64 tensor that counts through ``count`` adjacent dims of the input, from ``dim`` on, as if they
-were one. Its values are in range: whoever made it has checked that, or wrapped them.
+were one. Where its values are in host memory, whoever made it has checked that they are in range;
+elsewhere the device does.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index import SCATTER, gather, nonzero
 from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
 from dovetail.ops.indexed.rows import INDEX_SELECT
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor, check_dim
 
@@ -138,7 +139,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
         wraps=True,
     )
     flat = index.reshape(-1)
-    places = flat.remainder(size) if size else flat
+    places = wrapped_index(flat, size=size, dim=None, outside=0) if size else flat
     found = call(INDEX_SELECT, (input.reshape(-1), places), (0,))
     return found.reshape(index._spec.shape)
 

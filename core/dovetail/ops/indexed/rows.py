@@ -15,6 +15,7 @@ from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
 from dovetail.ops.indexed.index_checks import INDICES, check_bounds, need_tensor
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
@@ -434,7 +435,9 @@ def _index_fill_inputs(
     if isinstance(value, (float, complex)) and spec.dtype.category < 2:
         value = int(value.real)
     # Negative indices count from the end; kernels want them in range.
-    return (input, index.remainder(size) if size else index, value), (dim,)
+    if size:
+        index = wrapped_index(index, size=size, dim=dim, outside=0)
+    return (input, index, value), (dim,)
 
 
 @operator(INDEX_FILL)

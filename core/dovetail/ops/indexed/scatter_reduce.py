@@ -62,6 +62,8 @@ def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_
         return _in_rounds(input, index, src, dim, reduce, include_self).reshape(())
     src = _as_large(src, index)
     n = input._spec.shape[dim]
+    # A device that finds an index out of range finds it here: below, n is the extra place.
+    _gathered(input, index, dim)
     extra = list(input._spec.shape)
     extra[dim] = 1
     made = cat([input, input.new_zeros(extra)], dim)

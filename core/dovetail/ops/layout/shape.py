@@ -6,7 +6,6 @@ What PyTorch gives as a view is a view here.
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from dovetail import observe
@@ -15,6 +14,7 @@ from dovetail.ops.expose import publish
 from dovetail.ops.layout.views import apply_view, view_record
 from dovetail.shapes import as_ints
 from dovetail.tensor import Tensor, check_dim
+from dovetail.warning import warn
 
 __all__ = [
     "adjoint", "expand_as", "flatten", "movedim", "narrow_copy", "ravel", "reshape_as",
@@ -212,7 +212,7 @@ def _resize_as(self: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _resized(x: Tensor, sizes: tuple[int, ...], name: str) -> Tensor:
-    warnings.warn(f"non-inplace {name} is deprecated", UserWarning, stacklevel=3)
+    warn(f"non-inplace {name} is deprecated", UserWarning)
     if math.prod(sizes) != x._spec.numel or min(sizes, default=0) < 0:
         raise RuntimeError(
             f"requested resize to {'x'.join(map(str, sizes))} ({math.prod(sizes)} elements in "

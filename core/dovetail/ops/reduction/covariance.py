@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from dovetail.ops.reduction.reducing import spec_of_input
 from dovetail.ops.schema import ErrorInput, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__: list[str] = []
 
@@ -194,11 +194,10 @@ def cov(
     if together and state_of(spec.device).host_arrays:
         freedom = _freedom(count, fweights, aweights, correction)
         if freedom <= 0:
-            warnings.warn(
+            warn(
                 "cov(): degrees of freedom is <= 0. Correction should be strictly less than the "
                 "number of observations.",
                 UserWarning,
-                stacklevel=2,
             )
     return call(COV, (input, fweights, aweights), (correction,))
 

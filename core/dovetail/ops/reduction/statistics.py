@@ -6,7 +6,6 @@ All are composites; half and bfloat16 are computed in float32.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +31,7 @@ from dovetail.ops.reduction.reducing import (
 from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["WIDE", "same_dtype"]
 
@@ -313,11 +313,10 @@ def _moment(name: str, outputs: int, decompose: Any, gradient: Any, reference: A
             raise RuntimeError("std and var only support floating point and complex dtypes")
         dims = dims_of(name, dim, spec.ndim)
         if _count(spec, dims) <= correction:
-            warnings.warn(
+            warn(
                 f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than "
                 "the reduction factor (input numel divided by output numel).",
                 UserWarning,
-                stacklevel=4,
             )
         return finish(name, call(op, (input,), (dims, correction, keepdim)), out)
 

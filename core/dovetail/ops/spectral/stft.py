@@ -6,7 +6,6 @@ transforms is ``fft_r2c``, ``fft_c2c`` and ``fft_c2r``.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from dovetail.dtypes import type_name
@@ -16,6 +15,7 @@ from dovetail.ops.linear_algebra.operands import need_tensors
 from dovetail.ops.pointwise.complex import view_as_real
 from dovetail.ops.spectral.fourier import REAL, fft_c2c, fft_c2r, fft_r2c
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["istft", "stft"]
 
@@ -154,18 +154,17 @@ def _as_pairs(return_complex: bool | None, is_complex: bool) -> bool:
             "stft requires the return_complex parameter be given for real inputs, and will "
             "further require that return_complex=True in a future PyTorch release."
         )
-    warnings.warn(
+    warn(
         "stft with return_complex=False is deprecated; view_as_real of the complex result gives "
         "the same",
         UserWarning,
-        stacklevel=3,
     )
     return True
 
 
 def _warn_of_no_window(name: str, window: Tensor | None, why: str) -> None:
     if window is None:
-        warnings.warn(_NO_WINDOW.format(name, why), UserWarning, stacklevel=3)
+        warn(_NO_WINDOW.format(name, why), UserWarning)
 
 
 def _check_stft(
@@ -309,11 +308,10 @@ def _cut(
     made = total / shares
     if end <= reach:
         return made
-    warnings.warn(
+    warn(
         "istft: The length of signal is shorter than the length parameter. Result is being padded "
         "with zeros in the tail. Please check your center and hop_length settings.",
         UserWarning,
-        stacklevel=3,
     )
     more = zeros(made.shape[0], end - reach, dtype=made.dtype, device=made.device)
     from dovetail.ops import cat

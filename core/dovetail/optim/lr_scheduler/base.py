@@ -7,13 +7,13 @@ can be chained; those with a closed form also tell it from the epoch alone.
 from __future__ import annotations
 
 import functools
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from dovetail.optim.optimizer import Optimizer
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = [
     "FactorLR", "LRScheduler", "check_optimizer", "per_group", "rates", "set_rate",
@@ -67,13 +67,12 @@ def check_optimizer(optimizer: Any) -> None:
 
 def warn_of_epoch() -> None:
     """Say that ``step(epoch)`` is on its way out."""
-    warnings.warn(
+    warn(
         "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
         "where possible. Please use `scheduler.step()` to step the scheduler. During the "
         "deprecation, if epoch is different from None, the closed form is used instead of the "
         "new chainable form, where available.",
         UserWarning,
-        stacklevel=3,
     )
 
 
@@ -184,21 +183,19 @@ class LRScheduler:
     def _check_order(self) -> None:
         """Warn where the optimizer has made no step yet."""
         if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):
-            warnings.warn(
+            warn(
                 "Seems like `optimizer.step()` has been overridden after learning rate scheduler "
                 "initialization. Please, make sure to call `optimizer.step()` before "
                 "`lr_scheduler.step()`.",
                 UserWarning,
-                stacklevel=3,
             )
         elif not getattr(self.optimizer, "_opt_called", False):
-            warnings.warn(
+            warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`. You should "
                 "call them in the opposite order: `optimizer.step()` before "
                 "`lr_scheduler.step()`. Failure to do this will result in skipping the first "
                 "value of the learning rate schedule.",
                 UserWarning,
-                stacklevel=3,
             )
 
     def _update_lr(self, epoch: int | None = None) -> None:
@@ -214,11 +211,10 @@ class LRScheduler:
 
     def _warn_outside_step(self) -> None:
         if not self._get_lr_called_within_step:
-            warnings.warn(
+            warn(
                 "To get the last learning rate computed by the scheduler, "
                 "please use `get_last_lr()`.",
                 UserWarning,
-                stacklevel=3,
             )
 
 

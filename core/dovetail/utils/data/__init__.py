@@ -1,5 +1,7 @@
 """Datasets, samplers and the loader that makes batches (PyTorch's ``torch.utils.data``)."""
 
+from typing import TYPE_CHECKING, Any
+
 from dovetail.utils.data.collate import (
     collate,
     default_collate,
@@ -48,3 +50,10 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+if not TYPE_CHECKING:  # a checker knows the names that there are
+
+    def __getattr__(name: str) -> Any:
+        from dovetail.near_names import AbsentName
+
+        raise AbsentName(__name__, name)

@@ -6,7 +6,6 @@ import functools
 import itertools
 import multiprocessing.context
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from dovetail.device_modules import accelerator
@@ -15,6 +14,7 @@ from dovetail.utils.data.dataset import IterableDataset, collated, samples_of, w
 from dovetail.utils.data.pin import pin_memory as pinned
 from dovetail.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
 from dovetail.utils.data.workers import WorkerIterator, draw_seed, get_worker_info
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -188,16 +188,14 @@ class DataLoader(Generic[T]):
         if not self.pin_memory:
             return None
         if self.pin_memory_device:
-            warnings.warn(
+            warn(
                 "pin_memory_device is deprecated, the current accelerator will be used as the "
                 f"device,ignore pin_memory_device='{self.pin_memory_device}'.",
-                stacklevel=3,
             )
         if not accelerator.is_available():
-            warnings.warn(
+            warn(
                 "'pin_memory' argument is set as true but no accelerator is found, then device "
                 "pinned memory won't be used.",
-                stacklevel=3,
             )
             return None
         return pinned
@@ -235,13 +233,12 @@ def _check_workers(
             raise ValueError("prefetch_factor option should be non-negative")
         usable = _processors()
         if num_workers > usable:
-            warnings.warn(
+            warn(
                 f"This DataLoader will create {num_workers} worker processes in total. Our "
                 f"suggested max number of worker in current system is {usable}, which is smaller "
                 "than what this DataLoader is going to create. Please be aware that excessive "
                 "worker creation might get DataLoader running slow or even freeze, lower the "
                 "worker number to avoid potential slowness/freeze if necessary.",
-                stacklevel=3,
             )
         return
     if prefetch_factor is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,6 +15,7 @@ import numpy as np
 
 import dovetail
 from dovetail.utils.data.sampler import drawn_on
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -253,10 +253,9 @@ def collated(dataset: Any, indices: list[int]) -> Any:
 def warn_of_length(stream: Any, announced: int | None, fetched: int, hint: str = "") -> None:
     """Warn once more has come of a stream than its ``__len__`` told a loader."""
     if announced is not None and fetched > announced:
-        warnings.warn(
+        warn(
             f"Length of IterableDataset {stream} was reported to be {announced}(when accessing "
             f"len(dataloader)), but {fetched} samples have been fetched. {hint}",
-            stacklevel=3,
         )
 
 
@@ -285,9 +284,8 @@ def random_split(
             counts[i % len(counts)] += 1
         for i, count in enumerate(counts):
             if count == 0:
-                warnings.warn(
+                warn(
                     f"Length of split at index {i} is 0. This might result in an empty dataset.",
-                    stacklevel=2,
                 )
         lengths = counts
     if sum(lengths) != size:

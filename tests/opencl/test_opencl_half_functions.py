@@ -6,6 +6,7 @@ little more than the half unit in the last place that its rounding takes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import dovetail as dt
 from dovetail.backend import EXPRESSIONS, elementwise_source
 from dovetail.backend.source import DENSE
-from dovetail.dtypes import float16, float32
+from dovetail.dtypes import float16, float32, float64
 from dovetail_kernels import mathematics
 from dovetail_kernels.dialect import CPU
 
@@ -36,7 +37,16 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "logsigmoid": lambda x: -torch.logaddexp(-x, torch.zeros_like(x)),
     "elu": lambda x: torch.where(x > 0, x, torch.expm1(x)),
     "gelu": lambda x: x * torch.special.erfc(-x * 0.5**0.5) / 2,
+    "gelu_tanh": lambda x: x * torch.sigmoid(2 * (2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3)),
+    "mish": lambda x: x * torch.tanh(torch.logaddexp(x, torch.zeros_like(x))),
 }
+OURS: dict[str, Callable[[Any], Any]] = {
+    **{name: getattr(dt, name) for name in UNARY},
+    **{name: getattr(dt.nn.functional, name) for name in ACTIVATIONS if name != "gelu_tanh"},
+    "gelu_tanh": functools.partial(dt.nn.functional.gelu, approximate="tanh"),
+}
+SLOPES = ("gelu", "gelu_tanh", "mish", "silu")
+"""Sums whose terms cancel where they are 0: there their errors are those of the terms."""
 
 
 def every(dtype: str) -> Any:
@@ -50,11 +60,19 @@ def brought(x: Any, device: dt.device) -> Any:
     return dt.tensor(x.view(torch.int16).numpy(), device=device).view(kind)
 
 
-def errors(got: Any, wanted: Any, kind: Any) -> Any:
-    """Units in the last place; infinite where one is NaN or infinite and the other is not."""
+def back(y: Any, kind: Any) -> Any:
+    """A tensor of ours as one of PyTorch's in float64."""
+    return torch.from_numpy(y.view(dt.int16).cpu().numpy()).view(kind).double()
+
+
+def errors(got: Any, wanted: Any, kind: Any, less: float = 0.0) -> Any:
+    """Units in the last place; infinite where one is NaN or infinite and the other is not.
+
+    ``less``: what an error may be anyway.
+    """
     facts = torch.finfo(kind)
     unit = 2.0 ** wanted.abs().clamp(facts.smallest_normal, facts.max).log2().floor() * facts.eps
-    error = (got - wanted).abs() / unit
+    error = ((got - wanted).abs() - less) / unit
     # From half a unit beyond the largest number on it is infinite.
     over = wanted.isfinite() & (wanted.abs() >= facts.max * (1 - facts.eps))
     same = (got == wanted) | (got.isnan() & wanted.isnan()) | over & (got.abs() >= facts.max)
@@ -67,20 +85,37 @@ def test_every_argument(name: str, dtype: str, opencl: dt.device, queue: Any) ->
     if not queue.is_cpu:
         pytest.skip("a GPU's own functions are used")
     x = every(dtype)
-    ours = getattr(dt, name) if name in UNARY else getattr(dt.nn.functional, name)
-    got = ours(brought(x, opencl)).view(dt.int16).cpu().numpy()
-    got = torch.from_numpy(got).view(x.dtype).double()
+    got = back(OURS[name](brought(x, opencl)), x.dtype)
     wanted = (UNARY | ACTIVATIONS)[name](x.double())
     checked = torch.ones_like(x, dtype=torch.bool)
-    if name in ("silu", "gelu"):  # 0 times infinity in the formula
+    if name in ("silu", "gelu", "gelu_tanh", "mish"):  # 0 times infinity in the formula
         checked = ~x.isinf()
-    if name in ("silu", "sigmoid"):  # where exp(-x) is infinite in float, as it is in PyTorch's
+    if name in ("silu", "sigmoid", "mish"):  # exp(-x) is infinite in float, as it is in PyTorch's
         checked &= (x >= -88) | x.isnan()
+    if name in ("gelu", "gelu_tanh"):  # what float rounds of the exponential's argument counts
+        checked &= (x >= -4) | (x < -20) | x.isnan()
     error = errors(got, wanted, x.dtype).where(checked, 0)
     worst = int(error.argmax())
     assert error[worst] <= ULP[dtype], (x[worst], got[worst], wanted[worst], error[worst])
     zeros = checked & (wanted == 0) & (got == 0)
     assert (got.signbit() == wanted.signbit())[zeros].all(), "the sign of a zero"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", SLOPES)
+def test_slopes(name: str, dtype: str, opencl: dt.device, queue: Any) -> None:
+    if not queue.is_cpu:
+        pytest.skip("a GPU's own functions are used")
+    x = every(dtype)
+    x = x[x.abs() < 50]
+    ours, theirs = brought(x, opencl).requires_grad_(), x.double().requires_grad_()
+    OURS[name](ours).sum().backward()
+    ACTIVATIONS[name](theirs).sum().backward()
+    assert theirs.grad is not None
+    got = back(ours.grad, x.dtype)
+    error = errors(got, theirs.grad, x.dtype, less=4e-6)
+    worst = int(error.argmax())
+    assert error[worst] <= ULP[dtype], (x[worst], got[worst], theirs.grad[worst], error[worst])
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -94,8 +129,7 @@ def test_pairs(name: str, dtype: str, opencl: dt.device, queue: Any) -> None:
     y = every(dtype)
     small = torch.randn(y.numel()).to(y.dtype)
     y = torch.cat([y[torch.randperm(y.numel())], small * 3, small.round(), small * 0 + 1.7])
-    got = getattr(dt, name)(brought(x, opencl), brought(y, opencl)).view(dt.int16).cpu().numpy()
-    got = torch.from_numpy(got).view(x.dtype).double()
+    got = back(getattr(dt, name)(brought(x, opencl), brought(y, opencl)), x.dtype)
     wanted = getattr(torch, name)(x.double(), y.double())
     error = errors(got, wanted, x.dtype)
     worst = int(error.argmax())
@@ -128,3 +162,6 @@ def test_only_halves_have_them() -> None:
     text = elementwise_source("exp", (float32,), float32, DENSE[2], CPU, exp)
     assert f"{short}(" not in text
     assert f"{long}(" in text
+    text = elementwise_source("exp", (float64,), float16, DENSE[2], CPU, exp)
+    assert mathematics.named("exp", 1, "double") in text
+    assert "exp_half" not in text

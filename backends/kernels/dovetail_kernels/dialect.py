@@ -184,7 +184,7 @@ _WIDTHS = {"float": ("float", 1), "double": ("double", 1)} | {
 
 def _own(name: str, type: str, kept: str) -> dict[str, str]:
     kind, width = _WIDTHS.get(type, ("", 1))
-    if kept in ("float16", "bfloat16") and mathematics.is_there(name, "half"):
+    if kind == "float" and kept in ("float16", "bfloat16") and mathematics.is_there(name, "half"):
         return mathematics.written([name], width, "half")
     if mathematics.is_there(name, kind):
         return mathematics.written([name], width, kind)

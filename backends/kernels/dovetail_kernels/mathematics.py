@@ -25,8 +25,6 @@ _CALL = re.compile(r"\b(NAME|WIDE)\((\w+)\)")
 _TOKEN = re.compile(
     r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|SCALE|SPLIT|(?:NAME|WIDE)\(\w+\))(?!\w)"
 )
-
-
 _EACH = re.compile(r"EACH\((\w+)((?:, \w)+)\)")
 
 

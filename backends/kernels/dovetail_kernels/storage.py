@@ -39,15 +39,15 @@ def _flip(facts: Any) -> Any:
     dims = {dim % source.ndim for dim in facts.attributes["dims"]} if source.ndim else set()
     steps = tuple(-s if d in dims else s for d, s in enumerate(source.strides))
     last = sum((source.shape[d] - 1) * source.strides[d] for d in dims)
-    copy = Copy(device_of(facts.outputs[0].device), _turned(source, source, last, steps), out)
+    copy = Copy(device_of(facts.outputs[0].device), _backwards(source, source, last, steps), out)
 
     def run(x: Any, y: Any) -> None:
-        copy(_turned(x, source, last, steps), y)
+        copy(_backwards(x, source, last, steps), y)
 
     return run
 
 
-def _turned(array: Any, like: Any, last: int, steps: tuple[int, ...]) -> Array:
+def _backwards(array: Any, like: Any, last: int, steps: tuple[int, ...]) -> Array:
     return Array(array.buffer, array.offset + last, like.shape, steps, like.dtype)
 
 

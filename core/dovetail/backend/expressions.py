@@ -263,7 +263,7 @@ FUSED = {
     "silu": (1, "", "float", "x0 / (1.0 + exp(-x0))"),
     "silu_backward": (2, "", "float", "silu_slope(x1) * x0"),
     "gelu": (1, "", "float", "x0 * normal_cdf(x0)"),
-    "gelu_tanh": (1, "", "float", "0.5 * x0 * (1.0 + tanh(gelu_inner(x0)))"),
+    "gelu_tanh": (1, "", "float", "x0 * gelu_tanh_gate(x0)"),
     "gelu_backward": (2, "", "float", "gelu_slope(x1) * x0"),
     "gelu_tanh_backward": (2, "", "float", "gelu_tanh_slope(x1) * x0"),
 }  # fmt: skip

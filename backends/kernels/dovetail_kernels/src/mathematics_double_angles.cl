@@ -4,9 +4,9 @@
 FUNCTION F NAME(turned)(F x, F *t)
 {
     *t = NAME(fused)(x, 0.6366197723675814, BIG);
-    const F k = BIG - *t;  // negative, so that -0 stays
-    const F r = NAME(fused)(k, 6.123233995736765e-17, NAME(fused)(k, 1.5707963267948966, x));
-    return NAME(fused)(k, 1.082856673921914e-32, r);
+    const F k = *t - BIG;
+    const F r = NAME(fused)(k, -6.123233995736765e-17, NAME(fused)(k, -1.5707963267948966, x));
+    return NAME(fused)(k, -1.082856673921914e-32, r);
 }
 
 FUNCTION F NAME(sine)(F r)
@@ -36,7 +36,7 @@ FUNCTION F NAME(sin)(F x)
     F made = (AS_I(t) & 1) == 1 ? NAME(cosine)(r) : NAME(sine)(r);
     made = AS_F(AS_I(made) ^ (AS_I(t) & 2) << 62);
     if (ANY((NAME(absolute)(x) < FAR) == 0)) { EACH(sin, x) }
-    return made;
+    return x == 0.0 ? x : made;
 }
 
 FUNCTION F NAME(cos)(F x)
@@ -56,7 +56,7 @@ FUNCTION F NAME(tan)(F x)
     const I is_odd = (AS_I(t) & 1) == 1;
     F made = (is_odd ? -c : s) / (is_odd ? s : c);
     if (ANY((NAME(absolute)(x) < FAR) == 0)) { EACH(tan, x) }
-    return made;
+    return x == 0.0 ? x : made;
 }
 
 // asin(s) = s + s * share(s^2), for s up to 1/2.

@@ -34,13 +34,15 @@ FUNCTION F NAME(erf)(F x)
     return is_far ? far : NAME(fused)(p, x, x);
 }
 
-// exp(-a * a) / (1 + 2 a) * p((a - 4) / (a + 4)), after M. M. Shepherd and J. G. Laframboise (1981).
+// exp(-a * a) / (1 + 2 a) * (1 + p((a - 4) / (a + 4))), after M. M. Shepherd and J. G. Laframboise (1981).
 FUNCTION F NAME(erfc)(F x)
 {
     F a = NAME(absolute)(x);
     a = a > 28.0 ? (F)(28.0) : a;
-    const F u = (a - 4.0) / (a + 4.0), v = u * u, w = v * v, o = w * w;
-    const F p0 = NAME(fused)(u, -1.39621116840562526e-1, 1.23299511862555256);
+    const F inverse = 1.0 / (a + 4.0), near = (a - 4.0) * inverse;
+    const F left = NAME(fused)(near, -a, NAME(fused)(near + 1.0, (F)(-4.0), a));  // a - 4 - near * (a + 4)
+    const F u = NAME(fused)(left, inverse, near), v = u * u, w = v * v, o = w * w;
+    const F p0 = NAME(fused)(u, -1.39621116840562526e-1, 2.329951186255525e-1);
     const F p2 = NAME(fused)(u, 6.80970542546952967e-2, 1.53796521026196495e-2);
     const F p4 = NAME(fused)(u, 9.3732834998257325e-2, -1.01039066036299266e-1);
     const F p6 = NAME(fused)(u, 3.7167515538962137e-2, -6.63303658123270551e-2);
@@ -55,12 +57,14 @@ FUNCTION F NAME(erfc)(F x)
     const F low = NAME(fused)(NAME(fused)(p6, v, p4), w, NAME(fused)(p2, v, p0));
     const F middle = NAME(fused)(NAME(fused)(p14, v, p12), w, NAME(fused)(p10, v, p8));
     const F high = NAME(fused)(NAME(fused)(p22, v, p20), w, NAME(fused)(p18, v, p16));
-    const F p = NAME(fused)(NAME(fused)(high, o, middle), o, low) / NAME(fused)(a, 2.0, 1.0);
-    const F s = a * a;
+    const F p = NAME(fused)(NAME(fused)(high, o, middle), o, low);
+    const F share = 1.0 / NAME(fused)(a, 2.0, 1.0), most = NAME(fused)(p, share, share);
+    const F more = (p - most) + NAME(fused)(most + most, -a, (F)(1.0));  // 1 + p - most * (1 + 2 a)
+    const F made = NAME(fused)(more, share, most), s = a * a;
     F t;
     const F r = NAME(exp_parts)(-s, &t) + NAME(fused)(-a, a, s);
-    const F made = NAME(scaled)(NAME(fused)(p, r + NAME(exp_rest)(r), p), t);
-    return x < 0.0 ? 2.0 - made : made;
+    const F far = NAME(scaled)(NAME(fused)(made, r + NAME(exp_rest)(r), made), t);
+    return x < 0.0 ? 2.0 - far : far;
 }
 
 // log2(x / 2^less) for x > 0 that is not denormal, in two parts: the smaller one goes to `rest`.

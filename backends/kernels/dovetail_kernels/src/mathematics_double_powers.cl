@@ -39,9 +39,7 @@ FUNCTION F NAME(erfc)(F x)
 {
     F a = NAME(absolute)(x);
     a = a > 28.0 ? (F)(28.0) : a;
-    const F inverse = 1.0 / (a + 4.0), near = (a - 4.0) * inverse;
-    const F left = NAME(fused)(near, -a, NAME(fused)(near + 1.0, (F)(-4.0), a));  // a - 4 - near * (a + 4)
-    const F u = NAME(fused)(left, inverse, near), v = u * u, w = v * v, o = w * w;
+    const F u = (a + a) / (a + 4.0) - 1.0, v = u * u, w = v * v, o = w * w;
     const F p0 = NAME(fused)(u, -1.39621116840562526e-1, 2.329951186255525e-1);
     const F p2 = NAME(fused)(u, 6.80970542546952967e-2, 1.53796521026196495e-2);
     const F p4 = NAME(fused)(u, 9.3732834998257325e-2, -1.01039066036299266e-1);

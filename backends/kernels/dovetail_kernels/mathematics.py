@@ -109,19 +109,20 @@ def written(functions: Iterable[str], width: int, kind: str = "float") -> dict[s
     return made
 
 
-def taken(calls: Sequence[tuple[str, int]], *, is_own: bool) -> tuple[list[str], str]:
+def taken(calls: Sequence[tuple[str, int]], kind: str, *, is_own: bool) -> tuple[list[str], str]:
     """(What functions are called in a kernel, the text that stands before it).
 
     Args:
-        calls: each function, and for vectors of how many floats it is wanted.
+        calls: each function, and for vectors of how many numbers it is wanted.
+        kind: of which kind they are, ``float`` or ``double``.
         is_own: ours; else the driver's, whose names are C's.
     """
     if not is_own:
         return [function for function, _ in calls], ""
     made: dict[str, str] = {}
     for function, width in calls:
-        made |= written([function], width)
-    return [named(*call) for call in calls], "\n".join(made.values())
+        made |= written([function], width, kind)
+    return [named(*call, kind) for call in calls], "\n".join(made.values())
 
 
 _WHOLE = {

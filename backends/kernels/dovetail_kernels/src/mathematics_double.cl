@@ -54,8 +54,8 @@ FUNCTION F NAME(exp)(F x)
     return NAME(scaled)(1.0 + (r + NAME(exp_rest)(r)), t);
 }
 
-// 2^(k + g) for |g| up to 1/2, k = t - BIG.
-FUNCTION F NAME(exp2_near)(F g, F t)
+// 2^g for |g| up to 1/2.
+FUNCTION F NAME(exp2_part)(F g)
 {
     const F s = g * g, q = s * s;
     const F p0 = NAME(fused)(g, 2.40226506959100722e-1, 6.93147180559945286e-1);
@@ -66,7 +66,7 @@ FUNCTION F NAME(exp2_near)(F g, F t)
     const F p10 = NAME(fused)(g, 2.57419447498207308e-11, 4.45667478339684745e-10);
     F p = NAME(fused)(NAME(fused)(p10, s, p8), q, NAME(fused)(p6, s, p4));
     p = NAME(fused)(p, q, NAME(fused)(p2, s, p0));
-    return NAME(scaled)(NAME(fused)(p, g, 1.0), t);
+    return NAME(fused)(p, g, 1.0);
 }
 
 FUNCTION F NAME(exp2)(F x)
@@ -74,7 +74,7 @@ FUNCTION F NAME(exp2)(F x)
     x = x < -1076.0 ? (F)(-1076.0) : x;
     x = x > 1025.0 ? (F)(1025.0) : x;
     const F t = x + BIG;
-    return NAME(exp2_near)(x - (t - BIG), t);
+    return NAME(scaled)(NAME(exp2_part)(x - (t - BIG)), t);
 }
 
 FUNCTION F NAME(expm1_near)(F x)

@@ -95,7 +95,7 @@ FUNCTION F NAME(pow_log2)(F x, F less, F *rest)
 FUNCTION F NAME(pow_exp2)(F z, F rest)
 {
     const F t = (z + rest) + BIG;
-    return NAME(exp2_near)((z - (t - BIG)) + rest, t);
+    return NAME(scaled)(NAME(exp2_part)((z - (t - BIG)) + rest), t);
 }
 
 FUNCTION F NAME(pow_anywhere)(F x, F y)

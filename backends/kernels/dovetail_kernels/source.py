@@ -18,6 +18,7 @@ __all__ = [
     "MOST",
     "converted",
     "element",
+    "ended",
     "loop_numbers",
     "moved",
     "places",
@@ -83,6 +84,12 @@ def moved(*prefixes: str, itemsize: int) -> dict[str, str]:
             f"{prefix}_STORE(p, i, v)": "(p)[i] = (v)",
         }
     return made
+
+
+def ended(*, is_rectified: bool) -> dict[str, str]:
+    """The macro for what becomes of a sum, or of several in a vector, before it is written: itself,
+    or the ReLU of it, which keeps NaN."""
+    return {"ENDED(v)": "((v) <= (T)0 ? (T)0 : (v))" if is_rectified else "(v)"}
 
 
 def converted(source: DType, target: DType, value: str) -> str:

@@ -101,7 +101,7 @@ CONDITIONS = """
 #define BYTES_8(condition) as_uchar8(convert_char8(condition))
 #endif
 """
-"""Bools in memory as conditions, and conditions as bytes whose bits are all set where they hold."""
+"""Bools in memory as conditions, and conditions as bytes: all bits are set where they hold."""
 
 NEAR = """
 #ifndef NEAR_GELU

@@ -61,7 +61,7 @@ class Lanes(NamedTuple):
     Attributes:
         vector: the vector's type.
         width: how many numbers it has.
-        condition: the type that a comparison of two gives; where it holds, all bits are set.
+        condition: the type that a comparison of two gives; all bits are set where it holds.
     """
 
     vector: str

@@ -254,6 +254,7 @@ def layouts(n: int, device: str) -> Iterator[Case]:
     yield "a + middle", lambda: cube + cube[:, :1], 8 * n
     yield "a * channels", lambda: cube * cube[:1, :, :1], 8 * n
     yield "transposed clone", flat.t().contiguous, 8 * n
+    yield "transposed, lines of 10 kB", turned.t().contiguous, 8 * n
     yield "clone of three, 0 2 1", cube.permute(0, 2, 1).contiguous, 8 * n
     yield "clone of three, 2 0 1", cube.permute(2, 0, 1).contiguous, 8 * n
     yield "clone of three, 1 0 2", cube.permute(1, 0, 2).contiguous, 8 * n

@@ -210,7 +210,8 @@ NOT_ASKED = {
     "gemm_direct", "conv_packed", "conv_padded", "conv_planes",
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
-    "mathematics_powers", "fault",
+    "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
+    "mathematics_double_powers", "fault",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -15,7 +15,16 @@ from dovetail.dtypes import complex128, int16, int32, int64, uint8
 from dovetail_kernels.arrays import Array, offsets
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.shuffle import transposed
-from dovetail_kernels.source import MOST, converted, element, loop_numbers, moved, places, program
+from dovetail_kernels.source import (
+    MOST,
+    converted,
+    element,
+    loop_numbers,
+    moved,
+    places,
+    program,
+    runs,
+)
 from dovetail_kernels.vectors import FETCH, whole_stores
 
 __all__ = ["Copy"]
@@ -42,7 +51,10 @@ def _turned(loops: Loops, side: int) -> tuple[int, int] | None:
 
 
 class Copy:
-    """One copy resolved: ``kernel(input, out)``, for views like these two."""
+    """One copy resolved: ``kernel(input, out)``, for views like these two.
+
+    The source's strides may be negative.
+    """
 
     def __init__(self, device: Device, source: StridedView, target: StridedView) -> None:
         self.device = device
@@ -57,6 +69,7 @@ class Copy:
         self._hot: Any = None
         self._launch: Launch | None = None
         self._loops = loops
+        self._is_backwards = min((0, *source.strides)) < 0  # steps that generated kernels lack
         self._turned: tuple[int, int] | None = None
         if device.is_cpu and source.dtype is target.dtype and target.itemsize in SIDES:
             self._turned = _turned(loops, SIDES[target.itemsize])
@@ -93,13 +106,15 @@ class Copy:
             "TURN(p, q)": f"{{ {turn} }}",
             **places("OUTER", outer, "c", ("to", "from")),
         }
-        height = -(-lines // side) * side if lines <= SHORT else side
+        # A vector in two cache lines brings both: the other halves must be wanted soon.
+        tiles = 1 if from_step * itemsize % 64 == 0 else 8
+        height = -(-lines // side) * side if lines <= SHORT else tiles * side
         ahead = side if columns <= SHORT else side * from_step
         numbers = [0, 0, outer.numel, lines, columns, to_step, from_step, height, ahead]
         text = program(
             device, "copy", macros, (self.source.dtype,), text=whole_stores([word], side) + FETCH
         )
-        values = [*map(np.uint64, numbers), *loop_numbers(outer)]
+        values = [*(np.uint64(n % 2**64) for n in numbers), *loop_numbers(outer)]
         return device.launch(text, "turned", 2, values, device.workers(self.count), "copy")
 
     def _general(self) -> Launch:
@@ -113,9 +128,9 @@ class Copy:
         macros = {
             "IS_TURNED": 0,
             "IS_CPU": int(device.is_cpu),
-            "HAS_LOOPS": int(len(self._loops.shape) <= MOST),
             **elements,
             **places("OUTER", self._loops, "c", ("to", "from")),
+            **runs(device, "OUTER", self._loops, "c", ("to", "from")),
         }
         text = program(device, "copy", macros, (source, target))
         numbers = [np.uint64(0), np.uint64(0), np.uint64(self.count), *loop_numbers(self._loops)]
@@ -137,7 +152,7 @@ class Copy:
                 self._launch = self._turning(self._turned)
             self._launch.with_numbers((y.buffer, x.buffer), offsets(y, x))
             return
-        if self._calls >= device.patience:
+        if self._calls >= device.patience and not self._is_backwards:
             from dovetail_kernels.elementwise import Elementwise
 
             views = [self.target, self.source]

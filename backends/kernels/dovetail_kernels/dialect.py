@@ -6,7 +6,7 @@ from typing import Any
 
 from dovetail.backend import Dialect
 from dovetail.backend.dialect import Lanes
-from dovetail_kernels import mathematics
+from dovetail_kernels import mathematics, whole
 
 __all__ = ["CPU", "GPU", "NEAR", "TYPES", "VALUES", "pairing"]
 
@@ -177,10 +177,18 @@ _LANES = {"float": Lanes("float16", 16, "int16"), "double": Lanes("double8", 8, 
 """What the functions of the host's cores take at once."""
 
 
-def _own(name: str, type: str) -> dict[str, str]:
-    if name not in mathematics.FUNCTIONS or type not in ("float", "float16"):
-        return {}
-    return mathematics.written([name], 1 if type == "float" else 16)
+_WIDTHS = {"float": ("float", 1), "double": ("double", 1)} | {
+    lanes.vector: (kind, lanes.width) for kind, lanes in _LANES.items()
+}
+
+
+def _own(name: str, type: str, kept: str) -> dict[str, str]:
+    kind, width = _WIDTHS.get(type, ("", 1))
+    if kind == "float" and kept in ("float16", "bfloat16") and mathematics.is_there(name, "half"):
+        return mathematics.written([name], width, "half")
+    if mathematics.is_there(name, kind):
+        return mathematics.written([name], width, kind)
+    return whole.written(name, type)
 
 
 CPU = Dialect(
@@ -194,7 +202,8 @@ CPU = Dialect(
     store={**_STORE, "float16": "STORE_HALF({value}, {pointer}, {index})"},
     truth=("volatile uchar truth = 1; const uchar one = truth;", "({value}) ? one : (uchar)0"),
     lanes=_LANES,
-    by_lanes=frozenset(("float16", "bfloat16")),
+    read_by_lanes=frozenset(("float16",)),
+    written_by_lanes=frozenset(("float16", "bfloat16")),
     own=_own,
     load_lanes={
         "bool": "CONDITION_{width}(vload{width}(0, {pointer} + {index}))",

@@ -22,9 +22,9 @@ from dovetail.backend import (
     kernel_name,
     pack_width,
 )
-from dovetail.dtypes import FLOATING, bfloat16, float16, float32, float64
+from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, float16, float32, float64
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import Array, packed
+from dovetail_kernels.arrays import Array, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.expressions import text_of, with_numbers
@@ -50,7 +50,8 @@ def enter(table: KernelTable) -> None:
             kinds = expression.dtypes
             made = _power if name == "pow" else _specialised(name)
             table.add(name, made, dtypes=kinds, scalars=True, specialize=True)
-    table.add("clamp", _clamp, dtypes=FLOATING, scalars=True, specialize=True, when=_is_by_numbers)
+    kinds = (*FLOATING, *INTEGRAL)
+    table.add("clamp", _clamp, dtypes=kinds, scalars=True, specialize=True, when=_is_by_numbers)
 
 
 _BASE = "x0 < 0.0 && x0 - x0 == 0.0 ? x0 : fabs(x0)"
@@ -108,7 +109,9 @@ BOUNDS = {
 
 def _is_by_numbers(call: Any) -> bool:
     first, *bounds = call.inputs
-    return not isinstance(first, type) and all(b is None or isinstance(b, type) for b in bounds)
+    if isinstance(first, type) or not all(b is None or isinstance(b, type) for b in bounds):
+        return False
+    return first.dtype.category > 1 or float not in bounds  # else the result is of another dtype
 
 
 def _clamp(facts: Any) -> Any:
@@ -117,7 +120,7 @@ def _clamp(facts: Any) -> Any:
     word = "high" if low is None else "low" if high is None else "both"
     parameters = ("low",) * (low is not None) + ("high",) * (high is not None)
     call = Elementwise(
-        device_of(out.device), f"clamp_{word}", Expression(1, {"float": BOUNDS[word]}, parameters),
+        device_of(out.device), f"clamp_{word}", Expression(1, {"number": BOUNDS[word]}, parameters),
         [ghost(out), ghost(source)], (), source.dtype,
     )  # fmt: skip
 
@@ -233,6 +236,12 @@ def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
     return specialise
 
 
+def _in_order(views: Sequence[StridedView]) -> tuple[StridedView, ...]:
+    """The same elements with the output's dims in the order of its memory."""
+    dims = sorted(range(views[0].ndim), key=lambda d: -views[0].strides[d])
+    return tuple(part(view, dims) for view in views)
+
+
 class Elementwise:
     """One elementwise call resolved: ``kernel(*inputs, out)``.
 
@@ -263,6 +272,8 @@ class Elementwise:
         self.views: tuple[StridedView, ...] = tuple(views)
         if any(v.shape != views[0].shape for v in views):
             self.views = broadcast(*views)
+        if not self.views[0].is_contiguous:
+            self.views = _in_order(self.views)
         form, integers = form_of(*self.views)
         self.form, self.count = form, integers[0]
         wide = np.uint64 if form.is_wide else np.uint32

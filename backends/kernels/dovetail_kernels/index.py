@@ -16,7 +16,7 @@ from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.faults import ALONG, FLAT, fault_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program
+from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
 
 __all__ = ["DETERMINISTIC", "along", "atomic", "enter", "gathered"]
 
@@ -84,6 +84,7 @@ def gathered(
         "IS_GATHER": 1,
         **moved("X", "S", itemsize=out.itemsize),
         **places("PLACES", loops, "p", ("to", "place", "from")),
+        **runs(device, "PLACES", loops, "p", ("to", "place", "from")),
     }
     text = program(device, "index", macros, (), ("fault",))
     numbers = [np.uint64(n) for n in (0, 0, 0, out.numel, *line)]
@@ -130,6 +131,7 @@ class _Scatter:
             "IS_SCATTER": 1,
             **moved("X", "S", itemsize=out.itemsize),
             **places("PLACES", loops, "p", ("place", "to", "from")),
+            **runs(device, "PLACES", loops, "p", ("place", "to", "from")),
         }
         numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *along(out, self.dim))]
         numbers += [*loop_numbers(loops), self.fault]

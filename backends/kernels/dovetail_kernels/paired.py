@@ -8,6 +8,7 @@ read once. For the host's cores: elsewhere they are made of the reductions that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -35,11 +36,20 @@ RESULTS = {
 """What comes out of the pair (a, b)."""
 
 
-def exponentials(work: DType, width: int) -> dict[str, Any]:
-    """The macros of ``src/exponentials.cl``."""
-    kind = dialect.VALUES[work.name]
-    made = across(kind, width) | {"T": kind, "IS_FLOAT": int(work is float32)}
-    return made | {"IOTA": iota("int" if work is float32 else "long", width)}
+def exponentials(
+    work: DType, width: int, calls: Sequence[tuple[str, int]]
+) -> tuple[dict[str, Any], list[str], str]:
+    """(Macros of ``src/exponentials.cl``, names of the other functions, the text before them).
+
+    Args:
+        calls: these, and for vectors of how many numbers each is wanted.
+    """
+    kind, is_float = dialect.VALUES[work.name], work is float32
+    parts = () if is_float else (("exp2_part", 1), ("exp2_part", width))
+    names, text = mathematics.taken((*calls, *parts), kind, is_own=True)
+    made = across(kind, width) | {"T": kind, "IS_FLOAT": int(is_float)}
+    made |= {"IOTA": iota("int" if is_float else "long", width)}
+    return made, names[: len(calls)], text
 
 
 class Paired:
@@ -110,10 +120,10 @@ class Paired:
     ) -> Launch:
         device, work, width = self.device, self.work, self.width
         has_mean = self.name.endswith("_mean")
-        (log,), own = mathematics.taken((("log", 1),), is_own=work is float32)
+        made, (log,), own = exponentials(work, width, (("log", 1),))
         helpers = vector_helpers((self.source,), width) + FETCH + own
         macros = {
-            **exponentials(work, width),
+            **made,
             "IS_MOMENTS": int(self.name != "logsumexp"),
             "HAS_MORE": int(has_mean),
             "LOG(x)": f"{log}(x)",

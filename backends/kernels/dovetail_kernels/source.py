@@ -14,7 +14,17 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Device
 
-__all__ = ["MOST", "converted", "element", "ended", "loop_numbers", "moved", "places", "program"]
+__all__ = [
+    "MOST",
+    "converted",
+    "element",
+    "ended",
+    "loop_numbers",
+    "moved",
+    "places",
+    "program",
+    "runs",
+]
 
 MOST = 8
 """Loops whose sizes and strides fit into a kernel's arguments."""
@@ -130,6 +140,53 @@ def places(name: str, loops: Loops, letter: str, made: Sequence[str]) -> dict[st
     return {f"{name}(flat)": " ".join(text), f"{name}_NUMBERS": ", " + ", ".join(arguments)}
 
 
+def runs(
+    device: Device, name: str, loops: Loops, letter: str, made: Sequence[str]
+) -> dict[str, str]:
+    """Macros for a kernel of the host's cores that takes the places of :func:`places` run by run,
+    without a division for each: between ``name_RUNS(count)`` and ``name_NEXT``, ``run`` elements
+    begin at the places, each ``place_step`` from the one before.
+
+    ``name_HAS_RUNS`` is 0 where places come one by one: of other devices, of more than 8 loops.
+    """
+    if not device.is_cpu or len(loops.shape) > MOST:
+        return {f"{name}_HAS_RUNS": "0"}
+    n, last = letter, f"{letter}_last"
+    strides = [(word, f"{letter}_stride{k}") for k, word in enumerate(made)]
+    text = [
+        f"const ulong {n}_share = (count - 1) / get_global_size(0) + 1;",
+        f"const ulong {n}_begin = get_global_id(0) * {n}_share;",
+        f"const ulong {n}_end = min((ulong)(count), {n}_begin + {n}_share);",
+        f"const int {last} = {n}_ndim - 1;",
+        f"ulong {n}_n[8], {n}_at[8], {n}_left = {n}_begin;",
+        f"vstore8({n}_size, 0, {n}_n);",
+        *(f"ulong {word} = 0, {word}_by[8]; vstore8({s}, 0, {word}_by);" for word, s in strides),
+        *(f"const ulong {word}_step = {word}_by[{last}];" for word in made),
+        f"for (int d = {last}; d >= 0; d--) {{",
+        f"{n}_at[d] = {n}_left % {n}_n[d]; {n}_left /= {n}_n[d];",
+        *(f"{word} += {n}_at[d] * {word}_by[d];" for word in made),
+        "}",
+        f"for (ulong {n}_item = {n}_begin; {n}_item < {n}_end;) {{",
+        f"const ulong run = min({n}_n[{last}] - {n}_at[{last}], {n}_end - {n}_item);",
+    ]
+    behind = [
+        f"{n}_item += run;",
+        *(f"{word} -= {n}_at[{last}] * {word}_step;" for word in made),
+        f"{n}_at[{last}] = 0;",
+        f"for (int d = {last} - 1; d >= 0; d--) {{",
+        *(f"{word} += {word}_by[d];" for word in made),
+        f"if (++{n}_at[d] < {n}_n[d]) break;",
+        *(f"{word} -= {n}_n[d] * {word}_by[d];" for word in made),
+        f"{n}_at[d] = 0;",
+        "} }",
+    ]
+    return {
+        f"{name}_HAS_RUNS": "1",
+        f"{name}_RUNS(count)": " ".join(text),
+        f"{name}_NEXT": " ".join(behind),
+    }
+
+
 def _spelled_out(name: str, loops: Loops, letter: str, made: Sequence[str]) -> dict[str, str]:
     text = [f"ulong {letter}_left = (flat);"]
     text += [f"ulong {word} = 0;" for word in made]
@@ -152,4 +209,4 @@ def loop_numbers(loops: Loops) -> list[Any]:
 
 
 def _eight(values: Sequence[int], filler: int) -> Any:
-    return np.array([*values, *[filler] * (MOST - len(values))], np.uint64)
+    return np.array([n % 2**64 for n in (*values, *[filler] * (MOST - len(values)))], np.uint64)

@@ -12,6 +12,7 @@ import numpy as np
 from dovetail.backend import EXPRESSIONS, KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
+from dovetail_kernels.arrays import Array
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.elementwise import Elementwise, ghost, given
@@ -23,12 +24,31 @@ def enter(table: KernelTable) -> None:
     """Enter the storage primitives."""
     table.add("fill", _fill, specialize=True)
     table.add("copy", _copy, specialize=True)
+    table.add("flip", _flip, specialize=True)
     table.add("arange", _arange, layout="contiguous", specialize=True)
 
 
 def _copy(facts: Any) -> Any:
     (source,), (target,) = facts.inputs, facts.outputs
     return Copy(device_of(target.device), ghost(source), ghost(target))
+
+
+def _flip(facts: Any) -> Any:
+    """A copy of a view that goes backwards."""
+    source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
+    dims = {dim % source.ndim for dim in facts.attributes["dims"]} if source.ndim else set()
+    steps = tuple(-s if d in dims else s for d, s in enumerate(source.strides))
+    last = sum((source.shape[d] - 1) * source.strides[d] for d in dims)
+    copy = Copy(device_of(facts.outputs[0].device), _backwards(source, source, last, steps), out)
+
+    def run(x: Any, y: Any) -> None:
+        copy(_backwards(x, source, last, steps), y)
+
+    return run
+
+
+def _backwards(array: Any, like: Any, last: int, steps: tuple[int, ...]) -> Array:
+    return Array(array.buffer, array.offset + last, like.shape, steps, like.dtype)
 
 
 def _fill(facts: Any) -> Any:

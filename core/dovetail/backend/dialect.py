@@ -50,7 +50,7 @@ _STORE = {
 }
 
 
-def _none(name: str, type: str) -> Mapping[str, str]:
+def _none(name: str, type: str, kept: str) -> Mapping[str, str]:
     """No function of its own."""
     return {}
 
@@ -90,11 +90,13 @@ class Dialect:
             type fill :attr:`vector` bytes. No element that it writes is read for another one.
         vector: bytes of a vector register.
         lanes: by type computed in, what takes several at once.
-        by_lanes: names of dtypes of whose elements a compiler makes no vectors by itself: kernels
-            of such operands take those of ``lanes`` wherever all that they call has them.
-        own: functions that it has instead of C's or of the table's helpers: ``own(name, type)``
-            gives by name the texts to stand before a kernel, last the one to call; none: no such
-            function. Where there is one for a vector, kernels take vectors.
+        read_by_lanes, written_by_lanes: names of dtypes of whose elements a compiler makes no
+            vectors by itself where they are read, or written: such kernels take those of ``lanes``
+            wherever all that they call has them.
+        own: functions that it has instead of C's or of the table's helpers: ``own(name, type,
+            kept)``, where ``kept`` is the name of the result's dtype, gives by name the texts to
+            stand before a kernel, last the one to call; none: no such function. Where there is one
+            for a vector, kernels take vectors.
         load_lanes, store_lanes: by dtype's name, how ``{width}`` neighbours are read and written.
             Bools are of the type of conditions.
         truth: (statement before the loop, how a bool is spelled that is written; ``{value}`` is a
@@ -132,8 +134,9 @@ class Dialect:
     loop: str = ""
     vector: int = 16
     lanes: Mapping[str, Lanes] = field(default_factory=dict)
-    by_lanes: frozenset[str] = frozenset()
-    own: Callable[[str, str], Mapping[str, str]] = _none
+    read_by_lanes: frozenset[str] = frozenset()
+    written_by_lanes: frozenset[str] = frozenset()
+    own: Callable[[str, str, str], Mapping[str, str]] = _none
     load_lanes: Mapping[str, str] = field(default_factory=dict)
     store_lanes: Mapping[str, str] = field(default_factory=dict)
     truth: tuple[str, str] = ("", "{value}")

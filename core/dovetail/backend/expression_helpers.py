@@ -116,15 +116,16 @@ T gelu_slope(T x) {
     T density = exp(-0.5 * x * x) * 0.39894228040143267794;
     return normal_cdf(x) + x * density;
 }""",
-    "gelu_inner": """
-T gelu_inner(T x) {
-    return 0.79788456080286535588 * (x + 0.044715 * x * x * x);
+    # (1 + tanh(z)) / 2 = 1 / (1 + exp(-2 z)), z = sqrt(2 / pi) (x + 0.044715 x^3)
+    "gelu_tanh_gate": """
+T gelu_tanh_gate(T x) {
+    return 1.0 / (1.0 + exp(-1.59576912160573071176 * (x + 0.044715 * x * x * x)));
 }""",
     "gelu_tanh_slope": """
 T gelu_tanh_slope(T x) {
-    T t = tanh(gelu_inner(x));
-    T inner = 0.79788456080286535588 * (1.0 + 0.134145 * x * x);
-    return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner;
+    T gate = gelu_tanh_gate(x);
+    T inner = 1.59576912160573071176 * (1.0 + 0.134145 * x * x);
+    return gate + x * (gate - gate * gate) * inner;
 }""",
 }
 

@@ -160,13 +160,11 @@ BINARY: dict[str, str | Mapping[str, str]] = {
     },
     "div": {"float": "x0 / x1", "complex": "complex_div(x0, x1)"},
     "floor_divide": {
-        "unsigned": "x1 == 0 ? (T)-1 : (T)(x0 / x1)",
-        "signed": "whole_floor_divide(x0, x1)",
+        "integer": "whole_floor_divide(x0, x1)",
         "float": "float_floor_divide(x0, x1)",
     },
     "remainder": {
-        "unsigned": "x1 == 0 ? x0 : (T)(x0 % x1)",
-        "signed": "whole_remainder(x0, x1)",
+        "integer": "whole_remainder(x0, x1)",
         "float": "float_remainder(x0, x1)",
     },
     "pow": {
@@ -265,7 +263,7 @@ FUSED = {
     "silu": (1, "", "float", "x0 / (1.0 + exp(-x0))"),
     "silu_backward": (2, "", "float", "silu_slope(x1) * x0"),
     "gelu": (1, "", "float", "x0 * normal_cdf(x0)"),
-    "gelu_tanh": (1, "", "float", "0.5 * x0 * (1.0 + tanh(gelu_inner(x0)))"),
+    "gelu_tanh": (1, "", "float", "x0 * gelu_tanh_gate(x0)"),
     "gelu_backward": (2, "", "float", "gelu_slope(x1) * x0"),
     "gelu_tanh_backward": (2, "", "float", "gelu_tanh_slope(x1) * x0"),
 }  # fmt: skip

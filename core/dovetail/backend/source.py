@@ -191,8 +191,11 @@ def _part(dtype: DType) -> DType:
 class _Words:
     """Writes text of the table in a dialect, for one dtype that is computed in."""
 
-    def __init__(self, dtype: DType, dialect: Dialect, by_lanes: bool = False) -> None:
+    def __init__(
+        self, dtype: DType, dialect: Dialect, by_lanes: bool = False, kept: str = ""
+    ) -> None:
         kind = computed(dtype)
+        self.kept = kept
         self.dtype, self.dialect = kind, dialect
         self.number = self.real = dialect.types[_part(kind).name]
         if by_lanes:
@@ -210,7 +213,7 @@ class _Words:
         if word[0].isdigit():
             return f"{word}f" if self.number == self.dialect.types["float32"] else word
         if word in MATH or word in HELPERS:
-            own = self.dialect.own(word, self.real)
+            own = self.dialect.own(word, self.real, self.kept)
             if own:
                 needed.update(own)
                 return [*own][-1]
@@ -246,7 +249,7 @@ class _Kernel:
         self.needed: dict[str, str] = {}
         kind = inputs[-1] if inputs else out
         self.by_lanes = takes_lanes(expression, inputs, out, dialect)
-        self.words = _Words(kind, dialect, self.by_lanes)
+        self.words = _Words(kind, dialect, self.by_lanes, out.name)
         text = expression.text(kind)
         if expression is EXPRESSIONS.get(name) and {*inputs} == {out}:
             text = dialect.texts.get((name, out.name), text)

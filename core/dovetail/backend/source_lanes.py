@@ -1,7 +1,7 @@
 """The loop of an elementwise kernel that takes vectors, where a dialect has them.
 
 Explicit vectors are for functions that the dialect has for vectors (``Dialect.own``), and for
-dtypes of whose elements a compiler makes none by itself (``Dialect.by_lanes``).
+dtypes of whose elements a compiler makes none by itself (``Dialect.read_by_lanes``).
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def takes_lanes(
     if number not in dialect.lanes or any(d.name not in dialect.load_lanes for d in (*inputs, out)):
         return False
     vector = dialect.lanes[number].vector
-    wanted = any(d.name in dialect.by_lanes for d in (*inputs, out))
+    wanted = any(d.name in dialect.read_by_lanes for d in inputs)
+    wanted |= out.name in dialect.written_by_lanes
     texts, seen = [text], set[str]()
     while texts:
         text = texts.pop()
@@ -57,7 +58,7 @@ def takes_lanes(
             return False
         for word in {*WORD.findall(text)} & (MATH | {*HELPERS}) - seen:
             seen.add(word)
-            if dialect.own(word, vector):
+            if dialect.own(word, vector, out.name):
                 wanted = True
             elif word in HELPERS:
                 texts.append(HELPERS[word])

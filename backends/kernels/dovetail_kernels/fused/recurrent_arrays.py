@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail.dtypes import float32
 from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.device import Device
 from dovetail_kernels.folds import accumulated
@@ -45,7 +44,7 @@ class RecurrentText:
         """The text of ``src/name.cl``."""
         w, kind, memory = self.width, dialect.VALUES[self.work.name], dialect.TYPES[self.dtype.name]
         (exp, tanh), own = mathematics.taken(
-            (("exp", w), ("tanh", w)), is_own=w > 1 and self.work is float32
+            (("exp", w), ("tanh", w)), kind, is_own=self.device.is_cpu
         )
         made: dict[str, Any] = {
             "T": kind,

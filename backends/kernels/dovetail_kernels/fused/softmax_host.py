@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail.dtypes import float32
-from dovetail_kernels import mathematics
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.paired import exponentials
 from dovetail_kernels.source import program
@@ -41,11 +39,10 @@ def launch(
     is_side = inner >= width
     if not is_side and (inner != 1 or name.endswith("_backward")):
         return None
-    (log, exp), own = mathematics.taken(
-        (("log", width if is_side else 1), ("exp", width)), is_own=work is float32
-    )
+    calls = (("log", width if is_side else 1), ("exp", width))
+    made, (log, exp), own = exponentials(work, width, calls)
     macros = {
-        **exponentials(work, width),
+        **made,
         "HELD": HELD // work.itemsize,
         "SPAN": SPAN // work.itemsize,
         "LOG(x)": f"{log}(x)",

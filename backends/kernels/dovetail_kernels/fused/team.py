@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.dtypes import FLOATING, float32
+from dovetail.dtypes import FLOATING
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect, mathematics
 from dovetail_kernels.arrays import NO_OFFSETS, joined
@@ -107,8 +107,9 @@ class Team:
     def _exp(self) -> tuple[list[str], str]:
         """exp of one number and of several, and their text: ours on the host's cores, where a
         driver's is none of vectors."""
-        is_own = self.device.is_cpu and self.work is float32
-        return mathematics.taken((("exp", 1), ("exp", self.width)), is_own=is_own)
+        calls, kind = (("exp", 1), ("exp", self.width)), dialect.VALUES[self.work.name]
+        is_own = self.device.is_cpu and self.work in FLOATING  # else rows of words are moved
+        return mathematics.taken(calls, kind, is_own=is_own)
 
     @property
     def _blocks(self) -> str:

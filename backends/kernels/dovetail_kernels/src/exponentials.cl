@@ -1,13 +1,14 @@
 // Exponentials of distances from a largest element, for the host's cores.
 //
-// T: what is computed in; VECTOR: W of them. IOTA: 0, 1, … in numbers as wide. EXP_S, EXP_V: exp of what is not above 0; it is 0 below
-// the smallest normal number. MOST_OF and SUM_OF fold m neighbours, of which V(i) loads W and S(i)
-// one, and before which BEFORE more can be read, by four vectors at a time, for each waits for the one
+// T: what is computed in; VECTOR: W of them. IOTA: 0, 1, … in numbers as wide. EXP_S, EXP_V: exp of
+// what is not above 0; it is 0 below the smallest normal number. exp2_part_double is
+// mathematics_double.cl's. MOST_OF and SUM_OF fold m neighbours, of which V(i) loads W and S(i) one,
+// and before which BEFORE more can be read, by four vectors at a time, for each waits for the one
 // before it; COLUMN_8 and COLUMN_1 fold the vectors x0, … of as many lines into a, the largest, and b,
 // the sum. An infinite element makes a sum NaN.
 
+// exp(x) = 2^k * 2^f, |f| up to 1/2; k and the bias, in the last bits of t, become the exponent.
 #if IS_FLOAT
-// 2^f for |f| up to 1/2 is minimax; k + 127, in the last bits of t, becomes the exponent of 2^k.
 #define EXPONENTIAL(name, w) \
     static inline float##w name(float##w x) \
     { \
@@ -23,12 +24,22 @@
     }
 EXPONENTIAL(exponential, )
 EXPONENTIAL(exponentials, 16)
+#else
+#define EXPONENTIAL(name, w) \
+    static inline double##w name(double##w x) \
+    { \
+        const double##w big = (double##w)(6755399441056767.0); \
+        const double##w scale = (double##w)(1.4426950408889634); \
+        x = x < -709.0 ? (double##w)(-709.0) : x; \
+        const double##w t = fma(x, scale, big), k = t - big; \
+        const double##w f = fma(x, (double##w)(2.0355273740931033e-17), fma(x, scale, -k)); \
+        return exp2_part_double##w(f) * as_double##w(as_long##w(t) << 52); \
+    }
+EXPONENTIAL(exponential, )
+EXPONENTIAL(exponentials, 8)
+#endif
 #define EXP_S(x) exponential(x)
 #define EXP_V(x) exponentials(x)
-#else
-#define EXP_S(x) exp(x)
-#define EXP_V(x) exp(x)
-#endif
 
 #define ADD(a, v) a += v;
 #define TAKE_MORE(a, v) a = v > a ? v : a;

@@ -7,40 +7,76 @@
     ulong step PLACES_NUMBERS
 
 #if IS_GATHER
+#define TAKE(to, place, from) { \
+        const ulong at = (ulong)index[offset_index + (place)]; \
+        is_outside |= at >= size; \
+        out[offset_out + (to)] = at < size ? in[offset_in + (from) + at * step] : (X_MEMORY)0; \
+    }
+#ifdef __clang__
+#define EACH_OF_RUN _Pragma("clang loop vectorize(assume_safety)") for (ulong j = 0; j < run; j++)
+#else
+#define EACH_OF_RUN for (ulong j = 0; j < run; j++)
+#endif
 kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
         global uint *faults, NUMBERS, uint fault_of)
 {
     WATCH
+#if PLACES_HAS_RUNS
+    // Which index is out of range is asked only where there is one, so that loops are of vectors.
+    PLACES_RUNS(count)
+        uint is_outside = 0;
+        if (to_step == 1 && place_step == 1 && from_step == 0) {
+            EACH_OF_RUN TAKE(to + j, place + j, from)
+        } else if (to_step == 1 && place_step == 1 && from_step == 1) {
+            EACH_OF_RUN TAKE(to + j, place + j, from + j)
+        } else if (to_step == 1 && place_step == 0 && from_step == 1) {
+            EACH_OF_RUN TAKE(to + j, place, from + j)
+        } else {
+            for (ulong j = 0; j < run; j++)
+                TAKE(to + j * to_step, place + j * place_step, from + j * from_step)
+        }
+        for (ulong j = 0; is_outside && j < run; j++) {
+            const ulong at = (ulong)index[offset_index + place + j * place_step];
+            if (at >= size) WRONG(at)
+        }
+    PLACES_NEXT
+#else
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
-        const ulong at = (ulong)index[offset_index + place];
-        const ulong target = offset_out + to;
-        if (at < size) {
-            out[target] = in[offset_in + from + at * step];
-        } else {
-            out[target] = (X_MEMORY)0;
-            WRONG(at)
-        }
+        uint is_outside = 0;
+        TAKE(to, place, from)
+        if (is_outside) WRONG(index[offset_index + place])
     }
+#endif
     REPORT(size)
 }
 #endif
 
 #if IS_SCATTER
 // `in` is what is scattered.
+#define PUT(to, place, from) { \
+        const ulong at = (ulong)index[offset_index + (place)]; \
+        if (at < size) { \
+            out[offset_out + (to) + at * step] = in[offset_in + (from)]; \
+        } else { \
+            WRONG(at) \
+        } \
+    }
 kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
         global uint *faults, NUMBERS, uint fault_of)
 {
     WATCH
+#if PLACES_HAS_RUNS
+    PLACES_RUNS(count)
+        for (ulong j = 0; j < run; j++)
+            PUT(to + j * to_step, place + j * place_step, from + j * from_step)
+    PLACES_NEXT
+#else
     for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
         PLACES(item)
-        const ulong at = (ulong)index[offset_index + place];
-        if (at < size) {
-            out[offset_out + to + at * step] = in[offset_in + from];
-        } else {
-            WRONG(at)
-        }
+        PUT(to, place, from)
     }
+#endif
     REPORT(size)
 }
 #endif

@@ -112,7 +112,8 @@ def _resnet(kind: Any, device: str) -> Callable[[], Any]:
     return _make("ResNet-18", device)  # type: ignore[no-any-return]
 
 
-LABELS = {"copy_to": "copy", **dict.fromkeys(("linear", "addmm", "mm", "bmm"), "matmul")}
+_PRODUCTS = ("linear", "linear_relu", "addmm", "mm", "bmm")
+LABELS = {"copy_to": "copy", **dict.fromkeys(_PRODUCTS, "matmul")}
 """Operators that are queued under another's name."""
 
 

@@ -74,81 +74,114 @@ def lanes_loop(kernel: Any, value: str) -> list[str]:
         kernel: what is being made; its operands may lie in any way.
         value: what is computed of ``x0``, ``x1``, …
     """
-    dialect, index, form = kernel.dialect, kernel.index, kernel.form
-    vector, width, truth = dialect.lanes[kernel.words.number]
-    last = len(form.steps[0]) - 1
-    by_rows = last > 0
-    n = "rows" if by_rows else "packs"
-    words = (dialect.first, dialect.bound, dialect.step)
-    first, bound, step = (text.format(index=index, n=n) for text in words)
-    lines = [f"const {index} packs = n / {width} + (n % {width} != 0);"]
-    if by_rows:
-        lines = [f"const {index} rows = size{last} ? n / size{last} : 0;"]
-    lines.append(f"const {index} end = {bound};")
-    if kernel.out is bool_:
-        lines.append(dialect.truth[0])
-    at = f"i{last}" if by_rows else "i"
-    if by_rows:
-        lines += [f"for ({index} i = {first}; i < end; i += {step}) {{"]
-        lines += [f"    {line}" for line in kernel.loops(last - 1)]
-        lines.append(f"    for ({index} {at} = 0; {at} < size{last}; {at} += {width}) {{")
-        lines.append(f"        const {index} left = size{last} - {at};")
-        behind = ["}", "}"]
-    else:
-        lines += [f"for ({index} pack = {first}; pack < end; pack += {step}) {{"]
-        lines.append(f"    const {index} i = pack * {width}, left = n - i;")
-        behind = ["}"]
-    body = []
-    for k, dtype in enumerate(kernel.inputs):
-        name, place, along = f"in{k}", kernel.place(k + 1), form.steps[k + 1][last]
-        kind = truth if dtype is bool_ else vector
-        one = dialect.load_lane(dtype, name, place)
+    return [f"    {line}" for line in _Lanes(kernel).lines(value)]
+
+
+class _Lanes:
+    """Writes the loop of one kernel, whose operands are read and written ``width`` at a time.
+
+    ``left`` are the elements from a vector's first to the end of the innermost loop.
+    """
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel, self.dialect, self.index = kernel, kernel.dialect, kernel.index
+        self.vector, self.width, self.truth = self.dialect.lanes[kernel.words.number]
+        self.last = len(kernel.form.steps[0]) - 1
+
+    def lines(self, value: str) -> list[str]:
+        """The whole."""
+        head, depth = self._by_rows() if self.last else self._by_packs()
+        if self.kernel.out is bool_:
+            head.insert(2, self.dialect.truth[0])
+        body = [line for k in range(len(self.kernel.inputs)) for line in self._read(k)]
+        body += self._written(value)
+        closing = ["    " * k + "}" for k in reversed(range(depth))]
+        return [*head, *_indented(body, depth), *closing]
+
+    def _by_packs(self) -> tuple[list[str], int]:
+        """The heads of the loops where there is one dim, and how many loops that are."""
+        index, width = self.index, self.width
+        first, bound, step = self._share("packs")
+        return [
+            f"const {index} packs = n / {width} + (n % {width} != 0);",
+            f"const {index} end = {bound};",
+            f"for ({index} pack = {first}; pack < end; pack += {step}) {{",
+            f"    const {index} i = pack * {width}, left = n - i;",
+        ], 1
+
+    def _by_rows(self) -> tuple[list[str], int]:
+        """The same where there are several: work items share out the rows."""
+        index, last, at = self.index, self.last, f"i{self.last}"
+        first, bound, step = self._share("rows")
+        return [
+            f"const {index} rows = size{last} ? n / size{last} : 0;",
+            f"const {index} end = {bound};",
+            f"for ({index} i = {first}; i < end; i += {step}) {{",
+            *_indented(self.kernel.loops(last - 1), 1),
+            f"    for ({index} {at} = 0; {at} < size{last}; {at} += {self.width}) {{",
+            f"        const {index} left = size{last} - {at};",
+        ], 2
+
+    def _share(self, n: str) -> list[str]:
+        words = (self.dialect.first, self.dialect.bound, self.dialect.step)
+        return [text.format(index=self.index, n=n) for text in words]
+
+    def _read(self, k: int) -> list[str]:
+        """Operand ``k`` as the vector ``x{k}``."""
+        kernel, dtype, width = self.kernel, self.kernel.inputs[k], self.width
+        name, place, along = f"in{k}", kernel.place(k + 1), kernel.form.steps[k + 1][self.last]
+        kind = self.truth if dtype is bool_ else self.vector
         if along == "0":
-            body.append(f"const {kind} x{k} = ({kind})({one});")
-            continue
-        apart = "" if along == "1" else f" * stride{k + 1}_{last}"
-        lane, scalar = f"lane{k}", kind.rstrip("0123456789")
-        one = dialect.load_lane(dtype, name, f"{place} + (j < left ? j : left - 1){apart}")
-        some = [
-            f"{scalar} {lane}[{width}];",
-            f"for ({index} j = 0; j < {width}; j++) {lane}[j] = {one};",
-            f"x{k} = vload{width}(0, {lane});",
-        ]
-        body.append(f"{kind} x{k};")
-        if along == "1":
-            whole = dialect.load_lanes[dtype.name].format(pointer=name, index=place, width=width)
-            body += [f"if (left >= {width}) {{", f"    x{k} = {whole};", "} else {"]
-        else:
-            every = dialect.load_lane(dtype, name, f"{place} + j{apart}")
-            body += [
-                f"if (left >= {width}) {{",
-                f"    {some[0]}",
-                f"    for ({index} j = 0; j < {width}; j++) {lane}[j] = {every};",
-                f"    {some[2]}",
-                "} else {",
+            return [f"const {kind} x{k} = ({kind})({self.dialect.load_lane(dtype, name, place)});"]
+        step = "" if along == "1" else f" * stride{k + 1}_{self.last}"
+
+        def singly(j: str) -> list[str]:
+            """One by one, of which the j-th is where ``j`` says."""
+            one = self.dialect.load_lane(dtype, name, f"{place} + {j}{step}")
+            return [
+                f"{_scalar(kind)} lane{k}[{width}];",
+                f"for ({self.index} j = 0; j < {width}; j++) lane{k}[j] = {one};",
+                f"x{k} = vload{width}(0, lane{k});",
             ]
-        body += [*(f"    {line}" for line in some), "}"]
-    kind, place = truth if kernel.out is bool_ else vector, kernel.place(0)
-    along = form.steps[0][last]
-    apart = "" if along == "1" else f" * stride0_{last}"
-    one = dialect.store_of(kernel.out, "out", f"{place} + j{apart}", "lane[j]")
-    if kernel.out is bool_:
-        one = dialect.store_of(kernel.out, "out", f"{place} + j{apart}", "lane[j] & 1")
-    some = [
-        f"{kind.rstrip('0123456789')} lane[{width}];",
-        f"vstore{width}(made, 0, lane);",
-        f"for ({index} j = 0; j < (left < {width} ? left : {width}); j++) {one};",
-    ]
-    body.append(f"const {kind} made = {value};")
-    if along == "1":
-        whole = dialect.store_lanes[kernel.out.name].format(
-            pointer="out", index=place, value="made", width=width
-        )
-        body += [f"if (left >= {width}) {{", f"    {whole};", "} else {"]
-        body += [*(f"    {line}" for line in some), "}"]
-    else:
-        body += some
-    pad = "    " * len(behind)
-    lines += [f"{pad}{line}" for line in body]
-    lines += [f"{'    ' * k}}}" for k in reversed(range(len(behind)))]
-    return [f"    {line}" for line in lines]
+
+        whole = singly("j")
+        if along == "1":
+            load = self.dialect.load_lanes[dtype.name]
+            whole = [f"x{k} = {load.format(pointer=name, index=place, width=width)};"]
+        return [f"{kind} x{k};", *self._whole_or(whole, singly("(j < left ? j : left - 1)"))]
+
+    def _written(self, value: str) -> list[str]:
+        """What is computed, as the vector ``made``, and where it goes."""
+        kernel, out, width = self.kernel, self.kernel.out, self.width
+        kind, place = self.truth if out is bool_ else self.vector, kernel.place(0)
+        along = kernel.form.steps[0][self.last]
+        step = "" if along == "1" else f" * stride0_{self.last}"
+        lane = "lane[j] & 1" if out is bool_ else "lane[j]"
+        one = self.dialect.store_of(out, "out", f"{place} + j{step}", lane)
+        singly = [
+            f"{_scalar(kind)} lane[{width}];",
+            f"vstore{width}(made, 0, lane);",
+            f"for ({self.index} j = 0; j < (left < {width} ? left : {width}); j++) {one};",
+        ]
+        computed = f"const {kind} made = {value};"
+        if along != "1":
+            return [computed, *singly]
+        store = self.dialect.store_lanes[out.name]
+        whole = f"{store.format(pointer='out', index=place, value='made', width=width)};"
+        return [computed, *self._whole_or([whole], singly)]
+
+    def _whole_or(self, whole: list[str], rest: list[str]) -> list[str]:
+        """One thing where a whole vector is left, another where there is less."""
+        return [
+            f"if (left >= {self.width}) {{", *_indented(whole, 1),
+            "} else {", *_indented(rest, 1),
+            "}",
+        ]  # fmt: skip
+
+
+def _scalar(vector: str) -> str:
+    return vector.rstrip("0123456789")
+
+
+def _indented(lines: list[str], depth: int) -> list[str]:
+    return ["    " * depth + line for line in lines]

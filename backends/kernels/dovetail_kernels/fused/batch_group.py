@@ -74,7 +74,7 @@ def specialised(facts: Any) -> Any:
         facts.op.name,
     )  # fmt: skip
 
-    take, give, size = device.room(channels * parts * 2 * work.itemsize)
+    take, give = device.room(channels * parts * 2 * work.itemsize)
     absent = any(fact is None for fact in facts.inputs)
 
     def run(*arrays: Any) -> None:
@@ -82,11 +82,11 @@ def specialised(facts: Any) -> Any:
         if absent:  # the first stands for it, and is not read
             given = tuple([given[0] if a is None else a for a in given])
         here, order = given[:read], made + given
-        sums = take(size)
+        sums = take()
         try:
             first.with_numbers((sums, *map(_buffer, here)), offsets(*here))
             second.with_numbers((*map(_buffer, order), sums), offsets(*order))
         finally:
-            give(sums, size)
+            give(sums)
 
     return run

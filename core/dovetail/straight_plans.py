@@ -24,7 +24,11 @@ Run = Callable[..., Any]
 
 
 def straight(
-    kernel: Run, makers: list[Run], are_tensors: tuple[bool, ...], recorder: Recorder | None
+    kernel: Run,
+    makers: list[Run],
+    are_tensors: tuple[bool, ...],
+    recorder: Recorder | None,
+    more: int = 0,
 ) -> Run:
     """The plan of a kernel of a device of its own that takes its inputs as they are.
 
@@ -35,6 +39,7 @@ def straight(
         makers: one per output, each makes a new tensor.
         are_tensors: per input; what is no tensor is handed to the kernel.
         recorder: None where no gradient can be asked for.
+        more: arguments after the inputs, which are handed to the kernel.
     """
     count = len(makers)
     positions = () if recorder is None else recorder.positions
@@ -42,7 +47,7 @@ def straight(
 
     def written(*, is_alone: bool) -> Run:
         reached = tuple([i for i in positions if i == 0 or not is_alone])
-        make = _written(are_tensors, count, reached, is_single, is_alone)
+        make = _written(are_tensors, count, reached, is_single, is_alone, more)
         return make(kernel, recorder, *makers)
 
     run = written(is_alone=False)
@@ -58,6 +63,7 @@ def _written(
     recorded: tuple[int, ...],
     is_single: bool,
     is_alone: bool,
+    more: int,
 ) -> Callable[..., Run]:
     """Makes the plan of a kernel, a recorder and makers.
 
@@ -67,6 +73,7 @@ def _written(
         is_alone: nobody gets to see any output but the first.
     """
     inputs = [f"x{i}" for i in range(len(are_tensors))]
+    further = [f"e{i}" for i in range(more)]
     made = [f"t{i}" for i in range(outputs)]
     makers = [f"m{i}" for i in range(outputs)]
     places = [i for i, is_tensor in enumerate(are_tensors) if is_tensor]
@@ -75,7 +82,7 @@ def _written(
         lines += [f"a{i} = x{i}._array", f"if a{i} is None: a{i} = x{i}._materialize()"]
     lines += [f"{t} = {m}()" for t, m in zip(made, makers, strict=True)]
     arrays = [f"a{i}" if i in places else x for i, x in enumerate(inputs)]
-    lines.append(f"kernel({', '.join([*arrays, *(f'{t}._array' for t in made)])})")
+    lines.append(f"kernel({', '.join([*arrays, *further, *(f'{t}._array' for t in made)])})")
     if places and recorded:
         lines += [f"n{i} = x{i}._node" for i in places]
         lines.append(f"if ({' or '.join(f'n{i} is not None' for i in places)}) and mode.grad:")
@@ -88,7 +95,7 @@ def _written(
         f"def make(kernel, recorder, {', '.join(makers)}):\n"
         "    infos = info_of = None\n"
         "    if recorder is not None: infos, info_of = recorder.infos, recorder.info\n"
-        f"    def run({', '.join(inputs)}):\n{body}    return run\n"
+        f"    def run({', '.join([*inputs, *further])}):\n{body}    return run\n"
     )
     space = {
         "Kind": Node if is_single else JointNode,

@@ -12,6 +12,7 @@ import dovetail
 from dovetail.nn import functional as F
 from dovetail.nn.norm import Affine
 from dovetail.nn.reading import affine_of, reader
+from dovetail.ops.layers.batch_norm_step import batch_norm_step
 from dovetail.warning import warn
 
 if TYPE_CHECKING:
@@ -150,6 +151,11 @@ class _BatchNorm(_RunningNorm):
         mean, var, tracked = _buffers_of(self)
         updates = training and self.track_running_stats
         if updates and tracked is not None:
+            if momentum is not None and mean is not None and var is not None:
+                running = (mean, var, tracked)
+                made = batch_norm_step(input, weight, bias, running, factor, self.eps)
+                if made is not None:
+                    return made
             tracked.add_(1)
             if momentum is None:
                 factor = 1.0 / float(tracked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.fused.running import RUNNING, Running, buffer_of
+from dovetail_kernels.fused.running import RUNNING, Running
 from dovetail_kernels.source import element, program
 
 __all__ = ["KERNELS", "MUCH", "specialised", "step"]
@@ -25,6 +26,8 @@ EACH = 16
 
 BUSY = 8
 """Work groups for each compute unit."""
+
+_buffer = attrgetter("buffer")
 
 KERNELS = {
     "batch_norm_train": ("IS_TRAIN", "moments", "normal", ("IN", "WEIGHT", "BIAS"), 1),
@@ -93,8 +96,8 @@ def specialised(facts: Any) -> Any:
         here, order = given[:read], made + given
         sums = take()
         try:
-            first.with_numbers((sums, *map(buffer_of, here)), offsets(*here))
-            second.with_numbers((*map(buffer_of, order), sums), offsets(*order))
+            first.with_numbers((sums, *map(_buffer, here)), offsets(*here))
+            second.with_numbers((*map(_buffer, order), sums), offsets(*order))
         finally:
             give(sums)
 
@@ -115,7 +118,7 @@ def step(facts: Any) -> Any:
         sums = take()
         try:
             first.with_numbers((sums, x.buffer), offsets(x))
-            second.with_numbers((*map(buffer_of, order), sums, *more), numbers)
+            second.with_numbers((*map(_buffer, order), sums, *more), numbers)
         finally:
             give(sums)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail_kernels.arrays import joined_offsets
+from dovetail_kernels.arrays import placing
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused import batch_group
-from dovetail_kernels.fused.running import RUNNING, Running, buffer_of
+from dovetail_kernels.fused.running import RUNNING, Running
 from dovetail_kernels.fused.team import FLOATS, Team
 
 __all__ = ["enter"]
@@ -72,11 +72,12 @@ def _specialised(facts: Any) -> Any:
         return batch_group.specialised(facts)
     launch = _launched(facts)
     count = len(facts.inputs)
+    place = placing(count + len(facts.outputs))
 
     def run(*arrays: Any) -> None:
         first = arrays[0]  # stands for what is absent, and is not read
-        order = (*arrays[count:], *[first if a is None else a for a in arrays[:count]])
-        launch.with_numbers([*map(buffer_of, order)], joined_offsets(*order))
+        given = [first if a is None else a for a in arrays[:count]]
+        launch.with_numbers(*place(*arrays[count:], *given))
 
     return run
 
@@ -87,13 +88,15 @@ def _step(facts: Any) -> Any:
         return batch_group.step(facts)
     running = Running(facts, accumulated(facts.outputs[0].dtype), 4)
     launch = _launched(facts, running)
+    place = placing(6)
 
     def run(
         x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
     ) -> None:
-        order = (*outs, x, x if weight is None else weight, x if bias is None else bias)
-        more, numbers = running.given(joined_offsets(*order), state, momentum)
-        launch.with_numbers([*map(buffer_of, order), *more], numbers)
+        weight, bias = x if weight is None else weight, x if bias is None else bias
+        buffers, begins = place(*outs, x, weight, bias)
+        more, numbers = running.given(begins, state, momentum)
+        launch.with_numbers((*buffers, *more), numbers)
 
     return run
 

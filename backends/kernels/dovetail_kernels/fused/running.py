@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from math import prod
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import NO_OFFSETS, joined_offsets
+from dovetail_kernels.arrays import NO_OFFSETS, placing
 
-__all__ = ["RUNNING", "Running", "buffer_of"]
+__all__ = ["RUNNING", "Running"]
 
 RUNNING = 3
 """Their buffers: mean, variance, and the counter of batches."""
 
-buffer_of = attrgetter("buffer")
+_place = placing(RUNNING)
 
 
 class Running:
@@ -51,8 +50,7 @@ class Running:
         """
         mean, var, counter = running
         counts = counter is not None
-        arrays = (mean, var, counter if counts else mean)
-        places = joined_offsets(*arrays)
+        buffers, places = _place(mean, var, counter if counts else mean)
         follows = (momentum, counts, begins, places)
         known, numbers = self._known
         if known != follows:
@@ -66,4 +64,4 @@ class Running:
             )
             numbers = (*begins, *enumerate(values, self._first))
             self._known = follows, numbers
-        return map(buffer_of, arrays), numbers
+        return buffers, numbers

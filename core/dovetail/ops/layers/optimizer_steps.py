@@ -48,8 +48,8 @@ STEPS = (
     "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "running_step",
     "batch_norm_step",
 )  # fmt: skip
-"""The kernels' names: a table may have them, though they are no operators; the last one is described in
-``batch_norm_step.py``."""
+"""The kernels' names: a table may have them, though they are no operators; the last one is as
+``batch_norm_step.py`` says."""
 
 
 def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:

@@ -22,11 +22,13 @@ from dovetail.autograd.writes import note_writes
 from dovetail.backend.state import state_of
 from dovetail.kernels import bind_kernel, find_kernel
 from dovetail.ops.schema import REGISTRY, CallFacts
-from dovetail.spec import spec_of
+from dovetail.spec import Spec, spec_of
 from dovetail.straight_plans import straight
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = ["batch_norm_step"]
+
+NAME = "batch_norm_step"
 
 
 def batch_norm_step(
@@ -41,12 +43,15 @@ def batch_norm_step(
 
     None, and nothing done, where there is no such kernel, or it does not fit.
     """
-    if observe.active and observe.is_watched():
+    spec = input._spec
+    plans = spec.memo.get(NAME)
+    if plans is None:
+        has_kernel = spec.batch is None and state_of(spec.device).table.entries(NAME)
+        plans = spec.memo[NAME] = {} if has_kernel else False
+    if plans is False or (observe.active and observe.is_watched()):
         return None
     mean, var, counter = running
-    plans = REGISTRY["batch_norm_train"].writes
     key = (
-        input._spec,
         None if weight is None else weight._spec,
         None if bias is None else bias._spec,
         mean._spec,
@@ -56,8 +61,8 @@ def batch_norm_step(
     )
     plan = plans.get(key)
     if plan is None:
-        plan = plans[key] = _resolve(key) or _refuse
-    if plan is _refuse:
+        plan = plans[key] = _resolve(spec, *key) or False
+    if plan is False:
         return None
     written = running if counter is not None else (mean, var)
     for t in written:
@@ -73,13 +78,17 @@ def batch_norm_step(
     return made
 
 
-def _refuse(*_: Any) -> Any:
-    raise AssertionError("no kernel")
-
-
-def _resolve(key: tuple[Any, ...]) -> Callable[..., Tensor] | None:
-    """The plan for tensors of these specs, and eps: none where ``nn.functional`` would refuse."""
-    input, *affine, mean, var, counter, eps = key
+def _resolve(
+    input: Spec,
+    weight: Spec | None,
+    bias: Spec | None,
+    mean: Spec,
+    var: Spec,
+    counter: Spec | None,
+    eps: float,
+) -> Callable[..., Tensor] | None:
+    """The plan for tensors of these specs: none where ``nn.functional`` would refuse them."""
+    affine = (weight, bias)
     op = REGISTRY["batch_norm_train"]
     state = state_of(input.device)
     if state.host_arrays or input.ndim < 2 or input.dtype not in op.accepts:
@@ -87,7 +96,7 @@ def _resolve(key: tuple[Any, ...]) -> Callable[..., Tensor] | None:
     channels = input.shape[1]
     if input.numel <= channels:
         return None
-    for spec in key[:-1]:
+    for spec in (input, *affine, mean, var, counter):
         if spec is not None and (
             spec.device is not input.device or spec.batch is not None or not spec.is_contiguous
         ):
@@ -102,7 +111,7 @@ def _resolve(key: tuple[Any, ...]) -> Callable[..., Tensor] | None:
     if mean is not outs[1] or var is not outs[2]:
         return None
     facts = CallFacts(op, (input, *affine), outs, {"eps": eps})
-    entry = find_kernel("batch_norm_step", facts, input.dtype, state)
+    entry = find_kernel(NAME, facts, input.dtype, state)
     if entry is None:
         return None
     are_tensors = tuple([f is not None for f in facts.inputs])

@@ -21,6 +21,7 @@ def reader(*names: str, table: str = "_parameters") -> Callable[[Module], Any]:
     from_table = itemgetter(*names)
 
     def read(module: Module) -> Any:
+        """The module's own, or what stands for them."""
         try:
             return from_table(module.__dict__[table])
         except KeyError:

@@ -1,7 +1,8 @@
 """The step of an optimizer as one kernel over many tensors, where a device has such a kernel.
 
 ``optim`` states what a step does, in tensor operations; this is its override point. So it is for
-the running statistics of ``batch_norm``. The kernels are
+the running statistics of ``batch_norm``, where its own kernel (``batch_norm_step.py``) does not
+serve. The kernels are
 
     sgd_step(params, grads, buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize,
              first)

@@ -27,12 +27,12 @@ style = pictures.read(None, "style", 128)
 # learns from these two pictures.
 weights = Path("vgg19.pth")
 if weights.exists():
-    cnn, style_weight = network.features(network.VGG19), 1e6
+    cnn, recipe = network.features(network.VGG19), network.FOR_VGG19
     network.load_weights(cnn, weights)
     cnn.to(device)
 else:
     print(f"no {weights} here: a small network learns from the two pictures")
-    cnn, style_weight = network.trained([content, style], device), 1e4
+    cnn, recipe = network.trained([content, style], device), network.FOR_SMALL
 
 
 def tell(step: int, of_style: float, of_content: float, picture: torch.Tensor) -> None:
@@ -47,7 +47,7 @@ result = run_style_transfer(
     content_img=torch.tensor(content, device=device),
     style_img=torch.tensor(style, device=device),
     input_img=torch.tensor(content, device=device),
-    num_steps=300, style_weight=style_weight, tell=tell,
+    num_steps=300, tell=tell, **recipe,
 )  # fmt: skip
 pictures.side_by_side({"content": content, "style": style, "result": result}, out / "result.png")
 print(f"saved {out / 'result.png'}")

@@ -55,8 +55,8 @@ triplet_margin_loss binary_cross_entropy_with_logits
 """
 
 _PRODUCTS = """
-conv conv_transpose prelu addmm addbmm baddbmm bmm chain_matmul linalg.multi_dot linalg.vecdot
-linear matmul mm scaled_dot_product_attention
+conv conv_relu conv_transpose prelu addmm addbmm baddbmm bmm chain_matmul linalg.multi_dot
+linalg.vecdot linear linear_relu matmul mm scaled_dot_product_attention
 """
 
 HOST = _listed(

@@ -548,7 +548,7 @@ def _new_tensor(self: Tensor, data: Any, **options: Any) -> Tensor:
         if options.get(option) is None:
             options[option] = getattr(self, option)
     if isinstance(data, Tensor):
-        warn_of_copy(4)
+        warn_of_copy()
         where, kind = resolve(options["device"]), options["dtype"]
         made = data.detach().to(where, kind, copy=True)  # type: ignore[attr-defined]
         return _finish(made, options.get("requires_grad", False))

@@ -218,7 +218,7 @@ def tensor(
         ValueError: sequences of unequal length.
     """
     if isinstance(data, Tensor):
-        warn_of_copy(3)
+        warn_of_copy()
         where = data.device if device is None else resolve(device)
         kind = data.dtype if dtype is None else d.as_dtype(dtype)
         made = data.detach().to(where, kind, copy=True)  # type: ignore[attr-defined]
@@ -226,9 +226,8 @@ def tensor(
     return finish(from_sequence(data, dtype, device), requires_grad, pin_memory)
 
 
-def warn_of_copy(level: int) -> None:
+def warn_of_copy() -> None:
     """Say that a tensor is better copied by ``clone``."""
-
     warn(
         "To copy construct from a tensor, it is recommended to use sourceTensor.detach()."
         "clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "

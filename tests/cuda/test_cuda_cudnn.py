@@ -67,6 +67,7 @@ def test_convolutions(case: Any, dtype: dt.dtype, layout: str) -> None:
     weight, bias = drawn(*weight_shape, dtype=dtype, seed=2), drawn(result[1], dtype=dtype, seed=3)
     agrees("conv", [x, weight, None], **options)
     agrees("conv", [x, weight, bias], **options)
+    agrees("conv_relu", [x, weight, bias], **options)
     agrees("conv_grad_input", [y, weight], input_shape=shape, **options)
     agrees("conv_grad_weight", [y, x], weight_shape=weight_shape, **options)
     repeated = y[:1].expand(*result)

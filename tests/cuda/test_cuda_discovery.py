@@ -57,7 +57,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_no_driver(found: Any) -> None:
     seen = found(None)
     assert seen.count == 0
-    assert seen.reason == "no NVIDIA driver: libcuda.so.1 cannot be loaded"
+    missing = "no NVIDIA driver: libcuda.so.1 cannot be loaded"
+    assert seen.reason == f"{missing} (Debian's package: nvidia-driver)"
     assert "nvidia-driver" in seen.command
     assert "no NVIDIA driver for darwin" in found(None, platform="darwin").reason
     assert "nvcuda.dll" in found(None, platform="win32").reason

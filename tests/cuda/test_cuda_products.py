@@ -133,6 +133,8 @@ def test_rows_that_do_not_begin_at_aligned_places(dtype: dt.dtype) -> None:
     grad = drawn(1024, 4097, dtype=dtype, seed=3)
     agrees("linear", [x, weight, bias], call=dt.nn.functional.linear)
     agrees("linear", [x, weight, None], call=dt.nn.functional.linear)
+    agrees("linear_relu", [x, weight, bias])
+    agrees("linear_relu", [x, weight, None])
     agrees("matmul", [grad, weight], call=dt.matmul)
     agrees("matmul", [grad.mT, x], call=dt.matmul)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from safetensors.numpy import load_file
 import dovetail as dt
 from dovetail.backend.state import state_of
 from dovetail.cli.demo import main
+from dovetail.demo.job import DEFAULTS, Settings
 
 LOOPBACK = Path(__file__).resolve().parents[2] / "plugins" / "loopback"
 COMMAND = [sys.executable, "-m", "dovetail", "demo"]
@@ -79,10 +82,8 @@ def test_human_output_and_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "Try next:",
     ):
         assert word in said.out
-    assert "epoch 1/1" in said.err, "no progress bar"
-    [further] = [line for line in said.out.splitlines() if "--resume --" in line]
-    words = further.split("  ")[1].split()
-    assert words == ["dovetail", "demo", "--resume", "--out", str(out), "--epochs", "9"]
+    assert said.err == "", "what takes less than some seconds needs no progress in a file"
+    assert "\r" not in said.out
     names = {"weights.safetensors", "log.jsonl", "picture.png", "checkpoint.pth"}
     assert {path.name for path in out.iterdir()} == names
     assert (out / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -169,6 +170,58 @@ def test_ctrl_c_leaves_a_checkpoint_that_resumes_bit_identical(tmp_path: Path) -
     assert_same_result(whole, stopped)
 
 
+@pytest.mark.parametrize("device", ["cpu", "demoloop:1"])
+def test_the_next_commands_work_as_printed(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(LOOPBACK)
+    from dovetail.backend import registry
+    from dovetail_loopback import backend
+
+    registry.register("demoloop", backend(layout="contiguous"))
+    out = tmp_path / "a long name with spaces, longer than the table is wide"
+    try:
+        assert main(["--device", device, "--epochs", "1", "--out", str(out)]) == 0
+        said = capsys.readouterr().out
+        begins = {line.index(f"{out}/") for line in said.splitlines() if line.count(f"{out}/") == 1}
+        assert len(begins) == 1, "the files' names are not below each other"
+        [command] = re.findall("dovetail demo --resume.*", said)
+        words = shlex.split(command)[2:]
+        assert words[-2:] == ["--epochs", "9"]
+        assert main([*words[:-1], "2"]) == 0
+        assert "resumed   after epoch 1" in capsys.readouterr().out
+    finally:
+        registry.unregister("demoloop")
+
+
+def test_the_usual_run_is_continued_by_a_short_command() -> None:
+    settings = Settings(DEFAULTS["device"], DEFAULTS["out"])
+    assert settings.resume_command(20) == "dovetail demo --resume --epochs 20"
+
+
+def test_a_backend_without_a_kernel_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(LOOPBACK)
+    from dovetail.backend import registry
+    from dovetail_loopback import backend
+
+    made = backend(layout="contiguous")
+    table = made.runtime.kernels().copy()
+    for name in [name for name in table if name.startswith("random_")]:
+        table.remove(name)
+    monkeypatch.setattr(made.runtime, "kernels", lambda: table)
+    registry.register("demoloop", made)
+    try:
+        assert main(["--device", "demoloop:0", "--epochs", "1", "--out", str(tmp_path)]) == 2
+    finally:
+        registry.unregister("demoloop")
+    error = capsys.readouterr().err
+    assert error.startswith("dovetail demo: --device demoloop:0: random_bits: ")
+    assert "dovetail capabilities demoloop" in error
+    assert error.count("\n") == 1
+
+
 def test_mnist_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small_mnist(tmp_path / "data", suffix=".gz")
     words = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--json"]
@@ -181,7 +234,7 @@ def test_mnist_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 # Arguments, with {} for a folder, and what the sentence must contain.
 MISTAKES = {
     "device": ("--device warp", "warp"),
-    "no data on meta": ("--device meta", "--device meta"),
+    "no data on meta": ("--device meta", "--device meta: has shapes and no data"),
     "out is a file": ("--out {}/file", "--out: cannot make the folder"),
     "out below a file": ("--out {}/file/x", "--out: cannot make the folder"),
     "data": ("--data {}/none", "is not a folder"),

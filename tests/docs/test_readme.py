@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -41,27 +42,25 @@ def test_first_example_trains(device: object) -> None:
 
 
 def test_backend_example_is_a_device(tmp_path: Path) -> None:
+    for name in ("pip", "setuptools"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed, which installs packages")
     [backend] = [block for block in blocks("python") if "class Memory(Runtime)" in block]
     [usage] = [block for block in blocks("python") if 'device="ram"' in block]
     [project] = blocks("toml")
-    [module] = re.findall(r'^ram = "(.*)"$', project, re.MULTILINE)
-    (tmp_path / "dovetail_ram.py").write_text(backend)
-    # What an installer would leave behind.
-    metadata = tmp_path / "dovetail_ram-0.1.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: dovetail-ram\nVersion: 0.1\n")
-    (metadata / "entry_points.txt").write_text(f"[dovetail.backends]\nram = {module}\n")
+    source, installed = tmp_path / "source", tmp_path / "installed"
+    source.mkdir()
+    (source / "dovetail_ram.py").write_text(backend)
+    (source / "pyproject.toml").write_text(project)
+    (source / "use.py").write_text(usage)  # beside it, where a reader saves it
 
     environment = {k: v for k, v in os.environ.items() if not k.startswith("DOVETAIL_")}
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(tmp_path), *filter(None, [environment.get("PYTHONPATH")])]
-    )
     environment["DOVETAIL_FALLBACK"] = "error"
 
     def python(*words: str, code: int = 0) -> str:
         done = subprocess.run(
             [sys.executable, *words],
-            cwd=tmp_path,
+            cwd=source,
             env=environment,
             capture_output=True,
             text=True,
@@ -70,16 +69,28 @@ def test_backend_example_is_a_device(tmp_path: Path) -> None:
         assert done.returncode == code, done.stderr
         return done.stderr if code else done.stdout
 
+    # As `pip install .`, without a network and into a folder of its own.
+    options = ("--no-build-isolation", "--no-deps", "--no-index", "--target", str(installed))
+    python("-m", "pip", "install", "--quiet", *options, ".")
+    assert (installed / "dovetail_ram.py").exists()
+    assert not (installed / "use.py").exists()
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(installed), *filter(None, [environment.get("PYTHONPATH")])]
+    )
+
     # Element (i, j) of the gradient: the sum of row j, the sum of column i, and 3.
     expected = "tensor([[10., 14.],\n        [12., 16.]], device='ram:0')\n"
-    assert python("-c", usage) == expected
+    assert python("use.py") == expected
     assert re.search(r"^ram\b.*", python("-m", "dovetail", "devices"), re.MULTILINE)
     pytest.importorskip("sklearn", reason="the demo extra is not installed")
-    lines = python("-m", "dovetail", "demo", "--device", "ram", code=2).splitlines()
+    words = ("--device", "ram", "--epochs", "1", "--out", str(tmp_path / "made"))
+    lines = python("-m", "dovetail", "demo", *words, code=2).splitlines()
     [told] = [line for line in lines if line.startswith("dovetail demo: ")]
-    assert told.endswith("`dovetail capabilities ram` shows which operators it has")
     assert "has no kernel of it" in told
+    assert "`dovetail capabilities ram` lists what there is" in told
     assert "Traceback" not in " ".join(lines)
+    environment["DOVETAIL_FALLBACK"] = "warn"
+    assert "right after 1 epochs on ram" in python("-m", "dovetail", "demo", *words)
 
 
 @pytest.mark.parametrize("option", ["--device", "--epochs", "--seed", "--out", "--data", "--json"])

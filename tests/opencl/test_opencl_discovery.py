@@ -12,7 +12,7 @@ import pytest
 
 import dovetail as dt
 
-NO_DRIVER = {"OCL_ICD_VENDORS": "/nonexistent", "OCL_ICD_FILENAMES": ""}
+HIDDEN = {"OCL_ICD_VENDORS": "/nonexistent", "OCL_ICD_FILENAMES": ""}
 """What Khronos' loader and Debian's are told, so that they find no driver."""
 
 
@@ -28,7 +28,7 @@ def _python(code: str, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_without_a_driver_the_reason_and_the_step_are_given() -> None:
+def test_an_error_names_the_variable_that_hides_drivers() -> None:
     pytest.importorskip("pyopencl", reason="PyOpenCL is not installed")
     code = """
 import dovetail as dt
@@ -41,25 +41,23 @@ try:
 except RuntimeError as error:
     print("refused:", error)
 """
-    said = _python(code, **NO_DRIVER)
-    assert said.startswith("('OCL_ICD_VENDORS names /nonexistent, which does not exist', 'unset ")
-    assert "no OpenCL driver" in said
-    assert "apt-get install pocl-opencl-icd" in said
-    assert "refused:" in said
-    assert "dovetail doctor opencl" in said, "the way without root"
+    first, refused = _python(code, **HIDDEN).splitlines()
+    reason = "OCL_ICD_VENDORS names /nonexistent, which does not exist"
+    assert first == repr((reason, "unset OCL_ICD_VENDORS"))
+    assert refused == f"refused: opencl: {reason}; see `dovetail doctor opencl`"
 
 
 def test_the_demo_says_why_there_is_no_device(tmp_path: Path) -> None:
     pytest.importorskip("pyopencl", reason="PyOpenCL is not installed")
     done = subprocess.run(
         [sys.executable, "-m", "dovetail", "demo", "--device", "opencl:0", "--out", str(tmp_path)],
-        env={**os.environ, **NO_DRIVER},
+        env={**os.environ, **HIDDEN},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.returncode == 2
-    for part in ("opencl:0", "no OpenCL driver", "apt-get install pocl-opencl-icd"):
+    for part in ("opencl:0", "OCL_ICD_VENDORS names /nonexistent", "dovetail doctor opencl"):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
     assert not done.stdout
@@ -67,24 +65,32 @@ def test_the_demo_says_why_there_is_no_device(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH"])
-def test_a_variable_that_hides_all_drivers_is_named(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("folder", ["missing", "empty"])
+def test_a_variable_that_hides_an_installed_driver_is_all_that_is_said(
+    root: Path, tmp_path: Path, name: str, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing else is said: a driver may well be installed."""
-    from dovetail_opencl import doctor
-    from dovetail_opencl.discovery import NO_DRIVER as REASON
-    from dovetail_opencl.discovery import Discovery
+    from dovetail_opencl import absence
 
-    monkeypatch.setattr(doctor, "discover", lambda: Discovery((), REASON, "install one"))
-    monkeypatch.setenv(name, "/nonexistent")
-    monkeypatch.setattr("sys.prefix", str(tmp_path))
-    monkeypatch.setattr(doctor, "VENDORS", tmp_path / "nowhere")
-    missing = f"{name} names /nonexistent, which does not exist"
-    assert doctor.doctor() == [(missing, f"unset {name}")]
-    monkeypatch.setenv(name, str(tmp_path))
-    [(reason, command)] = doctor.doctor()
-    assert reason.startswith(f"{name} names {tmp_path}, where no file (*.icd) names a driver")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "vendors").mkdir()
+    (tmp_path / "vendors" / "pocl.icd").write_text("libpocl.so.2\n")
+    monkeypatch.setattr(absence, "VENDORS", tmp_path / "vendors")
+    monkeypatch.setenv(name, str(tmp_path / folder))
+    ((reason, command),) = absence.without_platform()
+    assert reason.startswith(f"{name} names {tmp_path / folder}, which ")
     assert command == f"unset {name}"
+
+
+def test_a_variable_comes_before_what_is_not_installed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail_opencl.absence import INSTALL_DRIVER, NO_DRIVER, without_platform
+
+    monkeypatch.setenv("OCL_ICD_VENDORS", str(tmp_path / "missing"))
+    first, second, without_root = without_platform()
+    assert first[1] == "unset OCL_ICD_VENDORS"
+    assert second == (NO_DRIVER, INSTALL_DRIVER)
+    assert without_root[0].startswith("or without root")
 
 
 def test_without_pyopencl_the_step_is_to_install_it() -> None:
@@ -131,16 +137,14 @@ def test_the_doctor_finds_nothing_wrong_where_there_is_a_device(opencl: dt.devic
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that Python was installed to, on a machine without an OpenCL driver."""
-    from dovetail_opencl import doctor
-    from dovetail_opencl.discovery import NO_DRIVER as REASON
-    from dovetail_opencl.discovery import Discovery
+    from dovetail_opencl import absence
 
-    monkeypatch.setattr(doctor, "discover", lambda: Discovery((), REASON, "install one"))
-    monkeypatch.setattr(doctor, "VENDORS", tmp_path / "nowhere")
-    monkeypatch.setattr(doctor, "_is_for_wheels", lambda: True)
+    monkeypatch.setattr(absence, "VENDORS", tmp_path / "nowhere")
+    monkeypatch.setattr(absence, "_is_for_wheels", lambda: True)
     monkeypatch.setattr("sys.prefix", str(tmp_path / "the root"))
     monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path / "user"))
-    monkeypatch.delenv("OCL_ICD_VENDORS", raising=False)
+    for name in absence.HIDING:
+        monkeypatch.delenv(name, raising=False)
     return tmp_path / "the root"
 
 
@@ -154,45 +158,49 @@ def _install_wheels(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda path: path)
 
 
-def test_the_doctor_knows_a_way_without_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dovetail_opencl import doctor
+def test_there_is_a_way_without_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dovetail_opencl import absence
 
-    (reason, command) = doctor.doctor()[1]
+    with_root, (reason, command) = absence.without_platform()
+    assert with_root == (absence.NO_DRIVER, absence.INSTALL_DRIVER)
     assert "without root" in reason
+    assert "lasts for this shell" in reason
     install, name, show = command.split(" && ")
     assert install == "pip install intel-opencl-rt intel-cmplr-lib-rt"
     _install_wheels(root, monkeypatch)
-    assert [c for _, c in doctor.doctor()] == [name, show], "the same steps, one by one"
-    monkeypatch.setattr(doctor, "_is_for_wheels", lambda: False)
+    steps = [c for _, c in absence.without_platform()]
+    assert steps == [name, show], "the same steps one by one, and no other driver to install"
+    monkeypatch.setattr(absence, "_is_for_wheels", lambda: False)
     (root / "lib/libintelocl.so").unlink()
-    assert len(doctor.doctor()) == 1, "there are no wheels for other machines"
+    assert len(absence.without_platform()) == 1, "there are no wheels for other machines"
 
 
-def test_the_commands_of_the_doctor_mend_a_wheel_whose_file_names_no_library(
+def test_the_commands_mend_a_wheel_whose_file_names_no_library(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dovetail_opencl.doctor import doctor
+    from dovetail_opencl.absence import UNANSWERED, without_platform
 
     _install_wheels(root, monkeypatch)
     icd = root / "etc/OpenCL/vendors/intel-cpu.icd"
-    (reason, command) = doctor()[0]
+    (reason, command) = without_platform()[0]
     assert reason == f"{icd} names {icd.read_text()}, which does not exist"
     subprocess.run(command, shell=True, check=True)
     assert Path(icd.read_text().strip()).samefile(root / "lib/libintelocl.so")
-    ((reason, command),) = doctor()
-    assert reason.startswith(f"the loader of drivers does not look in {icd.parent} ")
+    ((reason, command),) = without_platform()
+    assert reason.startswith(f"the loader of drivers does not look in {icd.parent} (")
+    assert "lasts for this shell" in reason
     told = subprocess.check_output(f"{command}; echo $OCL_ICD_VENDORS", shell=True, text=True)
     monkeypatch.setenv("OCL_ICD_VENDORS", told.strip())
-    assert [command for _, command in doctor()] == ["install one"]
+    assert without_platform() == [(f"{UNANSWERED} {root}", "")], "all that can be seen is mended"
     icd.unlink()
     icd.parent.rmdir()
-    ((_, command),) = (row for row in doctor() if row[0].startswith("no file names"))
+    ((_, command),) = (row for row in without_platform() if row[0].startswith("no file names"))
     subprocess.run(command, shell=True, check=True)
-    assert [command for _, command in doctor()] == ["install one"]
+    assert without_platform() == [(f"{UNANSWERED} {root}", "")]
 
 
-def test_the_doctor_says_what_a_library_lacks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dovetail_opencl.doctor import doctor
+def test_what_a_library_lacks_is_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dovetail_opencl.absence import without_platform
 
     _install_wheels(root, monkeypatch)
 
@@ -200,6 +208,6 @@ def test_the_doctor_says_what_a_library_lacks(root: Path, monkeypatch: pytest.Mo
         raise OSError("libimf.so: cannot open shared object file")
 
     monkeypatch.setattr("ctypes.CDLL", lacking)
-    (reason, command) = doctor()[0]
+    (reason, command) = without_platform()[0]
     assert "libintelocl.so cannot be loaded: libimf.so" in reason
     assert command == "pip install intel-cmplr-lib-rt"

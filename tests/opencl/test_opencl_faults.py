@@ -56,7 +56,7 @@ READS: dict[str, tuple[Call, str]] = {
     ),
     "index_select of columns": (
         lambda x, i: x.t().index_select(1, i),
-        "index {} is out of bounds for dimension 1 with size 8",
+        "index out of range in self: index {}, size 8",
     ),
     "embedding": (lambda x, i: F.embedding(i, x), "index out of range in self: index {}, size 8"),
     "embedding_bag": (

@@ -249,3 +249,37 @@ def test_running_statistics_are_of_the_same_launch(queue: Any, is_cast: bool) ->
         made, wanted = getattr(there, name).cpu().numpy(), getattr(here, name).numpy()
         np.testing.assert_allclose(made, wanted, rtol=1e-6, atol=1e-7)
     assert there.num_batches_tracked.item() == 3
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda: dt.nn.Linear(8, 8), (4, 8)),
+        (lambda: dt.nn.Linear(2048, 64, bias=False), (8, 2048)),
+        (lambda: dt.nn.Linear(512, 512), (2048, 512)),
+        (lambda: dt.nn.Conv2d(3, 64, 3, padding=1), (2, 3, 32, 32)),
+        (lambda: dt.nn.Conv2d(32, 32, 3, padding=1), (2, 32, 14, 14)),
+        (lambda: dt.nn.Conv2d(32, 48, 5, padding=2, bias=False), (2, 32, 14, 14)),
+        (lambda: dt.nn.Conv2d(32, 32, 3, padding=1, groups=32), (2, 32, 14, 14)),
+        (lambda: dt.nn.Conv2d(32, 32, 3, padding=1, groups=32), (1, 32, 200, 200)),
+        (lambda: dt.nn.Conv2d(32, 48, 1, stride=2), (2, 32, 14, 14)),
+        (lambda: dt.nn.Conv2d(32, 48, 3, dtype=dt.float64), (2, 32, 14, 14)),
+        (lambda: dt.nn.Conv2d(32, 48, 3, dtype=dt.float16), (2, 32, 14, 14)),
+    ],
+)
+def test_a_relu_behind_a_layer_is_no_launch(
+    opencl: Any, queue: Any, layer: Any, shape: Any
+) -> None:
+    dt.manual_seed(0)
+    made = layer().to(opencl)
+    x = dt.randn(*shape).to(opencl, made.weight.dtype)
+    launches = []
+    with dt.no_grad():
+        for run in (made, dt.nn.Sequential(made, dt.nn.ReLU())):
+            run(x)
+            before = queue.launches
+            out = run(x)
+            launches.append(queue.launches - before)
+        assert launches[0] == launches[1]
+        assert (out == 0).any()
+        assert out.equal(made(x).relu())

@@ -263,7 +263,7 @@ def test_no_hardware(site: Site) -> None:
     absent = "def count(self): return 0\n    def why_absent(self): return 'no card in any slot'"
     site.install("npu", spoiled("def count(self): return 1", absent))
     seen = probe(site, "npu")
-    assert seen["message"] == "npu: no card in any slot; see `dovetail doctor`"
+    assert seen["message"] == "npu: no card in any slot; see `dovetail doctor npu`"
     assert (seen["kind"], seen["status"]) == ("BackendUnavailable", "no-device")
 
 

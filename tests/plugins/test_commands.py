@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from installed import GOOD, Site
@@ -13,26 +14,30 @@ ABSENT = GOOD.replace(
 )
 
 
-def test_devices_table(site: Site) -> None:
+@pytest.mark.parametrize("columns", [80, 100])
+def test_devices_table(site: Site, columns: int) -> None:
     site.install_loopback()
     site.install("npu", "import absent_driver")
-    site.install("other", ABSENT)
-    done = site.command("devices", DOVETAIL_LOOPBACK_MEMORY=str(3 << 20), COLUMNS="80")
+    reason = "no card in any slot: apt-get install the-long-name-of-a-driver-package"
+    site.install("other", ABSENT.replace("no card in any slot", reason))
+    done = site.command("devices", DOVETAIL_LOOPBACK_MEMORY=str(3 << 20), COLUMNS=str(columns))
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["device", "backend", "version", "memory", "dtypes", "status"]
-    assert max(map(len, lines)) <= 80
-    rows = {line.split()[0]: line.split() for line in lines if line and line[0] != " "}
-    assert rows["cpu"][1] == "dovetail_cpu"
-    assert rows["cpu"][-1] == "available"
-    assert rows["loop:1"] == [
-        *("loop:1", "dovetail_loopback", "0.1.0", "3.0", "MiB", "all", "available"),
-    ]
-    assert rows["npu"] == ["npu", "dovetail_npu", "1.0", "failed"]
-    assert rows["other"] == ["other", "dovetail_other", "1.2", "no-device"]
+    assert re.split(" {2,}", lines[0]) == [
+        "device", "status", "memory", "dtypes", "hardware, or why it is unusable",
+    ]  # fmt: skip
+    assert max(map(len, lines)) <= columns
+    rows = {line.split()[0]: re.split(" {2,}", line) for line in lines if line and line[0] != " "}
+    assert rows["cpu"][1] == "available"
+    assert rows["loop:1"][:4] == ["loop:1", "available", "3.0 MiB", "all"]
+    assert rows["npu"][1] == "failed"
+    assert rows["other"][1] == "no-device"
+    start = lines[0].index("hardware")
+    assert all(line[start - 2 : start].isspace() for line in lines[2:-2]), "columns are aligned"
     text = " ".join(done.stdout.split())
     assert "dovetail_npu failed to load: ModuleNotFoundError: No module named" in text
-    assert "reason: no card in any slot" in text
+    assert "no card in any slot: apt-get install the-long-name-of-a-driver-package" in text
+    assert "(dovetail_loopback, 0.1.0)" in text
 
 
 def test_devices_json(site: Site) -> None:
@@ -82,7 +87,27 @@ def test_doctor_asks_the_backend(site: Site) -> None:
             "command": "apt upgrade",
         }
     ]
-    assert done.returncode == 0  # a machine may be without a card
+    assert done.returncode == 1  # who names a device wants it
+    assert site.command("doctor").returncode == 0  # a machine may be without a card
+
+
+def test_doctor_does_not_point_at_itself(site: Site) -> None:
+    site.install("npu", ABSENT)
+    done = site.command("doctor", "npu")
+    assert done.returncode == 1
+    assert done.stdout == "npu: no-device\n    no card in any slot\n"
+
+
+def test_doctor_has_one_heading_for_a_device(site: Site) -> None:
+    ways = '[("the driver-of-the-card is too old", "apt upgrade"), ("or use another", "")]'
+    doctor = f'Backend(Host(), "1.2", doctor=lambda: {ways}'
+    site.install("npu", ABSENT.replace('Backend(Host(), "1.2"', doctor))
+    assert site.command("doctor", "npu", COLUMNS="40").stdout.splitlines() == [
+        "npu: no-device",
+        "    the driver-of-the-card is too old",
+        "    $ apt upgrade",
+        "    or use another",
+    ]
 
 
 def test_doctor_of_a_plugin_that_raises(site: Site) -> None:

@@ -73,6 +73,27 @@ def test_what_the_program_raises_is_shown(folder: Path) -> None:
     assert "No module named 'torch.fx': dovetail stands in for torch here" in done.stderr
 
 
+@pytest.mark.parametrize("words", [("program.py",), ("-m", "program")])
+def test_its_traceback_begins_with_the_program(folder: Path, words: tuple[str, ...]) -> None:
+    (folder / "program.py").write_text("import torch\ntorch.ones(2).sumn()\n")
+    done = run("-m", "dovetail", "run", *words, cwd=folder)
+    first, second, *_, last = done.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert "program.py" in second
+    assert last.endswith("has no attribute 'sumn'. Did you mean: 'sum'?")
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "said"),
+    [("", 0, ""), ("3", 3, ""), ("None", 0, ""), ("'bad config'", 1, "bad config\n")],
+)
+def test_it_exits_as_it_says(folder: Path, given: str, code: int, said: str) -> None:
+    (folder / "program.py").write_text(f"import sys\nsys.exit({given})\n")
+    done = run("-m", "dovetail", "run", "program.py", cwd=folder)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -17,6 +17,8 @@ from dovetail.style.losses import (
     IMAGENET_STD,
     get_style_model_and_losses,
     gram_matrix,
+    outside,
+    roughness,
 )
 from dovetail.style.transfer import run_style_transfer
 
@@ -102,13 +104,51 @@ def test_the_style_comes_nearer() -> None:
     assert seen[-1][0] < seen[0][0] / 10
 
 
-@pytest.mark.parametrize(("name", "steps"), [("loop", 12), ("opencl", 12), ("dlp", 6)])
+@pytest.mark.parametrize(("name", "steps"), [("loop", 8), ("opencl", 8), ("dlp", 6)])
 def test_the_same_losses_on_other_devices(name: str, steps: int) -> None:
     try:
         dt.empty(0, device=name)
     except RuntimeError as error:
         pytest.skip(str(error))
-    np.testing.assert_allclose(losses(name, steps), losses("cpu", steps), rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(losses(name, steps), losses("cpu", steps), rtol=5e-4, atol=1e-6)
+
+
+def test_what_cannot_be_shown_is_pulled_back() -> None:
+    values = [-0.5, 0.0, 0.25, 1.0, 2.0]
+    x = dt.tensor(values, requires_grad=True)
+    loss = outside(x)
+    loss.backward()
+    assert float(loss) == pytest.approx((0.25 + 1) / 5)
+    np.testing.assert_allclose(x.grad.numpy(), [-0.2, 0, 0, 0, 0.4], rtol=1e-6)
+
+
+def test_roughness() -> None:
+    x = np.random.default_rng(0).random((1, 3, 4, 5))
+    wanted = (np.diff(x, axis=2) ** 2).mean() + (np.diff(x, axis=3) ** 2).mean()
+    assert float(roughness(dt.tensor(x))) == pytest.approx(wanted)
+
+
+def test_the_small_network_paints_a_picture_to_show() -> None:
+    """The content stays visible, colours come from the style, and there is no checkerboard."""
+    content, style = images(64)
+    made = network.trained((content, style), "cpu")
+    result = run_style_transfer(
+        made, IMAGENET_MEAN, IMAGENET_STD, dt.tensor(content), dt.tensor(style),
+        dt.tensor(content), 100, **network.FOR_SMALL,
+    ).detach().numpy()  # fmt: skip
+    grey = {name: x[0].mean(0) for name, x in (("content", content), ("result", result))}
+    assert np.corrcoef(grey["content"].ravel(), grey["result"].ravel())[0, 1] > 0.8
+    of_content, of_style, of_result = (x.mean((0, 2, 3)) for x in (content, style, result))
+    assert np.abs(of_result - of_style).sum() < 0.8 * np.abs(of_content - of_style).sum()
+    assert checkerboard(result) < 3 * checkerboard(content)
+    assert (result == 0).mean() < 0.05, "pixels are stuck at black"
+
+
+def checkerboard(picture: np.ndarray) -> float:
+    """The mean square of what is left of 2 by 2 pixels when rows and columns are taken away."""
+    a, b = picture[:, :, ::2], picture[:, :, 1::2]
+    left = a[..., ::2] - a[..., 1::2] - b[..., ::2] + b[..., 1::2]
+    return float((left**2).mean())
 
 
 def test_gram_matrix() -> None:
@@ -130,7 +170,12 @@ def test_the_small_network_learns() -> None:
     for layer in made:
         x = layer(x)
         if isinstance(layer, dt.nn.ReLU):
-            assert float(x.mean()) == pytest.approx(1, rel=1e-3)
+            means = x.detach().mean((0, 2, 3)).numpy()
+            heard = means > 0.9 * network.QUIET
+            assert heard.mean() > 0.5
+            loud = means[means > 0.999]
+            np.testing.assert_allclose(loud, 1, rtol=1e-3)
+            assert len(loud) > len(means) / 2, "most filters are heard alike"
 
 
 @pytest.mark.parametrize("name", ["loop", "opencl"])

@@ -59,7 +59,7 @@ def discover() -> Discovery:
     except OSError:
         return Discovery(
             0,
-            reason=f"no NVIDIA driver: {name} cannot be loaded",
+            reason=f"no NVIDIA driver: {name} cannot be loaded (Debian's package: nvidia-driver)",
             command="apt-get install nvidia-driver",
         )
     version, count = ctypes.c_int(), ctypes.c_int()

@@ -19,7 +19,8 @@ def enter(table: KernelTable) -> None:
     """Enter the products."""
     for name in ("matmul", "mm", "bmm"):
         table.add(name, _matmul, specialize=True)
-    table.add("linear", _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
+    for name in ("linear", "linear_relu"):
+        table.add(name, _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
     for name in ("addmm", "baddbmm"):
         table.add(name, _affine, dtypes=FLOATING, when=_is_added, specialize=True)
 
@@ -70,7 +71,7 @@ def _rows(array: StridedView) -> Array | None:
 
 
 def _linear(facts: Any) -> Any:
-    """(*, K) by (N, K), plus what expands to the output."""
+    """(*, K) by (N, K), plus what expands to the output, and a ReLU of it."""
     input, weight, bias = facts.inputs
     made = facts.outputs[0]
     a, out = _rows(ghost(input)), _rows(ghost(made))
@@ -78,11 +79,11 @@ def _linear(facts: Any) -> Any:
     assert out is not None
     w = ghost(weight)
     b = Array(None, 0, w.shape[::-1], w.strides[::-1], w.dtype)
-    device = device_of(made.device)
+    device, is_rectified = device_of(made.device), facts.op.name == "linear_relu"
     if bias is None:
-        product = Product(device, a, b, out)
+        product = Product(device, a, b, out, is_rectified=is_rectified)
         return lambda input, weight, bias, out: product(input, weight, out)
     flat = _rows(ghost(bias).expand(made.shape))
     assert flat is not None
-    product = Product(device, a, b, out, Added(flat))
+    product = Product(device, a, b, out, Added(flat), is_rectified=is_rectified)
     return lambda input, weight, bias, out: product(input, weight, out, bias)

@@ -47,6 +47,7 @@ def enter(table: KernelTable) -> None:
     """Enter the convolutions."""
     for name, (make, roles, phased) in {
         "conv": (_conv, _FORWARD, False),
+        "conv_relu": (_conv, _FORWARD, False),
         "conv_grad_input": (_grad_input, _TRANSPOSED, True),
         "conv_transpose": (_grad_input, _TRANSPOSED, True),
         "conv_grad_weight": (_grad_weight, _OF_WEIGHT, False),
@@ -234,6 +235,7 @@ def _conv(call: Any, c: Convolution) -> Any:
         out_column=c.y.element_strides[1],
         label=call.op.name,
         parts=[part],
+        is_rectified=call.op.name == "conv_relu",
     )
     return _resolved(made, c.x, c.padding, c)
 

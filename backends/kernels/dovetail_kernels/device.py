@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,8 @@ __all__ = [
     "owner_of",
     "register",
 ]
+
+Made = TypeVar("Made")
 
 Size = tuple[tuple[int, ...], tuple[int, ...]]
 """(global size, local size): all work items by dim, and those of a work group."""
@@ -175,7 +177,7 @@ class Device(abc.ABC):
     def largest_group(self, value: int) -> None:
         self._largest_group = value
 
-    def fitting(self, make: Callable[[], Any]) -> Any:
+    def fitting(self, make: Callable[[], Made]) -> Made:
         """What ``make()`` makes of launches; with smaller work groups where a kernel does not have
         registers for as many work items as the device allows.
 

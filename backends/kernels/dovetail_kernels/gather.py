@@ -16,7 +16,7 @@ from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.folds import wrapping
 from dovetail_kernels.gemm import offset_of
-from dovetail_kernels.source import converted, element, program
+from dovetail_kernels.source import converted, element, ended, program
 from dovetail_kernels.spread import Image, Three, table_of
 from dovetail_kernels.tiles import Tile, tile_of, woven
 
@@ -97,6 +97,7 @@ class Map:
         x_group: from group to group in the image.
         out_group, out_column: in the output.
         label: the operator's name.
+        is_rectified: a ReLU is taken of what is written.
     """
 
     device: Device
@@ -113,6 +114,7 @@ class Map:
     out_column: int
     label: str
     parts: list[Part] = field(default_factory=list)
+    is_rectified: bool = False
 
     def finished(self) -> dict[str, Any]:
         """Macros for what is done with a sum."""
@@ -122,6 +124,7 @@ class Map:
         return {
             "T": wrapping(work),
             "RESULT(v)": converted(work, self.out.dtype, "v"),
+            **ended(is_rectified=self.is_rectified),
             "BIASED(channel)": "(T)0" if self.bias is None else converted(kind, work, load),
             **element(device, "OUT", self.out.dtype),
             **element(device, "BIAS", kind),

@@ -17,7 +17,7 @@ from dovetail_kernels.gather import Map, Part, in_pairs
 from dovetail_kernels.gather_direct import read
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.shuffle import woven_half
-from dovetail_kernels.source import element, program
+from dovetail_kernels.source import element, ended, program
 from dovetail_kernels.spread import table_of, three
 from dovetail_kernels.tiles import Tile
 from dovetail_kernels.vectors import vector_helpers
@@ -184,6 +184,7 @@ class Packed:
             "BIASED(channel)": "(T)0"
             if made.bias is None
             else "bias[offset_bias + (channel) * bias_step]",
+            **ended(is_rectified=made.is_rectified),
             "LOW(u, v)": woven_half(vector, "(u)", "(v)", 0),
             "HIGH(u, v)": woven_half(vector, "(u)", "(v)", 1),
             **_named(TILE, ""),

@@ -22,7 +22,7 @@ from dovetail_kernels.gather import Map, Part, in_pairs
 from dovetail_kernels.gather_direct import FEW
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.shuffle import woven_half
-from dovetail_kernels.source import element, program
+from dovetail_kernels.source import element, ended, program
 from dovetail_kernels.spread import AT_START, table_of, three
 from dovetail_kernels.vectors import vector_helpers
 
@@ -236,6 +236,7 @@ class Padded:
             "BIASED(channel)": "(T)0"
             if made.bias is None
             else "bias[offset_bias + (channel) * bias_step]",
+            **ended(is_rectified=made.is_rectified),
             **element(device, "OUT", work),
         }
         text = program(device, "conv_padded", macros, (work,), text=vector_helpers((work,), width))

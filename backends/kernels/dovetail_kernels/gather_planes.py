@@ -78,7 +78,7 @@ def _tile(made: Map, places: int, step: int, *, is_paired: bool) -> dict[str, An
             "STORE_LINE(j, to, shift)": " ".join(
                 store.format(
                     vector=vector, width=width, at=f"(to) + {v * width}",
-                    value=f"l##j##_{v} + shift",
+                    value=f"ENDED(l##j##_{v} + shift)",
                 )
                 for v in each
             ),
@@ -94,7 +94,7 @@ def _tile(made: Map, places: int, step: int, *, is_paired: bool) -> dict[str, An
         "WIDTH": width,
         "EACH_PAIR(j)": " ".join(pairs),
         "STORE_VECTOR(to, v)": store.format(
-            vector=vector, width=width, at="to", value="(v) + shift"
+            vector=vector, width=width, at="to", value="ENDED((v) + shift)"
         ),
         "PUT_VECTOR(to, v)": f"vstore{width}(v, 0, to);",
     }

@@ -18,7 +18,7 @@ from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.folds import accumulated, wrapping
 from dovetail_kernels.gemm_direct import Sides, direct, is_small
-from dovetail_kernels.source import converted, element, loop_numbers, places, program
+from dovetail_kernels.source import converted, element, ended, loop_numbers, places, program
 from dovetail_kernels.tiles import Tile, tile_of, woven
 
 __all__ = ["Added", "Product"]
@@ -90,6 +90,7 @@ class Product:
         a, b, out: ghosts, (*, M, K), (*, K, N) and (*, M, N); leading dims broadcast.
         added: what is added to it.
         tile: another shape of tile than the device's own.
+        is_rectified: a ReLU is taken of what is written.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class Product:
         out: Array,
         added: Added | None = None,
         tile: Tile | None = None,
+        is_rectified: bool = False,
     ) -> None:
         self.device, self.a, self.b, self.out, self.added = device, a, b, out, added
+        self.is_rectified = is_rectified
         self.work = accumulated(out.dtype)
         self.kind = wrapping(self.work)
         self.m, self.n, self.depth = out.shape[-2], out.shape[-1], a.shape[-1]
@@ -141,6 +144,7 @@ class Product:
         rows = rows or names
         has = is_last and self.added is not None
         macros: dict[str, Any] = {"HAS_INPUT": int(has)}
+        macros |= ended(is_rectified=is_last and self.is_rectified)
         if has:
             assert self.added is not None
             kind = self.added.input.dtype
@@ -256,7 +260,9 @@ class Product:
             return places("BATCH", made, "q", names), loop_numbers(made)
 
         scales = None if added is None else (added.alpha, added.beta)
-        return direct(self.device, self.work, tile, sides, loops, scales)
+        return direct(
+            self.device, self.work, tile, sides, loops, scales, is_rectified=self.is_rectified
+        )
 
     # by tiles
 
@@ -274,7 +280,10 @@ class Product:
             "IS_TILES": 1,
             "T": self.kind,
             **tile.macros(self.kind, is_float=self.work.category == 2),
-            "IS_SAME": int(spelled in (self.kind, self.kind[1:]) and not (has and is_last)),
+            "IS_SAME": int(
+                spelled in (self.kind, self.kind[1:])
+                and not (is_last and (has or self.is_rectified))
+            ),
             "RESULT(v)": converted(self.work, kind, "v"),
             **element(device, "OUT", kind),
             **self._epilogue(names, is_last=is_last),

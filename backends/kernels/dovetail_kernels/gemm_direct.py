@@ -15,7 +15,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device
 from dovetail_kernels.folds import wrapping
-from dovetail_kernels.source import program
+from dovetail_kernels.source import ended, program
 from dovetail_kernels.tiles import Tile, woven
 
 __all__ = ["Sides", "direct", "is_small"]
@@ -95,6 +95,8 @@ def direct(
     sides: Sides,
     places: Callable[[tuple[str, ...]], tuple[dict[str, Any], list[Any]]],
     scales: Sequence[float] | None,
+    *,
+    is_rectified: bool = False,
 ) -> Callable[..., None]:
     """The launch, as ``run(a, b, out)`` or, where something is added, ``run(a, b, out, input)``.
 
@@ -102,6 +104,7 @@ def direct(
         sides: the product, its rows left.
         places: for names of places, the macro for batches and its numbers.
         scales: alpha and beta, where something is added.
+        is_rectified: a ReLU is taken of what is written.
     """
     turned = sides.turned()
     is_turned = turned.cost(device, tile) < sides.cost(device, tile)
@@ -127,6 +130,9 @@ def direct(
         "POINTERS": " ".join(
             f"const global T *p{i} = from + min(first + {i}, m - 1) * a_row;" for i in rows
         ),
+        **ended(is_rectified=is_rectified),
+        "ENDS": int(is_rectified),
+        "END(i)": " ".join(f"s##i##_{v} = ENDED(s##i##_{v});" for v in across),
         "ADD_VECTORS(i, from)": f"{{ {add} }}",
         "ADD_ONE(i, v)": f"{{ {one} }}",
         **batch,

@@ -18,7 +18,7 @@ from dovetail_kernels.faults import ALONG, FLAT, fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program
 
-__all__ = ["DETERMINISTIC", "atomic", "enter"]
+__all__ = ["DETERMINISTIC", "along", "atomic", "enter", "gathered"]
 
 DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
 """1: ``scatter_add`` adds in order always, without atomics."""
@@ -41,7 +41,7 @@ def _walked(array: Array, shape: Sequence[int], dim: int | None) -> Array:
     return Array(None, 0, tuple(shape), strides, array.dtype)
 
 
-def _along(array: Array, dim: int) -> tuple[int, int]:
+def along(array: Array, dim: int) -> tuple[int, int]:
     """(size, elements from one to the next) along ``dim``."""
     if not array.ndim:
         return 1, 0
@@ -51,19 +51,44 @@ def _along(array: Array, dim: int) -> tuple[int, int]:
 def _gather(facts: Any) -> Any:
     source, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
-    device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
+    dim = facts.attributes["dim"]
+    device, fault = device_of(facts.outputs[0].device), fault_of("gather", ALONG, dim)
+    first, line = _walked(source, out.shape, dim), along(source, dim)
+    return gathered(device, first, index, out, line, "gather", fault)
+
+
+def gathered(
+    device: Device,
+    source: Array,
+    index: Array,
+    out: Array,
+    line: tuple[int, int],
+    name: str,
+    fault: Any,
+) -> Any:
+    """``kernel(source, index, out)``: each of ``out`` is read at the place that ``index`` names.
+
+    Args:
+        device: whose program it is.
+        source: where each is read if its index is 0; of ``out``'s shape and dtype.
+        index: int64, of ``out``'s shape.
+        out: what is written.
+        line: indices that there are, and elements of the source from one to the next.
+        name: the operator's, for statistics and errors.
+        fault: what an index out of range is reported by (see :func:`fault_of`).
+    """
     if not out.numel:
         return lambda *arrays: None
-    loops = collapse(out, index, _walked(source, out.shape, dim))
+    loops = collapse(out, index, source)
     macros = {
         "IS_GATHER": 1,
         **moved("X", "S", itemsize=out.itemsize),
         **places("PLACES", loops, "p", ("to", "place", "from")),
     }
     text = program(device, "index", macros, (), ("fault",))
-    numbers = [np.uint64(n) for n in (0, 0, 0, out.numel, *_along(source, dim))]
-    numbers += [*loop_numbers(loops), fault_of("gather", ALONG, dim)]
-    launch = device.launch(text, "gather", 4, numbers, device.workers(out.numel, 2048), "gather")
+    numbers = [np.uint64(n) for n in (0, 0, 0, out.numel, *line)]
+    numbers += [*loop_numbers(loops), fault]
+    launch = device.launch(text, "gather", 4, numbers, device.workers(out.numel, 2048), name)
     faults = device.faults
 
     def run(x: Any, at: Any, y: Any) -> None:
@@ -106,7 +131,7 @@ class _Scatter:
             **moved("X", "S", itemsize=out.itemsize),
             **places("PLACES", loops, "p", ("place", "to", "from")),
         }
-        numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *_along(out, self.dim))]
+        numbers = [np.uint64(n) for n in (0, 0, 0, index.numel, *along(out, self.dim))]
         numbers += [*loop_numbers(loops), self.fault]
         text = program(device, "index", macros, (), ("fault",))
         size = device.workers(index.numel, 2048)
@@ -132,11 +157,11 @@ class _Scatter:
         if is_atomic:
             macros |= atomic(out.dtype)
         count = index.numel if is_atomic else lines
-        numbers = [np.uint64(n) for n in (0, 0, 0, count, *_along(out, dim))]
+        numbers = [np.uint64(n) for n in (0, 0, 0, count, *along(out, dim))]
         numbers += loop_numbers(loops)
         if not is_atomic:
-            step = 0 if src.ndim != len(shape) or not shape else _along(src, dim)[1]
-            line = (index.numel // max(1, lines), step, _along(index, dim)[1])
+            step = 0 if src.ndim != len(shape) or not shape else along(src, dim)[1]
+            line = (index.numel // max(1, lines), step, along(index, dim)[1])
             numbers += [np.uint64(n) for n in line]
         numbers.append(self.fault)
         text = program(device, "index", macros, (out.dtype, src.dtype), ("fault",))

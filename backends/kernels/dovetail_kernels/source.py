@@ -14,7 +14,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Device
 
-__all__ = ["MOST", "converted", "element", "loop_numbers", "moved", "places", "program"]
+__all__ = ["MOST", "converted", "element", "ended", "loop_numbers", "moved", "places", "program"]
 
 MOST = 8
 """Loops whose sizes and strides fit into a kernel's arguments."""
@@ -74,6 +74,12 @@ def moved(*prefixes: str, itemsize: int) -> dict[str, str]:
             f"{prefix}_STORE(p, i, v)": "(p)[i] = (v)",
         }
     return made
+
+
+def ended(*, is_rectified: bool) -> dict[str, str]:
+    """The macro for what becomes of a sum, or of several in a vector, before it is written: itself,
+    or the ReLU of it, which keeps NaN."""
+    return {"ENDED(v)": "((v) <= (T)0 ? (T)0 : (v))" if is_rectified else "(v)"}
 
 
 def converted(source: DType, target: DType, value: str) -> str:

@@ -134,12 +134,10 @@ def image_of(
         text = program(device, "conv", macros, (x.dtype,), text=helpers)
         return device.launch(text, "spread", 2, numbers, size, "conv")
 
-    def fitting() -> Launch:
-        made: Launch = device.fitting(spreading)
-        return made
-
     plane = math.prod(extents)
     inner = (extents[1] * extents[2], extents[2], 1)
     nbytes = (images * channels * plane + SLACK) * work.itemsize
     reach = 1 + sum(max(n - 1, 0) * s for n, s in zip(x.shape, strides, strict=True))
-    return Image(channels * plane, plane, inner, extents, nbytes, fitting, reach)
+    return Image(
+        channels * plane, plane, inner, extents, nbytes, lambda: device.fitting(spreading), reach
+    )

@@ -19,7 +19,7 @@ from dovetail_kernels.arrays import Array
 from dovetail_kernels.gather import Map, left_rows
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.shuffle import transposed
-from dovetail_kernels.source import element, program
+from dovetail_kernels.source import element, ended, program
 from dovetail_kernels.spread import table_of
 from dovetail_kernels.tiles import Tile, tile_of
 from dovetail_kernels.vectors import vector_helpers
@@ -237,6 +237,7 @@ class Winograd:
             "BIASED(channel)": "bias[offset_bias + (channel) * bias_step]"
             if made.bias is not None
             else "(T)0",
+            **ended(is_rectified=made.is_rectified),
             **element(device, "OUT", float32),
         }
         helpers = vector_helpers((float32,), LANES)

@@ -25,7 +25,7 @@ def _version() -> str:
     try:
         return f"PyOpenCL {version('pyopencl')}"
     except PackageNotFoundError:
-        return "PyOpenCL is not installed"
+        return ""
 
 
 plugin = Plugin()

@@ -19,11 +19,6 @@ VARIABLE = "DOVETAIL_OPENCL"
 of its name; a device likewise."""
 
 INSTALL = "pip install 'dovetail[opencl]'"
-WITHOUT_ROOT = " (without root: dovetail doctor opencl)"
-NO_DRIVER = (
-    "no OpenCL platform: the loader finds no OpenCL driver. A GPU's comes with its vendor's driver "
-    f"package; for the CPU: apt-get install pocl-opencl-icd{WITHOUT_ROOT}"
-)
 
 
 @dataclass(frozen=True)
@@ -34,11 +29,13 @@ class Discovery:
         devices: pyopencl devices, in dovetail's order.
         reason: why there is none; empty where there is one.
         command: what mends that, where a command does.
+        more: further reasons, or other ways, each with its command.
     """
 
     devices: tuple[Any, ...]
     reason: str = ""
     command: str = ""
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @functools.lru_cache(maxsize=4)
@@ -58,7 +55,7 @@ def discover(chosen: str | None = None) -> Discovery:
         platforms = cl.get_platforms()
     except cl.Error as error:
         if "PLATFORM_NOT_FOUND" in str(error):
-            return Discovery((), NO_DRIVER, "apt-get install pocl-opencl-icd")
+            return _no_platform()
         return Discovery((), f"asking for OpenCL platforms failed: {error}")
     found, troubles = [], []
     for number, platform in enumerate(platforms):
@@ -72,10 +69,17 @@ def discover(chosen: str | None = None) -> Discovery:
                 found.append((_rank(cl, device), platform.name, number, index, device))
     found.sort(key=lambda row: (*row[:2], row[4].platform.version, *row[2:4]))
     if not found:
-        return Discovery((), "; ".join(["no OpenCL device", *troubles]) or NO_DRIVER)
+        return Discovery((), "; ".join(["no OpenCL device", *troubles]))
     if not wanted.strip():
         return Discovery(tuple(row[4] for row in found))
     return _selected(wanted, found)
+
+
+def _no_platform() -> Discovery:
+    from dovetail_opencl.absence import without_platform
+
+    (reason, command), *more = without_platform()
+    return Discovery((), reason, command, tuple(more))
 
 
 def _selected(wanted: str, found: list[Any]) -> Discovery:

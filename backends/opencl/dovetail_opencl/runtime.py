@@ -11,7 +11,6 @@ from dovetail.backend import DeviceInfo, KernelTable, Runtime, forked_text
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import register
 from dovetail_opencl.discovery import discover
-from dovetail_opencl.limits import of_device
 
 __all__ = ["OpenCLRuntime", "device_of"]
 
@@ -61,13 +60,13 @@ class OpenCLRuntime(Runtime):
         return discover().reason or "there is one: count() is not 0"
 
     def info(self, index: int) -> DeviceInfo:
-        handle = discover().devices[index]
-        allowed = of_device(handle)
+        device = device_of(index)
+        handle, allowed = device.handle, device.limits
         without = () if allowed.double else (d.float64, d.complex128)
         return DeviceInfo(
             name=handle.name.strip(),
             dtypes=tuple(kind for kind in d.ALL if kind not in without),
-            memory_total=device_of(index).memory_total,
+            memory_total=device.memory_total,
             version=f"{handle.platform.name}, {handle.version.strip()}, {handle.driver_version}",
             limits={
                 "compute_units": handle.max_compute_units,

@@ -375,7 +375,8 @@ class Registry:
                 )
         else:
             why = within(limit, f"why_absent() of {module}", runtime.why_absent)
-            failure = Failure("no-device", why, "see `dovetail doctor`", f"{OWN} doctor")
+            asked = f"{OWN} doctor {found.name}"
+            failure = Failure("no-device", why, f"see `{asked}`", asked)
         if failure is None or failure.status == "no-device":
             # The host itself is one device; everybody else's are numbered, even a single one.
             indexed = found.name != HOST if entry.indexed is None else entry.indexed
@@ -510,7 +511,6 @@ def _close_at_exit(runtime: Runtime) -> None:
 
 
 def _close_all() -> None:
-
     while _open_runtimes:
         runtime = _open_runtimes.pop()
         try:

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--device",
         default=DEFAULTS["device"],
-        help="any that `dovetail devices` lists (default: cpu)",
+        help=f"one that `dovetail devices` calls available (default: {DEFAULTS['device']})",
     )
     add(
         "--epochs",
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=DEFAULTS["out"],
         metavar="DIR",
-        help="where weights, log, picture and checkpoint go (default: dovetail-demo)",
+        help=f"where weights, log, picture and checkpoint go (default: {DEFAULTS['out']})",
     )
     add("--data", type=Path, metavar="DIR", help="a folder with MNIST's idx files, .gz or not")
     add("--resume", action="store_true", help="continue from the checkpoint in --out")

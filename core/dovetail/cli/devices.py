@@ -83,27 +83,20 @@ def describe(record: Record, device: str, index: int | None = None) -> dict[str,
     return row
 
 
-_COLUMNS = ("device", "backend", "version", "memory", "dtypes", "status")
+_COLUMNS = ("device", "status", "memory", "dtypes", "hardware, or why it is unusable")
+_GAP = "  "
 
 
 def _table(rows: list[dict[str, Any]], width: int) -> str:
-    """Aligned columns; below each row its reason, or the hardware's name, wrapped."""
+    """Aligned columns, of which the last is wrapped."""
     cells = [_cells(row) for row in rows]
-    widths = [
-        min(max(len(line[i]) for line in [_COLUMNS, *cells]), 22) for i in range(len(_COLUMNS))
-    ]
-    while sum(widths) + 2 * (len(widths) - 1) > width:
-        widths[widths.index(max(widths))] -= 1
-    lines = [_line(_COLUMNS, widths), "    reason, or what the hardware says of itself"]
-    lines.append(_line(tuple("-" * w for w in widths), widths))
+    fixed = [max(len(line[i]) for line in [_COLUMNS, *cells]) for i in range(len(_COLUMNS) - 1)]
+    last = max(20, width - sum(fixed) - len(_GAP) * len(fixed))
+    widths = [*fixed, last]
+    lines = [*_lines(_COLUMNS, widths), _GAP.join("-" * w for w in widths)]
     for row, line in zip(rows, cells, strict=True):
-        lines.append(_line(line, widths))
-        note = _note(row)
-        if note:
-            lines += textwrap.wrap(
-                note, width, initial_indent="    ", subsequent_indent="    ",
-                break_long_words=False, break_on_hyphens=False,
-            )  # fmt: skip
+        # A reason may name a package or a command, which is copied; a processor's name is not.
+        lines += _lines(line, widths, break_on_hyphens=row["status"] == "available")
     usable = sum(row["status"] == "available" for row in rows)
     lines += ["", f"{usable} of {len(rows)} can be used."]
     if usable < len(rows):
@@ -115,11 +108,10 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     total = row["memory_total"]
     return (
         row["device"],
-        row["backend"],
-        row["version"],
+        row["status"],
         "" if total is None else readable_bytes(total),
         _dtypes(row["dtypes"]),
-        row["status"],
+        _about(row),
     )
 
 
@@ -130,20 +122,29 @@ def _dtypes(names: list[str]) -> str:
     return "all" if len(names) == len(ALL) else f"{len(names)} of {len(ALL)}"
 
 
-def _note(row: dict[str, Any]) -> str:
+def _about(row: dict[str, Any]) -> str:
+    """The hardware and its driver, or the reason; then whose backend it is."""
+    backend = ", ".join(p for p in (row["backend"], row["version"]) if p)
     if row["status"] != "available":
-        return f"reason: {row['reason']}" if row["reason"] else ""
+        return f"{row['reason']} ({backend})"
     parts = [" ".join(p for p in (row["name"], row["driver"]) if p)]
     missing = [d.name for d in ALL if d.name not in row["dtypes"]]
     if missing:
         parts.append(f"no {', '.join(missing)}")
     parts += row["overlays"]
-    return "; ".join(p for p in parts if p)
+    return f"{'; '.join(p for p in parts if p)} ({backend})"
 
 
-def _line(cells: tuple[str, ...], widths: list[int]) -> str:
-    fitted = [
-        (cell if len(cell) <= w else cell[: w - 1] + "…").ljust(w)
-        for cell, w in zip(cells, widths, strict=True)
+def _lines(cells: tuple[str, ...], widths: list[int], break_on_hyphens: bool = False) -> list[str]:
+    """One row; what its last cell has no room for goes below."""
+    *fixed, last = cells
+    wrapped = textwrap.wrap(
+        last, widths[-1], break_long_words=False, break_on_hyphens=break_on_hyphens
+    )
+    first = [cell.ljust(w) for cell, w in zip(fixed, widths, strict=False)]
+    indent = [" " * w for w in widths[:-1]]
+    starts = [first, *([indent] * (len(wrapped) - 1))]
+    return [
+        _GAP.join([*start, text]).rstrip()
+        for start, text in zip(starts, wrapped or [""], strict=True)
     ]
-    return "  ".join(fitted).rstrip()

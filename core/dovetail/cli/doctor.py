@@ -33,11 +33,19 @@ KNOWN_VARIABLES = (
     "PYOPENCL_CTX",
 )
 """Variables that change what a device does; a name close to one of them is likely a slip."""
+BROKEN = ("failed", "incompatible", "warning")
 
 
 def main(argv: Sequence[str] = ()) -> int:
-    """Print what is wrong and what mends it; exit code 1 where something is broken."""
+    """Print what is wrong and what mends it.
+
+    Exit code 1 where something is broken, or where the device named cannot be used.
+    """
     options = parser("doctor", "Say why a device cannot be used, and the command that mends it.")
+    options.epilog = (
+        "Exit code: 1 where something is broken, or where the device named cannot be used; a "
+        "machine without some hardware is not broken."
+    )
     options.add_argument("device", nargs="?", help="only this one, such as cpu")
     options.add_argument("--json", action="store_true", help="a list of objects for programs")
     chosen = options.parse_args(list(argv))
@@ -56,7 +64,9 @@ def main(argv: Sequence[str] = ()) -> int:
         print_json(complaints)
     else:
         print(_text(complaints, columns()))
-    return int(any(c["status"] in ("failed", "incompatible", "warning") for c in complaints))
+    if wanted is not None and any(c["status"] != "available" for c in complaints):
+        return 1
+    return int(any(c["status"] in BROKEN for c in complaints))
 
 
 def findings(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -75,9 +85,10 @@ def findings(records: Sequence[Record]) -> list[dict[str, Any]]:
                 for reason, command in advice
             ]
         else:
-            found.append(
-                _finding(record.name, record.status, record.reason, record.advice, record.command)
-            )
+            # Without hardware the registry's advice is to ask here.
+            is_absent = record.status == "no-device"
+            ways = ("", "") if is_absent else (record.advice, record.command)
+            found.append(_finding(record.name, record.status, record.reason, *ways))
     return found
 
 
@@ -161,13 +172,11 @@ def _settings(environ: Mapping[str, str]) -> Iterator[dict[str, Any]]:
 
 def _text(complaints: Sequence[dict[str, Any]], width: int) -> str:
     lines: list[str] = []
-    last = ""
+    heading = ""
     for found in complaints:
         mark = "ok" if found["status"] == "available" and not found["reason"] else found["status"]
-        heading = f"{found['device']}: {mark}"
-        if heading != last:
+        if heading != (heading := f"{found['device']}: {mark}"):
             lines.append(heading)
-        last = heading
         said = "; ".join(part for part in (found["reason"], found["advice"]) if part)
         if said:
             lines += textwrap.wrap(

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
 
 from dovetail.cli import UsageError, parser
 
 __all__ = ["main"]
+
+_RUNNERS = (__name__, "dovetail.standing_in", "runpy")
+"""Modules whose frames come before the program's."""
 
 
 def main(argv: Sequence[str] = ()) -> int:
@@ -44,13 +49,34 @@ def main(argv: Sequence[str] = ()) -> int:
             raise UsageError(f"dovetail run: {error}{_where_from(error)}") from error
         if told:
             print(f"dovetail run: {told}", file=sys.stderr)
+    if not chosen.module and not Path(chosen.program[0]).exists():
+        raise UsageError(f"dovetail run: there is no script {chosen.program[0]!r}")
     try:
         run_program(chosen.program, chosen.module)
-    except FileNotFoundError as error:
-        if "there is no script" not in str(error):
-            raise
-        raise UsageError(f"dovetail run: {error}") from error
+    except SystemExit as error:
+        return _exit_code(error.code)
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except BaseException as error:
+        error.__traceback__ = _of_program(error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
+        return 1
     return 0
+
+
+def _exit_code(code: object) -> int:
+    """As Python exits: what is no number is printed, and means 1."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    print(code, file=sys.stderr)
+    return 1
+
+
+def _of_program(traceback: TracebackType | None) -> TracebackType | None:
+    """A traceback without the frames of who runs the program."""
+    while traceback is not None and traceback.tb_frame.f_globals.get("__name__") in _RUNNERS:
+        traceback = traceback.tb_next
+    return traceback
 
 
 def _where_from(error: RuntimeError) -> str:

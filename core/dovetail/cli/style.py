@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dovetail.cli import UsageError, parser
+from dovetail.cli.progress import progress
 from dovetail.style import StyleError
 
 __all__ = ["main"]
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] = ()) -> int:
     add("--steps", type=_number(1), default=300, metavar="N", help="default: 300")
     add("--weights", type=Path, metavar="FILE", help="VGG19's: torchvision's .pth, or .safetensors")
     add("--random-weights", action="store_true", help="VGG19 untrained: textures, hardly a style")
-    add("--style-weight", type=float, metavar="W", help="default: 1e6, for the small network 1e4")
+    add("--style-weight", type=float, metavar="W", help="default: 1e6, for the small network 1e3")
     add("--content-weight", type=float, default=1.0, metavar="W", help="default: 1")
     add("--noise", action="store_true", help="begin with noise, not with the content")
     add("--seed", type=_number(0), default=0, metavar="S")
@@ -74,7 +74,7 @@ def _paint(chosen: argparse.Namespace) -> None:
     dt.manual_seed(chosen.seed)
     network = _network(chosen, (content, style), device)
     start = dt.rand(content.shape) if chosen.noise else dt.tensor(content)
-    with tqdm(total=chosen.steps, unit="step", file=sys.stderr) as bar:
+    with progress(chosen.steps, "steps", description="picture") as bar:
 
         def tell(step: int, of_style: float, of_content: float, picture: Any) -> None:
             bar.update(1)
@@ -90,7 +90,7 @@ def _paint(chosen: argparse.Namespace) -> None:
         made = run_style_transfer(
             network, losses.IMAGENET_MEAN, losses.IMAGENET_STD,
             dt.tensor(content, device=device), dt.tensor(style, device=device), start.to(device),
-            chosen.steps, _style_weight(chosen), chosen.content_weight, tell,
+            chosen.steps, content_weight=chosen.content_weight, tell=tell, **_recipe(chosen),
         )  # fmt: skip
     path = chosen.out / "style.png"
     named = {"content": content, "style": style, "result": made}
@@ -100,15 +100,17 @@ def _paint(chosen: argparse.Namespace) -> None:
         image.show()
 
 
-def _style_weight(chosen: argparse.Namespace) -> float:
-    if chosen.style_weight is not None:
-        return float(chosen.style_weight)
-    return 1e6 if chosen.weights is not None or chosen.random_weights else 1e4
+def _recipe(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Weights and layers: those of the network, and the style's weight as asked."""
+    from dovetail.style.network import FOR_SMALL, FOR_VGG19
+
+    is_vgg = chosen.weights is not None or chosen.random_weights
+    recipe = FOR_VGG19 if is_vgg else FOR_SMALL
+    asked = chosen.style_weight
+    return recipe if asked is None else {**recipe, "style_weight": asked}
 
 
 def _network(chosen: argparse.Namespace, images: Any, device: Any) -> Any:
-    from tqdm import tqdm
-
     from dovetail.style import network
 
     if chosen.weights is not None or chosen.random_weights:
@@ -124,7 +126,7 @@ def _network(chosen: argparse.Namespace, images: Any, device: Any) -> Any:
         "No --weights: a small network of VGG's kind learns from these two pictures alone, so "
         "expect their colours and textures; VGG19's weights paint better."
     )
-    with tqdm(total=steps, unit="step", desc="network", file=sys.stderr) as bar:
+    with progress(steps, "steps", description="network") as bar:
 
         def tell(step: int, loss: float, right: float) -> None:
             bar.update(1)

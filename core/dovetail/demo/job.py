@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dovetail as dt
 from dovetail.backend.state import state_of
+from dovetail.cli.progress import progress
 from dovetail.demo import DemoError
 from dovetail.demo.checkpoint import Checkpoint, replacing, save_tensors
 from dovetail.demo.data import Digits, load_digits, load_mnist
 from dovetail.demo.picture import draw
-from dovetail.demo.training import Evaluation, Run, progress
+from dovetail.demo.training import Evaluation, Run
 from dovetail.errors import HostFallbackError, Unsupported
 
 __all__ = ["Interrupted", "Settings", "run_job"]
@@ -95,17 +97,23 @@ def run_job(settings: Settings, say: Say) -> dict[str, Any]:
     saved = Checkpoint.load(settings.checkpoint) if settings.resume else None
     _make_folder(settings.out)
     digits = load_digits() if settings.data is None else load_mnist(settings.data)
-    run, history = _begin(settings, device, digits, saved)
+    with _kernels_named(device):
+        run, history = _begin(settings, device, digits, saved)
+        return _train(settings, run, history, say)
+
+
+def _train(settings: Settings, run: Run, history: History, say: Say) -> dict[str, Any]:
+    digits = run.digits
     _describe(run, say)
     done = len(history)
     try:
-        if saved is not None:
+        if settings.resume:
             say(f"resumed   after epoch {done}")
         elif settings.checkpoint.exists():
             say(f"note      the earlier run in {settings.out} is replaced; --resume continues one")
         _checkpoint(run, history).save(settings.checkpoint)
         images = len(digits.train_labels)
-        with progress(done * images, settings.total_epochs * images) as bar:
+        with progress(settings.total_epochs * images, "images", done * images) as bar:
             for epoch in range(done, settings.total_epochs):
                 bar.set_description(f"epoch {epoch + 1}/{settings.total_epochs}")
                 record = run.train_epoch(epoch, bar)
@@ -117,11 +125,6 @@ def run_job(settings: Settings, say: Say) -> dict[str, Any]:
         result = run.evaluate()
         summary = _summary(run, history, result)
         _write_results(settings, run, history, result, summary, say)
-    except (Unsupported, HostFallbackError) as error:
-        raise DemoError(
-            f"--device {device} cannot train this network yet: {error}. `dovetail capabilities "
-            f"{device.type}` shows which operators it has"
-        ) from error
     except KeyboardInterrupt:
         raise Interrupted(f"stopped after epoch {done} of {settings.total_epochs}") from None
     return summary
@@ -141,12 +144,30 @@ def _usable_device(name: str) -> dt.device:
     """The device, after one number has been there and back."""
     try:
         device = dt.device(name)
-        answer = dt.ones((), device=device).cpu().item()
+        one = dt.ones((), device=device)
+        if one.is_meta:
+            raise DemoError(
+                f"--device {name}: has shapes and no data, so nothing can be trained there; "
+                "`dovetail devices` lists the others"
+            )
+        answer = one.cpu().item()
     except (RuntimeError, ValueError, TypeError) as error:
         raise DemoError(f"--device {name}: {error}") from error
     if answer != 1.0:
         raise DemoError(f"--device {name}: it was given 1.0 and gave back {answer}")
     return device
+
+
+@contextlib.contextmanager
+def _kernels_named(device: dt.device) -> Iterator[None]:
+    """A backend without some kernel is not the demo's mistake: say what it lacks, and who asks."""
+    try:
+        yield
+    except (Unsupported, HostFallbackError) as error:
+        raise DemoError(
+            f"--device {device}: {error} (`dovetail capabilities {device.type}` lists what there "
+            f"is, `python -m dovetail_conformance --device {device.type}` what is missing)"
+        ) from error
 
 
 def _begin(
@@ -234,17 +255,14 @@ def _write_results(
     say(f"{headline} ({wrong} wrong)")
     say(f"{summary['seconds']:.1f} s, {summary['samples_per_second']:,.0f} images/s in training")
     say("")
-    _say_columns({str(out / name): meaning for name, meaning in RESULTS.items()}, say)
+    # What it is first: the paths and commands may be long.
+    for name, meaning in RESULTS.items():
+        say(f"{meaning:<36} {out / name!s}")
     say("")
     say("Try next:")
     resume = settings.resume_command(len(history) + EPOCHS_MORE)
-    _say_columns({f"  {c}": meaning for c, meaning in {**NEXT, resume: FURTHER}.items()}, say)
-
-
-def _say_columns(rows: dict[str, str], say: Say) -> None:
-    width = max(map(len, rows))
-    for first, second in rows.items():
-        say(f"{first:<{width}}  {second}")
+    for command, meaning in {**NEXT, resume: FURTHER}.items():
+        say(f"  {meaning:<36} {command}")
 
 
 RESULTS = {

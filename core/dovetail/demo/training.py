@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +12,10 @@ from dovetail.demo.data import CLASSES, Digits, shifted
 from dovetail.demo.network import digit_network
 from dovetail.utils.data import DataLoader, TensorDataset
 
-__all__ = ["Evaluation", "Run", "progress"]
+if TYPE_CHECKING:
+    from dovetail.cli.progress import Progress
+
+__all__ = ["Evaluation", "Run"]
 
 BATCH = 64
 LEARNING_RATE = 4e-3
@@ -80,7 +80,7 @@ class Run:
         """Numbers that training changes."""
         return sum(p.numel() for p in self.model.parameters())
 
-    def train_epoch(self, epoch: int, bar: Any) -> dict[str, Any]:
+    def train_epoch(self, epoch: int, bar: Progress) -> dict[str, Any]:
         """Train on every image once, then try the network on the held-out ones.
 
         Args:
@@ -140,25 +140,6 @@ class Run:
                 probabilities.append(logits.softmax(dim=1).cpu().numpy())
         labels = self.digits.test_labels
         return Evaluation(total / len(labels), np.concatenate(probabilities), labels)
-
-
-@contextlib.contextmanager
-def progress(done: int, total: int) -> Iterator[Any]:
-    """A progress bar over images on standard error, quiet enough for a log file."""
-    from tqdm import tqdm
-
-    interval = 0.1 if sys.stderr.isatty() else 5.0
-    bar = tqdm(
-        total=total,
-        initial=done,
-        unit=" images",
-        mininterval=interval,
-        leave=False,
-        dynamic_ncols=True,
-        file=sys.stderr,
-    )
-    with bar:
-        yield bar
 
 
 def _dataset(images: np.ndarray, labels: np.ndarray) -> TensorDataset:

@@ -16,7 +16,7 @@ from dovetail.tensor import Tensor
 __all__: list[str] = []
 
 
-@rule("linear", "layer_norm", "rms_norm")
+@rule("linear", "linear_relu", "layer_norm", "rms_norm")
 def _shared_parameters(case: Case) -> Apply | None:
     """Leading dims are free where only the first input has the hidden dim."""
     return case.call if case.flags[0] and not any(case.flags[1:]) else None
@@ -65,9 +65,9 @@ def _into_batch(case: Case, values: tuple[Any, ...], **changed: Any) -> Any:
 
 
 _BATCHED = {
-    "conv": (0,), "conv_transpose": (0,), "conv_grad_input": (0,), "max_pool": (0,),
-    "avg_pool": (0,), "adaptive_avg_pool": (0,), "adaptive_max_pool": (0,), "group_norm": (0,),
-    "batch_norm_eval": (0,), "max_pool_grad": (0, 1), "avg_pool_grad": (0,),
+    "conv": (0,), "conv_relu": (0,), "conv_transpose": (0,), "conv_grad_input": (0,),
+    "max_pool": (0,), "avg_pool": (0,), "adaptive_avg_pool": (0,), "adaptive_max_pool": (0,),
+    "group_norm": (0,), "batch_norm_eval": (0,), "max_pool_grad": (0, 1), "avg_pool_grad": (0,),
     "im2col": (0,), "col2im": (0,),
 }  # fmt: skip
 """Inputs that begin with a batch (N, …), by position."""
@@ -105,7 +105,7 @@ def _apart(x: Any, size: int) -> Any:
     return x.reshape(spec.shape[0], size, spec.shape[1] // size, *spec.shape[2:]).transpose(0, 1)
 
 
-@rule("conv", "conv_grad_input")
+@rule("conv", "conv_relu", "conv_grad_input")
 def _conv(case: Case) -> Apply | None:
     if not case.size or not all(s.numel for s in case.specs):
         return None

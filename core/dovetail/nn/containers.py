@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dovetail.nn.module import Module
+from dovetail.nn.rectified import call_in_turn
 from dovetail.nn.text import indent
 
 if TYPE_CHECKING:
@@ -92,9 +93,7 @@ class Sequential(_Listed):
 
     def forward(self, input: Any) -> Any:
         """The output of the last module."""
-        for module in self._modules.values():
-            input = module(input)
-        return input
+        return call_in_turn(self._modules.values(), input)
 
     def append(self: S, module: Module) -> S:
         """Add ``module`` at the end."""

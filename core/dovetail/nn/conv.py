@@ -190,12 +190,15 @@ class _Conv(_ConvNd):
         weight, bias = affine_of(self)
         return self._conv_forward(input, weight, bias)
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _conv_forward(
+        self, input: Tensor, weight: Tensor, bias: Tensor | None, convolution: Any = None
+    ) -> Tensor:
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._edge_padding(), mode=self.padding_mode)
             padding = 0
-        return convolution_of(self._dims)(
+        convolution = convolution or convolution_of(self._dims)
+        return convolution(  # type: ignore[no-any-return]
             input, weight, bias, self.stride, padding, self.dilation, self.groups
         )
 

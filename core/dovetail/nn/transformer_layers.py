@@ -16,6 +16,7 @@ from dovetail.nn.functional.attention import canonical_mask
 from dovetail.nn.linear import Linear
 from dovetail.nn.module import Module
 from dovetail.nn.norm import LayerNorm
+from dovetail.nn.rectified import linear_then
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -144,7 +145,9 @@ class TransformerEncoderLayer(Module):
         )
 
     def _ff_block(self, x: Tensor) -> Any:
-        return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        return self.dropout2(
+            self.linear2(self.dropout(linear_then(self.linear1, self.activation, x)))
+        )
 
 
 class TransformerDecoderLayer(Module):
@@ -253,4 +256,6 @@ class TransformerDecoderLayer(Module):
         )
 
     def _ff_block(self, x: Tensor) -> Any:
-        return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+        return self.dropout3(
+            self.linear2(self.dropout(linear_then(self.linear1, self.activation, x)))
+        )

@@ -14,7 +14,8 @@ from dovetail import nn
 
 __all__ = [
     "CONTENT_LAYERS", "IMAGENET_MEAN", "IMAGENET_STD", "STYLE_LAYERS", "ContentLoss",
-    "Normalization", "StyleLoss", "get_style_model_and_losses", "gram_matrix",
+    "Normalization", "StyleLoss", "get_style_model_and_losses", "gram_matrix", "outside",
+    "roughness",
 ]  # fmt: skip
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -58,6 +59,21 @@ class StyleLoss(nn.Module):
         return input
 
 
+def outside(picture: Any) -> Any:
+    """How far values are from what can be shown, 0 to 1: a mean square, 0 where all can be.
+
+    Clamping instead would leave a pixel that has once gone too far without a gradient, for ever.
+    """
+    return (picture - picture.detach().clamp(0, 1)).square().mean()
+
+
+def roughness(picture: Any) -> Any:
+    """The mean square of what neighbours differ by: (..., H, W), along both."""
+    rows = (picture[..., 1:, :] - picture[..., :-1, :]).square().mean()
+    columns = (picture[..., 1:] - picture[..., :-1]).square().mean()
+    return rows + columns
+
+
 class Normalization(nn.Module):
     """``(picture - mean) / std``, channel by channel: what the network was trained on."""
 
@@ -99,7 +115,7 @@ def get_style_model_and_losses(
         elif isinstance(layer, nn.ReLU):
             name = f"relu_{i}"
             layer = nn.ReLU(inplace=False)  # in place it would change what the losses have seen
-        elif isinstance(layer, nn.MaxPool2d):
+        elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)):
             name = f"pool_{i}"
         elif isinstance(layer, nn.BatchNorm2d):
             name = f"bn_{i}"

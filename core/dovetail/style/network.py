@@ -15,28 +15,54 @@ import numpy as np
 import dovetail as dt
 from dovetail import nn
 from dovetail.style import StyleError
-from dovetail.style.losses import IMAGENET_MEAN, IMAGENET_STD, Normalization
+from dovetail.style.losses import (
+    CONTENT_LAYERS,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    STYLE_LAYERS,
+    Normalization,
+)
 
-__all__ = ["SMALL", "VGG19", "features", "load_weights", "trained"]
+__all__ = ["FOR_SMALL", "FOR_VGG19", "SMALL", "VGG19", "features", "load_weights", "trained"]
 
 VGG19 = (
     *(64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M"),
     *(512, 512, 512, 512, "M", 512, 512, 512, 512, "M"),
 )
-"""Channels of the convolutions, and M for a maximum over 2 by 2."""
+"""Channels of the convolutions, and M for a maximum over 2 by 2, A for a mean."""
 SMALL = (16, 16, "M", 32, 32, "M", 64, 64, "M")
 """The same with few channels, for a network that is trained in the time of a coffee."""
 
+FOR_VGG19: dict[str, Any] = {
+    "style_weight": 1e6,
+    "smooth_weight": 0.0,
+    "content_layers": CONTENT_LAYERS,
+    "style_layers": STYLE_LAYERS,
+}
+"""What :func:`~dovetail.style.transfer.run_style_transfer` takes for VGG19."""
+FOR_SMALL: dict[str, Any] = {
+    "style_weight": 1e3,
+    "smooth_weight": 50.0,
+    "content_layers": ("relu_3",),
+    "style_layers": ("relu_1", "relu_2", "relu_3", "relu_4", "relu_5"),
+}
+"""The same for what :func:`trained` gives. Behind the ReLUs: in a network that has learned so
+little some filters fire hardly ever, and before their ReLU their large negative numbers would be
+all that counts."""
 
-def features(plan: Sequence[int | str]) -> Any:
+
+def features(plan: Sequence[int | str], padding_mode: str = "zeros") -> Any:
     """The convolutions, ReLUs and poolings of a plan, named by numbers as torchvision's are."""
     layers: list[Any] = []
     channels = 3
     for step in plan:
         if step == "M":
             layers.append(nn.MaxPool2d(2, 2))
+        elif step == "A":
+            layers.append(nn.AvgPool2d(2, 2))
         else:
-            layers += [nn.Conv2d(channels, int(step), 3, padding=1), nn.ReLU()]
+            conv = nn.Conv2d(channels, int(step), 3, padding=1, padding_mode=padding_mode)
+            layers += [conv, nn.ReLU()]
             channels = int(step)
     return nn.Sequential(*layers)
 
@@ -77,6 +103,9 @@ def load_weights(network: Any, path: Path) -> None:
 
 # ------------------------------------------------- a network that trains itself
 
+QUIET = 0.01
+"""A filter whose mean is below this part of its layer's is not made louder than that."""
+
 
 def _views(pictures: Sequence[np.ndarray], count: int, rng: np.random.Generator) -> Any:
     """Square cuts of the pictures, turned; the class is the picture and how it was turned."""
@@ -111,7 +140,10 @@ def trained(
     """
     dt.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    network, normal = features(SMALL), Normalization(IMAGENET_MEAN, IMAGENET_STD).to(device)
+    # What paints must not leave traces of its own: a maximum hands its gradient to one pixel of
+    # four, which is a checkerboard, and zeros around a picture are a frame in it.
+    network = features(["A" if step == "M" else step for step in SMALL], "reflect")
+    normal = Normalization(IMAGENET_MEAN, IMAGENET_STD).to(device)
     classifier = nn.Sequential(
         network, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 4 * len(pictures))
     )
@@ -137,16 +169,18 @@ def trained(
 
 
 def _even_out(network: Any, x: Any) -> None:
-    """Scale each convolution so that the mean of what its ReLU lets through is 1 (as Gatys did).
+    """Scale each filter so that the mean of what its ReLU lets through is 1 (as Gatys did).
 
-    ReLU and maximum keep scales, so the network finds the same as before.
+    ReLU and mean keep scales, so the network finds the same as before; a style loss then hears
+    each filter alike. One that fires hardly ever is left quiet.
     """
-    scale: Any = 1.0
+    scale: Any = None
     for layer in network:
         if isinstance(layer, nn.Conv2d):
-            layer.bias.mul_(scale)  # the input has been scaled already, the bias has not
-            mean = layer(x).relu().mean()
-            layer.weight.div_(mean)
-            layer.bias.div_(mean)
-            scale = scale / mean
+            if scale is not None:
+                layer.weight.mul_(scale.reshape(1, -1, 1, 1))  # what made its input smaller
+            means = layer(x).relu().mean((0, 2, 3))
+            scale = means.maximum(means.mean() * QUIET)
+            layer.weight.div_(scale.reshape(-1, 1, 1, 1))
+            layer.bias.div_(scale)
         x = layer(x)

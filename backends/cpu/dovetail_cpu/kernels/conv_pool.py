@@ -10,7 +10,7 @@ from dovetail.backend import KernelTable
 from dovetail_cpu.kernels.conv import conv, conv_bias, conv_grad_input, conv_grad_weight
 from dovetail_cpu.kernels.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 
-__all__ = ["enter"]
+__all__ = ["convolution", "enter"]
 
 Bound = Callable[..., None]
 
@@ -23,7 +23,8 @@ def _bound(function: Bound, facts: Any) -> Bound:
     return partial(function, **options) if options else function
 
 
-def _convolution(facts: Any) -> Bound:
+def convolution(facts: Any) -> Bound:
+    """A convolution, with a bias or without."""
     if facts.inputs[2] is not None:
         return _bound(conv_bias, facts)
     plain = _bound(conv, facts)
@@ -32,7 +33,7 @@ def _convolution(facts: Any) -> Bound:
 
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
-    table.add("conv", _convolution, specialize=True)
+    table.add("conv", convolution, specialize=True)
     for name, function in {
         "conv_grad_input": conv_grad_input,
         "conv_grad_weight": conv_grad_weight,

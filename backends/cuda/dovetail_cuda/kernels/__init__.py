@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["table"]
 
-FAMILIES = ("products", "cudnn", "composed_attention", "attention")
+FAMILIES = ("products", "cudnn", "rectified", "composed_attention", "attention")
 
 
 def table() -> KernelTable:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import NO_OFFSETS, joined
 from dovetail_kernels.device import Device, Launch
+from dovetail_kernels.fused.team import line_numbers
 from dovetail_kernels.source import element, program
 
 __all__ = ["Lines"]
@@ -144,11 +142,7 @@ class Lines:
         sizes: Sequence[int] | None = None,
     ) -> Launch:  # fmt: skip
         """As :meth:`Team.launch`, inner being 1."""
-        if sizes is not None:
-            numbers = [NO_OFFSETS, joined((self.lines, self.n, 1, *sizes), 8, np.int64), *more]
-            return self.device.launch(text, name, buffers, numbers, self.size, label or name)
-        numbers = [np.uint64(0)] * buffers
-        numbers += [np.uint64(self.lines), np.int32(self.n), np.uint64(1), *more]
+        numbers = [*line_numbers(buffers, self.lines, self.n, 1, sizes), *more]
         return self.device.launch(text, name, buffers, numbers, self.size, label or name)
 
 

@@ -151,7 +151,7 @@ def _backward(facts: Any) -> Any:
     count = 0
     if usual.reduction == 2 and usual.lines > FEW:
         adding = _Loss(facts, shape, single=True, most=64)
-        weights, count = adding.launch("weights", 4, macro="IS_WEIGHTS"), adding.team.groups
+        weights, count = adding.launch("weights", 3, macro="IS_WEIGHTS"), adding.team.groups
     buffers = 7 if is_cross else 6
     name = "cross_entropy_backward" if is_cross else "nll_loss_backward"
     by_packs = usual.launch(name, buffers, count, **kinds)
@@ -172,7 +172,7 @@ def _backward(facts: Any) -> Any:
             parts = blocks[0] if blocks else grad.buffer
             if weights is not None:
                 begins = joined_offsets(START, target, weight)
-                weights.with_numbers((parts, target.buffer, weight.buffer, faults), begins)
+                weights.with_numbers((parts, target.buffer, weight.buffer), begins)
             inputs = (grad, *rest, target, weight)
             given = [out.buffer, parts, *[a.buffer for a in inputs], faults]
             last.with_numbers(given, joined_offsets(out, START, *inputs))

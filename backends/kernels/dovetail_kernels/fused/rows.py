@@ -15,6 +15,7 @@ from dovetail_kernels.faults import IN_SELF, fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
+from dovetail_kernels.index import along, gathered
 
 __all__ = ["enter"]
 
@@ -23,15 +24,17 @@ LEAST = 4
 
 
 def _select(facts: Any) -> Any:
-    x, index = facts.inputs
-    (out,) = facts.outputs
-    device: Device = device_of(out.device)
-    outer, rows, n = sides(tuple(x.shape), facts.attributes.get("dim", 0))
-    word = WORDS[out.dtype.itemsize]
+    x, index = map(ghost, facts.inputs)
+    out = ghost(facts.outputs[0])
+    device, name = device_of(facts.outputs[0].device), facts.op.name
+    dim, fault = facts.attributes.get("dim", 0), fault_of(name, IN_SELF)
+    outer, rows, n = sides(x.shape, dim)
+    if n < LEAST or out.itemsize == 16 or not all(a.is_contiguous for a in (x, index, out)):
+        return _select_each(device, x, index, out, dim, name, fault)
+    word, faults = WORDS[out.itemsize], device.faults
     team = Team(device, word, outer * index.numel, n)
     text = team.program("rows", {"IS_SELECT": 1}, ("fault",), X=word)
-    name, faults = facts.op.name, device.faults
-    more = [np.uint64(rows), np.uint64(index.numel), fault_of(name, IN_SELF)]
+    more = [np.uint64(rows), np.uint64(index.numel), fault]
     launch = team.launch(text, "select_rows", 4, more, name)
 
     def run(x: Any, index: Any, out: Any) -> None:
@@ -40,6 +43,19 @@ def _select(facts: Any) -> Any:
         device.suspect = True
 
     return run
+
+
+def _select_each(
+    device: Device, x: Array, index: Array, out: Array, dim: int, name: str, fault: Any
+) -> Any:
+    """Element by element, wherever they lie; one dim of ``x`` has become those of ``index``."""
+    before, after = x.strides[:dim], x.strides[dim + 1 :]
+    picks = (0,) * (out.ndim - len(before) - len(after))
+    steps = index.strides if index.ndim == len(picks) else picks  # a 0-d index makes a dim too
+    strides = (*[0] * len(before), *steps, *[0] * len(after))
+    place = Array(None, 0, out.shape, strides, index.dtype)
+    first = Array(None, 0, out.shape, before + picks + after, x.dtype)
+    return gathered(device, first, place, out, along(x, dim), name, fault)
 
 
 def _add(facts: Any) -> Any:
@@ -80,26 +96,27 @@ def _add(facts: Any) -> Any:
     return run_wide
 
 
-def _has_rows(facts: Any, shape: Any) -> bool:
+def _length(facts: Any, shape: Any) -> int:
+    """Neighbours of a row; 0: more than a kernel counts, or a tensor is empty."""
     n = sides(tuple(shape), facts.attributes.get("dim", 0))[2]
     tensors = (*facts.inputs, *facts.outputs)
-    return all(t.numel for t in tensors) and LEAST <= n < 1 << 31
+    return n if n < 1 << 31 and all(t.numel for t in tensors) else 0
 
 
 def _can_select(facts: Any) -> bool:
-    return facts.outputs[0].dtype.itemsize < 16 and _has_rows(facts, facts.inputs[0].shape)
+    return _length(facts, facts.inputs[0].shape) > 0
 
 
 def _can_add(facts: Any) -> bool:
     if facts.attributes.get("scale_grad_by_freq"):
         return False
-    return _has_rows(facts, facts.outputs[0].shape)
+    return _length(facts, facts.outputs[0].shape) >= LEAST
 
 
 def enter(table: KernelTable) -> None:
     """Enter them."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
     for name in ("index_select", "embedding"):
-        table.add(name, _select, when=_can_select, **options)
+        table.add(name, _select, when=_can_select, specialize=True)
     for name in ("index_select_backward", "embedding_backward"):
         table.add(name, _add, dtypes=FLOATS, when=_can_add, **options)

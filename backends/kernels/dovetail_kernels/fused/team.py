@@ -15,7 +15,7 @@ from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.source import program
 from dovetail_kernels.vectors import lanes, vector_helpers
 
-__all__ = ["FLOATS", "Team"]
+__all__ = ["FLOATS", "Team", "line_numbers"]
 
 FLOATS = FLOATING
 """The dtypes of fused kernels. Halves are read and written as such, and computed in float32."""
@@ -132,11 +132,6 @@ class Team:
         files = ("fold", "team", *before)
         return program(self.device, name, made | macros, kinds, before=files, text=helpers)
 
-    def numbers(self, offsets: int) -> list[Any]:
-        """Offsets, lines, n and inner."""
-        first = [np.uint64(0)] * offsets
-        return [*first, np.uint64(self.lines), np.int32(self.n), np.uint64(self.inner)]
-
     def launch(
         self, text: str, name: str, buffers: int, more: Any = (), label: str | None = None,
         sizes: Sequence[int] | None = None,
@@ -147,9 +142,14 @@ class Team:
             sizes: whole numbers after inner. Where they are given (it may be none), all offsets
                 (see :func:`joined_offsets`) are one argument, and all sizes another.
         """
-        if sizes is None:
-            numbers = [*self.numbers(buffers), *more]
-        else:
-            every = (self.lines, self.n, self.inner, *sizes)
-            numbers = [NO_OFFSETS, joined(every, 8, np.int64), *more]
+        numbers = [*line_numbers(buffers, self.lines, self.n, self.inner, sizes), *more]
         return self.device.launch(text, name, buffers, numbers, self.size, label or name)
+
+
+def line_numbers(
+    buffers: int, lines: int, n: int, inner: int, sizes: Sequence[int] | None
+) -> list[Any]:
+    """An offset for each buffer, the sizes that all kernels of lines take, and others."""
+    if sizes is not None:
+        return [NO_OFFSETS, joined((lines, n, inner, *sizes), 8, np.int64)]
+    return [*[np.uint64(0)] * buffers, np.uint64(lines), np.int32(n), np.uint64(inner)]

@@ -8,10 +8,10 @@
 //     of the weight   rows: channel, offset        depth: image, place of the output
 //
 // T: what is computed in. ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS: see gemm.cl. ALL_COLUMNS:
-// the columns of a tile, transposed in registers. BIASED(channel): what is added to a sum. IS_FLAT:
-// neighbouring work items write neighbouring elements.
+// the columns of a tile, transposed in registers. BIASED(channel): what is added to a sum. ENDED(v):
+// what becomes of it then. IS_FLAT: neighbouring work items write neighbouring elements.
 
-#define FINISHED(v, channel) RESULT((v) + BIASED(channel))
+#define FINISHED(v, channel) RESULT(ENDED((v) + BIASED(channel)))
 
 #if IS_SPREAD
 // to[image][channel][z][y][x]: `in`, which ends at limit_in, with zeros around it, or without what
@@ -206,7 +206,7 @@ kernel void gather(global OUT_MEMORY *out, global const T *x, global const T *ri
 #if IS_TURNED
         if (is_run && n == COLUMNS) {
             global T *target = (global T *)out + to[0];
-#define COLUMN(j, v) PUT_COLUMN((v) + BIASED(channel + j), target + j * out_column)
+#define COLUMN(j, v) PUT_COLUMN(ENDED((v) + BIASED(channel + j)), target + j * out_column)
             ALL_COLUMNS
             continue;
         }

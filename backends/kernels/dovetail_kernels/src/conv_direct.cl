@@ -2,7 +2,7 @@
 // (LANES_CLEARED, LANES_ADDED, LANES_PUT), where a tile of a product would be empty for the most
 // part. Tables are those of conv.cl. STEP: how far apart in x neighbouring places of a line begin.
 //
-// T: what is computed in. VECTOR: some of them. BIASED(channel): what is added to a sum.
+// T: what is computed in. VECTOR: some of them. BIASED(channel), ENDED(v): see conv.cl.
 
 #if IS_DIRECT
 // Each item computes runs of one line of the output; past its end it reads what nothing comes of.
@@ -39,10 +39,10 @@ kernel void direct(global OUT_MEMORY *out, global const T *x, global const WEIGH
             const T shift = BIASED(channel);
             if (out_place == 1)
                 for (int j = 0; j < n; j++)
-                    OUT_STORE(out, to + first + j, RESULT(lane[j] + shift));
+                    OUT_STORE(out, to + first + j, RESULT(ENDED(lane[j] + shift)));
             else
                 for (int j = 0; j < n; j++)
-                    OUT_STORE(out, to + (first + j) * out_place, RESULT(lane[j] + shift));
+                    OUT_STORE(out, to + (first + j) * out_place, RESULT(ENDED(lane[j] + shift)));
         }
     }
 }

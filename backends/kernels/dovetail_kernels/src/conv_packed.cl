@@ -144,13 +144,14 @@ kernel void packed(global T *out, global const T *in, global const T *weight,
                         global T *p = to + line * out_line;
                         int x = 0;
                         for (; x + W <= m; x += W) {
-                            const WIDE u = READ_ONE(a + x) + shift, v = READ_ONE(b + x) + shift;
+                            const WIDE u = ENDED(READ_ONE(a + x) + shift);
+                            const WIDE v = ENDED(READ_ONE(b + x) + shift);
                             PUT_WIDE(p + 2 * x, LOW(u, v));
                             PUT_WIDE(p + 2 * x + W, HIGH(u, v));
                         }
                         for (; x < n; x++) {
-                            p[2 * x] = a[x] + shift;
-                            if (x < m) p[2 * x + 1] = b[x] + shift;
+                            p[2 * x] = ENDED(a[x] + shift);
+                            if (x < m) p[2 * x + 1] = ENDED(b[x] + shift);
                         }
                     }
 #elif OUT_STEP == 1
@@ -161,13 +162,15 @@ kernel void packed(global T *out, global const T *in, global const T *weight,
                         const global T *a = from + line * places;
                         global T *p = to + line * out_line;
                         int x = 0;
-                        for (; x + W <= length; x += W) PUT_WIDE(p + x, READ_ONE(a + x) + shift);
-                        for (; x < length; x++) p[x] = a[x] + shift;
+                        for (; x + W <= length; x += W)
+                            PUT_WIDE(p + x, ENDED(READ_ONE(a + x) + shift));
+                        for (; x < length; x++) p[x] = ENDED(a[x] + shift);
                     }
 #else
                     for (int line = 0; line < of_phase; line++)
                         for (int x = 0; x < n; x++)
-                            to[line * out_line + x * OUT_STEP] = from[line * places + x] + shift;
+                            to[line * out_line + x * OUT_STEP]
+                                = ENDED(from[line * places + x] + shift);
 #endif
                 }
             }

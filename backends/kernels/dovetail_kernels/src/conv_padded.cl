@@ -96,24 +96,25 @@ kernel void padded(global T *out, global const T *in, global const T *weight,
                             const global T *b = a + kept * wide;
                             const int m = phases[6 * phase + 9];
                             for (; x + W <= m; x += W) {
-                                const WIDE u = READ_WIDE(a + x) + shift;
-                                const WIDE v = READ_WIDE(b + x) + shift;
+                                const WIDE u = ENDED(READ_WIDE(a + x) + shift);
+                                const WIDE v = ENDED(READ_WIDE(b + x) + shift);
                                 PUT_WIDE(p + 2 * x, LOW(u, v));
                                 PUT_WIDE(p + 2 * x + W, HIGH(u, v));
                             }
                             for (; x < n; x++) {
-                                p[2 * x] = a[x] + shift;
-                                if (x < m) p[2 * x + 1] = b[x] + shift;
+                                p[2 * x] = ENDED(a[x] + shift);
+                                if (x < m) p[2 * x + 1] = ENDED(b[x] + shift);
                             }
 #elif OUT_STEP == 1
-                            for (; x + W <= n; x += W) PUT_WIDE(p + x, READ_WIDE(a + x) + shift);
+                            for (; x + W <= n; x += W)
+                                PUT_WIDE(p + x, ENDED(READ_WIDE(a + x) + shift));
                             if (x < n && n >= W) {
-                                PUT_WIDE(p + n - W, READ_WIDE(a + n - W) + shift);
+                                PUT_WIDE(p + n - W, ENDED(READ_WIDE(a + n - W) + shift));
                                 x = n;
                             }
-                            for (; x < n; x++) p[x] = a[x] + shift;
+                            for (; x < n; x++) p[x] = ENDED(a[x] + shift);
 #else
-                            for (; x < n; x++) p[x * OUT_STEP] = a[x] + shift;
+                            for (; x < n; x++) p[x * OUT_STEP] = ENDED(a[x] + shift);
 #endif
                         }
                     }

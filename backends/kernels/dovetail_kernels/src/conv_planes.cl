@@ -99,7 +99,7 @@ kernel void planes(global OUT_MEMORY *out, global const IN_MEMORY *in,
                             PUT_VECTOR(lane + WIDTH, high) \
                             const int n = min(2 * WIDTH, places + others - 2 * (first + v)); \
                             for (int i = 0; i < n; i++) \
-                                OUT_STORE(out, there + 2 * v + i, RESULT(lane[i] + shift)); \
+                                OUT_STORE(out, there + 2 * v + i, RESULT(ENDED(lane[i] + shift))); \
                         }
 #define LINE(j) \
                         if (line + j < lines) { \
@@ -119,7 +119,8 @@ kernel void planes(global OUT_MEMORY *out, global const IN_MEMORY *in,
                             } else { \
                                 PUT_LINE(j, lane) \
                                 for (int i = 0; i < n; i++) \
-                                    OUT_STORE(out, there + i * out_place, RESULT(lane[i] + shift)); \
+                                    OUT_STORE(out, there + i * out_place, \
+                                        RESULT(ENDED(lane[i] + shift))); \
                             } \
                         }
 #endif

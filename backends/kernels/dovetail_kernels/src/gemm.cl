@@ -4,17 +4,18 @@
 // T: what is computed in. ROWS, COLUMNS: the shape of a tile. SUMS, PRODUCTS(left, right),
 // PUT(i, to) and ALL_ROWS name each vector of a tile: an array of them would not stay in registers.
 //
-// Epilogue: out = alpha * product + beta * input, where HAS_INPUT; `input` has strides of its own.
+// Epilogue: out = ENDED(alpha * product + beta * input), where HAS_INPUT; `input` has strides of its
+// own.
 
 #if HAS_INPUT
 #define INPUT_BUFFER , global const IN_MEMORY *input
 #define INPUT_NUMBERS , ulong offset_input, ulong input_row, ulong input_column, T alpha, T beta
-#define FINISHED(v, row, column) RESULT(alpha * (v) + beta * INPUT_LOADED( \
-        offset_input + from_input + (row) * input_row + (column) * input_column))
+#define FINISHED(v, row, column) RESULT(ENDED(alpha * (v) + beta * INPUT_LOADED( \
+        offset_input + from_input + (row) * input_row + (column) * input_column)))
 #else
 #define INPUT_BUFFER
 #define INPUT_NUMBERS
-#define FINISHED(v, row, column) RESULT(v)
+#define FINISHED(v, row, column) RESULT(ENDED(v))
 #endif
 
 #if IS_PACK

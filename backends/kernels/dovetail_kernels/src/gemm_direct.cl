@@ -4,7 +4,7 @@
 // of it for itself.
 //
 // T, ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS, ALL_COLUMNS, WOVEN: see gemm.cl and conv.cl.
-// ADD_VECTORS(i, from), ADD_ONE(i, v): what is added to a row of a tile.
+// ADD_VECTORS(i, from), ADD_ONE(i, v): what is added to a row of a tile. END(i): what becomes of it.
 // Sizes and steps are one argument each: a driver takes its time for every argument of a launch.
 
 #if HAS_INPUT
@@ -88,6 +88,11 @@ kernel void direct(global T *out, global const T *a, global const T *b, global T
                 ALL_ROWS
 #undef ROW
             }
+#endif
+#if ENDS
+#define ROW(i) END(i)
+            ALL_ROWS
+#undef ROW
 #endif
             if (step_column == 1 && columns == COLUMNS) {
 #define ROW(i) if (i < rows) { PUT(i, out + base + i * step_row) }

@@ -16,7 +16,7 @@
 
 #define TARGET(line) ((long)TARGET_S(target, offset_target + (line)))
 #define COUNTS(t) ((t) != ignored && (t) >= 0 && (t) < n)
-#define MISSED(t) if (MEMBER == 0 && (t) != ignored) WRONG(t)
+#define CHECK(t) if (!COUNTS(t) && MEMBER == 0 && (t) != ignored) WRONG(t)
 #define CLASS_WEIGHT(L) (has_weight ? WEIGHT_##L(weight, offset_weight + k) : ONE_##L)
 #define FACTOR(t) \
     (!COUNTS(t) ? (T)0 : has_weight ? (T)WEIGHT_S(weight, offset_weight + (t)) : (T)1)
@@ -83,7 +83,7 @@ kernel void cross_entropy(global OUT_MEMORY *out, global PROBABILITY_MEMORY *pro
 #define SHARED(L) PROBABILITY_SET_##L(y, AT(k), POWER(L) / sum);
         WALK(n, SHARED)
         const long t = TARGET(line);
-        if (!COUNTS(t)) MISSED(t)
+        CHECK(t)
         T loss = 0, smooth = 0;
         if (smoothing != 0) {
             FOLD_PART(smooth, n, 0, ADDED, SMOOTH)
@@ -114,7 +114,7 @@ kernel void nll_loss(global OUT_MEMORY *out, global T *parts, global const IN_ME
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + BASE(line);
         const long t = TARGET(line);
-        if (!COUNTS(t)) MISSED(t)
+        CHECK(t)
         T loss = 0;
         if (COUNTS(t)) loss = -IN_S(x, AT(t)) * FACTOR(t);
         ADD_UP(line, loss, FACTOR(t))
@@ -143,8 +143,7 @@ kernel void finish(global OUT_MEMORY *out, global const T *parts, ulong offset_o
 
 #if IS_WEIGHTS
 kernel void weights(global T *parts, global const TARGET_MEMORY *target,
-        global const WEIGHT_MEMORY *weight, global uint *faults,
-        ulong8 offsets, NUMBERS)
+        global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_parts = offsets.s0, offset_target = offsets.s1;
@@ -178,7 +177,7 @@ kernel void cross_entropy_backward(global OUT_MEMORY *out, global const T *parts
         global const IN_MEMORY *p = in + offset_in + BASE(line);
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
-        if (!COUNTS(t)) MISSED(t)
+        CHECK(t)
         const T share = COUNTS(t) ? SHARE(line) : (T)0;
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);
         const T whole = hard + soft * all;
@@ -213,7 +212,7 @@ kernel void nll_loss_backward(global OUT_MEMORY *out, global const T *parts,
     EACH_LINE(line, lines) {
         global OUT_MEMORY *y = out + offset_out + BASE(line);
         const long t = TARGET(line);
-        if (!COUNTS(t)) MISSED(t)
+        CHECK(t)
 #define ZERO(L) OUT_SET_##L(y, AT(k), ZERO_##L);
         WALK(n, ZERO)
         if (COUNTS(t) && t % TEAM == MEMBER) OUT_SET_S(y, AT(t), -SHARE(line) * FACTOR(t));

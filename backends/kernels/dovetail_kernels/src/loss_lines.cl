@@ -38,7 +38,7 @@ kernel SIZED(GROUP) void cross_entropy(global OUT_MEMORY *out,
         FOLD_LINE(smooth, 0, ADDED, SMOOTH, AGAIN(IN, x))
 #endif
         const long t = TARGET(line);
-        if (!COUNTS(t)) MISSED(t)
+        CHECK(t)
         T loss = 0;
         if (MEMBER == 0) {
             if (COUNTS(t)) {
@@ -74,7 +74,7 @@ kernel SIZED(GROUP) void cross_entropy_backward(global OUT_MEMORY *out, global c
         global const IN_MEMORY *p = in + offset_in + line * n;
         global OUT_MEMORY *y = out + offset_out + line * n;
         const long t = TARGET(line);
-        if (!COUNTS(t)) MISSED(t)
+        CHECK(t)
         const int hit = COUNTS(t) ? (int)t : -1;
         const T share = hit < 0 ? (T)0 : SHARE(line);
         const T hard = share * (1 - smoothing) * FACTOR(t), soft = share * (smoothing / n);

@@ -202,17 +202,17 @@ kernel void winograd(global T *out, global const T *image, global const T *weigh
                 const T shift = BIASED(column + j); \
                 global T *line = target + (column + j) * out_column; \
                 if (n == SIDE && m == SIDE) { \
-                    vstore4(r0 + shift, 0, line); \
-                    vstore4(r1 + shift, 0, line + out_line); \
-                    vstore4(r2 + shift, 0, line + 2 * out_line); \
-                    vstore4(r3 + shift, 0, line + 3 * out_line); \
+                    vstore4(ENDED(r0 + shift), 0, line); \
+                    vstore4(ENDED(r1 + shift), 0, line + out_line); \
+                    vstore4(ENDED(r2 + shift), 0, line + 2 * out_line); \
+                    vstore4(ENDED(r3 + shift), 0, line + 3 * out_line); \
                 } else { \
                     T corner[SIDE * SIDE]; \
                     vstore4(r0, 0, corner); vstore4(r1, 1, corner); \
                     vstore4(r2, 2, corner); vstore4(r3, 3, corner); \
                     for (int a = 0; a < m; a++) \
                         for (int b = 0; b < n; b++) \
-                            line[a * out_line + b] = corner[a * SIDE + b] + shift; \
+                            line[a * out_line + b] = ENDED(corner[a * SIDE + b] + shift); \
                 } }
                 ALL_FILTERS
             }

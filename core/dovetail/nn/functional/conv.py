@@ -25,6 +25,7 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "convolution_of",
+    "rectified_convolution_of",
     "transposed_convolution_of",
 ]
 
@@ -100,11 +101,10 @@ def _resolve_padding(
     return input, tuple(total // 2 for total in totals)
 
 
-_find = finder("conv")
-
-
-def _convolution(n: int) -> Callable[..., Tensor]:
+def _convolution(n: int, record: str = "conv") -> Callable[..., Tensor]:
+    """The function of so many dims, which computes what the record says."""
     name = f"conv{n}d"
+    find, compute = finder(record), getattr(ops, record)
 
     def conv(
         input: Tensor,
@@ -116,7 +116,7 @@ def _convolution(n: int) -> Callable[..., Tensor]:
         groups: int = 1,
     ) -> Tensor:
         options = [x if x.__class__ is tuple else (x,) * n for x in (stride, padding, dilation)]
-        run = _find(input, weight, bias, (*options, groups))
+        run = find(input, weight, bias, (*options, groups))
         if run is not None:
             return run(input, weight, bias)  # type: ignore[no-any-return]
         _check_input_and_weight(name, n, input, weight, "out_channels, in_channels/groups")
@@ -147,7 +147,7 @@ def _convolution(n: int) -> Callable[..., Tensor]:
                 f"(kernel {tuple(weight.shape[2:])}, dilation {dilation}) and an input of {padded}"
             )
         is_batch = input.dim() == n + 2
-        result = ops.conv(
+        result = compute(
             input if is_batch else input.unsqueeze(0),
             weight,
             bias,
@@ -250,6 +250,7 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = (
     _transposed_convolution(n) for n in (1, 2, 3)
 )
 
+_RECTIFIED = {n: _convolution(n, "conv_relu") for n in (1, 2, 3)}
 _CONVOLUTIONS = {1: conv1d, 2: conv2d, 3: conv3d}
 _TRANSPOSED = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
 
@@ -257,6 +258,11 @@ _TRANSPOSED = {1: conv_transpose1d, 2: conv_transpose2d, 3: conv_transpose3d}
 def convolution_of(dims: int) -> Callable[..., Tensor]:
     """``conv1d``, ``conv2d`` or ``conv3d``."""
     return _CONVOLUTIONS[dims]
+
+
+def rectified_convolution_of(dims: int) -> Callable[..., Tensor]:
+    """``convolution_of(dims)`` and a ReLU behind it, as one operator."""
+    return _RECTIFIED[dims]
 
 
 def transposed_convolution_of(dims: int) -> Callable[..., Tensor]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.nn.functional.planned import finder
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -18,7 +19,11 @@ __all__ = [
     "one_hot",
     "pairwise_distance",
     "pdist",
+    "rectified_linear",
 ]
+
+
+_find_rectified = finder("linear_relu")
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -30,6 +35,16 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         bias: (out_features) or ().
     """
     return ops.linear(input, weight, bias)
+
+
+def rectified_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``linear`` and a ReLU behind it, as one operator; ``weight`` has two dims."""
+    run = _find_rectified(input, weight, bias, ())
+    if run is not None:
+        return run(input, weight, bias)  # type: ignore[no-any-return]
+    if not isinstance(input, dovetail.Tensor) or not input.dim():
+        return ops.linear(input, weight, bias).relu()  # which refuses it
+    return ops.linear_relu(input, weight, bias)  # type: ignore[no-any-return]
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail import raw
+from dovetail.backend.allocator import rounded
 from dovetail.backend.state import state_of
 from dovetail.device import device as Device
 from dovetail.device import resolve
@@ -56,8 +57,8 @@ class UntypedStorage:
         data = bytes_of(self._storage)
         if state.host_arrays:
             return UntypedStorage.of(Storage(state, data.copy(), nbytes), where)
-        block, size = state.pool.take(nbytes)
-        made = Storage(state, block, nbytes, size)
+        take, give = state.pool.lender(rounded(nbytes))
+        made = Storage(state, take(nbytes), nbytes, give)
         state.write(made, 0, data)
         return UntypedStorage.of(made, where)
 

@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from dovetail.backend.api import Kernel
     from dovetail.ops.schema import CallFacts, OpDef
 
-__all__ = ["bind_kernel", "select_kernel"]
+__all__ = ["bind_kernel", "find_kernel", "select_kernel"]
 
 
 def select_kernel(op: OpDef, facts: CallFacts, dtypes: tuple[Any, ...], state: Any) -> Any:
     """The table's entry for this call, or None."""
     first = next((d for d in dtypes if d is not None), None)
-    for entry in state.table.entries(op.name):
-        if entry.dtypes is not None and first is not None and first not in entry.dtypes:
+    return find_kernel(op.name, facts, first, state)
+
+
+def find_kernel(name: str, facts: CallFacts, dtype: Any, state: Any) -> Any:
+    """The entry of a name for this call, whose first input is computed in ``dtype``; or None."""
+    for entry in state.table.entries(name):
+        if entry.dtypes is not None and dtype is not None and dtype not in entry.dtypes:
             continue
         if entry.when is None or entry.when(facts):
             return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,13 +20,14 @@ class Storage:
         state: the device's runtime state.
         buffer: what the runtime's ``alloc`` gave; a flat uint8 array on host-array devices.
         nbytes: how many bytes belong to the tensor.
+        give: gives the buffer back to its pool; None: it belongs to somebody else.
         version: how often an in-place operation wrote here.
     """
 
     __slots__ = (
         "__weakref__",
-        "block_size",
         "buffer",
+        "give",
         "nbytes",
         "owner",
         "state",
@@ -33,11 +35,17 @@ class Storage:
         "writer",
     )
 
-    def __init__(self, state: DeviceState, buffer: Any, nbytes: int, block_size: int = 0) -> None:
+    def __init__(
+        self,
+        state: DeviceState,
+        buffer: Any,
+        nbytes: int,
+        give: Callable[[Any], None] | None = None,
+    ) -> None:
         self.state = state
         self.buffer = buffer
         self.nbytes = nbytes
-        self.block_size = block_size  # 0: the memory belongs to somebody else
+        self.give = give
         self.owner: Storage | None = None  # who frees the memory, for a shadow
         self.version = 0
         self.writer: Any = None  # (operator, place) of the last in-place write
@@ -50,8 +58,9 @@ class Storage:
         return twin
 
     def __del__(self) -> None:
-        if self.block_size:
-            self.state.pool.give(self.buffer, self.block_size)
+        give = self.give
+        if give is not None:
+            give(self.buffer)
 
     def data_ptr(self) -> int:
         """The address of the first byte, or the handle where the device has no addresses."""

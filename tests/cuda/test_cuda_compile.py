@@ -90,7 +90,10 @@ def _beside() -> Iterator[Callable[[str], Any]]:
     yield lambda device: dt.nn.functional.batch_norm(
         dt.ones(64, 8, 64, 64, device=device), None, None, training=True
     )
-    yield lambda device: dt.nn.BatchNorm1d(3, device=device)(dt.ones(4, 3, device=device))
+    for layer, shape in ((dt.nn.BatchNorm1d, (4, 3)), (dt.nn.BatchNorm2d, (64, 3, 64, 64))):
+        yield lambda device, layer=layer, shape=shape: layer(3, device=device)(
+            dt.ones(shape, device=device)
+        )
     rules = (
         ("SGD", {}), ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
         ("Adam", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import uint8
 
 __all__ = [
+    "ALL_AT_START",
     "NO_OFFSETS",
     "START",
     "Array",
@@ -22,6 +24,7 @@ __all__ = [
     "offsets",
     "packed",
     "part",
+    "placing",
 ]
 
 
@@ -102,7 +105,8 @@ def joined(values: Sequence[Any], length: int, kind: Any) -> np.ndarray:
 NO_OFFSETS = np.zeros(8, np.uint64)
 """What a launch has for :func:`joined_offsets` before it is called."""
 
-_ALL_AT_START = ((0, bytes(64)),)
+ALL_AT_START = ((0, bytes(64)),)
+"""What :func:`joined_offsets` gives, the same object, where all arrays begin with their buffers."""
 
 
 def joined_offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
@@ -111,4 +115,24 @@ def joined_offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
         if a.offset:
             values = [a.offset // a.dtype.itemsize for a in arrays]
             return ((0, struct.pack("<8Q", *values, *[0] * (8 - len(values)))),)
-    return _ALL_AT_START
+    return ALL_AT_START
+
+
+@functools.cache
+def placing(count: int) -> Callable[..., tuple[tuple[Any, ...], tuple[tuple[int, bytes], ...]]]:
+    """``place(*arrays)``: (the buffers, :func:`joined_offsets`) of so many arrays.
+
+    It is written out: launches of few elements are made of little else.
+    """
+    names = [f"a{i}" for i in range(count)]
+    every = ", ".join(names)
+    begins = " or ".join(f"{name}.offset" for name in names)
+    source = (
+        f"def place({every}):\n"
+        f"    begins = joined_offsets({every}) if {begins} else at_start\n"
+        f"    return ({', '.join(f'{name}.buffer' for name in names)},), begins\n"
+    )
+    space: dict[str, Any] = {"joined_offsets": joined_offsets, "at_start": ALL_AT_START}
+    exec(compile(source, "<dovetail places>", "exec"), space)
+    place: Callable[..., Any] = space["place"]
+    return place

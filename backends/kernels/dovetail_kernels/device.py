@@ -10,6 +10,7 @@ import abc
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -282,11 +283,12 @@ class Device(abc.ABC):
         """
         return Scratch(self._pool, sizes)
 
-    def room(self, nbytes: int) -> tuple[Callable[[int], Any], Callable[[Any, int], None], int]:
+    def room(self, nbytes: int) -> tuple[Callable[[], Any], Callable[[Any], None]]:
         """One buffer as :meth:`scratch` gives it, for a kernel whose size is known beforehand: what
-        takes it, what gives it back, and the number that both are called with."""
+        takes it, and what gives it back."""
         size = rounded(max(nbytes, 4))
-        return self._pool.taker(size), self._pool.give, size
+        take, give = self._pool.lender(size)
+        return partial(take, size), give
 
     def workers(self, items: int, least: int = 4096) -> Size:
         """The size of a launch for a loop over ``items``; a work item takes ``least`` or more.

@@ -123,12 +123,12 @@ class Direct:
         if self._room is None:
             self._queue(*self.map.image.place(x, None), weight, bias, out)
             return
-        take, give, size = self._room
-        spread = take(size)
+        take, give = self._room
+        spread = take()
         try:
             self._queue(*self.map.image.place(x, spread), weight, bias, out)
         finally:
-            give(spread, size)
+            give(spread)
 
     def _queue(self, source: Any, begin: Any, weight: Any, bias: Any, out: Any) -> None:
         extra = out if bias is None else bias

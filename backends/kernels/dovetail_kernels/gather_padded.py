@@ -303,10 +303,10 @@ class Padded:
             numbers = tuple(
                 enumerate((offset_of(out), begin, offset_of(weight), first, begin + self._extent))
             )
-        take, give, size = self._room
-        room = take(size)
+        take, give = self._room
+        room = take()
         try:
             buffers = (out.buffer, x.buffer, weight.buffer, *self._tables, extra.buffer, room)
             self._launch.with_numbers(buffers, numbers)
         finally:
-            give(room, size)
+            give(room)

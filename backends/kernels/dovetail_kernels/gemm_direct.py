@@ -160,17 +160,17 @@ def direct(
 
         return run
 
-    take, give, room = device.room(packed)
+    take, give = device.room(packed)
 
     def run_packing(x: Any, y: Any, out: Any, *input: Any) -> None:
         left, right = (y, x) if is_turned else (x, y)
-        panels = take(room)
+        panels = take()
         try:
             buffers: tuple[Any, ...] = (out.buffer, left.buffer, right.buffer, panels)
             for array in input:
                 buffers = (*buffers, array.buffer)
             launch.with_numbers(buffers, offsets(out, left, right, *input))
         finally:
-            give(panels, room)
+            give(panels)
 
     return run_packing

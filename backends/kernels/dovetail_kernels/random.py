@@ -15,7 +15,6 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.source import element, program
 
@@ -83,9 +82,9 @@ def _launch(name: str, out: Any, *, moves: bool = False) -> Launch:
     text = program(device, "random", macros, (out.dtype,))
     size = device.workers(-(-out.numel // per), 1024)
     scale = np.float64(0) if device.has_double else np.float32(0)
-    no = np.uint64(0)
     numbers = [
-        no, np.zeros(8, np.uint64), np.uint64(out.numel), np.float32(0), scale, np.int64(0), no
+        np.zeros(8, np.uint64), np.uint64(out.numel), np.float32(0), scale, np.int64(0),
+        np.uint64(0),
     ]  # fmt: skip
     return device.launch(text, "draw", 2 if moves else 1, numbers, size, name)
 
@@ -105,9 +104,10 @@ def _specialised(name: str) -> Any:
         kinds = (("p", np.float32), ("scale", wide), ("low", np.int64), ("range", np.uint64))
         own = [
             (i, kind(given[label]).tobytes())
-            for i, (label, kind) in enumerate(kinds, 3)
+            for i, (label, kind) in enumerate(kinds, 2)
             if label in given
         ]
+        itemsize = out.dtype.itemsize
         launches: dict[bool, Launch] = {}
 
         def launched(*, moves: bool) -> Launch:
@@ -121,10 +121,11 @@ def _specialised(name: str) -> Any:
                 return
             state = device.draw_state()
             moves = state is not None
-            stream = _stream(seed, offset & _WORD, offset >> 64 & _WORD, 0, 0, 0, 0, 0)
+            begin = array.offset // itemsize
+            stream = _stream(seed, offset & _WORD, offset >> 64 & _WORD, begin, 0, 0, 0, 0)
             launch = launches.get(moves) or launched(moves=moves)
             buffers = (array.buffer, state) if moves else (array.buffer,)
-            launch.with_numbers(buffers, (*offsets(array), (1, stream), *own))
+            launch.with_numbers(buffers, ((0, stream), *own))
 
         return run
 

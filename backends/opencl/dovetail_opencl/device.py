@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -401,6 +402,15 @@ class _Copying:
         return event
 
 
+@functools.cache
+def numbered(count: int) -> Callable[..., tuple[Any, ...]]:
+    """``pairs(*values)``: ``(0, value, 1, value, …)``, written out for so many."""
+    names = [f"b{i}" for i in range(count)]
+    pairs = "".join(f"{i}, {name}, " for i, name in enumerate(names))
+    made: Callable[..., tuple[Any, ...]] = eval(f"lambda {', '.join(names)}: ({pairs})")
+    return made
+
+
 class Bound:
     """One kernel of a program, the launch whose numbers are set in it, those of its last call.
 
@@ -408,17 +418,21 @@ class Bound:
         room: work items that a group of it may have.
     """
 
-    __slots__ = ("given", "kernel", "room", "set_buffer", "set_number", "set_numbers", "user")
+    __slots__ = ("given", "kernel", "room", "set_buffers", "set_number", "set_numbers", "user")
 
     def __init__(self, kernel: Any, room: int) -> None:
         self.kernel, self.room = kernel, room
-        self.set_buffer = kernel.set_arg
         # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
-        # own classes; its generated code calls these two.
+        # own classes; its generated code calls these.
+        self.set_buffers: Any = getattr(kernel, "_set_arg_multi", self._each)
         self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
         self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", self._one_by_one)
         self.user: Any = None
         self.given: Any = None
+
+    def _each(self, pairs: tuple[Any, ...]) -> None:
+        for i in range(0, len(pairs), 2):
+            self.kernel.set_arg(pairs[i], pairs[i + 1])
 
     def _one_by_one(self, pairs: tuple[Any, ...]) -> None:
         for i in range(0, len(pairs), 2):
@@ -439,7 +453,9 @@ class Launch:
         label: the operator's name, for errors.
     """
 
-    __slots__ = ("_bound", "_global", "_is_little", "_local", "_numbers", "device", "label")
+    __slots__ = (
+        "_bound", "_global", "_is_little", "_local", "_numbered", "_numbers", "device", "label",
+    )  # fmt: skip
 
     def __init__(
         self, device: Device, bound: Bound, buffers: int, numbers: Sequence[Any], size: Size,
@@ -448,6 +464,7 @@ class Launch:
         self.device, self.label = device, label
         self._bound = bound
         self._global, self._local = size
+        self._numbered = numbered(buffers)
         # A launch on the host's cores has work items as it has work (see `Device.workers`).
         self._is_little = device.is_cpu and math.prod(size[0]) < 4 * device.units
         pairs = [(i, number.tobytes()) for i, number in enumerate(numbers, buffers)]
@@ -484,16 +501,12 @@ class Launch:
     def enqueue(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
         """Hand it to the driver; the device's lock is held."""
         device, bound = self.device, self._bound
-        set_buffer = bound.set_buffer
         if bound.user is not self:
             bound.set_numbers(self._numbers)
             bound.user, bound.given = self, None
-        i = 0
-        for buffer in buffers:
-            set_buffer(i, buffer)
-            i += 1
+        bound.set_buffers(self._numbered(*buffers))
         if numbers is not bound.given:
-            set_number = bound.set_number
+            set_number, i = bound.set_number, len(buffers)
             for place, value in numbers:
                 set_number(i + place, value if value.__class__ is bytes else value.tobytes())
             bound.given = numbers

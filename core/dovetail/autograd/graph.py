@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccumulateGrad",
     "BackwardInfo",
+    "JointNode",
     "Node",
     "OutputNode",
     "freed_error",
@@ -352,18 +353,33 @@ def freed_error() -> RuntimeError:
     )
 
 
+class JointNode(Node):
+    """A recorded call with several outputs, each of which has an :class:`OutputNode`."""
+
+    __slots__ = ("outputs",)
+    outputs: int
+
+
 class OutputNode(Node):
     """One output of a node with several: it hands its gradient on as the parent's n-th."""
 
     __slots__ = ("index", "parent")
+    saved: Any = ()
 
     def __init__(self, parent: Node, index: int) -> None:
         self.parent = parent
         self.index = index
         self.sequence = next_sequence()
-        self.info = parent.info
-        self.next = (parent,)
-        self.saved = ()
+
+    @property
+    def info(self) -> BackwardInfo:  # type: ignore[override]
+        """The parent's."""
+        return self.parent.info
+
+    @property
+    def next(self) -> tuple[Node]:  # type: ignore[override]
+        """The parent, which the gradient goes to."""
+        return (self.parent,)
 
 
 def _edge(node: Any) -> tuple[Any, int]:

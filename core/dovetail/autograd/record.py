@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence
+from dovetail.autograd.graph import BackwardInfo, JointNode, Node, OutputNode, next_sequence
 
 if TYPE_CHECKING:
     from dovetail.ops.schema import OpDef
@@ -129,39 +129,24 @@ class Recorder:
         return call, tuple(positions)
 
     def record(self, inputs: tuple[Any, ...], outs: tuple[Any, ...]) -> None:
-        """Put a node behind ``outs``; called only when an input needs a gradient."""
-        if self.positions:
-            edges = tuple([getattr(x, "_node", None) for x in inputs])
-            self.attach(tuple([e is not None for e in edges]), edges, inputs, outs)
+        """Put a node behind ``outs``; called only when an input needs a gradient.
 
-    def attach(
-        self,
-        needs: tuple[bool, ...],
-        edges: tuple[Any, ...],
-        inputs: tuple[Any, ...],
-        outs: tuple[Any, ...],
-        *,
-        is_alone: bool = False,
-    ) -> None:
-        """:meth:`record`, for who knows the inputs' nodes, and that there are outputs to record.
-
-        Args:
-            needs: which edges there are.
-            edges: the inputs' nodes, or None.
-            is_alone: nobody gets to see any output but the first.
+        ``straight_plans.py`` writes the same out for its inputs and outputs.
         """
-        info = self.infos.get(needs) or self.info(needs)
+        if not self.positions:
+            return
+        edges = tuple([getattr(x, "_node", None) for x in inputs])
+        info = self.info(tuple([e is not None for e in edges]))
         if not info.has_gradients:
             return
-        node = new(Node)
+        node = new(Node if self.is_single else JointNode)
         node.info = info
         node.sequence = next_sequence()
         node.next = edges
-        keep = info.keep_first if is_alone else info.keep
-        node.saved = () if keep is None else keep(info, *inputs, *outs)
+        node.saved = () if info.keep is None else info.keep(info, *inputs, *outs)
         if self.is_single:
             outs[self.positions[0]]._node = node
             return
         node.outputs = len(outs)
-        for i in (0,) if is_alone else self.positions:
+        for i in self.positions:
             outs[i]._node = OutputNode(node, i)

@@ -31,6 +31,16 @@ def rounded(nbytes: int) -> int:
     return -(-nbytes // step) * step
 
 
+Lender = tuple[Callable[[int], Any], Callable[[Any], None]]
+
+
+def _emptied(blocks: list[Any]) -> list[Any]:
+    """What was in a list, which stays."""
+    found = blocks.copy()
+    blocks.clear()
+    return found
+
+
 class Pool:
     """Blocks of one device: ``take`` a block, ``give`` it back.
 
@@ -74,10 +84,10 @@ class Pool:
         self._stream = stream
         self.label = label
         self.caching = caching
-        # By size and stream (None where there is one), blocks that wait. A taker knows the
-        # dictionary of its size, so these stay.
+        # By size and stream (None where there is one), blocks that wait. A lender knows the
+        # dictionary of its size, and the list of None, so these stay.
         self._idle: dict[int, dict[Hashable, list[Any]]] = {}
-        self._takers: dict[int, Callable[[int], Any]] = {}
+        self._lenders: dict[int, Lender] = {}
         self._homes: dict[int, Hashable] = {}  # by id of a block in use, its stream
         self._users: dict[int, list[Any]] = {}  # by id of a block in use, other streams
         self._held: dict[Hashable, int] = {}  # by handle, the graphs that hold its blocks
@@ -95,44 +105,90 @@ class Pool:
             OutOfMemoryError: after the cache was emptied and garbage collected, still no room.
         """
         size = rounded(nbytes)
-        return self.taker(size)(nbytes), size
+        return self.lender(size)[0](nbytes), size
 
-    def taker(self, size: int) -> Callable[[int], Any]:
-        """What takes blocks of a size that :func:`rounded` made: ``taker(size)(nbytes)``."""
-        found = self._takers.get(size)
+    def lender(self, size: int) -> Lender:
+        """What takes blocks of a size that :func:`rounded` made, and what gives them back:
+        ``take(nbytes)`` and ``give(block)``."""
+        found = self._lenders.get(size)
         if found is None:
             with self._lock:
-                lists = self._idle.setdefault(size, {})
-                found = self._takers.setdefault(size, self._taker(size, lists))
+                made = self._alike(size) if self._stream is None else self._by_stream(size)
+                found = self._lenders.setdefault(size, made)
         return found
 
-    def _taker(self, size: int, lists: dict[Hashable, list[Any]]) -> Callable[[int], Any]:
-        lock, stream, homes = self._lock, self._stream, self._homes
-        returned = self._returned
+    def _alike(self, size: int) -> Lender:
+        """The lender where there is one stream: every tensor comes this way, so it is short."""
+        lock, returned = self._lock, self._returned
+        idle = self._idle.setdefault(size, {}).setdefault(None, [])
 
         def take(nbytes: int) -> Any:
             with lock:
                 if returned:
                     self._take_back()
-                home = None
-                if stream is not None:
-                    home = stream()
-                    if self._pending:
-                        self._settle()
+                block = idle.pop() if idle else self._fresh(size, nbytes)
+                self._count(size)
+            return block
+
+        def give(block: Any) -> None:
+            if not lock.acquire(False):
+                returned.append((block, size))  # for who comes next
+                return
+            try:
+                self.allocated -= size
+                self.frees += 1
+                if self.caching:
+                    idle.append(block)
+                else:
+                    self._hand_back(block, size)
+            finally:
+                lock.release()
+
+        return take, give
+
+    def _by_stream(self, size: int) -> Lender:
+        lists = self._idle.setdefault(size, {})
+        lock, stream, homes, returned = self._lock, self._stream, self._homes, self._returned
+
+        def take(nbytes: int) -> Any:
+            with lock:
+                if returned:
+                    self._take_back()
+                home = stream()  # type: ignore[misc]
+                if self._pending:
+                    self._settle()
                 idle = lists.get(home)
                 if idle:
                     block = idle.pop()
                 else:
                     block = self._fresh(size, nbytes, is_captured=home.__class__ is tuple)
-                if stream is not None:
-                    homes[id(block)] = home
-                self.allocated += size
-                self.allocations += 1
-                if self.allocated > self.peak:
-                    self.peak = self.allocated
+                homes[id(block)] = home
+                self._count(size)
             return block
 
-        return take
+        def give(block: Any) -> None:
+            if not lock.acquire(False):
+                returned.append((block, size))
+                return
+            try:
+                self.allocated -= size
+                self.frees += 1
+                home = homes.pop(id(block), None)
+                users = self._users.pop(id(block), None) if self._users else None
+                if users:
+                    self._put_aside(block, size, home, users)
+                else:
+                    self._put_home(block, size, home)
+            finally:
+                lock.release()
+
+        return take, give
+
+    def _count(self, size: int) -> None:
+        self.allocations += 1
+        self.allocated = allocated = self.allocated + size
+        if allocated > self.peak:
+            self.peak = allocated
 
     def hold(self, handle: Hashable) -> None:
         """A graph uses blocks of streams ``(handle, …)``: they serve nobody else."""
@@ -216,29 +272,7 @@ class Pool:
     def give(self, block: Any, size: int) -> None:
         """Take a block back. Waits for nothing: finalizers call this, in a thread that may hold
         what who is at work in the pool waits for."""
-        lock = self._lock
-        if not lock.acquire(False):
-            self._returned.append((block, size))  # for who comes next
-            return
-        try:
-            self.allocated -= size
-            self.frees += 1
-            home = None
-            if self._stream is not None:
-                home = self._homes.pop(id(block), None)
-                if self._users:
-                    users = self._users.pop(id(block), None)
-                    if users:
-                        self._put_aside(block, size, home, users)
-                        return
-            if self.caching and home.__class__ is not tuple:
-                idle = self._idle[size].get(home)
-                if idle is not None:
-                    idle.append(block)
-                    return
-            self._put_home(block, size, home)
-        finally:
-            lock.release()
+        self.lender(size)[1](block)
 
     def _take_back(self) -> None:
         returned = self._returned
@@ -263,7 +297,7 @@ class Pool:
                 (home, block, size)
                 for size, lists in list(self._idle.items())
                 for home in [h for h in lists if not isinstance(h, tuple)]  # others are graphs'
-                for block in lists.pop(home)
+                for block in (_emptied(lists[None]) if home is None else lists.pop(home))
             ]
         try:
             # Without the lock, and with no block in the lists that comes back meanwhile: its work

@@ -34,7 +34,7 @@ POOLED = 1 << 15
 """Host arrays of at least this many bytes come from the pool; smaller ones straight from NumPy."""
 
 
-def _lender(pool: Pool, nbytes: int, size: int) -> Any:
+def _lent(give: Callable[[Any], None], nbytes: int) -> Any:
     """A type of buffers lent by a pool; one goes back when the last array over it is gone.
 
     Not an array type: NumPy lets a view refer past its base array to that one's memory, and the
@@ -46,7 +46,7 @@ def _lender(pool: Pool, nbytes: int, size: int) -> Any:
 
         def __del__(self) -> None:
             if self.block is not None:
-                pool.give(self.block, size)
+                give(self.block)
 
     return Lent
 
@@ -101,8 +101,8 @@ class DeviceState:
             return host
 
         nbytes = spec.span * spec.dtype.itemsize
-        size = rounded(nbytes)
-        take, view = self.pool.taker(size), self.runtime.view
+        take, give = self.pool.lender(rounded(nbytes))
+        view = self.runtime.view
         shape, dtype = tuple(spec.shape), spec.dtype
         strides = tuple(s * dtype.itemsize for s in spec.strides)
 
@@ -111,7 +111,7 @@ class DeviceState:
             block = take(nbytes)
             storage = new(Storage)
             storage.state, storage.buffer = self, block
-            storage.nbytes, storage.block_size, storage.version = nbytes, size, 0
+            storage.nbytes, storage.give, storage.version = nbytes, give, 0
             storage.owner = storage.writer = None
             made: Tensor = new(Tensor)
             made._array = view(block, 0, shape, strides, dtype)
@@ -131,9 +131,8 @@ class DeviceState:
         strides = tuple(s * spec.dtype.itemsize for s in spec.strides)
         if nbytes < POOLED:
             return lambda: np.ndarray(shape, kind, np.empty(nbytes, np.uint8), 0, strides)
-        pool = self.pool
-        size = rounded(nbytes)
-        take, lent = pool.taker(size), _lender(pool, nbytes, size).from_buffer
+        take, give = self.pool.lender(rounded(nbytes))
+        lent = _lent(give, nbytes).from_buffer
 
         def pooled() -> Any:
             block = take(nbytes)

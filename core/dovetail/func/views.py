@@ -11,7 +11,7 @@ from typing import Any
 from weakref import ref as reference
 
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.graph import Node, OutputNode, next_sequence
+from dovetail.autograd.graph import JointNode, Node, OutputNode, next_sequence
 from dovetail.func.batched import level_of, outside, recording_outside, spread, value_at, wrap
 from dovetail.func.levels import opened
 from dovetail.late_binding import BATCHED
@@ -86,7 +86,7 @@ class BatchedView:
         made = tuple([_linked(x, wrap(v, level)) for v in (seen if many else (seen,))])
         node = x._node
         if node is not None and mode.grad and made:
-            n = Node()
+            n = JointNode() if many else Node()
             n.info = self.info
             n.sequence = next_sequence()
             n.next = (node,)

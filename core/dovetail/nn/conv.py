@@ -12,6 +12,7 @@ from dovetail.nn.functional.arguments import ntuple
 from dovetail.nn.functional.conv import convolution_of, transposed_convolution_of
 from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
+from dovetail.nn.reading import affine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -186,7 +187,8 @@ class _Conv(_ConvNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C_in, *) or (C_in, *) -> (N, C_out, *) or (C_out, *)."""
-        return self._conv_forward(input, self.weight, self.bias)
+        weight, bias = affine_of(self)
+        return self._conv_forward(input, weight, bias)
 
     def _conv_forward(
         self, input: Tensor, weight: Tensor, bias: Tensor | None, convolution: Any = None

@@ -14,6 +14,7 @@ from dovetail.nn import functional as F
 from dovetail.nn import init
 from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
+from dovetail.nn.reading import affine_of
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -79,7 +80,8 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """(*, in_features) -> (*, out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        weight, bias = affine_of(self)
+        return F.linear(input, weight, bias)
 
     def extra_repr(self) -> str:
         return (
@@ -133,7 +135,8 @@ class Bilinear(Module):
 
     def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
         """(*, in1_features), (*, in2_features) -> (*, out_features)."""
-        return F.bilinear(input1, input2, self.weight, self.bias)
+        weight, bias = affine_of(self)
+        return F.bilinear(input1, input2, weight, bias)
 
     def extra_repr(self) -> str:
         return (

@@ -13,6 +13,7 @@ from dovetail.nn import functional as F
 from dovetail.nn import init
 from dovetail.nn.module import Module
 from dovetail.nn.parameter import Parameter
+from dovetail.nn.reading import affine_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +80,8 @@ class LayerNorm(Affine):
 
     def forward(self, input: Tensor) -> Tensor:
         """(*, normalized_shape) -> the same."""
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        weight, bias = affine_of(self)
+        return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -126,7 +128,8 @@ class GroupNorm(Affine):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, *) -> the same."""
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        weight, bias = affine_of(self)
+        return F.group_norm(input, self.num_groups, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         return (

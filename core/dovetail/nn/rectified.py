@@ -17,18 +17,19 @@ from dovetail.nn.functional.conv import rectified_convolution_of
 from dovetail.nn.functional.linear import rectified_linear
 from dovetail.nn.linear import Linear
 from dovetail.nn.module import Module
+from dovetail.nn.reading import affine_of
 
 __all__ = ["call_in_turn", "linear_then"]
 
 
 def _linear(layer: Module, input: Any) -> Any:
-    return rectified_linear(input, layer.weight, layer.bias)
+    weight, bias = affine_of(layer)
+    return rectified_linear(input, weight, bias)
 
 
 def _conv(layer: Module, input: Any) -> Any:
-    return layer._conv_forward(
-        input, layer.weight, layer.bias, rectified_convolution_of(layer._dims)
-    )
+    weight, bias = affine_of(layer)
+    return layer._conv_forward(input, weight, bias, rectified_convolution_of(layer._dims))
 
 
 _TOGETHER: dict[type, Callable[[Module, Any], Any]] = {

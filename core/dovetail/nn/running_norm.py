@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail.nn import functional as F
 from dovetail.nn.norm import Affine
+from dovetail.nn.reading import affine_of, reader
+from dovetail.ops.layers.batch_norm_step import batch_norm_step
 from dovetail.warning import warn
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ __all__ = [
 
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
+_buffers_of = reader(*_BUFFERS, table="_buffers")
 
 
 class _RunningNorm(Affine):
@@ -144,14 +147,15 @@ class _BatchNorm(_RunningNorm):
         self._check_input_dim(input)
         momentum, training = self.momentum, self.training
         factor = 0.0 if momentum is None else momentum
-        try:  # straight from the tables, for every layer asks at every call
-            weight, bias = map(self._parameters.__getitem__, ("weight", "bias"))
-            mean, var, tracked = map(self._buffers.__getitem__, _BUFFERS)
-        except KeyError:  # one of them is computed, or was replaced
-            weight, bias = self.weight, self.bias
-            mean, var, tracked = self.running_mean, self.running_var, self.num_batches_tracked
+        weight, bias = affine_of(self)
+        mean, var, tracked = _buffers_of(self)
         updates = training and self.track_running_stats
         if updates and tracked is not None:
+            if momentum is not None and mean is not None and var is not None:
+                running = (mean, var, tracked)
+                made = batch_norm_step(input, weight, bias, running, factor, self.eps)
+                if made is not None:
+                    return made
             tracked.add_(1)
             if momentum is None:
                 factor = 1.0 / float(tracked)

@@ -276,12 +276,15 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     ]
     kernel = bind_kernel(entry, call_facts)
     host = state.host_arrays
-    if host and isinstance(kernel, np.ufunc) and len(args) == 1 and prepared[0] is None:
-        return _ufunc_writer(kernel)
+    if host and isinstance(kernel, np.ufunc) and len(args) == 1:
+        if isinstance(facts[1], type):
+            return _ufunc_number_writer(kernel, prepared[0])
+        if prepared[0] is None:
+            return _ufunc_writer(kernel)
     if op.decompose is not None and not isinstance(kernel, np.ufunc):
         return None  # a fused kernel of several steps may read its input after it wrote its output
-    if not host and len(args) == 1 and prepared[0] is None and isinstance(facts[1], Spec):
-        return _tensor_writer(kernel)
+    if not host and len(args) == 1 and prepared[0] is None:
+        return (_tensor_writer if isinstance(facts[1], Spec) else _number_writer)(kernel)
 
     def write(x: Tensor, *args: Any) -> None:
         target = x._materialize()
@@ -307,6 +310,16 @@ def _tensor_writer(kernel: Any) -> Callable[..., Any]:
     return write
 
 
+def _number_writer(kernel: Any) -> Callable[..., Any]:
+    def write(x: Tensor, a: Any) -> None:
+        target = x._array
+        if target is None:
+            target = x._materialize()
+        kernel(target, a, target)
+
+    return write
+
+
 def _ufunc_writer(kernel: Any) -> Callable[..., Any]:
     def write(x: Tensor, a: Tensor) -> None:
         target = x._array
@@ -317,6 +330,20 @@ def _ufunc_writer(kernel: Any) -> Callable[..., Any]:
             other = a._materialize()
         # A ufunc reports overflow and the like after it has written everything.
         try:
+            kernel(target, other, target)
+        except (RuntimeWarning, FloatingPointError):
+            return
+
+    return write
+
+
+def _ufunc_number_writer(kernel: Any, constant: Any) -> Callable[..., Any]:
+    def write(x: Tensor, a: Any) -> None:
+        target = x._array
+        if target is None:
+            target = x._materialize()
+        other = a if constant is None else constant(a)
+        try:  # as above
             kernel(target, other, target)
         except (RuntimeWarning, FloatingPointError):
             return

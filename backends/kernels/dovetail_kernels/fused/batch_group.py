@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from operator import attrgetter
 from typing import Any
@@ -10,11 +11,12 @@ import numpy as np
 
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import offsets
-from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
+from dovetail_kernels.fused.running import RUNNING, Running
 from dovetail_kernels.source import element, program
 
-__all__ = ["MUCH", "specialised"]
+__all__ = ["KERNELS", "MUCH", "specialised", "step"]
 
 MUCH = 1 << 12
 """Elements of a channel that are worth several work groups."""
@@ -37,8 +39,11 @@ KERNELS = {
 of these the first kernel reads."""
 
 
-def specialised(facts: Any) -> Any:
-    """The two launches for inputs of these facts."""
+Launches = tuple[Launch, Launch, Callable[[], Any], Callable[[Any], None]]
+
+
+def _launched(facts: Any, running: Running | None = None) -> Launches:
+    """(the first and the second launch, what takes a buffer for the sums, what gives it back)."""
     macro, first_name, second_name, prefixes, read = KERNELS[facts.op.name]
     out = facts.outputs[0]
     device: Device = device_of(out.device)
@@ -51,6 +56,7 @@ def specialised(facts: Any) -> Any:
     parts = -(-count // chunk)
     macros: dict[str, Any] = {
         macro: 1,
+        "HAS_RUNNING": int(running is not None),
         "T": dialect.VALUES[work.name],
         "GROUP": device.group,
         **element(device, "OUT", out.dtype),
@@ -69,12 +75,18 @@ def specialised(facts: Any) -> Any:
     first = device.launch(
         text, first_name, 1 + read, [*[np.uint64(0)] * read, *sizes], groups, facts.op.name
     )
-    second = device.launch(
-        text, second_name, outs + ins + 1, [*[np.uint64(0)] * (outs + ins), *sizes], groups,
-        facts.op.name,
-    )  # fmt: skip
+    numbers, buffers = [*[np.uint64(0)] * (outs + ins), *sizes], outs + ins + 1
+    if running is not None:
+        numbers += running.numbers
+        buffers += RUNNING
+    second = device.launch(text, second_name, buffers, numbers, groups, facts.op.name)
+    return first, second, *device.room(channels * parts * 2 * work.itemsize)
 
-    take, give, size = device.room(channels * parts * 2 * work.itemsize)
+
+def specialised(facts: Any) -> Any:
+    """The two launches for inputs of these facts."""
+    first, second, take, give = _launched(facts)
+    ins, read = len(facts.inputs), KERNELS[facts.op.name][-1]
     absent = any(fact is None for fact in facts.inputs)
 
     def run(*arrays: Any) -> None:
@@ -82,11 +94,32 @@ def specialised(facts: Any) -> Any:
         if absent:  # the first stands for it, and is not read
             given = tuple([given[0] if a is None else a for a in given])
         here, order = given[:read], made + given
-        sums = take(size)
+        sums = take()
         try:
             first.with_numbers((sums, *map(_buffer, here)), offsets(*here))
             second.with_numbers((*map(_buffer, order), sums), offsets(*order))
         finally:
-            give(sums, size)
+            give(sums)
+
+    return run
+
+
+def step(facts: Any) -> Any:
+    """batch_norm_train that takes its statistics into running ones."""
+    out = facts.outputs[0]
+    running = Running(facts, accumulated(out.dtype), len(facts.outputs) + len(facts.inputs) + 6)
+    first, second, take, give = _launched(facts, running)
+
+    def run(
+        x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
+    ) -> None:
+        order = (*outs, x, x if weight is None else weight, x if bias is None else bias)
+        more, numbers = running.given(offsets(*order), state, momentum)
+        sums = take()
+        try:
+            first.with_numbers((sums, x.buffer), offsets(x))
+            second.with_numbers((*map(_buffer, order), sums, *more), numbers)
+        finally:
+            give(sums)
 
     return run

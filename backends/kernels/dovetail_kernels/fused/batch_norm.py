@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail_kernels.arrays import offsets
-from dovetail_kernels.device import device_of
+from dovetail_kernels.arrays import placing
+from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused import batch_group
+from dovetail_kernels.fused.running import RUNNING, Running
 from dovetail_kernels.fused.team import FLOATS, Team
 
 __all__ = ["enter"]
@@ -28,20 +29,19 @@ KERNELS = {
 """By operator: the kernel, its macro, and the prefixes of its inputs."""
 
 
-def _specialised(facts: Any) -> Any:
+def _launched(facts: Any, running: Running | None = None) -> Launch:
+    """The kernel over all channels; ``running``: with statistics that it takes the batch's into."""
     kernel, macro, prefixes = KERNELS[facts.op.name]
     out = facts.outputs[0]
     device, work = device_of(out.device), accumulated(out.dtype)
     images, channels, *size = out.shape
     places = prod(size)
     has_statistics = kernel != "evaluate"
-    if has_statistics and not device.is_cpu and images * places >= batch_group.MUCH:
-        return batch_group.specialised(facts)
     team = Team(device, work, 1, images, channels)  # channels that are neighbours
     if places > 1 or not team.side:
         lines = channels if has_statistics else channels * images
         team = Team(device, work, lines, places, each=images if has_statistics else 1)
-    macros = {macro: 1} | {
+    macros = {macro: 1, "HAS_RUNNING": int(running is not None), "LANES": team.width} | {
         f"HAS_{p}": int(fact is not None) for p, fact in zip(prefixes, facts.inputs, strict=True)
     }
     kinds = {
@@ -50,17 +50,53 @@ def _specialised(facts: Any) -> Any:
     }
     text = team.program("batch_norm", macros, OUT=out.dtype, T=work, **kinds)
     number = np.dtype(work.numpy).type
-    more = [np.uint64(channels), np.uint64(images), number(facts.attributes["eps"])]
+    more = [number(facts.attributes["eps"])]
     if has_statistics:
         more.append(number(images * places))
-    outs = len(facts.outputs)
-    launch = team.launch(text, kernel, outs + len(facts.inputs), more, facts.op.name)
+    buffers = len(facts.outputs) + len(facts.inputs)
+    if running is not None:
+        more += running.numbers
+        buffers += RUNNING
+    return team.launch(text, kernel, buffers, more, facts.op.name, (channels, images))
+
+
+def _is_shared(facts: Any) -> bool:
+    """Whether a channel's elements are for several work groups."""
+    out = facts.outputs[0]
+    much = out.numel // out.shape[1] >= batch_group.MUCH
+    return much and not device_of(out.device).is_cpu and facts.op.name in batch_group.KERNELS
+
+
+def _specialised(facts: Any) -> Any:
+    if _is_shared(facts):
+        return batch_group.specialised(facts)
+    launch = _launched(facts)
     count = len(facts.inputs)
+    place = placing(count + len(facts.outputs))
 
     def run(*arrays: Any) -> None:
         first = arrays[0]  # stands for what is absent, and is not read
-        order = (*arrays[count:], *(first if a is None else a for a in arrays[:count]))
-        launch.with_numbers([a.buffer for a in order], offsets(*order))
+        given = [first if a is None else a for a in arrays[:count]]
+        launch.with_numbers(*place(*arrays[count:], *given))
+
+    return run
+
+
+def _step(facts: Any) -> Any:
+    """batch_norm_train that takes its statistics into running ones."""
+    if _is_shared(facts):
+        return batch_group.step(facts)
+    running = Running(facts, accumulated(facts.outputs[0].dtype), 4)
+    launch = _launched(facts, running)
+    place = placing(6)
+
+    def run(
+        x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
+    ) -> None:
+        weight, bias = x if weight is None else weight, x if bias is None else bias
+        buffers, begins = place(*outs, x, weight, bias)
+        more, numbers = running.given(begins, state, momentum)
+        launch.with_numbers((*buffers, *more), numbers)
 
     return run
 
@@ -75,3 +111,6 @@ def enter(table: KernelTable) -> None:
         table.add(
             name, _specialised, dtypes=FLOATS, layout="contiguous", specialize=True, when=_fits
         )
+    table.add(
+        "batch_norm_step", _step, dtypes=FLOATS, layout="contiguous", specialize=True, when=_fits
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import START, joined_offsets, offsets
+from dovetail_kernels.arrays import ALL_AT_START, START, joined_offsets, offsets, placing
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
@@ -52,25 +52,28 @@ def _forward(facts: Any) -> Any:
             text = lines.program("layer_norm_lines", macros)
             by_packs = lines.launch(text, "forward", 6, [eps], facts.op.name, ())
     singly = [] if by_packs else [general()]
-    at_start = joined_offsets(START)
+    place = placing(6)
 
-    def run(x: Any, weight: Any, *others: Any) -> None:
-        # What is absent is not read, and stands for itself by an array that is there.
-        bias = others[0] if is_centred else None
-        out, *statistics = others[is_centred:]
-        mean, root = statistics if is_centred else (statistics[0], statistics[0])
-        places = (out, mean, root, x, x if weight is None else weight, x if bias is None else bias)
-        launch, begins = by_packs, joined_offsets(*places)
+    def run(x: Any, weight: Any, bias: Any, out: Any, mean: Any, root: Any) -> None:
+        # What is absent is not read, and an array that is there stands for it.
+        weight = x if weight is None else weight
+        bias = x if bias is None else bias
+        buffers, begins = place(out, mean, root, x, weight, bias)
+        launch = by_packs
         # What begins with its buffer begins where packs do.
-        if begins is not at_start and (lines is None or not lines.accepts(out, *places[3:])):
+        if begins is not ALL_AT_START and (
+            lines is None or not lines.accepts(out, x, weight, bias)
+        ):
             launch = None
         if launch is None:
             if not singly:
                 singly.append(device.fitting(general))
             launch = singly[0]
-        launch.with_numbers([a.buffer for a in places], begins)
+        launch.with_numbers(buffers, begins)
 
-    return run
+    if is_centred:
+        return run
+    return lambda x, weight, out, root: run(x, weight, None, out, root, root)
 
 
 def _backward(facts: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import START, joined_offsets, offsets
+from dovetail_kernels.arrays import START, joined_offsets, offsets, placing
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.faults import TARGET, fault_of
 from dovetail_kernels.folds import accumulated
@@ -115,23 +115,24 @@ def _forward(facts: Any) -> Any:
     usual = make(along if is_cross else None)
     singly: list[Any] = []
 
+    outs = len(facts.outputs)
+    place = placing(outs + 4)
+
     def run(x: Any, target: Any, weight: Any, out: Any, *probabilities: Any) -> None:
-        weight = x if weight is None else weight
         made, first, finish = usual
         if not made.accepts(x, *probabilities):
             if not singly:
                 singly.extend(device.fitting(lambda: make(None)))
             made, first, finish = singly
-        outs, places = (out, *probabilities), (x, target, weight)
-        buffers = [*[a.buffer for a in (*outs, out, *places)], faults]
-        begins = joined_offsets(*outs, START, *places)
+        # `out` stands for the parts of groups, which begin with their buffer.
+        weight = x if weight is None else weight
+        buffers, begins = place(out, *probabilities, out, x, target, weight)
         if finish is None:
-            first.with_numbers(buffers, begins)
+            first.with_numbers((*buffers, faults), begins)
             device.suspect = True
             return
         with device.scratch(made.team.groups * 2 * made.work.itemsize) as (parts,):
-            buffers[len(outs)] = parts
-            first.with_numbers(buffers, begins)
+            first.with_numbers((*buffers[:outs], parts, *buffers[outs + 1 :], faults), begins)
             finish.with_numbers((out.buffer, parts), offsets(out))
         device.suspect = True
 

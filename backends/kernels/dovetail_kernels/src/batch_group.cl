@@ -4,6 +4,8 @@
 //
 // GROUP: work items of a group. Elements of a channel are numbered 0 … count - 1 through all images.
 
+// HAS_RUNNING: see batch_norm.cl.
+
 #define SIZES int n, int channels, int count, int parts, int chunk, T eps
 
 #define PLACED \
@@ -81,11 +83,19 @@ kernel void moments(global T *sums, global const IN_MEMORY *in, ulong offset_in,
     if (item == 0) { sums[2 * group] = whole; sums[2 * group + 1] = b_[0]; }
 }
 
+#if HAS_RUNNING
+#define RUNNING_BUFFERS , global T *running_mean, global T *running_var, global long *counter
+#define RUNNING_NUMBERS , ulong8 places, T keep, T of_mean, T of_var, int counts
+#else
+#define RUNNING_BUFFERS
+#define RUNNING_NUMBERS
+#endif
+
 kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
         global const IN_MEMORY *in, global const WEIGHT_MEMORY *weight,
-        global const BIAS_MEMORY *bias, global const T *sums, ulong offset_out,
+        global const BIAS_MEMORY *bias, global const T *sums RUNNING_BUFFERS, ulong offset_out,
         ulong offset_mean, ulong offset_var, ulong offset_in, ulong offset_weight,
-        ulong offset_bias, SIZES)
+        ulong offset_bias, SIZES RUNNING_NUMBERS)
 {
     PLACED
     T mean = 0, var = 0;
@@ -107,6 +117,12 @@ kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
     if (part == 0 && item == 0) {
         means[offset_mean + channel] = mean;
         vars[offset_var + channel] = var;
+#if HAS_RUNNING
+        const ulong at_mean = places.s0 + channel, at_var = places.s1 + channel;
+        running_mean[at_mean] = running_mean[at_mean] * keep + mean * of_mean;
+        running_var[at_var] = running_var[at_var] * keep + var * of_var;
+        if (counts && channel == 0) counter[places.s2]++;
+#endif
     }
 #define LOAD(i, at) const T v##i = IN_LOAD(in, offset_in + at);
 #define USE(i, at) OUT_STORE(out, offset_out + at, (v##i - mean) * scale + shift);

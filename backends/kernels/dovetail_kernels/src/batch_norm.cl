@@ -2,9 +2,15 @@
 //
 // A team has a channel. On a CPU it goes through the images one by one (RUNS), whose places are
 // neighbours; on a GPU through all of them at once, which keeps the team busy where places are few.
-// IS_SIDE: there is one place per image, and neighbouring channels go side by side as vectors.
+// IS_SIDE: there is one place per image, and neighbouring channels go side by side as vectors of LANES.
+// HAS_RUNNING: running statistics keep a share of themselves, and take in the batch's; the counter of
+// batches, where it `counts`, becomes one more.
 
-#define NUMBERS ulong lines, int n, ulong inner, ulong channels, ulong images
+// Offsets and sizes are one argument each: a driver takes its time for every argument of a launch.
+#define NUMBERS ulong8 offsets, ulong8 sizes, T_MEMORY eps
+#define SIZES \
+    const ulong lines = sizes.s0, inner = sizes.s2, channels = sizes.s3, images = sizes.s4; \
+    const int n = (int)sizes.s1;
 
 #if IS_SIDE
 // Images are n elements that are `inner` channels apart.
@@ -15,10 +21,16 @@
 #define SPOT(k) AT(k)
 #define ONE(P, p, i) P##_S(p, i)
 #define SET_ONE(P, p, i, v) P##_SET_S(p, i, v);
+// The last vector begins where it ends with the channels, so it has some that the one before has.
+#define TAKE_IN(values, place, of_batch, weight) \
+    for (int i_ = (int)(line * LANES - channel); i_ < LANES; i_++) \
+        MIX((values)[(place) + channel + i_], ((const T_MEMORY *)&of_batch)[i_], weight)
 #else
 #define CHANNEL(line) (line)
 #define ONE(P, p, i) P##_S(p, i)
 #define SET_ONE(P, p, i, v) if (MEMBER == 0) { P##_SET_S(p, i, v); }
+#define TAKE_IN(values, place, of_batch, weight) \
+    if (MEMBER == 0) MIX((values)[(place) + channel], of_batch, weight)
 #define START(line) ((line) * n)
 #if IS_CPU
 #define RUNS for (ulong image = 0; image < images; image++)
@@ -36,13 +48,25 @@
 #define SQUARE(L) (CENTRED(L) * CENTRED(L))
 
 #if IS_TRAIN
+#if HAS_RUNNING
+#define MIX(value, of_batch, weight) value = value * keep + (of_batch) * (weight);
+#define RUNNING_BUFFERS \
+    , global T_MEMORY *running_mean, global T_MEMORY *running_var, global long *counter
+#define RUNNING_NUMBERS \
+    , ulong8 places, T_MEMORY keep, T_MEMORY of_mean, T_MEMORY of_var, int counts
+#else
+#define RUNNING_BUFFERS
+#define RUNNING_NUMBERS
+#endif
+
 kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMORY *vars,
         global const IN_MEMORY *in, global const WEIGHT_MEMORY *weight,
-        global const BIAS_MEMORY *bias, ulong offset_out, ulong offset_mean, ulong offset_var,
-        ulong offset_in, ulong offset_weight, ulong offset_bias, NUMBERS, T_MEMORY eps,
-        T_MEMORY count)
+        global const BIAS_MEMORY *bias RUNNING_BUFFERS, NUMBERS, T_MEMORY count RUNNING_NUMBERS)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_mean = offsets.s1, offset_var = offsets.s2;
+    const ulong offset_in = offsets.s3, offset_weight = offsets.s4, offset_bias = offsets.s5;
+    SIZES
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + START(line);
         global OUT_MEMORY *y = out + offset_out + START(line);
@@ -66,6 +90,11 @@ kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMOR
 #undef DO
         SET_ONE(T, means, offset_mean + channel, mean)
         SET_ONE(T, vars, offset_var + channel, var)
+#if HAS_RUNNING
+        TAKE_IN(running_mean, places.s0, mean, of_mean)
+        TAKE_IN(running_var, places.s1, var, of_var)
+        if (counts && line == 0 && MEMBER == 0) counter[places.s2]++;
+#endif
     }
 }
 #endif
@@ -77,12 +106,13 @@ kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMOR
 
 kernel void backward(global OUT_MEMORY *out, global T_MEMORY *of_weight, global T_MEMORY *of_bias,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const MEAN_MEMORY *means,
-        global const VAR_MEMORY *vars, global const WEIGHT_MEMORY *weight, ulong offset_out,
-        ulong offset_of_weight, ulong offset_of_bias, ulong offset_grad, ulong offset_in,
-        ulong offset_mean, ulong offset_var, ulong offset_weight, NUMBERS, T_MEMORY eps,
-        T_MEMORY count)
+        global const VAR_MEMORY *vars, global const WEIGHT_MEMORY *weight, NUMBERS, T_MEMORY count)
 {
     TEAM_MEMORY
+    const ulong offset_out = offsets.s0, offset_of_weight = offsets.s1, offset_of_bias = offsets.s2;
+    const ulong offset_grad = offsets.s3, offset_in = offsets.s4, offset_mean = offsets.s5;
+    const ulong offset_var = offsets.s6, offset_weight = offsets.s7;
+    SIZES
     EACH_LINE(line, lines) {
         global const G_MEMORY *g = grad + offset_grad + START(line);
         global const IN_MEMORY *x = in + offset_in + START(line);
@@ -114,10 +144,11 @@ kernel void backward(global OUT_MEMORY *out, global T_MEMORY *of_weight, global 
 // A line is a plane of one image and channel, or (IS_SIDE) all images of several channels.
 kernel void evaluate(global OUT_MEMORY *out, global const IN_MEMORY *in,
         global const MEAN_MEMORY *means, global const VAR_MEMORY *vars,
-        global const WEIGHT_MEMORY *weight, global const BIAS_MEMORY *bias, ulong offset_out,
-        ulong offset_in, ulong offset_mean, ulong offset_var, ulong offset_weight,
-        ulong offset_bias, NUMBERS, T_MEMORY eps)
+        global const WEIGHT_MEMORY *weight, global const BIAS_MEMORY *bias, NUMBERS)
 {
+    const ulong offset_out = offsets.s0, offset_in = offsets.s1, offset_mean = offsets.s2;
+    const ulong offset_var = offsets.s3, offset_weight = offsets.s4, offset_bias = offsets.s5;
+    SIZES
     EACH_LINE(line, lines) {
         global const IN_MEMORY *x = in + offset_in + BASE(line);
         global OUT_MEMORY *y = out + offset_out + BASE(line);

@@ -1,8 +1,8 @@
 // Random numbers of Philox4x32-10: element e of a draw is made of its own words of the counter.
 //
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
-// stream: the seed, and the counter of the first block in two words; one argument, for they are what
-// differs from draw to draw. MOVES: the draw is queued again later; moved has what its seed is
+// stream: the seed, the counter of the first block in two words, and where the elements begin; one
+// argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved has what its seed is
 // combined with by then, and how many blocks its counter has moved on.
 
 uint4 philox(uint4 c, uint2 k) {
@@ -28,11 +28,11 @@ uint4 philox(uint4 c, uint2 k) {
 #define IF_MOVES(...)
 #endif
 
-kernel void draw(global OUT_MEMORY *out, IF_MOVES(global const ulong *moved,) ulong offset,
+kernel void draw(global OUT_MEMORY *out, IF_MOVES(global const ulong *moved,)
         ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range)
 {
     ulong seed = stream.s0, low = stream.s1;
-    const ulong high = stream.s2;
+    const ulong high = stream.s2, offset = stream.s3;
     IF_MOVES(seed ^= moved[0]; low += moved[1];)
     const uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
     const ulong blocks = (n + PER - 1) / PER;

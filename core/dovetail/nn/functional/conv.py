@@ -116,7 +116,7 @@ def _convolution(n: int, record: str = "conv") -> Callable[..., Tensor]:
         groups: int = 1,
     ) -> Tensor:
         options = [x if x.__class__ is tuple else (x,) * n for x in (stride, padding, dilation)]
-        run = find((input, weight, bias), (*options, groups))
+        run = find(input, weight, bias, (*options, groups))
         if run is not None:
             return run(input, weight, bias)  # type: ignore[no-any-return]
         _check_input_and_weight(name, n, input, weight, "out_channels, in_channels/groups")

@@ -39,7 +39,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def rectified_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``linear`` and a ReLU behind it, as one operator; ``weight`` has two dims."""
-    run = _find_rectified((input, weight, bias), ())
+    run = _find_rectified(input, weight, bias, ())
     if run is not None:
         return run(input, weight, bias)  # type: ignore[no-any-return]
     if not isinstance(input, dovetail.Tensor) or not input.dim():

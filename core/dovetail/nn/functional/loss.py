@@ -226,7 +226,7 @@ def cross_entropy(
     """
     if size_average is None and reduce is None:
         attributes = (ignore_index, reduction, label_smoothing)
-        run = _cross_entropy((input, target, weight), attributes)
+        run = _cross_entropy(input, target, weight, attributes)
         if run is not None:
             check_targets(input, target, ignore_index)
             return run(input, target, weight)  # type: ignore[no-any-return]

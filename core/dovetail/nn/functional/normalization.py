@@ -168,7 +168,7 @@ def layer_norm(
     Raises:
         RuntimeError: shapes that do not fit.
     """
-    run = _layer_norm((input, weight, bias), (normalized_shape, eps))
+    run = _layer_norm(input, weight, bias, (normalized_shape, eps))
     if run is not None:
         return run(input, weight, bias)  # type: ignore[no-any-return]
     shape = tuple(normalized_shape)

@@ -13,8 +13,8 @@ from dovetail.ops import REGISTRY
 __all__ = ["finder"]
 
 
-def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tuple[Any, ...]], Any]:
-    """``find(inputs, attributes)``: the plan of a record's call on these tensors, or None.
+def finder(name: str, *, first: bool = False) -> Callable[..., Any]:
+    """``find(*inputs, attributes)``: the plan of a record's call on these tensors, or None.
 
     Checks of a function that depend on specs and attributes alone were passed when the plan was
     made; so who finds it may leave them out. None while somebody watches calls.
@@ -24,21 +24,19 @@ def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tupl
     """
     op = REGISTRY[name]
     get = op.plans.get
-    active = observe.active
 
-    def find(inputs: tuple[Any, ...], attributes: tuple[Any, ...]) -> Any:
-        state = None
-        if active:
-            if observe.is_watched():
-                return None
-            state = mode.autocast
+    def find_cast(*given: Any) -> Any:
+        """Where ``observe.active`` is not empty."""
+        if observe.is_watched():
+            return None
+        state = mode.autocast
+        if state is None:
+            return plain(*given)
+        *inputs, attributes = given
         try:
             specs = [x if x is None else x._spec for x in inputs]
-            if state is None:
-                run = get((*specs, attributes))
-                return run.first if first and run is not None else run
             wanted = get((id(state), *specs, attributes))
-        except (AttributeError, TypeError):  # no tensors, lists among attributes, no such plan
+        except (AttributeError, TypeError):  # no tensors, lists among attributes
             return None
         if wanted is None:
             return None
@@ -46,4 +44,30 @@ def finder(name: str, *, first: bool = False) -> Callable[[tuple[Any, ...], tupl
             return lambda *given: call_cast(op, given, attributes, wanted)[0]
         return lambda *given: call_cast(op, given, attributes, wanted)
 
+    plain = _written(len(op.inputs), first, False)(get, None, None)
+    find = _written(len(op.inputs), first, True)(get, observe.active, find_cast)
     return find
+
+
+def _written(count: int, first: bool, looks: bool) -> Callable[..., Callable[..., Any]]:
+    """Makes what finds a plan, written out for so many inputs, as every call of a layer asks.
+
+    Args:
+        looks: it looks whether ``active`` is empty, and asks ``find_cast`` if not.
+    """
+    names = ", ".join(f"x{i}" for i in range(count))
+    specs = ", ".join(f"None if x{i} is None else x{i}._spec" for i in range(count))
+    source = (
+        "def make(get, active, find_cast):\n"
+        f"    def find({names}, attributes):\n"
+        + (f"        if active: return find_cast({names}, attributes)\n" if looks else "")
+        + "        try:\n"
+        f"            run = get(({specs}, attributes))\n"
+        f"            return {'run and run.first' if first else 'run'}\n"
+        "        except (AttributeError, TypeError): return None\n"  # as above; no such plan
+        "    return find\n"
+    )
+    space: dict[str, Any] = {}
+    exec(compile(source, "<dovetail finder>", "exec"), space)
+    made: Callable[..., Callable[..., Any]] = space["make"]
+    return made

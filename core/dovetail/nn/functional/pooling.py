@@ -118,7 +118,7 @@ def _max_pooling(n: int) -> Callable[..., Any]:
         given = (kernel_size, kernel_size if stride is None else stride, padding, dilation)
         spread = [x if x.__class__ is tuple else (x,) * n for x in given]
         find = _max_pool if return_indices else _max_values
-        run = find((input,), (*spread, ceil_mode))
+        run = find(input, (*spread, ceil_mode))
         if run is not None:
             return run(input)
         windows = _windows(name, n, kernel_size, stride, padding, dilation)
@@ -170,7 +170,7 @@ def _average_pooling(n: int) -> Callable[..., Tensor]:
         given = (kernel_size, kernel_size if stride is None else stride, padding)
         spread = [x if x.__class__ is tuple else (x,) * n for x in given]
         options = (ceil_mode, count_include_pad, divisor_override)
-        run = _avg_pool((input,), (*spread, *options))
+        run = _avg_pool(input, (*spread, *options))
         if run is not None:
             return run(input)  # type: ignore[no-any-return]
         windows = _windows(name, n, kernel_size, stride, padding, 1)

@@ -45,6 +45,8 @@ def _checked(input: Tensor, p: float, train: bool) -> bool:
 def _noise_spec(input: Tensor, by_feature: bool) -> Spec:
     """The noise's spec: the input's, or one element per row and feature (N, C, 1, …)."""
     spec = input._spec
+    if spec.is_contiguous and spec.dtype.category == 2 and spec.batch is None and not by_feature:
+        return spec
     shape = tuple(spec.shape)
     if by_feature:
         if spec.ndim < 2:

@@ -17,6 +17,7 @@ from dovetail import observe, ops
 from dovetail.autograd.grad_mode import mode
 from dovetail.ops.expose import publish
 from dovetail.ops.families import composite, draw
+from dovetail.ops.layers.batch_norm_step import batch_norm_step
 from dovetail.ops.layers.optimizer_steps import running_step
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
@@ -249,6 +250,11 @@ def batch_norm(
     """
     if not training:
         return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
+    if running_mean is not None and running_var is not None:
+        running = (running_mean, running_var, None)
+        made = batch_norm_step(input, weight, bias, running, momentum, eps)
+        if made is not None:
+            return made
     out, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)
     if running_mean is not None or running_var is not None:
         spec = input._spec

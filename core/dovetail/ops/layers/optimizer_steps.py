@@ -1,7 +1,8 @@
 """The step of an optimizer as one kernel over many tensors, where a device has such a kernel.
 
 ``optim`` states what a step does, in tensor operations; this is its override point. So it is for
-the running statistics of ``batch_norm``. The kernels are
+the running statistics of ``batch_norm``, where its own kernel (``batch_norm_step.py``) does not
+serve. The kernels are
 
     sgd_step(params, grads, buffers, *, lr, momentum, dampening, weight_decay, nesterov, maximize,
              first)
@@ -46,8 +47,10 @@ __all__ = ["STEPS", "fused_step", "has_step", "running_step"]
 STEPS = (
     "sgd_step", "adam_step", "adam_step_counted", "adamax_step", "nadam_step", "radam_step",
     "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "running_step",
+    "batch_norm_step",
 )  # fmt: skip
-"""The kernels' names: a table may have them, though they are no operators."""
+"""The kernels' names: a table may have them, though they are no operators; the last one is as
+``batch_norm_step.py`` says."""
 
 
 def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dovetail import observe
 from dovetail.autograd.grad_mode import mode
-from dovetail.autograd.graph import BackwardInfo, Node, OutputNode, next_sequence
+from dovetail.autograd.graph import BackwardInfo, JointNode, OutputNode, next_sequence
 from dovetail.late_binding import BATCHED, QUANTIZED
 from dovetail.ops.expose import publish
 from dovetail.ops.layout.joining import cat, stack
@@ -41,7 +41,7 @@ class _Parts:
         made = tuple([_linked(x, spec, offset) for spec, offset in self.parts])
         node = x._node
         if node is not None and mode.grad and made:
-            n = Node()
+            n = JointNode()
             n.info = self.info
             n.sequence = next_sequence()
             n.next = (node,)

@@ -230,8 +230,12 @@ def test_streams_are_shared_out(count: int) -> None:
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyError, IndexError, StopIteration])
-def test_an_exception_is_raised_here_as_pytorchs(kind: Any) -> None:
+def test_an_exception_is_raised_here_as_pytorchs(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch = pytest.importorskip("torch")
+    # How long PyTorch waits for each worker in the end: they do not leave by themselves here.
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.1)
     said = []
     for library in (dt, torch):
         loader = iter(library.utils.data.DataLoader(Wrong(kind), num_workers=2))

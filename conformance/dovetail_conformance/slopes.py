@@ -15,6 +15,7 @@ from dovetail.ops.schema import REGISTRY, OpDef, Sample
 from dovetail_conformance.calls import Refused, on_meta, outputs, quietly, samples_of
 from dovetail_conformance.compare import EPS
 from dovetail_conformance.derivatives import Problem, Slope, slope
+from dovetail_conformance.kept import kept
 from dovetail_conformance.layouts import place, place_all
 
 __all__ = [
@@ -137,28 +138,37 @@ def expected_of(
     name: str, index: int, is_complex: bool, layout: str, positions: tuple[int, ...]
 ) -> Expected:
     """For the sample number ``index`` of :func:`chosen`, differentiated at output ``positions``."""
+    problem = _problem(name, index, is_complex, layout)
     with quietly():
-        return _expected_of(REGISTRY[name], index, is_complex, layout, positions)
+        found = _vectors_and_slopes(name, index, is_complex, layout, positions)
+    return Expected(problem, *found)
 
 
-def _expected_of(
-    op: OpDef, index: int, is_complex: bool, layout: str, positions: tuple[int, ...]
-) -> Expected:
-    problem = Problem(op, chosen(op, is_complex)[index][1], layout == "expanded")
+def _problem(name: str, index: int, is_complex: bool, layout: str) -> Problem:
+    op = REGISTRY[name]
+    return Problem(op, chosen(op, is_complex)[index][1], layout == "expanded")
+
+
+@kept
+def _vectors_and_slopes(
+    name: str, index: int, is_complex: bool, layout: str, positions: tuple[int, ...]
+) -> tuple[Any, Any]:
+    problem = _problem(name, index, is_complex, layout)
     rng = np.random.default_rng(11)
     values = problem.value(problem.leaves)
     vectors = tuple(_cotangent(rng, values[j], layout) for j in positions)
     loss = problem.loss(positions, vectors)
     # The gradient of an infinite output reaches every input that it is made of, and differences
     # do not show it; an elementwise operator's reaches the element that made it alone.
-    is_clear = op.kind == "elementwise" or all(np.isfinite(values[j]).all() for j in positions)
+    finite = (np.isfinite(values[j]).all() for j in positions)
+    is_clear = problem.op.kind == "elementwise" or all(finite)
     slopes = []
     for leaf in range(len(problem.leaves)):
         for what, u in problem.directions(leaf, rng, MOST_ELEMENTS):
             along = functools.partial(_along, problem, loss, leaf, u)
             is_finite = is_clear and np.isfinite(problem.leaves[leaf][u != 0]).all()
             slopes.append((leaf, what, u, slope(along) if is_finite else None))
-    return Expected(problem, vectors, tuple(slopes))
+    return vectors, tuple(slopes)
 
 
 def _along(problem: Problem, loss: Any, leaf: int, u: np.ndarray, t: float) -> float:

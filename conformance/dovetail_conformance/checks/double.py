@@ -26,6 +26,7 @@ from dovetail_conformance.derivatives import (
     mixed_slope,
     slope,
 )
+from dovetail_conformance.kept import kept
 from dovetail_conformance.layouts import place
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.slopes import (
@@ -84,6 +85,7 @@ class Second:
 
 
 @functools.lru_cache(maxsize=16)
+@kept
 def _second(name: str, index: int, positions: tuple[int, ...], wanted: tuple[int, ...]) -> Second:
     expected = expected_of(name, index, False, "mixed", positions)
     with quietly():

@@ -2,7 +2,7 @@
 
 Which is taken where follows W. Gautschi, "A computational procedure for incomplete gamma
 functions", ACM TOMS 5 (1979), 466-481, and Cephes' ``igam``. All are of
-fixed length, and each element takes one of them.
+a length that the dtype decides, and each element takes one of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from decimal import Decimal, localcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,11 +32,27 @@ __all__: list[str] = []
 inf, nan = math.inf, math.nan
 LARGE = 20.0
 """Above, the uniform expansion serves where x is between a / 2 and 2 * a."""
-SERIES_TERMS = 54
-"""0.5 ** 54 is the last digit, and so is the term of that number for a = x = 20."""
-FRACTION_TERMS = 90
-SMALL_TERMS = 20
-"""1.1 ** 20 / 20! is the last digit."""
+
+
+class _Lengths(NamedTuple):
+    """How many terms the last digit needs, wherever each of the ways is taken.
+
+    Attributes:
+        series: the most are needed at a = x = 20.
+        fraction: at x = 1.1 and small a.
+        small: at x = 1.1.
+        powers, rows: of eta and of 1 / a in the expansion, at a = 20 and x = a / 2 or 2 * a.
+    """
+
+    series: int
+    fraction: int
+    small: int
+    powers: int
+    rows: int
+
+
+_DOUBLE = _Lengths(54, 90, 20, 25, 13)
+_SINGLE = _Lengths(31, 30, 11, 11, 5)
 
 _LOG1P = tuple(1 / (2 * k + 3) for k in range(17, -1, -1))
 
@@ -161,41 +177,42 @@ def _log_gamma_above(a: Any) -> Any:
     return where(a.le(1.0), log_gamma_of_one_plus(a), log_gamma(a + 1.0))
 
 
-def _lower_series(a: Any, x: Any) -> Any:
+def _lower_series(a: Any, x: Any, terms: int) -> Any:
     """What the first term of the lower function is multiplied with. DLMF 8.11.4."""
     total: Any = 1.0
-    for k in range(SERIES_TERMS, 0, -1):
+    for k in range(terms, 0, -1):
         total = total * (x / (a + float(k))) + 1.0
     return total
 
 
-def _upper_fraction(a: Any, x: Any) -> Any:
+def _upper_fraction(a: Any, x: Any, terms: int) -> Any:
     """What ``a`` times the first term is divided by for the upper function. DLMF 8.9.2."""
     gap = x - a
     below: Any = inf
-    for n in range(FRACTION_TERMS, 0, -1):
+    for n in range(terms, 0, -1):
         below = (a * float(n) - float(n * n)) / below + (gap + float(2 * n - 1))
     return below
 
 
-def _upper_small(a: Any, x: Any) -> Any:
+def _upper_small(a: Any, x: Any, terms: int) -> Any:
     """The upper function for small arguments. DLMF 8.7.3."""
     total: Any = 0.0
-    for n in range(SMALL_TERMS, 0, -1):
+    for n in range(terms, 0, -1):
         total = (1.0 / (a + float(n)) + total) * (x * (-1.0 / n))
     power = a * x.log() - _log_gamma_above(a)
     return -power.expm1() - a * power.exp() * total
 
 
-def _expansion(a: Any, x: Any) -> tuple[Any, Any]:
+def _expansion(a: Any, x: Any, powers: int, rows: int) -> tuple[Any, Any]:
     """The lower and the upper function by Temme's uniform expansion."""
     from dovetail import special
 
     deviance = _deviance(a, x)
     size = (deviance * 2.0).sqrt()
     eta = where(x.lt(a), -size, size)
-    rows = (len(_TEMME), *[1] * a.ndim)
-    table = [eta.new_tensor(column).reshape(rows) for column in zip(*_TEMME, strict=True)]
+    shape = (rows, *[1] * a.ndim)
+    columns = list(zip(*_TEMME[:rows], strict=True))[:powers]
+    table = [eta.new_tensor(column).reshape(shape) for column in columns]
     rest = horner(1.0 / a, horner(eta, [*reversed(table)]).flip(0))
     rest = rest * (-a * deviance).exp() / (a * (2 * math.pi)).sqrt()
     turn = eta * (a * 0.5).sqrt()
@@ -207,13 +224,15 @@ def _regularised(a: Any, x: Any) -> tuple[Any, Any]:
     from dovetail import ops
 
     a, x = ops.broadcast_tensors(a, x)
+    lengths = _DOUBLE if a._spec.dtype is d.float64 else _SINGLE
     first = _first_term(a, x)
-    series = _lower_series(a, x) * first
-    upper = where(x.le(1.1), _upper_small(a, x), first * a / _upper_fraction(a, x))
+    series = _lower_series(a, x, lengths.series) * first
+    beyond = first * a / _upper_fraction(a, x, lengths.fraction)
+    upper = where(x.le(1.1), _upper_small(a, x, lengths.small), beyond)
     is_beyond = x.gt(a)
     lower, upper = where(is_beyond, 1.0 - upper, series), where(is_beyond, upper, 1.0 - series)
     is_uniform = a.gt(LARGE) & x.gt(a * 0.5) & x.lt(a * 2.0)
-    uniform = _expansion(a, x)
+    uniform = _expansion(a, x, lengths.powers, lengths.rows)
     lower, upper = where(is_uniform, uniform[0], lower), where(is_uniform, uniform[1], upper)
     # the edges: at a = 0 all lies below any x, at x = 0 nothing does
     is_defined = a.ge(0) & x.ge(0) & (a.gt(0) | x.gt(0)) & (a.lt(inf) | x.lt(inf))

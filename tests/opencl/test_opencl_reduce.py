@@ -102,3 +102,65 @@ def test_wide_rows_and_long_columns(shape: tuple[int, ...], dtype: str) -> None:
         tolerance = 5e-3 * np.abs(x).sum(dim) ** 0.5 + 4 if dtype == "bfloat16" else 1e-2
         made = there.sum(**given).double().cpu().numpy()
         assert (np.abs(made - wanted) <= tolerance + 4e-3 * np.abs(wanted)).all()
+
+
+SPLIT: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "narrow rows": ((4096, 10), (0,)),
+    "narrow rows, several dims": ((64, 128, 33), (0, 1)),
+    "narrow rows in parts": ((20000, 50), (0,)),
+    "rows of a prime number": ((4099, 10), (0,)),
+    "one wide row of each": ((2, 3), (0,)),
+    "short runs": ((30, 25, 400), (0, 2)),
+    "short runs, several dims": ((6, 5, 12, 10, 80), (0, 2, 4)),
+}
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float64", "float16", "int32", "int64", "int8", "bool"]
+)
+@pytest.mark.parametrize("case", SPLIT, ids=str)
+def test_what_is_folded_apart_comes_together(case: str, dtype: str) -> None:
+    shape, dims = SPLIT[case]
+    draw = np.random.default_rng(6)
+    x = draw.integers(-3, 4, shape).astype(dtype)
+    y, wide = dt.tensor(x, device=DEVICE), x.astype(np.float64)
+    total = wide.sum(dims)
+    if dtype == "float16":  # of so many, which is exact before it is rounded
+        total = total.astype(dtype)
+    np.testing.assert_array_equal(y.sum(dims).cpu().numpy(), total)
+    for name in ("any", "all"):
+        np.testing.assert_array_equal(
+            getattr(y, name)(dims).cpu().numpy(), getattr(np, name)(x, dims)
+        )
+    if dtype != "bool":
+        for name in ("amax", "amin"):
+            wanted = getattr(np, name)(x, dims)
+            np.testing.assert_array_equal(
+                getattr(y, name)(dims, True).cpu().numpy(),
+                wanted.reshape([1 if d in dims else n for d, n in enumerate(shape)]),
+            )
+    if dtype.startswith("float"):
+        rtol = 1e-3 if dtype == "float16" else 1e-6
+        for ord, sizes in ((1, np.abs), (2, np.square)):
+            wanted = sizes(wide).sum(dims) ** (1 / ord)
+            made = dt.linalg.vector_norm(y, ord, dims).cpu().numpy()
+            np.testing.assert_allclose(made, wanted, rtol=rtol)
+        np.testing.assert_allclose(y.mean(dims).cpu().numpy(), wide.mean(dims), rtol, 1e-7)
+        x[(1,) * len(shape)] = np.nan
+        z = dt.tensor(x, device=DEVICE)
+        np.testing.assert_array_equal(z.amax(dims).cpu().numpy(), x.max(dims))
+
+
+def test_products_of_narrow_rows() -> None:
+    x = np.random.default_rng(7).uniform(0.999, 1.001, (8192, 6))
+    made = dt.tensor(x, device=DEVICE).prod(0).cpu().numpy()
+    np.testing.assert_allclose(made, x.prod(0), 1e-10)
+
+
+def test_narrow_rows_are_read_in_two_steps(queue: Any) -> None:
+    x = dt.ones(4096, 10, device=DEVICE)
+    for y, launches in ((x, 2), (x[:4095], 2), (x[:4093], 1), (x[:32], 1)):
+        y.sum(0)
+        before = queue.launches
+        y.sum(0)
+        assert queue.launches - before == launches

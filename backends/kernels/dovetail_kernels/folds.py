@@ -126,14 +126,14 @@ def wrapping(dtype: DType) -> str:
 
 
 def fold_macros(
-    fold: Fold, work: DType, dtypes: tuple[DType, DType], parts: int, is_rest: bool
+    fold: Fold, work: DType, dtypes: tuple[DType, DType], *, is_part: bool, is_rest: bool
 ) -> dict[str, Any]:
     """The macros of ``reduce.cl`` and ``reduce_group.cl`` for one launch of a fold.
 
     Args:
         dtypes: of what is read and what is written.
-        parts: how many there are; more than one: their results are written.
-        is_rest: such results are read.
+        is_part: what parts come to is written.
+        is_rest: that is read.
     """
     source, out = dtypes
     loaded = converted(source, work, "IN_LOAD(in, i)")
@@ -146,10 +146,10 @@ def fold_macros(
         "T": wrapping(work) if fold.wraps else dialect.VALUES[work.name],
         **dialect.pairing(wrapping(work)),
         "LOADED(i)": loaded,
-        "RESULT(a)": converted(work, out, "a" if parts > 1 else f"({fold.result})"),
+        "RESULT(a)": converted(work, out, "a" if is_part else f"({fold.result})"),
         "FOLD(a, p, v, at)": fold.of(work),
         "HAS_PLACE": int(fold.has_place),
-        "IS_PART": int(fold.has_place and parts > 1),
+        "IS_PART": int(fold.has_place and is_part),
     }
     if fold.has_divisor:
         made["FOLD_NUMBERS"] = ", T divisor"

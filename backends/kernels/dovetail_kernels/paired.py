@@ -22,7 +22,7 @@ from dovetail_kernels.arrays import dense_strides, offsets, part
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, across, iota
-from dovetail_kernels.reduce import ALIGNED, WIDE
+from dovetail_kernels.reduce import ALIGNED, WIDE, lines_of
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
@@ -73,7 +73,8 @@ class Paired:
         self.freedom = max(self.inner_count - facts.attributes.get("correction", 0), 0)
         inner_loops = collapse(part(input, inner), keep_order=True)
         outer_loops = collapse(targets[0], targets[-1], part(input, outer))
-        wanted = -(-self.device.units * 4 // self.outer_count)
+        lines = lines_of(self.outer_count, outer_loops, inner_loops, self.work.itemsize)
+        wanted = -(-self.device.units * 4 // lines)
         self.parts = max(1, min(wanted, self.inner_count // 2048))
         chunk = -(-self.inner_count // self.parts)
         self.chunk = -(-chunk // ALIGNED) * ALIGNED if self.parts > 1 else chunk

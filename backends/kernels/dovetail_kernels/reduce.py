@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from dovetail_kernels.folds import FOLDS, NORMS, fold_macros, vector_macros, wor
 from dovetail_kernels.source import element, loop_numbers, places, program
 from dovetail_kernels.vectors import BYTES, FETCH, vector_helpers
 
-__all__ = ["ALIGNED", "WIDE", "Reduction", "enter", "enter_as"]
+__all__ = ["ALIGNED", "WIDE", "Reduction", "enter", "enter_as", "lines_of"]
 
 LANES = 16
 COLUMNS = 64
@@ -36,6 +36,16 @@ ALIGNED = 64
 
 WIDE = 4096
 """Bytes of what is kept of neighbouring outer elements: it stays in the nearest cache."""
+
+NEAR = 1 << 10
+"""Bytes of neighbouring outer elements that a work item reads at once, at least: of less, what a
+processor fetches beforehand is mostly another's."""
+
+SHORTEST, LONGEST = 64, 1 << 10
+"""Elements of a run of neighbours that is worth folding by itself."""
+
+MUCH = 1 << 18
+"""Elements of a reduction that is worth a second launch."""
 
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
@@ -96,21 +106,38 @@ class Reduction:
             return
         outer_loops = collapse(target, part(source, outer))
         inner_loops = collapse(part(source, inner), keep_order=True)
-        parts = self._parts(outer_loops, inner_loops)
+        split = self._split(outer_loops, inner_loops)
+        first = split.first if split is not None else (outer_loops, inner_loops)
+        parts, count = self._parts(*first), first[1].numel
         dtypes = (source.dtype, out.dtype)
-        if parts <= 1:
-            self._steps = [self._step(dtypes, outer_loops, inner_loops, self.inner_count)]
+        if parts <= 1 and split is None:
+            self._steps = [self._step(dtypes, *first)]
             return
-        chunk = -(-self.inner_count // parts)
+        chunk = -(-count // parts)
         chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
-        parts = -(-self.inner_count // chunk)
-        flat = self.outer_count * parts
+        parts = -(-count // chunk)
+        flat = first[0].numel * parts
         self._scratch = [flat * work.itemsize, flat * 8][: 1 + FOLDS[name].has_place]
-        first = self._step(
-            (source.dtype, work), outer_loops, inner_loops, self.inner_count, parts, chunk
-        )
-        rest, along = _rest_loops(outer_loops, parts), Loops((parts,), ((1,),))
-        self._steps = [first, self._step((work, out.dtype), rest, along, parts, is_rest=True)]
+        if split is not None:
+            rest = split.rest(parts)
+        else:
+            rest = _rest_loops(outer_loops, parts), Loops((parts,), ((1,),))
+        self._steps = [
+            self._step((source.dtype, work), *first, parts, chunk, is_part=True),
+            self._step((work, out.dtype), *rest, is_rest=True),
+        ]
+
+    def _split(self, outer: Loops, inner: Loops) -> Split | None:
+        """What is folded apart, on the host's cores, so that memory is read in its order."""
+        fold = FOLDS[self.name]
+        if not self.device.is_cpu or fold.has_place:
+            return None
+        if not _is_dense(inner):
+            return _woven(outer, inner, self.work.itemsize)
+        is_short = len(inner.shape) > 1 and SHORTEST <= inner.shape[-1] <= LONGEST
+        is_much = outer.numel * inner.numel >= MUCH
+        # Sums are as fast run after run: their loop does less, so a processor looks farther ahead.
+        return _by_runs(outer, inner) if fold.beyond and is_short and is_much else None
 
     def _fold_numbers(self) -> list[Any]:
         """The numbers that what comes out is computed by."""
@@ -120,30 +147,28 @@ class Reduction:
     def _parts(self, outer: Loops, inner: Loops) -> int:
         """In how many parts the inner elements are folded."""
         wanted = self.device.units * (4 if self.device.is_cpu else 256)
-        busy = min(-(-wanted // self.outer_count), self.inner_count // 2048)
-        return max(busy, -(-self.inner_count // PART) if self.inner_count > 4 * PART else 1)
+        lines, count = outer.numel, inner.numel
+        if self.device.is_cpu:
+            lines = lines_of(lines, outer, inner, self.work.itemsize)
+        busy = min(-(-wanted // lines), count // 2048)
+        return max(busy, -(-count // PART) if count > 4 * PART else 1)
 
     def _step(
-        self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, count: int, parts: int = 1,
-        chunk: int = 0, is_rest: bool = False,
+        self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, parts: int = 1,
+        chunk: int = 0, *, is_part: bool = False, is_rest: bool = False,
     ) -> Launch:  # fmt: skip
         """One of the kernels: input to output, input to scratch, or scratch to output."""
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes
-        is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
+        is_dense = _is_dense(inner)
         width, vectors = vector_macros(device, fold, work, source, is_rest, is_dense)
         side = span = 4 * width if width > 1 else COLUMNS
-        columns = (
-            not is_dense
-            and bool(outer.shape)
-            and outer.strides[1][-1] == 1
-            and outer.shape[-1] >= side
-        )
+        columns = _is_by_columns(outer, inner) and outer.shape[-1] >= side
         walked = outer
         if columns:
             walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
         macros = {
-            **fold_macros(fold, work, dtypes, parts, is_rest),
+            **fold_macros(fold, work, dtypes, is_part=is_part, is_rest=is_rest),
             "IS_CPU": int(device.is_cpu),
             "LANES": LANES,
             "COLUMNS": WIDE // work.itemsize if width > 1 else COLUMNS,
@@ -153,11 +178,12 @@ class Reduction:
             **places("INNER", inner, "i", ("along",)),
             **vectors,
         }  # fmt: skip
-        numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
-        numbers += [np.int32(parts > 1), np.int32(is_rest)]
+        each = chunk or inner.numel
+        numbers = [np.uint64(n) for n in (0, 0, outer.numel, inner.numel, parts, each)]
+        numbers += [np.int32(is_part), np.int32(is_rest)]
         numbers += [np.uint64(inner.shape[-1] if is_dense else 0), *self._fold_numbers()]
         numbers += loop_numbers(walked) + loop_numbers(inner)
-        items = self.outer_count * parts
+        items = outer.numel * parts
         if columns:
             if width > 1:  # as wide as leaves something to each work item
                 rows = items // outer.shape[-1]
@@ -165,7 +191,7 @@ class Reduction:
                 span = min(-(-wanted // side) * side, WIDE // work.itemsize)
             numbers += [np.uint64(n) for n in (outer.shape[-1], outer.strides[0][-1], span)]
             items = items // outer.shape[-1] * -(-outer.shape[-1] // span)
-        each = (chunk or count) * (span if columns else 1)
+        each *= span if columns else 1
         size = device.workers(items, max(1, 4096 // max(1, each)))
         helpers = vector_helpers((source,), width) + FETCH + BYTES
         text = program(device, "reduce", macros, (source, out, work), text=helpers)
@@ -184,6 +210,73 @@ class Reduction:
             values, found = blocks[0], blocks[-1]  # where no place is asked for, nothing is written
             self._steps[0].with_numbers((values, source.buffer, found), (begin,))
             self._steps[1].with_numbers((out.buffer, values, found), (end,))
+
+
+class Split(NamedTuple):
+    """A reduction in two steps, by the loops (outer, inner) of each.
+
+    Attributes:
+        first: from the input to scratch.
+        rest: the loops of what that comes to, if each of its elements is folded in so many parts.
+    """
+
+    first: tuple[Loops, Loops]
+    rest: Callable[[int], tuple[Loops, Loops]]
+
+
+def _by_runs(outer: Loops, inner: Loops) -> Split:
+    """Runs of neighbours first, in the order of memory: those of one element are far apart."""
+    *shape, run = inner.shape
+    steps = inner.strides[0][:-1]
+    every = (*shape, *outer.shape)
+    dense = dense_strides(every)
+    first = Loops(every, (dense, (*steps, *outer.strides[1]))), Loops((run,), ((1,),))
+
+    def rest(parts: int) -> tuple[Loops, Loops]:
+        among = tuple(n * parts for n in dense)
+        kept = Loops(outer.shape, (outer.strides[0], among[len(shape) :]))
+        return kept, Loops((*shape, parts), ((*among[: len(shape)], 1),))
+
+    return Split(first, rest)
+
+
+def _woven(outer: Loops, inner: Loops, itemsize: int) -> Split | None:
+    """Narrow rows of one dense matrix: several are seen as one that is wide enough for vectors."""
+    if len(outer.shape) != 1 or len(inner.shape) != 1:
+        return None
+    (width,), (rows,) = outer.shape, inner.shape
+    is_matrix = outer.strides[1] == (1,) and inner.strides[0] == (width,)
+    if not is_matrix or width >= COLUMNS or width * rows < MUCH // 16:
+        return None
+    for several in range(WIDE // (width * itemsize), -(-COLUMNS // width) - 1, -1):
+        if rows % several == 0:
+            break
+    else:
+        return None
+    wide = several * width
+    first = Loops((wide,), ((1,), (1,))), Loops((rows // several,), ((wide,),))
+
+    def rest(parts: int) -> tuple[Loops, Loops]:
+        kept = Loops((width,), (outer.strides[0], (parts,)))
+        return kept, Loops((several, parts), ((width * parts, 1),))
+
+    return Split(first, rest)
+
+
+def _is_dense(inner: Loops) -> bool:
+    """Whether what is folded into one element are neighbours."""
+    return bool(inner.shape) and inner.strides[0][-1] == 1
+
+
+def _is_by_columns(outer: Loops, inner: Loops) -> bool:
+    """Whether neighbours are folded into neighbours; the last strides of both are the input's."""
+    return not _is_dense(inner) and bool(outer.shape) and outer.strides[-1][-1] == 1
+
+
+def lines_of(count: int, outer: Loops, inner: Loops, itemsize: int) -> int:
+    """How many work items of the host's cores so many outer elements are for, if each is to read
+    what lies together."""
+    return -(-count // (NEAR // itemsize)) if _is_by_columns(outer, inner) else count
 
 
 def _rest_loops(outer: Loops, parts: int) -> Loops:

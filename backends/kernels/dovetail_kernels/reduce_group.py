@@ -50,8 +50,8 @@ class Grouped(Reduction):
         return max(1, min(-(-device.units * BUSY // groups), count // least))
 
     def _step(
-        self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, count: int, parts: int = 1,
-        chunk: int = 0, is_rest: bool = False,
+        self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, parts: int = 1,
+        chunk: int = 0, *, is_part: bool = False, is_rest: bool = False,
     ) -> Launch:  # fmt: skip
         kernel = self._kernel(outer, inner)
         device, fold, work = self.device, FOLDS[self.name], self.work
@@ -59,13 +59,13 @@ class Grouped(Reduction):
         walked = outer
         if kernel == "slices":
             walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
-        each = chunk or count
+        each = chunk or inner.numel
         team = (
             _power(each) if each < SIDE else max(SIDE, min(device.group, _power(each // SEVERAL)))
         )
         macros = {
             f"IS_{kernel.upper()}": 1,
-            **fold_macros(fold, work, dtypes, parts, is_rest),
+            **fold_macros(fold, work, dtypes, is_part=is_part, is_rest=is_rest),
             "SIDE": SIDE,
             "GROUP": device.group,
             **element(device, "IN", source),
@@ -73,11 +73,11 @@ class Grouped(Reduction):
             **places("OUTER", walked, "o", ("to", "from")),
             **places("INNER", inner, "i", ("along",)),
         }
-        numbers = [np.uint64(n) for n in (0, 0, self.outer_count, count, parts, chunk or count)]
-        numbers += [np.int32(parts > 1), np.int32(is_rest), np.int32(team)]
+        numbers = [np.uint64(n) for n in (0, 0, outer.numel, inner.numel, parts, each)]
+        numbers += [np.int32(is_part), np.int32(is_rest), np.int32(team)]
         numbers += self._fold_numbers()
         numbers += loop_numbers(walked) + loop_numbers(inner)
-        groups = self.outer_count * parts
+        groups = outer.numel * parts
         if kernel == "slices":
             numbers += [np.uint64(outer.shape[-1]), np.uint64(outer.strides[0][-1])]
             groups = groups // outer.shape[-1] * -(-outer.shape[-1] // SIDE)

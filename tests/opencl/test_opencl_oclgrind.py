@@ -48,3 +48,12 @@ def test_kernels_with_local_memory_and_atomics_do_not_race(
     said = capfd.readouterr().out
     assert "executed" in said
     assert "0 unexplained" in said
+
+
+@pytest.mark.skipif(shutil.which("oclgrind") is None, reason="Oclgrind is not installed")
+def test_kernels_of_the_hosts_cores_are_those_that_the_simulator_knows(
+    opencl: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--device-class", "cpu", "--op", "copy", "--check", "values"]
+    assert oclgrind.main(arguments) == 0, capfd.readouterr().out
+    assert "0 unexplained" in capfd.readouterr().out

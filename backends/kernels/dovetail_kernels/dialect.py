@@ -32,7 +32,7 @@ HALF = """
 #ifndef __has_builtin
 #define __has_builtin(name) 0
 #endif
-#if __has_builtin(__builtin_load_halff)
+#if __has_builtin(__builtin_load_halff) && !defined(__SPIR__) && !defined(__SPIR64__)
 #define LOAD_HALF(p, i) __builtin_load_halff((p) + (i))
 #define STORE_HALF(v, p, i) __builtin_store_halff(v, (p) + (i))
 #else
@@ -40,7 +40,8 @@ HALF = """
 #define STORE_HALF(v, p, i) vstore_half_rte(v, i, p)
 #endif
 """
-"""What PoCL makes of vload_half and vstore_half takes four times as long, and no vectors."""
+"""What PoCL makes of vload_half and vstore_half takes four times as long, and no vectors. Code for
+SPIR is for whoever reads that, Oclgrind too, which has no numbers of 16 bits."""
 
 _LOAD = {
     "bool": "({pointer}[{index}] != 0)",

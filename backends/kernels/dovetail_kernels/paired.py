@@ -22,7 +22,7 @@ from dovetail_kernels.arrays import dense_strides, offsets, part
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, across, iota
-from dovetail_kernels.reduce import ALIGNED, WIDE, lines_of
+from dovetail_kernels.reduce import ALIGNED, WIDE, is_by_columns, is_dense, lines_of
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
@@ -91,11 +91,10 @@ class Paired:
 
     def _first(self, outer: Loops, inner: Loops) -> Launch:
         """The kernel that reads the input."""
-        line = inner.shape[-1] if inner.shape and inner.strides[0][-1] == 1 else 0
+        line = inner.shape[-1] if is_dense(inner) else 0
         side = 4 * self.width
-        is_wide = bool(outer.shape) and outer.strides[2][-1] == 1 and outer.shape[-1] >= side
         items = self.outer_count * self.parts
-        if line or not is_wide:
+        if not (is_by_columns(outer, inner) and outer.shape[-1] >= side):
             is_run = line >= side or line == self.inner_count
             numbers = self._numbers(outer, inner, self.parts > 1, line if is_run else 0)
             size = self.device.workers(items, max(1, 4096 // self.chunk))

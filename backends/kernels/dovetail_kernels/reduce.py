@@ -25,7 +25,16 @@ from dovetail_kernels.folds import FOLDS, NORMS, fold_macros, vector_macros, wor
 from dovetail_kernels.source import element, loop_numbers, places, program
 from dovetail_kernels.vectors import BYTES, FETCH, vector_helpers
 
-__all__ = ["ALIGNED", "WIDE", "Reduction", "enter", "enter_as", "lines_of"]
+__all__ = [
+    "ALIGNED",
+    "WIDE",
+    "Reduction",
+    "enter",
+    "enter_as",
+    "is_by_columns",
+    "is_dense",
+    "lines_of",
+]
 
 LANES = 16
 COLUMNS = 64
@@ -106,11 +115,12 @@ class Reduction:
             return
         outer_loops = collapse(target, part(source, outer))
         inner_loops = collapse(part(source, inner), keep_order=True)
-        split = self._split(outer_loops, inner_loops)
-        first = split.first if split is not None else (outer_loops, inner_loops)
+        whole = _whole(outer_loops, inner_loops)
+        split = self._split(outer_loops, inner_loops) or whole
+        first = split.first
         parts, count = self._parts(*first), first[1].numel
         dtypes = (source.dtype, out.dtype)
-        if parts <= 1 and split is None:
+        if parts <= 1 and split is whole:
             self._steps = [self._step(dtypes, *first)]
             return
         chunk = -(-count // parts)
@@ -118,13 +128,9 @@ class Reduction:
         parts = -(-count // chunk)
         flat = first[0].numel * parts
         self._scratch = [flat * work.itemsize, flat * 8][: 1 + FOLDS[name].has_place]
-        if split is not None:
-            rest = split.rest(parts)
-        else:
-            rest = _rest_loops(outer_loops, parts), Loops((parts,), ((1,),))
         self._steps = [
             self._step((source.dtype, work), *first, parts, chunk, is_part=True),
-            self._step((work, out.dtype), *rest, is_rest=True),
+            self._step((work, out.dtype), *split.rest(parts), is_rest=True),
         ]
 
     def _split(self, outer: Loops, inner: Loops) -> Split | None:
@@ -132,7 +138,7 @@ class Reduction:
         fold = FOLDS[self.name]
         if not self.device.is_cpu or fold.has_place:
             return None
-        if not _is_dense(inner):
+        if not is_dense(inner):
             return _woven(outer, inner, self.work.itemsize)
         is_short = len(inner.shape) > 1 and SHORTEST <= inner.shape[-1] <= LONGEST
         is_much = outer.numel * inner.numel >= MUCH
@@ -160,10 +166,10 @@ class Reduction:
         """One of the kernels: input to output, input to scratch, or scratch to output."""
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes
-        is_dense = _is_dense(inner)
-        width, vectors = vector_macros(device, fold, work, source, is_rest, is_dense)
+        has_runs = is_dense(inner)
+        width, vectors = vector_macros(device, fold, work, source, is_rest, has_runs)
         side = span = 4 * width if width > 1 else COLUMNS
-        columns = _is_by_columns(outer, inner) and outer.shape[-1] >= side
+        columns = is_by_columns(outer, inner) and outer.shape[-1] >= side
         walked = outer
         if columns:
             walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
@@ -181,7 +187,7 @@ class Reduction:
         each = chunk or inner.numel
         numbers = [np.uint64(n) for n in (0, 0, outer.numel, inner.numel, parts, each)]
         numbers += [np.int32(is_part), np.int32(is_rest)]
-        numbers += [np.uint64(inner.shape[-1] if is_dense else 0), *self._fold_numbers()]
+        numbers += [np.uint64(inner.shape[-1] if has_runs else 0), *self._fold_numbers()]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = outer.numel * parts
         if columns:
@@ -224,6 +230,16 @@ class Split(NamedTuple):
     rest: Callable[[int], tuple[Loops, Loops]]
 
 
+def _whole(outer: Loops, inner: Loops) -> Split:
+    """All of an outer element in parts, which lie together in scratch, in the loops' own order."""
+
+    def rest(parts: int) -> tuple[Loops, Loops]:
+        kept = Loops(outer.shape, (outer.strides[0], dense_strides(outer.shape, parts)))
+        return kept, Loops((parts,), ((1,),))
+
+    return Split((outer, inner), rest)
+
+
 def _by_runs(outer: Loops, inner: Loops) -> Split:
     """Runs of neighbours first, in the order of memory: those of one element are far apart."""
     *shape, run = inner.shape
@@ -263,22 +279,17 @@ def _woven(outer: Loops, inner: Loops, itemsize: int) -> Split | None:
     return Split(first, rest)
 
 
-def _is_dense(inner: Loops) -> bool:
+def is_dense(inner: Loops) -> bool:
     """Whether what is folded into one element are neighbours."""
     return bool(inner.shape) and inner.strides[0][-1] == 1
 
 
-def _is_by_columns(outer: Loops, inner: Loops) -> bool:
+def is_by_columns(outer: Loops, inner: Loops) -> bool:
     """Whether neighbours are folded into neighbours; the last strides of both are the input's."""
-    return not _is_dense(inner) and bool(outer.shape) and outer.strides[-1][-1] == 1
+    return not is_dense(inner) and bool(outer.shape) and outer.strides[-1][-1] == 1
 
 
 def lines_of(count: int, outer: Loops, inner: Loops, itemsize: int) -> int:
     """How many work items of the host's cores so many outer elements are for, if each is to read
     what lies together."""
-    return -(-count // (NEAR // itemsize)) if _is_by_columns(outer, inner) else count
-
-
-def _rest_loops(outer: Loops, parts: int) -> Loops:
-    """The outer loops, reading the parts' results, which lie in the loops' own order."""
-    return Loops(outer.shape, (outer.strides[0], dense_strides(outer.shape, parts)))
+    return -(-count // (NEAR // itemsize)) if is_by_columns(outer, inner) else count

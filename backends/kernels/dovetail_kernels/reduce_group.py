@@ -14,7 +14,7 @@ from dovetail.backend import KernelTable, Loops
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.device import Launch, known
 from dovetail_kernels.folds import FOLDS, fold_macros
-from dovetail_kernels.reduce import Reduction, enter_as
+from dovetail_kernels.reduce import Reduction, enter_as, is_by_columns
 from dovetail_kernels.source import element, loop_numbers, places, program
 
 __all__ = ["enter"]
@@ -34,9 +34,7 @@ class Grouped(Reduction):
 
     def _kernel(self, outer: Loops, inner: Loops) -> str:
         """Which kernel suits loops like these."""
-        is_dense = bool(inner.shape) and inner.strides[0][-1] == 1
-        is_beside = not is_dense and bool(outer.shape) and outer.strides[1][-1] == 1
-        if is_beside and outer.shape[-1] >= SIDE // 2 and inner.numel > 1:
+        if is_by_columns(outer, inner) and outer.shape[-1] >= SIDE // 2 and inner.numel > 1:
             return "slices"
         return "team"
 

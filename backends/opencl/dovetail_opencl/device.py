@@ -411,6 +411,16 @@ def numbered(count: int) -> Callable[..., tuple[Any, ...]]:
     return made
 
 
+def _one_by_one(set_one: Callable[[int, Any], None]) -> Callable[[tuple[Any, ...]], None]:
+    """What sets ``(position, value, …)`` by a call for each."""
+
+    def set_all(pairs: tuple[Any, ...]) -> None:
+        for i in range(0, len(pairs), 2):
+            set_one(pairs[i], pairs[i + 1])
+
+    return set_all
+
+
 class Bound:
     """One kernel of a program, the launch whose numbers are set in it, those of its last call.
 
@@ -424,19 +434,11 @@ class Bound:
         self.kernel, self.room = kernel, room
         # PyOpenCL's public set_arg takes microseconds to find out that a number is none of its
         # own classes; its generated code calls these.
-        self.set_buffers: Any = getattr(kernel, "_set_arg_multi", self._each)
+        self.set_buffers: Any = getattr(kernel, "_set_arg_multi", _one_by_one(kernel.set_arg))
         self.set_number: Any = getattr(kernel, "_set_arg_buf", kernel.set_arg)
-        self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", self._one_by_one)
+        self.set_numbers: Any = getattr(kernel, "_set_arg_buf_multi", _one_by_one(self.set_number))
         self.user: Any = None
         self.given: Any = None
-
-    def _each(self, pairs: tuple[Any, ...]) -> None:
-        for i in range(0, len(pairs), 2):
-            self.kernel.set_arg(pairs[i], pairs[i + 1])
-
-    def _one_by_one(self, pairs: tuple[Any, ...]) -> None:
-        for i in range(0, len(pairs), 2):
-            self.set_number(pairs[i], pairs[i + 1])
 
 
 class Launch:

@@ -22,6 +22,9 @@ __all__ = ["enter"]
 CHUNK = 1 << 12
 """Elements that a work group of a GPU takes at once: what is read at a time lies close together."""
 
+Pairs = tuple[tuple[int, bytes], ...]
+"""Numbers of a launch, each with its position."""
+
 
 def _launch(
     device: Device, kernel: str, macros: dict[str, Any], lists: int, dtype: DType, size: Size,
@@ -78,11 +81,11 @@ def _run(
         if found is None or known is None or found[2] != known:
             own = numbers(start, stop, many)
             if found is None:
-                found = _planned(device, here, kernel, macros, dtype, own)
-            launch, given, _ = found
-            first = len(given) - len(own)
-            given = (*given[:first], *[(i, n.tobytes()) for i, n in enumerate(own, first)])
-            found = (launch, given, known)
+                launch, common = _planned(device, here, kernel, macros, dtype, own)
+            else:
+                launch, given, _ = found
+                common = given[: len(given) - len(own)]
+            found = (launch, (*common, *_pairs(own, len(common))), known)
             device.remember(key, found)
         launch, given, _ = found
         if launch is None:
@@ -96,13 +99,12 @@ def _run(
 def _planned(
     device: Device, here: Sequence[Any], kernel: str, macros: dict[str, Any], dtype: DType,
     own: list[Any],
-) -> tuple[Launch | None, tuple[tuple[int, bytes], ...], None]:  # fmt: skip
-    """The launch for tensors that lie so, its numbers, its own ones last, and what those follow
-    from."""
+) -> tuple[Launch | None, Pairs]:  # fmt: skip
+    """The launch for tensors that lie so, with its own numbers last, and those before them."""
     many = device.tensors
     counts = [p.numel for p in here[0]]
     if not any(counts):
-        return None, tuple((i, b"") for i in range(len(own))), None
+        return None, ()
     given = [_padded(counts, many)]
     given += [_padded([a.offset // a.dtype.itemsize for a in row], many) for row in here]
     if device.is_cpu:
@@ -111,9 +113,13 @@ def _planned(
         *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
         given += [_padded(firsts, many, count), np.uint64(count)]
         workers = (min(count, device.units * 256) * device.group,), (device.group,)
-    given += own
-    launch = _launch(device, kernel, macros, len(here), dtype, workers, given)
-    return launch, tuple((i, number.tobytes()) for i, number in enumerate(given)), None
+    launch = _launch(device, kernel, macros, len(here), dtype, workers, [*given, *own])
+    return launch, _pairs(given, 0)
+
+
+def _pairs(numbers: Sequence[Any], first: int) -> Pairs:
+    """Numbers as a launch takes them, by their positions."""
+    return tuple((i, number.tobytes()) for i, number in enumerate(numbers, first))
 
 
 def _padded(values: Sequence[int], many: int, filler: int = 0) -> Any:

@@ -6,7 +6,9 @@ numbers are arguments of the kernel, so that one launch serves all draws of a si
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from dovetail.dtypes import FLOATING
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, device_of
+from dovetail_kernels.random_lanes import drawn
 from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]
@@ -52,67 +55,77 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
     if is_double:
         return 2, (
             "const double r = RADIUS(UNIFORM_DOUBLE(c.x, c.y)); "
-            "const double t = UNIFORM_DOUBLE(c.z, c.w) * 6.283185307179586; "
+            "const double t = UNIFORM_DOUBLE(c.z, c.w) * TURN; "
             "const double made[2] = {r * cos(t), r * sin(t)};"
         )
-    turn = "6.283185307179586f"
     return 4, (
         "const float r = RADIUS(UNIFORM(c.x)), q = RADIUS(UNIFORM(c.z)); "
-        f"const float s = UNIFORM(c.y) * {turn}, t = UNIFORM(c.w) * {turn}; "
+        "const float s = UNIFORM(c.y) * TURN, t = UNIFORM(c.w) * TURN; "
         "const float made[4] = {r * cos(s), r * sin(s), q * cos(t), q * sin(t)};"
     )
 
 
-def _launch(name: str, out: Any, *, moves: bool = False) -> Launch:
-    """The kernel; with ``moves`` for :meth:`Device.draw_state`, as its second buffer."""
+def _launch(
+    name: str, out: Any, given: Mapping[str, Any], *, moves: bool = False, times: bool = False
+) -> Launch:
+    """The kernel, to be called with the stream's numbers.
+
+    Args:
+        given: the draw's own numbers.
+        moves: for :meth:`Device.draw_state`, as the last buffer.
+        times: the second and third buffers are a product and an input (see :func:`_dropout`).
+    """
     device = device_of(out.device)
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
     bits = BITS.get(out.dtype.name, 24) if name == "random_uniform" else 24
-    wide = "double" if device.has_double else "float"
+    wide, scalar = ("double", np.float64) if device.has_double else ("float", np.float32)
+    side_by_side, helpers = drawn(device, name, out.dtype)
     macros = {
         "MOVES": int(moves),
+        "TIMES": int(times),
+        **side_by_side,
         "PER": per,
+        "TURN": f"{math.tau!r}{'' if out.dtype.name == 'float64' else 'f'}",
         "MADE": made,
         "BITS": bits,
         "STEP": f"{2.0**-bits!r}f",
         "double_or_float": wide,
         **element(device, "OUT", out.dtype),
     }
-    text = program(device, "random", macros, (out.dtype,))
+    text = program(device, "random", macros, (out.dtype,), text=helpers)
     size = device.workers(-(-out.numel // per), 1024)
-    scale = np.float64(0) if device.has_double else np.float32(0)
-    numbers = [
-        np.zeros(8, np.uint64), np.uint64(out.numel), np.float32(0), scale, np.int64(0),
-        np.uint64(0),
-    ]  # fmt: skip
-    return device.launch(text, "draw", 2 if moves else 1, numbers, size, name)
+    kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
+    own = [kind(given.get(label, 0)) for label, kind in kinds.items()]
+    numbers = [np.zeros(8, np.uint64), np.uint64(out.numel), *own]
+    return device.launch(text, "draw", 1 + 2 * times + moves, numbers, size, name)
 
 
 _WORD = (1 << 64) - 1
-_stream = struct.Struct("<8Q").pack
+_pack = struct.Struct("<8Q").pack
+
+
+def _stream(
+    seed: int, offset: int, begin: int, product: int = 0, factor: int = 0
+) -> tuple[tuple[int, bytes]]:
+    """What differs from draw to draw, and where its arrays begin, in elements."""
+    high = offset >> 64 & _WORD
+    return ((0, _pack(seed, offset & _WORD, high, begin, product, factor, 0, 0)),)
 
 
 def _specialised(name: str) -> Any:
     """``kernel(out, *, seed, offset)`` for what is the same in all draws of a spec."""
 
     def specialise(facts: Any) -> Any:
-        (out,) = facts.outputs
-        given = facts.attributes
-        device = device_of(out.device)
-        wide = np.float64 if device.has_double else np.float32
-        kinds = (("p", np.float32), ("scale", wide), ("low", np.int64), ("range", np.uint64))
-        own = [
-            (i, kind(given[label]).tobytes())
-            for i, (label, kind) in enumerate(kinds, 2)
-            if label in given
-        ]
-        itemsize = out.dtype.itemsize
+        (out,), given = facts.outputs, facts.attributes
+        own = {label: given[label] for label in given if label not in ("seed", "offset")}
+        device, itemsize = device_of(out.device), out.dtype.itemsize
         launches: dict[bool, Launch] = {}
 
         def launched(*, moves: bool) -> Launch:
             made: Launch = device.keep(
-                (name, out.dtype, out.numel, moves), lambda: _launch(name, out, moves=moves)
+                (name, out.dtype, out.numel, moves, *own.values()),
+                lambda: _launch(name, out, own, moves=moves),
             )
             return launches.setdefault(moves, made)
 
@@ -121,11 +134,9 @@ def _specialised(name: str) -> Any:
                 return
             state = device.draw_state()
             moves = state is not None
-            begin = array.offset // itemsize
-            stream = _stream(seed, offset & _WORD, offset >> 64 & _WORD, begin, 0, 0, 0, 0)
             launch = launches.get(moves) or launched(moves=moves)
             buffers = (array.buffer, state) if moves else (array.buffer,)
-            launch.with_numbers(buffers, ((0, stream), *own))
+            launch.with_numbers(buffers, _stream(seed, offset, array.offset // itemsize))
 
         return run
 
@@ -139,12 +150,39 @@ def _bits(facts: Any) -> Any:
     return lambda array: run(array, seed=seed, offset=offset)
 
 
+def _dropout(facts: Any) -> Any:
+    """``random_noise`` that multiplies an input, too."""
+    (out,) = facts.outputs
+    device, itemsize = device_of(out.device), out.dtype.itemsize
+    # The product is that by the noise in memory, so the scale is rounded as that is.
+    rounded = np.array(facts.attributes["scale"]).astype(out.dtype.numpy)
+    own = {"p": facts.attributes["p"], "scale": rounded.astype(np.float64)}
+    launches: dict[bool, Launch] = {}
+
+    def run(array: Any, seed: int, offset: int, made: Any, noise: Any) -> None:
+        state = device.draw_state()
+        moves = state is not None
+        launch = launches.get(moves)
+        if launch is None:
+            launch = _launch("random_noise", out, own, moves=moves, times=True)
+            launches[moves] = launch
+        buffers = (noise.buffer, made.buffer, array.buffer)
+        stream = _stream(
+            seed, offset, noise.offset // itemsize, made.offset // itemsize,
+            array.offset // itemsize,
+        )  # fmt: skip
+        launch.with_numbers((*buffers, state) if moves else buffers, stream)
+
+    return run
+
+
 def enter(table: KernelTable) -> None:
     """Enter the primitive and the draws."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
     table.add("random_bits", _bits, **options)
     for name in ("random_uniform", "random_normal", "random_noise"):
         table.add(name, _specialised(name), dtypes=FLOATING, **options)
+    table.add("dropout_step", _dropout, dtypes=FLOATING, **options)
     table.add(
         "random_integers", _specialised("random_integers"),
         when=lambda call: call.attributes["range"] <= 1 << 31, **options,

@@ -136,7 +136,8 @@ class Recorder:
         if not self.positions:
             return
         edges = tuple([getattr(x, "_node", None) for x in inputs])
-        info = self.info(tuple([e is not None for e in edges]))
+        needs = tuple([e is not None for e in edges])
+        info = self.infos.get(needs) or self.info(needs)
         if not info.has_gradients:
             return
         node = new(Node if self.is_single else JointNode)

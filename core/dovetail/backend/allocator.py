@@ -119,19 +119,25 @@ class Pool:
 
     def _alike(self, size: int) -> Lender:
         """The lender where there is one stream: every tensor comes this way, so it is short."""
-        lock, returned = self._lock, self._returned
+        acquire, release, returned = self._lock.acquire, self._lock.release, self._returned
         idle = self._idle.setdefault(size, {}).setdefault(None, [])
 
         def take(nbytes: int) -> Any:
-            with lock:
+            acquire()  # a `with` would take as long again
+            try:
                 if returned:
                     self._take_back()
                 block = idle.pop() if idle else self._fresh(size, nbytes)
-                self._count(size)
-            return block
+                self.allocations += 1
+                self.allocated = allocated = self.allocated + size
+                if allocated > self.peak:
+                    self.peak = allocated
+                return block
+            finally:
+                release()
 
         def give(block: Any) -> None:
-            if not lock.acquire(False):
+            if not acquire(False):
                 returned.append((block, size))  # for who comes next
                 return
             try:
@@ -142,16 +148,18 @@ class Pool:
                 else:
                     self._hand_back(block, size)
             finally:
-                lock.release()
+                release()
 
         return take, give
 
     def _by_stream(self, size: int) -> Lender:
         lists = self._idle.setdefault(size, {})
-        lock, stream, homes, returned = self._lock, self._stream, self._homes, self._returned
+        acquire, release = self._lock.acquire, self._lock.release
+        stream, homes, returned = self._stream, self._homes, self._returned
 
         def take(nbytes: int) -> Any:
-            with lock:
+            acquire()
+            try:
                 if returned:
                     self._take_back()
                 home = stream()  # type: ignore[misc]
@@ -163,11 +171,16 @@ class Pool:
                 else:
                     block = self._fresh(size, nbytes, is_captured=home.__class__ is tuple)
                 homes[id(block)] = home
-                self._count(size)
-            return block
+                self.allocations += 1
+                self.allocated = allocated = self.allocated + size
+                if allocated > self.peak:
+                    self.peak = allocated
+                return block
+            finally:
+                release()
 
         def give(block: Any) -> None:
-            if not lock.acquire(False):
+            if not acquire(False):
                 returned.append((block, size))
                 return
             try:
@@ -180,15 +193,9 @@ class Pool:
                 else:
                     self._put_home(block, size, home)
             finally:
-                lock.release()
+                release()
 
         return take, give
-
-    def _count(self, size: int) -> None:
-        self.allocations += 1
-        self.allocated = allocated = self.allocated + size
-        if allocated > self.peak:
-            self.peak = allocated
 
     def hold(self, handle: Hashable) -> None:
         """A graph uses blocks of streams ``(handle, …)``: they serve nobody else."""

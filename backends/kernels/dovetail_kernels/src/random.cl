@@ -2,8 +2,9 @@
 //
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
 // stream: the seed, the counter of the first block in two words, and where the elements begin; one
-// argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved has what its seed is
-// combined with by then, and how many blocks its counter has moved on.
+// argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved
+// has what its seed is combined with by then, and how many blocks its counter has moved on. TIMES:
+// product becomes `in` times what is drawn. LANES: blocks side by side (see random_lanes.py).
 
 uint4 philox(uint4 c, uint2 k) {
     for (int round = 0; round < 10; round++) {
@@ -27,22 +28,85 @@ uint4 philox(uint4 c, uint2 k) {
 #else
 #define IF_MOVES(...)
 #endif
+#if TIMES
+#define IF_TIMES(...) __VA_ARGS__
+#else
+#define IF_TIMES(...)
+#endif
+#define PUT(e, v) \
+    OUT_STORE(out, offset + (e), v); \
+    IF_TIMES(OUT_STORE(product, to + (e), OUT_LOAD(in, from + (e)) * (v));)
 
-kernel void draw(global OUT_MEMORY *out, IF_MOVES(global const ulong *moved,)
+#if LANES > 1
+#define UNIFORM_LANES(w) (LANES_OF(FLOATS, AS_INTS((w) >> (32 - BITS))) * STEP)
+#define UNIFORM_DOUBLE_LANES(a, b) ((LANES_OF(DOUBLES, AS_INTS((a) >> 5)) * 67108864.0 + \
+    LANES_OF(DOUBLES, AS_INTS((b) >> 6))) * (1.0 / 9007199254740992.0))
+#define RADIUS_LANES(u) sqrt(-2 * LOG_LANES(1 - (u)))
+#define PUT_LANES(e, v) \
+    OUT_SET_V(out, offset + (e), v); \
+    IF_TIMES(OUT_SET_V(product, to + (e), OUT_V(in, from + (e)) * (v));)
+
+typedef struct { UINTS x, y, z, w; } Words;
+
+// The same for a block in each lane; a product of 32 bits is 64 wide, every other one at a time.
+static inline Words philox_lanes(Words c, uint2 k) {
+    for (int round = 0; round < 10; round++) {
+        const WIDE word = 0xFFFFFFFFul;
+        const WIDE x0 = (AS_WIDE(c.x) & word) * 0xD2511F53ul, x1 = (AS_WIDE(c.x) >> 32) * 0xD2511F53ul;
+        const WIDE z0 = (AS_WIDE(c.z) & word) * 0xCD9E8D57ul, z1 = (AS_WIDE(c.z) >> 32) * 0xCD9E8D57ul;
+        const UINTS high0 = AS_UINTS(x0 >> 32 | (x1 & ~word)), high1 = AS_UINTS(z0 >> 32 | (z1 & ~word));
+        c.x = high1 ^ c.y ^ k.x;
+        c.y = AS_UINTS((z0 & word) | z1 << 32);
+        c.z = high0 ^ c.w ^ k.y;
+        c.w = AS_UINTS((x0 & word) | x1 << 32);
+        k += (uint2)(0x9E3779B9u, 0xBB67AE85u);
+    }
+    return c;
+}
+
+// The counters of neighbouring blocks.
+static inline Words counters(ulong at, ulong top) {
+    const UINTS lane = LANE_NUMBERS, carry = 1;
+    Words c;
+    c.x = (uint)at + lane;
+    const UINTS first = c.x < lane ? carry : 0;
+    c.y = (uint)(at >> 32) + first;
+    const UINTS second = c.y < first ? carry : 0;
+    c.z = (uint)top + second;
+    c.w = (uint)(top >> 32) + (c.z < second ? carry : 0);
+    return c;
+}
+#endif
+
+kernel void draw(global OUT_MEMORY *out, IF_TIMES(global OUT_MEMORY *product,)
+        IF_TIMES(global const OUT_MEMORY *in,) IF_MOVES(global const ulong *moved,)
         ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range)
 {
     ulong seed = stream.s0, low = stream.s1;
     const ulong high = stream.s2, offset = stream.s3;
+    IF_TIMES(const ulong to = stream.s4, from = stream.s5;)
     IF_MOVES(seed ^= moved[0]; low += moved[1];)
-    const uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
+    const uint2 key = (uint2)((uint)seed, (uint)(seed >> 32));
     const ulong blocks = (n + PER - 1) / PER;
-    for (ulong b = get_global_id(0); b < blocks; b += get_global_size(0)) {
+    ulong done = 0;
+#if LANES > 1
+    const ulong groups = n / (PER * LANES), share = SHARE(ulong, groups);
+    const ulong end = min(groups, share * (get_global_id(0) + 1));
+    for (ulong g = share * get_global_id(0); g < end; g++) {
+        const ulong at = low + g * LANES, e = g * (PER * LANES);
+        const Words c = philox_lanes(counters(at, high + (at < low)), key);
+        DRAW_LANES
+    }
+    done = groups * LANES;
+#endif
+    for (ulong b = done + get_global_id(0); b < blocks; b += get_global_size(0)) {
         const ulong at = low + b;
         const ulong top = high + (at < low);
         const uint4 c = philox(
-            (uint4)((uint)at, (uint)(at >> 32), (uint)top, (uint)(top >> 32)), (uint2)(k0, k1));
+            (uint4)((uint)at, (uint)(at >> 32), (uint)top, (uint)(top >> 32)), key);
         MADE
-        for (uint j = 0; j < PER && b * PER + j < n; j++)
-            OUT_STORE(out, offset + b * PER + j, made[j]);
+        for (uint j = 0; j < PER && b * PER + j < n; j++) {
+            PUT(b * PER + j, made[j])
+        }
     }
 }

@@ -24,7 +24,7 @@ from dovetail.kernels import bind_kernel, find_kernel
 from dovetail.ops.schema import REGISTRY, CallFacts
 from dovetail.spec import Spec, spec_of
 from dovetail.straight_plans import straight
-from dovetail.tensor import Tensor, storage_of
+from dovetail.tensor import Tensor
 
 __all__ = ["batch_norm_step"]
 
@@ -68,13 +68,11 @@ def batch_norm_step(
     for t in written:
         if t._node is not None or t._inference:  # to be recorded, or refused
             return None
-    arrays = (
-        mean._materialize(),
-        var._materialize(),
-        None if counter is None else counter._materialize(),
-    )
+        if t._array is None:
+            t._materialize()
+    arrays = (mean._array, var._array, None if counter is None else counter._array)
     made: Tensor = plan(input, weight, bias, arrays, momentum)
-    note_writes(map(storage_of, written), "batch_norm")
+    note_writes([t._storage for t in written], "batch_norm")
     return made
 
 

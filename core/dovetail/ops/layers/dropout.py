@@ -14,6 +14,7 @@ from typing import Any
 from dovetail.dtypes import type_name
 from dovetail.generator import Generator
 from dovetail.ops.expose import FUNCTIONS
+from dovetail.ops.layers.dropout_step import dropout_step
 from dovetail.ops.randomness.draws import draw_noise
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
@@ -60,8 +61,12 @@ def _plain(input: Any, p: float, train: bool, by_feature: bool, times: Any, gene
         return input
     if p == 1:
         return times(input, input.new_zeros(()))
-    spec = _noise_spec(input, by_feature)
-    return times(input, draw_noise(spec, 1.0 - p, 1.0 / (1.0 - p), generator))
+    kept, scale = float(1.0 - p), 1.0 / (1.0 - p)
+    if times is _mul and not by_feature:
+        made = dropout_step(input, kept, scale, generator)
+        if made is not None:
+            return made
+    return times(input, draw_noise(_noise_spec(input, by_feature), kept, scale, generator))
 
 
 def _alpha(input: Any, p: float, train: bool, by_feature: bool, times: Any, generator: Any) -> Any:

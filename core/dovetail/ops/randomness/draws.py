@@ -55,6 +55,7 @@ __all__ = [
     "draw_normal",
     "draw_permutation",
     "draw_uniform",
+    "stream_of",
     "words",
 ]
 
@@ -203,7 +204,7 @@ def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[[int, i
     return decomposed
 
 
-def _stream(device: Device, generator: Any, words: int) -> tuple[int, int]:
+def stream_of(device: Device, generator: Any, words: int) -> tuple[int, int]:
     """(seed, offset) for a draw of so many words.
 
     Raises:
@@ -235,7 +236,7 @@ def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:
     if not kind.is_floating_point:
         raise Unsupported(f"{op.name}: the dtype must be a floating-point one, got {kind}")
     each = 2 if kind is d.float64 else 1
-    seed, offset = _stream(spec.device, generator, each * count)
+    seed, offset = stream_of(spec.device, generator, each * count)
     return draw(op, spec, seed, offset)
 
 
@@ -268,7 +269,7 @@ def draw_normal(spec: Spec, generator: Any = None) -> Tensor:
 @_per_example
 def draw_noise(spec: Spec, p: float, scale: float = 1, generator: Any = None) -> Tensor:
     """``scale`` with chance ``p``, else 0."""
-    seed, offset = _stream(spec.device, generator, spec.numel)
+    seed, offset = stream_of(spec.device, generator, spec.numel)
     return draw(NOISE, spec, seed, offset, p=float(p), scale=scale)
 
 
@@ -278,7 +279,7 @@ def draw_integers(spec: Spec, low: int, high: int, generator: Any = None) -> Ten
     spec = spec_of(tuple(spec.shape), d.int64, spec.device)
     span = high - low
     each = 1 if span <= 1 << 31 else 2
-    seed, offset = _stream(spec.device, generator, each * spec.numel)
+    seed, offset = stream_of(spec.device, generator, each * spec.numel)
     return draw(INTEGERS, spec, seed, offset, low=low, range=span)
 
 
@@ -289,7 +290,7 @@ def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
 
 @_per_example
 def _order(spec: Spec, generator: Any) -> Tensor:
-    seed, offset = _stream(spec.device, generator, 2 * spec.numel)
+    seed, offset = stream_of(spec.device, generator, 2 * spec.numel)
     keys = _pairs(tuple(spec.shape), spec.device, seed, offset)
     order: Tensor = keys.sort(-1, stable=True)[1]
     return order

@@ -294,12 +294,26 @@ def layouts(n: int, device: str) -> Iterator[Case]:
     yield "index_select 1", lambda: flat.index_select(1, some), 8 * n
 
 
+def draws(elements: int, name: str) -> Iterator[Case]:
+    """Random numbers, which read nothing, and dropout, which keeps its noise for the gradient."""
+    x = dt.randn(elements, device=name)
+    out = _size(x)
+    yield "rand", lambda: dt.rand(elements, device=name), out
+    yield "randn", lambda: dt.randn(elements, device=name), out
+    yield "rand float64", lambda: dt.rand(elements, device=name, dtype=dt.float64), 2 * out
+    yield "rand bfloat16", lambda: dt.rand(elements, device=name, dtype=dt.bfloat16), out // 2
+    yield "randint", lambda: dt.randint(0, 1000, (elements,), device=name), 2 * out
+    yield "bernoulli", lambda: dt.bernoulli(x.abs().clamp_(0, 1)), 5 * out
+    yield "dropout", lambda: F.dropout(x, 0.1), 3 * out
+
+
 GROUPS: dict[str, Callable[[int, str], Iterator[Case]]] = {
     "elementwise": elementwise,
     "truths": truths,
     "integers": integers,
     "folds": folds,
     "layouts": layouts,
+    "draws": draws,
     **{dtype: typed(dtype) for dtype in ("float64", "float16", "bfloat16")},
 }
 """By name, the rows of a group for so many elements on a device."""

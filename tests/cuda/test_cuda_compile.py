@@ -68,6 +68,7 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         with module.graph(module.CUDAGraph()):
             dt.rand(5, device=device)
             dt.randn(5, device=device)
+            dt.nn.functional.dropout(dt.ones(5, device=device))
 
     def lost(device: str) -> None:
         x = dt.ones(4, 200, device=device, requires_grad=True)

@@ -14,6 +14,7 @@ DRAWS: dict[str, Any] = {
     "float64": lambda g: dt.rand(7, device="opencl:0", dtype=dt.float64, generator=g),
     "randn": lambda g: dt.randn(70, device="opencl:0", generator=g),
     "randint": lambda g: dt.randint(0, 100, (70,), device="opencl:0", generator=g),
+    "dropout": lambda g: dt.dropout(dt.ones(70, device="opencl:0"), 0.5, True, generator=g),
 }
 
 

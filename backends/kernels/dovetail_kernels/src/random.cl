@@ -48,19 +48,28 @@ uint4 philox(uint4 c, uint2 k) {
 
 typedef struct { UINTS x, y, z, w; } Words;
 
-// The same for a block in each lane; a product of 32 bits is 64 wide, every other one at a time.
+// The same for a block in each lane: for every other one apart, in numbers of 64 bits, whose upper
+// halves are of no account until a product needs all of them.
+#define LOW(v) ((v) & 0xFFFFFFFFul)
+#define ROUND(x, y, z, w) { \
+        const WIDE p = LOW(x) * 0xD2511F53ul, q = LOW(z) * 0xCD9E8D57ul; \
+        x = q >> 32 ^ y ^ k0; y = q; z = p >> 32 ^ w ^ k1; w = p; \
+    }
+#define TOGETHER(even, odd) AS_UINTS(LOW(even) | (odd) << 32)
+
 static inline Words philox_lanes(Words c, uint2 k) {
+    WIDE x = AS_WIDE(c.x), y = AS_WIDE(c.y), z = AS_WIDE(c.z), w = AS_WIDE(c.w);
+    WIDE x_odd = x >> 32, y_odd = y >> 32, z_odd = z >> 32, w_odd = w >> 32;
     for (int round = 0; round < 10; round++) {
-        const WIDE word = 0xFFFFFFFFul;
-        const WIDE x0 = (AS_WIDE(c.x) & word) * 0xD2511F53ul, x1 = (AS_WIDE(c.x) >> 32) * 0xD2511F53ul;
-        const WIDE z0 = (AS_WIDE(c.z) & word) * 0xCD9E8D57ul, z1 = (AS_WIDE(c.z) >> 32) * 0xCD9E8D57ul;
-        const UINTS high0 = AS_UINTS(x0 >> 32 | (x1 & ~word)), high1 = AS_UINTS(z0 >> 32 | (z1 & ~word));
-        c.x = high1 ^ c.y ^ k.x;
-        c.y = AS_UINTS((z0 & word) | z1 << 32);
-        c.z = high0 ^ c.w ^ k.y;
-        c.w = AS_UINTS((x0 & word) | x1 << 32);
+        const ulong k0 = k.x, k1 = k.y;
+        ROUND(x, y, z, w)
+        ROUND(x_odd, y_odd, z_odd, w_odd)
         k += (uint2)(0x9E3779B9u, 0xBB67AE85u);
     }
+    c.x = TOGETHER(x, x_odd);
+    c.y = TOGETHER(y, y_odd);
+    c.z = TOGETHER(z, z_odd);
+    c.w = TOGETHER(w, w_odd);
     return c;
 }
 

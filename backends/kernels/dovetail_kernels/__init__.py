@@ -18,7 +18,7 @@ from dovetail_kernels.device import Device, Launch, device_of, known, register
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
-    "elementwise", "storage", "random", "reduce", "reduce_group", "paired", "scan", "order",
+    "elementwise", "storage", "random", "reduce", "reduce_group", "paired", "scan", "order", "topk",
     "index", "contract", "conv", "fused",
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, collapse
+from dovetail_kernels import radix
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
@@ -43,6 +44,9 @@ def _sort(facts: Any) -> Any:
     lines = rows[0].numel
     if not lines * count:
         return lambda *arrays: None
+    if device.is_cpu:
+        descending = facts.attributes["descending"]
+        return radix.sorting(device, source, values, indices, dim, descending=descending)
     loops = collapse(*rows)
     macros = {
         "BEFORE(a, b)": _before(kind.category == 2, facts.attributes["descending"]),

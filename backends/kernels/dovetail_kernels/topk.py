@@ -8,7 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, collapse
 from dovetail_kernels.arrays import offsets
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.radix import LONG, key_macros
 from dovetail_kernels.scan import line_of, lines_of
@@ -33,7 +33,8 @@ def enter(table: KernelTable) -> None:
 
 def _fits(facts: Any) -> bool:
     (source,), k = facts.inputs, facts.attributes["k"]
-    if not source.ndim or not device_of(source.device).is_cpu:
+    device = known(source.device)
+    if not source.ndim or device is None or not device.is_cpu:
         return False
     return bool(0 < k <= MOST and source.shape[facts.attributes["dim"]] >= SHARE * k)
 

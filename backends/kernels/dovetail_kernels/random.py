@@ -18,7 +18,7 @@ from dovetail.dtypes import FLOATING
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, device_of
-from dovetail_kernels.random_lanes import drawn
+from dovetail_kernels.random_lanes import NORMAL, drawn
 from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]
@@ -56,12 +56,12 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
         return 2, (
             "const double r = RADIUS(UNIFORM_DOUBLE(c.x, c.y)); "
             "const double t = UNIFORM_DOUBLE(c.z, c.w) * TURN; "
-            "const double made[2] = {r * cos(t), r * sin(t)};"
+            "const double made[2] = {r * COS_ONE(t), r * SIN_ONE(t)};"
         )
     return 4, (
         "const float r = RADIUS(UNIFORM(c.x)), q = RADIUS(UNIFORM(c.z)); "
         "const float s = UNIFORM(c.y) * TURN, t = UNIFORM(c.w) * TURN; "
-        "const float made[4] = {r * cos(s), r * sin(s), q * cos(t), q * sin(t)};"
+        "const float made[4] = {r * COS_ONE(s), r * SIN_ONE(s), q * COS_ONE(t), q * SIN_ONE(t)};"
     )
 
 
@@ -84,6 +84,7 @@ def _launch(
     macros = {
         "MOVES": int(moves),
         "TIMES": int(times),
+        **{f"{function.upper()}_ONE(v)": f"{function}(v)" for function in NORMAL},
         **side_by_side,
         "PER": per,
         "TURN": f"{math.tau!r}{'' if out.dtype.name == 'float64' else 'f'}",

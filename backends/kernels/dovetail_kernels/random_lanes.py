@@ -15,10 +15,11 @@ from dovetail_kernels.device import Device
 from dovetail_kernels.shuffle import transposed
 from dovetail_kernels.vectors import lanes, vector_helpers, whole_stores
 
-__all__ = ["drawn"]
+__all__ = ["NORMAL", "drawn"]
 
 _WORDS = "xyzw"
-_NORMAL = ("log", "sin", "cos")
+NORMAL = ("log", "sin", "cos")
+"""What Box and Muller call."""
 
 _WHOLE = {"int32": "uint", "uint32": "uint", "int64": "ulong", "uint64": "ulong"}
 """By dtype of whole numbers, the type that its vectors are stored as; there are none of others."""
@@ -58,9 +59,14 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
     }
     text = _TEXT
     if name == "random_normal":
-        calls, functions = mathematics.taken([(f, width) for f in _NORMAL], kind, is_own=True)
-        macros |= {f"{f.upper()}_LANES(v)": f"{c}(v)" for f, c in zip(_NORMAL, calls, strict=True)}
-        text += functions
+        for lanes_of, word in ((width, "LANES"), (1, "ONE")):  # the same bits wherever a draw ends
+            called = [(function, lanes_of) for function in NORMAL]
+            calls, functions = mathematics.taken(called, kind, is_own=True)
+            macros |= {
+                f"{function.upper()}_{word}(v)": f"{call}(v)"
+                for function, call in zip(NORMAL, calls, strict=True)
+            }
+            text += functions
     if is_whole:
         macros["OUT_SET_V(p, i, v)"] = f"STORE_{kind}{width}((global {kind} *)(p) + (i), v)"
         return macros, text + whole_stores((kind,), width)

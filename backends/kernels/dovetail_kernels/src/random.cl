@@ -21,7 +21,7 @@ uint4 philox(uint4 c, uint2 k) {
     ((double)((ulong)((a) >> 5) * 67108864ul + ((b) >> 6)) * (1.0 / 9007199254740992.0))
 #define NOISE(w) (UNIFORM(w) < p ? (float)scale : 0.0f)
 #define WHOLE(w) (low_value + (long)((ulong)(w) * range >> 32))
-#define RADIUS(u) sqrt(-2 * log(1 - (u)))
+#define RADIUS(u) sqrt(-2 * LOG_ONE(1 - (u)))
 
 #if MOVES
 #define IF_MOVES(...) __VA_ARGS__

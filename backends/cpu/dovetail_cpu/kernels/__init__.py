@@ -12,8 +12,8 @@ __all__ = ["table"]
 FAMILIES = (
     "storage", "elementwise", "elementwise_more", "reduce", "statistics", "scan", "order", "index",
     "rows", "random", "contract", "shape", "complex", "conv_pool", "select", "activation",
-    "rectified", "softmax", "norm", "recurrent", "recurrent_layers", "steps", "steps_scaled",
-    "fourier", "linalg", "quantize",
+    "rectified", "softmax", "norm", "attention", "recurrent", "recurrent_layers", "steps",
+    "steps_scaled", "fourier", "linalg", "quantize",
 )  # fmt: skip
 
 # NumPy reports overflow and invalid values as warnings; PyTorch's operators are silent.

@@ -19,7 +19,7 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
     "elementwise", "storage", "random", "reduce", "reduce_group", "paired", "scan", "order", "topk",
-    "index", "contract", "conv", "exchange", "fused",
+    "search", "index", "contract", "conv", "exchange", "fused",
 )  # fmt: skip
 
 

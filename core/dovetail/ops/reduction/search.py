@@ -27,7 +27,7 @@ def _infer(sorted_sequence: Spec, input: Spec, right: bool) -> Inferred:
 
 
 def _halving(sorted_sequence: Any, input: Any, right: bool) -> Any:
-    """All searches at once, each halving its own interval."""
+    """All searches at once, each halving its own interval; NaN is the largest number."""
     from dovetail import ops
 
     n = sorted_sequence._spec.shape[-1]
@@ -35,7 +35,7 @@ def _halving(sorted_sequence: Any, input: Any, right: bool) -> Any:
     if not n:
         return low
     one_for_all = sorted_sequence._spec.ndim == 1
-    high = low + n
+    high, is_nan = low + n, input.ne(input)
     for _ in range(n.bit_length()):
         middle = (low + high) // 2
         place = middle.clamp(max=n - 1)
@@ -43,7 +43,7 @@ def _halving(sorted_sequence: Any, input: Any, right: bool) -> Any:
             found = sorted_sequence.index_select(0, place.reshape(-1)).reshape(place._spec.shape)
         else:
             found = sorted_sequence.gather(-1, place)
-        beyond = found.le(input) if right else found.lt(input)
+        beyond = found.le(input) | is_nan if right else found.lt(input) | is_nan & found.eq(found)
         beyond = beyond & low.lt(high)
         low = ops.where(beyond, middle + 1, low)
         high = ops.where(beyond, high, middle)
@@ -101,6 +101,7 @@ def searchsorted(
         sorted_sequence: ascending along its last dim; (N), or the leading dims of ``input`` and N.
         input: values, or one number.
         right: of equal values go behind the last (as ``side="right"``), not before the first.
+            NaN is the largest value, as in a sort.
         sorter: the order of a sequence that is not sorted, from ``argsort``.
 
     Raises:

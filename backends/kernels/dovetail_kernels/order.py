@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable, collapse
+from dovetail.backend import KernelTable
 from dovetail_kernels import radix
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.scan import line_of, lines_of
-from dovetail_kernels.source import element, loop_numbers, places, program
+from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]
 
@@ -38,25 +37,19 @@ def _sort(facts: Any) -> Any:
     source = ghost(facts.inputs[0])
     values, indices = map(ghost, facts.outputs)
     device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
-    kind = source.dtype
-    count, step = line_of(source, dim)
-    rows = [lines_of(a, dim) for a in (values, indices, source)]
-    lines = rows[0].numel
-    if not lines * count:
+    kind, descending = source.dtype, facts.attributes["descending"]
+    if not values.numel:
         return lambda *arrays: None
     if device.is_cpu:
-        descending = facts.attributes["descending"]
         return radix.sorting(device, source, values, indices, dim, descending=descending)
-    loops = collapse(*rows)
+    lines, count, walked, numbers = radix.ordered(source, values, indices, dim)
     macros = {
-        "BEFORE(a, b)": _before(kind.category == 2, facts.attributes["descending"]),
+        "BEFORE(a, b)": _before(kind.category == 2, descending),
         "RUN": RUN,
         **element(device, "K", kind),
-        **places("LINES", loops, "l", ("to", "beside", "from")),
+        **walked,
     }
     text = program(device, "sort", macros, (kind,))
-    steps = (step, line_of(values, dim)[1], line_of(indices, dim)[1])
-    numbers = [np.uint64(n) for n in (0, 0, 0, lines, count, *steps)] + loop_numbers(loops)
     blocks = lines * (-(-count // RUN))
     runs = device.launch(text, "runs", 3, numbers, device.workers(blocks, 64), "sort")
     size = device.workers(lines * count, 1024)

@@ -8,7 +8,7 @@ is shared out in parts. Bytes that are the same in a whole line cost nothing whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from dovetail_kernels.device import Device
 from dovetail_kernels.scan import line_of, lines_of
 from dovetail_kernels.source import loop_numbers, places, program
 
-__all__ = ["key_macros", "sorting"]
+__all__ = ["LONG", "Ordered", "key_macros", "ordered", "sorting"]
 
 LONG = 1 << 14
 """Elements of a line that is worth sharing out."""
@@ -48,23 +48,45 @@ def key_macros(kind: DType, *, descending: bool) -> dict[str, Any]:
     }
 
 
+class Ordered(NamedTuple):
+    """Lines of an input, and where their values and indices go.
+
+    Attributes:
+        lines, length: lines, and the elements of one.
+        macros: the places of a line in the three, for ``LINES(line)``.
+        numbers: the arguments that kernels of these begin with: offsets, sizes, steps.
+    """
+
+    lines: int
+    length: int
+    macros: dict[str, Any]
+    numbers: list[Any]
+
+
+def ordered(source: Array, values: Array, indices: Array, dim: int) -> Ordered:
+    """How arrays that lie as these are walked along ``dim``."""
+    count, step = line_of(source, dim)
+    rows = [lines_of(a, dim) for a in (values, indices, source)]
+    lines, loops = rows[0].numel, collapse(*rows)
+    steps = (step, line_of(values, dim)[1], line_of(indices, dim)[1])
+    numbers = [np.uint64(n) for n in (0, 0, 0, lines, count, *steps)]
+    macros = places("LINES", loops, "l", ("to", "beside", "from"))
+    return Ordered(lines, count, macros, numbers + loop_numbers(loops))
+
+
 def sorting(
     device: Device, source: Array, values: Array, indices: Array, dim: int, *, descending: bool
 ) -> Callable[[Any, Any, Any], None]:
     """``sort(x, values, indices)`` for arrays that lie as these; none of them is empty."""
     kind = source.dtype
-    count, step = line_of(source, dim)
-    rows = [lines_of(a, dim) for a in (values, indices, source)]
-    lines, loops = rows[0].numel, collapse(*rows)
+    lines, count, walked, numbers = ordered(source, values, indices, dim)
     macros = {
         "PASSES": kind.itemsize,
         "SHORT": SHORT,
         **key_macros(kind, descending=descending),
-        **places("LINES", loops, "l", ("to", "beside", "from")),
+        **walked,
     }
     text = program(device, "radix", macros, (), before=("keys",))
-    steps = (step, line_of(values, dim)[1], line_of(indices, dim)[1])
-    numbers = [np.uint64(n) for n in (0, 0, 0, lines, count, *steps)] + loop_numbers(loops)
     key_size = 8 if kind.itemsize == 8 else 4
     if count >= LONG and lines < 4 * device.units:
         return _shared(device, text, numbers, lines, count, kind.itemsize, key_size)

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable, collapse
+from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.radix import LONG, key_macros
-from dovetail_kernels.scan import line_of, lines_of
-from dovetail_kernels.source import loop_numbers, places, program
+from dovetail_kernels.radix import LONG, key_macros, ordered
+from dovetail_kernels.source import program
 
 __all__ = ["enter"]
 
@@ -44,20 +43,17 @@ def _topk(facts: Any) -> Any:
     values, indices = map(ghost, facts.outputs)
     dim, k = facts.attributes["dim"], np.uint32(facts.attributes["k"])
     device, kind = device_of(facts.outputs[0].device), source.dtype
-    count, step = line_of(source, dim)
-    rows = [lines_of(a, dim) for a in (values, indices, source)]
-    lines, loops = rows[0].numel, collapse(*rows)
+    lines, count, walked, numbers = ordered(source, values, indices, dim)
     if not lines:
         return lambda *arrays: None
     macros = {
         "MOST": MOST,
         "BLOCK": BLOCK,
         **key_macros(kind, descending=facts.attributes["largest"]),
-        **places("LINES", loops, "l", ("to", "beside", "from")),
+        **walked,
     }
     text = program(device, "topk", macros, (), before=("keys",))
-    steps = (step, line_of(values, dim)[1], line_of(indices, dim)[1])
-    numbers = [np.uint64(n) for n in (0, 0, 0, lines, count, *steps)] + loop_numbers(loops) + [k]
+    numbers.append(k)
     if count < LONG or lines >= 4 * device.units:
         size = device.workers(lines, max(1, 8192 // count))
         launch = device.launch(text, "top_lines", 3, numbers, size, "topk")

@@ -62,6 +62,8 @@ LARGE = [  # by Winograd's filtering forward and backward, with whole tiles and 
     ((2, 64, 32, 48), (64, 64, 3, 3), 2, 1, 1, 1),
     ((8, 160, 13, 19), (128, 160, 3, 3), 2, (1, 0), 1, 1),  # whose last place none sees
     ((4, 64, 21, 28), (320, 64, 3, 3), 2, (0, 2), 1, 1),
+    ((2, 32, 14, 150), (32, 32, 3, 3), 1, (3, 5), 1, 1),  # lines in two pieces
+    ((2, 48, 15, 271), (64, 48, 3, 3), 2, 1, 1, 1),
 ]
 
 

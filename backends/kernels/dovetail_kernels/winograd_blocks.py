@@ -1,0 +1,217 @@
+"""What a work item of ``src/winograd.cl`` computes at a time, and where its tiles are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from dovetail_kernels.tiles import Tile
+from dovetail_kernels.winograd_lines import SIDE, dim_of
+
+__all__ = ["LANES", "Block", "Plan", "Tiling", "block_for", "plan_of"]
+
+LANES = 16
+"""Channels or filters of a vector."""
+
+IMAGE, FILTERS, ADDING = 1.5, 800, 14
+"""What it costs in products of a vector and a number: to transform a point of a row and a channel;
+a panel of filters for a channel; and to add a point of a row to the outputs of a vector."""
+
+CACHED, FAR, WHOLE = 1 << 20, 0.1, 5 << 19
+"""Bytes that a work item keeps in its cache; what the products cost more for each time as many that
+it does not; and how many it has at most."""
+
+LONGEST, MOST, SPANS, PANELS = 32, 256, (32, 64, 128), (1, 2, 4, 8, 16)
+"""Tiles of a line, rows, channels and panels of filters at a time: what is tried."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The output's tiles.
+
+    Attributes:
+        images, height, width: of the output.
+        stride: of the windows.
+    """
+
+    images: int
+    height: int
+    width: int
+    stride: int
+
+    @property
+    def wide(self) -> int:
+        """Tiles of a line."""
+        return -(-self.width // SIDE)
+
+    @property
+    def lines(self) -> int:
+        """Lines of tiles, of all images."""
+        return self.images * -(-self.height // SIDE)
+
+    @property
+    def each(self) -> float:
+        """Points of a tile, of those at the ends of lines and columns less."""
+        whole = dim_of(SIDE, self.stride)
+        seen = [
+            n // SIDE * whole.points + (len(dim_of(n % SIDE, self.stride).seen) if n % SIDE else 0)
+            for n in (self.height, self.width)
+        ]
+        return seen[0] * seen[1] / (-(-self.height // SIDE) * self.wide)
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a work item computes at a time, with what it costs and the floats that it keeps.
+
+    Attributes:
+        tiles: of a segment of a line.
+        groups: of segments: as many as all are shared out to.
+        segments: of the largest group.
+        panels: of filters.
+        span: channels between which sums are added to the outputs.
+        cost: for each channel, of the work item with most to do.
+    """
+
+    tiles: int
+    groups: int
+    segments: int
+    panels: int
+    span: int
+    cost: float
+    room: int
+    pitch: int
+    pitch_in: int
+    slack: int
+
+    @property
+    def rows(self) -> int:
+        """Tiles of the largest group."""
+        return self.tiles * self.segments
+
+
+def _groups(lines: int, tiles: int, units: int) -> Iterator[int]:
+    """In how many groups so many segments may be shared out."""
+    for many in range(1, min(lines, max(1, MOST // tiles)) + 1):
+        groups = -(-lines // many)
+        yield groups
+        yield min(lines, -(-groups // units) * units)
+
+
+def blocks(
+    tile: Tile,
+    units: int,
+    tiling: Tiling,
+    image: tuple[int, int],
+    channels: int,
+    panels: int,
+) -> Iterator[Block]:
+    """What may be computed at a time.
+
+    Args:
+        image: places of a line of the image, and zeros before them.
+    """
+    whole = dim_of(SIDE, tiling.stride)
+    step, points, filters = SIDE * tiling.stride, whole.points, len(whole.of_filter)
+    pieces = -(-tiling.wide // LONGEST)
+    tiles = -(-tiling.wide // pieces)
+    pitch = tiling.width if pieces == 1 else tiles * SIDE
+    pitch_in = tiles * step + points - step
+    if pieces == 1:
+        pitch_in = max(pitch_in, sum(image))
+    slack = (-(-LANES // image[0]) + 1) * pitch_in
+    for groups in sorted(set(_groups(tiling.lines * pieces, tiles, units))):
+        segments = -(-tiling.lines * pieces // groups)
+        rows = segments * tiles
+        even = -(-rows // (tile.rows // 2)) * (tile.rows // 2)
+        for many in PANELS:
+            for span in SPANS:
+                if span > max(channels, SPANS[0]) or many > panels:
+                    continue
+                kept = 1 if channels <= span else many
+                room = (points * pitch_in + 2 * slack) * LANES
+                room += rows * (points * points * span + LANES) + LANES * 9 * tile.columns
+                room += (
+                    filters * filters * (span + 1) + points * (rows + tile.rows)
+                ) * tile.columns
+                room += kept * (segments * SIDE * pitch + SIDE) * tile.columns
+                if room * 4 > WHOLE and rows > tiles:
+                    continue
+                vectors = many * tile.vectors
+                cost = even * tiling.each * vectors * (1 + FAR * max(0.0, room * 4 / CACHED - 1))
+                cost += many * FILTERS
+                cost += rows * tiling.each * (vectors * ADDING / min(span, channels) + IMAGE)
+                cost *= -(-groups * -(-panels // many) // units)
+                yield Block(tiles, groups, segments, many, span, cost, room, pitch, pitch_in, slack)
+
+
+@cache
+def block_for(
+    tile: Tile, units: int, tiling: Tiling, image: tuple[int, int], channels: int,
+    panels: int,
+) -> Block:  # fmt: skip
+    """The block by which the units are done first."""
+    found = blocks(tile, units, tiling, image, channels, panels)
+    return min(found, key=lambda block: block.cost)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tables of a launch: see ``src/winograd.cl``."""
+
+    table: np.ndarray
+    segments: int
+    tiles: int
+
+
+def plan_of(
+    tiling: Tiling, block: Block, first: tuple[int, int], steps: tuple[int, int, int]
+) -> Plan:
+    """Which tiles are whose.
+
+    Args:
+        first: lines and places of zeros before the image.
+        steps: from image to image of what is read, and of the output; from line to line of it.
+    """
+    stride, tiles = tiling.stride, block.tiles
+    n, y, x = (
+        axis.reshape(-1)
+        for axis in np.meshgrid(
+            np.arange(tiling.images),
+            np.arange(0, tiling.height, SIDE),
+            np.arange(0, tiling.width, tiles * SIDE),
+            indexing="ij",
+        )
+    )
+    high = np.minimum(SIDE, tiling.height - y)
+    wide = np.minimum(tiles * SIDE, tiling.width - x)
+    counts = -(-wide // SIDE)
+    begins = np.cumsum(counts) - counts
+    segments = np.stack(
+        [
+            n * steps[0], y * stride - first[0], x * stride - first[1],
+            n * steps[1] + y * steps[2] + x, high, wide, counts, begins,
+        ],
+        -1,
+    )  # fmt: skip
+    total = int(counts.sum())
+    of = np.repeat(np.arange(len(counts)), counts)
+    place = (np.arange(total) - begins[of]) * SIDE
+    is_last_y, is_last_x = high[of] < SIDE, place + SIDE > wide[of]
+    kind = np.where(is_last_y, 2 + is_last_x, 1 - is_last_x)
+    ends = np.arange(block.groups + 1) * len(counts) // block.groups
+    units, row_of, place_of = [], np.zeros(total, np.int64), np.zeros(total, np.int64)
+    for i, begin in enumerate(ends[:-1]):
+        low, high_end = int(begins[begin]), int(begins[ends[i + 1] - 1] + counts[ends[i + 1] - 1])
+        part = slice(low, high_end)
+        by_kind = np.argsort(kind[part], kind="stable")
+        row_of[low + by_kind] = np.arange(high_end - low)
+        at = (of[part] - begin) * SIDE * block.pitch + place[part]
+        place_of[part] = at[by_kind]
+        edges = np.cumsum(np.bincount(kind[part], minlength=4))[:3]
+        units.append([begin, ends[i + 1] - begin, low, high_end - low, *edges, 0])
+    table = np.concatenate([np.ravel(units), segments.reshape(-1), row_of, place_of])
+    return Plan(table, len(counts), total)

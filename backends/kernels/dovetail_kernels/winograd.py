@@ -22,7 +22,7 @@ from dovetail_kernels.spread import Three, table_of
 from dovetail_kernels.tiles import Tile, tile_of
 from dovetail_kernels.vectors import vector_helpers
 from dovetail_kernels.winograd_blocks import LANES, Block, Tiling, block_for, plan_of
-from dovetail_kernels.winograd_lines import SIDE, macros_of
+from dovetail_kernels.winograd_lines import Way, macros_of
 
 __all__ = ["Winograd", "pays"]
 
@@ -34,8 +34,12 @@ DIRECT = 1.35
 
 
 def _tiling(made: Map) -> Tiling:
-    (part,) = made.parts
-    return Tiling(made.images, *part.lines.counts[1:], part.stride[1])
+    parts = made.parts
+    taps = [len(part.window) for part in parts]
+    ways = tuple(Way(stride) for stride in parts[0].stride[1:])
+    if len(parts) > 1:  # of an input's gradient with stride 2, first along columns
+        ways = tuple(Way(2, int(taps[0] < taps[i])) for i in (2, 1))
+    return Tiling(made.images, *made.out.shape[2:], (ways[0], ways[1]))
 
 
 def _chosen(made: Map, source: Array, first: Three) -> Block:
@@ -48,12 +52,11 @@ def _chosen(made: Map, source: Array, first: Three) -> Block:
 
 def _is_possible(made: Map, source: Array) -> bool:
     tile = tile_of(made.device, made.work)
-    weight, part = made.filters.weight, made.parts[0]
+    weight, stride = made.filters.weight, made.parts[0].stride
     return (
         made.device.is_cpu
-        and len(made.parts) == 1
-        and len(part.window) == 9
-        and part.stride[1] == part.stride[2] <= 2
+        and sorted(len(part.window) for part in made.parts) in ([9], [1, 2, 2, 4])
+        and stride[1] == stride[2] <= 2
         and all(
             x.ndim == 4 and x.dtype is float32 and x.element_strides[2:] == (x.shape[3], 1)
             for x in (source, made.out, weight)
@@ -77,8 +80,8 @@ def pays(made: Map, source: Array, first: Three) -> bool:
     """
     if not _is_possible(made, source):
         return False
-    _, height, width = made.parts[0].lines.counts
-    direct = DIRECT * 9 * made.images * height * width * made.columns / LANES
+    windows = sum(len(part.window) * len(part.rows_at) for part in made.parts)
+    direct = DIRECT * windows * made.images * made.columns / LANES
     return _chosen(made, source, first).cost * made.device.units < direct
 
 
@@ -124,7 +127,7 @@ class Winograd:
 
     def __init__(self, made: Map, source: Array, first: Three) -> None:
         self.map, device = made, made.device
-        (part,) = made.parts
+        part = made.parts[0]
         block, tiling = _chosen(made, source, first), _tiling(made)
         tile = tile_of(device, made.work)
         few = _sums(Tile(tile.rows // 2, tile.vectors, tile.width))
@@ -132,11 +135,10 @@ class Winograd:
             "T": "float",
             "VECTOR": f"float{LANES}",
             "WIDTH": LANES,
-            "STEP": SIDE * tiling.stride,
             **_sums(tile),
             **{f"FEW_{name}": text for name, text in few.items() if not name.startswith("PUT")},
-            **macros_of(tiling.stride, tiling.height % SIDE or SIDE, tiling.width % SIDE or SIDE),
-            **_moves(is_turned=part.weight_at[0] > part.weight_at[8]),
+            **macros_of(tiling.ways, *tiling.rest),
+            **_moves(is_turned=len(made.parts) > 1 or part.weight_at[0] > part.weight_at[8]),
             "BIASED(channel)": "bias[(channel) * bias_step]" if made.bias is not None else "(T)0",
             **ended(is_rectified=made.is_rectified),
             **element(device, "OUT", float32),
@@ -157,7 +159,7 @@ class Winograd:
         numbers = [np.uint64(0)] * 5
         steps_of = (
             source.element_strides[1], out_column, made.filters.column,
-            part.weight_at[9] - part.weight_at[0], made.bias_step, 0, 0, 0,
+            part.weight_at[len(part.window)] - part.weight_at[0], made.bias_step, 0, 0, 0,
         )  # fmt: skip
         sizes = (
             *source.shape[2:], block.pitch_in, block.slack, block.pitch, out_line, block.span,

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from dovetail_kernels.tiles import Tile
-from dovetail_kernels.winograd_lines import SIDE, dim_of
+from dovetail_kernels.winograd_lines import Way, dim_of
 
 __all__ = ["LANES", "Block", "Plan", "Tiling", "block_for", "plan_of"]
 
@@ -34,33 +34,43 @@ class Tiling:
 
     Attributes:
         images, height, width: of the output.
-        stride: of the windows.
+        ways: what is done along a column, and along a line.
     """
 
     images: int
     height: int
     width: int
-    stride: int
+    ways: tuple[Way, Way]
+
+    @property
+    def side(self) -> int:
+        """Outputs of a tile along both."""
+        return self.ways[0].side
 
     @property
     def wide(self) -> int:
         """Tiles of a line."""
-        return -(-self.width // SIDE)
+        return -(-self.width // self.side)
 
     @property
     def lines(self) -> int:
         """Lines of tiles, of all images."""
-        return self.images * -(-self.height // SIDE)
+        return self.images * -(-self.height // self.side)
+
+    @property
+    def rest(self) -> tuple[int, int]:
+        """Outputs of the last tile of a column, and of a line."""
+        return (self.height - 1) % self.side + 1, (self.width - 1) % self.side + 1
 
     @property
     def each(self) -> float:
         """Points of a tile, of those at the ends of lines and columns less."""
-        whole = dim_of(SIDE, self.stride)
-        seen = [
-            n // SIDE * whole.points + (len(dim_of(n % SIDE, self.stride).seen) if n % SIDE else 0)
-            for n in (self.height, self.width)
-        ]
-        return seen[0] * seen[1] / (-(-self.height // SIDE) * self.wide)
+        made = 1.0
+        sizes = (self.height, self.width)
+        for n, way, rest in zip(sizes, self.ways, self.rest, strict=True):
+            whole, last = dim_of(self.side, way).points, len(dim_of(rest, way).seen)
+            made *= (whole * ((n - 1) // self.side) + last) / -(-n // self.side)
+        return made
 
 
 @dataclass(frozen=True)
@@ -114,12 +124,13 @@ def blocks(
     Args:
         image: places of a line of the image, and zeros before them.
     """
-    whole = dim_of(SIDE, tiling.stride)
-    step, points, filters = SIDE * tiling.stride, whole.points, len(whole.of_filter)
+    side, step = tiling.side, tiling.ways[0].step
+    whole = dim_of(side, tiling.ways[0])
+    points, filters, each = whole.points, len(whole.of_filter), tiling.each
     pieces = -(-tiling.wide // LONGEST)
     tiles = -(-tiling.wide // pieces)
-    pitch = tiling.width if pieces == 1 else tiles * SIDE
-    pitch_in = tiles * step + points - step
+    pitch = tiling.width if pieces == 1 else tiles * side
+    pitch_in = tiles * step + whole.sees - step
     if pieces == 1:
         pitch_in = max(pitch_in, sum(image))
     slack = (-(-LANES // image[0]) + 1) * pitch_in
@@ -132,18 +143,18 @@ def blocks(
                 if span > max(channels, SPANS[0]) or many > panels:
                     continue
                 kept = 1 if channels <= span else many
-                room = (points * pitch_in + 2 * slack) * LANES
+                room = (whole.sees * pitch_in + 2 * slack) * LANES
                 room += rows * (points * points * span + LANES) + LANES * 9 * tile.columns
                 room += (
                     filters * filters * (span + 1) + points * (rows + tile.rows)
                 ) * tile.columns
-                room += kept * (segments * SIDE * pitch + SIDE) * tile.columns
+                room += kept * (segments * side * pitch + side) * tile.columns
                 if room * 4 > WHOLE and rows > tiles:
                     continue
                 vectors = many * tile.vectors
-                cost = even * tiling.each * vectors * (1 + FAR * max(0.0, room * 4 / CACHED - 1))
+                cost = even * each * vectors * (1 + FAR * max(0.0, room * 4 / CACHED - 1))
                 cost += many * FILTERS
-                cost += rows * tiling.each * (vectors * ADDING / min(span, channels) + IMAGE)
+                cost += rows * each * (vectors * ADDING / min(span, channels) + IMAGE)
                 cost *= -(-groups * -(-panels // many) // units)
                 yield Block(tiles, groups, segments, many, span, cost, room, pitch, pitch_in, slack)
 
@@ -176,31 +187,32 @@ def plan_of(
         first: lines and places of zeros before the image.
         steps: from image to image of what is read, and of the output; from line to line of it.
     """
-    stride, tiles = tiling.stride, block.tiles
+    side, tiles = tiling.side, block.tiles
+    step = tiling.ways[0].step
     n, y, x = (
         axis.reshape(-1)
         for axis in np.meshgrid(
             np.arange(tiling.images),
-            np.arange(0, tiling.height, SIDE),
-            np.arange(0, tiling.width, tiles * SIDE),
+            np.arange(0, tiling.height, side),
+            np.arange(0, tiling.width, tiles * side),
             indexing="ij",
         )
     )
-    high = np.minimum(SIDE, tiling.height - y)
-    wide = np.minimum(tiles * SIDE, tiling.width - x)
-    counts = -(-wide // SIDE)
+    high = np.minimum(side, tiling.height - y)
+    wide = np.minimum(tiles * side, tiling.width - x)
+    counts = -(-wide // side)
     begins = np.cumsum(counts) - counts
     segments = np.stack(
         [
-            n * steps[0], y * stride - first[0], x * stride - first[1],
+            n * steps[0], y // side * step - first[0], x // side * step - first[1],
             n * steps[1] + y * steps[2] + x, high, wide, counts, begins,
         ],
         -1,
     )  # fmt: skip
     total = int(counts.sum())
     of = np.repeat(np.arange(len(counts)), counts)
-    place = (np.arange(total) - begins[of]) * SIDE
-    is_last_y, is_last_x = high[of] < SIDE, place + SIDE > wide[of]
+    place = (np.arange(total) - begins[of]) * side
+    is_last_y, is_last_x = high[of] < side, place + side > wide[of]
     kind = np.where(is_last_y, 2 + is_last_x, 1 - is_last_x)
     ends = np.arange(block.groups + 1) * len(counts) // block.groups
     units, row_of, place_of = [], np.zeros(total, np.int64), np.zeros(total, np.int64)
@@ -209,7 +221,7 @@ def plan_of(
         part = slice(low, high_end)
         by_kind = np.argsort(kind[part], kind="stable")
         row_of[low + by_kind] = np.arange(high_end - low)
-        at = (of[part] - begin) * SIDE * block.pitch + place[part]
+        at = (of[part] - begin) * side * block.pitch + place[part]
         place_of[part] = at[by_kind]
         edges = np.cumsum(np.bincount(kind[part], minlength=4))[:3]
         units.append([begin, ends[i + 1] - begin, low, high_end - low, *edges, 0])

@@ -13,7 +13,7 @@
 
 #define UNROLL _Pragma("unroll")
 
-constant T of_image[2][POINTS][POINTS] = { IMAGE_ROWS, IMAGE_ROWS_LAST };
+constant T of_image[2][POINTS][SEEN] = { IMAGE_ROWS, IMAGE_ROWS_LAST };
 constant T of_output[2][SIDE][POINTS] = { OUTPUT_ROWS, OUTPUT_ROWS_LAST };
 
 static inline void put_zeros(global T *to, int places)
@@ -27,7 +27,7 @@ static inline void put_zeros(global T *to, int places)
 static inline void turn_image(global T *to, global const T *from, ulong step_channel, int height,
         int width, int y, int x, int pitch, bool is_whole)
 {
-    const int top = clamp(-y, 0, POINTS), bottom = clamp(height - y, top, POINTS);
+    const int top = clamp(-y, 0, SEEN), bottom = clamp(height - y, top, SEEN);
     const int left = clamp(-x, 0, pitch), right = clamp(width - x, left, pitch);
     const int runs = is_whole ? min(1, bottom - top) : bottom - top;
     const int length = is_whole ? (bottom - top) * width : right - left;
@@ -50,7 +50,7 @@ static inline void turn_image(global T *to, global const T *from, ulong step_cha
         put_zeros(to + line * pitch * WIDTH, left);
         put_zeros(to + (line * pitch + right) * WIDTH, pitch - right);
     }
-    put_zeros(to + bottom * pitch * WIDTH, (POINTS - bottom) * pitch);
+    put_zeros(to + bottom * pitch * WIDTH, (SEEN - bottom) * pitch);
 }
 
 // A tile of WIDTH channels: its points, `apart` from each other.
@@ -59,16 +59,16 @@ static inline void transform_image(global T *to, global const T *from, ulong apa
 {
     for (int i = 0; i < POINTS; i++) {
         if (is_last_y && !(HAS_POINT_Y(i))) continue;
-        VECTOR t[POINTS], d[POINTS];
+        VECTOR t[SEEN], d[POINTS];
         UNROLL
-        for (int j = 0; j < POINTS; j++) t[j] = (VECTOR)0;
+        for (int j = 0; j < SEEN; j++) t[j] = (VECTOR)0;
         UNROLL
-        for (int k = 0; k < POINTS; k++) {
+        for (int k = 0; k < SEEN; k++) {
             const T factor = of_image[is_last_y][i][k];
             if (factor == 0) continue;
             global const T *line = from + k * pitch * WIDTH;
             UNROLL
-            for (int j = 0; j < POINTS; j++)
+            for (int j = 0; j < SEEN; j++)
                 t[j] = fma(factor, vloadWIDTH(0, line + j * WIDTH), t[j]);
         }
         if (is_last_x) IMAGE_LAST_X(t, 1, d, 1)
@@ -208,7 +208,7 @@ kernel void winograd(global T *out, global const T *in, global const T *weight, 
     const ulong row_apart = POINTS * POINTS * span + WIDTH, filter_apart = (span + 1) * COLUMNS;
     const ulong sum_apart = (most_rows + ROWS) * COLUMNS;
     const ulong places_apart = (most_segments * SIDE * pitch + SIDE) * COLUMNS;
-    const ulong turned_size = (POINTS * pitch_in + 2 * slack) * WIDTH;
+    const ulong turned_size = (SEEN * pitch_in + 2 * slack) * WIDTH;
     const ulong packed_size = WIDTH * 9 * COLUMNS;
     const ulong filters_size = FILTER_POINTS * FILTER_POINTS * filter_apart;
     global T *turned = room + get_global_id(0) * (turned_size + most_rows * row_apart + packed_size

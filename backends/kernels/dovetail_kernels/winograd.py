@@ -34,12 +34,13 @@ DIRECT = 1.35
 
 
 def _tiling(made: Map) -> Tiling:
-    parts = made.parts
+    parts, (height, width) = made.parts, made.out.shape[2:]
     taps = [len(part.window) for part in parts]
-    ways = tuple(Way(stride) for stride in parts[0].stride[1:])
-    if len(parts) > 1:  # of an input's gradient with stride 2, first along columns
-        ways = tuple(Way(2, int(taps[0] < taps[i])) for i in (2, 1))
-    return Tiling(made.images, *made.out.shape[2:], (ways[0], ways[1]))
+    if len(parts) == 1:
+        ways = (Way(parts[0].stride[1]), Way(parts[0].stride[2]))
+    else:  # An input's gradient with stride 2: neighbours along a line take turns.
+        ways = (Way(2, int(taps[0] < taps[2])), Way(2, int(taps[0] < taps[1])))
+    return Tiling(made.images, height, width, ways)
 
 
 def _chosen(made: Map, source: Array, first: Three) -> Block:

@@ -16,7 +16,7 @@ from dovetail.dtypes import float32
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.gather import Map, left_rows
 from dovetail_kernels.gemm import offset_of
-from dovetail_kernels.shuffle import SHUFFLED, square
+from dovetail_kernels.shuffle import transposed
 from dovetail_kernels.source import element, ended, program
 from dovetail_kernels.spread import Three, table_of
 from dovetail_kernels.tiles import Tile, tile_of
@@ -93,7 +93,7 @@ def _moves(is_turned: bool) -> dict[str, str]:
         f"const VECTOR {name} = vload{LANES}(0, (from) + {i} * (step));"
         for i, name in enumerate(names)
     )
-    statements, woven = square(names, "float")
+    statements, woven = transposed(names, LANES, "float")
     taps = [8 - tap if is_turned else tap for tap in range(9)]
     return {
         "vloadWIDTH": f"vload{LANES}",
@@ -149,7 +149,7 @@ class Winograd:
             "winograd",
             macros,
             (float32,),
-            text=vector_helpers((float32,), LANES) + SHUFFLED,
+            text=vector_helpers((float32,), LANES),
         )
         out_image, out_column, out_line, _ = made.out.element_strides
         plan = plan_of(tiling, block, first[1:], (source.element_strides[0], out_image, out_line))

@@ -3,7 +3,8 @@
 Where it pays: on devices that work on the host's cores, for float32, where places and filters are
 enough to make up for transforming both. The error is some times that of summing directly, and still
 well within the tolerance of the operator's record; an infinite or NaN element of the image reaches
-the whole tile of 4 by 4 places that sees it. See ``src/winograd.cl``.
+the whole tile of 4 by 4 places (8 by 8 of an input's gradient with stride 2) that sees it.
+See ``src/winograd.cl``.
 """
 
 from __future__ import annotations
@@ -144,21 +145,15 @@ class Winograd:
             **ended(is_rectified=made.is_rectified),
             **element(device, "OUT", float32),
         }
-        text = program(
-            device,
-            "winograd",
-            macros,
-            (float32,),
-            text=vector_helpers((float32,), LANES),
-        )
+        helpers = vector_helpers((float32,), LANES)
+        text = program(device, "winograd", macros, (float32,), text=helpers)
         out_image, out_column, out_line, _ = made.out.element_strides
         plan = plan_of(tiling, block, first[1:], (source.element_strides[0], out_image, out_line))
         self._plan = table_of(device, plan.table)
         weight = made.filters.weight
-        steps = zip(weight.shape, weight.element_strides, strict=True)
-        self._last = np.uint64(1 + sum((n - 1) * s for n, s in steps))
-        numbers = [np.uint64(0)] * 5
-        steps_of = (
+        lengths = zip(weight.shape, weight.element_strides, strict=True)
+        self._last = np.uint64(1 + sum((n - 1) * s for n, s in lengths))
+        steps = (
             source.element_strides[1], out_column, made.filters.column,
             part.weight_at[len(part.window)] - part.weight_at[0], made.bias_step, 0, 0, 0,
         )  # fmt: skip
@@ -170,8 +165,9 @@ class Winograd:
             source.shape[1], made.columns // tile.columns, block.groups, plan.segments, plan.tiles,
             block.segments, block.rows, block.panels,
         )  # fmt: skip
-        vectors = (np.array(steps_of, np.uint64), np.array(sizes, np.int32))
-        numbers += [*vectors, np.array(counts, np.int32)]
+        numbers = [np.uint64(0)] * 5 + [
+            np.array(steps, np.uint64), np.array(sizes, np.int32), np.array(counts, np.int32),
+        ]  # fmt: skip
         units = block.groups * -(-made.columns // (block.panels * tile.columns))
         workers = max(1, min(device.units, units))
         self._launch = device.launch(text, "winograd", 6, numbers, ((workers,), (1,)), made.label)

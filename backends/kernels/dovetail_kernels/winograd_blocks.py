@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,8 +22,8 @@ IMAGE, FILTERS, ADDING = 1.5, 800, 14
 a panel of filters for a channel; and to add a point of a row to the outputs of a vector."""
 
 CACHED, FAR, WHOLE = 1 << 20, 0.1, 5 << 19
-"""Bytes that a work item keeps in its cache; what the products cost more for each time as many that
-it does not; and how many it has at most."""
+"""Bytes that a work item keeps in its cache; what products cost more for each time as many that it
+does not; and how many bytes it has at most."""
 
 LONGEST, MOST, SPANS, PANELS = 32, 256, (32, 64, 128), (1, 2, 4, 8, 16)
 """Tiles of a line, rows, channels and panels of filters at a time: what is tried."""
@@ -75,7 +76,7 @@ class Tiling:
 
 @dataclass(frozen=True)
 class Block:
-    """What a work item computes at a time, with what it costs and the floats that it keeps.
+    """What a work item computes at a time, and what it costs.
 
     Attributes:
         tiles: of a segment of a line.
@@ -83,7 +84,10 @@ class Block:
         segments: of the largest group.
         panels: of filters.
         span: channels between which sums are added to the outputs.
+        pitch, pitch_in: from line to line of a segment's outputs, and of what it sees.
+        slack: places before and behind the latter that may be written.
         cost: for each channel, of the work item with most to do.
+        room: floats of its memory.
     """
 
     tiles: int
@@ -91,11 +95,11 @@ class Block:
     segments: int
     panels: int
     span: int
-    cost: float
-    room: int
     pitch: int
     pitch_in: int
     slack: int
+    cost: float
+    room: int
 
     @property
     def rows(self) -> int:
@@ -111,19 +115,10 @@ def _groups(lines: int, tiles: int, units: int) -> Iterator[int]:
         yield min(lines, -(-groups // units) * units)
 
 
-def blocks(
-    tile: Tile,
-    units: int,
-    tiling: Tiling,
-    image: tuple[int, int],
-    channels: int,
-    panels: int,
+def _blocks(
+    tile: Tile, units: int, tiling: Tiling, image: tuple[int, int], channels: int, panels: int
 ) -> Iterator[Block]:
-    """What may be computed at a time.
-
-    Args:
-        image: places of a line of the image, and zeros before them.
-    """
+    """What may be computed at a time; see :func:`block_for`."""
     side, step = tiling.side, tiling.ways[0].step
     whole = dim_of(side, tiling.ways[0])
     points, filters, each = whole.points, len(whole.of_filter), tiling.each
@@ -143,12 +138,11 @@ def blocks(
                 if span > max(channels, SPANS[0]) or many > panels:
                     continue
                 kept = 1 if channels <= span else many
+                # The image turned, its points; a panel: taps, points and sums; the outputs.
                 room = (whole.sees * pitch_in + 2 * slack) * LANES
-                room += rows * (points * points * span + LANES) + LANES * 9 * tile.columns
-                room += (
-                    filters * filters * (span + 1) + points * (rows + tile.rows)
-                ) * tile.columns
-                room += kept * (segments * side * pitch + side) * tile.columns
+                room += rows * (points * points * span + LANES)
+                panel = LANES * 9 + filters * filters * (span + 1) + points * (rows + tile.rows)
+                room += (panel + kept * (segments * side * pitch + side)) * tile.columns
                 if room * 4 > WHOLE and rows > tiles:
                     continue
                 vectors = many * tile.vectors
@@ -156,22 +150,27 @@ def blocks(
                 cost += many * FILTERS
                 cost += rows * each * (vectors * ADDING / min(span, channels) + IMAGE)
                 cost *= -(-groups * -(-panels // many) // units)
-                yield Block(tiles, groups, segments, many, span, cost, room, pitch, pitch_in, slack)
+                yield Block(tiles, groups, segments, many, span, pitch, pitch_in, slack, cost, room)
 
 
 @cache
 def block_for(
-    tile: Tile, units: int, tiling: Tiling, image: tuple[int, int], channels: int,
-    panels: int,
-) -> Block:  # fmt: skip
-    """The block by which the units are done first."""
-    found = blocks(tile, units, tiling, image, channels, panels)
+    tile: Tile, units: int, tiling: Tiling, image: tuple[int, int], channels: int, panels: int
+) -> Block:
+    """The block by which the units are done first.
+
+    Args:
+        image: places of a line of the image, and zeros before them.
+        panels: of all filters.
+    """
+    found = _blocks(tile, units, tiling, image, channels, panels)
     return min(found, key=lambda block: block.cost)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The tables of a launch: see ``src/winograd.cl``."""
+    """Which tiles are whose: the numbers that ``src/winograd.cl`` calls ``plan``, and of how many
+    segments and tiles."""
 
     table: np.ndarray
     segments: int
@@ -181,7 +180,7 @@ class Plan:
 def plan_of(
     tiling: Tiling, block: Block, first: tuple[int, int], steps: tuple[int, int, int]
 ) -> Plan:
-    """Which tiles are whose.
+    """The plan of a launch.
 
     Args:
         first: lines and places of zeros before the image.
@@ -216,14 +215,14 @@ def plan_of(
     kind = np.where(is_last_y, 2 + is_last_x, 1 - is_last_x)
     ends = np.arange(block.groups + 1) * len(counts) // block.groups
     units, row_of, place_of = [], np.zeros(total, np.int64), np.zeros(total, np.int64)
-    for i, begin in enumerate(ends[:-1]):
-        low, high_end = int(begins[begin]), int(begins[ends[i + 1] - 1] + counts[ends[i + 1] - 1])
-        part = slice(low, high_end)
+    for begin, end in itertools.pairwise(ends):
+        low, count = int(begins[begin]), int(counts[begin:end].sum())
+        part = slice(low, low + count)
         by_kind = np.argsort(kind[part], kind="stable")
-        row_of[low + by_kind] = np.arange(high_end - low)
+        row_of[low + by_kind] = np.arange(count)
         at = (of[part] - begin) * side * block.pitch + place[part]
         place_of[part] = at[by_kind]
         edges = np.cumsum(np.bincount(kind[part], minlength=4))[:3]
-        units.append([begin, ends[i + 1] - begin, low, high_end - low, *edges, 0])
+        units.append([begin, end - begin, low, count, *edges, 0])
     table = np.concatenate([np.ravel(units), segments.reshape(-1), row_of, place_of])
     return Plan(table, len(counts), total)

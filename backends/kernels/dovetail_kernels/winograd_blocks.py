@@ -25,7 +25,7 @@ CACHED, FAR, WHOLE = 1 << 20, 0.1, 5 << 19
 """Bytes that a work item keeps in its cache; what products cost more for each time as many that it
 does not; and how many bytes it has at most."""
 
-LONGEST, MOST, SPANS, PANELS = 32, 256, (32, 64, 128), (1, 2, 4, 8, 16)
+LONGEST, MOST, SPANS, PANELS = 64, 256, (32, 64, 128), (1, 2, 4, 8, 16)
 """Tiles of a line, rows, channels and panels of filters at a time: what is tried."""
 
 

@@ -27,6 +27,7 @@ PACKED = [  # the weight is read where it lies, the image packed in a cache
     ((1, 10, 41, 40), (130, 10, 3, 3), 1, 1, 1, 1),  # several blocks of lines
     ((2, 12, 17, 19), (16, 12, 3, 3), (3, 2), 1, 1, 1),  # phases of unequal sizes
     ((2, 9, 6, 1), (8, 9, 3, 2), (2, 2), (1, 1), 1, 1),  # of one place
+    ((2, 32, 9, 1), (32, 32, 3, 3), 2, 1, 1, 1),  # and of an odd number of lines
     ((2, 16, 40), (24, 16, 3), 2, 1, 1, 1),
     ((1, 8, 3, 3), (8, 8, 3, 3), 1, 3, 1, 1),  # windows that see nothing but padding
     ((1, 8, 5, 5), (8, 8, 2, 2), 3, 0, 1, 1),  # places that no window sees

@@ -252,7 +252,7 @@ def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
     if is_padded(made, source) and reads_few(made, source):
         return Padded(made, source)
     is_plain = c.kernel == (1, 3, 3) and c.dilation[1:] == (1, 1)
-    if is_plain and min(first) >= 0 and pays(made, source):
+    if is_plain and min(first) >= 0 and pays(made, source, first):
         return Winograd(made, source, first)
     if is_packed(made, source):
         return Packed(made, source)

@@ -192,7 +192,8 @@ def in_pairs(parts: Sequence[Part]) -> bool:
     """Whether places of parts 0 and 1, 2 and 3, ... take turns along the output's lines."""
     is_even = len(parts) % 2 == 0 and parts[0].lines.out_steps[2] == 2
     return is_even and all(
-        b.offset == a.offset + 1 for a, b in zip(parts[::2], parts[1::2], strict=True)
+        b.offset == a.offset + 1 and b.lines.counts[:2] == a.lines.counts[:2]
+        for a, b in zip(parts[::2], parts[1::2], strict=True)
     )
 
 

@@ -13,6 +13,7 @@ from dovetail.backend import Loops
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Device
+from dovetail_kernels.shuffle import SHUFFLED
 
 __all__ = [
     "MOST",
@@ -57,7 +58,9 @@ def program(
     helpers = dict.fromkeys(filter(None, (spelled.helpers_of(kind) for kind in dtypes)))
     defines = [f"#define {key} {value}" for key, value in macros.items()]
     files = map(_file, (*before, name))
-    return "\n".join(filter(None, [spelled.prelude, *helpers, text, *defines, *files]))
+    made = "\n".join([text, *defines, *files])
+    shuffled = SHUFFLED if "SHUFFLED_" in made else None
+    return "\n".join(filter(None, [spelled.prelude, *helpers, shuffled, made]))
 
 
 def element(device: Device, prefix: str, dtype: DType) -> dict[str, str]:

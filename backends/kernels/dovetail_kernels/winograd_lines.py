@@ -5,7 +5,8 @@ and their text.
 and taps are polynomials that are known by their values at some points, one of which is infinity
 (Winograd, Arithmetic Complexity of Computations; Lavin and Gray, arXiv:1509.09308). With stride 2
 the even elements of x see two taps, which are filtered so, and the odd ones a single tap, which
-takes one product for each output anyway.
+takes one product for each output anyway. The gradient of such a convolution for its input is alike:
+of two neighbours one is reached by two taps, and the other by one.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["SIDE", "Dim", "dim_of", "macros_of"]
+__all__ = ["Dim", "Way", "dim_of", "macros_of"]
 
 SIDE = 4
-"""Outputs of a whole tile."""
+"""Outputs of a whole tile that windows of two or three elements reach."""
 
 Matrix = list[list[Fraction]]
 
@@ -28,12 +29,34 @@ POINTS = (Fraction(0), Fraction(1), Fraction(-1), Fraction(2), Fraction(-2))
 so that transformed filters serve both."""
 
 
+class Way(NamedTuple):
+    """What is done along a dim.
+
+    Attributes:
+        stride: of the windows.
+        phase: None, or of a gradient for the input which of two neighbours two taps reach.
+    """
+
+    stride: int
+    phase: int | None = None
+
+    @property
+    def side(self) -> int:
+        """Outputs of a whole tile."""
+        return SIDE if self.phase is None else 2 * SIDE
+
+    @property
+    def step(self) -> int:
+        """Elements of the image from tile to tile."""
+        return SIDE * self.stride if self.phase is None else SIDE
+
+
 @dataclass(frozen=True)
 class Dim:
     """One dim of a tile.
 
     Attributes:
-        of_image: B, ``points`` by ``points``: a tile sees as many elements.
+        of_image: B, ``points`` by the elements that a tile sees.
         of_filter: G, by 3; points after its last row have that row.
         of_output: A, outputs by ``points``.
         seen: numbers of the points that it has; rows and columns of others are zero.
@@ -48,6 +71,11 @@ class Dim:
     def points(self) -> int:
         """Points of a whole tile."""
         return len(self.of_image)
+
+    @property
+    def sees(self) -> int:
+        """Elements that a whole tile sees."""
+        return len(self.of_image[0])
 
 
 def _zeros(rows: int, columns: int) -> Matrix:
@@ -94,22 +122,49 @@ def _filtered(outputs: int, taps: int) -> Dim:
 
 
 @cache
-def dim_of(outputs: int, stride: int) -> Dim:
-    """The dim of a tile of so many outputs, at most :data:`SIDE`, and windows of three."""
-    if stride == 1:
+def dim_of(outputs: int, way: Way) -> Dim:
+    """The dim of a tile of so many outputs, at most ``way.side``, and windows of three."""
+    if way.stride == 1:
         return _filtered(outputs, 3)
+    if way.phase is not None:
+        return _spread(outputs, way.phase)
     even = _filtered(outputs, 2)
     size = even.points + SIDE
-    image, filter, output = _zeros(size, size), _zeros(even.points + 1, 3), _zeros(outputs, size)
+    image, filter, output = _zeros(size, size), _of_two_taps(even), _zeros(outputs, size)
     for i in range(even.points):
         image[i][: 2 * even.points : 2] = even.of_image[i]
-        filter[i][0::2] = even.of_filter[i]
         for k in range(outputs):
             output[k][i] = even.of_output[k][i]
-    filter[-1][1] = Fraction(1)
     for k in range(outputs):
         image[even.points + k][2 * k + 1] = output[k][even.points + k] = Fraction(1)
     return Dim(image, filter, output, (*even.seen, *range(even.points, even.points + outputs)))
+
+
+def _of_two_taps(even: Dim) -> Matrix:
+    """G for the first tap and the last, and the one between on its own."""
+    filter = _zeros(even.points + 1, 3)
+    for i in range(even.points):
+        filter[i][0::2] = even.of_filter[i]
+    filter[-1][1] = Fraction(1)
+    return filter
+
+
+def _spread(outputs: int, phase: int) -> Dim:
+    """The gradient for the input of windows with stride 2."""
+    twos = sum(k % 2 == phase for k in range(outputs))
+    even = _filtered(max(1, twos), 2)
+    size, sees = even.points + SIDE, even.points
+    image, output = _zeros(size, sees), _zeros(outputs, size)
+    image[:sees] = even.of_image
+    for k in range(SIDE):
+        image[sees + k][k + 1 - phase] = Fraction(1)
+    for k in range(outputs):
+        if k % 2 == phase:
+            output[k][:sees] = even.of_output[k // 2]
+        else:
+            output[k][sees + k // 2] = Fraction(1)
+    seen = (*(even.seen if twos else ()), *range(sees, sees + outputs - twos))
+    return Dim(image, _of_two_taps(even), output, seen)
 
 
 def _sum(row: Sequence[Fraction]) -> str:
@@ -158,30 +213,34 @@ def _rows(matrix: Matrix) -> str:
 
 
 @cache
-def macros_of(stride: int, rest_y: int, rest_x: int) -> dict[str, Any]:
+def macros_of(ways: tuple[Way, Way], rest_y: int, rest_x: int) -> dict[str, Any]:
     """The macros by which ``src/winograd.cl`` knows all this.
 
     Args:
+        ways: of lines, and of places in them.
         rest_y, rest_x: outputs of the last tile of a column, and of a line.
     """
-    whole, last_y, last_x = (dim_of(n, stride) for n in (SIDE, rest_y, rest_x))
+    side = ways[0].side
+    whole_y, whole_x = (dim_of(side, way) for way in ways)
+    last_y, last_x = dim_of(rest_y, ways[0]), dim_of(rest_x, ways[1])
     output_y, output_x = (
-        dim.of_output + _zeros(SIDE - len(dim.of_output), whole.points) for dim in (last_y, last_x)
+        dim.of_output + _zeros(side - len(dim.of_output), dim.points) for dim in (last_y, last_x)
     )
     return {
-        "SIDE": SIDE,
-        "POINTS": whole.points,
-        "FILTER_POINTS": len(whole.of_filter),
+        "SIDE": side,
+        "STEP": ways[0].step,
+        "SEEN": whole_y.sees,
+        "POINTS": whole_y.points,
+        "FILTER_POINTS": len(whole_y.of_filter),
         "HAS_POINT_Y(i)": f"({sum(1 << i for i in last_y.seen)} >> (i) & 1)",
         "HAS_POINT_X(i)": f"({sum(1 << i for i in last_x.seen)} >> (i) & 1)",
-        "IMAGE_LINE(in, a, out, b)": _line(whole.of_image, range(whole.points)),
+        "IMAGE_LINE(in, a, out, b)": _line(whole_x.of_image, range(whole_x.points)),
         "IMAGE_LAST_X(in, a, out, b)": _line(last_x.of_image, last_x.seen),
-        "FILTER_LINE(in, a, out, b)": _line(whole.of_filter, range(len(whole.of_filter))),
-        "OUTPUT_LINE(in, a, out, b)": _line(whole.of_output, range(SIDE)),
-        "OUTPUT_LAST_X(in, a, out, b)": _line(output_x, range(SIDE)),
-        "IMAGE_ROWS": _rows(whole.of_image),
+        "FILTER_LINE(in, a, out, b)": _line(whole_x.of_filter, range(len(whole_x.of_filter))),
+        "OUTPUT_LINE(in, a, out, b)": _line(whole_x.of_output, range(side)),
+        "OUTPUT_LAST_X(in, a, out, b)": _line(output_x, range(side)),
+        "IMAGE_ROWS": _rows(whole_y.of_image),
         "IMAGE_ROWS_LAST": _rows(last_y.of_image),
-        "FILTER_ROWS": _rows(whole.of_filter),
-        "OUTPUT_ROWS": _rows(whole.of_output),
+        "OUTPUT_ROWS": _rows(whole_y.of_output),
         "OUTPUT_ROWS_LAST": _rows(output_y),
     }

@@ -1,220 +1,288 @@
-// Winograd's minimal filtering for windows of 3 by 3 with stride 1 or 2, point by point of y: image
-// and filters are transformed by who multiplies them, into a cache, and what comes of a point is
-// added to the outputs at once.
+// Winograd's minimal filtering for windows of 3 by 3 with stride 1 or 2. A work item takes some
+// lines of tiles, and for some channels at a time turns the image's lines that they see, transforms
+// them point by point, and passes panels of filters, which it transforms too; what comes of a point
+// of y is added to the outputs at once. All that lies between stays in its part of `room`.
 //
 // T: what is computed in. VECTOR: WIDTH of them, which are channels or filters. POINTS: of a dim;
 // FILTER_POINTS of them have filters of their own, and those after them the last one's. SIDE by SIDE
-// places of the output are a tile, which is a row of the products. The last tile of a line or column
-// may have fewer places, and then fewer points: HAS_POINT_Y(i), HAS_POINT_X(i). ROWS, COLUMNS, SUMS,
-// PRODUCTS, PUT, ALL_ROWS: see gemm.cl.
+// places of the output are a tile, which is a row of the products; from tile to tile the image goes
+// on by STEP. The last tile of a line or column may have fewer places, and then fewer points:
+// HAS_POINT_Y(i), HAS_POINT_X(i). ROWS, COLUMNS, SUMS, PRODUCTS, PUT, ALL_ROWS: see gemm.cl; FEW_:
+// the same for fewer rows. WOVEN(from, step): WIDTH vectors `step` apart become as many, with all
+// their first elements, all their second ones, ...
 
-// The image with zeros around it, WIDTH channels of a place next to each other:
-// to[image][block of channels][y][x][channel]. Planes of `in` are dense.
-// WOVEN(from, step): p0, p1, ... become WIDTH places of WIDTH channels.
-kernel void block_image(global T *to, global const T *in, ulong offset_in, ulong images,
-        ulong blocks, ulong step_image, ulong step_channel, int height, int width, int to_height,
-        int to_width, int first_y, int first_x)
+#define UNROLL _Pragma("unroll")
+
+constant T of_image[2][POINTS][SEEN] = { IMAGE_ROWS, IMAGE_ROWS_LAST };
+constant T of_output[2][SIDE][POINTS] = { OUTPUT_ROWS, OUTPUT_ROWS_LAST };
+
+static inline void put_zeros(global T *to, int places)
 {
-    for (ulong item = get_global_id(0); item < images * blocks; item += get_global_size(0)) {
-        const global T *from = in + offset_in + item / blocks * step_image
-            + item % blocks * WIDTH * step_channel;
-        global T *out = to + item * to_height * to_width * WIDTH;
-        for (int y = 0; y < to_height; y++) {
-            const bool is_inside = y >= first_y && y < first_y + height;
-            const int start = is_inside ? first_x : to_width;
-            for (int i = 0; i < start * WIDTH; i++) out[y * to_width * WIDTH + i] = (T)0;
-            if (is_inside)
-                for (int i = (first_x + width) * WIDTH; i < to_width * WIDTH; i++)
-                    out[y * to_width * WIDTH + i] = (T)0;
-        }
-        const int places = height * width;
-        for (int first = 0; first < places; first += WIDTH) {
-            const int begin = min(first, places - WIDTH);
-            int y = begin / width, x = begin % width;
+    for (int i = 0; i < places; i++) vstoreWIDTH((VECTOR)0, 0, to + i * WIDTH);
+}
+
+// Lines y, y + 1, ... of WIDTH channels from place x on, zero outside of the image:
+// to[line][place][channel], lines `pitch` places apart. Vectors are read to their end, within the
+// plane, so up to WIDTH places before and behind these lines are written too.
+static inline void turn_image(global T *to, global const T *from, ulong step_channel, int height,
+        int width, int y, int x, int pitch, bool is_whole)
+{
+    const int top = clamp(-y, 0, SEEN), bottom = clamp(height - y, top, SEEN);
+    const int left = clamp(-x, 0, pitch), right = clamp(width - x, left, pitch);
+    const int runs = is_whole ? min(1, bottom - top) : bottom - top;
+    const int length = is_whole ? (bottom - top) * width : right - left;
+    for (int run = top; run < top + runs; run++) {
+        const int start = (y + run) * width + x + left;
+        for (int done = 0; done < length; done += WIDTH) {
+            const int begin = min(start + done, height * width - WIDTH);
+            int line = begin / width, place = begin - line * width;
+            global T *at = to + ((line - y) * pitch + place - x) * WIDTH;
             WOVEN(from + begin, step_channel)
 #define PLACED(v) \
-            vstoreWIDTH(v, 0, out + ((y + first_y) * to_width + x + first_x) * WIDTH); \
-            if (++x == width) { x = 0; y++; }
+            vstoreWIDTH(v, 0, at); \
+            at += WIDTH; \
+            if (++place == width && is_whole) { place = 0; at += (pitch - width) * WIDTH; }
             ALL_PLACED
+        }
+    }
+    put_zeros(to, top * pitch);
+    for (int line = top; line < bottom; line++) {
+        put_zeros(to + line * pitch * WIDTH, left);
+        put_zeros(to + (line * pitch + right) * WIDTH, pitch - right);
+    }
+    put_zeros(to + bottom * pitch * WIDTH, (SEEN - bottom) * pitch);
+}
+
+// A tile of WIDTH channels: its points, `apart` from each other.
+static inline void transform_image(global T *to, global const T *from, ulong apart, int pitch,
+        bool is_last_y, bool is_last_x)
+{
+    for (int i = 0; i < POINTS; i++) {
+        if (is_last_y && !(HAS_POINT_Y(i))) continue;
+        VECTOR t[SEEN], d[POINTS];
+        UNROLL
+        for (int j = 0; j < SEEN; j++) t[j] = (VECTOR)0;
+        UNROLL
+        for (int k = 0; k < SEEN; k++) {
+            const T factor = of_image[is_last_y][i][k];
+            if (factor == 0) continue;
+            global const T *line = from + k * pitch * WIDTH;
+            UNROLL
+            for (int j = 0; j < SEEN; j++)
+                t[j] = fma(factor, vloadWIDTH(0, line + j * WIDTH), t[j]);
+        }
+        if (is_last_x) IMAGE_LAST_X(t, 1, d, 1)
+        else IMAGE_LINE(t, 1, d, 1)
+        UNROLL
+        for (int j = 0; j < POINTS; j++)
+            if (!is_last_x || HAS_POINT_X(j)) vstoreWIDTH(d[j], 0, to + (i * POINTS + j) * apart);
+    }
+}
+
+#define TAPPED(k, v) vstoreWIDTH(v, 0, at + k * COLUMNS);
+
+// WIDTH channels of a panel of filters: to[channel][tap][filter].
+static inline void turn_filters(global T *to, global const T *weight, ulong begin, ulong limit,
+        ulong step, ulong step_channel)
+{
+    for (int v = 0; v < COLUMNS; v += WIDTH, begin += WIDTH * step, to += WIDTH) {
+#if !IS_TURNED
+        if (step_channel == 9) {
+            for (int done = 0; done < WIDTH * 9; done += WIDTH) {
+                global T *at = to + done * COLUMNS;
+                WOVEN(weight + begin + done, step)
+                ALL_TAPPED
+            }
+            continue;
+        }
+#endif
+        for (int c = 0; c < WIDTH; c++) {
+            const ulong first = begin + c * step_channel;
+            global T *at = to + c * 9 * COLUMNS;
+            if (first + (WIDTH - 1) * step + WIDTH <= limit) {
+                WOVEN(weight + first, step)
+                ALL_TAPS
+            } else
+                for (int k = 0; k < 9; k++)
+                    for (int j = 0; j < WIDTH; j++)
+                        at[TAP(k) * COLUMNS + j] = weight[first + j * step + k];
         }
     }
 }
 
-#define UNROLL _Pragma("unroll")
-
-constant T of_image[2][POINTS][POINTS] = { IMAGE_ROWS, IMAGE_ROWS_LAST };
-constant T of_filter[FILTER_POINTS][3] = FILTER_ROWS;
-constant T of_output[2][SIDE][POINTS] = { OUTPUT_ROWS, OUTPUT_ROWS_LAST };
-
-// A work item takes some rows and panels of filters. `tiles` has for each row where it begins in the
-// image and in the output, and how many lines and places it has; first the last ones of their lines,
-// up to `whole_x`, then whole ones, then from `last_y` on the last ones of their columns, and from
-// `last_x` on those of both. All that lies between stays in a work item's part of `room`.
-kernel void winograd(global T *out, global const T *image, global const T *weight, global T *room,
-        global const int *tiles, global const T *bias, ulong offset_out, ulong offset_weight,
-        ulong offset_bias, ulong limit_weight, ulong channels, ulong columns, ulong rows,
-        ulong whole_x, ulong last_y, ulong last_x, ulong plane, ulong to_width, ulong out_column,
-        ulong out_line, ulong weight_column, ulong weight_channel, ulong bias_step,
-        ulong rows_at_once, ulong panels_at_once, ulong span)
+// Their points, `apart` from each other: to[point][channel][filter].
+static inline void transform_filters(global T *to, global const T *from, ulong apart)
 {
-    const ulong panels = columns / COLUMNS, parts = (panels - 1) / panels_at_once + 1;
-    const ulong units = parts * ((rows - 1) / rows_at_once + 1);
-    const ulong image_apart = rows_at_once * span + WIDTH, filter_apart = (span + 1) * COLUMNS;
-    const ulong sum_apart = (rows_at_once + ROWS) * COLUMNS;
-    global T *packed = room + get_global_id(0) * (panels_at_once * span * 9 * COLUMNS
-        + POINTS * image_apart + FILTER_POINTS * filter_apart + POINTS * sum_apart
-        + panels_at_once * rows_at_once * SIDE * SIDE * COLUMNS);
-    global T *points = packed + panels_at_once * span * 9 * COLUMNS;
-    global T *filters = points + POINTS * image_apart;
-    global T *sums = filters + FILTER_POINTS * filter_apart;
-    global T *places = sums + POINTS * sum_apart;
-    for (ulong unit = get_global_id(0); unit < units; unit += get_global_size(0)) {
-        const ulong panel = unit % parts * panels_at_once, first = unit / parts * rows_at_once;
-        const ulong last = min(first + rows_at_once, rows);
-        const ulong many = min(panels_at_once, panels - panel);
-        for (ulong i = 0; i < many * rows_at_once * SIDE * SIDE * COLUMNS; i += WIDTH)
-            vstoreWIDTH((VECTOR)0, 0, places + i);
-        for (ulong channel = 0; channel < channels; channel += span) {
-            const ulong given = min(span, channels - channel);
-            for (ulong p = 0; p < many; p++)
-                for (ulong c = 0; c < given; c++)
-                    for (int v = 0; v < COLUMNS; v += WIDTH) {
-                        const ulong begin = offset_weight + (channel + c) * weight_channel
-                            + ((panel + p) * COLUMNS + v) * weight_column;
-                        global T *to = packed + (p * span + c) * 9 * COLUMNS + v;
-                        if (begin + (WIDTH - 1) * weight_column + WIDTH <= limit_weight) {
-                            WOVEN(weight + begin, weight_column)
-                            ALL_TAPS
-                        } else
-                            for (int k = 0; k < 9; k++)
-                                for (int j = 0; j < WIDTH; j++)
-                                    to[TAP(k) * COLUMNS + j] = weight[begin + j * weight_column + k];
-                    }
-            for (int i = 0; i < POINTS; i++) {
-                const ulong seen = HAS_POINT_Y(i) ? last : min(last, last_y);
-                for (ulong row = first; row < seen; row++) {
-                    const bool is_last_x = row < whole_x || row >= last_x;
-                    const global T *from = image + ((ulong)tiles[4 * row]
-                        + channel / WIDTH * plane) * WIDTH;
-                    global T *to = points + (row - first) * span;
-                    for (ulong c = 0; c < given; c += WIDTH) {
-                        VECTOR t[POINTS], d[POINTS];
-                        UNROLL
-                        for (int j = 0; j < POINTS; j++) t[j] = (VECTOR)0;
-                        UNROLL
-                        for (int k = 0; k < POINTS; k++) {
-                            const T factor = of_image[row >= last_y][i][k];
-                            if (factor == 0) continue;
-                            const global T *line = from + k * to_width * WIDTH;
-                            UNROLL
-                            for (int j = 0; j < POINTS; j++)
-                                t[j] = fma(factor, vloadWIDTH(0, line + j * WIDTH), t[j]);
-                        }
-                        if (is_last_x) IMAGE_LAST_X(t, 1, d, 1)
-                        else IMAGE_LINE(t, 1, d, 1)
-                        UNROLL
-                        for (int j = 0; j < POINTS; j++)
-                            if (!is_last_x || HAS_POINT_X(j))
-                                vstoreWIDTH(d[j], 0, to + j * image_apart + c);
-                        from += plane * WIDTH;
-                    }
-                }
-                for (ulong p = 0; p < many; p++) {
-                    for (ulong c = 0; c < given; c++)
-                        for (int v = 0; v < COLUMNS; v += WIDTH) {
-                            const global T *from = packed + (p * span + c) * 9 * COLUMNS + v;
-                            VECTOR w[3], u[FILTER_POINTS];
-                            UNROLL
-                            for (int k = 0; k < 3; k++) w[k] = (VECTOR)0;
-                            UNROLL
-                            for (int j = 0; j < 3; j++) {
-                                const T factor = of_filter[min(i, FILTER_POINTS - 1)][j];
-                                if (factor == 0) continue;
-                                UNROLL
-                                for (int k = 0; k < 3; k++)
-                                    w[k] = fma(factor,
-                                        vloadWIDTH(0, from + (j * 3 + k) * COLUMNS), w[k]);
-                            }
-                            FILTER_LINE(w, 1, u, 1)
-                            UNROLL
-                            for (int j = 0; j < FILTER_POINTS; j++)
-                                vstoreWIDTH(u[j], 0, filters + j * filter_apart + c * COLUMNS + v);
-                        }
-                    for (int j = 0; j < POINTS; j++) {
-                        const global T *b = filters + min(j, FILTER_POINTS - 1) * filter_apart;
-                        ulong row = HAS_POINT_X(j) ? first : max(first, whole_x);
-                        const ulong end = HAS_POINT_X(j) ? seen : min(seen, last_x);
-                        for (; row < end; row += ROWS) {
-                            const global T *from = points + j * image_apart + (row - first) * span;
-                            global T *to = sums + j * sum_apart + (row - first) * COLUMNS;
-                            ulong begin[ROWS];
-                            UNROLL
-                            for (int k = 0; k < ROWS; k++)
-                                begin[k] = min((ulong)k, end - row - 1) * span;
-                            POINTERS
-                            SUMS
-                            for (ulong o = 0; o < given; o++) {
-                                PRODUCTS(, b + o * COLUMNS)
-                            }
-#define ROW(k) PUT(k, to + k * COLUMNS)
-                            ALL_ROWS
-                        }
-                    }
-                    for (ulong row = first; row < seen; row++) {
-                        const bool is_last_x = row < whole_x || row >= last_x;
-                        for (int v = 0; v < COLUMNS; v += WIDTH) {
-                            const global T *from = sums + (row - first) * COLUMNS + v;
-                            global T *to = places
-                                + (p * rows_at_once + row - first) * SIDE * SIDE * COLUMNS + v;
-                            VECTOR d[POINTS], z[SIDE];
-                            UNROLL
-                            for (int j = 0; j < POINTS; j++)
-                                d[j] = vloadWIDTH(0, from + j * sum_apart);
-                            if (is_last_x) OUTPUT_LAST_X(d, 1, z, 1)
-                            else OUTPUT_LINE(d, 1, z, 1)
-                            UNROLL
-                            for (int a = 0; a < SIDE; a++) {
-                                const T factor = of_output[row >= last_y][a][i];
-                                if (factor == 0) continue;
-                                UNROLL
-                                for (int k = 0; k < SIDE; k++) {
-                                    global T *place = to + (a * SIDE + k) * COLUMNS;
-                                    vstoreWIDTH(fma(factor, z[k], vloadWIDTH(0, place)), 0, place);
-                                }
-                            }
-                        }
-                    }
-                }
+    for (int c = 0; c < WIDTH * COLUMNS; c += COLUMNS)
+        for (int v = 0; v < COLUMNS; v += WIDTH) {
+            VECTOR taps[9], lines[FILTER_POINTS * 3];
+            UNROLL
+            for (int k = 0; k < 9; k++) taps[k] = vloadWIDTH(0, from + c * 9 + k * COLUMNS + v);
+            UNROLL
+            for (int k = 0; k < 3; k++) FILTER_LINE(taps + k, 3, lines + k, 3)
+            UNROLL
+            for (int i = 0; i < FILTER_POINTS; i++) {
+                VECTOR u[FILTER_POINTS];
+                FILTER_LINE(lines + i * 3, 1, u, 1)
+                UNROLL
+                for (int j = 0; j < FILTER_POINTS; j++)
+                    vstoreWIDTH(u[j], 0, to + (i * FILTER_POINTS + j) * apart + c + v);
             }
         }
-        for (ulong row = first; row < last; row++) {
-            global T *target = out + offset_out + tiles[4 * row + 1];
-            const int m = tiles[4 * row + 2], n = tiles[4 * row + 3];
-            for (ulong v = 0; v < many * COLUMNS; v += WIDTH) {
-                const global T *from = places + (v / COLUMNS * rows_at_once + row - first)
-                    * SIDE * SIDE * COLUMNS + v % COLUMNS;
-                VECTOR y_[SIDE * SIDE];
-                UNROLL
-                for (int k = 0; k < SIDE * SIDE; k++) y_[k] = vloadWIDTH(0, from + k * COLUMNS);
-                TURNED(y_)
-                const ulong column = panel * COLUMNS + v;
-#define FILTER(j, r0, r1, r2, r3) { \
-                const T shift = BIASED(column + j); \
-                global T *line = target + (column + j) * out_column; \
-                if (n == SIDE && m == SIDE) { \
-                    vstore4(ENDED(r0 + shift), 0, line); \
-                    vstore4(ENDED(r1 + shift), 0, line + out_line); \
-                    vstore4(ENDED(r2 + shift), 0, line + 2 * out_line); \
-                    vstore4(ENDED(r3 + shift), 0, line + 3 * out_line); \
-                } else { \
-                    T corner[SIDE * SIDE]; \
-                    vstore4(r0, 0, corner); vstore4(r1, 1, corner); \
-                    vstore4(r2, 2, corner); vstore4(r3, 3, corner); \
-                    for (int a = 0; a < m; a++) \
-                        for (int b = 0; b < n; b++) \
-                            line[a * out_line + b] = ENDED(corner[a * SIDE + b] + shift); \
-                } }
-                ALL_FILTERS
+}
+
+#define TILED(rows_, left_, sums_, products_, all_) { \
+    global const T *from = left + row * row_apart; \
+    global T *to = sums + j * sum_apart + row * COLUMNS; \
+    ulong begin[rows_]; \
+    UNROLL \
+    for (int k = 0; k < rows_; k++) begin[k] = min(k, end - row - 1) * row_apart; \
+    left_ \
+    sums_ \
+    for (int o = 0; o < given; o++) { products_ } \
+    all_ \
+    row += rows_; }
+#define ROW(k) PUT(k, to + k * COLUMNS)
+
+// Adds what comes of line i of the points to a tile's places.
+static inline void add(global T *to, global const T *from, ulong apart, int i, int pitch,
+        bool is_last_y, bool is_last_x)
+{
+    for (int v = 0; v < COLUMNS; v += WIDTH) {
+        VECTOR d[POINTS], z[SIDE];
+        UNROLL
+        for (int j = 0; j < POINTS; j++) d[j] = vloadWIDTH(0, from + j * apart + v);
+        if (is_last_x) OUTPUT_LAST_X(d, 1, z, 1)
+        else OUTPUT_LINE(d, 1, z, 1)
+        UNROLL
+        for (int a = 0; a < SIDE; a++) {
+            const T factor = of_output[is_last_y][a][i];
+            if (factor == 0) continue;
+            UNROLL
+            for (int k = 0; k < SIDE; k++) {
+                global T *place = to + (a * pitch + k) * COLUMNS + v;
+                vstoreWIDTH(fma(factor, z[k], vloadWIDTH(0, place)), 0, place);
+            }
+        }
+    }
+}
+
+// What is done with sums: places of lines of tiles become lines of the output, WIDTH filters at a
+// time. Lines of whole tiles follow each other there as here.
+static inline void put_places(global T *out, global const T *from, ulong out_column, int length,
+        global const T *bias, ulong bias_step)
+{
+    for (int done = 0; done < length; done += WIDTH) {
+        const int begin = min(done, length - WIDTH);
+        if (begin < 0) {
+            for (int j = 0; j < WIDTH; j++)
+                for (int k = 0; k < length; k++)
+                    out[j * out_column + k] = ENDED(from[k * COLUMNS + j] + BIASED(j));
+            break;
+        }
+        WOVEN(from + begin * COLUMNS, COLUMNS)
+#define FILTER(j, v) vstoreWIDTH(ENDED(v + BIASED(j)), 0, out + j * out_column + begin);
+        ALL_FILTERS
+    }
+}
+
+// `plan` has 8 numbers for each unit: its first segment and how many, its first tile and how many,
+// and from which row on tiles are not the last of a line, are the last of a column, and of both.
+// Then 8 for each segment, a line of tiles: where its image is, y and x in it, where it is in the
+// output, its lines and places, its tiles and the first one. For each tile of a segment its row, and
+// for each row its first place among those of the unit.
+kernel void winograd(global T *out, global const T *in, global const T *weight, global T *room,
+        global const int *plan, global const T *bias, ulong offset_out, ulong offset_in,
+        ulong offset_weight, ulong offset_bias, ulong limit_weight, ulong8 steps, int8 sizes,
+        int8 counts)
+{
+    const ulong step_channel = steps.s0, out_column = steps.s1, weight_column = steps.s2;
+    const ulong weight_channel = steps.s3, bias_step = steps.s4;
+    const int height = sizes.s0, width = sizes.s1, pitch_in = sizes.s2, slack = sizes.s3;
+    const int pitch = sizes.s4, pitch_out = sizes.s5, span = sizes.s6;
+    const bool is_whole = sizes.s7;
+    const int channels = counts.s0, panels = counts.s1, groups = counts.s2, segments = counts.s3;
+    const int tiles = counts.s4, most_segments = counts.s5, most_rows = counts.s6;
+    const int panels_at_once = counts.s7, parts = (panels - 1) / panels_at_once + 1;
+    const bool is_at_once = channels <= span;
+    const ulong row_apart = POINTS * POINTS * span + WIDTH, filter_apart = (span + 1) * COLUMNS;
+    const ulong sum_apart = (most_rows + ROWS) * COLUMNS;
+    const ulong places_apart = (most_segments * SIDE * pitch + SIDE) * COLUMNS;
+    const ulong turned_size = (SEEN * pitch_in + 2 * slack) * WIDTH;
+    const ulong packed_size = WIDTH * 9 * COLUMNS;
+    const ulong filters_size = FILTER_POINTS * FILTER_POINTS * filter_apart;
+    global T *turned = room + get_global_id(0) * (turned_size + most_rows * row_apart + packed_size
+        + filters_size + POINTS * sum_apart + (is_at_once ? 1 : panels_at_once) * places_apart);
+    global T *points = turned + turned_size;
+    global T *packed = points + most_rows * row_apart;
+    global T *filters = packed + packed_size;
+    global T *sums = filters + filters_size;
+    global T *all_places = sums + POINTS * sum_apart;
+    turned += slack * WIDTH;
+    const int units = groups * parts;
+    const int last_unit = units * (get_global_id(0) + 1) / get_global_size(0);
+    for (int u = units * get_global_id(0) / get_global_size(0); u < last_unit; u++) {
+        global const int *unit = plan + u / parts * 8;
+        global const int *segment = plan + groups * 8 + unit[0] * 8;
+        global const int *row_of = plan + groups * 8 + segments * 8;
+        global const int *place_of = row_of + tiles + unit[2];
+        const int panel = u % parts * panels_at_once, many = min(panels_at_once, panels - panel);
+        const int rows = unit[3], whole_x = unit[4], last_y = unit[5], last_x = unit[6];
+        for (int channel = 0; channel < channels; channel += span) {
+            const int given = min(span, channels - channel);
+            for (int s = 0; s < unit[1]; s++)
+                for (int c = 0; c < given; c += WIDTH) {
+                    global const int *of = segment + s * 8;
+                    turn_image(turned, in + offset_in + (ulong)of[0]
+                        + (channel + c) * step_channel, step_channel, height, width, of[1], of[2],
+                        pitch_in, is_whole);
+                    for (int t = 0; t < of[6]; t++) {
+                        const int row = row_of[of[7] + t];
+                        transform_image(points + row * row_apart + c, turned + t * STEP * WIDTH,
+                            span, pitch_in, row >= last_y, row < whole_x || row >= last_x);
+                    }
+                }
+            for (int p = 0; p < many; p++) {
+                const ulong column = (panel + p) * COLUMNS;
+                global T *places = all_places + (is_at_once ? 0 : p) * places_apart;
+                if (!channel)
+                    for (ulong k = 0; k < places_apart; k += WIDTH)
+                        vstoreWIDTH((VECTOR)0, 0, places + k);
+                for (int c = 0; c < given; c += WIDTH) {
+                    turn_filters(packed, weight, offset_weight + (channel + c) * weight_channel
+                        + column * weight_column, limit_weight, weight_column, weight_channel);
+                    transform_filters(filters + c * COLUMNS, packed, filter_apart);
+                }
+                for (int i = 0; i < POINTS; i++) {
+                    const int seen = HAS_POINT_Y(i) ? rows : min(rows, last_y);
+                    for (int j = 0; j < POINTS; j++) {
+                        global const T *b = filters + (min(i, FILTER_POINTS - 1) * FILTER_POINTS
+                            + min(j, FILTER_POINTS - 1)) * filter_apart;
+                        global const T *left = points + (i * POINTS + j) * span;
+                        int row = HAS_POINT_X(j) ? 0 : whole_x;
+                        const int end = HAS_POINT_X(j) ? seen : min(seen, last_x);
+                        while (end - row > FEW_ROWS)
+                            TILED(ROWS, POINTERS, SUMS, PRODUCTS(, b + o * COLUMNS), ALL_ROWS)
+                        if (row < end)
+                            TILED(FEW_ROWS, FEW_POINTERS, FEW_SUMS,
+                                FEW_PRODUCTS(, b + o * COLUMNS), FEW_ALL_ROWS)
+                    }
+                    for (int row = 0; row < seen; row++)
+                        add(places + place_of[row] * COLUMNS, sums + row * COLUMNS, sum_apart, i,
+                            pitch, row >= last_y, row < whole_x || row >= last_x);
+                }
+                if (channel + given < channels) continue;
+                for (int s = 0; s < unit[1]; s++) {
+                    global const int *of = segment + s * 8;
+                    const int runs = is_whole ? 1 : of[4];
+                    for (int run = 0; run < runs; run++)
+                        for (int v = 0; v < COLUMNS; v += WIDTH)
+                            put_places(out + offset_out + (ulong)of[3] + (ulong)run * pitch_out
+                                + (column + v) * out_column,
+                                places + (s * SIDE + run) * pitch * COLUMNS + v, out_column,
+                                is_whole ? of[4] * of[5] : of[5],
+                                bias + offset_bias + (column + v) * bias_step, bias_step);
+                }
             }
         }
     }

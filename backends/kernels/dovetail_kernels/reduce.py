@@ -152,7 +152,9 @@ class Reduction:
 
     def _rest(self, outer: Loops, inner: Loops) -> Split:
         """The same of what a first step came to."""
-        least = LANES if self.device.is_cpu and not FOLDS[self.name].has_place else COLUMNS
+        fold, work = FOLDS[self.name], self.work
+        width, _ = vector_macros(self.device, fold, work, work, True, is_dense(inner))
+        least = width if width > 1 else COLUMNS
         is_wide = is_by_columns(outer, inner) and outer.shape[-1] >= least
         return whole(outer, inner, "near" if is_wide else "")
 

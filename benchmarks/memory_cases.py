@@ -6,6 +6,7 @@ those of the whole line, for memory has no smaller ones.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -46,6 +47,19 @@ WHOLE = {
     "clamp": lambda a, b: a.clamp(5, 50),
 }
 WHOLE_FOLDS = ("sum", "amax", "argmax")
+
+SHAPES: dict[tuple[int, ...], tuple[int | tuple[int, ...], ...]] = {
+    (50, -1): (0, 1),
+    (10, -1): (0, 1),
+    (3, -1): (0, 1),
+    (10, 10, -1): (1, (0, 2)),
+    (50, 200, -1): (1, (0, 2)),
+    (100, 1000, -1): ((0, 2),),
+    (50, 50, 64, -1): ((0, 2, 3), (0, 2)),
+}
+"""The last dims from the last one on, what is left being the first, and what is reduced."""
+
+SHAPE_FOLDS = ("sum", "amax", "argmax", "max", "any", "var", "logsumexp")
 
 
 def _size(x: Any) -> int:
@@ -188,6 +202,23 @@ def folds(n: int, device: str) -> Iterator[Case]:
             yield f"{name}_backward dim {dim}", call, 8 * n
 
 
+def shapes(n: int, device: str) -> Iterator[Case]:
+    """Float32: reductions over dims that are short or far apart, or leave few or far ones."""
+    x = dt.randn(n, device=device)
+    for sizes, every in SHAPES.items():
+        *rest, _ = sizes
+        shape = (n // math.prod(rest), *reversed(rest))
+        y = x[: math.prod(shape)].view(shape)
+        for name in SHAPE_FOLDS:
+            for dims in every:
+                if name in ("argmax", "max") and isinstance(dims, tuple):
+                    continue
+                call = lambda y=y, name=name, dims=dims: getattr(y, name)(dim=dims)
+                made = call()
+                written = sum(map(_size, made if isinstance(made, tuple) else (made,)))
+                yield f"{name} {' x '.join(map(str, shape))}, {dims}", call, _size(y) + written
+
+
 def _of_type(dtype: Any, n: int, device: str) -> Iterator[Case]:
     x, y = dt.randn(n, device=device).to(dtype), dt.randn(n, device=device).to(dtype)
     positive, mask, flat = x.abs() + 1.0, x > 0, x.view(2500, -1)
@@ -312,6 +343,7 @@ GROUPS: dict[str, Callable[[int, str], Iterator[Case]]] = {
     "truths": truths,
     "integers": integers,
     "folds": folds,
+    "shapes": shapes,
     "layouts": layouts,
     "draws": draws,
     **{dtype: typed(dtype) for dtype in ("float64", "float16", "bfloat16")},

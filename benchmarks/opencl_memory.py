@@ -52,8 +52,8 @@ def main() -> None:
         return (ends[0] - begin[0]) / IN_A_ROW, (ends[1] - begin[1]) / IN_A_ROW
 
     print(f"{device.handle.name.strip()}, {chosen.elements} elements of float32")
-    print(f"{'':28}{'the clock':>18}{'processors':>18}")
-    print(f"{'operator':28}{'ms':>8}{'of a copy':>10}{'ms':>8}{'of a copy':>10}")
+    print(f"{'':38}{'the clock':>18}{'processors':>18}")
+    print(f"{'operator':38}{'ms':>8}{'of a copy':>10}{'ms':>8}{'of a copy':>10}")
     name_of = f"opencl:{chosen.device}"
     copied = dt.randn(3 * chosen.elements, device=name_of)
     for name, call, moved in (
@@ -69,7 +69,7 @@ def main() -> None:
         ratios = [statistics.median(a[k] / b[k] for a, b in pairs) for k in (0, 1)]
         if ratios[0] > chosen.above:
             columns = (f"{s * 1e3:8.2f}{r:10.2f}" for s, r in zip(spent, ratios, strict=True))
-            print(f"{name:28}{''.join(columns)}", flush=True)
+            print(f"{name:38}{''.join(columns)}", flush=True)
 
 
 if __name__ == "__main__":

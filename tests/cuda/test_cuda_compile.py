@@ -210,7 +210,7 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 
 NOT_ASKED = {
-    "winograd", "reduce", "paired", "exponentials", "softmax_rows", "softmax_columns",
+    "winograd", "reduce", "paired", "exponentials", "sides", "softmax_rows", "softmax_columns",
     "gemm_direct", "conv_packed", "conv_padded", "conv_planes",
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",

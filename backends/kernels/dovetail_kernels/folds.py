@@ -163,7 +163,7 @@ def vector_macros(
     is_dense: bool,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
     """(elements of a vector, the macros of ``reduce.cl`` for it), where a CPU folds by vectors."""
-    if not device.is_cpu:
+    if not device.is_cpu or (fold.has_place and is_rest):
         return 1, {"W": 1}
     mapped = "{x}" if is_rest else fold.mapped
     if fold.is_truth:
@@ -175,11 +175,22 @@ def vector_macros(
         return 1, {"W": 1}
     width = 64 // work.itemsize
     kind = dialect.VALUES[work.name]
-    load = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
+    value = "(v)"
     if source.itemsize < work.itemsize and is_extreme:
-        load = f"convert_{kind}{width}({load})"
-    made = across(kind, width) | {"IN_V(p, i)": f"({mapped.format(x=load)})"}
+        value = f"convert_{kind}{width}(v)"
+    made = across(kind, width) | _loads(device, source, width, mapped.format(x=value))
     return width, made | (_extreme_macros(fold.beyond, work, width) if fold.beyond else {})
+
+
+def _loads(device: Device, source: DType, width: int, mapped: str) -> dict[str, Any]:
+    """The macros for elements, and what is folded of a vector ``v`` of them."""
+    made = lanes(device, "IN", source, width, side=False)
+    return {
+        "IN_S(p, i)": made["IN_S(p, i)"],
+        "RAW_V(p, i)": made["IN_V(p, i)"],
+        "MAPPED(v)": f"({mapped})",
+        "IN_V(p, i)": "MAPPED(RAW_V(p, i))",
+    }
 
 
 def across(kind: str, width: int) -> dict[str, Any]:
@@ -206,10 +217,9 @@ def _mask_macros(
     made: dict[str, Any] = {"IS_MASK": 1}
     if work.itemsize > 1:
         width = min(16, 64 // work.itemsize)
-        value = lanes(device, "IN", source, width, side=False)["IN_V(p, i)"]
-        if not is_rest:
-            value = f"({value} != ({dialect.VALUES[source.name]})0)"
-        return width, made | across(dialect.VALUES[work.name], width) | {"IN_V(p, i)": value}
+        value = "(v)" if is_rest else f"(v) != ({dialect.VALUES[source.name]})0"
+        made |= across(dialect.VALUES[work.name], width)
+        return width, made | _loads(device, source, width, value)
     sign = fold.text[2]
     steps = f"const ulong4 v4_ = (v).lo {sign} (v).hi; const ulong2 v2_ = v4_.lo {sign} v4_.hi;"
     top = "0x8080808080808080ul"
@@ -220,7 +230,7 @@ def _mask_macros(
         "W": 64,
         "VECTOR": "ulong8",
         "VECTOR_START": f"(ulong8)({fold.start}l)",
-        "IN_V(p, i)": "LOAD_ulong8((p) + (i))" if is_any else _BYTES,
+        "IN_V(p, i)": "LOAD_ulong8((p) + (i))" if is_any or is_rest else _BYTES,
         "ACROSS_VALUES(r, v, STEP)": f"{{ {steps} r = {truth} ? 255 : 0; }}",
     }
 

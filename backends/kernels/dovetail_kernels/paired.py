@@ -18,11 +18,20 @@ from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import FLOATING, float32
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect, mathematics
-from dovetail_kernels.arrays import dense_strides, offsets, part
+from dovetail_kernels.arrays import offsets, part
 from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, across, iota
-from dovetail_kernels.reduce import ALIGNED, WIDE, is_by_columns, is_dense, lines_of
+from dovetail_kernels.sides import (
+    ALIGNED,
+    WIDE,
+    Split,
+    Ways,
+    is_dense,
+    side_macros,
+    split_of,
+    whole,
+)
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
@@ -52,6 +61,10 @@ def exponentials(
     return made, names[: len(calls)], text
 
 
+WAYS = Ways(few=48, wide=1 << 10, long=1 << 10, alone=1 << 10)
+"""Pairs are joined one by one, so there should be few of them."""
+
+
 class Paired:
     """One such reduction resolved: ``kernel(input, out)`` or ``kernel(input, out, mean)``."""
 
@@ -62,81 +75,101 @@ class Paired:
         self.device = device_of(out.device)
         self.source, self.out = source.dtype, out.dtype
         self.work = accumulated(source.dtype)
+        self.width = 64 // self.work.itemsize
         input, outs = ghost(source), [ghost(s) for s in facts.outputs]
         inner = [i for i in range(input.ndim) if i in dim]
         outer = [i for i in range(input.ndim) if i not in dim]
         kept = outer if outs[0].ndim == input.ndim else range(outs[0].ndim)
         targets = [part(o, kept) for o in outs]
-        self.outer_count, self.inner_count = targets[0].numel, part(input, inner).numel
+        self.outer_count, inner_count = targets[0].numel, part(input, inner).numel
         if not self.outer_count:
             return
-        self.freedom = max(self.inner_count - facts.attributes.get("correction", 0), 0)
-        inner_loops = collapse(part(input, inner), keep_order=True)
-        outer_loops = collapse(targets[0], targets[-1], part(input, outer))
-        lines = lines_of(self.outer_count, outer_loops, inner_loops, self.work.itemsize)
-        wanted = -(-self.device.units * 4 // lines)
-        self.parts = max(1, min(wanted, self.inner_count // 2048))
-        chunk = -(-self.inner_count // self.parts)
-        self.chunk = -(-chunk // ALIGNED) * ALIGNED if self.parts > 1 else chunk
-        self.parts = -(-self.inner_count // self.chunk)
-        self.width = 64 // self.work.itemsize
-        self.steps = [self._first(outer_loops, inner_loops)]
-        if self.parts > 1:
-            rest = Loops(
-                outer_loops.shape, (*outer_loops.strides[:2], dense_strides(outer_loops.shape, 1))
-            )
-            size = self.device.workers(self.outer_count, max(1, 4096 // self.parts))
-            numbers = self._numbers(rest, inner_loops, is_part=False)
-            self.steps.append(self._launch("rest", rest, inner_loops, numbers, size))
+        self.freedom = max(inner_count - facts.attributes.get("correction", 0), 0)
+        loops = collapse(part(input, outer), targets[0], targets[-1])
+        split = split_of(
+            Loops(loops.shape, (*loops.strides[1:], loops.strides[0])),
+            collapse(part(input, inner)),
+            self.width, self.work.itemsize, WAYS,
+        )  # fmt: skip
+        count = split.first[1].numel
+        parts = max(1, split.parts(self.device, self.width, self.work.itemsize))
+        chunk = -(-count // parts)
+        chunk = -(-chunk // ALIGNED) * ALIGNED if parts > 1 else chunk
+        parts = -(-count // chunk)
+        is_part = parts > 1 or split.is_apart
+        self.steps = [self._first(split, parts, chunk, is_part)]
+        if is_part:
+            self.total = split.first[0].numel * parts
+            self.steps.append(self._rest(*split.rest(parts)))
 
-    def _first(self, outer: Loops, inner: Loops) -> Launch:
+    def _first(self, split: Split, parts: int, chunk: int, is_part: bool) -> Launch:
         """The kernel that reads the input."""
-        line = inner.shape[-1] if is_dense(inner) else 0
-        side = 4 * self.width
-        items = self.outer_count * self.parts
-        if not (is_by_columns(outer, inner) and outer.shape[-1] >= side):
-            is_run = line >= side or line == self.inner_count
-            numbers = self._numbers(outer, inner, self.parts > 1, line if is_run else 0)
-            size = self.device.workers(items, max(1, 4096 // self.chunk))
-            return self._launch("rows", outer, inner, numbers, size)
-        walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
-        width, rows = outer.shape[-1], items // outer.shape[-1]
-        wanted = -(-width * rows // (self.device.units * 4))
-        span = min(-(-wanted // side) * side, WIDE // self.work.itemsize)
-        numbers = self._numbers(walked, inner, self.parts > 1)
-        numbers += [np.uint64(n) for n in (width, *(s[-1] for s in outer.strides[:2]), span)]
-        items = rows * -(-width // span)
-        size = self.device.workers(items, max(1, 4096 // (self.chunk * span)))
-        return self._launch("columns", walked, inner, numbers, size)
+        outer, inner = split.first
+        each, items = chunk, outer.numel * parts
+        walked, kernel = split.walked, "rows"
+        if not split.lanes:
+            run = inner.shape[-1] if is_dense(inner) else 0
+            is_run = run >= 4 * self.width or run == inner.numel
+            numbers = self._numbers(
+                outer, inner, outer.numel, parts, chunk, is_part, run if is_run else 0
+            )
+        else:
+            span = split.span(self.device, self.width, self.work.itemsize, parts)
+            side, count, items = split.numbers(span)
+            numbers = self._numbers(walked, inner, count, parts, chunk, is_part)
+            numbers.append(side)
+            items *= parts
+            each *= span * outer.numel // count
+            kernel = "blocks" if split.lanes == "blocks" else "columns"
+        size = self.device.workers(items, max(1, 4096 // each))
+        return self._launch(kernel, walked, inner, numbers, size, split)
 
-    def _numbers(self, outer: Loops, inner: Loops, is_part: bool, line: int = 0) -> list[Any]:
+    def _rest(self, outer: Loops, inner: Loops) -> Launch:
+        """The kernel that joins what parts came to."""
+        numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel)
+        numbers.append(np.uint64(self.total))
+        size = self.device.workers(outer.numel, max(1, 4096 // inner.numel))
+        return self._launch("rest", outer, inner, numbers, size, whole(outer, inner))
+
+    def _numbers(
+        self, outer: Loops, inner: Loops, count: int, parts: int, chunk: int,
+        is_part: bool = False, line: int = 0,
+    ) -> list[Any]:  # fmt: skip
         made: list[Any] = [np.uint64(0)] * 3
-        made += [np.uint64(n) for n in (self.outer_count, self.inner_count, self.parts, self.chunk)]
+        made += [np.uint64(n) for n in (count, inner.numel, parts, chunk)]
         made += [np.int32(is_part), self.work.numpy.type(self.freedom), np.uint64(line)]
         return made + loop_numbers(outer) + loop_numbers(inner)
 
     def _launch(
-        self, kernel: str, outer: Loops, inner: Loops, numbers: list[Any], size: Any
+        self, kernel: str, outer: Loops, inner: Loops, numbers: list[Any], size: Any, split: Split
     ) -> Launch:
         device, work, width = self.device, self.work, self.width
         has_mean = self.name.endswith("_mean")
-        made, (log,), own = exponentials(work, width, (("log", 1),))
-        helpers = vector_helpers((self.source,), width) + FETCH + own
+        made, (log, logs), own = exponentials(work, width, (("log", 1), ("log", width)))
+        helpers = vector_helpers((self.source, self.out), width) + FETCH + own
+        result = RESULTS[self.name.removesuffix("_mean")]
         macros = {
             **made,
+            "IS_CPU": 1,
             "IS_MOMENTS": int(self.name != "logsumexp"),
             "HAS_MORE": int(has_mean),
             "LOG(x)": f"{log}(x)",
-            "RESULT(a, b)": converted(work, self.out, RESULTS[self.name.removesuffix("_mean")]),
+            "LOG_V(x)": f"{logs}(x)",
+            "RESULT(a, b)": converted(work, self.out, result),
+            "RESULT_V(a, b)": f"({result.replace('LOG', 'LOG_V').replace('(T)', '(VECTOR)')})",
             "COLUMNS": WIDE // work.itemsize,
             **element(device, "OUT", self.out),
+            **lanes(device, "OUT", self.out, width, side=False),
             **lanes(device, "IN", self.source, width, side=False),
+            "RAW_V(p, i)": "IN_V(p, i)",
+            "MAPPED(v)": "(v)",
             **places("OUTER", outer, "o", ("to", "also", "from")),
             **places("INNER", inner, "i", ("along",)),
+            **side_macros(device, self.source, width, split),
         }
         text = program(
             device, "paired", macros, (self.source, self.out, work),
-            before=("exponentials",), text=helpers,
+            before=("exponentials", "sides"), text=helpers,
         )  # fmt: skip
         return device.launch(text, kernel, 4, numbers, size, self.name)
 
@@ -150,9 +183,8 @@ class Paired:
         if not rest:
             first.with_numbers((out.buffer, more.buffer, source.buffer, out.buffer), begins)
             return
-        with self.device.scratch(2 * self.outer_count * self.parts * self.work.itemsize) as (
-            pairs,
-        ):
+        count = 2 if self.name == "logsumexp" else 4
+        with self.device.scratch(count * self.total * self.work.itemsize) as (pairs,):
             for step in self.steps:
                 step.with_numbers((out.buffer, more.buffer, source.buffer, pairs), begins)
 

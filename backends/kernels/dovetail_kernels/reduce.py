@@ -1,60 +1,48 @@
-"""Reductions: sum, mean, prod, amax, amin, argmax, argmin, any, all, vectors' norms over any dims.
+"""Reductions: sum, mean, prod, amax, amin, argmax, argmin, any, all, norms; max, min with places.
 
 A reduction has outer loops, over what is kept, and inner loops, over what is folded. A work item
 folds one run of inner elements for one outer element: where the inner elements are neighbours, in
-lanes that a compiler makes a vector of; where the outer ones are, for several outer elements at
-once. Where there are too few outer elements to keep the device busy, or so many inner ones that
-rounding would add up, the inner ones are folded in parts, and then the parts' results.
+lanes that a compiler makes a vector of; or for several outer elements at once, see :mod:`.sides`.
+Where there are too few outer elements to keep the device busy, or so many inner ones that rounding
+would add up, the inner ones are folded in parts, and then the parts' results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
-from dovetail.dtypes import FLOATING
+from dovetail.dtypes import FLOATING, bool_
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import Array, dense_strides, offsets, part
-from dovetail_kernels.device import Device, Launch, device_of
+from dovetail_kernels.arrays import Array, offsets, part
+from dovetail_kernels.device import Device, Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import FOLDS, NORMS, fold_macros, vector_macros, worked_in
-from dovetail_kernels.source import element, loop_numbers, places, program
+from dovetail_kernels.sides import (
+    ALIGNED,
+    COLUMNS,
+    WIDE,
+    Split,
+    Ways,
+    is_by_columns,
+    is_dense,
+    side_macros,
+    split_of,
+    whole,
+)
+from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import BYTES, FETCH, vector_helpers
 
-__all__ = [
-    "ALIGNED",
-    "WIDE",
-    "Reduction",
-    "enter",
-    "enter_as",
-    "is_by_columns",
-    "is_dense",
-    "lines_of",
-]
+__all__ = ["Reduction", "enter", "enter_as"]
 
 LANES = 16
-COLUMNS = 64
-"""Neighbouring outer elements of one work item, in vectors or one by one, at least."""
 
-ALIGNED = 64
-"""Elements that parts begin at a multiple of, so that no vector lies in two lines of a cache."""
-
-WIDE = 4096
-"""Bytes of what is kept of neighbouring outer elements: it stays in the nearest cache."""
-
-NEAR = 1 << 10
-"""Bytes of neighbouring outer elements that a work item reads at once, at least: of less, what a
-processor fetches beforehand is mostly another's."""
-
-SHORTEST, LONGEST = 64, 1 << 10
-"""Elements of a run of neighbours that is worth folding by itself."""
-
-MUCH = 1 << 18
-"""Elements of a reduction that is worth a second launch."""
+VALUES_AT = 9
+"""Where the first of a fold's own numbers is among a kernel's."""
 
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
@@ -63,6 +51,24 @@ PART = 1 << 14
 def enter(table: KernelTable) -> None:
     """Enter the reductions."""
     enter_as(Reduction, table, lambda facts: True)
+    for name, find in (("max_dim", "argmax"), ("min_dim", "argmin")):
+        table.add(name, partial(_picked, find), specialize=True, when=_has_values)
+
+
+def _has_values(facts: Any) -> bool:
+    """Whether values and their places are written in one order, on the host's cores."""
+    (source,), (values, places) = facts.inputs, facts.outputs
+    device = known(values.device)
+    if device is None or not device.is_cpu or not source.ndim or source.dtype is bool_:
+        return False
+    return bool(ghost(values).element_strides == ghost(places).element_strides)
+
+
+def _picked(name: str, facts: Any) -> Reduction:
+    (source,), (_, places) = facts.inputs, facts.outputs
+    work = worked_in(FOLDS[name], source.dtype, places.dtype)
+    device, dim = device_of(places.device), (facts.attributes["dim"],)
+    return Picked(device, name, ghost(source), ghost(places), dim, work)
 
 
 def enter_as(make: type[Reduction], table: KernelTable, suits: Callable[[Any], bool]) -> None:
@@ -113,66 +119,78 @@ class Reduction:
         self.outer_count, self.inner_count = target.numel, part(source, inner).numel
         if not self.outer_count:
             return
-        outer_loops = collapse(target, part(source, outer))
-        inner_loops = collapse(part(source, inner), keep_order=True)
-        whole = _whole(outer_loops, inner_loops)
-        split = self._split(outer_loops, inner_loops) or whole
-        first = split.first
-        parts, count = self._parts(*first), first[1].numel
+        loops = collapse(part(source, outer), target)
+        split = self._split(
+            Loops(loops.shape, loops.strides[::-1]),
+            collapse(part(source, inner), keep_order=FOLDS[name].has_place),
+            source.dtype,
+        )
+        parts, count = self._parts(split), split.first[1].numel
         dtypes = (source.dtype, out.dtype)
-        if parts <= 1 and split is whole:
-            self._steps = [self._step(dtypes, *first)]
+        if parts <= 1 and not split.is_apart:
+            self._steps = [self._step(dtypes, split)]
             return
-        chunk = -(-count // parts)
+        chunk = -(-count // max(parts, 1))
         chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
         parts = -(-count // chunk)
-        flat = first[0].numel * parts
+        flat = split.first[0].numel * parts
         self._scratch = [flat * work.itemsize, flat * 8][: 1 + FOLDS[name].has_place]
         self._steps = [
-            self._step((source.dtype, work), *first, parts, chunk, is_part=True),
-            self._step((work, out.dtype), *split.rest(parts), is_rest=True),
+            self._step((source.dtype, work), split, parts, chunk, is_part=True),
+            self._step((work, out.dtype), self._rest(*split.rest(parts)), is_rest=True),
         ]
 
-    def _split(self, outer: Loops, inner: Loops) -> Split | None:
-        """What is folded apart, on the host's cores, so that memory is read in its order."""
-        fold = FOLDS[self.name]
-        if not self.device.is_cpu or fold.has_place:
-            return None
-        if not is_dense(inner):
-            return _woven(outer, inner, self.work.itemsize)
-        is_short = len(inner.shape) > 1 and SHORTEST <= inner.shape[-1] <= LONGEST
-        is_much = outer.numel * inner.numel >= MUCH
-        # Sums are as fast run after run: their loop does less, so a processor looks farther ahead.
-        return _by_runs(outer, inner) if fold.beyond and is_short and is_much else None
+    def _split(self, outer: Loops, inner: Loops, source: DType) -> Split:
+        """In what steps memory is read, and what is side by side."""
+        device, fold, work = self.device, FOLDS[self.name], self.work
+        if not device.is_cpu:
+            return self._rest(outer, inner)
+        width, vectors = vector_macros(device, fold, work, source, False, is_dense(inner))
+        turns = "MAPPED(v)" in vectors
+        ways = Ways(128 if fold.has_place else 16, WIDE, 256, fold.has_place)
+        return split_of(outer, inner, width, work.itemsize, ways, turns=turns)
+
+    def _rest(self, outer: Loops, inner: Loops) -> Split:
+        """The same of what a first step came to."""
+        fold, work = FOLDS[self.name], self.work
+        width, _ = vector_macros(self.device, fold, work, work, True, is_dense(inner))
+        least = width if width > 1 else COLUMNS
+        is_wide = is_by_columns(outer, inner) and outer.shape[-1] >= least
+        return whole(outer, inner, "near" if is_wide else "")
 
     def _fold_numbers(self) -> list[Any]:
         """The numbers that what comes out is computed by."""
         has = FOLDS[self.name].has_divisor
         return [self.work.numpy.type(self.inner_count)] if has else []
 
-    def _parts(self, outer: Loops, inner: Loops) -> int:
+    def _more(
+        self, source: DType, *, is_part: bool
+    ) -> tuple[int, tuple[DType, ...], dict[str, Any]]:
+        """(How many buffers a kernel has, the dtypes and macros of those that others have not)."""
+        return 3, (), {}
+
+    def _parts(self, split: Split) -> int:
         """In how many parts the inner elements are folded."""
-        wanted = self.device.units * (4 if self.device.is_cpu else 256)
-        lines, count = outer.numel, inner.numel
+        outer, inner = split.first
+        count = inner.numel
         if self.device.is_cpu:
-            lines = lines_of(lines, outer, inner, self.work.itemsize)
-        busy = min(-(-wanted // lines), count // 2048)
+            busy = split.parts(self.device, LANES, self.work.itemsize)
+        else:
+            busy = min(-(-self.device.units * 256 // outer.numel), count // 2048)
         return max(busy, -(-count // PART) if count > 4 * PART else 1)
 
     def _step(
-        self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, parts: int = 1,
-        chunk: int = 0, *, is_part: bool = False, is_rest: bool = False,
+        self, dtypes: tuple[DType, DType], split: Split, parts: int = 1, chunk: int = 0, *,
+        is_part: bool = False, is_rest: bool = False,
     ) -> Launch:  # fmt: skip
         """One of the kernels: input to output, input to scratch, or scratch to output."""
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes
+        outer, inner = split.first
         has_runs = is_dense(inner)
         width, vectors = vector_macros(device, fold, work, source, is_rest, has_runs)
-        side = span = 4 * width if width > 1 else COLUMNS
-        columns = is_by_columns(outer, inner) and outer.shape[-1] >= side
-        walked = outer
-        if columns:
-            walked = Loops(outer.shape[:-1], tuple(row[:-1] for row in outer.strides))
+        walked = split.walked
+        buffers, kinds, more = self._more(source, is_part=is_part)
         macros = {
             **fold_macros(fold, work, dtypes, is_part=is_part, is_rest=is_rest),
             "IS_CPU": int(device.is_cpu),
@@ -183,25 +201,29 @@ class Reduction:
             **places("OUTER", walked, "o", ("to", "from")),
             **places("INNER", inner, "i", ("along",)),
             **vectors,
-        }  # fmt: skip
+            **side_macros(device, source, width, split),
+            **more,
+        }
         each = chunk or inner.numel
         numbers = [np.uint64(n) for n in (0, 0, outer.numel, inner.numel, parts, each)]
         numbers += [np.int32(is_part), np.int32(is_rest)]
         numbers += [np.uint64(inner.shape[-1] if has_runs else 0), *self._fold_numbers()]
         numbers += loop_numbers(walked) + loop_numbers(inner)
         items = outer.numel * parts
-        if columns:
-            if width > 1:  # as wide as leaves something to each work item
-                rows = items // outer.shape[-1]
-                wanted = -(-outer.shape[-1] * rows // (device.units * 4))
-                span = min(-(-wanted // side) * side, WIDE // work.itemsize)
-            numbers += [np.uint64(n) for n in (outer.shape[-1], outer.strides[0][-1], span)]
-            items = items // outer.shape[-1] * -(-outer.shape[-1] // span)
-        each *= span if columns else 1
+        if split.lanes:
+            span = split.span(device, width, work.itemsize, parts) if width > 1 else COLUMNS
+            side, count, items = split.numbers(span)
+            numbers[2] = np.uint64(count)
+            numbers.append(side)
+            items *= parts
+            each *= span * outer.numel // count
         size = device.workers(items, max(1, 4096 // max(1, each)))
         helpers = vector_helpers((source,), width) + FETCH + BYTES
-        text = program(device, "reduce", macros, (source, out, work), text=helpers)
-        return device.launch(text, "columns" if columns else "rows", 3, numbers, size, self.name)
+        text = program(
+            device, "reduce", macros, (source, out, work, *kinds), before=("sides",), text=helpers
+        )
+        kernel = {"": "rows", "blocks": "blocks"}.get(split.lanes, "columns")
+        return device.launch(text, kernel, buffers, numbers, size, self.name)
 
     def __call__(self, source: Any, out: Any) -> None:
         """Queue it."""
@@ -218,78 +240,42 @@ class Reduction:
             self._steps[1].with_numbers((out.buffer, values, found), (end,))
 
 
-class Split(NamedTuple):
-    """A reduction in two steps, by the loops (outer, inner) of each.
+class Picked(Reduction):
+    """The same that writes the elements whose places are found, too: ``kernel(input, values,
+    places)``, which have one order."""
 
-    Attributes:
-        first: from the input to scratch.
-        rest: the loops of what that comes to, if each of its elements is folded in so many parts.
-    """
+    def _fold_numbers(self) -> list[Any]:
+        return [np.uint64(0)]
 
-    first: tuple[Loops, Loops]
-    rest: Callable[[int], tuple[Loops, Loops]]
+    def _more(
+        self, source: DType, *, is_part: bool
+    ) -> tuple[int, tuple[DType, ...], dict[str, Any]]:
+        self.value = getattr(self, "value", source)  # of the first step, which reads the input
+        if is_part:
+            return 3, (), {"FOLD_NUMBERS": ", ulong offset_values"}
+        return (
+            4,
+            (self.value,),
+            {
+                "HAS_VALUE": 1,
+                "FOLD_NUMBERS": ", ulong offset_values",
+                **element(self.device, "VALUE", self.value),
+                "VALUE_OF(a)": converted(self.work, self.value, "a"),
+            },
+        )
 
-
-def _whole(outer: Loops, inner: Loops) -> Split:
-    """All of an outer element in parts, which lie together in scratch, in the loops' own order."""
-
-    def rest(parts: int) -> tuple[Loops, Loops]:
-        kept = Loops(outer.shape, (outer.strides[0], dense_strides(outer.shape, parts)))
-        return kept, Loops((parts,), ((1,),))
-
-    return Split((outer, inner), rest)
-
-
-def _by_runs(outer: Loops, inner: Loops) -> Split:
-    """Runs of neighbours first, in the order of memory: those of one element are far apart."""
-    *shape, run = inner.shape
-    steps = inner.strides[0][:-1]
-    every = (*shape, *outer.shape)
-    dense = dense_strides(every)
-    first = Loops(every, (dense, (*steps, *outer.strides[1]))), Loops((run,), ((1,),))
-
-    def rest(parts: int) -> tuple[Loops, Loops]:
-        among = tuple(n * parts for n in dense)
-        kept = Loops(outer.shape, (outer.strides[0], among[len(shape) :]))
-        return kept, Loops((*shape, parts), ((*among[: len(shape)], 1),))
-
-    return Split(first, rest)
-
-
-def _woven(outer: Loops, inner: Loops, itemsize: int) -> Split | None:
-    """Narrow rows of one dense matrix: several are seen as one that is wide enough for vectors."""
-    if len(outer.shape) != 1 or len(inner.shape) != 1:
-        return None
-    (width,), (rows,) = outer.shape, inner.shape
-    is_matrix = outer.strides[1] == (1,) and inner.strides[0] == (width,)
-    if not is_matrix or width >= COLUMNS or width * rows < MUCH // 16:
-        return None
-    for several in range(WIDE // (width * itemsize), -(-COLUMNS // width) - 1, -1):
-        if rows % several == 0:
-            break
-    else:
-        return None
-    wide = several * width
-    first = Loops((wide,), ((1,), (1,))), Loops((rows // several,), ((wide,),))
-
-    def rest(parts: int) -> tuple[Loops, Loops]:
-        kept = Loops((width,), (outer.strides[0], (parts,)))
-        return kept, Loops((several, parts), ((width * parts, 1),))
-
-    return Split(first, rest)
-
-
-def is_dense(inner: Loops) -> bool:
-    """Whether what is folded into one element are neighbours."""
-    return bool(inner.shape) and inner.strides[0][-1] == 1
-
-
-def is_by_columns(outer: Loops, inner: Loops) -> bool:
-    """Whether neighbours are folded into neighbours; the last strides of both are the input's."""
-    return not is_dense(inner) and bool(outer.shape) and outer.strides[-1][-1] == 1
-
-
-def lines_of(count: int, outer: Loops, inner: Loops, itemsize: int) -> int:
-    """How many work items of the host's cores so many outer elements are for, if each is to read
-    what lies together."""
-    return -(-count // (NEAR // itemsize)) if is_by_columns(outer, inner) else count
+    def __call__(self, source: Any, out: Any, places: Any = None) -> None:
+        """Queue it."""
+        if not self.outer_count:
+            return
+        values = out
+        end, begin, (_, more) = offsets(places, source, values)
+        first, *rest = self._steps
+        if not rest:
+            buffers = (places.buffer, source.buffer, places.buffer, values.buffer)
+            first.with_numbers(buffers, (end, begin, (VALUES_AT, more)))
+            return
+        with self.device.scratch(*self._scratch) as (kept, found):
+            first.with_numbers((kept, source.buffer, found), (begin,))
+            buffers = (places.buffer, kept, found, values.buffer)
+            rest[0].with_numbers(buffers, (end, (VALUES_AT, more)))

@@ -14,7 +14,8 @@ from dovetail.backend import KernelTable, Loops
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.device import Launch, known
 from dovetail_kernels.folds import FOLDS, fold_macros
-from dovetail_kernels.reduce import Reduction, enter_as, is_by_columns
+from dovetail_kernels.reduce import Reduction, enter_as
+from dovetail_kernels.sides import Split, is_by_columns
 from dovetail_kernels.source import element, loop_numbers, places, program
 
 __all__ = ["enter"]
@@ -38,7 +39,8 @@ class Grouped(Reduction):
             return "slices"
         return "team"
 
-    def _parts(self, outer: Loops, inner: Loops) -> int:
+    def _parts(self, split: Split) -> int:
+        outer, inner = split.first
         kernel, device, count = self._kernel(outer, inner), self.device, self.inner_count
         groups, least = self.outer_count, SEVERAL * 2 * device.group
         if kernel == "slices":
@@ -48,9 +50,10 @@ class Grouped(Reduction):
         return max(1, min(-(-device.units * BUSY // groups), count // least))
 
     def _step(
-        self, dtypes: tuple[DType, DType], outer: Loops, inner: Loops, parts: int = 1,
-        chunk: int = 0, *, is_part: bool = False, is_rest: bool = False,
+        self, dtypes: tuple[DType, DType], split: Split, parts: int = 1, chunk: int = 0, *,
+        is_part: bool = False, is_rest: bool = False,
     ) -> Launch:  # fmt: skip
+        outer, inner = split.first
         kernel = self._kernel(outer, inner)
         device, fold, work = self.device, FOLDS[self.name], self.work
         source, out = dtypes

@@ -14,7 +14,7 @@ from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import FOLDS, accumulated, wrapping
-from dovetail_kernels.reduce import ALIGNED
+from dovetail_kernels.sides import ALIGNED
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 

@@ -119,7 +119,8 @@ def places(name: str, loops: Loops, letter: str, made: Sequence[str]) -> dict[st
     """The macro ``name(flat)``: statements that make one place per operand of nested loops.
 
     How many loops there are and how they step are arguments (see :func:`loop_numbers`), so that
-    one compiled kernel serves all layouts; only more than eight loops are spelled out.
+    one compiled kernel serves all layouts; only more than eight loops are spelled out. A place
+    beyond the last one goes on in the first loop.
 
     Args:
         letter: what the arguments' names begin with.
@@ -135,10 +136,12 @@ def places(name: str, loops: Loops, letter: str, made: Sequence[str]) -> dict[st
     text.append(f"ulong {letter}_left = (flat), {letter}_n[8];")
     text.append(f"vstore8({letter}_size, 0, {letter}_n);")
     text += [f"ulong {s}_at[8]; vstore8({s}, 0, {s}_at);" for s in strides]
-    text.append(f"for (int d = {letter}_ndim - 1; d >= 0; d--) {{")
+    text.append(f"for (int d = {letter}_ndim - 1; d > 0; d--) {{")
     text.append(f"const ulong i = {letter}_left % {letter}_n[d]; {letter}_left /= {letter}_n[d];")
     text += [f"{word} += i * {s}_at[d];" for word, s in zip(made, strides, strict=True)]
-    text.append("} }")
+    text.append("}")
+    text += [f"{word} += {letter}_left * {s}.s0;" for word, s in zip(made, strides, strict=True)]
+    text.append("}")
     arguments = [f"int {letter}_ndim", f"ulong8 {letter}_size", *(f"ulong8 {s}" for s in strides)]
     return {f"{name}(flat)": " ".join(text), f"{name}_NUMBERS": ", " + ", ".join(arguments)}
 
@@ -194,8 +197,9 @@ def _spelled_out(name: str, loops: Loops, letter: str, made: Sequence[str]) -> d
     text = [f"ulong {letter}_left = (flat);"]
     text += [f"ulong {word} = 0;" for word in made]
     for d in reversed(range(len(loops.shape))):
-        text.append(f"{{ const ulong i = {letter}_left % {loops.shape[d]}ul;")
-        text.append(f"{letter}_left /= {loops.shape[d]}ul;")
+        left = f"{letter}_left"
+        text.append(f"{{ const ulong i = {left}{f' % {loops.shape[d]}ul' if d else ''};")
+        text.append(f"{left} /= {loops.shape[d]}ul;")
         text += [f"{word} += i * {loops.strides[k][d]}ul;" for k, word in enumerate(made)]
         text.append("}")
     return {f"{name}(flat)": " ".join(text), f"{name}_NUMBERS": ""}

@@ -15,7 +15,7 @@ from dovetail_kernels.device import Device
 __all__ = ["BYTES", "FETCH", "lanes", "vector_helpers", "whole_stores"]
 
 FETCH = """
-#ifdef __clang__
+#if defined(__clang__) && !defined(__SPIR__) && !defined(__SPIR64__)
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p));
 #define FETCH_OWN(p) __builtin_prefetch((const void *)(ulong)(p), 1);
 #else
@@ -23,7 +23,8 @@ FETCH = """
 #define FETCH_OWN(p)
 #endif
 """
-"""An element that is wanted soon, to be read or to be written; PoCL's ``prefetch`` does nothing."""
+"""An element that is wanted soon, to be read or to be written; PoCL's ``prefetch`` does nothing,
+and Oclgrind does not know the compiler's."""
 
 BYTES = """
 #ifdef __clang__

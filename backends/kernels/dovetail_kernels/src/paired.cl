@@ -8,22 +8,29 @@
 // elements of a run of neighbours, or 0. Exponentials: exponentials.cl.
 
 #define BLOCK 2048   // elements that are read twice, from the nearest cache
+#define TILE 64      // vectors that are read twice
+#define SHORT 32     // elements of a run that are a tile, if they lie as near as
+#define NEARBY 8192
 #define GATHERED 256 // elements that are brought together where they are not neighbours
 
 #define NUMBERS ulong offset_out, ulong offset_more, ulong offset_in, ulong outer_count, \
     ulong inner_count, ulong parts, ulong chunk, int is_part, T freedom, ulong line \
     OUTER_NUMBERS INNER_NUMBERS
+// Of part t of all: a, b, how many elements it is of, and what a is taken from: the sum of both would
+// be rounded.
+#define KEEP_PAIR(t, a, b, n, less) { \
+        const ulong total_ = outer_count * parts; \
+        pairs[t] = a; \
+        pairs[total_ + (t)] = b; \
+        IF_MOMENTS(pairs[2 * total_ + (t)] = (T)(n); pairs[3 * total_ + (t)] = less;) \
+    }
 #define BUFFERS global OUT_MEMORY *out, global OUT_MEMORY *more, global const IN_MEMORY *in, \
     global T *pairs
-
-#define EACH_ITEM(item, items) \
-    const ulong share_ = ((items) - 1) / get_global_size(0) + 1; \
-    const ulong end_ = min((ulong)(items), share_ * (get_global_id(0) + 1)); \
-    for (ulong item = share_ * get_global_id(0); item < end_; item++)
 
 #define FINITE(x, otherwise) (fabs(x) < INFINITY ? (x) : (otherwise))
 
 #if IS_MOMENTS
+#define IF_MOMENTS(x) x
 // Means are taken from `less`, the first element, so that one far from 0 rounds little.
 // The pair (c, d) of m elements joins (a, b) of n; infinite means stay what they are.
 #define JOIN(a, b, n, c, d, m) { \
@@ -90,8 +97,42 @@
         b += fma(delta_ * delta_, (VECTOR)(other_ * (T)(m)), d); \
         a = fabs(delta_) < INFINITY ? a + delta_ * share_ : a * other_ + (c) * share_; \
     }
-#define JOIN_1(a, b, n) COLUMN_JOIN(a, b, n, x0, x0 - x0, 1)  // NaN of what is infinite
+#define JOIN_TILE(a, b, n, less, m) { \
+        VECTOR c_ = (VECTOR)0, d_ = c_, e_ = c_, f_ = c_; \
+        int k_ = 0; \
+        for (; k_ + 4 <= (m); k_ += 4) { \
+            c_ += TILE_AT(k_); d_ += TILE_AT(k_ + 1); e_ += TILE_AT(k_ + 2); f_ += TILE_AT(k_ + 3); \
+        } \
+        for (; k_ < (m); k_++) c_ += TILE_AT(k_); \
+        c_ = ((c_ + d_) + (e_ + f_)) * ((T)1 / (T)(m)); \
+        /* distances add up to what the mean was rounded by */ \
+        VECTOR g_ = (VECTOR)0; \
+        d_ = e_ = f_ = g_; \
+        for (k_ = 0; k_ + 2 <= (m); k_ += 2) { \
+            const VECTOR x_ = TILE_AT(k_) - c_, y_ = TILE_AT(k_ + 1) - c_; \
+            d_ = fma(x_, x_, d_); \
+            e_ = fma(y_, y_, e_); \
+            f_ += x_; \
+            g_ += y_; \
+        } \
+        if (k_ < (m)) { \
+            const VECTOR x_ = TILE_AT(k_) - c_; \
+            d_ = fma(x_, x_, d_); \
+            f_ += x_; \
+        } \
+        f_ = (f_ + g_) * ((T)1 / (T)(m)); \
+        d_ = (d_ + e_) - f_ * f_ * (T)(m); \
+        c_ = c_ - less + FINITE(f_, (VECTOR)0); \
+        if (n) { \
+            COLUMN_JOIN(a, b, n, c_, d_, m) \
+        } else { \
+            a = c_; \
+            b = d_; \
+        } \
+    }
+#define OF_ONE(x) ((x) - (x))  // NaN of what is infinite
 #else
+#define IF_MOMENTS(x)
 #define SCALE(a, top) ((fabs(top) == INFINITY) | (a == -INFINITY) ? 1 : EXP_S(a - top))
 #define JOIN(a, b, n, c, d, m) { \
         const T c_ = (c), top_ = c_ > a ? c_ : a; \
@@ -118,7 +159,27 @@
     }
 #define SHIFT(x) ((VECTOR)0)
 #define JOIN_8(a, b, n) COLUMN_8(a, b)
-#define JOIN_1(a, b, n) COLUMN_1(a, b)
+#define JOIN_TILE(a, b, n, less, m) { \
+        VECTOR top_ = a, e_ = a; \
+        int k_ = 0; \
+        for (; k_ + 2 <= (m); k_ += 2) { \
+            top_ = MORE(top_, TILE_AT(k_)); \
+            e_ = MORE(e_, TILE_AT(k_ + 1)); \
+        } \
+        if (k_ < (m)) top_ = MORE(top_, TILE_AT(k_)); \
+        top_ = MORE(top_, e_); \
+        const VECTOR off_ = OFF(top_, (VECTOR)0); \
+        if (n) b *= EXP_V(a - off_); \
+        e_ = (VECTOR)0; \
+        for (k_ = 0; k_ + 2 <= (m); k_ += 2) { \
+            b += EXP_V(TILE_AT(k_) - off_); \
+            e_ += EXP_V(TILE_AT(k_ + 1) - off_); \
+        } \
+        if (k_ < (m)) b += EXP_V(TILE_AT(k_) - off_); \
+        b += e_; \
+        a = top_; \
+    }
+#define OF_ONE(x) ((x) != (x) || (x) == INFINITY ? (x) : (x) == -INFINITY ? (T)0 : (T)1)
 #endif
 
 #define STORE(to, also, a, b) { \
@@ -152,8 +213,8 @@ kernel void rows(BUFFERS, NUMBERS)
             ulong stop;
             if (line) {
                 INNER(k)
-                stop = min(min(last, k - k % line + line), k + BLOCK);
-                const ulong base = origin + along;
+                const ulong base = origin + along;  // blocks begin where lines of the cache do
+                stop = min(min(last, k - k % line + line), k + BLOCK - base % W);
                 const int count = (int)(stop - k);
 #define S(i) IN_S(in, base + (i))
 #define V(i) IN_V(in, base + (i))
@@ -181,107 +242,207 @@ kernel void rows(BUFFERS, NUMBERS)
             JOIN(a, b, k - first, c, d, stop - k)
             k = stop;
         }
-        a += less;
         if (is_part) {
-            pairs[2 * item] = a;
-            pairs[2 * item + 1] = b;
+            KEEP_PAIR(item, a, b, last - first, less)
         } else {
+            a += less;
             STORE(to, also, a, b)
         }
     }
 }
 
-// Neighbouring outer elements, in the innermost outer loop of `width`, side by side, up to `span` of
-// them, COLUMNS at most. OUTER gives the places of the first of a row.
-kernel void columns(BUFFERS, NUMBERS, ulong width, ulong step, ulong step_more, ulong span)
+// Outer elements side by side, COLUMNS at most: see sides.cl. OUTER gives the places of the first of a
+// row.
+#define TILE_AT(k) tile[k]
+kernel void columns(BUFFERS, NUMBERS, ulong16 side)
 {
-    const ulong blocks = (width - 1) / span + 1, items = outer_count / width * blocks * parts;
-    EACH_ITEM(item, items) {
-        const ulong part = item % parts, block = item / parts;
-        const ulong row = block / blocks, column = block % blocks * span;
-        const ulong first = part * chunk, last = min(inner_count, first + chunk);
+    SIDES
+    EACH_ITEM(item, outer_count / width * blocks * parts) {
+        SIDE_ITEM(item)
         const int vectors = (int)((min(span, width - column) + W - 1) / W);
         OUTER(row)
         const ulong base = offset_in + from;
         VECTOR a[COLUMNS / W], b[COLUMNS / W], shift[COLUMNS / W];
-#define AT(j) min(column + (j) * W, width - W)  // the last one takes some once more
-        {
-            INNER(first)
-            for (int j = 0; j < vectors; j++) {
-                a[j] = (VECTOR)(FIRST);
-                b[j] = (VECTOR)0;
-                const VECTOR x = IN_V(in, base + along + AT(j));
-                shift[j] = SHIFT(x);
-            }
+        for (int j = 0; j < vectors; j++) {
+            a[j] = (VECTOR)(FIRST);
+            b[j] = (VECTOR)0;
         }
         ulong i = first;
-#define READ_COLUMN INNER(first + i_) const T x_ = IN_S(in, base + along + x);
-#define X(r) const VECTOR x##r = IN_V(in, rows[r] + AT(j)) - less;
-        for (; i + 8 <= last; i += 8) {
-            ulong rows[8];
-            for (int r = 0; r < 8; r++) {
-                INNER(i + r)
-                rows[r] = base + along;
+        RUNS
+        while (i < last) {
+            NEXT_RUN(i)
+            const ulong stop = min(last, run_end);
+#if LANES_ARE != 2
+            const bool is_tile = stop - i <= SHORT && run * run_step <= NEARBY;
+            for (; !is_tile && i + 8 <= stop; i += 8) {
+                const ulong place = ROW(i);
+                for (int j = 0; j < vectors; j++) {
+                    const ulong at_lanes = place + AT(j) * LANE;
+                    VECTOR p = a[j], q = b[j], x0, x1, x2, x3, x4, x5, x6, x7;
+                    FETCH_4(i, j, 2, 0, at_lanes + 4 * run_step)
+                    FETCH_4(i, j, 2, 1, at_lanes + 8 * run_step)
+                    SIDE_LOAD_4(x0, x1, x2, x3, in, at_lanes)
+                    SIDE_LOAD_4(x4, x5, x6, x7, in, at_lanes + 4 * run_step)
+                    if (i == first) shift[j] = SHIFT(x0);
+                    const VECTOR less = shift[j];
+                    x0 -= less, x1 -= less, x2 -= less, x3 -= less;
+                    x4 -= less, x5 -= less, x6 -= less, x7 -= less;
+                    JOIN_8(p, q, i - first)
+                    a[j] = p;
+                    b[j] = q;
+                }
             }
-            const ulong next = rows[7] - rows[0] + rows[1] - rows[0];
-            for (int j = 0; j < vectors; j++) {
-                const VECTOR less = shift[j];
-                VECTOR p = a[j], q = b[j];
-                for (int r = 0; r < 8; r++) FETCH(in + rows[r] + next + AT(j))
-                X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-                JOIN_8(p, q, i - first)
-                a[j] = p;
-                b[j] = q;
-            }
-        }
-        for (; i < last; i++) {
-            INNER(i)
-            const ulong rows[1] = {base + along};
-            for (int j = 0; j < vectors; j++) {
-                const VECTOR less = shift[j];
-                X(0)
-                JOIN_1(a[j], b[j], i - first)
-            }
-        }
-        for (int j = 0; j < vectors; j++) {
-            T from_a[W], from_b[W];
-            STORE_LANES(a[j] + shift[j], from_a);
-            STORE_LANES(b[j], from_b);
-            for (int l = 0; l < W; l++) {
-                const ulong x = AT(j) + l;
-#if !IS_MOMENTS
-                SETTLE(from_b[l], from_a[l], last - first, READ_COLUMN)
 #endif
-                if (is_part) {
-                    const ulong target = (row * width + x) * parts + part;
-                    pairs[2 * target] = from_a[l];
-                    pairs[2 * target + 1] = from_b[l];
+            while (i < stop) {
+                const int m = (int)min((ulong)TILE, stop - i);
+                const bool is_turned = CAN_TURN(i + m);
+                for (int j = 0; j < vectors; j++) {
+                    VECTOR with_before[TILE + 3], *tile = with_before + 3;
+                    SIDE_LOAD_ALL(tile, m, in, ROW(i) + AT(j) * LANE, j, is_turned)
+                    if (i == first) shift[j] = SHIFT(tile[0]);
+                    JOIN_TILE(a[j], b[j], i - first, shift[j], m)
+                }
+                i += m;
+            }
+        }
+        const bool has_more = last == inner_count && column < extra;
+        bool is_plain = !is_part && !has_more;
+#if !IS_MOMENTS
+        VECTOR tops = a[0];
+        for (int j = 1; j < vectors; j++) tops = MORE(tops, a[j]);
+        T top;
+        ACROSS_VALUES(top, tops, TAKE_MORE)
+        is_plain &= top != INFINITY;
+#endif
+        for (int j = 0; j < vectors; j++) {
+            const ulong x = AT(j);
+            const int n = (int)min((ulong)W, width);
+            VECTOR p = a[j], q = b[j];
+            T from_a[W], from_b[W], less[W];
+            if (is_plain) {
+                p += shift[j];
+                q = RESULT_V(p, q);
+                if (n == W && step == 1 && (!HAS_MORE || step_more == 1)) {
+                    OUT_SET_V(out, offset_out + to + x, q);
+                    IF_MORE(OUT_SET_V(more, offset_more + also + x, p);)
                 } else {
-                    STORE(to + x * step, also + x * step_more, from_a[l], from_b[l])
+                    STORE_LANES(p, from_a);
+                    STORE_LANES(q, from_b);
+                    for (int l = 0; l < n; l++) {
+                        OUT_STORE(out, offset_out + to + (x + l) * step, from_b[l]);
+                        IF_MORE(OUT_STORE(more, offset_more + also + (x + l) * step_more, from_a[l]);)
+                    }
+                }
+                continue;
+            }
+            STORE_LANES(p, from_a);
+            STORE_LANES(q, from_b);
+            STORE_LANES(shift[j], less);
+#if !IS_MOMENTS
+            for (int l = 0; l < n; l++) {
+#define READ_COLUMN INNER(first + i_) const T x_ = IN_S(in, base + along + (x + l) * LANE);
+                SETTLE(from_b[l], from_a[l], last - first, READ_COLUMN)
+            }
+#endif
+            const int some = has_more ? (int)min((ulong)n, extra - min(extra, x)) : 0;
+            for (int l = 0; l < some; l++) {
+                INNER(last)
+                const T v = IN_S(in, base + along + (x + l) * LANE), d = OF_ONE(v);
+                JOIN(from_a[l], from_b[l], last - first, v - less[l], d, 1)
+            }
+            for (int l = 0; l < n; l++) {
+                if (is_part) {
+                    const ulong target = (row * width + x + l) * parts + part, more = l < some;
+                    KEEP_PAIR(target, from_a[l], from_b[l], last - first + more, less[l])
+                } else {
+                    from_a[l] += less[l];
+                    STORE(to + (x + l) * step, also + (x + l) * step_more, from_a[l], from_b[l])
                 }
             }
         }
     }
 }
 
-// The pairs of parts, in order; distances from the first part's mean are joined.
-kernel void rest(BUFFERS, NUMBERS)
+#if LANES_ARE == 2
+// Small blocks of `several` rows of `narrow` elements, of which the rows are folded, side by side.
+#undef TILE_AT
+#define TILE_AT(k) tile[(k) * narrow + c]
+kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
+{
+    SIDES
+    EACH_ITEM(item, outer_count / width * blocks) {
+        SIDE_ITEM(item)
+        const int vectors = (int)((min(span, width - column) + W - 1) / W);
+        OUTER(row)
+        const ulong base = offset_in + from, i = 0, run_end = run;
+        const ulong ahead = base + (column + span) * LANE;
+        for (int j = 0; j < vectors; j++) {
+            VECTOR with_before[BLOCK_SIZE + 3], *tile = with_before + 3;
+            SIDE_LOAD_ALL(tile, (int)run, in, base + AT(j) * LANE, j, true)
+            for (int c = 0; c < narrow; c++) {
+                VECTOR a = (VECTOR)(FIRST), b = (VECTOR)0;
+                JOIN_TILE(a, b, 0, (VECTOR)0, (int)several)
+                T from_a[W], from_b[W];
+#if !IS_MOMENTS
+                T top;
+                ACROSS_VALUES(top, a, TAKE_MORE)
+                if (top == INFINITY) {
+                    STORE_LANES(a, from_a);
+                    STORE_LANES(b, from_b);
+                    for (int l = 0; l < W; l++) {
+#define READ_TILE const T x_ = ((private T *)&TILE_AT(i_))[l];
+                        SETTLE(from_b[l], from_a[l], several, READ_TILE)
+                    }
+                    b = LOAD_LANES(from_b);
+                }
+#endif
+                b = RESULT_V(a, b);
+                STORE_LANES(a, from_a);
+                STORE_LANES(b, from_b);
+                const ulong target = offset_out + to + AT(j) * step + c * side.sb;
+                IF_MORE(const ulong beside = offset_more + also + AT(j) * step_more + c * side.sc;)
+                for (int l = 0; l < W; l++) {
+                    OUT_STORE(out, target + l * step, from_b[l]);
+                    IF_MORE(OUT_STORE(more, beside + l * step_more, from_a[l]);)
+                }
+            }
+        }
+    }
+}
+#endif
+
+// What parts came to, `total` of them in all: the inner elements are the pairs of one.
+kernel void rest(BUFFERS, NUMBERS, ulong total)
 {
     EACH_ITEM(o, outer_count) {
         OUTER(o)
-        global const T *pair = pairs + 2 * o * parts;
-        T a = pair[0], b = pair[1];
+        global const T *const first = pairs + from, *const second = first + total;
 #if IS_MOMENTS
-        const T less = FINITE(a, 0);
-#else
-        const T less = 0;
-#endif
-        a -= less;
-        for (ulong p = 1; p < parts; p++) {
-            const ulong m = min(chunk, inner_count - p * chunk);
-            JOIN(a, b, p * chunk, pair[2 * p] - less, pair[2 * p + 1], m)
+        global const T *const counts = second + total, *const shifts = counts + total;
+        const T less = shifts[0];
+        T sum = 0, count = 0, b = 0;
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            sum += counts[along] * (shifts[along] - less + first[along]);
+            count += counts[along];
         }
-        a += less;
+        const T mean = sum / count, a = less + mean;
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            const T off = shifts[along] - less + first[along] - mean;
+            b += second[along] + off * off * counts[along];
+        }
+#else
+        T a = -INFINITY, b = 0;
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            a = first[along] > a ? first[along] : a;
+        }
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            b += second[along] * SCALE(first[along], a);
+        }
+#endif
         STORE(to, also, a, b)
     }
 }

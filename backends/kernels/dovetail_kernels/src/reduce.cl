@@ -24,7 +24,10 @@
 #define IF_PLACE(x)
 #endif
 
-#if HAS_PLACE && !IS_PART
+#if HAS_VALUE  // what is found is written, too, in the order of the places
+#define VALUES , global VALUE_MEMORY *values
+#define STORE(i, a, p) out[i] = p; VALUE_STORE(values, offset_values + (i) - offset_out, VALUE_OF(a))
+#elif HAS_PLACE && !IS_PART
 #define STORE(i, a, p) out[i] = p
 #else
 #define STORE(i, a, p) OUT_STORE(out, i, RESULT(a)); IF_PLACE(places[i] = p;)
@@ -34,7 +37,10 @@
 #else
 #define IF_NAN(x)
 #endif
-#define PLACE(flat, k) (is_rest ? places[(flat) * inner_count + (k)] : (long)(k))
+#ifndef VALUES
+#define VALUES
+#endif
+#define PLACE(i, k) (is_rest ? places[i] : (long)(k))
 
 #ifndef FOLD_NUMBERS
 #define FOLD_NUMBERS
@@ -43,20 +49,10 @@
     ulong parts, ulong chunk, int is_part, int is_rest, ulong line FOLD_NUMBERS \
     OUTER_NUMBERS INNER_NUMBERS
 
-// A processor's core goes on where it is; neighbours of a GPU take neighbours.
-#if IS_CPU
-#define EACH_ITEM(item, items) \
-    const ulong share_ = ((items) - 1) / get_global_size(0) + 1; \
-    const ulong end_ = min((ulong)(items), share_ * (get_global_id(0) + 1)); \
-    for (ulong item = share_ * get_global_id(0); item < end_; item++)
-#else
-#define EACH_ITEM(item, items) \
-    for (ulong item = get_global_id(0); item < (items); item += get_global_size(0))
-#endif
 #define FOLD_VALUES(a, v) FOLD(a, p, v, 0);
 
 // One outer element per work item.
-kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places, NUMBERS)
+kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places VALUES, NUMBERS)
 {
     EACH_ITEM(item, outer_count * parts) {
         const ulong o = item / parts, first = item % parts * chunk;
@@ -71,7 +67,7 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
 #else
         INNER(first)
         T a = LOADED(origin + along);
-        IF_PLACE(p = PLACE(o, first);)
+        IF_PLACE(p = PLACE(origin + along, first);)
 #if W == 1
         k++;  // else it is there once more, for it changes nothing
 #endif
@@ -212,14 +208,14 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
             if (is_dense) {
                 for (; k < stop; k++) {
                     const T v = LOADED(base + k);
-                    IF_PLACE(const long at = PLACE(o, k);)
+                    IF_PLACE(const long at = PLACE(base + k, k);)
                     FOLD(a, p, v, at);
                 }
             } else {
                 for (; k < stop; k++) {
                     INNER(k)
                     const T v = LOADED(origin + along);
-                    IF_PLACE(const long at = PLACE(o, k);)
+                    IF_PLACE(const long at = PLACE(origin + along, k);)
                     FOLD(a, p, v, at);
                 }
             }
@@ -229,138 +225,268 @@ kernel void rows(global OUT_MEMORY *out, global const IN_MEMORY *in, global long
     }
 }
 
-// Neighbouring outer elements, in the innermost outer loop of `width`, side by side, up to `span` of
-// them, COLUMNS at most. OUTER gives the places of the first of a row.
-kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places,
-        NUMBERS, ulong width, ulong step, ulong span)
+// Outer elements side by side, COLUMNS at most: see sides.cl. OUTER gives the places of the first of a
+// row.
+kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places VALUES,
+        NUMBERS, ulong16 side)
 {
-    const ulong blocks = (width - 1) / span + 1, items = outer_count / width * blocks * parts;
-    EACH_ITEM(item, items) {
-        const ulong part = item % parts, block = item / parts;
-        const ulong row = block / blocks, column = block % blocks * span;
+    SIDES
+    EACH_ITEM(item, outer_count / width * blocks * parts) {
+        SIDE_ITEM(item)
         const int count = (int)min(span, width - column);
-        const ulong first = part * chunk, last = min(inner_count, first + chunk);
+        const ulong end = last == inner_count && column < extra ? last + 1 : last;
         OUTER(row)
-        const ulong base = offset_in + from + column, flat = row * width + column;
+        const ulong base = offset_in + from;
+#define PLACE_OF(k, x) ((long)(several > 1 ? (k) * several + (x) / narrow : (k)))
+#define TARGET(x) (is_part ? (row * width + (x)) * parts + part : offset_out + to + (x) * step)
+        const ulong by = is_part ? parts : step;
+#if W == 1
+        const ulong corner = base + column * lane;
+        T a[COLUMNS];
         long p[COLUMNS];
         ulong k = first;
-        int begin = 0;  // of the columns that are folded one by one
-#if W > 1
-        VECTOR folds[COLUMNS / W];
-        private T *a = (private T *)folds;
-#else
-        T a[COLUMNS];
-#endif
 #ifdef START
         for (int j = 0; j < count; j++) a[j] = START;
 #else
         {
             INNER(first)
             for (int j = 0; j < count; j++) {
-                a[j] = LOADED(base + along + j);
-                IF_PLACE(p[j] = PLACE(flat + j, first);)
+                a[j] = LOADED(corner + along + j * lane);
+                IF_PLACE(p[j] = PLACE(corner + along + j * lane, PLACE_OF(first, column + j));)
             }
         }
         k++;
 #endif
-#if W > 1
-        // Four rows at a time, for what is kept of the columns goes through memory.
-        if (!(HAS_PLACE && is_rest) && last - first < 1ul << 31) {
-            begin = count / W * W;
-#if IS_EXTREME
-            IF_NAN(NUMBERED most[COLUMNS / W];)
-            IF_PLACE(NUMBERED found[COLUMNS / W];)
-            for (int j = 0; j < begin / W; j++) {
-                IF_NAN(most[j] = (NUMBERED)(0);)
-                IF_PLACE(found[j] = (NUMBERED)(0);)
+        for (; k < end; k++) {
+            INNER(k)
+            const ulong place = corner + along;
+#define FOLD_COLUMNS(count, lane) \
+            for (int j = 0; j < count; j++) { \
+                const T v = LOADED(place + j * lane); \
+                IF_PLACE(const long at = PLACE(place + j * lane, PLACE_OF(k, column + j));) \
+                FOLD(a[j], p[j], v, at); \
             }
+            if (k >= last) {
+                const int some = (int)min((ulong)count, extra - column);
+                FOLD_COLUMNS(some, lane)
+            } else if (count == COLUMNS && lane == 1) {
+                FOLD_COLUMNS(COLUMNS, 1)
+            } else {
+                FOLD_COLUMNS(count, lane)
+            }
+        }
+        for (int j = 0; j < count; j++) {
+            const ulong target = TARGET(column + j);
+            STORE(target, a[j], p[j]);
+        }
+#else
+        const int vectors = (count + W - 1) / W;
+        VECTOR folds[COLUMNS / W];
+#if IS_EXTREME
+        IF_NAN(NUMBERED most[COLUMNS / W];)
+        IF_PLACE(NUMBERED found[COLUMNS / W];)
+#endif
+#if IS_EXTREME
 #define KEPT(j) IF_NAN(NUMBERED seen = most[j];) IF_PLACE(NUMBERED at = found[j];)
-#define FOLD_ROW(r, j) { \
-                const VECTOR v = IN_V(in, rows[r] + j); \
+#define KEEP(j) IF_NAN(most[j] = seen;) IF_PLACE(found[j] = at;)
+#define FOLD_ROW(v, r) { \
                 IF_PLACE(at = v BEYOND x ? (NUMBERED)((int)(i - first) + r) : at;) \
                 FOLD_VALUE(x, v) \
                 IF_NAN(SEE(seen, v)) \
             }
-#define KEEP(j) IF_NAN(most[j] = seen;) IF_PLACE(found[j] = at;)
-            ulong i = first;
+#define FOLD_ROWS FOLD_ROW(v0, 0) FOLD_ROW(v1, 1) FOLD_ROW(v2, 2) FOLD_ROW(v3, 3)
 #else
 #define KEPT(j)
-#define FOLD_ROW(r, j) { const VECTOR v = IN_V(in, rows[r] + j); FOLD(x, p, v, 0); }
 #define KEEP(j)
-            ulong i = k;
+#define FOLD_ROW(v, r) FOLD(x, p, v, 0);
+#if LANES_ARE == 0
+#define FOLD_ROWS FOLD(x, p, v0, 0); FOLD(x, p, v1, 0); FOLD(x, p, v2, 0); FOLD(x, p, v3, 0);
+#else  // few wait for the one before
+#define FOLD_ROWS FOLD(v0, p, v1, 0); FOLD(v2, p, v3, 0); FOLD(v0, p, v2, 0); FOLD(x, p, v0, 0);
 #endif
-            for (; i + 4 <= last; i += 4) {
-                ulong rows[4];
-                for (int r = 0; r < 4; r++) {
-                    INNER(i + r)
-                    rows[r] = base + along;
-                }
-                const ulong next = rows[3] - rows[0] + rows[1] - rows[0];
-                for (int j = 0; j < begin; j += W) {
-                    VECTOR x = folds[j / W];
-                    KEPT(j / W)
-#if IS_EXTREME  // so many instructions that a processor does not see far ahead
-                    for (int r = 0; r < 4; r++) FETCH(in + rows[r] + next + j)
 #endif
-                    FOLD_ROW(0, j)
-                    FOLD_ROW(1, j)
-                    FOLD_ROW(2, j)
-                    FOLD_ROW(3, j)
-                    folds[j / W] = x;
-                    KEEP(j / W)
-                }
-            }
-            for (; i < last; i++) {
-                INNER(i)
-                const ulong rows[1] = {base + along};
-                for (int j = 0; j < begin; j += W) {
-                    VECTOR x = folds[j / W];
-                    KEPT(j / W)
-                    FOLD_ROW(0, j)
-                    folds[j / W] = x;
-                    KEEP(j / W)
-                }
-            }
+        ulong i = first;
+        RUNS
+        NEXT_RUN(i)
+#ifdef START
+        for (int j = 0; j < vectors; j++) folds[j] = VECTOR_START;
+#else
+        const bool is_turned = CAN_TURN(first + 4) && first + 4 <= min(last, run_end);
+        for (int j = 0; j < vectors; j++) {
+#if LANES_ARE == 2
+            if (is_turned) {
+                VECTOR v1, v2, v3;
+                FETCH_4(first, j, 1, 0, 0)
+                TURN_4(folds[j], v1, v2, v3, in, run_place + AT(j) * LANE)
 #if IS_EXTREME
-            for (int j = 0; j < begin; j++) {
-                IF_PLACE(p[j] = (long)first + ((private NUMBER *)found)[j];)
+                VECTOR x = folds[j];
+                IF_NAN(NUMBERED seen = (NUMBERED)(0); SEE(seen, x))
+                IF_PLACE(NUMBERED at = (NUMBERED)(0);)
+                FOLD_ROW(v1, 1) FOLD_ROW(v2, 2) FOLD_ROW(v3, 3)
+                folds[j] = x;
+                KEEP(j)
+#endif
+                continue;
+            }
+#endif
+            folds[j] = SIDE_LOAD(in, run_place + AT(j) * LANE);
+#if IS_EXTREME
+            IF_NAN(most[j] = (NUMBERED)(0); SEE(most[j], folds[j]))
+            IF_PLACE(found[j] = (NUMBERED)(0);)
+#endif
+        }
+        i = is_turned ? first + 4 : first + 1;
+#endif
+        while (i < last) {
+            if (i == run_end)
+            NEXT_RUN(i)
+            const ulong stop = min(last, run_end);
+            // Four rows at a time, for what is kept of the columns goes through memory.
+            for (; i + 4 <= stop; i += 4) {
+                const ulong place = ROW(i);
+                for (int j = 0; j < vectors; j++) {
+                    const ulong at_lanes = place + AT(j) * LANE;
+                    VECTOR x = folds[j], v0, v1, v2, v3;
+                    KEPT(j)
+                    FETCH_4(i, j, 1, 0, at_lanes)
+                    SIDE_LOAD_4(v0, v1, v2, v3, in, at_lanes)
+                    FOLD_ROWS
+                    folds[j] = x;
+                    KEEP(j)
+                }
+            }
+#if LANES_ARE == 2
+            // Four that end there are turned, some of them once more.
+            if (i < stop && CAN_TURN(stop)) {
+                const int m = (int)(stop - i);
+                const ulong place = ROW(stop - 4);
+#if IS_EXTREME
+                i = stop - 4;
+#endif
+                for (int j = 0; j < vectors; j++) {
+                    VECTOR x = folds[j], v0, v1, v2, v3;
+                    KEPT(j)
+                    TURN_4(v0, v1, v2, v3, in, place + AT(j) * LANE)
+#if IS_EXTREME
+                    FOLD_ROWS
+#else
+                    FOLD(x, p, v3, 0);
+                    if (m > 1) { FOLD(x, p, v2, 0); }
+                    if (m > 2) { FOLD(x, p, v1, 0); }
+#endif
+                    folds[j] = x;
+                    KEEP(j)
+                }
+                i = stop;
+            }
+#endif
+            for (; i < stop; i++) {
+                const ulong place = ROW(i);
+                for (int j = 0; j < vectors; j++) {
+                    VECTOR x = folds[j];
+                    KEPT(j)
+                    const VECTOR v = SIDE_LOAD(in, place + AT(j) * LANE);
+                    FOLD_ROW(v, 0)
+                    folds[j] = x;
+                    KEEP(j)
+                }
+            }
+        }
+        for (int j = 0; j < vectors; j++) {
+            private T *a = (private T *)&folds[j];
+            const ulong x = AT(j);
+            const int n = (int)min((ulong)W, width);
+            long p[W];
+#if IS_EXTREME
+#if HAS_PLACE
+            private NUMBER *place = (private NUMBER *)&found[j];
+            for (int l = 0; l < W; l++) p[l] = (long)first + place[l];
+            if (several > 1)
+                for (int l = 0; l < n; l++) p[l] = PLACE_OF(p[l], x + l);
+#endif
 #if HAS_NAN
-                if (((private NUMBER *)most)[j] > INFINITE) {
-                    a[j] = NAN;
-                    IF_PLACE(for (ulong i = first; i < last; i++) {
-                        INNER(i)
-                        const T v = LOADED(base + along + j);
-                        if (v != v) {
-                            p[j] = (long)i;
-                            break;
+            NUMBER seen;
+            ACROSS_NUMBERS(seen, most[j], MOST)
+            if (seen > INFINITE)
+                for (int l = 0; l < n; l++)
+                    if (((private NUMBER *)&most[j])[l] > INFINITE) {
+                        a[l] = NAN;
+                        IF_PLACE(for (ulong i = first; i < last; i++) {
+                            INNER(i)
+                            const T v = LOADED(base + along + (x + l) * LANE);
+                            if (v != v) {
+                                p[l] = PLACE_OF(i, x + l);
+                                break;
+                            }
+                        })
+                    }
+#endif
+#endif
+            for (ulong k = last; k < end; k++) {
+                INNER(k)
+                for (int l = 0; l < n && x + l < extra; l++) {
+                    const T v = LOADED(base + along + (x + l) * LANE);
+                    IF_PLACE(const long at = PLACE_OF(k, x + l);)
+                    FOLD(a[l], p[l], v, at);
+                }
+            }
+            const ulong target = TARGET(x);
+            if (by == 1 && n == W)
+                for (int l = 0; l < W; l++) { STORE(target + l, a[l], p[l]); }
+            else
+                for (int l = 0; l < n; l++) { STORE(target + l * by, a[l], p[l]); }
+        }
+#endif
+    }
+}
+
+#if W > 1 && LANES_ARE == 2
+// Small blocks of `several` rows of `narrow` elements, of which the rows are folded, side by side.
+kernel void blocks(global OUT_MEMORY *out, global const IN_MEMORY *in, global long *places VALUES,
+        NUMBERS, ulong16 side)
+{
+    SIDES
+    EACH_ITEM(item, outer_count / width * blocks) {
+        SIDE_ITEM(item)
+        const int vectors = (int)((min(span, width - column) + W - 1) / W);
+        OUTER(row)
+        const ulong base = offset_in + from, i = 0, run_end = run;
+        const ulong ahead = base + (column + span) * LANE;
+        for (int j = 0; j < vectors; j++) {
+            VECTOR with_before[BLOCK_SIZE + 3], *tile = with_before + 3;
+            SIDE_LOAD_ALL(tile, (int)run, in, base + AT(j) * LANE, j, true)
+            for (int c = 0; c < narrow; c++) {
+                VECTOR x = tile[c];
+                private T *a = (private T *)&x;
+                long p[W];
+#if IS_EXTREME
+                IF_NAN(NUMBERED seen = (NUMBERED)(0); SEE(seen, x))
+                IF_PLACE(NUMBERED at = (NUMBERED)(0);)
+#endif
+                for (int k = 1; k < several; k++) {
+                    const VECTOR v = tile[k * narrow + c];
+                    FOLD_ROW(v, k)
+                }
+#if HAS_PLACE
+                for (int l = 0; l < W; l++) p[l] = ((private NUMBER *)&at)[l];
+#endif
+#if HAS_NAN
+                NUMBER most;
+                ACROSS_NUMBERS(most, seen, MOST)
+                if (most > INFINITE)
+                    for (int l = 0; l < W; l++)
+                        if (((private NUMBER *)&seen)[l] > INFINITE) {
+                            a[l] = NAN;
+                            IF_PLACE(for (p[l] = 0; p[l] < several; p[l]++) {
+                                const T v = ((private T *)&tile[p[l] * narrow + c])[l];
+                                if (v != v) break;
+                            })
                         }
-                    })
-                }
 #endif
+                const ulong target = offset_out + to + AT(j) * step + c * side.sb;
+                for (int l = 0; l < W; l++) { STORE(target + l * step, a[l], p[l]); }
             }
-#endif
-        }
-#endif
-        for (; k < last && begin < count; k++) {
-            INNER(k)
-            if (count - begin == COLUMNS) {
-                for (int j = 0; j < COLUMNS; j++) {
-                    const T v = LOADED(base + along + j);
-                    IF_PLACE(const long at = PLACE(flat + j, k);)
-                    FOLD(a[j], p[j], v, at);
-                }
-            } else {
-                for (int j = begin; j < count; j++) {
-                    const T v = LOADED(base + along + j);
-                    IF_PLACE(const long at = PLACE(flat + j, k);)
-                    FOLD(a[j], p[j], v, at);
-                }
-            }
-        }
-        for (int j = 0; j < count; j++) {
-            const ulong target = is_part ? (flat + j) * parts + part
-                                         : offset_out + to + (column + j) * step;
-            STORE(target, a[j], p[j]);
         }
     }
 }
+#endif

@@ -14,6 +14,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker takes a core; with more t
 
 import dovetail as dt
 
+# Files with tests of half a minute: compilers for GPUs, the simulator of races, whole programs.
+LONG = ("test_cuda_compile.py", "test_opencl_oclgrind.py", "test_style.py", "test_command.py")
+
 # Names of devices, such as "cpu,loop" in CI, whose tests may not be skipped for want of the device.
 PROMISED = "DOVETAIL_PROMISED_DEVICES"
 
@@ -30,8 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On another device than the cpu, run what takes the device: the rest cannot differ there."""
+    """On another device than the cpu, run what takes the device: the rest cannot differ there.
+
+    On the cpu, begin with what takes long, so that no worker waits for another one at the end.
+    """
     if config.getoption("--device") == "cpu":
+        items.sort(key=lambda item: item.path.name not in LONG)
         return
     takes_device = [("device" in getattr(item, "fixturenames", ()), item) for item in items]
     config.hook.pytest_deselected(items=[item for takes, item in takes_device if not takes])
@@ -39,9 +46,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """The items of all tests live to the end: collections of a test's own garbage go past them."""
+    """The items of all tests live to the end: collections of a test's own garbage go past them.
+
+    So do plans, of which there are more and more: they are gone through a tenth as often.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10 * gc.get_threshold()[0])
 
 
 def pytest_report_header(config: pytest.Config) -> str:

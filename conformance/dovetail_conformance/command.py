@@ -93,7 +93,9 @@ def _run(words: list[str]) -> int:
 
 def _ask(options: Any) -> int:
     from dovetail_conformance.runner import Options, run, write
+    from dovetail_conformance.workers import seldom_collected
 
+    seldom_collected()
     asked = Options(
         options.device, options.level, options.op, options.dtype, options.check,
         options.fuzz, options.seed, options.expect, options.jobs,

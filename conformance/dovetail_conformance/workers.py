@@ -9,6 +9,7 @@ compiles its kernels then compiles most of them once.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -20,7 +21,7 @@ from typing import Any
 
 from dovetail_conformance.model import Case, Failure, Outcome, run_case
 
-__all__ = ["LIMIT", "run_in_workers"]
+__all__ = ["LIMIT", "run_in_workers", "seldom_collected"]
 
 LIMIT = 180.0
 """Seconds that one case may take before it counts as hung."""
@@ -201,6 +202,15 @@ class _few_threads:
                 del os.environ[name]
 
 
+def seldom_collected() -> None:
+    """Cases live to the end, and most plans too: garbage is looked for a tenth as often.
+
+    They are not frozen: mistakes in the core's source are put into the functions that
+    ``gc.get_objects`` finds, and live tensors are counted by it.
+    """
+    gc.set_threshold(10 * gc.get_threshold()[0])
+
+
 def _work(
     pipe: Connection, device: str, collect: Callable[..., list[Case]], arguments: Any
 ) -> None:
@@ -210,6 +220,7 @@ def _work(
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops it
     cases = collect(*arguments)
+    seldom_collected()
     pipe.send(None)
     while True:
         try:

@@ -100,11 +100,12 @@ def run(op: OpDef, plan: Callable[..., Any], inputs: tuple[Any, ...], attributes
             watcher.leave(op, result)
     elapsed = (time.perf_counter() - start) * 1e3
     outs = result if isinstance(result, tuple) else (result,)
-    device = next((str(x._spec.device) for x in (*outs, *inputs) if hasattr(x, "_spec")), "")
-    served_by, packs = getattr(plan, "served_by", "kernel"), getattr(plan, "packs", 0)
-    for watcher in active:
-        if isinstance(watcher, list):
-            watcher.append(Event(op.name, device, served_by, packs, _depth, elapsed))
+    traces = [w for w in active if isinstance(w, list)]
+    if traces:
+        device = next((str(x._spec.device) for x in (*outs, *inputs) if hasattr(x, "_spec")), "")
+        served_by, packs = getattr(plan, "served_by", "kernel"), getattr(plan, "packs", 0)
+        for events in traces:
+            events.append(Event(op.name, device, served_by, packs, _depth, elapsed))
     if mode.inference:
         for x in outs:
             if hasattr(x, "_spec"):

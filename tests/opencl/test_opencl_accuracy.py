@@ -73,5 +73,7 @@ beside(draw.standard_normal((200_000, 8)).astype("float32") + 3, 1e-4)
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 @pytest.mark.parametrize("name", list(CHECKS))
-def test_rounding_does_not_add_up(fresh: Callable[..., str], name: str, kind: str) -> None:
-    fresh(PROGRAM + CHECKS[name], DOVETAIL_OPENCL_CLASS=kind)
+def test_rounding_does_not_add_up(
+    in_class: Callable[[str, str], None], name: str, kind: str
+) -> None:
+    in_class(PROGRAM + CHECKS[name], kind)

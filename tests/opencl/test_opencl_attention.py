@@ -96,9 +96,9 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("name", list(CHECKS))
-def test_tiles(fresh: Callable[..., str], name: str) -> None:
+def test_tiles(in_class: Callable[[str, str], None], name: str) -> None:
     """Forward, logsumexp and all gradients, also of the logsumexp; rows that see nothing are 0."""
-    fresh(CASES + CHECKS[name], DOVETAIL_OPENCL_CLASS="gpu")
+    in_class(CASES + CHECKS[name], "gpu")
 
 
 RACES = """

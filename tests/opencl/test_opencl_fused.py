@@ -129,9 +129,9 @@ beside(masked, (2, 5, 6), (2, 21, 6), (2, 21, 17), whole=(hidden,))
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])
 @pytest.mark.parametrize("name", list(CHECKS))
 def test_both_classes_of_device_compute_what_pytorch_does(
-    fresh: Callable[..., str], name: str, kind: str
+    in_class: Callable[[str, str], None], name: str, kind: str
 ) -> None:
-    fresh(CASES + CHECKS[name], DOVETAIL_OPENCL_CLASS=kind)
+    in_class(CASES + CHECKS[name], kind)
 
 
 def _fused(function: Callable[[], Any]) -> set[str]:

@@ -47,6 +47,6 @@ for said, mine, terms in (("value", found, (x * share,)), ("slope", given.grad, 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
-def test_gelu(fresh: Callable[..., str], name: str, approximate: str) -> None:
+def test_gelu(in_class: Callable[[str, str], None], name: str, approximate: str) -> None:
     code = f"ARGUMENTS = {(name, approximate)!r}\n{CASE}"
-    fresh(code, DOVETAIL_OPENCL_CLASS="gpu")
+    in_class(code, "gpu")

@@ -21,11 +21,13 @@ from dovetail_kernels.spread import Image, Three, table_of
 from dovetail_kernels.tiles import Tile, tile_of, woven
 
 __all__ = [
+    "NO_BIAS",
     "Filters",
     "Gathered",
     "Lines",
     "Map",
     "Part",
+    "biased",
     "in_pairs",
     "is_run",
     "left_rows",
@@ -38,6 +40,9 @@ TILES = 16
 
 BLOCK = 64
 """Steps of depth that one work item packs."""
+
+NO_BIAS = 2**64 - 1
+"""The step from one channel's bias to the next where there is none."""
 
 
 @dataclass(frozen=True)
@@ -116,16 +121,21 @@ class Map:
     parts: list[Part] = field(default_factory=list)
     is_rectified: bool = False
 
-    def finished(self) -> dict[str, Any]:
-        """Macros for what is done with a sum."""
+    def finished(self, *, is_rare: bool = False) -> dict[str, Any]:
+        """Macros for what is done with a sum.
+
+        Args:
+            is_rare: see :func:`biased`.
+        """
         device, work = self.device, self.work
         kind = self.out.dtype if self.bias is None else self.bias.dtype
-        load = "BIAS_LOAD(bias, offset_bias + (channel) * bias_step)"
+        load = converted(kind, work, "BIAS_LOAD(bias, offset_bias + (channel) * bias_step)")
+        added = {"BIASED(channel)": "(T)0" if self.bias is None else load}
         return {
             "T": wrapping(work),
             "RESULT(v)": converted(work, self.out.dtype, "v"),
             **ended(is_rectified=self.is_rectified),
-            "BIASED(channel)": "(T)0" if self.bias is None else converted(kind, work, load),
+            **(biased(load) if is_rare else added),
             **element(device, "OUT", self.out.dtype),
             **element(device, "BIAS", kind),
         }
@@ -134,6 +144,17 @@ class Map:
     def bias_step(self) -> int:
         """From one channel's bias to the next."""
         return 0 if self.bias is None else self.bias.element_strides[0]
+
+    @property
+    def rare_bias_step(self) -> int:
+        """The same for kernels with :func:`biased`."""
+        return NO_BIAS if self.bias is None else self.bias_step
+
+
+def biased(load: str = "bias[offset_bias + (channel) * bias_step]") -> dict[str, str]:
+    """The macro for what is added to the sums of a channel, where it is asked for once for many:
+    then a kernel finds out itself whether there is a bias, and is compiled once."""
+    return {"BIASED(channel)": f"(bias_step == {NO_BIAS}ul ? (T)0 : {load})"}
 
 
 def tile_for(device: Device, work: DType, columns: int) -> Tile:

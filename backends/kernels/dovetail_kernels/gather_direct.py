@@ -96,7 +96,7 @@ class Direct:
                 "IS_DIRECT": 1,
                 **_lanes(made, places, step),
                 "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
-                **made.finished(),
+                **made.finished(is_rare=True),
                 **element(device, "WEIGHT", weight.dtype),
             }
             numbers = [
@@ -105,7 +105,7 @@ class Direct:
                     0, 0, 0, 0, made.images, made.groups, made.columns, planes, count, places,
                     len(part.depth_at), made.x_group, made.image.image, *lines.x_steps[:2],
                     made.out_group, made.out.element_strides[0], *lines.out_steps,
-                    made.out_column, made.filters.group, made.filters.column, made.bias_step,
+                    made.out_column, made.filters.group, made.filters.column, made.rare_bias_step,
                 )
             ]  # fmt: skip
             items = made.images * made.groups * made.columns * planes * count

@@ -13,7 +13,7 @@ import numpy as np
 
 from dovetail.dtypes import float32
 from dovetail_kernels.arrays import Array
-from dovetail_kernels.gather import Map, Part, in_pairs
+from dovetail_kernels.gather import Map, Part, biased, in_pairs
 from dovetail_kernels.gather_direct import read
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.shuffle import woven_half
@@ -181,9 +181,7 @@ class Packed:
             "PUT_WIDE(p, v)": f"STORE_{vector}(p, v)",
             "TOGETHER": 2 if in_pairs(parts) else 1,
             "OUT_STEP": out_step,
-            "BIASED(channel)": "(T)0"
-            if made.bias is None
-            else "bias[offset_bias + (channel) * bias_step]",
+            **biased(),
             **ended(is_rectified=made.is_rectified),
             "LOW(u, v)": woven_half(vector, "(u)", "(v)", 0),
             "HIGH(u, v)": woven_half(vector, "(u)", "(v)", 1),
@@ -203,7 +201,7 @@ class Packed:
             for v in (
                 0, 0, 0, 0, 0, *strides[:2], step_line, made.out.element_strides[0],
                 made.out_column, parts[0].lines.out_steps[1], made.filters.group,
-                made.filters.column, weight_channel, made.bias_step,
+                made.filters.column, weight_channel, made.rare_bias_step,
             )
         ]  # fmt: skip
         numbers += [

@@ -18,7 +18,7 @@ from dovetail.dtypes import float32, float64
 from dovetail_kernels.arrays import Array, joined
 from dovetail_kernels.device import Device
 from dovetail_kernels.folds import wrapping
-from dovetail_kernels.gather import Map, Part, in_pairs
+from dovetail_kernels.gather import Map, Part, biased, in_pairs
 from dovetail_kernels.gather_direct import FEW
 from dovetail_kernels.gemm import offset_of
 from dovetail_kernels.shuffle import woven_half
@@ -230,12 +230,9 @@ class Padded:
             **vector_macros(work),
             **_tile(rows, block.vectors, work),
             "TOGETHER": 2 if in_pairs(parts) else 1,
-            "OUT_STEP": parts[0].lines.out_steps[2],
             "LOW(u, v)": woven_half(vector, "(u)", "(v)", 0),
             "HIGH(u, v)": woven_half(vector, "(u)", "(v)", 1),
-            "BIASED(channel)": "(T)0"
-            if made.bias is None
-            else "bias[offset_bias + (channel) * bias_step]",
+            **biased(),
             **ended(is_rectified=made.is_rectified),
             **element(device, "OUT", work),
         }
@@ -246,7 +243,7 @@ class Padded:
         steps_of_all = (
             *planes.steps, made.out.element_strides[0], made.out_column,
             parts[0].lines.out_steps[1], made.filters.group, made.filters.column, weight_channel,
-            made.bias_step,
+            made.rare_bias_step, parts[0].lines.out_steps[2],
         )  # fmt: skip
         sizes = (made.images, made.groups, made.columns, channels, *planes.sizes)
         of_block = (plane, lines, len(parts), block.span, block.lines, wide, room, kept)

@@ -165,7 +165,7 @@ class Planes:
             **_tile(made, places, lines.x_steps[2], is_paired=is_paired),
             "IS_SAME": int(made.out.dtype is work),
             "WEIGHT_LOADED(i)": converted(weight.dtype, work, "WEIGHT_LOAD(weight, i)"),
-            **made.finished(),
+            **made.finished(is_rare=True),
             **element(device, "WEIGHT", weight.dtype),
         }
         numbers = [
@@ -173,7 +173,7 @@ class Planes:
             for v in (
                 made.images, made.groups, made.columns, len(parts), *lines.x_steps[:2],
                 made.out_group, made.out.element_strides[0], *lines.out_steps, made.out_column,
-                made.filters.group, made.filters.column, made.bias_step,
+                made.filters.group, made.filters.column, made.rare_bias_step,
             )
         ]  # fmt: skip
         begin = [np.uint64(0)] * 4 + [np.uint64(source.room)]

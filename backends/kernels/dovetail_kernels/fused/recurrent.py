@@ -64,6 +64,10 @@ LAYERS = {
 }
 
 
+PACKED_BY = ("IS_BACKWARD", "SUMS_EACH", "DEPTH", "STATES")
+"""What ``src/recurrent_begin.cl`` knows a layer by."""
+
+
 class _Call:
     """One record with given shapes: what both classes of devices have in common."""
 
@@ -109,7 +113,8 @@ class _Call:
     def begin(self, macros: dict[str, Any], items: int) -> Launch:
         """The launch that fills work memory."""
         text = RecurrentText(self.device, self.text.dtype, ())
-        program = text.program("recurrent_begin", self.macros | macros)
+        own = {name: self.macros[name] for name in PACKED_BY}  # the others make copies of a kernel
+        program = text.program("recurrent_begin", own | macros)
         numbers = [*[np.uint64(0)] * 3, np.uint64(self.rows), np.int32(self.size)]
         size = self.device.workers(items, 4096)
         return self.device.launch(program, "begin", 6, numbers, size, self.label)
@@ -161,17 +166,21 @@ def _on_cores(call: _Call) -> Any:
     )  # fmt: skip
     rows, vectors, width = shares.tile_rows, shares.vectors, text.width
     tile = Tile(rows, vectors * layer.sums, width)
-    macros = {
+    packed = {
         "PANELS": 1,
         "VECTORS": vectors,
+        "COLUMNS": tile.columns,
         **_woven(text, tile.columns),
+    }
+    macros = {
+        **packed,
         **tile.macros(dialect.VALUES[text.work.name], is_float=True, left="p{i}[k]"),
         "POINTERS": " ".join(
             f"global const T *p{i} = from + min({i}, rows - 1) * depth;" for i in range(rows)
         ),
     }
     weights = call.size * call.size * layer.sums * layer.depth
-    begin = call.begin(macros, weights)
+    begin = call.begin(packed, weights)
     program = text.program("recurrent", call.macros | macros, ("recurrent_cells",))
     numbers = [
         *text.places(), *call.numbers, np.uint64(shares.each), np.int32(shares.parts),

@@ -39,7 +39,7 @@ kernel void padded(global T *out, global const T *in, global const T *weight,
     const ulong step_image = steps.s0, step_channel = steps.s1, step_line = steps.s2;
     const ulong step_place = steps.s3, out_image = steps.s4, out_row = steps.s5;
     const ulong out_line = steps.s6, weight_group = steps.s7, weight_row = steps.s8;
-    const ulong weight_channel = steps.s9, bias_step = steps.sa;
+    const ulong weight_channel = steps.s9, bias_step = steps.sa, out_step = steps.sb;
     const int images = sizes.s0, groups = sizes.s1, rows = sizes.s2, channels = sizes.s3;
     const int height = sizes.s4, width = sizes.s5, first_y = sizes.s6, first_x = sizes.s7;
     const int reach = sizes.s8, pitch = sizes.s9;
@@ -105,7 +105,11 @@ kernel void padded(global T *out, global const T *in, global const T *weight,
                                 p[2 * x] = ENDED(a[x] + shift);
                                 if (x < m) p[2 * x + 1] = ENDED(b[x] + shift);
                             }
-#elif OUT_STEP == 1
+#else
+                            if (out_step != 1) {
+                                for (; x < n; x++) p[x * out_step] = ENDED(a[x] + shift);
+                                continue;
+                            }
                             for (; x + W <= n; x += W)
                                 PUT_WIDE(p + x, ENDED(READ_WIDE(a + x) + shift));
                             if (x < n && n >= W) {
@@ -113,8 +117,6 @@ kernel void padded(global T *out, global const T *in, global const T *weight,
                                 x = n;
                             }
                             for (; x < n; x++) p[x] = ENDED(a[x] + shift);
-#else
-                            for (; x < n; x++) p[x * OUT_STEP] = ENDED(a[x] + shift);
 #endif
                         }
                     }

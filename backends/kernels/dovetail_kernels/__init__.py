@@ -18,8 +18,8 @@ from dovetail_kernels.device import Device, Launch, device_of, known, register
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
-    "elementwise", "storage", "random", "reduce", "reduce_group", "paired", "scan", "order",
-    "index", "contract", "conv", "fused",
+    "elementwise", "storage", "ranges", "random", "reduce", "reduce_group", "paired", "scan",
+    "order", "index", "contract", "conv", "fused",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
     "elementwise", "storage", "ranges", "random", "reduce", "reduce_group", "paired", "scan",
-    "order", "index", "contract", "conv", "fused",
+    "running", "order", "index", "contract", "conv", "fused",
 )  # fmt: skip
 
 

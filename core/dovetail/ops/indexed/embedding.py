@@ -20,7 +20,7 @@ from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["embedding", "embedding_renorm_", "one_hot"]
+__all__ = ["EMBEDDING_SUM", "embedding", "embedding_renorm_", "one_hot"]
 
 
 def _embedding_infer(
@@ -139,6 +139,37 @@ EMBEDDING_BACKWARD: OpDef = OpDef(
     public=False,
 )
 """The gradient of a table of ``rows`` rows, given that of what ``embedding`` read from it."""
+
+
+def _embedding_sum(weight: Any, indices: Any, divisor: float, scale_grad_by_freq: bool) -> Any:
+    rows = call(EMBEDDING, (weight, indices), (-1, scale_grad_by_freq)).sum(1)
+    return rows if divisor == 1 else rows / divisor
+
+
+def _embedding_sum_gradient(
+    g: Any, indices: Any, specs: Any, divisor: float, scale_grad_by_freq: bool
+) -> Any:
+    share = g if divisor == 1 else g / divisor
+    shares = share.unsqueeze(1).expand(*indices._spec.shape, share._spec.shape[1])
+    rows = specs[0].shape[0]
+    return call(EMBEDDING_BACKWARD, (shares, indices), (rows, -1, scale_grad_by_freq))
+
+
+EMBEDDING_SUM = OpDef(
+    "embedding_sum",
+    kind="index",
+    inputs=("weight", "indices"),
+    attributes=("divisor", "scale_grad_by_freq"),
+    infer=lambda weight, indices, **_: Inferred(
+        (None, d.int64), (((indices.shape[0], weight.shape[1]), weight.dtype),)
+    ),
+    decompose=_embedding_sum,
+    gradient={"weight": _embedding_sum_gradient},
+    accepts=d.FLOATING,
+    method=False,
+    public=False,
+)
+"""Rows of ``weight`` (V, D) by ``indices`` (B, N), summed over N and divided: (B, D)."""
 
 
 @publish(method=False)

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
-from dovetail.dispatch import call
 from dovetail.ops.calling import told
-from dovetail.ops.indexed.embedding import EMBEDDING_SUM
-from dovetail.ops.indexed.index_checks import INDICES, check_bounds
+from dovetail.ops.indexed.embedding import embedding_sum
+from dovetail.ops.indexed.index_checks import INDICES
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -172,9 +171,8 @@ def embedding_bag(
     if offsets is None:  # bags of one length, one launch where a device has a kernel of it
         if max_norm is not None:
             ops.embedding_renorm_(weight.detach(), input, max_norm, norm_type)
-        check_bounds(input, table, lambda _: IndexError("index out of range in self"))
-        divisor = float(width if mode == "mean" else 1)
-        made: Tensor = call(EMBEDDING_SUM, (weight, input), (divisor, scale_grad_by_freq))
+        divisor = width if mode == "mean" else 1
+        made: Tensor = embedding_sum(weight, input, divisor, scale_grad_by_freq)
         return made
     starts = offsets.tolist()
     _check_offsets(starts, input.numel())

@@ -28,7 +28,7 @@ from dovetail.from_data import (
     tensor,
     warn_of_copy,
 )
-from dovetail.kernels import bind_kernel, select_kernel
+from dovetail.kernels import bind_kernel, find_kernel, select_kernel
 from dovetail.late_binding import BATCHED
 from dovetail.memory_formats import contiguous_format, preserve_format, target_spec
 from dovetail.ops.out import deliver as _deliver
@@ -445,7 +445,9 @@ def linspace(
         RuntimeError: it is negative, or the numbers are complex and the dtype is not.
     """
     kind, place = _spaced("linspace", start, end, steps, dtype, device, out, layout, pin_memory)
-    made = raw.from_host(elements(_spread(start, end, steps), kind), kind, state_of(place))
+    made = _on_device("linspace", kind, place, start, end, steps)
+    if made is None:
+        made = raw.from_host(elements(_spread(start, end, steps), kind), kind, state_of(place))
     return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 
@@ -474,9 +476,38 @@ def _scalar(value: Any) -> Any:
 
 def _spread(start: Any, end: Any, steps: int) -> Any:
     start, end = _scalar(start), _scalar(end)
-    step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    i = np.arange(steps)
-    return np.where(i < steps / 2, start + step * i, end - step * (steps - 1 - i))
+    step, half = _step(start, end, steps), (steps + 1) // 2
+    i = np.arange(half)
+    return np.concatenate([start + step * i, (end - step * i[: steps - half])[::-1]])
+
+
+def _step(start: Any, end: Any, steps: int) -> Any:
+    return (end - start) / (steps - 1) if steps > 1 else 0.0
+
+
+def _on_device(
+    name: str, kind: d.dtype, place: Device, start: Any, end: Any, steps: int, **more: Any
+) -> Tensor | None:
+    """Evenly spaced numbers by a kernel of the device, where its table has one.
+
+    ``linspace(out, *, start, step, stop)`` writes ``start + i * step`` into the first half of n
+    elements and ``stop - (n - 1 - i) * step`` into the others, in float64 (complex dtypes in
+    complex128), sums rounded apart from products; ``logspace`` the powers of ``base`` by these.
+    """
+    state = state_of(place)
+    if not state.table.entries(name):
+        return None
+    spec = spec_of((int(steps),), kind, place)
+    start, stop = _scalar(start), _scalar(end)
+    attributes = {"start": start, "step": _step(start, stop, spec.numel), "stop": stop, **more}
+    facts = CallFacts(REGISTRY["arange"], (), (spec,), attributes)
+    entry = find_kernel(name, facts, kind, state)
+    if entry is None:
+        return None
+    made = raw.empty(spec)
+    if spec.numel:
+        bind_kernel(entry, facts)(made._materialize())
+    return made
 
 
 def logspace(
@@ -499,9 +530,14 @@ def logspace(
         RuntimeError: it is negative, or the numbers are complex and the dtype is not.
     """
     kind, place = _spaced("logspace", start, end, steps, dtype, device, out, layout, pin_memory)
-    with np.errstate(all="ignore"):
-        values = np.power(base, np.asarray(_spread(start, end, steps)))
-    made = raw.from_host(elements(values, kind), kind, state_of(place))
+    made = None
+    # Powers of a device may be off by the last place: too far for whole numbers, which are cut off.
+    if kind.category == 2 and isinstance(base, (int, float)):
+        made = _on_device("logspace", kind, place, start, end, steps, base=base)
+    if made is None:
+        with np.errstate(all="ignore"):
+            values = np.power(base, np.asarray(_spread(start, end, steps)))
+        made = raw.from_host(elements(values, kind), kind, state_of(place))
     return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 

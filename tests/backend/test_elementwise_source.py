@@ -43,6 +43,7 @@ FUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "logical_not": ("logical_not", {}), "isnan": ("isnan", {}), "isinf": ("isinf", {}),
     "isfinite": ("isfinite", {}), "asinh": ("asinh", {}), "acosh": ("acosh", {}),
     "atanh": ("atanh", {}), "erfc": ("erfc", {}), "lgamma": ("lgamma", {}), "fmax": ("fmax", {}),
+    "digamma": ("digamma", {}), "erfinv": ("erfinv", {}),
     "fmin": ("fmin", {}), "copysign": ("copysign", {}), "fmod": ("fmod", {}),
     "hypot": ("hypot", {}), "gcd": ("gcd", {}), "lcm": ("lcm", {}),
 }  # fmt: skip

@@ -86,6 +86,9 @@ def _beside() -> Iterator[Callable[[str], Any]]:
     for dtype in (dt.float64, dt.bfloat16, dt.float16):
         yield lambda device, dtype=dtype: attended(device, dtype, 64, 0)
     yield lost
+    yield lambda device: dt.linspace(0, 1, 5, device=device)
+    yield lambda device: dt.logspace(0, 1, 5, device=device)
+    yield lambda device: dt.ones(5000, device=device).cummax(0)
     yield lambda device: dt.ones(4, 200, device=device).softmax(-1)
     yield lambda device: dt.ones(4, 200, device=device).sum(-1)
     yield lambda device: dt.nn.functional.batch_norm(
@@ -211,11 +214,12 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 NOT_ASKED = {
     "winograd", "reduce", "paired", "exponentials", "sides", "softmax_rows", "softmax_columns",
-    "gemm_direct", "conv_packed", "conv_padded", "conv_planes",
+    "both_parts", "gemm_direct", "conv_packed", "conv_padded", "conv_planes", "keys", "radix",
+    "topk",
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
-    "mathematics_double_powers", "fault",
+    "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma", "fault",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

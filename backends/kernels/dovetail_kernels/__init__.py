@@ -18,8 +18,8 @@ from dovetail_kernels.device import Device, Launch, device_of, known, register
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
-    "elementwise", "storage", "random", "reduce", "reduce_group", "paired", "scan", "order", "topk",
-    "search", "index", "contract", "conv", "exchange", "fused",
+    "elementwise", "storage", "ranges", "random", "reduce", "reduce_group", "paired", "scan",
+    "running", "order", "topk", "search", "index", "contract", "conv", "exchange", "fused",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from dovetail.backend import KernelTable, StridedView
 from dovetail.dtypes import FLOATING
 from dovetail_kernels.arrays import Array
+from dovetail_kernels.complex_product import ComplexProduct, is_worth_it
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added, Product
@@ -27,7 +28,9 @@ def enter(table: KernelTable) -> None:
 
 def _matmul(facts: Any) -> Any:
     a, b = map(ghost, facts.inputs)
-    return Product(device_of(facts.outputs[0].device), a, b, ghost(facts.outputs[0]))
+    device, out = device_of(facts.outputs[0].device), ghost(facts.outputs[0])
+    make = ComplexProduct if is_worth_it(a, out) else Product
+    return make(device, a, b, out)
 
 
 def _is_added(call: Any) -> bool:

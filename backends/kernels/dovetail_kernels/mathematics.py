@@ -14,10 +14,11 @@ from pathlib import Path
 __all__ = ["FUNCTIONS", "is_there", "named", "taken", "written"]
 
 _FILES = {
-    "float": ("mathematics", "mathematics_angles", "mathematics_powers"),
+    "float": ("mathematics", "mathematics_angles", "mathematics_powers", "mathematics_gamma"),
     "half": ("mathematics_half",),
     "double": (
-        "mathematics_double", "mathematics_double_angles", "mathematics_double_powers"
+        "mathematics_double", "mathematics_double_angles", "mathematics_double_powers",
+        "mathematics_double_gamma",
     ),
 }  # fmt: skip
 _SOURCES = Path(__file__).parent / "src"
@@ -45,7 +46,7 @@ FUNCTIONS = frozenset(
     (
         "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh",
         "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh", "atan2", "erf",
-        "erfc", "hypot", "pow", "fmod", "normal_cdf", "soft_plus",
+        "erfc", "hypot", "pow", "fmod", "normal_cdf", "soft_plus", "lgamma",
     )
 )  # fmt: skip
 """C's functions and the core's that there are; others are parts of them."""

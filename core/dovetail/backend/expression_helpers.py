@@ -6,6 +6,8 @@ needs before it, with the dtype in their names. ``C`` is the pair type of a comp
 
 from __future__ import annotations
 
+from dovetail.backend.special_helpers import SPECIAL
+
 __all__ = ["HELPERS", "MATH"]
 
 _MATH = """
@@ -200,5 +202,5 @@ C complex_pow(C base, C exponent) {
 }""",
 }
 
-HELPERS: dict[str, str] = {**_WHOLE, **_FLOAT, **_COMPLEX}
+HELPERS: dict[str, str] = {**_WHOLE, **_FLOAT, **SPECIAL, **_COMPLEX}
 """By name, the text of each function; a helper may call others."""

@@ -130,6 +130,8 @@ UNARY: dict[str, str | Mapping[str, str]] = {
     "tanh": _function("tanh"),
     "erf": {"float": "erf(x0)"},
     **{name: {"float": f"{name}(x0)"} for name in OF_FLOATS},
+    "digamma": {"float": "digamma(x0)"},
+    "erfinv": {"float": "inverse_erf(x0)"},
     "rsqrt": {"float": "1.0 / sqrt(x0)"},
     "reciprocal": {"float": "1.0 / x0", "complex": "complex_div(pair(1.0, 0.0), x0)"},
     "square": {

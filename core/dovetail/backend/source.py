@@ -82,7 +82,7 @@ def form_of(*views: StridedView) -> tuple[Form, tuple[int, ...]]:
 
 _LONG = {
     "sin", "cos", "tan", "sinh", "cosh", "asin", "acos", "atan", "asinh", "acosh", "atanh",
-    "atan2", "lgamma", "pow", "fmod", "hypot", "whole_floor_divide",
+    "atan2", "lgamma", "digamma", "inverse_erf", "pow", "fmod", "hypot", "whole_floor_divide",
     "whole_remainder", "whole_pow", "whole_gcd", "whole_lcm", "float_remainder",
     "float_floor_divide", "complex_exp", "complex_expm1", "complex_log", "complex_log1p",
     "complex_sqrt", "complex_sin", "complex_cos", "complex_tanh", "complex_pow",

@@ -58,7 +58,8 @@ def _truncate(input: np.ndarray, out: np.ndarray) -> None:
 def arange(out: np.ndarray, *, start: Any, step: Any) -> None:
     """Element i becomes ``start + i * step``."""
     i = np.arange(out.shape[0], dtype=np.int64 if out.dtype.kind in "iub" else np.float64)
-    np.copyto(out, start + i * step, casting="unsafe")
+    with np.errstate(over="ignore"):
+        np.copyto(out, start + i * step, casting="unsafe")
 
 
 def enter(table: KernelTable) -> None:

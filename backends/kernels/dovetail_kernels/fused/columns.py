@@ -17,6 +17,9 @@ from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]
 
+LINE = 256
+"""Elements of a line that the host's cores add up at a time."""
+
 DIMS = 3
 """Spatial dims of the kernel; an image has them or fewer."""
 
@@ -40,6 +43,7 @@ def _col2im(facts: Any) -> Any:
     ]
     macros = {
         "T": dialect.VALUES[work.name],
+        "LINE": LINE * device.is_cpu,
         **element(device, "IN", columns.dtype),
         **element(device, "OUT", out.dtype),
     }

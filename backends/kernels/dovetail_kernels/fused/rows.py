@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.dtypes import float32, float64
 from dovetail_kernels.arrays import START, Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
 from dovetail_kernels.device import Device, device_of
@@ -56,6 +57,25 @@ def _select_each(
     place = Array(None, 0, out.shape, strides, index.dtype)
     first = Array(None, 0, out.shape, before + picks + after, x.dtype)
     return gathered(device, first, place, out, along(x, dim), name, fault)
+
+
+def _sum(facts: Any) -> Any:
+    weight, index = facts.inputs
+    (out,) = facts.outputs
+    device, name = device_of(out.device), facts.op.name
+    (rows, n), (bags, picks), faults = weight.shape, index.shape, device.faults
+    team = Team(device, out.dtype, bags, n, each=picks)
+    text = team.program("rows", {"IS_SUM": 1}, ("fault",), X=out.dtype)
+    divisor = out.dtype.numpy.type(facts.attributes["divisor"])
+    more = [np.uint64(rows), np.uint64(picks), divisor, fault_of(name, IN_SELF)]
+    launch = team.launch(text, "sum_rows", 4, more, name)
+
+    def run(weight: Any, index: Any, out: Any) -> None:
+        buffers = (out.buffer, weight.buffer, index.buffer, faults)
+        launch.with_numbers(buffers, offsets(out, weight, index, START))
+        device.suspect = True
+
+    return run
 
 
 def _add(facts: Any) -> Any:
@@ -116,6 +136,8 @@ def _can_add(facts: Any) -> bool:
 def enter(table: KernelTable) -> None:
     """Enter them."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
+    # Of halves the sums would be rounded each time.
+    table.add("embedding_sum", _sum, dtypes=(float32, float64), when=_can_select, **options)
     for name in ("index_select", "embedding"):
         table.add(name, _select, when=_can_select, specialize=True)
     for name in ("index_select_backward", "embedding_backward"):

@@ -27,6 +27,45 @@ kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global 
 }
 #endif
 
+#if IS_SUM
+// A bag of numbers for each line, whose rows are added up in their order, and divided.
+kernel void sum_rows(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
+        global uint *faults, ulong offset_out, ulong offset_in, ulong offset_index,
+        ulong offset_faults, NUMBERS, T divisor, uint fault_of)
+{
+    WATCH
+    EACH_LINE(line, lines) {
+        global X_MEMORY *y = out + offset_out + line * n;
+#define ZERO(L) X_SET_##L(y, k, ZERO_##L);
+        WALK(n, ZERO)
+        global const long *bag = index + offset_index + line * picks;
+        ulong pick = 0;
+        for (; pick + 4 <= picks; pick += 4) {  // what is there is read and written a fourth as often
+            const ulong a = bag[pick], b = bag[pick + 1], c = bag[pick + 2], d = bag[pick + 3];
+            if (a >= rows || b >= rows || c >= rows || d >= rows) break;
+            global const X_MEMORY *x = in + offset_in, *xa = x + a * n, *xb = x + b * n;
+            global const X_MEMORY *xc = x + c * n, *xd = x + d * n;
+#define FOUR(L) X_SET_##L(y, k, X_##L(y, k) + X_##L(xa, k) + X_##L(xb, k) + X_##L(xc, k) + X_##L(xd, k));
+            WALK(n, FOUR)
+        }
+        for (; pick < picks; pick++) {
+            const ulong row = (ulong)bag[pick];
+            if (row >= rows) {
+                WRONG(row)
+                continue;
+            }
+            global const X_MEMORY *x = in + offset_in + row * n;
+#define ADD(L) X_SET_##L(y, k, X_##L(y, k) + X_##L(x, k));
+            WALK(n, ADD)
+        }
+#undef ADD
+#define DIVIDE(L) X_SET_##L(y, k, X_##L(y, k) / divisor);
+        if (divisor != 1) WALK(n, DIVIDE)
+    }
+    REPORT(rows)
+}
+#endif
+
 #if IS_ADD
 // A team has a run of rows to itself, and goes through all numbers: nothing collides, and every row
 // is added up in the order of the numbers.

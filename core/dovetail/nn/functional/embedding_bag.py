@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail import ops
 from dovetail.ops.calling import told
+from dovetail.ops.indexed.embedding import embedding_sum
 from dovetail.ops.indexed.index_checks import INDICES
 
 if TYPE_CHECKING:
@@ -142,7 +143,11 @@ def embedding_bag(
         )
     if input.dim() == 2:
         include_last_offset = False
-    input, offsets, factors = _flat(input, offsets, per_sample_weights)
+    factors = per_sample_weights
+    width = input.shape[1] if input.dim() == 2 and offsets is None else 0
+    is_plain = mode in ("sum", "mean") and padding_idx is None and factors is None and not sparse
+    if not (width and is_plain):
+        input, offsets, factors = _flat(input, offsets, factors)
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
@@ -154,7 +159,7 @@ def embedding_bag(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported "
             f"for mode='sum' (got mode='{mode}'). Please open a feature request on GitHub."
         )
-    _check(weight, input, offsets, factors)
+    _check(weight, input, input if offsets is None else offsets, factors)
     table = weight.shape[0]
     if padding_idx is not None:
         if not -table <= padding_idx < table:
@@ -163,6 +168,12 @@ def embedding_bag(
                 f"{table - 1}, but got {padding_idx}"
             )
         padding_idx %= table
+    if offsets is None:  # bags of one length, one launch where a device has a kernel of it
+        if max_norm is not None:
+            ops.embedding_renorm_(weight.detach(), input, max_norm, norm_type)
+        divisor = width if mode == "mean" else 1
+        made: Tensor = embedding_sum(weight, input, divisor, scale_grad_by_freq)
+        return made
     starts = offsets.tolist()
     _check_offsets(starts, input.numel())
     if max_norm is not None:

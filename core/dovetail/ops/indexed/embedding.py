@@ -16,11 +16,11 @@ from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
 from dovetail.ops.indexed.index_checks import INDICES, check_bounds, need_tensor
 from dovetail.ops.indexed.rows import INDEX_SELECT, INDEX_SELECT_BACKWARD, index_select
 from dovetail.ops.linear_algebra.operands import whole_number
-from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["embedding", "embedding_renorm_", "one_hot"]
+__all__ = ["embedding", "embedding_renorm_", "embedding_sum", "one_hot"]
 
 
 def _embedding_infer(
@@ -139,6 +139,60 @@ EMBEDDING_BACKWARD: OpDef = OpDef(
     public=False,
 )
 """The gradient of a table of ``rows`` rows, given that of what ``embedding`` read from it."""
+
+
+def _embedding_sum(weight: Any, indices: Any, divisor: float, scale_grad_by_freq: bool) -> Any:
+    rows = call(EMBEDDING, (weight, indices), (-1, scale_grad_by_freq)).sum(1)
+    return rows if divisor == 1 else rows / divisor
+
+
+def _embedding_sum_gradient(
+    g: Any, indices: Any, specs: Any, divisor: float, scale_grad_by_freq: bool
+) -> Any:
+    share = g if divisor == 1 else g / divisor
+    shares = share.unsqueeze(1).expand(*indices._spec.shape, share._spec.shape[1])
+    rows = specs[0].shape[0]
+    return call(EMBEDDING_BACKWARD, (shares, indices), (rows, -1, scale_grad_by_freq))
+
+
+EMBEDDING_SUM = OpDef(
+    "embedding_sum",
+    kind="index",
+    inputs=("weight", "indices"),
+    attributes=("divisor", "scale_grad_by_freq"),
+    infer=lambda weight, indices, **_: Inferred(
+        (None, d.int64), (((indices.shape[0], weight.shape[1]), weight.dtype),)
+    ),
+    decompose=_embedding_sum,
+    gradient={"weight": _embedding_sum_gradient},
+    accepts=d.FLOATING,
+    reference=lambda weight, indices, divisor=1.0, *_: weight[indices].sum(1) / divisor,
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, (5, 3), dtype, -5, 5), np.asarray(rng.integers(0, 5, shape)), *rest))
+        for shape, rest in (((4, 2), ()), ((2, 7), (7.0,)), ((1, 1), (2.0, True)), ((0, 3), ()))
+    ],
+    tolerance=Tolerance(length=lambda weight, indices, *_: indices.shape[1], against="inputs"),
+    method=False,
+    public=False,
+)
+"""Rows of ``weight`` (V, D) by ``indices`` (B, N), summed over N and divided: (B, D)."""
+
+
+@operator(EMBEDDING_SUM)
+def embedding_sum(
+    weight: Tensor, indices: Tensor, divisor: float = 1.0, scale_grad_by_freq: bool = False
+) -> Tensor:
+    """Rows of a table summed bag by bag: ``weight`` (V, D), ``indices`` (B, N) -> (B, D).
+
+    Args:
+        divisor: what sums are divided by.
+        scale_grad_by_freq: divide the gradient of a row by how often it was named.
+
+    Raises:
+        IndexError: an index out of range.
+    """
+    check_bounds(indices, weight._spec.shape[0], lambda _: IndexError("index out of range in self"))
+    return call(EMBEDDING_SUM, (weight, indices), (float(divisor), scale_grad_by_freq))
 
 
 @publish(method=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from dovetail.backend.coefficients import CENTRE, OUTER, REMOTE
 from dovetail.ops.families import uniform
 from dovetail.ops.pointwise.approximations import (
     WIDE,
@@ -96,38 +97,15 @@ special_function(
     doc="The scaled complementary error function, ``exp(input**2) * erfc(input)``.",
 )
 
-# the inverse of the normal distribution function. Source: M. J. Wichura, "Algorithm AS 241: The
-# percentage points of the normal distribution", Applied Statistics 37 (1988), 477-484 (PPND16).
-_CENTRE = (
-    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
-     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
-    (5226.495278852854561, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
-     5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
-)  # fmt: skip
-_OUTER = (
-    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177,
-     1.27045825245236838258, 3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959,
-     1.42343711074968357734),
-    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966,
-     0.14810397642748007459, 0.68976733498510000455, 1.6763848301838038494,
-     2.05319162663775882187, 1.0),
-)  # fmt: skip
-_REMOTE = (
-    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386,
-     0.026532189526576123093, 0.29656057182850489123, 1.7848265399172913358,
-     5.4637849111641143699, 6.6579046435011037772),
-    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5,
-     7.868691311456132591e-4, 0.0148753612908506148525, 0.13692988092273580531,
-     0.59983220655588793769, 1.0),
-)  # fmt: skip
+# the inverse of the normal distribution function
 
 
 def _quantile(centre: Any, tail: Any) -> Any:
     """The quantile of the probability ``0.5 + centre``, where ``tail`` is the smaller of it and 1
     less it; NaN where that is below 0, infinities are the caller's."""
-    central = centre * fraction(0.180625 - centre * centre, *_CENTRE)
+    central = centre * fraction(0.180625 - centre * centre, *CENTRE)
     depth = (-tail.log()).sqrt()
-    outer, remote = fraction(depth - 1.6, *_OUTER), fraction(depth - 5.0, *_REMOTE)
+    outer, remote = fraction(depth - 1.6, *OUTER), fraction(depth - 5.0, *REMOTE)
     size = where(depth.le(5.0), outer, remote)
     return where(centre.abs().le(0.425), central, where(centre.lt(0), -size, size))
 

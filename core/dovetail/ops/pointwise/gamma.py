@@ -16,6 +16,12 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.backend.coefficients import (
+    DIGAMMA_FAR,
+    DIGAMMA_NEAR_ONE,
+    DIGAMMA_ROOT,
+    DIGAMMA_ROOT_REST,
+)
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach, inplace_method
 from dovetail.ops.families import SHAPES, composite, draw, elementwise_infer, to_float, uniform
@@ -62,36 +68,6 @@ _NEAR_ONE = (
     -0.07297994795715304,
     0.4831289505409809,
 )
-
-_PSI_NEAR_ONE = (
-    3.436642565860094e-12,
-    -1.0015117602062808e-11,
-    8.566371926522047e-12,
-    -2.7468150389464952e-11,
-    1.4147240470372602e-10,
-    -4.197772636734229e-10,
-    1.165378200731563e-09,
-    -3.5032218996509724e-09,
-    1.0605741809549775e-08,
-    -3.181266980138485e-08,
-    9.538368854097868e-08,
-    -2.8620904099739414e-07,
-    8.589268397166999e-07,
-    -2.578134894751126e-06,
-    7.74122874957519e-06,
-    -2.3258232466707952e-05,
-    6.995018926346291e-05,
-    -0.00021074841288961643,
-    0.0006368880302815988,
-    -0.001935066664735652,
-    0.005936795278307386,
-    -0.01855061538173984,
-    0.06013562106019672,
-    -0.21181371064073024,
-    0.9510558760318328,
-)
-_ROOT, _ROOT_REST = 1.4616321325302124, 1.2438149938918909e-08
-"""Where digamma is 0: 24 bits, so that float32 holds them, and the rest."""
 
 _STIRLING = (1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
@@ -178,14 +154,12 @@ special_function(
 
 # digamma
 
-_PSI = (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12)
-
 
 def _psi_below_ten(x: Any) -> Any:
     is_small = x.lt(1.0)
     steps = x.floor()
     base = where(is_small, x, x - steps) + 1.0
-    total = horner(base * 2.0 - 3.0, _PSI_NEAR_ONE) * ((base - _ROOT) - _ROOT_REST)
+    total = horner(base * 2.0 - 3.0, DIGAMMA_NEAR_ONE) * ((base - DIGAMMA_ROOT) - DIGAMMA_ROOT_REST)
     total = where(is_small, total - 1.0 / x, total)
     for k in range(8):
         total = where(steps.gt(k + 1), total + 1.0 / (base + float(k)), total)
@@ -194,7 +168,7 @@ def _psi_below_ten(x: Any) -> Any:
 
 def _psi_of_large(x: Any) -> Any:
     square = 1.0 / (x * x)
-    return x.log() - 0.5 / x - square * horner(square, _PSI)
+    return x.log() - 0.5 / x - square * horner(square, DIGAMMA_FAR)
 
 
 def _digamma(x: Any) -> Any:

@@ -3511,6 +3511,7 @@ def searchsorted(
         sorted_sequence: ascending along its last dim; (N), or the leading dims of ``input`` and N.
         input: values, or one number.
         right: of equal values go behind the last (as ``side="right"``), not before the first.
+            NaN is the largest value, as in a sort.
         sorter: the order of a sequence that is not sorted, from ``argsort``.
 
     Raises:

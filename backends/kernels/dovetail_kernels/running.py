@@ -14,8 +14,8 @@ from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, iota
-from dovetail_kernels.reduce import ALIGNED
 from dovetail_kernels.scan import PART, ROWS_AHEAD, line_of, lines_of
+from dovetail_kernels.sides import ALIGNED
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import BYTES, FETCH, lanes, vector_helpers, whole_stores
 

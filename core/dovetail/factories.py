@@ -485,6 +485,10 @@ def _step(start: Any, end: Any, steps: int) -> Any:
     return (end - start) / (steps - 1) if steps > 1 else 0.0
 
 
+SPACED = ("linspace", "logspace")
+"""Kernels that a table may have though they are no operators: see :func:`_on_device`."""
+
+
 def _on_device(
     name: str, kind: d.dtype, place: Device, start: Any, end: Any, steps: int, **more: Any
 ) -> Tensor | None:

@@ -14,6 +14,7 @@ from dovetail import dtypes as d
 from dovetail.backend.state import state_of
 from dovetail.capability_text import markdown
 from dovetail.errors import Unsupported
+from dovetail.factories import SPACED
 from dovetail.ops.layers.optimizer_steps import STEPS
 from dovetail.ops.schema import REGISTRY
 from dovetail_conformance.calls import Call, Refused, operators, samples_of
@@ -55,7 +56,7 @@ def _table(target: Target, trial: Trial) -> None:
                     )
     for name in table:
         with trial.attempt(op=name):
-            if name not in REGISTRY and name not in STEPS:
+            if name not in REGISTRY and name not in (*STEPS, *SPACED):
                 raise Mismatch(
                     f"the table has a kernel of {name!r}, which is no operator", "unknown"
                 )

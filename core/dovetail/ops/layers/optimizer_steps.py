@@ -49,7 +49,7 @@ STEPS = (
     "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "running_step",
     "batch_norm_step", "dropout_step",
 )  # fmt: skip
-"""The kernels' names: a table may have them, though they are no operators; the last one is as
+"""The kernels' names: a table may have them, though they are no operators; the last two are as
 ``batch_norm_step.py`` and ``dropout_step.py`` say."""
 
 

@@ -64,6 +64,9 @@ LARGE = 1 << 16
 MUCH = 1 << 12
 """Elements of a reduction that is worth more than one way."""
 
+AGAIN = 1 << 18
+"""Elements of a reduction of rows of :data:`COLUMNS` and more that is worth a second launch."""
+
 TURNED = 1 << 15
 """Bytes of lines side by side: they stay in the nearest cache."""
 
@@ -217,7 +220,9 @@ def split_of(
         is_block = len(inner.shape) == 1 and inner.strides[-1][0] == size[-1] and len(size) > 1
         if turns and is_block and 4 <= inner.numel * size[-1] <= BLOCK and size[-2] >= width:
             return replace(alone, lanes="blocks")
-        split = _apart(outer, inner, len(inner.shape), max(width, LANES), itemsize, ways)
+        split = None
+        if size[-1] < COLUMNS or outer.numel * inner.numel >= AGAIN:
+            split = _apart(outer, inner, len(inner.shape), max(width, LANES), itemsize, ways)
         if split or not turns or plain is near:
             return split or plain
         return replace(near, lanes="few")

@@ -23,11 +23,11 @@ from dovetail_kernels.device import Device, Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import FOLDS, NORMS, fold_macros, vector_macros, worked_in
 from dovetail_kernels.sides import (
-    ALIGNED,
     COLUMNS,
     WIDE,
     Split,
     Ways,
+    aligned,
     is_by_columns,
     is_dense,
     side_macros,
@@ -131,7 +131,7 @@ class Reduction:
             self._steps = [self._step(dtypes, split)]
             return
         chunk = -(-count // max(parts, 1))
-        chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
+        chunk = aligned(chunk)
         parts = -(-count // chunk)
         flat = split.first[0].numel * parts
         self._scratch = [flat * work.itemsize, flat * 8][: 1 + FOLDS[name].has_place]

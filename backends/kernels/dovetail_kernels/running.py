@@ -15,7 +15,7 @@ from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, iota
 from dovetail_kernels.scan import PART, ROWS_AHEAD, line_of, lines_of
-from dovetail_kernels.sides import ALIGNED
+from dovetail_kernels.sides import aligned
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import BYTES, FETCH, lanes, vector_helpers, whole_stores
 
@@ -105,7 +105,7 @@ def _running(facts: Any, sign: str) -> Any:
     busy = -(-device.units * (4 if device.is_cpu else 256) // lines)
     parts = 1 if is_beside else max(1, min(busy, count // PART, MOST_PARTS))
     chunk = -(-count // parts)
-    chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
+    chunk = aligned(chunk)
     parts = -(-count // chunk)
     numbers = [np.uint64(n) for n in (0, 0, 0, lines, count, parts, chunk, *steps)]
     numbers += loop_numbers(loops)

@@ -14,7 +14,7 @@ from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import FOLDS, accumulated, wrapping
-from dovetail_kernels.sides import ALIGNED
+from dovetail_kernels.sides import aligned
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
 from dovetail_kernels.vectors import FETCH, lanes, vector_helpers
 
@@ -123,7 +123,7 @@ def _scan(facts: Any, fold_name: str) -> Any:
     busy = -(-device.units * (4 if device.is_cpu else 256) // lines)
     parts = max(1, min(busy, count // PART))
     chunk = -(-count // parts)
-    chunk = -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
+    chunk = aligned(chunk)
     parts = -(-count // chunk)
     macros |= places("LINES", loops, "l", ("to", "from"))
     source_text = program(device, "scan", macros, (source.dtype, out.dtype), text=helpers)

@@ -24,11 +24,11 @@ from dovetail_kernels.folds import accumulated
 from dovetail_kernels.vectors import lanes
 
 __all__ = [
-    "ALIGNED",
     "COLUMNS",
     "WIDE",
     "Split",
     "Ways",
+    "aligned",
     "is_by_columns",
     "is_dense",
     "side_macros",
@@ -179,6 +179,11 @@ class Split:
         ]  # fmt: skip
         count = outer.numel // columns
         return joined(values, 16, np.uint64), count, count // width * -(-width // span)
+
+
+def aligned(chunk: int) -> int:
+    """The elements of a part: where there are many, a multiple of :data:`ALIGNED`."""
+    return -(-chunk // ALIGNED) * ALIGNED if chunk > 16 * ALIGNED else chunk
 
 
 def whole(outer: Loops, inner: Loops, lanes: str = "") -> Split:

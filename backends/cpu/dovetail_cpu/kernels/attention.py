@@ -40,8 +40,14 @@ def enter(table: KernelTable) -> None:
     table.add("scaled_dot_product_attention_backward", _backward, **kinds)
 
 
+def _operands(facts: Any) -> Any:
+    """Query, key, value and mask, before which the gradient gets that of the output."""
+    first = int(len(facts.inputs) > 4)
+    return facts.inputs[first : first + 4]
+
+
 def _fits(facts: Any) -> bool:
-    query, key, value, mask = facts.inputs[-8:][1:5] if len(facts.inputs) == 8 else facts.inputs
+    query, key, value, mask = _operands(facts)
     return mask is None and all(s.numel and s.dtype is float32 for s in (query, key, value))
 
 
@@ -91,7 +97,7 @@ def _weights(query: Array, key: Array, first: int, *, is_causal: bool) -> tuple[
 
 def _sizes(facts: Any) -> tuple[int, int, int]:
     """(heads, rows, keys)."""
-    query, key = facts.inputs[-8:][1:3] if len(facts.inputs) == 8 else facts.inputs[:2]
+    query, key, *_ = _operands(facts)
     return prod(query.shape[:-2]), query.shape[-2], key.shape[-2]
 
 

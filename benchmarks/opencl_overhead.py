@@ -56,12 +56,15 @@ def recorded(name: str) -> dict[str, Case]:
     window, table = dt.randn(4, 3, 3, 3, **made), dt.randn(16, 8, **made)
     places = dt.arange(8, device=name)
     batch_norm, layer_norm = nn.BatchNorm2d(3).to(name), nn.LayerNorm(8).to(name)
+    kept = batch_norm.running_mean, batch_norm.running_var
+    scale, shift = batch_norm.weight, batch_norm.bias
     return {
         "linear": lambda: functional.linear(x, y, bias),
         "relu": x.relu,
         "sigmoid": x.sigmoid,
         "cross_entropy": lambda: functional.cross_entropy(x, places),
         "conv2d": lambda: functional.conv2d(image, window, padding=1),
+        "batch_norm": lambda: functional.batch_norm(image, *kept, scale, shift, True),
         "BatchNorm2d": lambda: batch_norm(image),
         "max_pool2d": lambda: functional.max_pool2d(image, 2),
         "LayerNorm": lambda: layer_norm(x),

@@ -29,6 +29,7 @@ def straight(
     are_tensors: tuple[bool, ...],
     recorder: Recorder | None,
     more: int = 0,
+    rest: Run | None = None,
 ) -> Run:
     """The plan of a kernel of a device of its own that takes its inputs as they are.
 
@@ -40,6 +41,7 @@ def straight(
         are_tensors: per input; what is no tensor is handed to the kernel.
         recorder: None where no gradient can be asked for.
         more: arguments after the inputs, which are handed to the kernel.
+        rest: for ``first``, whose caller sees no other output: makes all of those.
     """
     count = len(makers)
     positions = () if recorder is None else recorder.positions
@@ -47,8 +49,9 @@ def straight(
 
     def written(*, is_alone: bool) -> Run:
         reached = tuple([i for i in positions if i == 0 or not is_alone])
-        make = _written(are_tensors, count, reached, is_single, is_alone, more)
-        return make(kernel, recorder, *makers)
+        joins = is_alone and rest is not None
+        make = _written(are_tensors, count, reached, is_single, is_alone, more, joins)
+        return make(kernel, recorder, *([makers[0], rest] if joins else makers))
 
     run = written(is_alone=False)
     if count > 1:
@@ -64,6 +67,7 @@ def _written(
     is_single: bool,
     is_alone: bool,
     more: int,
+    joins: bool,
 ) -> Callable[..., Run]:
     """Makes the plan of a kernel, a recorder and makers.
 
@@ -71,16 +75,18 @@ def _written(
         recorded: the outputs that get a node.
         is_single: it is the call's own node, for no other output ever has one.
         is_alone: nobody gets to see any output but the first.
+        joins: the outputs but the first have one maker.
     """
     inputs = [f"x{i}" for i in range(len(are_tensors))]
     further = [f"e{i}" for i in range(more)]
     made = [f"t{i}" for i in range(outputs)]
-    makers = [f"m{i}" for i in range(outputs)]
+    makers = [f"m{i}" for i in range(2 if joins else outputs)]
     places = [i for i, is_tensor in enumerate(are_tensors) if is_tensor]
     lines = []
     for i in places:
         lines += [f"a{i} = x{i}._array", f"if a{i} is None: a{i} = x{i}._materialize()"]
-    lines += [f"{t} = {m}()" for t, m in zip(made, makers, strict=True)]
+    targets = [made[0], "".join(f"{t}, " for t in made[1:])] if joins else made
+    lines += [f"{target} = {m}()" for target, m in zip(targets, makers, strict=True)]
     arrays = [f"a{i}" if i in places else x for i, x in enumerate(inputs)]
     lines.append(f"kernel({', '.join([*arrays, *further, *(f'{t}._array' for t in made)])})")
     if places and recorded:

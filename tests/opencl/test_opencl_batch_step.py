@@ -80,6 +80,30 @@ def test_what_is_not_asked_for_is_not_written(queue: Any) -> None:
         assert value.tolist() == start[name].tolist(), name
 
 
+def test_the_function_takes_them_in_by_the_same_launch(queue: Any) -> None:
+    norm, x = made()
+    norm(x)
+    mean, var = dt.zeros(3, device="opencl:0"), dt.ones(3, device="opencl:0")
+    before = queue.launches
+    y = dt.nn.functional.batch_norm(x, mean, var, norm.weight, norm.bias, True, 0.1)
+    assert queue.launches == before + 1
+    assert (mean.tolist(), var.tolist()) == (norm.running_mean.tolist(), norm.running_var.tolist())
+    mean.zero_()  # the batch's, which the gradient is made of, are others
+    y.backward(dt.arange(96.0, device="opencl:0").reshape(4, 3, 8).square())
+    here = x.detach().cpu().requires_grad_(True)
+    norm.cpu()(here).backward(dt.arange(96.0).reshape(4, 3, 8).square())
+    assert np.allclose(x.grad.cpu().numpy(), here.grad.numpy(), rtol=1e-4, atol=0.05)
+
+
+def test_the_function_says_what_does_not_fit(queue: Any) -> None:
+    mean, var = dt.zeros(3, device="opencl:0"), dt.ones(3, device="opencl:0")
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):
+        dt.nn.functional.batch_norm(dt.ones(1, 3, device="opencl:0"), mean, var, training=True)
+    x = dt.ones(2, 4, device="opencl:0")
+    with pytest.raises(RuntimeError, match="running_mean should contain 4 elements not 3"):
+        dt.nn.functional.batch_norm(x, mean, var, training=True)
+
+
 def test_statistics_that_are_views_of_others(queue: Any) -> None:
     """They lie somewhere in their memory; what is beside them stays."""
     norm, x = made()

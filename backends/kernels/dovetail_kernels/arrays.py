@@ -105,6 +105,9 @@ def joined(values: Sequence[Any], length: int, kind: Any) -> np.ndarray:
 NO_OFFSETS = np.zeros(8, np.uint64)
 """What a launch has for :func:`joined_offsets` before it is called."""
 
+MET = 64
+"""Offsets that :func:`placing` keeps for a launch before it forgets them."""
+
 ALL_AT_START = ((0, bytes(64)),)
 """What :func:`joined_offsets` gives, the same object, where all arrays begin with their buffers."""
 
@@ -118,21 +121,40 @@ def joined_offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
     return ALL_AT_START
 
 
-@functools.cache
 def placing(count: int) -> Callable[..., tuple[tuple[Any, ...], tuple[tuple[int, bytes], ...]]]:
-    """``place(*arrays)``: (the buffers, :func:`joined_offsets`) of so many arrays.
+    """``place(*arrays)``: (the buffers, :func:`joined_offsets`) of so many arrays, whose dtypes are
+    the same at every call.
 
-    It is written out: launches of few elements are made of little else.
+    It is written out, and knows the offsets that it has met: launches of few elements are made of
+    little else.
     """
+    place: Callable[..., Any] = _placing(count)({})
+    return place
+
+
+@functools.cache
+def _placing(count: int) -> Callable[..., Any]:
     names = [f"a{i}" for i in range(count)]
     every = ", ".join(names)
     begins = " or ".join(f"{name}.offset" for name in names)
     source = (
-        f"def place({every}):\n"
-        f"    begins = joined_offsets({every}) if {begins} else at_start\n"
-        f"    return ({', '.join(f'{name}.buffer' for name in names)},), begins\n"
+        "def make(met):\n"
+        f"    def place({every}):\n"
+        f"        if {begins}:\n"
+        f"            key = ({', '.join(f'{name}.offset' for name in names)},)\n"
+        f"            begins = met.get(key) or meet(met, key, {every})\n"
+        "        else: begins = at_start\n"
+        f"        return ({', '.join(f'{name}.buffer' for name in names)},), begins\n"
+        "    return place\n"
     )
-    space: dict[str, Any] = {"joined_offsets": joined_offsets, "at_start": ALL_AT_START}
+    space: dict[str, Any] = {"meet": _meet, "at_start": ALL_AT_START}
     exec(compile(source, "<dovetail places>", "exec"), space)
-    place: Callable[..., Any] = space["place"]
-    return place
+    make: Callable[..., Any] = space["make"]
+    return make
+
+
+def _meet(met: dict[Any, Any], key: tuple[int, ...], *arrays: StridedView) -> Any:
+    if len(met) >= MET:
+        met.clear()
+    made = met[key] = joined_offsets(*arrays)
+    return made

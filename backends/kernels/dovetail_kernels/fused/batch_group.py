@@ -57,6 +57,7 @@ def _launched(facts: Any, running: Running | None = None) -> Launches:
     macros: dict[str, Any] = {
         macro: 1,
         "HAS_RUNNING": int(running is not None),
+        "SHARES": f"{dialect.VALUES[work.name]}8",
         "T": dialect.VALUES[work.name],
         "GROUP": device.group,
         **element(device, "OUT", out.dtype),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail_kernels import dialect
 from dovetail_kernels.arrays import placing
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.folds import accumulated
@@ -41,9 +42,12 @@ def _launched(facts: Any, running: Running | None = None) -> Launch:
     if places > 1 or not team.side:
         lines = channels if has_statistics else channels * images
         team = Team(device, work, lines, places, each=images if has_statistics else 1)
-    macros = {macro: 1, "HAS_RUNNING": int(running is not None), "LANES": team.width} | {
-        f"HAS_{p}": int(fact is not None) for p, fact in zip(prefixes, facts.inputs, strict=True)
-    }
+    macros = {
+        macro: 1,
+        "HAS_RUNNING": int(running is not None),
+        "SHARES": f"{dialect.VALUES[work.name]}8",
+        "LANES": team.width,
+    } | {f"HAS_{p}": int(fact is not None) for p, fact in zip(prefixes, facts.inputs, strict=True)}
     kinds = {
         p: out.dtype if fact is None else fact.dtype
         for p, fact in zip(prefixes, facts.inputs, strict=True)

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import NO_OFFSETS, placing
+from dovetail_kernels.arrays import NO_OFFSETS, joined, placing
 
 __all__ = ["RUNNING", "Running"]
 
 RUNNING = 3
 """Their buffers: mean, variance, and the counter of batches."""
-
-_place = placing(RUNNING)
 
 
 class Running:
@@ -35,8 +33,8 @@ class Running:
         count = images * prod(size)
         self._unbiased = count / max(count - 1, 1)
         self._kind, self._first = np.dtype(work.numpy).type, first
-        none = self._kind(0)
-        self.numbers = [NO_OFFSETS, none, none, none, np.int32(0)]
+        self.numbers = [NO_OFFSETS, joined((), 8, self._kind)]
+        self._place = placing(RUNNING)
         self._known: tuple[Any, Any] = None, None
 
     def given(self, begins: Any, running: tuple[Any, ...], momentum: float) -> tuple[Any, Any]:
@@ -50,18 +48,12 @@ class Running:
         """
         mean, var, counter = running
         counts = counter is not None
-        buffers, places = _place(mean, var, counter if counts else mean)
+        buffers, places = self._place(mean, var, counter if counts else mean)
         follows = (momentum, counts, begins, places)
         known, numbers = self._known
         if known != follows:
-            kind = self._kind
-            values = (
-                places[0][1],
-                kind(1 - momentum),
-                kind(momentum),
-                kind(momentum * self._unbiased),
-                np.int32(counts),
-            )
+            shares = (1 - momentum, momentum, momentum * self._unbiased, counts)
+            values = places[0][1], joined(shares, 8, self._kind)
             numbers = (*begins, *enumerate(values, self._first))
             self._known = follows, numbers
         return buffers, numbers

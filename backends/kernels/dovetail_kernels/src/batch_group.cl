@@ -85,7 +85,7 @@ kernel void moments(global T *sums, global const IN_MEMORY *in, ulong offset_in,
 
 #if HAS_RUNNING
 #define RUNNING_BUFFERS , global T *running_mean, global T *running_var, global long *counter
-#define RUNNING_NUMBERS , ulong8 places, T keep, T of_mean, T of_var, int counts
+#define RUNNING_NUMBERS , ulong8 places, SHARES shares
 #else
 #define RUNNING_BUFFERS
 #define RUNNING_NUMBERS
@@ -119,9 +119,9 @@ kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
         vars[offset_var + channel] = var;
 #if HAS_RUNNING
         const ulong at_mean = places.s0 + channel, at_var = places.s1 + channel;
-        running_mean[at_mean] = running_mean[at_mean] * keep + mean * of_mean;
-        running_var[at_var] = running_var[at_var] * keep + var * of_var;
-        if (counts && channel == 0) counter[places.s2]++;
+        running_mean[at_mean] = running_mean[at_mean] * shares.s0 + mean * shares.s1;
+        running_var[at_var] = running_var[at_var] * shares.s0 + var * shares.s2;
+        if (shares.s3 && channel == 0) counter[places.s2]++;
 #endif
     }
 #define LOAD(i, at) const T v##i = IN_LOAD(in, offset_in + at);

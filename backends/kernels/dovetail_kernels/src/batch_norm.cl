@@ -4,7 +4,7 @@
 // neighbours; on a GPU through all of them at once, which keeps the team busy where places are few.
 // IS_SIDE: there is one place per image, and neighbouring channels go side by side as vectors of LANES.
 // HAS_RUNNING: running statistics keep a share of themselves, and take in the batch's; the counter of
-// batches, where it `counts`, becomes one more.
+// batches becomes one more. shares: what is kept, of the mean, of the variance, whether it counts.
 
 // Offsets and sizes are one argument each: a driver takes its time for every argument of a launch.
 #define NUMBERS ulong8 offsets, ulong8 sizes, T_MEMORY eps
@@ -49,11 +49,11 @@
 
 #if IS_TRAIN
 #if HAS_RUNNING
-#define MIX(value, of_batch, weight) value = value * keep + (of_batch) * (weight);
+#define MIX(value, of_batch, weight) value = value * shares.s0 + (of_batch) * (weight);
 #define RUNNING_BUFFERS \
     , global T_MEMORY *running_mean, global T_MEMORY *running_var, global long *counter
 #define RUNNING_NUMBERS \
-    , ulong8 places, T_MEMORY keep, T_MEMORY of_mean, T_MEMORY of_var, int counts
+    , ulong8 places, SHARES shares
 #else
 #define RUNNING_BUFFERS
 #define RUNNING_NUMBERS
@@ -91,9 +91,9 @@ kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMOR
         SET_ONE(T, means, offset_mean + channel, mean)
         SET_ONE(T, vars, offset_var + channel, var)
 #if HAS_RUNNING
-        TAKE_IN(running_mean, places.s0, mean, of_mean)
-        TAKE_IN(running_var, places.s1, var, of_var)
-        if (counts && line == 0 && MEMBER == 0) counter[places.s2]++;
+        TAKE_IN(running_mean, places.s0, mean, shares.s1)
+        TAKE_IN(running_var, places.s1, var, shares.s2)
+        if (shares.s3 && line == 0 && MEMBER == 0) counter[places.s2]++;
 #endif
     }
 }

@@ -64,15 +64,25 @@ def batch_norm_step(
         plan = plans[key] = _resolve(spec, *key) or False
     if plan is False:
         return None
-    written = running if counter is not None else (mean, var)
-    for t in written:
-        if t._node is not None or t._inference:  # to be recorded, or refused
-            return None
-        if t._array is None:
-            t._materialize()
-    arrays = (mean._array, var._array, None if counter is None else counter._array)
-    made: Tensor = plan(input, weight, bias, arrays, momentum)
-    note_writes([t._storage for t in written], "batch_norm")
+    # Written out, for a loop over three takes as long again.
+    if mean._node is not None or var._node is not None or mean._inference or var._inference:
+        return None  # to be recorded, or refused
+    mean_array, var_array, counter_array = mean._array, var._array, None
+    if mean_array is None:
+        mean_array = mean._materialize()
+    if var_array is None:
+        var_array = var._materialize()
+    if counter is None:
+        written = (mean._storage, var._storage)
+    elif counter._node is not None or counter._inference:
+        return None
+    else:
+        counter_array = counter._array
+        if counter_array is None:
+            counter_array = counter._materialize()
+        written = (mean._storage, var._storage, counter._storage)
+    made: Tensor = plan(input, weight, bias, (mean_array, var_array, counter_array), momentum)
+    note_writes(written, "batch_norm")
     return made
 
 
@@ -115,6 +125,7 @@ def _resolve(
     are_tensors = tuple([f is not None for f in facts.inputs])
     recorder = Recorder(op, facts.inputs, facts.attributes, outs)
     makers = [state.maker(o) for o in outs]
-    plan = straight(bind_kernel(entry, facts), makers, are_tensors, recorder, more=2)
+    kernel, rest = bind_kernel(entry, facts), state.joint_maker(outs[1:])
+    plan = straight(kernel, makers, are_tensors, recorder, more=2, rest=rest)
     first: Callable[..., Tensor] = plan.first  # type: ignore[attr-defined]
     return first

@@ -121,15 +121,38 @@ def joined_offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
     return ALL_AT_START
 
 
-def placing(count: int) -> Callable[..., tuple[tuple[Any, ...], tuple[tuple[int, bytes], ...]]]:
+def placing(
+    count: int, counter: int | None = None
+) -> Callable[..., tuple[tuple[Any, ...], tuple[tuple[int, bytes], ...]]]:
     """``place(*arrays)``: (the buffers, :func:`joined_offsets`) of so many arrays, whose dtypes are
     the same at every call.
 
     It is written out, and knows the offsets that it has met: launches of few elements are made of
     little else.
+
+    Args:
+        counter: there is one array more, whose offset is this number of the launch.
     """
-    place: Callable[..., Any] = _placing(count)({})
+    met: dict[Any, Any] = {}
+    at_start: tuple[tuple[int, bytes], ...] = ALL_AT_START
+
+    def meet(key: tuple[int, ...], *arrays: StridedView) -> Any:
+        if len(met) >= MET:
+            met.clear()
+        made = joined_offsets(*arrays[:count])
+        if counter is not None:
+            made += _single(counter, arrays[count])
+        met[key] = made
+        return made
+
+    if counter is not None:
+        at_start += _single(counter, START)
+    place: Callable[..., Any] = _placing(count + (counter is not None))(met.get, meet, at_start)
     return place
+
+
+def _single(position: int, array: StridedView) -> tuple[tuple[int, bytes], ...]:
+    return ((position, (array.offset // array.dtype.itemsize).to_bytes(8, "little")),)
 
 
 @functools.cache
@@ -138,23 +161,16 @@ def _placing(count: int) -> Callable[..., Any]:
     every = ", ".join(names)
     begins = " or ".join(f"{name}.offset" for name in names)
     source = (
-        "def make(met):\n"
+        "def make(known, meet, at_start):\n"
         f"    def place({every}):\n"
         f"        if {begins}:\n"
         f"            key = ({', '.join(f'{name}.offset' for name in names)},)\n"
-        f"            begins = met.get(key) or meet(met, key, {every})\n"
+        f"            begins = known(key) or meet(key, {every})\n"
         "        else: begins = at_start\n"
         f"        return ({', '.join(f'{name}.buffer' for name in names)},), begins\n"
         "    return place\n"
     )
-    space: dict[str, Any] = {"meet": _meet, "at_start": ALL_AT_START}
+    space: dict[str, Any] = {}
     exec(compile(source, "<dovetail places>", "exec"), space)
     make: Callable[..., Any] = space["make"]
     return make
-
-
-def _meet(met: dict[Any, Any], key: tuple[int, ...], *arrays: StridedView) -> Any:
-    if len(met) >= MET:
-        met.clear()
-    made = met[key] = joined_offsets(*arrays)
-    return made

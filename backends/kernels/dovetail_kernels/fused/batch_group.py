@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import offsets
+from dovetail_kernels.arrays import NO_OFFSETS, joined_offsets, offsets
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.running import RUNNING, Running
@@ -76,7 +76,7 @@ def _launched(facts: Any, running: Running | None = None) -> Launches:
     first = device.launch(
         text, first_name, 1 + read, [*[np.uint64(0)] * read, *sizes], groups, facts.op.name
     )
-    numbers, buffers = [*[np.uint64(0)] * (outs + ins), *sizes], outs + ins + 1
+    numbers, buffers = [NO_OFFSETS, *sizes], outs + ins + 1
     if running is not None:
         numbers += running.numbers
         buffers += RUNNING
@@ -98,7 +98,7 @@ def specialised(facts: Any) -> Any:
         sums = take()
         try:
             first.with_numbers((sums, *map(_buffer, here)), offsets(*here))
-            second.with_numbers((*map(_buffer, order), sums), offsets(*order))
+            second.with_numbers((*map(_buffer, order), sums), joined_offsets(*order))
         finally:
             give(sums)
 
@@ -108,18 +108,21 @@ def specialised(facts: Any) -> Any:
 def step(facts: Any) -> Any:
     """batch_norm_train that takes its statistics into running ones."""
     out = facts.outputs[0]
-    running = Running(facts, accumulated(out.dtype), len(facts.outputs) + len(facts.inputs) + 6)
+    running = Running(facts, accumulated(out.dtype), 7)
     first, second, take, give = _launched(facts, running)
 
     def run(
         x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
     ) -> None:
+        mean, var, counter = state
+        counts = counter is not None
         order = (*outs, x, x if weight is None else weight, x if bias is None else bias)
-        more, numbers = running.given(offsets(*order), state, momentum)
+        buffers, begins = running.place(*order, mean, var, counter if counts else mean)
+        numbers = running.given(begins, momentum, counts)
         sums = take()
         try:
             first.with_numbers((sums, x.buffer), offsets(x))
-            second.with_numbers((*map(_buffer, order), sums, *more), numbers)
+            second.with_numbers((*buffers[:-RUNNING], sums, *buffers[-RUNNING:]), numbers)
         finally:
             give(sums)
 

@@ -91,16 +91,23 @@ def _step(facts: Any) -> Any:
     if _is_shared(facts):
         return batch_group.step(facts)
     running = Running(facts, accumulated(facts.outputs[0].dtype), 4)
-    launch = _launched(facts, running)
-    place = placing(6)
+    launch, place, given = _launched(facts, running), running.place, running.given
 
     def run(
         x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
     ) -> None:
-        weight, bias = x if weight is None else weight, x if bias is None else bias
-        buffers, begins = place(*outs, x, weight, bias)
-        more, numbers = running.given(begins, state, momentum)
-        launch.with_numbers((*buffers, *more), numbers)
+        mean, var, counter = state
+        counts = counter is not None
+        buffers, begins = place(
+            *outs,
+            x,
+            x if weight is None else weight,
+            x if bias is None else bias,
+            mean,
+            var,
+            counter if counts else mean,
+        )
+        launch.with_numbers(buffers, given(begins, momentum, counts))
 
     return run
 

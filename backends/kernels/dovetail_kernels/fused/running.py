@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import NO_OFFSETS, joined, placing
+from dovetail_kernels.arrays import joined, placing
 
 __all__ = ["RUNNING", "Running"]
 
@@ -17,7 +17,8 @@ RUNNING = 3
 
 
 class Running:
-    """Buffers and numbers that a kernel with HAS_RUNNING has besides its own.
+    """Buffers and numbers that a kernel with HAS_RUNNING has besides its own: six arrays, whose
+    offsets and those of the statistics are its first number.
 
     Args:
         facts: of ``batch_norm_train``.
@@ -25,7 +26,8 @@ class Running:
         first: the position of these numbers among the kernel's.
 
     Attributes:
-        numbers: what they are when the launch is made.
+        numbers: what they are when the launch is made: where the counter is, and the shares.
+        place: see :func:`placing`.
     """
 
     def __init__(self, facts: Any, work: DType, first: int) -> None:
@@ -33,27 +35,21 @@ class Running:
         count = images * prod(size)
         self._unbiased = count / max(count - 1, 1)
         self._kind, self._first = np.dtype(work.numpy).type, first
-        self.numbers = [NO_OFFSETS, joined((), 8, self._kind)]
-        self._place = placing(RUNNING)
-        self._known: tuple[Any, Any] = None, None
+        self.numbers = [np.uint64(0), joined((), 8, self._kind)]
+        self.place = placing(8, counter=first)
+        self._known: tuple[Any, float, bool] = None, 0.0, False
+        self._given: Any = None
 
-    def given(self, begins: Any, running: tuple[Any, ...], momentum: float) -> tuple[Any, Any]:
-        """(the buffers, all numbers of a call: ``begins`` and these).
-
-        The numbers are the same object where nothing has changed: a launch knows it again.
+    def given(self, begins: Any, momentum: float, counts: bool) -> Any:
+        """The numbers of a call; where nothing has changed the same object, which a launch knows.
 
         Args:
-            begins: the numbers of the kernel's own arrays.
-            running: mean, variance, and the counter or None.
+            begins: what :attr:`place` found of the kernel's arrays and these.
+            counts: there is a counter; else another array stands for it.
         """
-        mean, var, counter = running
-        counts = counter is not None
-        buffers, places = self._place(mean, var, counter if counts else mean)
-        follows = (momentum, counts, begins, places)
-        known, numbers = self._known
-        if known != follows:
+        known = self._known
+        if begins is not known[0] or momentum != known[1] or counts is not known[2]:
             shares = (1 - momentum, momentum, momentum * self._unbiased, counts)
-            values = places[0][1], joined(shares, 8, self._kind)
-            numbers = (*begins, *enumerate(values, self._first))
-            self._known = follows, numbers
-        return buffers, numbers
+            self._given = (*begins, (self._first + 1, joined(shares, 8, self._kind)))
+            self._known = begins, momentum, counts
+        return self._given

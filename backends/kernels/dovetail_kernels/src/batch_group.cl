@@ -85,7 +85,7 @@ kernel void moments(global T *sums, global const IN_MEMORY *in, ulong offset_in,
 
 #if HAS_RUNNING
 #define RUNNING_BUFFERS , global T *running_mean, global T *running_var, global long *counter
-#define RUNNING_NUMBERS , ulong8 places, SHARES shares
+#define RUNNING_NUMBERS , ulong place_of_counter, SHARES shares
 #else
 #define RUNNING_BUFFERS
 #define RUNNING_NUMBERS
@@ -93,10 +93,11 @@ kernel void moments(global T *sums, global const IN_MEMORY *in, ulong offset_in,
 
 kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
         global const IN_MEMORY *in, global const WEIGHT_MEMORY *weight,
-        global const BIAS_MEMORY *bias, global const T *sums RUNNING_BUFFERS, ulong offset_out,
-        ulong offset_mean, ulong offset_var, ulong offset_in, ulong offset_weight,
-        ulong offset_bias, SIZES RUNNING_NUMBERS)
+        global const BIAS_MEMORY *bias, global const T *sums RUNNING_BUFFERS, ulong8 offsets, SIZES
+        RUNNING_NUMBERS)
 {
+    const ulong offset_out = offsets.s0, offset_mean = offsets.s1, offset_var = offsets.s2;
+    const ulong offset_in = offsets.s3, offset_weight = offsets.s4, offset_bias = offsets.s5;
     PLACED
     T mean = 0, var = 0;
     for (int i = 0; i < parts; i++)
@@ -118,10 +119,10 @@ kernel void normal(global OUT_MEMORY *out, global T *means, global T *vars,
         means[offset_mean + channel] = mean;
         vars[offset_var + channel] = var;
 #if HAS_RUNNING
-        const ulong at_mean = places.s0 + channel, at_var = places.s1 + channel;
+        const ulong at_mean = offsets.s6 + channel, at_var = offsets.s7 + channel;
         running_mean[at_mean] = running_mean[at_mean] * shares.s0 + mean * shares.s1;
         running_var[at_var] = running_var[at_var] * shares.s0 + var * shares.s2;
-        if (shares.s3 && channel == 0) counter[places.s2]++;
+        if (shares.s3 && channel == 0) counter[place_of_counter]++;
 #endif
     }
 #define LOAD(i, at) const T v##i = IN_LOAD(in, offset_in + at);
@@ -166,9 +167,11 @@ kernel void slopes(global T *sums, global const G_MEMORY *grad, global const IN_
 kernel void gradient(global OUT_MEMORY *out, global T *of_weight, global T *of_bias,
         global const G_MEMORY *grad, global const IN_MEMORY *in, global const MEAN_MEMORY *means,
         global const VAR_MEMORY *vars, global const WEIGHT_MEMORY *weight, global const T *sums,
-        ulong offset_out, ulong offset_of_weight, ulong offset_of_bias, ulong offset_grad,
-        ulong offset_in, ulong offset_mean, ulong offset_var, ulong offset_weight, SIZES)
+        ulong8 offsets, SIZES)
 {
+    const ulong offset_out = offsets.s0, offset_of_weight = offsets.s1, offset_of_bias = offsets.s2;
+    const ulong offset_grad = offsets.s3, offset_in = offsets.s4, offset_mean = offsets.s5;
+    const ulong offset_var = offsets.s6, offset_weight = offsets.s7;
     PLACED
     STATISTICS
     LOADED_SUMS

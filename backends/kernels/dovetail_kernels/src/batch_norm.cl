@@ -53,7 +53,7 @@
 #define RUNNING_BUFFERS \
     , global T_MEMORY *running_mean, global T_MEMORY *running_var, global long *counter
 #define RUNNING_NUMBERS \
-    , ulong8 places, SHARES shares
+    , ulong place_of_counter, SHARES shares
 #else
 #define RUNNING_BUFFERS
 #define RUNNING_NUMBERS
@@ -91,9 +91,9 @@ kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMOR
         SET_ONE(T, means, offset_mean + channel, mean)
         SET_ONE(T, vars, offset_var + channel, var)
 #if HAS_RUNNING
-        TAKE_IN(running_mean, places.s0, mean, shares.s1)
-        TAKE_IN(running_var, places.s1, var, shares.s2)
-        if (shares.s3 && line == 0 && MEMBER == 0) counter[places.s2]++;
+        TAKE_IN(running_mean, offsets.s6, mean, shares.s1)
+        TAKE_IN(running_var, offsets.s7, var, shares.s2)
+        if (shares.s3 && line == 0 && MEMBER == 0) counter[place_of_counter]++;
 #endif
     }
 }

@@ -122,8 +122,8 @@ def elementwise_source(
     The kernel is ``name(out, *inputs, *parameters, *integers)``: pointers to the buffers, the
     expression's parameters in the type computed in, and the integers of :func:`form_of` as
     unsigned numbers of 32 or 64 bits. It may write over an input that lies as the output does.
-    Where the expression refuses operands and the dialect has a way to report them, ``faults`` stands
-    behind the inputs and ``refused`` at the end (see ``Reports``).
+    Where the expression refuses operands and the dialect has a way to report them, ``faults``
+    stands behind the inputs and ``refused`` at the end (see ``Reports``).
 
     Args:
         name: an entry of ``EXPRESSIONS``, or any word where ``expression`` is given.

@@ -285,6 +285,7 @@ class Elementwise:
         self._free = len(values)  # the first parameter that comes with the call
         refused = expression.refused((self.views[1:] or self.views)[-1].dtype)
         self._reported = [refusals_of(name, refused)] if refused else []  # numbers of its kernel
+        self._faults = device.faults if refused else None
         self._plain: Launch | None = None
         self._offset: Launch | None = None
         self._packing: _Packing | None = None
@@ -324,7 +325,7 @@ class Elementwise:
         """What :meth:`__call__` does, for its number of inputs: most of a small call's time."""
         made: dict[int, Callable[..., None]] = {1: self._unary, 2: self._binary}
         if self._reported:
-            return self.__call__
+            made = {2: self._reporting}
         return made.get(len(self.views) - 1, self.__call__)
 
     def _unary(self, x: Any, out: Any) -> None:
@@ -340,6 +341,14 @@ class Elementwise:
             self.run((x, y, out), ())
         else:
             launch(out.buffer, x.buffer, y.buffer)
+
+    def _reporting(self, x: Any, y: Any, out: Any) -> None:
+        launch = self._plain
+        if launch is None or x.offset or y.offset or out.offset:
+            self.run((x, y, out), ())
+        else:
+            launch(out.buffer, x.buffer, y.buffer, self._faults)
+            self.device.suspect = True
 
     def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
         """A kernel that takes Python numbers at these places among its inputs."""
@@ -393,7 +402,7 @@ class Elementwise:
         if not self._reported:
             launch.with_numbers(buffers, values)
             return
-        launch.with_numbers((*buffers, self.device.faults), values)
+        launch.with_numbers((*buffers, self._faults), values)
         self.device.suspect = True
 
 

@@ -310,7 +310,9 @@ class _Kernel:
             kind = dialect.lanes[self.words.number].condition
             loop = lanes_loop(self, self.value)
             return "\n".join([*lines, *self._watch(kind), *loop, *self._report(), "}", ""])
-        lines += self._watch(dialect.types["int32"])
+        # As wide as the operands, so that a compiler's vectors of the two are alike.
+        is_whole = self.words.dtype.category == 1
+        lines += self._watch(self.words.own if is_whole else dialect.types["int32"])
         last = len(self.form.steps[0]) - 1
         by_rows = dialect.has_rows and last > 0
         if by_rows:

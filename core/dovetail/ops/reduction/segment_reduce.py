@@ -237,7 +237,7 @@ def segment_reduce(
         lengths: (\\*batch, segments), how long each part is; together N.
         offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
         axis: the dim that is taken apart; the number of batch dims.
-        unsafe: lengths are not looked at, for which the device is waited for.
+        unsafe: lengths are not looked at, so that nothing waits for the device.
         initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
             1 (``prod``), or an infinity.
 

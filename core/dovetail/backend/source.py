@@ -308,8 +308,8 @@ class _Kernel:
         lines = [f"{dialect.kernel} {self.name}({self._parameters()})", "{"]
         if self.by_lanes:
             kind = dialect.lanes[self.words.number].condition
-            loop = lanes_loop(self, self.value)
-            return "\n".join([*lines, *self._watch(kind), *loop, *self._report(), "}", ""])
+            body = [*self._watch(kind), *lanes_loop(self, self.value), *self._report()]
+            return "\n".join([*lines, *body, "}", ""])
         # As wide as the operands, so that a compiler's vectors of the two are alike.
         is_whole = self.words.dtype.category == 1
         lines += self._watch(self.words.own if is_whole else dialect.types["int32"])
@@ -357,10 +357,12 @@ class _Kernel:
         return [f"wrong{k} |= {condition};" for k, condition in enumerate(self.refused)]
 
     def _report(self) -> list[str]:
+        """What tells the host, behind the loop."""
         reports, lines = self.dialect.reports, []
-        for k in range(len(self.refused)) if reports else ():
-            wrong = reports.any.format(wrong=f"wrong{k}") if self.by_lanes else f"wrong{k}"
-            lines.append(f"    {reports.statement.format(wrong=wrong, which=k)}")
+        if reports is not None:
+            for k in range(len(self.refused)):
+                wrong = reports.any.format(wrong=f"wrong{k}") if self.by_lanes else f"wrong{k}"
+                lines.append(f"    {reports.statement.format(wrong=wrong, which=k)}")
         return lines
 
     def _before_loop(self) -> str:

@@ -854,7 +854,7 @@ def cholesky_inverse(L: Tensor, upper: _bool = False, *, out: Tensor | None = No
         L: (*, N, N), the lower factor (the upper one with ``upper``).
 
     Raises:
-        RuntimeError: not square matrices.
+        RuntimeError: not square matrices, or a factor with a zero on its diagonal (LinAlgError).
     """
 
 def cholesky_solve(
@@ -3537,7 +3537,7 @@ def segment_reduce(
         lengths: (\\*batch, segments), how long each part is; together N.
         offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
         axis: the dim that is taken apart; the number of batch dims.
-        unsafe: lengths are not looked at.
+        unsafe: lengths are not looked at, so that nothing waits for the device.
         initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
             1 (``prod``), or an infinity.
 

@@ -20,6 +20,7 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.decomposed_plans import decomposed_plan, either_plan
 from dovetail.device import device as Device
+from dovetail.divisors import checked, divisor_bits
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.from_data import tensor
@@ -227,6 +228,7 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
     entry = select_kernel(op, call_facts, dtypes, state)
     if entry is not None:
         run = kernel_plan(op, call_facts, inferred.compute, entry, state)
+        run = checked(run, divisor_bits(call_facts, inferred.compute, state))
         if (
             op.decompose is not None
             and op.gradient is None

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from compiled import COMPILER, Launch, compiled, elementwise_names, view_of
+from compiled import (
+    COMPILER,
+    Launch,
+    compiled,
+    compiled_source,
+    elementwise_names,
+    kernel_name,
+    program_source,
+    view_of,
+)
 
 from dovetail import dtypes as d
 from dovetail.backend import C99, EXPRESSIONS, Form, elementwise_source, form_of
+from dovetail.backend.dialect import Reports
 from dovetail.backend.source import DENSE
 from dovetail.errors import Unsupported
 from dovetail.ops.schema import REGISTRY, OpDef
@@ -280,10 +292,6 @@ def test_an_output_may_be_its_input(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_wide_indices_and_several_loops(tmp_path: Path) -> None:
-    from compiled import compiled_source, kernel_name
-
-    from dovetail.backend import program_source
-
     x = np.arange(24.0).reshape(2, 3, 4)[:, :, ::2]
     out = np.zeros((2, 3, 2))
     launch = Launch("neg", [x], out)
@@ -316,3 +324,49 @@ def test_mistakes() -> None:
         elementwise_source("nonsense", (d.int32,), d.int32, DENSE[2], C99)
     with pytest.raises(ValueError, match="must have 2 inputs and a form of one more, got 1 and 2"):
         elementwise_source("add", (d.int32,), d.int32, DENSE[2], C99)
+
+
+TELLING = replace(
+    C99,
+    reports=Reports(
+        "static void tell(unsigned int *faults, unsigned int of) { faults[of] += 1; }",
+        "if ({wrong}) tell(faults, refused + {which});",
+    ),
+)
+"""A dialect in which kernels count what they refuse, by the refusal."""
+
+
+def _told(folder: Path, name: str, x: np.ndarray, y: np.ndarray) -> list[int]:
+    """How often a kernel told of each refusal; its first has the number 1."""
+    kind = d.from_numpy_dtype(x.dtype)
+    folder.mkdir()
+    library = compiled_source(
+        program_source([(name, (kind, kind), kind, DENSE[3], None)], TELLING), folder
+    )
+    out, faults = np.zeros_like(x), np.zeros(4, np.uint32)
+    pointers = [ctypes.c_void_p(a.ctypes.data) for a in (out, x, y, faults)]
+    kernel = getattr(library, kernel_name(name, (kind, kind), kind, DENSE[3]))
+    kernel(*pointers, ctypes.c_uint32(x.size), ctypes.c_uint32(1))
+    return faults.tolist()
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["floor_divide", "remainder"])
+def test_divisors_that_are_zero_are_told_of(name: str, tmp_path: Path) -> None:
+    x, y = np.arange(40, dtype=np.int32), np.arange(1, 41, dtype=np.int32)
+    assert _told(tmp_path / "none", name, x, y) == [0, 0, 0, 0]
+    y[[3, 39]] = 0
+    assert _told(tmp_path / "two", name, x, y) == [0, 1, 0, 0]
+    assert "tell" not in elementwise_source(name, (d.float32,) * 2, d.float32, DENSE[3], TELLING)
+    assert "faults" not in elementwise_source(name, (d.int32,) * 2, d.int32, DENSE[3], C99)
+
+
+@needs_compiler
+@pytest.mark.parametrize("wrong", [-0.25, 1.25, nan, inf])
+def test_no_probabilities_are_told_of(wrong: float, tmp_path: Path) -> None:
+    good, bad = np.array([0.0, 0.5, 1.0]), np.array([0.0, wrong, 1.0])
+    name = "binary_cross_entropy_terms"
+    assert _told(tmp_path / "none", name, good, good) == [0, 0, 0, 0]
+    assert _told(tmp_path / "input", name, bad, good) == [0, 1, 0, 0]
+    assert _told(tmp_path / "target", name, good, bad) == [0, 0, 1, 0]
+    assert _told(tmp_path / "both", name, bad, bad) == [0, 1, 1, 0]

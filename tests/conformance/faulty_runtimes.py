@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.dtypes import INTEGRAL
 from dovetail.errors import OutOfMemoryError
 from dovetail_loopback import LoopbackRuntime
 from dovetail_loopback.arrays import Array
@@ -296,6 +297,19 @@ class Outside(LoopbackRuntime):
 
         one_dim = lambda facts: facts.inputs[0].ndim == 1
         table.add("gather", gather, when=one_dim, layout="strided")
+        return table
+
+
+class Divides(LoopbackRuntime):
+    """Whole numbers by zero are 0, and nobody is told, though the device says that it tells."""
+
+    def kernels(self) -> KernelTable:
+        table = super().kernels()
+
+        def divide(x: Array, y: Array, out: Array) -> None:
+            np.floor_divide(x.open(), y.open(), out.open())
+
+        table.add("floor_divide", divide, dtypes=INTEGRAL, layout="strided")
         return table
 
 

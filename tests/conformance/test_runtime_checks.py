@@ -22,6 +22,7 @@ from faulty_runtimes import (
     Anonymous,
     Borrows,
     CountsOnce,
+    Divides,
     Forgets,
     FreesEarly,
     FreesNeighbour,
@@ -93,6 +94,7 @@ FAULTS: list[tuple[type[LoopbackRuntime], str, tuple[str, ...], str]] = [
     (Anonymous, "stress", ("late errors",), "error"),
     (Remembers, "stress", ("late errors",), "error"),
     (Outside, "errors", ("gather",), "foreign-memory"),
+    (Divides, "errors", ("a // b",), "error"),
     (SameNumbers, "random", ("rand",), "repeats"),
 ]
 """(a faulty runtime, the file and the subjects that must catch it, the check that does)."""

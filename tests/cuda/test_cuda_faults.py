@@ -85,3 +85,31 @@ def test_nothing_is_taken_without_indices(stand: Any) -> None:
     _, device = stand()
     (dt.ones(3, device="standin") + 1).tolist()
     assert device._found is None
+
+
+def test_a_divisor_that_is_zero_is_reported(stand: Any) -> None:
+    driver, device = stand()
+    x = dt.ones(3, device="standin").int()
+    driver.launched.clear()
+    y = x // x
+    (launched,) = [k for k in driver.launched if k.name.startswith("floor_divide")]
+    assert launched.words[3] == device.faults.ptr % (1 << 32)
+    number = launched.words[-1]
+    device._found[1], device._found[0] = number, THERE
+    with pytest.raises(RuntimeError, match=r"^ZeroDivisionError \(floor_divide, found when"):
+        y.tolist()
+    y.tolist()
+    with pytest.raises(RuntimeError, match=r"^ZeroDivisionError$"):
+        x // 0
+
+
+def test_what_is_no_probability_is_reported(stand: Any) -> None:
+    driver, device = stand()
+    x = dt.ones(3, device="standin")
+    driver.launched.clear()
+    loss = dt.nn.functional.binary_cross_entropy(x, x)
+    (launched,) = [k for k in driver.launched if k.name.startswith("binary_cross_entropy")]
+    for which, word in enumerate(("input", "target")):
+        device._found[1], device._found[0] = launched.words[-1] + which, THERE
+        with pytest.raises(RuntimeError, match=f"^all elements of {word} should be between 0 and"):
+            loss.tolist()

@@ -36,9 +36,12 @@ def test_quotients_are_exact(dtype: str, opencl: dt.device) -> None:
     with np.errstate(all="ignore"):
         quotient, rest = x // divisor, np.remainder(x, divisor)
     a, b = dt.tensor(x, device=opencl), dt.tensor(y, device=opencl)
+    made = a // b, a % b
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        dt.opencl.synchronize()
     nothing = np.array(-1).astype(dtype)
-    np.testing.assert_array_equal((a // b).cpu().numpy(), np.where(is_zero, nothing, quotient))
-    np.testing.assert_array_equal((a % b).cpu().numpy(), np.where(is_zero, x, rest))
+    np.testing.assert_array_equal(made[0].cpu().numpy(), np.where(is_zero, nothing, quotient))
+    np.testing.assert_array_equal(made[1].cpu().numpy(), np.where(is_zero, x, rest))
 
 
 @pytest.mark.parametrize("number", [1, 2, 7, 100, -1, -7])

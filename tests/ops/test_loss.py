@@ -250,6 +250,23 @@ def test_errors(call: Any, error: type[Exception], text: str) -> None:
         call()
 
 
+@pytest.mark.parametrize("wrong", [1.5, -0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("operand", ["input", "target"])
+def test_no_probabilities(operand: str, wrong: float, device: Any) -> None:
+    """PyTorch's sentence on its cpu, and what to do about it."""
+    values = [[0.25, 0.5], [0.25, wrong]]
+    pair = values[::-1] if operand == "input" else values
+    with pytest.raises(RuntimeError) as theirs:
+        F.binary_cross_entropy(*map(torch.tensor, pair))
+    with pytest.raises(RuntimeError, match=f"^{theirs.value} \\(binary_cross_entropy"):
+        G.binary_cross_entropy(*(dt.tensor(x, device=device) for x in pair)).item()
+    everywhere = dt.tensor(pair, device=device).unsqueeze(1).expand(2, 3, 2)
+    with pytest.raises(RuntimeError, match=f"^{theirs.value}"):
+        dt.func.vmap(G.binary_cross_entropy)(*everywhere).tolist()
+    good = dt.tensor([0.0, 1.0, 0.5], device=device)
+    assert G.binary_cross_entropy(good, good).item() == pytest.approx(0.6931472 / 3)
+
+
 def test_sizes_that_differ_warn(device: Any) -> None:
     with pytest.warns(UserWarning, match="target size"):
         loss = G.mse_loss(dt.ones(3, 1, device=device), dt.zeros(4, device=device))

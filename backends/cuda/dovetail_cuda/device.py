@@ -495,6 +495,7 @@ class Device(device.Device):
 
         Raises:
             IndexError: one was given an index that is out of range.
+            RuntimeError: one was given a value that has no result.
         """
         words = self._found
         if words is None or not words[0]:

@@ -79,6 +79,7 @@ class CUDARuntime(Runtime):
                 "minor": device.capability[1],
                 "shared_memory_per_block": device.local_memory,
                 "checks_indices": True,
+                "checks_values": True,
                 **({} if device.cuda.is_real else {"stand_in": True}),
             },
         )

@@ -126,8 +126,8 @@ class Device(abc.ABC):
         watch: called with (label, event, buffers) of all that is queued, where it is not None.
         worked: called with (label, operations) of products and convolutions, where it is not
             None: how many sums and products of numbers their definition takes.
-        faults: the buffer in which kernels report indices that are out of range (see
-            ``faults.py``).
+        faults: the buffer in which kernels report indices that are out of range, and values that
+            have no result (see ``faults.py``).
         suspect: a kernel that may have reported one was queued since the last look. Set after it
             is queued, so that a look that comes between is followed by another.
         recent: labels of the kernels queued last.

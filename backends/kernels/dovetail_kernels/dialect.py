@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from dovetail.backend import Dialect
-from dovetail.backend.dialect import Lanes
+from dovetail.backend.dialect import Lanes, Reports
 from dovetail_kernels import mathematics, whole
 
 __all__ = ["CPU", "GPU", "NEAR", "TYPES", "VALUES", "pairing"]
@@ -150,6 +151,12 @@ HALVES = {
 }
 """What is computed by :data:`NEAR`."""
 
+REPORTS = Reports(
+    functions=(Path(__file__).parent / "src" / "fault.cl").read_text(encoding="utf-8"),
+    statement="if ({wrong}) report(faults, refused + {which}, 0, 0);",
+)
+"""Operands that have no result are reported as indices out of range are: see :mod:`.faults`."""
+
 _COMMON: dict[str, Any] = {
     "types": TYPES,
     "pairs": {"float": "float2", "double": "double2"},
@@ -159,6 +166,7 @@ _COMMON: dict[str, Any] = {
     "helpers": {"bfloat16": BFLOAT16},
     "to_bits": "as_uint",
     "from_bits": "as_float",
+    "reports": REPORTS,
 }
 
 GPU = Dialect(

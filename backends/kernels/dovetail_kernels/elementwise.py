@@ -28,6 +28,7 @@ from dovetail_kernels.arrays import Array, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.expressions import text_of, with_numbers
+from dovetail_kernels.faults import refusals_of
 
 __all__ = ["Elementwise", "enter", "ghost", "number"]
 
@@ -282,6 +283,9 @@ class Elementwise:
         self._integers = [wide(n) for n in integers]
         self._wide = wide
         self._free = len(values)  # the first parameter that comes with the call
+        refused = expression.refused((self.views[1:] or self.views)[-1].dtype)
+        self._reported = [refusals_of(name, refused)] if refused else []  # numbers of its kernel
+        self._faults = device.faults if refused else None
         self._plain: Launch | None = None
         self._offset: Launch | None = None
         self._packing: _Packing | None = None
@@ -302,8 +306,8 @@ class Elementwise:
         return self.device.launch(
             text_of(self.device, self.name, inputs, out, form, self.expression),
             kernel_name(self.name, inputs, out, form),
-            len(self.views),
-            [*self._values, *integers],
+            len(self.views) + len(self._reported),
+            [*self._values, *integers, *self._reported],
             self.device.workers(items, least),
             self.name,
         )
@@ -320,6 +324,8 @@ class Elementwise:
     def kernel(self) -> Callable[..., None]:
         """What :meth:`__call__` does, for its number of inputs: most of a small call's time."""
         made: dict[int, Callable[..., None]] = {1: self._unary, 2: self._binary}
+        if self._reported:
+            made = {2: self._reporting}
         return made.get(len(self.views) - 1, self.__call__)
 
     def _unary(self, x: Any, out: Any) -> None:
@@ -335,6 +341,14 @@ class Elementwise:
             self.run((x, y, out), ())
         else:
             launch(out.buffer, x.buffer, y.buffer)
+
+    def _reporting(self, x: Any, y: Any, out: Any) -> None:
+        launch = self._plain
+        if launch is None or x.offset or y.offset or out.offset:
+            self.run((x, y, out), ())
+        else:
+            launch(out.buffer, x.buffer, y.buffer, self._faults)
+            self.device.suspect = True
 
     def with_numbers(self, places: Sequence[int]) -> Callable[..., None]:
         """A kernel that takes Python numbers at these places among its inputs."""
@@ -385,7 +399,11 @@ class Elementwise:
                     for i, a in enumerate(places)
                 ],
             ]
-        launch.with_numbers(buffers, values)
+        if not self._reported:
+            launch.with_numbers(buffers, values)
+            return
+        launch.with_numbers((*buffers, self._faults), values)
+        self.device.suspect = True
 
 
 class _Packing:

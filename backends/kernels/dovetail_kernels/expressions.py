@@ -121,11 +121,17 @@ def with_numbers(name: str, numbers: tuple[int, ...]) -> Expression:
     names = {
         i: f"number{i}" if i in numbers else f"x{next(left)}" for i in range(expression.inputs)
     }
-    rename = lambda match: names[int(match.group(1))]
-    variants = {k: re.sub(r"\bx(\d)\b", rename, text) for k, text in expression.variants.items()}
+
+    def renamed(text: str) -> str:
+        return re.sub(r"\bx(\d)\b", lambda match: names[int(match.group(1))], text)
+
+    variants = {k: renamed(text) for k, text in expression.variants.items()}
+    # Numbers alone are looked at by the core, before there is a call.
+    refuses = [r._replace(condition=renamed(r.condition)) for r in expression.refuses]
     return Expression(
         expression.inputs - len(numbers),
         variants,
         (*expression.parameters, *(f"number{i}" for i in numbers)),
         expression.result,
+        tuple(r for r in refuses if re.search(r"\bx\d\b", r.condition)),
     )

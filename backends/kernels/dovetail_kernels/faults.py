@@ -1,19 +1,25 @@
-"""What kernels find wrong with the indices they are given, and what the host raises for it.
+"""What kernels find wrong with the values they are given, and what the host raises for it.
 
 A kernel that is given indices has the device's buffer ``faults`` as its last one and, as its last
 number, :func:`fault_of` its operator (``src/fault.cl``). It reads and writes nothing outside, and
-puts down the first index that is out of range. Who queues it sets the device's ``suspect``, and
-where values come to the host next, the device looks at the buffer and raises :func:`found`.
+puts down the first index that is out of range. An elementwise kernel whose expression refuses
+operands (``Expression.refuses``) has the same buffer and :func:`refusals_of` its operator; it puts
+down that there was one. Who queues either sets the device's ``suspect``, and where values come to
+the host next, the device looks at the buffer and raises :func:`found`.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["ALONG", "FLAT", "IN_SELF", "TARGET", "WORDS", "IndexFault", "fault_of", "found"]
+__all__ = [
+    "ALONG", "FLAT", "IN_SELF", "TARGET", "WORDS", "IndexFault", "fault_of", "found", "refusals_of",
+]  # fmt: skip
 
 WORDS = 8
 """32-bit words of the buffer."""
@@ -25,30 +31,59 @@ TARGET = "Target {index} is out of bounds."
 
 _THERE = 2
 
-_known: list[tuple[str, str, int]] = []
+_LATE = "found when values were asked for"
+
+_known: list[Callable[[int, int], Exception]] = []
+"""By the number that is reported, what makes the error of an index and a size."""
+_lock = threading.Lock()
 
 
 class IndexFault(IndexError, RuntimeError):
     """An index that a kernel found to be out of range; the host raises the one or the other."""
 
 
+def _numbered(*errors: Callable[[int, int], Exception]) -> Any:
+    """The first of the numbers that stand for these errors, in their order."""
+    with _lock:
+        _known.extend(errors)
+        return np.uint32(len(_known) - len(errors))
+
+
 @functools.cache
 def fault_of(name: str, sentence: str, dim: int = 0) -> Any:
-    """The number that kernels of an operator report by.
+    """The number that kernels of an operator report an index by.
 
     Args:
         name: the operator.
         sentence: what the core says of such an index, with ``{index}``, ``{size}`` and ``{dim}``.
     """
-    _known.append((name, sentence, dim))
-    return np.uint32(_known.index((name, sentence, dim)))
+
+    def error(index: int, size: int) -> Exception:
+        text = sentence.format(index=index, size=size, dim=dim)
+        return IndexFault(f"{text} ({name}, {_LATE})")
+
+    return _numbered(error)
 
 
-def found(words: np.ndarray) -> IndexFault | None:
+@functools.cache
+def refusals_of(name: str, refusals: tuple[Any, ...]) -> Any:
+    """The first of the numbers that kernels of an operator report refused operands by.
+
+    Args:
+        name: the operator.
+        refusals: what its expression refuses (see ``dovetail.backend.expressions``), in order.
+    """
+
+    def error_of(refusal: Any) -> Callable[[int, int], Exception]:
+        about = f"{refusal.about};" if refusal.about else f"{name},"
+        return lambda index, size: RuntimeError(f"{refusal.sentence} ({about} {_LATE})")
+
+    return _numbered(*map(error_of, refusals))
+
+
+def found(words: np.ndarray) -> Exception | None:
     """What the buffer (uint32) says; None: nothing, or not yet."""
     if words[0] != _THERE:
         return None
-    name, sentence, dim = _known[int(words[1])]
     index, size = words[2:6].view(np.int64).tolist()
-    text = sentence.format(index=index, size=size, dim=dim)
-    return IndexFault(f"{text} ({name}, found when values were asked for)")
+    return _known[int(words[1])](index, size)

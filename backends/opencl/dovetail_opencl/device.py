@@ -215,6 +215,7 @@ class Device(device.Device):
 
         Raises:
             IndexError: a kernel was given an index that is out of range.
+            RuntimeError: it was given a value that has no result.
         """
         looks = self._begins_look()
         self.flush()
@@ -230,7 +231,8 @@ class Device(device.Device):
         """Wait for everything that was queued.
 
         Raises:
-            RuntimeError: a kernel failed; the text names those queued last.
+            RuntimeError: a kernel failed, and the text names those queued last; or it was given a
+                value that has no result.
             IndexError: a kernel was given an index that is out of range.
         """
         looks = self._begins_look()

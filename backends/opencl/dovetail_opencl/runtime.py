@@ -74,6 +74,7 @@ class OpenCLRuntime(Runtime):
                 "local_memory": allowed.local_memory,
                 "allocation": handle.max_mem_alloc_size,
                 "checks_indices": True,
+                "checks_values": True,
             },
         )
 

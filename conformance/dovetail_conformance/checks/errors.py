@@ -5,7 +5,8 @@ host (on tensors without data where the host is asked itself). Indices out of ra
 matter: they may lie in memory that the host cannot read, so the core looks at them only where it
 can. Every device must give no memory that is none of the tensor's, write nowhere else, and go on
 working; and it must raise, at the call or at ``synchronize``, where it says so
-(``DeviceInfo.limits["checks_indices"]``).
+(``DeviceInfo.limits["checks_indices"]``). So it is with values that an operator has no result for,
+and ``limits["checks_values"]``.
 """
 
 from __future__ import annotations
@@ -88,6 +89,12 @@ WRONG: dict[str, Call] = {
     "backward of a constant": lambda ones: ones(()).backward(),
     "bernoulli": lambda ones: ones(3).bernoulli_(1.5),
     "negative size": lambda ones: ones(-1),
+    "a // 0": lambda ones: ones(3, dtype=d.int32) // 0,
+    "a % 0": lambda ones: ones(3, dtype=d.int32) % 0,
+    "a // 256 in eight bits": lambda ones: ones(3, dtype=d.uint8) // 256,
+    "fmod by 0": lambda ones: ones(3, dtype=d.int32).fmod(0),
+    "div by 0, truncated": lambda ones: ones(3, dtype=d.int32).div(0, rounding_mode="trunc"),
+    "a //= 0": lambda ones: ones(3, dtype=d.int32).__ifloordiv__(0),
 }  # fmt: skip
 
 NEEDS_DATA = ("mask", "truth of many", "numpy of a gradient", "as_strided")
@@ -105,6 +112,8 @@ def cases(target: Target) -> Iterator[Case]:
     for name, (reads, _) in BAD_INDEX.items():
         run = functools.partial(_bad_index, name)
         yield Case(0, "errors", name, "", "index read" if reads else "index written", run)
+    for name in BAD_VALUE:
+        yield Case(0, "errors", name, "", "value", functools.partial(_bad_value, name))
 
 
 def fails(call: Callable[[], Any]) -> Exception | None:
@@ -293,9 +302,10 @@ def _losses(x: Any, i: Any) -> Any:
     return -dt.nn.functional.nll_loss(x, i, reduction="none")
 
 
-def _says_that_it_checks(device: str) -> bool:
+def _says(device: str, word: str) -> bool:
+    """Whether a device's limits promise it."""
     found = state(device)
-    return bool(found.runtime.info(found.device.index or 0).limits.get("checks_indices"))
+    return bool(found.runtime.info(found.device.index or 0).limits.get(word))
 
 
 _AROUND = 77.0
@@ -329,10 +339,78 @@ def _bad_index(name: str, trial: Trial) -> None:
                     "elements out",
                     "foreign-memory",
                 )
-            if came is None and late is None and _says_that_it_checks(trial.device):
+            if came is None and late is None and _says(trial.device, "checks_indices"):
                 raise Mismatch(
                     f"{what}: must raise IndexError, at the call or where values are next asked "
                     "for: the device says that it does (limits['checks_indices'])",
+                    "error",
+                )
+        with trial.attempt(stage="works on"):
+            _check_works(trial.device, what)
+
+
+# Values
+
+_BY_ZERO = "ZeroDivisionError"
+_INPUT = "all elements of input should be between 0 and 1"
+_TARGET = "all elements of target should be between 0 and 1"
+
+
+def _shares(x: Any, wrong: float) -> tuple[Any, Any]:
+    """Probabilities in the place of ``x``, and others of which the last is ``wrong``."""
+    good = x.float() * 0.5
+    return good, dt.cat([good[:-1], good[-1:] * 0 + wrong])
+
+
+def _losing(x: Any, wrong: float, is_input: bool = True) -> Any:
+    good, bad = _shares(x, wrong)
+    pair = (bad, good) if is_input else (good, bad)
+    return dt.nn.functional.binary_cross_entropy(*pair)
+
+
+BAD_VALUE: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "a // b": (_BY_ZERO, lambda x, zero: x // zero),
+    "a % b": (_BY_ZERO, lambda x, zero: x % zero),
+    "fmod": (_BY_ZERO, lambda x, zero: x.fmod(zero)),
+    "div, floor": (_BY_ZERO, lambda x, zero: x.div(zero, rounding_mode="floor")),
+    "div, trunc": (_BY_ZERO, lambda x, zero: x.div(zero, rounding_mode="trunc")),
+    "7 // b": (_BY_ZERO, lambda x, zero: 7 // zero),
+    "7 % b": (_BY_ZERO, lambda x, zero: 7 % zero),
+    "a // b of one": (_BY_ZERO, lambda x, zero: x // zero[-1]),
+    "a // b of rows": (_BY_ZERO, lambda x, zero: x.view(-1, 1) // zero),
+    "a // b of columns": (_BY_ZERO, lambda x, zero: x.view(-1, 1) // zero.view(-1, 1)[:, [0] * 3]),
+    "a // b with gaps": (_BY_ZERO, lambda x, zero: x[::2] // zero[::2]),
+    "a //= b": (_BY_ZERO, lambda x, zero: x.floor_divide_(zero)),
+    "a %= b": (_BY_ZERO, lambda x, zero: x.remainder_(zero)),
+    "a // b in eight bits": (_BY_ZERO, lambda x, zero: x.to(d.uint8) // zero.to(d.uint8)),
+    "a % b in 64 bits": (_BY_ZERO, lambda x, zero: x.to(d.int64) % zero.to(d.int64)),
+    "binary_cross_entropy": (_INPUT, lambda x, zero: _losing(x, 1.5)),
+    "binary_cross_entropy below 0": (_INPUT, lambda x, zero: _losing(x, -0.5)),
+    "binary_cross_entropy of NaN": (_INPUT, lambda x, zero: _losing(x, float("nan"))),
+    "binary_cross_entropy, target": (_TARGET, lambda x, zero: _losing(x, 1.5, False)),
+}
+
+
+def _bad_value(name: str, trial: Trial) -> None:
+    """A value that an operator has no result for, the last of one, of a few and of many."""
+    sentence, call = BAD_VALUE[name]
+    must = state(trial.device).host_arrays or _says(trial.device, "checks_values")
+    for count in (1, 37, 4099):
+        what = f"{name} of {count} elements"
+        with trial.attempt(stage=f"{count} elements"):
+            x = dt.ones(count, dtype=d.int32, device=trial.device)
+            zero = x.clone()
+            zero[-1] = 0
+            module_of(trial.device).synchronize(trial.device)
+            came = fails(lambda: host(call(x, zero)))  # noqa: B023
+            late = fails(lambda: module_of(trial.device).synchronize(trial.device))
+            found = came or late
+            if must and not (isinstance(found, RuntimeError) and sentence in str(found)):
+                got = "nothing" if found is None else f"{type(found).__name__}: {found}"
+                raise Mismatch(
+                    f"{what}: must raise RuntimeError ({sentence}), at the call or where values "
+                    "are next asked for: the data is on the host, or the device says that it does "
+                    f"(limits['checks_values']); raised {got}",
                     "error",
                 )
         with trial.attempt(stage="works on"):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import DeviceInfo, KernelTable
-from dovetail.dtypes import float64
+from dovetail.dtypes import INTEGRAL, float64
 from dovetail_conformance.mutants.base import PlainRuntime
 
 __all__ = ["RUNTIMES", "TABLES"]
@@ -286,6 +286,20 @@ class _SilentIndices(PlainRuntime):
         return replace(super().info(index), limits={"checks_indices": True})
 
 
+class _SilentValues(PlainRuntime):
+    """It says that it raises for whole numbers divided by zero, and gives 0."""
+
+    def info(self, index: int) -> DeviceInfo:
+        return replace(super().info(index), limits={"checks_values": True})
+
+    def kernels(self) -> KernelTable:
+        table = super().kernels()
+        for name, ufunc in (("floor_divide", np.floor_divide), ("remainder", np.remainder)):
+            table.add(name, ufunc, dtypes=INTEGRAL, broadcasts=True)
+        table.remove("fmod")
+        return table
+
+
 RUNTIMES: dict[str, type[PlainRuntime]] = {
     "view-offset": _NoViewOffset,
     "view-dense": _DenseViews,
@@ -308,6 +322,7 @@ RUNTIMES: dict[str, type[PlainRuntime]] = {
     "read-not-awaited": _SyncForgotten,
     "claims-foreign-dtype": _ForeignDtype,
     "claims-checked-indices": _SilentIndices,
+    "claims-checked-values": _SilentValues,
 }
 """By the name of the fault; each class says what it does wrong."""
 

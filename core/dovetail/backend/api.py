@@ -49,7 +49,8 @@ class DeviceInfo:
         memory_total: bytes, or None where unknown.
         version: the driver's or library's version, for people.
         limits: anything else worth printing, such as ``{"work_group": 1024}``;
-            ``{"checks_indices": True}`` promises that an index out of range raises.
+            ``{"checks_indices": True}`` promises that an index out of range raises, and
+            ``{"checks_values": True}`` that a value without a result does.
 
     Example:
         >>> info = DeviceInfo("Toy 3000", memory_total=1 << 30, limits={"cores": 4})

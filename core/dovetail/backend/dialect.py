@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from dovetail.dtypes import dtype as DType
 
-__all__ = ["BFLOAT16", "C99", "FLOAT16", "Dialect", "Lanes"]
+__all__ = ["BFLOAT16", "C99", "FLOAT16", "Dialect", "Lanes", "Reports"]
 
 BFLOAT16 = """
 FUNCTION float bfloat16_to_float(unsigned short bits) {
@@ -69,6 +69,22 @@ class Lanes(NamedTuple):
     condition: str
 
 
+class Reports(NamedTuple):
+    """How a kernel tells the host of operands that it has no result for.
+
+    Attributes:
+        functions: what stands before kernels that do.
+        statement: what stands behind the loop. ``faults`` is a buffer of uint32 and ``refused`` a
+            number, arguments of the kernel; ``{which}`` is the refusal's place among those of the
+            expression, ``{wrong}`` a condition.
+        any: how it is asked whether a vector of conditions holds anywhere.
+    """
+
+    functions: str
+    statement: str
+    any: str = "any({wrong})"
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How one compiler spells a kernel.
@@ -115,6 +131,8 @@ class Dialect:
         pack: bytes that a work item reads or writes at once where operands lie densely; 0: an
             element at a time.
         prelude: text that every source begins with.
+        reports: how kernels tell the host of operands that they have no result for; None: they
+            have no way to.
 
     Example:
         >>> C99.types["int64"], C99.call("exp", "float"), C99.call("exp", "double")
@@ -153,6 +171,7 @@ class Dialect:
     from_bits: str = "from_bits"
     pack: int = 0
     prelude: str = ""
+    reports: Reports | None = None
 
     def call(self, function: str, type: str) -> str:
         """How ``function`` of C's is named on arguments of ``type``."""

@@ -8,19 +8,22 @@ Functions are C's, and those of :mod:`dovetail.backend.expression_helpers`. floa
 computed in float32. Complex numbers are pairs with the members ``x`` and ``y``.
 
 Meanings follow PyTorch: integers wrap around, ``remainder`` has the divisor's sign, ``maximum``
-hands on NaN, halves round to even, and a shift by the width or more leaves the sign only. A whole
-number divided by zero, an error on the host, is -1 here and the remainder is the dividend.
+hands on NaN, halves round to even, and a shift by the width or more leaves the sign only. What an
+expression has no result for, an error on the host, is data too (:class:`Refusal`): a kernel that
+can tell the host does (``Dialect.reports``), and computes something all the same. A whole number
+divided by zero is -1 then, and the remainder is the dividend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dovetail.dtypes import ALL, bool_, dtype
 from dovetail.errors import Unsupported
 
-__all__ = ["EXPRESSIONS", "Expression", "class_of"]
+__all__ = ["EXPRESSIONS", "Expression", "Refusal", "class_of"]
 
 
 def class_of(dtype: dtype) -> str:
@@ -42,6 +45,27 @@ _GROUPS = {
 """Per class, the keys of ``variants`` that serve it, the first one found."""
 
 
+class Refusal(NamedTuple):
+    """Operands that an expression has no result for.
+
+    Attributes:
+        group: the class of dtypes, or group of classes, for which there are such.
+        condition: what holds of them, in the expression's words.
+        sentence: what is raised (RuntimeError), on every device.
+        about: what more there is to say than the operator's name.
+    """
+
+    group: str
+    condition: str
+    sentence: str
+    about: str = ""
+
+    @property
+    def text(self) -> str:
+        """All that is raised where the host sees the values itself."""
+        return f"{self.sentence} ({self.about})" if self.about else self.sentence
+
+
 @dataclass(frozen=True)
 class Expression:
     """What an elementwise operator computes.
@@ -52,6 +76,7 @@ class Expression:
             ``integer`` (signed, unsigned), ``number`` (integer, float), ``any``.
         parameters: attributes that the text names; numbers of the type computed in.
         result: ``same`` (the type computed in), ``bool``, or ``real`` (a complex number's part).
+        refuses: what it has no result for.
 
     Example:
         >>> from dovetail.dtypes import float32, int32
@@ -63,6 +88,7 @@ class Expression:
     variants: Mapping[str, str]
     parameters: tuple[str, ...] = ()
     result: str = "same"
+    refuses: tuple[Refusal, ...] = ()
 
     def text(self, dtype: dtype) -> str:
         """The expression for operands of ``dtype`` (of ``where``: of the two chosen from).
@@ -75,6 +101,19 @@ class Expression:
                 return self.variants[key]
         have = ", ".join(d.name for d in self.dtypes)
         raise Unsupported(f"expression: must be for one of {have}, got {dtype.name}")
+
+    def refused(self, dtype: dtype) -> tuple[Refusal, ...]:
+        """What there is no result for, of operands of ``dtype``.
+
+        Example:
+            >>> from dovetail.dtypes import float32, int32
+            >>> EXPRESSIONS["remainder"].refused(float32)
+            ()
+            >>> [refusal.condition for refusal in EXPRESSIONS["remainder"].refused(int32)]
+            ['x1 == 0']
+        """
+        groups = _GROUPS[class_of(dtype)]
+        return tuple(refusal for refusal in self.refuses if refusal.group in groups)
 
     @property
     def dtypes(self) -> tuple[dtype, ...]:
@@ -259,6 +298,10 @@ FUSED = {
     "lerp": (3, "", "float", "x0 + x2 * (x1 - x0)"),
     "addcmul": (3, "value", "float", "x0 + value * (x1 * x2)"),
     "addcdiv": (3, "value", "float", "x0 + value * (x1 / x2)"),
+    "binary_cross_entropy_terms": (
+        2, "", "float",
+        "(x1 - 1.0) * at_least(log(1.0 - x0), -100.0) - x1 * at_least(log(x0), -100.0)",
+    ),
     "sigmoid": (1, "", "float", "1.0 / (1.0 + exp(-x0))"),
     "sigmoid_backward": (2, "", "float", "x0 * (1.0 - x1) * x1"),
     "tanh_backward": (2, "", "float", "x0 * (1.0 - x1 * x1)"),
@@ -285,3 +328,25 @@ EXPRESSIONS: dict[str, Expression] = {
 EXPRESSIONS["abs"] = Expression(
     1, {**EXPRESSIONS["abs"].variants, "complex": "hypot(x0.x, x0.y)"}, result="real"
 )
+
+_BY_ZERO = Refusal("integer", "x1 == 0", "ZeroDivisionError")
+_PROBABILITIES = (
+    Refusal(
+        "float",
+        "!(x0 >= 0.0 && x0 <= 1.0)",
+        "all elements of input should be between 0 and 1",
+        "binary_cross_entropy: apply sigmoid first, or use binary_cross_entropy_with_logits",
+    ),
+    Refusal(
+        "float",
+        "!(x1 >= 0.0 && x1 <= 1.0)",
+        "all elements of target should be between 0 and 1",
+        "binary_cross_entropy",
+    ),
+)
+for _name, _refuses in (
+    ("floor_divide", (_BY_ZERO,)),
+    ("remainder", (_BY_ZERO,)),
+    ("binary_cross_entropy_terms", _PROBABILITIES),
+):
+    EXPRESSIONS[_name] = replace(EXPRESSIONS[_name], refuses=_refuses)

@@ -122,6 +122,8 @@ def elementwise_source(
     The kernel is ``name(out, *inputs, *parameters, *integers)``: pointers to the buffers, the
     expression's parameters in the type computed in, and the integers of :func:`form_of` as
     unsigned numbers of 32 or 64 bits. It may write over an input that lies as the output does.
+    Where the expression refuses operands and the dialect has a way to report them, ``faults``
+    stands behind the inputs and ``refused`` at the end (see ``Reports``).
 
     Args:
         name: an entry of ``EXPRESSIONS``, or any word where ``expression`` is given.
@@ -257,6 +259,8 @@ class _Kernel:
         if class_of(out) == "bool" and not self.by_lanes:
             self.value = dialect.truth[1].format(value=self.value)
         self.packed = pack_width(expression, inputs, out, form, dialect)
+        refused = expression.refused(kind) if dialect.reports else ()
+        self.refused = [self.words.spell(refusal.condition, self.needed) for refusal in refused]
         self.parameter = _Words(kind, dialect).own
 
     def functions(self) -> list[tuple[str, str]]:
@@ -270,6 +274,8 @@ class _Kernel:
                 own[f"{d.name} {width} lanes"] = text.replace("WIDTH", str(width))
         if self.packed:
             own |= dict(self.dialect.pack_of(d, self.packed) for d in kinds)
+        if self.refused and self.dialect.reports:
+            own["reports"] = self.dialect.reports.functions
         return [(k, text) for k, text in (*own.items(), *self.needed.items()) if text]
 
     def _converted(self, value: str, kind: DType) -> str:
@@ -301,7 +307,12 @@ class _Kernel:
         dialect, index = self.dialect, self.index
         lines = [f"{dialect.kernel} {self.name}({self._parameters()})", "{"]
         if self.by_lanes:
-            return "\n".join([*lines, *lanes_loop(self, self.value), "}", ""])
+            kind = dialect.lanes[self.words.number].condition
+            body = [*self._watch(kind), *lanes_loop(self, self.value), *self._report()]
+            return "\n".join([*lines, *body, "}", ""])
+        # As wide as the operands, so that a compiler's vectors of the two are alike.
+        is_whole = self.words.dtype.category == 1
+        lines += self._watch(self.words.own if is_whole else dialect.types["int32"])
         last = len(self.form.steps[0]) - 1
         by_rows = dialect.has_rows and last > 0
         if by_rows:
@@ -332,9 +343,27 @@ class _Kernel:
         for k, dtype in enumerate(self.inputs):
             load = dialect.load_of(dtype, f"in{k}", self.place(k + 1))
             lines.append(f"{pad}const {_Words(dtype, dialect).own} x{k} = {load};")
+        lines += [f"{pad}{line}" for line in self.seen()]
         store = dialect.store_of(self.out, "out", self.place(0), self.value)
         lines.append(f"{pad}{store};")
-        return "\n".join([*lines, *["        }"] * by_rows, "    }", "}", ""])
+        return "\n".join([*lines, *["        }"] * by_rows, "    }", *self._report(), "}", ""])
+
+    def _watch(self, kind: str) -> list[str]:
+        """What is kept of operands that are refused, until the loop is done."""
+        return [f"    {kind} wrong{k} = 0;" for k in range(len(self.refused))]
+
+    def seen(self) -> list[str]:
+        """Statements that look at the operands of one element, or of a vector of them."""
+        return [f"wrong{k} |= {condition};" for k, condition in enumerate(self.refused)]
+
+    def _report(self) -> list[str]:
+        """What tells the host, behind the loop."""
+        reports, lines = self.dialect.reports, []
+        if reports is not None:
+            for k in range(len(self.refused)):
+                wrong = reports.any.format(wrong=f"wrong{k}") if self.by_lanes else f"wrong{k}"
+                lines.append(f"    {reports.statement.format(wrong=wrong, which=k)}")
+        return lines
 
     def _before_loop(self) -> str:
         kinds = (self.out, *self.inputs)
@@ -372,7 +401,8 @@ class _Kernel:
                 load = dialect.load_of(dtype, f"in{k - 1}", self.place(k))
             lines.append(f"        const {_Words(dtype, dialect).own} x{k - 1} = {load};")
         store = dialect.store_of(self.out, dialect.in_pack(self.out, "made"), "j", self.value)
-        lines += [f"        {store};", "    }"]
+        lines += [f"        {line}" for line in (*self.seen(), f"{store};")]
+        lines.append("    }")
         lines += [f"    (({dialect.pointer}{types[0]} *){names[0]})[i] = made;", "}"]
         return [f"    {line}" for line in lines]
 
@@ -380,6 +410,8 @@ class _Kernel:
         types, before = self.dialect.types, self.dialect.pointer
         pointers = [f"{before}{types[self.out.name]} *out"]
         pointers += [f"{before}const {types[d.name]} *in{k}" for k, d in enumerate(self.inputs)]
+        if self.refused:
+            pointers.append(f"{before}{types['uint32']} *faults")
         numbers = [f"{self.parameter} {name}" for name in self.expression.parameters]
         integers = ["n"]
         if self.form.has_offsets:
@@ -388,6 +420,7 @@ class _Kernel:
         for k, steps in enumerate(self.form.steps):
             integers += [f"stride{k}_{d}" for d, step in enumerate(steps) if step == "s"]
         parameters = [*pointers, *numbers, *(f"{self.index} {word}" for word in integers)]
+        parameters += [f"{types['uint32']} refused"] * bool(self.refused)
         lines, line = [], ""
         for parameter in parameters:
             if line and len(line) + len(parameter) > 68:

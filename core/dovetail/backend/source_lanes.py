@@ -163,12 +163,12 @@ class _Lanes:
             f"vstore{width}(made, 0, lane);",
             f"for ({self.index} j = 0; j < (left < {width} ? left : {width}); j++) {one};",
         ]
-        computed = f"const {kind} made = {value};"
+        computed = [*kernel.seen(), f"const {kind} made = {value};"]
         if along != "1":
-            return [computed, *singly]
+            return [*computed, *singly]
         store = self.dialect.store_lanes[out.name]
         whole = f"{store.format(pointer='out', index=place, value='made', width=width)};"
-        return [computed, *self._whole_or([whole], singly)]
+        return [*computed, *self._whole_or([whole], singly)]
 
     def _whole_or(self, whole: list[str], rest: list[str]) -> list[str]:
         """One thing where a whole vector is left, another where there is less."""

@@ -20,6 +20,7 @@ from dovetail.autograd.memory import can_take_over, saved_in_place
 from dovetail.autograd.writes import note_write
 from dovetail.backend.state import state_of
 from dovetail.dispatch import NUMBERS, call, facts_of
+from dovetail.divisors import checked, divisor_bits
 from dovetail.dtypes import type_name
 from dovetail.kernels import bind_kernel, select_kernel
 from dovetail.ops.calling import guarded, told
@@ -284,7 +285,9 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
     if op.decompose is not None and not isinstance(kernel, np.ufunc):
         return None  # a fused kernel of several steps may read its input after it wrote its output
     if not host and len(args) == 1 and prepared[0] is None:
-        return (_tensor_writer if isinstance(facts[1], Spec) else _number_writer)(kernel)
+        if isinstance(facts[1], Spec):
+            return _tensor_writer(kernel)
+        return checked(_number_writer(kernel), divisor_bits(call_facts, inferred.compute, state))
 
     def write(x: Tensor, *args: Any) -> None:
         target = x._materialize()
@@ -296,7 +299,7 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
         else:
             kernel(target, *rest, target)
 
-    return write
+    return checked(write, divisor_bits(call_facts, inferred.compute, state))
 
 
 def _tensor_writer(kernel: Any) -> Callable[..., Any]:

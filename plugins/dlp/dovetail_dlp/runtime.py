@@ -67,7 +67,7 @@ class DlpRuntime(Runtime):
         """The machine's sizes."""
         sizes = settings.current()
         limits = {"cores": sizes.tasks, "nram": sizes.nram, "wram": sizes.wram}
-        limits["checks_indices"] = True
+        limits["checks_indices"] = limits["checks_values"] = True
         name = f"{sizes.name}, simulated"
         return DeviceInfo(name, DTYPES, sizes.memory, machine.VERSION, limits)
 

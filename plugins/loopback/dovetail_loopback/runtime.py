@@ -78,7 +78,7 @@ class LoopbackRuntime(Runtime):
             name=f"loopback ({self.layout})",
             dtypes=registry.get("cpu").runtime.info(0).dtypes,
             memory_total=self.memory,
-            limits={"checks_indices": True},
+            limits={"checks_indices": True, "checks_values": True},
             version=np.__version__,
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, bool_, float16, float32, float64
 
-__all__ = ["enter"]
+__all__ = ["enter", "no_zero"]
 
 UFUNCS = {
     "neg": np.negative, "abs": np.absolute, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc,
@@ -51,20 +51,25 @@ def where(condition: Any, input: Any, other: Any, out: np.ndarray) -> None:
     np.copyto(out, input, where=condition)
 
 
-def _no_zero(other: np.ndarray) -> None:
-    if np.any(other == 0):
+def no_zero(other: np.ndarray, out: np.ndarray) -> None:
+    """Refuse whole numbers divided by zero, where there are any.
+
+    Raises:
+        RuntimeError: in PyTorch's words.
+    """
+    if out.size and np.any(other == 0):
         raise RuntimeError("ZeroDivisionError")
 
 
 def floordiv_integers(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
     """Floor division of integers; dividing by zero is an error, as in PyTorch."""
-    _no_zero(other)
+    no_zero(other, out)
     np.floor_divide(input, other, out)
 
 
 def remainder_integers(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
     """Remainder of integers; dividing by zero is an error, as in PyTorch."""
-    _no_zero(other)
+    no_zero(other, out)
     np.remainder(input, other, out)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import COMPLEX, INTEGRAL, bool_, float32, float64
+from dovetail_cpu.kernels.elementwise import no_zero
 
 __all__ = ["enter"]
 
@@ -48,8 +49,7 @@ def lerp(input: np.ndarray, end: np.ndarray, weight: np.ndarray, out: np.ndarray
 
 def fmod_integers(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
     """Remainder of integers; dividing by zero is an error, as in PyTorch."""
-    if np.any(other == 0):
-        raise RuntimeError("ZeroDivisionError")
+    no_zero(other, out)
     np.fmod(input, other, out)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.backend import KernelTable
+from dovetail.errors import LinAlgError
 from dovetail_cpu.kernels.linalg_ldl import ldl_factor, ldl_solve
 from dovetail_cpu.kernels.linalg_lu import det, lu_factor, permutation, slogdet, solve_triangular
 
@@ -31,7 +32,8 @@ def cholesky(input: np.ndarray, L: np.ndarray, info: np.ndarray, *, upper: bool)
     try:
         made = np.linalg.cholesky(a)
     except np.linalg.LinAlgError:
-        made = np.empty(a.shape, a.dtype)
+        made = np.full(a.shape, np.nan, a.dtype)
+    if np.isnan(made).any():  # of NaN, NumPy makes a factor of NaN
         for at in np.ndindex(*a.shape[:-2]):
             made[at], info[at] = _one_cholesky(a[at])
     np.copyto(L, _adjoint(made) if upper else made)
@@ -75,11 +77,22 @@ def geqrf(input: np.ndarray, a: np.ndarray, tau: np.ndarray) -> None:
     np.copyto(tau, factors)
 
 
+def _svd(input: np.ndarray, **options: bool) -> Any:
+    """NumPy's, with PyTorch's error of a matrix that LAPACK gives up on."""
+    try:
+        return np.linalg.svd(input, **options)
+    except np.linalg.LinAlgError as error:
+        bad = np.flatnonzero(~np.isfinite(input).all((-2, -1)))
+        where = f"(Batch element {bad[0]}): " if len(bad) and input.ndim > 2 else ""
+        why = " because the input matrix contained non-finite values" if len(bad) else ""
+        raise LinAlgError(f"linalg.svd: {where}The algorithm failed to converge{why}.") from error
+
+
 def svd(
     input: np.ndarray, U: np.ndarray, S: np.ndarray, Vh: np.ndarray, *, full_matrices: bool
 ) -> None:
     """Singular values and vectors."""
-    u, s, vh = np.linalg.svd(input, full_matrices)
+    u, s, vh = _svd(input, full_matrices=full_matrices)
     np.copyto(U, u)
     np.copyto(S, s)
     np.copyto(Vh, vh)
@@ -87,7 +100,7 @@ def svd(
 
 def svdvals(input: np.ndarray, S: np.ndarray) -> None:
     """Singular values alone."""
-    np.copyto(S, np.linalg.svd(input, compute_uv=False))
+    np.copyto(S, _svd(input, compute_uv=False))
 
 
 def eigh(input: np.ndarray, values: np.ndarray, vectors: np.ndarray, *, UPLO: str) -> None:

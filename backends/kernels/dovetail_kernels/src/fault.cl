@@ -1,4 +1,5 @@
-// The first index that is out of range, kept for the host, which raises where values are next asked for.
+// The first index that is out of range, or value without a result, kept for the host, which raises where
+// values are next asked for.
 //
 // faults: nothing (0), being written (1) or there (2); what it is of (see faults.py); the index and the
 // size, of two words each. A work item keeps the first of its own until its loop is done.

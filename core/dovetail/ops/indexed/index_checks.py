@@ -14,7 +14,7 @@ from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
     "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger",
-    "of_all_examples", "out_of_bounds", "true_anywhere",
+    "of_all_examples", "out_of_bounds", "true_anywhere", "values_of",
 ]  # fmt: skip
 
 INDICES = (d.int64, d.int32)
@@ -54,6 +54,14 @@ def host_values(x: Tensor) -> np.ndarray:
     """The array of a tensor in host memory; of all examples inside of a vmap."""
     array: np.ndarray = of_all_examples(x)._materialize()
     return array
+
+
+def values_of(x: Tensor) -> np.ndarray | None:
+    """The array of a tensor, which waits for its device; None of a tensor without data."""
+    if x._spec.device.type == "meta":
+        return None
+    found: Any = of_all_examples(x)
+    return host_values(found if state_of(x._spec.device).host_arrays else found.detach().cpu())
 
 
 def true_anywhere(flags: Any) -> bool:

@@ -13,15 +13,24 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.backend.expressions import EXPRESSIONS
 from dovetail.backend.state import state_of
-from dovetail.ops.families import broadcast_shapes, composite, draw, result_strides
-from dovetail.ops.indexed.index_checks import host_values
+from dovetail.ops.families import (
+    broadcast_shapes,
+    composite,
+    draw,
+    elementwise,
+    pairs,
+    result_strides,
+)
+from dovetail.ops.indexed.index_checks import host_values, true_anywhere
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
 
 __all__ = ["check_probabilities", "reduced"]
 
+_TERMS = "binary_cross_entropy_terms"
 REDUCTIONS = ("mean", "sum", "none")
 SHAPES = ((), (7,), (3, 5), (0, 3))
 
@@ -288,8 +297,28 @@ def _bce(input: Any, target: Any) -> Any:
     return (target - 1) * _log_at_least(1 - input) - target * _log_at_least(input)
 
 
+def _bce_terms(x: Any, t: Any) -> Any:
+    return -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(np.log(1 - x), -100))
+
+
+elementwise(
+    _TERMS,
+    inputs=("input", "target"),
+    tensors_only=True,
+    accepts=d.FLOATING,
+    decompose=_bce,
+    reference=_bce_terms,
+    samples=pairs(0.1, 0.9),
+    ulp=16,
+    inplace=False,
+    method=False,
+    public=False,
+    doc="The loss of each element; a device's kernel of it refuses what is outside of [0, 1].",
+)
+
+
 def _bce_reference(x: Any, t: Any, weight: Any = None) -> Any:
-    loss = -(t * np.maximum(np.log(x), -100) + (1 - t) * np.maximum(np.log(1 - x), -100))
+    loss = _bce_terms(x, t)
     return loss if weight is None else loss * weight
 
 
@@ -308,22 +337,28 @@ def binary_cross_entropy(
     """``-target log(input) - (1 - target) log(1 - input)``; the logarithms are at least -100.
 
     Raises:
-        RuntimeError: an input outside [0, 1] (where the data is in host memory).
+        RuntimeError: an input or a target outside [0, 1]. A device that computes the loss by a
+            kernel of its own may find it later, and raises where values are next asked for.
     """
-    check_probabilities(input)
-    return reduced(_weighted(_bce(input, target), weight), reduction)
+    check_probabilities(input, target)
+    terms = ops.binary_cross_entropy_terms(input, target)
+    return reduced(_weighted(terms, weight), reduction)
 
 
-def check_probabilities(input: Any) -> None:
-    """Raise RuntimeError for values outside [0, 1], where they can be read without waiting."""
-    if not state_of(input.device).host_arrays or not input.numel():
+def check_probabilities(input: Any, target: Any) -> None:
+    """Raise RuntimeError for values outside [0, 1], unless a kernel looks at them."""
+    device = input._spec.device
+    state = state_of(device)
+    if device.type == "meta" or state.table.entries(_TERMS):
         return
-    array = host_values(input)
-    if not (array.min() >= 0 and array.max() <= 1) and not np.isnan(array).any():
-        raise RuntimeError(
-            "all elements of input should be between 0 and 1 (binary_cross_entropy: apply sigmoid "
-            "first, or use binary_cross_entropy_with_logits)"
-        )
+    for x, refusal in zip((input, target), EXPRESSIONS[_TERMS].refuses, strict=True):
+        if state.host_arrays:
+            values = host_values(x)
+            is_wrong = values.size and not (values.min() >= 0 and values.max() <= 1)
+        else:
+            is_wrong = true_anywhere((x.ge(0) & x.le(1)).logical_not())
+        if is_wrong:
+            raise RuntimeError(refusal.text)
 
 
 def _logits_slope(x: Any, t: Any, positive: Any) -> Any:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import return_types
+from dovetail import ops, return_types
 from dovetail.dispatch import call
 from dovetail.ops.expose import publish
+from dovetail.ops.indexed.index_checks import of_all_examples
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
     call_laid,
@@ -20,6 +21,7 @@ from dovetail.ops.linear_algebra.matrices import (
     named,
     need_floating,
     need_square,
+    singular_error,
 )
 from dovetail.ops.linear_algebra.operands import conj_transpose
 from dovetail.ops.linear_algebra.triangular import solve_triangular, systems
@@ -173,8 +175,12 @@ def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
         L: (*, N, N), the lower factor (the upper one with ``upper``).
 
     Raises:
-        RuntimeError: not square matrices.
+        RuntimeError: not square matrices, or a factor with a zero on its diagonal (LinAlgError).
     """
     need_square("cholesky_inverse", L)
+    if L._spec.numel:
+        zeros = L.detach().diagonal(0, -2, -1).eq(0)
+        first = ops.where(zeros.any(-1), zeros.to(d.int32).argmax(-1) + 1, 0)
+        singular_error("cholesky_inverse", of_all_examples(first))
     one = eye_like(L, L._spec.shape[-1])
     return cholesky_solve(one.expand(*L._spec.shape), L, upper)

@@ -11,6 +11,7 @@ from dovetail import return_types
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.indexed.index_checks import values_of
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
     apart,
@@ -253,6 +254,15 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False)
             f"{name}: Expected pivots to be integers. Got {type_name(pivots._spec.dtype)}"
         )
     need_same_dtype(name, LD, B, ("LD", "B"))
+    values = values_of(pivots)
+    if values is not None and values.size:
+        least, most = np.abs(values).min(), np.abs(values).max()
+        wrong = ">= 1" if least < 1 else "<= LD.size(-2)" if most > LD._spec.shape[-2] else ""
+        if wrong:
+            raise RuntimeError(
+                f"Pivots given to ldl_solve must all satisfy |pivot| {wrong}. Did you properly "
+                "pass the result of ldl_factor?"
+            )
     batch = broadcast_shapes(tuple(LD._spec.shape[:-2]), tuple(B._spec.shape[:-2]))
     packed, order, right = (
         x.expand(*batch, *x._spec.shape[start:]) for x, start in ((LD, -2), (pivots, -1), (B, -2))

@@ -12,6 +12,7 @@ from dovetail.dispatch import call
 from dovetail.factories import arange
 from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.indexed.index_checks import values_of
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
     check_info,
@@ -230,6 +231,16 @@ def _check_pivots(name: str, packed: Tensor, pivots: Tensor) -> None:
         raise RuntimeError(
             f"{name}: Expected LU.shape[:-1] and pivots.shape to be the same, but got pivots with "
             f"shape {list(pivots._spec.shape)} instead"
+        )
+    values = values_of(pivots)
+    if values is None or not values.size:
+        return
+    wrong = "greater or equal to 1" if values.min() < 1 else ""
+    wrong = wrong or "smaller or equal to LU.size(-2)" * bool(values.max() > packed._spec.shape[-2])
+    if wrong:
+        raise RuntimeError(
+            f"Pivots given to lu_solve must all be {wrong}. Did you properly pass the result of "
+            "lu_factor?"
         )
 
 

@@ -13,7 +13,7 @@ from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
-from dovetail.ops.indexed.index_checks import host_values, true_anywhere
+from dovetail.ops.indexed.index_checks import host_values, true_anywhere, values_of
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.ops.reduction.reducing import spec_of_input
 from dovetail.ops.schema import ErrorInput, OpDef, Sample, Tolerance
@@ -58,7 +58,8 @@ def _check_weights(label: str, weights: Any, count: int) -> None:
             f"cov(): expected {label} to have the same numel as there are observations in the "
             f"input but got {spec.numel} != {count}"
         )
-    if count and state_of(spec.device).host_arrays and (host_values(weights) < 0).any():
+    values = values_of(weights) if count else None
+    if values is not None and (values < 0).any():
         raise RuntimeError(f"cov(): {label} cannot be negative")
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach
-from dovetail.ops.indexed.index_checks import host_values
+from dovetail.ops.indexed.index_checks import values_of
 from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import kept_shape, numpy_names, one_dim, spec_of_input
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
@@ -137,7 +136,7 @@ def _errors() -> list[ErrorInput]:
 
 
 def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
-    """``q`` as a tensor of the input's dtype, with its values looked at where they can be."""
+    """``q`` as a tensor of the input's dtype; its values are looked at, which waits."""
     spec = input._spec
     if isinstance(q, Tensor):
         if q._spec.ndim > 1:
@@ -146,10 +145,9 @@ def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
         if q._spec.device is not spec.device:
             raise RuntimeError(f"{name}() q tensor must be on the same device as the input tensor")
-        if q._spec.numel and state_of(q._spec.device).host_arrays:
-            values = host_values(q)
-            if not ((values >= 0) & (values <= 1)).all():
-                raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+        values = values_of(q)
+        if values is not None and not ((values >= 0) & (values <= 1)).all():
+            raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
         return q
     if not isinstance(q, (int, float, np.integer, np.floating)):
         raise TypeError(

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
-from dovetail.ops.indexed.index_checks import INDICES, host_values, need_tensor
+from dovetail.ops.indexed.index_checks import INDICES, need_tensor, values_of
 from dovetail.ops.indexed.masks import where
 from dovetail.ops.indexed.scatter_reduce import product_gradient
 from dovetail.ops.layout.joining import cat
@@ -211,8 +210,8 @@ def _bounds(data: Tensor, lengths: Any, offsets: Any, axis: int, unsafe: bool) -
         return offsets.to(d.int64)
     if not unsafe and not spec.numel:
         raise RuntimeError("segment_reduce(): lengths must have elements unless unsafe, got none")
-    if not unsafe and state_of(spec.device).host_arrays:
-        counts = host_values(lengths)
+    counts = None if unsafe else values_of(lengths)
+    if counts is not None:
         if counts.min() < 0:
             raise RuntimeError("lengths contains negative value!")
         if (counts.sum(-1) != data._spec.shape[axis]).any():
@@ -238,7 +237,7 @@ def segment_reduce(
         lengths: (\\*batch, segments), how long each part is; together N.
         offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
         axis: the dim that is taken apart; the number of batch dims.
-        unsafe: lengths are not looked at.
+        unsafe: lengths are not looked at, so that nothing waits for the device.
         initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
             1 (``prod``), or an infinity.
 

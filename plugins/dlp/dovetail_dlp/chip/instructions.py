@@ -71,6 +71,17 @@ def _power(x: Array, y: Array) -> Array:
     return np.where((y < 0) & (abs(x) != 1), 0, np.power(x, np.where(y < 0, y & 1, y)))
 
 
+def _quotient(divide: Any) -> Any:
+    """The divider stops the kernel where a whole number is divided by zero."""
+
+    def compute(x: Array, y: Array) -> Array:
+        if y.dtype.kind in "iu" and not y.all():
+            raise RuntimeError("ZeroDivisionError")
+        return np.asarray(divide(x, y))
+
+    return compute
+
+
 def _gelu(x: Array) -> Array:
     return x * (0.5 * (1 + _error_function(x * math.sqrt(0.5))))
 
@@ -80,7 +91,8 @@ ELEMENTWISE: dict[str, Callable[..., Array]] = {
     "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sqrt": np.sqrt,
     "sin": np.sin, "cos": np.cos, "tanh": np.tanh, "erf": _error_function,
     "bitwise_not": np.invert, "add": np.add, "sub": np.subtract, "mul": np.multiply,
-    "div": np.true_divide, "floor_divide": np.floor_divide, "remainder": np.remainder,
+    "div": np.true_divide, "floor_divide": _quotient(np.floor_divide),
+    "remainder": _quotient(np.remainder),
     "pow": _power, "maximum": np.maximum, "minimum": np.minimum, "atan2": np.arctan2,
     "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
     "shift_left": np.left_shift, "shift_right": np.right_shift, "eq": np.equal, "lt": np.less,

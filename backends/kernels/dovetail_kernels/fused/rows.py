@@ -17,8 +17,12 @@ from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.index import along, gathered
+from dovetail_kernels.vectors import FETCH
 
 __all__ = ["enter"]
+
+SOON = {"AHEAD": 8}
+"""How many rows of a bag before it is read one is fetched."""
 
 LEAST = 4
 """Neighbours that a row has at least; shorter ones are gathered one by one."""
@@ -65,7 +69,7 @@ def _sum(facts: Any) -> Any:
     device, name = device_of(out.device), facts.op.name
     (rows, n), (bags, picks), faults = weight.shape, index.shape, device.faults
     team = Team(device, out.dtype, bags, n, each=picks)
-    text = team.program("rows", {"IS_SUM": 1}, ("fault",), X=out.dtype)
+    text = team.program("rows", {"IS_SUM": 1, **SOON}, ("fault",), FETCH, X=out.dtype)
     divisor = out.dtype.numpy.type(facts.attributes["divisor"])
     more = [np.uint64(rows), np.uint64(picks), divisor, fault_of(name, IN_SELF)]
     launch = team.launch(text, "sum_rows", 4, more, name)
@@ -84,8 +88,8 @@ def _sum_bags(facts: Any) -> Any:
     device, name = device_of(out.device), facts.op.name
     (rows, n), bags, faults = weight.shape, out.shape[0], device.faults
     team = Team(device, out.dtype, bags, n, each=max(1, index.numel // bags))
-    macros = {"IS_SUM": 1, "HAS_STARTS": 1, "IS_MEAN": int(facts.attributes["is_mean"])}
-    text = team.program("rows", macros, ("fault",), X=out.dtype)
+    macros = {"IS_SUM": 1, "HAS_STARTS": 1, "IS_MEAN": int(facts.attributes["is_mean"]), **SOON}
+    text = team.program("rows", macros, ("fault",), FETCH, X=out.dtype)
     more = [np.uint64(rows), np.uint64(0), out.dtype.numpy.type(1), fault_of(name, IN_SELF)]
     launch = team.launch(text, "sum_rows", 5, more, name)
 

@@ -16,7 +16,17 @@ from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.faults import ALONG, FLAT, fault_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
+from dovetail_kernels.nonzero import IS_SET, nonzero_of
+from dovetail_kernels.source import (
+    MOST,
+    converted,
+    element,
+    loop_numbers,
+    moved,
+    places,
+    program,
+    runs,
+)
 
 __all__ = ["DETERMINISTIC", "along", "atomic", "enter", "gathered"]
 
@@ -254,6 +264,9 @@ def _nonzero(facts: Any) -> Any:
     count = source.numel
     if not out.numel:
         return lambda *arrays: None
+    is_dense = source.is_contiguous and out.is_contiguous
+    if device.is_cpu and is_dense and 1 <= source.ndim <= MOST:
+        return nonzero_of(device, source, out)
     loops = Loops(source.shape, (source.element_strides,))
     kind = source.dtype
     column = out.strides[1] // 8
@@ -264,7 +277,7 @@ def _nonzero(facts: Any) -> Any:
     write = "ulong p_n[8]; vstore8(p_size, 0, p_n); " + " ".join(split)
     macros = {
         "IS_NONZERO": 1,
-        "IS_SET(v)": "((v).x != 0 || (v).y != 0)" if kind.is_complex else "((v) != 0)",
+        "IS_SET(v)": IS_SET[kind.is_complex],
         "WRITE(at)": write,
         **element(device, "X", kind),
         **places("PLACES", loops, "p", ("from",)),

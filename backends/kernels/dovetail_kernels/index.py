@@ -34,6 +34,10 @@ DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
 """1: ``scatter_add`` adds in order always, without atomics."""
 
 
+IN_ORDER = 4
+"""Cores that add by atomics in about the time that one of them takes in order."""
+
+
 def enter(table: KernelTable) -> None:
     """Enter the index primitives."""
     table.add("gather", _gather, specialize=True)
@@ -185,7 +189,9 @@ class _Scatter:
         device = self.device
         if os.environ.get(DETERMINISTIC) == "1" or dtype.is_complex:
             return False
-        if lines >= device.units * (2 if device.is_cpu else 64):
+        if device.is_cpu and lines * IN_ORDER >= device.units:
+            return False
+        if not device.is_cpu and lines >= device.units * 64:
             return False
         return dtype.itemsize == 4 or (dtype.itemsize == 8 and device.has_long_atomics)
 

@@ -33,8 +33,8 @@ PACKED = [  # the weight is read where it lies, the image packed in a cache
     ((1, 8, 5, 5), (8, 8, 2, 2), 3, 0, 1, 1),  # places that no window sees
 ]
 SUMMED = [  # the weight's gradient, block by block
-    (((5, 9, 24, 24), (40, 9, 3, 3), 1, 1, 1, 1), False),  # blocks with parts of images
-    (((9, 6, 24, 24), (20, 6, 3, 3), 1, 1, 1, 1), True),  # one panel, in parts that are added
+    (((5, 16, 24, 24), (40, 16, 3, 3), 1, 1, 1, 1), False),  # blocks with parts of images
+    (((9, 16, 24, 24), (20, 16, 3, 3), 1, 1, 1, 1), True),  # one panel, in parts that are added
     (((12, 5, 7, 7), (70, 5, 3, 3), 1, 1, 1, 1), True),  # three panels
     (((4, 12, 9, 9), (96, 6, 1, 1), 2, 0, 1, 2), False),
 ]
@@ -82,6 +82,18 @@ def test_the_image_is_packed(queue: Any, made: Any, case: Any, layout: str) -> N
     assert not convolutions(case, dt.float32, layout)
     if _is_wide(queue) and layout == "dense":
         assert "packed" in made()
+
+
+@pytest.mark.parametrize("layout", ["dense", "last", "part"])
+@pytest.mark.parametrize(
+    "case", [PACKED[0], ((2, 64, 14, 14), (64, 64, 3, 3), 1, 1, 1, 1)], ids=str
+)
+def test_halves_go_by_way_of_float32(queue: Any, made: Any, case: Any, layout: str) -> None:
+    for dtype in (dt.float16, dt.bfloat16):
+        assert not convolutions(case, dtype, layout)
+    if _is_wide(queue):
+        assert made() & {"packed", "winograd"}
+        assert "blocks" in made()
 
 
 @pytest.mark.parametrize(("case", "is_added"), SUMMED, ids=str)

@@ -19,6 +19,7 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
+from dovetail_kernels.conv_halves import by_float32, in_float32, is_worth_it
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated
@@ -167,7 +168,14 @@ def _specialised(make: Any, roles: Roles, call: Any) -> Any:
         return lambda *arrays: None
     convolution = Convolution(call, roles)
     device, label = device_of(call.outputs[0].device), call.op.name
-    operations, run = convolution.operations, make(call, convolution)
+    operations = convolution.operations
+    run: Any = None
+    if is_worth_it(device, call, operations):
+        wide = in_float32(call)
+        run = make(wide, Convolution(wide, roles))
+        run = None if _is_general(run) else by_float32(device, call, run)
+    if run is None:
+        run = make(call, convolution)
 
     def counted(*arrays: Any) -> None:
         if device.worked is not None:
@@ -175,6 +183,11 @@ def _specialised(make: Any, roles: Roles, call: Any) -> Any:
         run(*arrays)
 
     return counted
+
+
+def _is_general(run: Any) -> bool:
+    """Whether what was resolved is the kernel for all dtypes, without a way of its own."""
+    return isinstance(run.run if isinstance(run, Unbiased) else run, Gathered)
 
 
 def _window(channels: int, step: int, offsets: np.ndarray) -> np.ndarray:
@@ -317,7 +330,18 @@ def _grad_input(call: Any, c: Convolution) -> Any:
     run = _resolved(made, c.y, three(first, 0), c)
     if len(call.inputs) > 2:
         return run
-    return lambda grad, weight, out: run(grad, weight, None, out)
+    return Unbiased(run)
+
+
+class Unbiased:
+    """``run(grad, weight, out)`` of a map that takes a bias."""
+
+    def __init__(self, run: Any) -> None:
+        self.run = run
+
+    def __call__(self, grad: Any, weight: Any, out: Any) -> None:
+        """Queue it."""
+        self.run(grad, weight, None, out)
 
 
 def _grad_weight(call: Any, c: Convolution) -> Any:

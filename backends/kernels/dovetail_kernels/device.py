@@ -118,6 +118,8 @@ class Device(abc.ABC):
         has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
         vector: bytes of a vector register.
+        has_pairs: the processor multiplies pairs of bfloat16 (AVX-512 BF16), and the compiler
+            takes its instructions.
         has_double, has_long_atomics: float64, and atomics of 64 bits.
         lock: held while a kernel's arguments are set and it is queued.
         launches: kernels queued since the start.
@@ -139,6 +141,7 @@ class Device(abc.ABC):
     dialect: Dialect
     units: int
     has_shuffles: bool = False
+    has_pairs: bool = False
     tensors: int = 8
     local_memory: int
     vector: int = 16

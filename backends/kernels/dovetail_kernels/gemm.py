@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import Loops, StridedView
+from dovetail.dtypes import FLOATING, bfloat16
+from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.folds import accumulated, wrapping
 from dovetail_kernels.gemm_direct import Sides, direct, is_small
 from dovetail_kernels.source import converted, element, ended, loop_numbers, places, program
-from dovetail_kernels.tiles import Tile, tile_of, woven
+from dovetail_kernels.tiles import PAIRED, Tile, tile_of, woven
+from dovetail_kernels.vectors import lanes, vector_helpers
 
 __all__ = ["Added", "Product"]
 
@@ -108,6 +111,7 @@ class Product:
         self.work = accumulated(out.dtype)
         self.kind = wrapping(self.work)
         self.m, self.n, self.depth = out.shape[-2], out.shape[-1], a.shape[-1]
+        self.is_paired = False
         if not out.numel:
             self._run: Any = None
         elif self.work.is_complex or min(self.m, self.n) < SMALL or not self.depth:
@@ -177,10 +181,12 @@ class Product:
 
     def _launch(
         self, name: str, macros: dict[str, Any], dtypes: Any, numbers: Any, size: Any,
-        buffers: int,
+        buffers: int, helpers: str = "",
     ) -> Launch:  # fmt: skip
         """A launch; what is added is the last buffer, its offset the first number of the tail."""
-        text = program(self.device, "gemm", macros, dtypes)
+        file = "gemm_pairs" if name == "pack_pairs" else "gemm"
+        helpers += PAIRED if self.is_paired else ""
+        text = program(self.device, file, macros, dtypes, text=helpers)
         return self.device.launch(text, name, buffers, numbers, size, "matmul")
 
     # element by element
@@ -266,31 +272,35 @@ class Product:
 
     # by tiles
 
+    @property
+    def steps(self) -> int:
+        """Steps of depth that panels have."""
+        return -(-self.depth // 2) if self.is_paired else self.depth
+
     def _by_tiles(self, tile: Tile) -> Any:
         a, b, out, device, has = self.a, self.b, self.out, self.device, self.added is not None
+        kinds = {a.dtype, b.dtype}
+        self.is_paired = kinds == {bfloat16} and device.has_pairs and not tile.is_local
         (a_row, a_depth), (b_depth, b_column) = a.element_strides[-2:], b.element_strides[-2:]
         pack_a, bytes_a = self._packing(a, self.m, (a_row, a_depth), tile.rows, tile)
         pack_b, bytes_b = self._packing(b, self.n, (b_column, b_depth), tile.columns, tile)
         parts, chunk = self._parts(tile)
         is_last = parts == 1
         kind = out.dtype if is_last else self.work
-        spelled = dialect.TYPES[kind.name]
         names = ("to", "from_a", "from_b")
         macros = {
             "IS_TILES": 1,
             "T": self.kind,
-            **tile.macros(self.kind, is_float=self.work.category == 2),
-            "IS_SAME": int(
-                spelled in (self.kind, self.kind[1:])
-                and not (is_last and (has or self.is_rectified))
-            ),
+            "PANEL": "uint" if self.is_paired else self.kind,
+            **tile.macros(self.kind, is_float=self.work.category == 2, is_paired=self.is_paired),
+            **self._written(tile, kind, is_last and has),
             "RESULT(v)": converted(self.work, kind, "v"),
             **element(device, "OUT", kind),
             **self._epilogue(names, is_last=is_last),
         }
         steps = out.element_strides[-2:] if is_last else (self.n, 1)
         numbers = [
-            np.uint64(v) for v in (0, self.m, self.n, self.depth, *steps, parts, chunk, out.numel)
+            np.uint64(v) for v in (0, self.m, self.n, self.steps, *steps, parts, chunk, out.numel)
         ]
         line = self.work.itemsize
         items = tile.items
@@ -316,7 +326,9 @@ class Product:
         if span < chunk:
             waits = across * tile.columns * down * tile.rows * outer * line
         with_input = has and is_last
-        tiles = self._launch("tiles", macros, (kind,), numbers, size, 5 if with_input else 4)
+        helpers = vector_helpers((kind,), tile.width) if device.is_cpu else ""
+        buffers = 5 if with_input else 4
+        tiles = self._launch("tiles", macros, (kind,), numbers, size, buffers, helpers)
         finish, place = (None, 0) if is_last else self._finish(parts)
         sums = 0 if is_last else out.numel * parts * self.work.itemsize
 
@@ -339,14 +351,32 @@ class Product:
 
         return run
 
+    def _written(self, tile: Tile, kind: DType, has_input: bool) -> dict[str, Any]:
+        """Macros for a row of a tile that is written by whole vectors as ``kind``."""
+        is_whole = not (tile.is_local or has_input)
+        by_lanes = self.device.is_cpu and kind in FLOATING
+        if not by_lanes:
+            is_same = dialect.TYPES[kind.name] in (self.kind, self.kind[1:])
+            is_whole = is_whole and is_same and not self.is_rectified
+            put = "PUT(i, ((global T *)out + (at)))"
+        else:
+            put = " ".join(
+                f"OUT_SET_V(out, (at) + {v * tile.width}, ENDED(s##i##_{v}));"
+                for v in range(tile.vectors)
+            )
+        made = {"IS_WHOLE": int(is_whole), "PUT_OUT(i, at)": put}
+        if by_lanes:
+            made |= lanes(self.device, "OUT", kind, tile.width, side=False)
+        return made
+
     def _parts(self, tile: Tile) -> tuple[int, int]:
         """(how many parts of the depth are computed apart, steps of each)."""
         across, down = -(-self.n // tile.columns), -(-self.m // tile.rows)
         busy = self.device.units * (1 if self.device.is_cpu else 4)
-        idle = min(busy // (across * down * self.batches), self.depth // SHALLOW)
+        idle = min(busy // (across * down * self.batches), self.steps // SHALLOW)
         parts = max(1, idle)
-        chunk = -(-self.depth // parts)
-        return -(-self.depth // chunk), chunk
+        chunk = -(-self.steps // parts)
+        return -(-self.steps // chunk), chunk
 
     def _packing(
         self, x: Array, lines: int, steps: tuple[int, int], across: int, tile: Tile
@@ -354,6 +384,7 @@ class Product:
         """A kernel that packs an operand into panels, and the bytes that they take."""
         shape, device = x.shape[:-2], self.device
         loops = _places(shape, (x.element_strides[:-2],))
+        name = "pack_pairs" if self.is_paired else "pack"
         macros = {
             "IS_PACK": 1,
             "IS_FLAT": int(not device.is_cpu),
@@ -364,7 +395,9 @@ class Product:
             **element(device, "IN", x.dtype),
             **places("BATCH", loops, "q", ("from",)),
         }
-        if steps[1] == 1 and dialect.TYPES[x.dtype.name] == self.kind:
+        if steps[1] == 1 and self.is_paired:
+            macros |= woven(across, tile.width, "uint", load="LOAD_PAIRS({at})")
+        elif steps[1] == 1 and dialect.TYPES[x.dtype.name] == self.kind:
             macros |= woven(across, tile.width, self.kind)
         batches = math.prod(shape)
         numbers = [np.uint64(v) for v in (0, batches, lines, self.depth, *steps)]
@@ -373,8 +406,9 @@ class Product:
             size = device.workers(panels, max(1, 4096 // (across * self.depth)))
         else:
             size = device.workers(panels * across * self.depth)
-        launch = self._launch("pack", macros, (x.dtype,), numbers + loop_numbers(loops), size, 2)
-        return launch, panels * across * self.depth * self.work.itemsize
+        numbers += loop_numbers(loops)
+        launch = self._launch(name, macros, (x.dtype,), numbers, size, 2)
+        return launch, panels * across * self.steps * self.work.itemsize
 
     def _finish(self, parts: int) -> tuple[Launch, int]:
         """The kernel that adds parts, and which of its numbers is where the input begins."""

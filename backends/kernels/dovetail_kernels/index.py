@@ -16,12 +16,26 @@ from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.faults import ALONG, FLAT, fault_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
+from dovetail_kernels.nonzero import IS_SET, nonzero_of
+from dovetail_kernels.source import (
+    MOST,
+    converted,
+    element,
+    loop_numbers,
+    moved,
+    places,
+    program,
+    runs,
+)
 
 __all__ = ["DETERMINISTIC", "along", "atomic", "enter", "gathered"]
 
 DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
 """1: ``scatter_add`` adds in order always, without atomics."""
+
+
+IN_ORDER = 4
+"""Cores that add by atomics in about the time that one of them takes in order."""
 
 
 def enter(table: KernelTable) -> None:
@@ -175,7 +189,9 @@ class _Scatter:
         device = self.device
         if os.environ.get(DETERMINISTIC) == "1" or dtype.is_complex:
             return False
-        if lines >= device.units * (2 if device.is_cpu else 64):
+        if device.is_cpu and lines * IN_ORDER >= device.units:
+            return False
+        if not device.is_cpu and lines >= device.units * 64:
             return False
         return dtype.itemsize == 4 or (dtype.itemsize == 8 and device.has_long_atomics)
 
@@ -254,6 +270,9 @@ def _nonzero(facts: Any) -> Any:
     count = source.numel
     if not out.numel:
         return lambda *arrays: None
+    is_dense = source.is_contiguous and out.is_contiguous
+    if device.is_cpu and is_dense and 1 <= source.ndim <= MOST:
+        return nonzero_of(device, source, out)
     loops = Loops(source.shape, (source.element_strides,))
     kind = source.dtype
     column = out.strides[1] // 8
@@ -264,7 +283,7 @@ def _nonzero(facts: Any) -> Any:
     write = "ulong p_n[8]; vstore8(p_size, 0, p_n); " + " ".join(split)
     macros = {
         "IS_NONZERO": 1,
-        "IS_SET(v)": "((v).x != 0 || (v).y != 0)" if kind.is_complex else "((v) != 0)",
+        "IS_SET(v)": IS_SET[kind.is_complex],
         "WRITE(at)": write,
         **element(device, "X", kind),
         **places("PLACES", loops, "p", ("from",)),

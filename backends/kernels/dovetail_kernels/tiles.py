@@ -10,7 +10,18 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels.device import Device
 from dovetail_kernels.shuffle import can_transpose, transposed
 
-__all__ = ["Tile", "candidates", "tile_of", "turned", "usual", "woven"]
+__all__ = ["PAIRED", "Tile", "candidates", "tile_of", "turned", "usual", "woven"]
+
+PAIRED = """
+static inline float16 multiplied_pairs(float16 sum, uint16 x, uint16 y) {
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(x), "v"(y));
+    return sum;
+}
+typedef uint16 pairs_anywhere __attribute__((aligned(2)));
+#define LOAD_PAIRS(p) (*(global const pairs_anywhere *)(p))
+"""
+"""A sum with the products of two pairs of bfloat16 in each lane. The instruction is spelled out, as
+PoCL's compiler is not told that the processor has it (see ``Device.has_pairs``)."""
 
 _measuring = threading.RLock()
 
@@ -42,12 +53,15 @@ class Tile:
         """It lies in local memory."""
         return self.items > 1
 
-    def macros(self, kind: str, *, is_float: bool, left: str = "(left)[{i}]") -> dict[str, Any]:
+    def macros(
+        self, kind: str, *, is_float: bool, left: str = "(left)[{i}]", is_paired: bool = False
+    ) -> dict[str, Any]:
         """The macros that ``src/gemm.cl`` and ``src/conv.cl`` know a tile by.
 
         Args:
             kind: the type that is computed in, in OpenCL C.
             left: how row ``i`` of the left operand is read.
+            is_paired: operands are pairs of bfloat16 (see :data:`PAIRED`).
         """
         made: dict[str, Any] = {
             "ROWS": self.rows,
@@ -63,7 +77,11 @@ class Tile:
                 "EACH_COLUMNS": self.columns // self.items,
                 "ADD_PRODUCT(s, x, y)": product,
             }
-        return made | self._unrolled(kind, left, is_float=is_float)
+        if is_paired:
+            step = "multiplied_pairs(s{i}_{v}, x, b{v})"
+            return made | self._unrolled(kind, left, step, "uint")
+        step = "fma(x, b{v}, s{i}_{v})" if is_float else "x * b{v} + s{i}_{v}"
+        return made | self._unrolled(kind, left, step, kind)
 
     def columns_turned(self, kind: str) -> dict[str, Any]:
         """The macros that name every column of a tile in registers, for tiles that allow it."""
@@ -83,15 +101,20 @@ class Tile:
         put = f"vstore{self.rows}(v, 0, to);"
         return {"IS_TURNED": 1, "ALL_COLUMNS": " ".join(text), "PUT_COLUMN(v, to)": put}
 
-    def _unrolled(self, kind: str, left: str, *, is_float: bool) -> dict[str, str]:
-        """The macros that name every vector of a tile: ``s1_0`` is row 1, vector 0."""
+    def _unrolled(self, kind: str, left: str, product: str, given: str) -> dict[str, str]:
+        """The macros that name every vector of a tile: ``s1_0`` is row 1, vector 0.
+
+        Args:
+            product: the sum of it and of ``x`` times ``b{v}``.
+            given: the type of these two.
+        """
         vector, width = f"{kind}{self.width}", self.width
         rows, across = range(self.rows), range(self.vectors)
-        product = "fma(x, b{v}, s{i}_{v})" if is_float else "x * b{v} + s{i}_{v}"
-        steps = [f"const {vector} b{v} = vload{width}({v}, right);" for v in across]
+        operand = f"{given}{width}"
+        steps = [f"const {operand} b{v} = vload{width}({v}, right);" for v in across]
         for i in rows:
             sums = "".join(f" s{i}_{v} = {product.format(i=i, v=v)};" for v in across)
-            steps.append(f"{{ const {vector} x = ({vector})({left.format(i=i)});{sums} }}")
+            steps.append(f"{{ const {operand} x = ({operand})({left.format(i=i)});{sums} }}")
         put = " ".join(f"vstore{width}(s##i##_{v}, {v}, to);" for v in across)
         get = " ".join(f"s##i##_{v} = vload{width}({v}, from);" for v in across)
         return {
@@ -103,13 +126,16 @@ class Tile:
         }
 
 
-def woven(across: int, width: int, kind: str, apart: int = 0) -> dict[str, Any]:
+def woven(
+    across: int, width: int, kind: str, apart: int = 0, load: str = "vload{width}(0, {at})"
+) -> dict[str, Any]:
     """The macros that pack ``across`` lines whose steps of depth are neighbours in memory.
 
     As many lines as a vector has elements, or all, are transposed in registers at a time.
 
     Args:
         apart: elements from a step of depth to the next in what is packed; 0: ``across``.
+        load: a vector ``at`` a place.
     """
     rows = min(across, width)
     if across % rows or not can_transpose(rows, width):
@@ -119,7 +145,8 @@ def woven(across: int, width: int, kind: str, apart: int = 0) -> dict[str, Any]:
     text = []
     for group in range(across // rows):
         loads = "".join(
-            f"const {kind}{width} {name} = vload{width}(0, (from) + {group * rows + i} * (step)); "
+            f"const {kind}{width} {name} = "
+            f"{load.format(width=width, at=f'(from) + {group * rows + i} * (step)')}; "
             for i, name in enumerate(names)
         )
         first = group * rows

@@ -36,14 +36,20 @@ typedef ulong8 ulong8_of_bytes __attribute__((aligned(1)));
 #if __has_builtin(__builtin_convertvector)
 #define CONVERT_long8(v) __builtin_convertvector(v, long8)
 #define CONVERT_ulong8(v) __builtin_convertvector(v, ulong8)
+#define CONVERT_float16(v) __builtin_convertvector(v, float16)
+#define CONVERT_double8(v) __builtin_convertvector(v, double8)
 #else
 #define CONVERT_long8(v) convert_long8(v)
 #define CONVERT_ulong8(v) convert_ulong8(v)
+#define CONVERT_float16(v) convert_float16(v)
+#define CONVERT_double8(v) convert_double8(v)
 #endif
 """
-"""64 bytes that begin anywhere, as eight numbers; eight integers as larger ones."""
+"""64 bytes that begin anywhere, as eight numbers; integers as larger ones, or as floats."""
 
-_SIZES = {"ushort": 2, "uint": 4, "float": 4, "ulong": 8, "double": 8}
+_SIZES = {
+    "ushort": 2, "int": 4, "uint": 4, "float": 4, "long": 8, "ulong": 8, "double": 8,
+}  # fmt: skip
 
 
 def whole_stores(kinds: Iterable[str], width: int) -> str:

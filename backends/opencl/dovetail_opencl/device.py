@@ -89,6 +89,7 @@ class Device(device.Device):
         self.group = self.largest_group = min(256, self.limits.group)
         self.local_memory = self.limits.local_memory
         self.vector = 4 * max(1, int(handle.native_vector_width_float))
+        self.has_pairs = self.is_cpu and self.vector == 64 and bool(self.limits.pairs)
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
         is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
         self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]

@@ -1,19 +1,25 @@
 """What an OpenCL device allows a kernel: what it says of itself, and less where that is asked for.
 
 ``DOVETAIL_OPENCL_LIMITS`` has any device stand in for a smaller one, to try kernels on it:
-``work_group=64,kernel_group=32,local_memory=16384,double=0,long_atomics=0,half=0``. What is named
-is the most that is allowed; programs are compiled without what the device is said to lack.
+``work_group=64,kernel_group=32,local_memory=16384,double=0,long_atomics=0,half=0,pairs=0``. What
+is named is the most that is allowed; programs are compiled without what the device is said to lack.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pyopencl as cl
 
 __all__ = ["VARIABLE", "Limits", "of_device", "pretended"]
+
+POCL = "Portable Computing Language"
+
+CPUINFO = Path("/proc/cpuinfo")
+"""Where Linux says what its processor has."""
 
 VARIABLE = "DOVETAIL_OPENCL_LIMITS"
 
@@ -29,6 +35,7 @@ class Limits:
         local_memory: bytes that a work group shares at most.
         double, long_atomics: float64, and atomics of 64 bits.
         half: float16 to compute with; kernels use it as storage only, and do not need it.
+        pairs: products of pairs of bfloat16 (see :func:`_has_pairs`).
     """
 
     work_group: int
@@ -37,6 +44,7 @@ class Limits:
     double: int = 1
     long_atomics: int = 1
     half: int = 1
+    pairs: int = 0
 
     @property
     def group(self) -> int:
@@ -73,6 +81,7 @@ def of_device(handle: Any) -> Limits:
         most, most, int(handle.local_mem_size),
         int("cl_khr_fp64" in extensions or _has_double(handle)),
         int("cl_khr_int64_base_atomics" in extensions),
+        pairs=int(_has_pairs(handle)),
     )  # fmt: skip
     return pretended(found, os.environ.get(VARIABLE, ""))
 
@@ -100,3 +109,16 @@ def _has_double(handle: Any) -> bool:
         return bool(handle.double_fp_config)
     except cl.LogicError:  # drivers of devices without doubles may not know the question
         return False
+
+
+def _has_pairs(handle: Any) -> bool:
+    """Whether the device is the host's processor, which multiplies pairs of bfloat16, and the
+    driver's compiler takes that instruction in assembly: PoCL names a processor to its compiler
+    that has all of AVX-512 but this."""
+    if not handle.type & cl.device_type.CPU or handle.platform.name != POCL:
+        return False
+    try:
+        words = CPUINFO.read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return {"avx512_bf16", "avx512f"} <= set(words)

@@ -68,7 +68,7 @@ _BATCHED = {
     "conv": (0,), "conv_relu": (0,), "conv_transpose": (0,), "conv_grad_input": (0,),
     "max_pool": (0,), "avg_pool": (0,), "adaptive_avg_pool": (0,), "adaptive_max_pool": (0,),
     "group_norm": (0,), "batch_norm_eval": (0,), "max_pool_grad": (0, 1), "avg_pool_grad": (0,),
-    "im2col": (0,), "col2im": (0,),
+    "im2col": (0,), "col2im": (0,), "resample": (0,), "resample_backward": (0,),
 }  # fmt: skip
 """Inputs that begin with a batch (N, …), by position."""
 
@@ -76,6 +76,7 @@ _BATCHED = {
 @rule(
     "max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "group_norm",
     "batch_norm_eval", "conv_transpose", "max_pool_grad", "avg_pool_grad", "im2col", "col2im",
+    "resample", "resample_backward",
 )  # fmt: skip
 def _joins_batch(case: Case) -> Apply | None:
     folds = _BATCHED[case.op.name]

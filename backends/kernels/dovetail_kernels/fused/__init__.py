@@ -10,7 +10,7 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "attention", "attention_tiles", "batch_norm", "columns", "join", "layer_norm", "loss", "pool",
-    "recurrent", "recurrent_step", "rows", "softmax", "steps",
+    "recurrent", "recurrent_step", "resample", "rows", "softmax", "steps",
 )  # fmt: skip
 
 

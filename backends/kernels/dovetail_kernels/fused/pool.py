@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -16,6 +17,7 @@ from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Size, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated
+from dovetail_kernels.fused.pool_lines import average_of_lines, can_take_lines, largest_of_lines
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.index import DETERMINISTIC, atomic
 from dovetail_kernels.source import element, program
@@ -32,22 +34,56 @@ def _four(sizes: Any) -> Any:
     return np.array([*_three(sizes, 1), 0], np.int32)
 
 
+NAMES = ("kernel_size", "stride", "padding", "dilation")
+
+
+def _rows_of(facts: Any, ndim: int) -> list[tuple[int, ...]]:
+    """What these attributes are along three dims."""
+    fillers = (1, 1, 0, 1)
+    return [
+        _three(facts.attributes.get(name, (1,) * ndim), filler)
+        for name, filler in zip(NAMES, fillers, strict=True)
+    ]
+
+
 def _window(facts: Any, size: Any, places: Any) -> dict[str, Any]:
     """The macros of a window that slides over planes of ``size``."""
-    names = ("kernel_size", "stride", "padding", "dilation")
-    fillers = (1, 1, 0, 1)
     made: dict[str, Any] = {"IS_CPU": int(device_of(facts.outputs[0].device).is_cpu)}
     ends = []
-    rows = [
-        _three(facts.attributes.get(name, (1,) * len(size)), filler)
-        for name, filler in zip(names, fillers, strict=True)
-    ]
-    for name, row in zip(names, rows, strict=True):
+    rows = _rows_of(facts, len(size))
+    for name, row in zip(NAMES, rows, strict=True):
         word = name.removesuffix("_size").upper()
         made |= {f"{word}_{letter}": n for letter, n in zip("ZYX", row, strict=True)}
     for n, m, k, s, p, q in zip(_three(size, 1), _three(places, 1), *rows, strict=True):
         ends.append(p > 0 or (m - 1) * s + (k - 1) * q + 1 - p > n)
     return made | {"HAS_EDGES": int(any(ends))}
+
+
+def _lines(facts: Any, macros: dict[str, Any]) -> Any:
+    """What queues a launch of ``pool_lines.py``, where one serves."""
+    (x, *_), out, name = facts.inputs, facts.outputs[0], facts.op.name
+    device, rows = device_of(out.device), _rows_of(facts, len(x.shape) - 2)
+    size, places = _three(x.shape[2:], 1), _three(out.shape[2:], 1)
+    is_gradient = name == "avg_pool_grad"
+    if is_gradient:
+        size, places = places, size
+    if x.dtype not in FLOATS or not can_take_lines(device, rows, size, places):
+        return None
+    make = largest_of_lines
+    if name != "max_pool":
+        make = partial(average_of_lines, is_gradient=is_gradient)
+    planes = out.shape[0] * out.shape[1]
+    launch, take, give = make(device, out.dtype, macros, rows, size, places, planes)
+
+    def run(x: Any, *made: Any) -> None:
+        memory = take()
+        try:
+            buffers = (*[array.buffer for array in made], x.buffer, memory)
+            launch.with_numbers(buffers, offsets(*made, x))
+        finally:
+            give(memory)
+
+    return run
 
 
 def _rows(device: Device, count: int, width: int, window: int) -> Any:
@@ -60,13 +96,16 @@ def _max_pool(facts: Any) -> Any:
     (x,), (out, _) = facts.inputs, facts.outputs
     device = device_of(out.device)
     size, places = tuple(x.shape[2:]), tuple(out.shape[2:])
+    window = _window(facts, size, places)
+    if (run_lines := _lines(facts, window)) is not None:
+        return run_lines
     least = "-INFINITY"
     if out.dtype.category == 1:  # any value goes before it: there is no index yet
         least = f"({dialect.VALUES[out.dtype.name]})0"
     macros = {
         "IS_MAX": 1,
         "LEAST": least,
-        **_window(facts, size, places),
+        **window,
         **element(device, "OUT", out.dtype),
     }
     text = program(device, "pool", macros, (out.dtype,))
@@ -130,15 +169,21 @@ def _average(facts: Any) -> Any:
     device, work = device_of(out.device), accumulated(out.dtype)
     plane, places = (x, out) if name == "avg_pool" else (out, x)
     size, made = tuple(plane.shape[2:]), tuple(places.shape[2:])
-    macros = {
-        "IS_AVERAGE": 1,
-        "T": dialect.VALUES[work.name],
+    window = {
         "COUNTS_PADDING": int(facts.attributes["count_include_pad"]),
         "HAS_DIVISOR": facts.attributes["divisor_override"] or 0,
         **_window(facts, size, made),
+    }
+    if (run_lines := _lines(facts, window)) is not None:
+        return run_lines
+    macros = {
+        "IS_AVERAGE": 1,
+        "T": dialect.VALUES[work.name],
+        "PLACE": "int",
+        **window,
         **element(device, "OUT", out.dtype),
     }
-    text = program(device, "pool", macros, (out.dtype,))
+    text = program(device, "pool", macros, (out.dtype,), before=("pool_divisor",))
     rows = out.numel // out.shape[-1]
     numbers = [*[np.uint64(0)] * 2, np.uint64(rows), _four(size), _four(made)]
     work_size = _rows(device, rows, out.shape[-1], prod(facts.attributes["kernel_size"]))

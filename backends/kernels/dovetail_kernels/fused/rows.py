@@ -10,15 +10,19 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
 from dovetail_kernels.arrays import START, Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
-from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.faults import IN_SELF, fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
 from dovetail_kernels.index import along, gathered
+from dovetail_kernels.vectors import FETCH
 
 __all__ = ["enter"]
+
+SOON = {"AHEAD": 8}
+"""How many rows of a bag before it is read one is fetched."""
 
 LEAST = 4
 """Neighbours that a row has at least; shorter ones are gathered one by one."""
@@ -65,7 +69,7 @@ def _sum(facts: Any) -> Any:
     device, name = device_of(out.device), facts.op.name
     (rows, n), (bags, picks), faults = weight.shape, index.shape, device.faults
     team = Team(device, out.dtype, bags, n, each=picks)
-    text = team.program("rows", {"IS_SUM": 1}, ("fault",), X=out.dtype)
+    text = team.program("rows", {"IS_SUM": 1, **SOON}, ("fault",), FETCH, X=out.dtype)
     divisor = out.dtype.numpy.type(facts.attributes["divisor"])
     more = [np.uint64(rows), np.uint64(picks), divisor, fault_of(name, IN_SELF)]
     launch = team.launch(text, "sum_rows", 4, more, name)
@@ -76,6 +80,53 @@ def _sum(facts: Any) -> Any:
         device.suspect = True
 
     return run
+
+
+def _sum_bags(facts: Any) -> Any:
+    weight, index, _ = facts.inputs
+    (out,) = facts.outputs
+    device, name = device_of(out.device), facts.op.name
+    (rows, n), bags, faults = weight.shape, out.shape[0], device.faults
+    team = Team(device, out.dtype, bags, n, each=max(1, index.numel // bags))
+    macros = {"IS_SUM": 1, "HAS_STARTS": 1, "IS_MEAN": int(facts.attributes["is_mean"]), **SOON}
+    text = team.program("rows", macros, ("fault",), FETCH, X=out.dtype)
+    more = [np.uint64(rows), np.uint64(0), out.dtype.numpy.type(1), fault_of(name, IN_SELF)]
+    launch = team.launch(text, "sum_rows", 5, more, name)
+
+    def run(weight: Any, index: Any, starts: Any, out: Any) -> None:
+        buffers = (out.buffer, weight.buffer, index.buffer, starts.buffer, faults)
+        launch.with_numbers(buffers, offsets(out, weight, index, starts, START))
+        device.suspect = True
+
+    return run
+
+
+def _add_bags(facts: Any) -> Any:
+    grad, index, _ = facts.inputs
+    (out,) = facts.outputs
+    device, work = device_of(out.device), accumulated(out.dtype)
+    rows, n = out.shape
+    runs = max(1, min(rows, device.units * 2, (rows + index.numel) * n // 4096))
+    length = -(-rows // runs)
+    runs = -(-rows // length)
+    team = Team(device, work, runs, n, each=-(-(index.numel + rows) // runs))
+    macros = {"IS_ADD_BAGS": 1, "IS_MEAN": int(facts.attributes["is_mean"])}
+    text = team.program("rows", macros, ("fault",), X=work, G=grad.dtype)
+    name, faults = facts.op.name, device.faults
+    more: list[Any] = [np.uint64(v) for v in (rows, index.numel, grad.shape[0], length)]
+    launch = team.launch(text, "add_bags", 5, [*more, fault_of(name, IN_SELF)], name)
+
+    def run(grad: Any, index: Any, starts: Any, out: Any) -> None:
+        buffers = (out.buffer, grad.buffer, index.buffer, starts.buffer, faults)
+        launch.with_numbers(buffers, offsets(out, grad, index, starts, START))
+        device.suspect = True
+
+    return run
+
+
+def _can_add_bags(facts: Any) -> bool:
+    device = known(facts.inputs[0].device)
+    return device is not None and device.is_cpu and _length(facts, facts.outputs[0].shape) >= LEAST
 
 
 def _add(facts: Any) -> Any:
@@ -137,7 +188,10 @@ def enter(table: KernelTable) -> None:
     """Enter them."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
     # Of halves the sums would be rounded each time.
-    table.add("embedding_sum", _sum, dtypes=(float32, float64), when=_can_select, **options)
+    whole: dict[str, Any] = {"dtypes": (float32, float64), **options}
+    table.add("embedding_sum", _sum, when=_can_select, **whole)
+    table.add("bag_sum", _sum_bags, when=_can_select, **whole)
+    table.add("bag_sum_backward", _add_bags, when=_can_add_bags, **whole)
     for name in ("index_select", "embedding"):
         table.add(name, _select, when=_can_select, specialize=True)
     for name in ("index_select_backward", "embedding_backward"):

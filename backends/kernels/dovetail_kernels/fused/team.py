@@ -117,19 +117,21 @@ class Team:
         return f"((inner - 1) / {self.width} + 1)"
 
     def program(
-        self, name: str, macros: dict[str, Any], before: tuple[str, ...] = (), /, **elements: DType
-    ) -> str:
+        self, name: str, macros: dict[str, Any], before: tuple[str, ...] = (), text: str = "", /,
+        **elements: DType,
+    ) -> str:  # fmt: skip
         """The text of ``src/name.cl`` after ``src/team.cl``.
 
         Args:
             before: files that stand between.
+            text: more helpers.
             elements: prefix and dtype of each kind of array.
         """
         made = self.macros()
         for prefix, dtype in elements.items():
             made |= lanes(self.device, prefix, dtype, self.width, side=self.side)
         kinds = tuple(elements.values())
-        helpers = vector_helpers(kinds, self.width) + self._exp[1]
+        helpers = vector_helpers(kinds, self.width) + self._exp[1] + text
         files = ("fold", "team", *before)
         return program(self.device, name, made | macros, kinds, before=files, text=helpers)
 

@@ -1,7 +1,7 @@
 // Matrix products: operands are packed into panels, so that the inner loop reads both in order and
 // neither transposes, strides nor ragged edges reach it.
 //
-// T: what is computed in. ROWS, COLUMNS: the shape of a tile. SUMS, PRODUCTS(left, right),
+// T: what is computed in. PANEL: what panels are of. ROWS, COLUMNS: the shape of a tile. SUMS, PRODUCTS(left, right),
 // PUT(i, to) and ALL_ROWS name each vector of a tile: an array of them would not stay in registers.
 //
 // Epilogue: out = ENDED(alpha * product + beta * input), where HAS_INPUT; `input` has strides of its
@@ -77,7 +77,7 @@ kernel void pack(global T *to, global const IN_MEMORY *in, ulong offset_in, ulon
 #define PLACE(d) get_group_id(d)
 // A work group computes a tile in local memory, each item EACH_ROWS by EACH_COLUMNS of it; an
 // item's rows and columns lie apart, so that neighbours read neighbouring words.
-kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, global T *sums
+kernel void tiles(global OUT_MEMORY *out, global const PANEL *a, global const PANEL *b, global T *sums
         INPUT_BUFFER, ulong offset_out, ulong m, ulong n, ulong depth, ulong step_row,
         ulong step_column, ulong parts, ulong chunk, ulong step_part, ulong block, ulong segment,
         ulong span INPUT_NUMBERS BATCH_NUMBERS)
@@ -85,10 +85,10 @@ kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, 
     local T left_step[STEPS * ROWS], right_step[STEPS * COLUMNS];
     PLACED
     const ulong panel = get_group_id(0);
-    const global T *right = b + (from_b * panels_b + panel) * depth * COLUMNS;
+    const global PANEL *right = b + (from_b * panels_b + panel) * depth * COLUMNS;
     const int x = (int)get_local_id(0), y = (int)get_local_id(1), item = y * ITEMS + x;
     for (ulong p = get_group_id(1); p < panels_a; p += get_num_groups(1)) {
-        const global T *left = a + (from_a * panels_a + p) * depth * ROWS;
+        const global PANEL *left = a + (from_a * panels_a + p) * depth * ROWS;
         T sum[EACH_ROWS][EACH_COLUMNS];
         for (int i = 0; i < EACH_ROWS; i++)
             for (int j = 0; j < EACH_COLUMNS; j++) sum[i][j] = (T)0;
@@ -122,7 +122,7 @@ kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, 
 // A work item takes a block of rows, small enough for a cache, and some panels of columns. The
 // depth is cut into spans, a panel of which stays in the nearest cache; sums wait meanwhile in
 // sums[batch and part][panel][tile], where there are several spans.
-kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, global T *sums
+kernel void tiles(global OUT_MEMORY *out, global const PANEL *a, global const PANEL *b, global T *sums
         INPUT_BUFFER, ulong offset_out, ulong m, ulong n, ulong depth, ulong step_row,
         ulong step_column, ulong parts, ulong chunk, ulong step_part, ulong block, ulong segment,
         ulong span INPUT_NUMBERS BATCH_NUMBERS)
@@ -133,9 +133,9 @@ kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, 
     for (ulong from = start; from < end; from += span) {
         const ulong until = min(end, from + span);
         for (ulong q = first_q; q < last_q; q++) {
-            const global T *right = b + (from_b * panels_b + q) * depth * COLUMNS;
+            const global PANEL *right = b + (from_b * panels_b + q) * depth * COLUMNS;
             for (ulong p = first_p; p < last_p; p++) {
-                const global T *left = a + (from_a * panels_a + p) * depth * ROWS;
+                const global PANEL *left = a + (from_a * panels_a + p) * depth * ROWS;
                 global T *waiting = sums
                     + ((PLACE(2) * panels_b + q) * panels_a + p) * ROWS * COLUMNS;
                 SUMS
@@ -160,8 +160,8 @@ kernel void tiles(global OUT_MEMORY *out, global const T *a, global const T *b, 
                 T values[COLUMNS];
 #define ROW(i) \
                 if (i < rows) { \
-                    if (IS_SAME && columns == COLUMNS && step_column == 1) { \
-                        PUT(i, ((global T *)out + base)) \
+                    if (IS_WHOLE && columns == COLUMNS && step_column == 1) { \
+                        PUT_OUT(i, base) \
                     } else { \
                         PUT(i, values) \
                         for (int j = 0; j < columns; j++) \

@@ -101,16 +101,6 @@ kernel void max_pool_grad(global T *out, global const G_MEMORY *grad, global con
 #endif
 
 #if IS_AVERAGE
-// Elements that count for the window at a place of one dim.
-#define EXTENT(i, n, KERNEL, STRIDE, PADDING) \
-    (min((i) * STRIDE - PADDING + KERNEL, COUNTS_PADDING ? n + PADDING : n) \
-     - (COUNTS_PADDING ? (i) * STRIDE - PADDING : max((i) * STRIDE - PADDING, 0)))
-#define DIVISOR(iz, iy, ix) \
-    (T)(HAS_DIVISOR ? HAS_DIVISOR : \
-        EXTENT(iz, size.x, KERNEL_Z, STRIDE_Z, PADDING_Z) \
-        * EXTENT(iy, size.y, KERNEL_Y, STRIDE_Y, PADDING_Y) \
-        * EXTENT(ix, size.z, KERNEL_X, STRIDE_X, PADDING_X))
-
 kernel void avg_pool(global OUT_MEMORY *out, global const OUT_MEMORY *in, ulong offset_out,
         ulong offset_in, NUMBERS)
 {
@@ -119,15 +109,10 @@ kernel void avg_pool(global OUT_MEMORY *out, global const OUT_MEMORY *in, ulong 
         EACH_COLUMN(x, places.z) {
             T sum = 0;
             WINDOW(x, sum += OUT_LOAD(from, at);)
-            OUT_STORE(out, offset_out + row * places.z + x, sum / DIVISOR(z, y, x));
+            OUT_STORE(out, offset_out + row * places.z + x, sum / (T)DIVISOR(z, y, x));
         }
     }
 }
-
-// The windows that an element is in, along one dim.
-#define FIRST(i, KERNEL, STRIDE, PADDING) \
-    ((i) + PADDING < KERNEL ? 0 : ((i) + PADDING - KERNEL) / STRIDE + 1)
-#define LAST(i, n, STRIDE, PADDING) min(n - 1, ((i) + PADDING) / STRIDE)
 
 kernel void avg_pool_grad(global OUT_MEMORY *out, global const OUT_MEMORY *grad, ulong offset_out,
         ulong offset_grad, NUMBERS)
@@ -143,7 +128,7 @@ kernel void avg_pool_grad(global OUT_MEMORY *out, global const OUT_MEMORY *grad,
                     for (int ox = FIRST(x, KERNEL_X, STRIDE_X, PADDING_X);
                             ox <= LAST(x, places.z, STRIDE_X, PADDING_X); ox++)
                         sum += OUT_LOAD(g, (oz * places.y + oy) * places.z + ox)
-                            / DIVISOR(oz, oy, ox);
+                            / (T)DIVISOR(oz, oy, ox);
             OUT_STORE(out, offset_out + row * size.z + x, sum);
         }
     }

@@ -4,6 +4,14 @@
 
 #define NUMBERS ulong lines, int n, ulong inner, ulong rows, ulong picks
 
+#if HAS_STARTS
+#define STARTS_BUFFER global const long *starts,
+#define STARTS_OFFSET ulong offset_starts,
+#else
+#define STARTS_BUFFER
+#define STARTS_OFFSET
+#endif
+
 #if IS_SELECT
 kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
         global uint *faults, ulong offset_out, ulong offset_in, ulong offset_index,
@@ -28,39 +36,75 @@ kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global 
 #endif
 
 #if IS_SUM
-// A bag of numbers for each line, whose rows are added up in their order, and divided.
+#if W > 1
+// Some vectors of all rows of a bag are added up in registers; rows to come are fetched meanwhile.
+#define FOUR(DO) DO(0) DO(1) DO(2) DO(3)
+#define EIGHT(DO) FOUR(DO) DO(4) DO(5) DO(6) DO(7)
+#define CLEARED(i) VECTOR v##i = (VECTOR)0;
+#define ADDED_TO(i) v##i += X_V(x, (i) * W);
+#define FETCHED(i) FETCH(soon + (i) * W)
+#define PUT_SUM(i) X_SET_V(y, done + (i) * W, v##i);
+#define PUT_MEAN(i) X_SET_V(y, done + (i) * W, v##i / divisor);
+#define IN_BLOCKS(EACH, count) \
+    for (; done + count * W <= n; done += count * W) { \
+        EACH(CLEARED) \
+        for (ulong pick = 0; pick < picks; pick++) { \
+            const ulong row = (ulong)bag[pick]; \
+            if (row >= rows) { \
+                WRONG(row) \
+                continue; \
+            } \
+            global const X_MEMORY *soon = all + (ulong)bag[min(pick + AHEAD, picks - 1)] * n + done; \
+            EACH(FETCHED) \
+            global const X_MEMORY *x = all + row * n + done; \
+            EACH(ADDED_TO) \
+        } \
+        if (divisor != 1) { EACH(PUT_MEAN) } else { EACH(PUT_SUM) } \
+    }
+#endif
+
+// A bag of numbers for each line, whose rows are added up in their order, and divided. HAS_STARTS:
+// where bags begin, and in the end where the last one ends; IS_MEAN: by how many there are.
 kernel void sum_rows(global X_MEMORY *out, global const X_MEMORY *in, global const long *index,
-        global uint *faults, ulong offset_out, ulong offset_in, ulong offset_index,
-        ulong offset_faults, NUMBERS, T divisor, uint fault_of)
+        STARTS_BUFFER global uint *faults, ulong offset_out, ulong offset_in, ulong offset_index,
+        STARTS_OFFSET ulong offset_faults, NUMBERS, T divisor, uint fault_of)
 {
     WATCH
     EACH_LINE(line, lines) {
+#if HAS_STARTS
+        const ulong begin = starts[offset_starts + line];
+        picks = starts[offset_starts + line + 1] - begin;
+        if (IS_MEAN) divisor = (T)max(picks, 1ul);
+#else
+        const ulong begin = line * picks;
+#endif
         global X_MEMORY *y = out + offset_out + line * n;
+        global const long *bag = index + offset_index + begin;
+        global const X_MEMORY *all = in + offset_in;
+        int done = 0;
+#if W > 1
+        IN_BLOCKS(EIGHT, 8)
+        IN_BLOCKS(FOUR, 4)
+        if (done == n) continue;
+        y += done;
+        all += done;
+#endif
+        const int left = n - done;
 #define ZERO(L) X_SET_##L(y, k, ZERO_##L);
-        WALK(n, ZERO)
-        global const long *bag = index + offset_index + line * picks;
-        ulong pick = 0;
-        for (; pick + 4 <= picks; pick += 4) {  // what is there is read and written a fourth as often
-            const ulong a = bag[pick], b = bag[pick + 1], c = bag[pick + 2], d = bag[pick + 3];
-            if (a >= rows || b >= rows || c >= rows || d >= rows) break;
-            global const X_MEMORY *x = in + offset_in, *xa = x + a * n, *xb = x + b * n;
-            global const X_MEMORY *xc = x + c * n, *xd = x + d * n;
-#define FOUR(L) X_SET_##L(y, k, X_##L(y, k) + X_##L(xa, k) + X_##L(xb, k) + X_##L(xc, k) + X_##L(xd, k));
-            WALK(n, FOUR)
-        }
-        for (; pick < picks; pick++) {
+        WALK(left, ZERO)
+        for (ulong pick = 0; pick < picks; pick++) {
             const ulong row = (ulong)bag[pick];
             if (row >= rows) {
                 WRONG(row)
                 continue;
             }
-            global const X_MEMORY *x = in + offset_in + row * n;
+            global const X_MEMORY *x = all + row * n;
 #define ADD(L) X_SET_##L(y, k, X_##L(y, k) + X_##L(x, k));
-            WALK(n, ADD)
+            WALK(left, ADD)
         }
 #undef ADD
 #define DIVIDE(L) X_SET_##L(y, k, X_##L(y, k) / divisor);
-        if (divisor != 1) WALK(n, DIVIDE)
+        if (divisor != 1) WALK(left, DIVIDE)
     }
     REPORT(rows)
 }
@@ -117,6 +161,46 @@ kernel void add_rows(global X_MEMORY *out, global const G_MEMORY *grad, global c
             WALK(n, ADD)
         }
 #endif
+    }
+    REPORT(rows)
+}
+#endif
+
+#if IS_ADD_BAGS
+// The same for numbers in bags, on the host's cores: all of a bag add one row of the gradient,
+// divided by how many they are where IS_MEAN.
+kernel void add_bags(global X_MEMORY *out, global const G_MEMORY *grad, global const long *index,
+        global const long *starts, global uint *faults, ulong offset_out, ulong offset_grad,
+        ulong offset_index, ulong offset_starts, ulong offset_faults, NUMBERS, ulong bags,
+        ulong length, uint fault_of)
+{
+    WATCH
+    EACH_LINE(line, lines) {
+        const ulong first = line * length, last = min(rows, first + length);
+        for (ulong row = first; row < last; row++) {
+            global X_MEMORY *x = out + offset_out + row * n;
+#define CLEAR(L) X_SET_##L(x, k, ZERO_##L);
+            WALK(n, CLEAR)
+        }
+        ulong pick = starts[offset_starts];
+        for (ulong bag = 0; bag < bags; bag++) {
+            const ulong begin = pick, end = starts[offset_starts + bag + 1];
+            const T divisor = (T)(end - begin);
+            global const G_MEMORY *g = grad + offset_grad + bag * n;
+            for (; pick < end; pick++) {
+                const ulong row = (ulong)index[offset_index + pick];
+                if (row >= rows && !line) WRONG(row)
+                if (row < first || row >= last) continue;
+                global X_MEMORY *x = out + offset_out + row * n;
+#define ADD(L) X_SET_##L(x, k, X_##L(x, k) + G_##L(g, k));
+#define ADD_SHARE(L) X_SET_##L(x, k, X_##L(x, k) + G_##L(g, k) / divisor);
+                if (IS_MEAN && divisor != 1) {
+                    WALK(n, ADD_SHARE)
+                } else {
+                    WALK(n, ADD)
+                }
+            }
+        }
     }
     REPORT(rows)
 }

@@ -182,6 +182,11 @@ def embedding_bag(
         end = starts.pop()
         offsets, input = offsets[:-1], input[:end]
         factors = None if factors is None else factors[:end]
+    if is_plain and starts and not scale_grad_by_freq:
+        end = offsets.new_full((1,), input.numel())
+        bounds = ops.cat((offsets, end)).to(dovetail.int64)
+        summed: Tensor = ops.bag_sum(weight, input, bounds, mode == "mean")
+        return summed
     unseen = None if padding_idx is None else input == padding_idx
     padding = -1 if padding_idx is None else padding_idx
     rows = ops.embedding(weight, input, padding, scale_grad_by_freq, sparse)

@@ -6,19 +6,20 @@ Every mode goes dim by dim, and along a dim each output is a sum of a few inputs
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dovetail
+from dovetail import ops
+from dovetail.backend.taps import filters, is_same, taps_of
 from dovetail.nn.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
 )
 from dovetail.ops.calling import told
+from dovetail.ops.layout.resampling import apply_taps
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.warning import warn
 
@@ -27,159 +28,28 @@ if TYPE_CHECKING:
 
 __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
 
-Array = np.ndarray
-Taps = tuple[Array, Array | None]
-"""Inputs (K, out) of each output, and their weights (K, out); None: one input, of weight 1."""
-
 _LINEAR = {"linear": 3, "bilinear": 4, "trilinear": 5}
 _DIMS = {**_LINEAR, "bicubic": 4, "lanczos": 4}
-
-
-def _ratio(kind: Any, size: int, out: int, factor: float | None, align: bool) -> Any:
-    """How many inputs one step of the output is, rounded as PyTorch rounds it."""
-    if align:
-        return kind(size - 1) / kind(out - 1) if out > 1 else kind(0)
-    if factor is not None and factor > 0:
-        return kind(1.0 / factor)
-    return kind(size) / kind(out)
-
-
-@functools.lru_cache(256)
-def _nearest(size: int, out: int, factor: float | None, exact: bool) -> Taps:
-    step = np.arange(out)
-    ratio = _ratio(np.float32, size, out, factor, False)
-    place: Array
-    if exact:
-        place = ((step + 0.5) * float(ratio)).astype(np.float32)
-    elif out == size:
-        place = step
-    else:
-        place = step.astype(np.float32) * ratio
-    return np.minimum(np.floor(place).astype(np.int64), size - 1)[None], None
-
-
-def _centres(kind: Any, size: int, out: int, factor: float | None, align: bool) -> Array:
-    """Where each output is among the inputs."""
-    ratio = _ratio(kind, size, out, factor, align)
-    step = np.arange(out).astype(kind)
-    centre: Array = ratio * step if align else ratio * (step + kind(0.5)) - kind(0.5)
-    return centre
-
-
-@functools.lru_cache(256)
-def _linear(kind: Any, size: int, out: int, factor: float | None, align: bool) -> Taps:
-    if out == size:
-        return np.arange(out)[None], None
-    centre = np.maximum(_centres(kind, size, out, factor, align), 0)
-    first = np.minimum(np.floor(centre).astype(np.int64), size - 1)
-    share = np.clip(centre - first, 0, 1)
-    return np.stack((first, np.minimum(first + 1, size - 1))), np.stack((1 - share, share))
-
-
-def _cubic(x: Array, a: float) -> Array:
-    """Keys' cubic convolution, 1981."""
-    x = np.abs(x)
-    near = ((a + 2) * x - (a + 3)) * x * x + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    return np.where(x <= 1, near, np.where(x < 2, far, 0))
-
-
-def _hat(x: Array) -> Array:
-    return np.maximum(1 - np.abs(x), 0)
-
-
-def _lanczos(x: Array) -> Array:
-    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
-
-
-@functools.lru_cache(256)
-def _bicubic(kind: Any, size: int, out: int, factor: float | None, align: bool) -> Taps:
-    centre = _centres(kind, size, out, factor, align)
-    first = np.minimum(np.floor(centre).astype(np.int64), size - 1)
-    share = np.clip(centre - first, 0, 1)
-    around = np.arange(-1, 3)[:, None]
-    return np.clip(first + around, 0, size - 1), _cubic(share - around.astype(kind), -0.75)
-
-
-_FILTERS: dict[str, tuple[Callable[[Array], Array], float]] = {
-    "bilinear": (_hat, 1.0),
-    "bicubic": (lambda x: _cubic(x, -0.5), 2.0),
-    "lanczos": (_lanczos, 3.0),
-}
-"""With antialiasing: a filter, and how far it reaches."""
-
-
-@functools.lru_cache(256)
-def _antialiased(
-    mode: str, kind: Any, size: int, out: int, factor: float | None, align: bool
-) -> Taps:
-    """The filter is stretched where the output is smaller, so that every input counts."""
-    function, reach = _FILTERS[mode]
-    ratio = float(_ratio(kind, size, out, factor, align))
-    stretch = max(ratio, 1.0)
-    centre = ratio * (np.arange(out) + 0.5)
-    first = np.maximum((centre - reach * stretch + 0.5).astype(np.int64), 0)
-    last = np.minimum((centre + reach * stretch + 0.5).astype(np.int64), size)
-    widest = max(int((last - first).max()), 1)
-    index = first + np.arange(widest)[:, None]
-    weight = np.where(index < last, function((index - centre + 0.5) / stretch), 0)
-    total = weight.sum(0)
-    return np.minimum(index, size - 1), weight / np.where(total == 0, 1, total)
-
-
-def _repeated(x: Tensor, dim: int, times: int) -> Tensor:
-    each = (*x.shape[: dim + 1], times, *x.shape[dim + 1 :])
-    return x.unsqueeze(dim + 1).expand(each).flatten(dim, dim + 1)
-
-
-def _apply(x: Tensor, dim: int, taps: Taps) -> Tensor:
-    index, weights = taps
-    places = dovetail.tensor(np.ascontiguousarray(index), device=x.device)
-    if weights is None:
-        times, rest = divmod(index.shape[1], x.shape[dim])
-        if not rest and np.array_equal(index[0], np.arange(index.shape[1]) // times):
-            return _repeated(x, dim, times)
-        return x.index_select(dim, places[0])
-    shape = (len(weights), -1, *[1] * (x.dim() - dim - 1))
-    factors = dovetail.tensor(np.ascontiguousarray(weights), dtype=x.dtype, device=x.device)
-    made: Any = None
-    for place, factor in zip(places, factors.reshape(shape), strict=True):
-        part = x.index_select(dim, place) * factor
-        made = part if made is None else made + part
-    return made  # type: ignore[no-any-return]
-
-
-def _taps(
-    mode: str, kind: Any, size: int, out: int, factor: float | None, align: bool, antialias: bool
-) -> Taps:
-    if antialias:
-        return _antialiased(mode, kind, size, out, factor, align)
-    if mode == "bicubic":
-        return _bicubic(kind, size, out, factor, align)
-    if mode in _LINEAR:
-        return _linear(kind, size, out, factor, align)
-    return _nearest(size, out, factor, mode == "nearest-exact")
 
 
 def _resampled(
     x: Tensor, mode: str, sizes: list[int], factors: list[Any], align: bool, antialias: bool
 ) -> Tensor:
-    """All dims, those that shrink most first."""
-    kind = np.float64 if x.dtype is dovetail.float64 else np.float32
-    is_byte = x.dtype is dovetail.uint8 and not mode.startswith("nearest")
-    dims = sorted(range(len(sizes)), key=lambda i: sizes[i] / x.shape[2 + i])
-    if is_byte:
-        dims = list(reversed(range(len(sizes))))
-    for i in dims:
-        size, out = x.shape[2 + i], sizes[i]
-        factor = None if factors[i] is None else float(factors[i])
-        if (size, factor) == (out, None) and not (antialias or mode == "nearest-exact"):
+    places = tuple(None if factor is None else float(factor) for factor in factors)
+    if x.dtype is not dovetail.uint8:
+        made: Tensor = ops.resample(
+            x, size=tuple(sizes), mode=mode, factors=places, align=align, antialias=antialias
+        )
+        return made
+    for i, (n, factor) in reversed(list(enumerate(zip(sizes, places, strict=True)))):
+        size = x.shape[2 + i]
+        if is_same(mode, size, n, factor, antialias):
             continue
-        taps = _taps(mode, kind, size, out, factor, align, antialias)
-        if is_byte:  # bytes between the dims too, as in PyTorch
-            x = _apply(x.float(), 2 + i, taps).round().clamp(0, 255).to(dovetail.uint8)
-        else:
-            x = _apply(x, 2 + i, taps)
+        taps = taps_of(mode, np.float32, size, n, factor, align, antialias)
+        if mode.startswith("nearest"):
+            x = apply_taps(x, 2 + i, taps)
+        else:  # bytes between the dims, as in PyTorch
+            x = apply_taps(x.float(), 2 + i, taps).round().clamp(0, 255).to(dovetail.uint8)
     return x
 
 
@@ -229,7 +99,7 @@ def _sized(
 
 def _check_mode(input: Tensor, mode: str, antialias: bool) -> None:
     n = input.dim()
-    if antialias and not (mode in _FILTERS and n == 4):
+    if antialias and not (mode in filters() and n == 4):
         raise ValueError(
             "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires "
             "a 4-D tensor as input"
@@ -318,12 +188,7 @@ def interpolate(
         if not antialias:
             raise ValueError("Lanczos mode requires antialias=True")
     _check_sizes(input, mode, sizes)
-    kind = input.dtype
-    wide = input
-    if kind in (dovetail.float16, dovetail.bfloat16) and not mode.startswith("nearest"):
-        wide = input.float()
-    made = _resampled(wide, mode, sizes, factors, bool(align_corners), antialias)
-    made = made.to(kind)
+    made = _resampled(input, mode, sizes, factors, bool(align_corners), antialias)
     return made.clone() if made is input else made
 
 

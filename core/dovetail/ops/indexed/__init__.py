@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["FAMILIES"]
 
 FAMILIES = (
-    "index", "scatter_reduce", "rows", "masks", "embedding", "indexing", "index_reduce", "places",
+    "index", "scatter_reduce", "rows", "masks", "embedding", "bags", "indexing", "index_reduce",
+    "places",
 )  # fmt: skip
 """The files that have records and functions; an earlier one is imported first."""

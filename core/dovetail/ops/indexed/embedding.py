@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+import dovetail
 import dovetail.dtypes as d
+from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
@@ -150,6 +152,10 @@ def _embedding_sum_gradient(
     g: Any, indices: Any, specs: Any, divisor: float, scale_grad_by_freq: bool
 ) -> Any:
     share = g if divisor == 1 else g / divisor
+    if not scale_grad_by_freq:
+        flat, picks = indices.reshape(-1), indices._spec.shape[1]
+        starts = dovetail.arange(0, flat._spec.numel + 1, picks, device=indices.device)
+        return ops.bag_sum_backward(share, flat, starts, specs[0].shape[0])
     shares = share.unsqueeze(1).expand(*indices._spec.shape, share._spec.shape[1])
     rows = specs[0].shape[0]
     return call(EMBEDDING_BACKWARD, (shares, indices), (rows, -1, scale_grad_by_freq))

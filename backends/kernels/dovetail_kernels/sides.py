@@ -342,7 +342,7 @@ def side_macros(device: Device, source: DType, width: int, split: Split) -> dict
         "BLOCK_SIZE": BLOCK,
         "IN_A_LINE": max(1, 64 // (width * source.itemsize)),
         "APART(p, i, lane)": each,
-        "APART_4(p, i, lane)": f"(RAW)({four})",
+        "APART_4(p, i, lane)": f"OF_FOURS({four})",
         "LOW": mask(lambda g, k: g + k // 2 + k % 2 * width),
         "HIGH": mask(lambda g, k: g + 2 + k // 2 + k % 2 * width),
         "LOW_TWO": mask(lambda g, k: g + k % 2 + k // 2 * width),

@@ -33,7 +33,16 @@
 #if W > 1
 #ifdef __clang__
 #define OF_TWO(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+// Of a vector's constructor, PoCL's compiler takes some lanes one by one.
+#define OF_EIGHT(a, b) OF_TWO(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
+#if W == 8
+#define OF_FOURS(a, b) __builtin_astype(OF_EIGHT(a, b), RAW)
 #else
+#define OF_FOURS(a, b, c, d) __builtin_astype( \
+        OF_TWO(OF_EIGHT(a, b), OF_EIGHT(c, d), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), RAW)
+#endif
+#else
+#define OF_FOURS(...) (RAW)(__VA_ARGS__)
 #define OF_TWO(a, b, ...) shuffle2(a, b, (MASK)(__VA_ARGS__))
 #endif
 
@@ -42,8 +51,9 @@
 #define SIDE_LOAD(p, i) MAPPED(APART(p, i, LANE))
 // x0 to x3: four neighbours of W lines.
 #define TURN_4(x0, x1, x2, x3, p, i) { \
-        const RAW a_ = APART_4(p, i, LANE), b_ = APART_4(p, (i) + LANE, LANE); \
-        const RAW c_ = APART_4(p, (i) + 2 * LANE, LANE), d_ = APART_4(p, (i) + 3 * LANE, LANE); \
+        const ulong i_ = i; \
+        const RAW a_ = APART_4(p, i_, LANE), b_ = APART_4(p, i_ + LANE, LANE); \
+        const RAW c_ = APART_4(p, i_ + 2 * LANE, LANE), d_ = APART_4(p, i_ + 3 * LANE, LANE); \
         const RAW s_ = OF_TWO(a_, b_, LOW), t_ = OF_TWO(a_, b_, HIGH); \
         const RAW u_ = OF_TWO(c_, d_, LOW), v_ = OF_TWO(c_, d_, HIGH); \
         x0 = MAPPED(OF_TWO(s_, u_, LOW_TWO)); x1 = MAPPED(OF_TWO(s_, u_, HIGH_TWO)); \
@@ -121,7 +131,12 @@ static inline RAW few_(global const IN_MEMORY *p, ulong i, ulong width)
         FETCH((p) + (i) + ((m) + k_) * run_step) \
         x[k_] = SIDE_LOAD(p, (i) + k_ * run_step); \
     }
-#define AT(j) (width < W ? 0 : min(column + (j) * W, width - W))  // the last one takes some again
+// The last vector takes some again.
+#if LANES_ARE == 1
+#define AT(j) (width < W ? 0 : min(column + (j) * W, width - W))
+#else
+#define AT(j) min(column + (j) * W, width - W)
+#endif
 
 // Runs of `run` inner elements, `run_step` apart: where one begins is found once.
 #define RUNS \

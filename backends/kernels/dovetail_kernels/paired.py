@@ -24,6 +24,7 @@ from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, across, iota
 from dovetail_kernels.sides import (
     ALIGNED,
+    BLOCK,
     WIDE,
     Split,
     Ways,
@@ -61,7 +62,7 @@ def exponentials(
     return made, names[: len(calls)], text
 
 
-WAYS = Ways(few=48, wide=1 << 10, long=1 << 10, alone=1 << 10)
+WAYS = Ways(few=48, wide=1 << 10, long=1 << 10, alone=1 << 10, short=BLOCK)
 """Pairs are joined one by one, so there should be few of them."""
 
 
@@ -145,7 +146,8 @@ class Paired:
     ) -> Launch:
         device, work, width = self.device, self.work, self.width
         has_mean = self.name.endswith("_mean")
-        made, (log, logs), own = exponentials(work, width, (("log", 1), ("log", width)))
+        calls = (("log", 1), ("log", width), ("log_near", width))
+        made, (log, logs, near), own = exponentials(work, width, calls)
         helpers = vector_helpers((self.source, self.out), width) + FETCH + own
         result = RESULTS[self.name.removesuffix("_mean")]
         macros = {
@@ -155,6 +157,7 @@ class Paired:
             "HAS_MORE": int(has_mean),
             "LOG(x)": f"{log}(x)",
             "LOG_V(x)": f"{logs}(x)",
+            "LOG_NEAR(x)": f"{near}(x)",
             "RESULT(a, b)": converted(work, self.out, result),
             "RESULT_V(a, b)": f"({result.replace('LOG', 'LOG_V').replace('(T)', '(VECTOR)')})",
             "COLUMNS": WIDE // work.itemsize,

@@ -11,6 +11,7 @@
 #define TILE 64      // vectors that are read twice
 #define SHORT 32     // elements of a run that are a tile, if they lie as near as
 #define NEARBY 8192
+#define AHEAD 8192   // elements from those of lines that are turned to those that are fetched
 #define GATHERED 256 // elements that are brought together where they are not neighbours
 
 #define NUMBERS ulong offset_out, ulong offset_more, ulong offset_in, ulong outer_count, \
@@ -97,19 +98,24 @@
         b += fma(delta_ * delta_, (VECTOR)(other_ * (T)(m)), d); \
         a = fabs(delta_) < INFINITY ? a + delta_ * share_ : a * other_ + (c) * share_; \
     }
-#define JOIN_TILE(a, b, n, less, m) { \
-        VECTOR c_ = (VECTOR)0, d_ = c_, e_ = c_, f_ = c_; \
+#define TILE_FIRST(c_, m) { \
+        VECTOR d_ = (VECTOR)0, e_ = d_, f_ = d_; \
+        c_ = d_; \
         int k_ = 0; \
         for (; k_ + 4 <= (m); k_ += 4) { \
             c_ += TILE_AT(k_); d_ += TILE_AT(k_ + 1); e_ += TILE_AT(k_ + 2); f_ += TILE_AT(k_ + 3); \
         } \
         for (; k_ < (m); k_++) c_ += TILE_AT(k_); \
         c_ = ((c_ + d_) + (e_ + f_)) * ((T)1 / (T)(m)); \
-        /* distances add up to what the mean was rounded by */ \
-        VECTOR g_ = (VECTOR)0; \
-        d_ = e_ = f_ = g_; \
-        for (k_ = 0; k_ + 2 <= (m); k_ += 2) { \
+    }
+// Distances add up to what the mean was rounded by.
+#define TILE_SECOND(c_, d_, m, FETCHING) { \
+        VECTOR e_ = (VECTOR)0, f_ = e_, g_ = e_; \
+        d_ = e_; \
+        int k_ = 0; \
+        for (; k_ + 2 <= (m); k_ += 2) { \
             const VECTOR x_ = TILE_AT(k_) - c_, y_ = TILE_AT(k_ + 1) - c_; \
+            FETCHING FETCHING \
             d_ = fma(x_, x_, d_); \
             e_ = fma(y_, y_, e_); \
             f_ += x_; \
@@ -117,12 +123,19 @@
         } \
         if (k_ < (m)) { \
             const VECTOR x_ = TILE_AT(k_) - c_; \
+            FETCHING \
             d_ = fma(x_, x_, d_); \
             f_ += x_; \
         } \
         f_ = (f_ + g_) * ((T)1 / (T)(m)); \
         d_ = (d_ + e_) - f_ * f_ * (T)(m); \
-        c_ = c_ - less + FINITE(f_, (VECTOR)0); \
+        c_ += FINITE(f_, (VECTOR)0); \
+    }
+#define JOIN_TILE(a, b, n, less, m) { \
+        VECTOR c_, d_; \
+        TILE_FIRST(c_, m) \
+        TILE_SECOND(c_, d_, m, ) \
+        c_ -= less; \
         if (n) { \
             COLUMN_JOIN(a, b, n, c_, d_, m) \
         } else { \
@@ -130,6 +143,7 @@
             b = d_; \
         } \
     }
+#define TILE_RESULT(a, b, m) b = RESULT_V(a, b);
 #define OF_ONE(x) ((x) - (x))  // NaN of what is infinite
 #else
 #define IF_MOMENTS(x)
@@ -159,25 +173,59 @@
     }
 #define SHIFT(x) ((VECTOR)0)
 #define JOIN_8(a, b, n) COLUMN_8(a, b)
-#define JOIN_TILE(a, b, n, less, m) { \
-        VECTOR top_ = a, e_ = a; \
+#define TILE_TOP(top_, m) { \
+        VECTOR more_ = top_; \
         int k_ = 0; \
         for (; k_ + 2 <= (m); k_ += 2) { \
             top_ = MORE(top_, TILE_AT(k_)); \
-            e_ = MORE(e_, TILE_AT(k_ + 1)); \
+            more_ = MORE(more_, TILE_AT(k_ + 1)); \
         } \
         if (k_ < (m)) top_ = MORE(top_, TILE_AT(k_)); \
-        top_ = MORE(top_, e_); \
+        top_ = MORE(top_, more_); \
+    }
+#define TILE_SUM(b, off_, m, FETCHING) { \
+        VECTOR more_ = (VECTOR)0; \
+        int k_ = 0; \
+        for (; k_ + 2 <= (m); k_ += 2) { \
+            b += EXP_V(TILE_AT(k_) - off_); \
+            more_ += EXP_V(TILE_AT(k_ + 1) - off_); \
+            FETCHING FETCHING \
+        } \
+        if (k_ < (m)) { \
+            b += EXP_V(TILE_AT(k_) - off_); \
+            FETCHING \
+        } \
+        b += more_; \
+    }
+#define JOIN_TILE(a, b, n, less, m) { \
+        VECTOR top_ = a; \
+        TILE_TOP(top_, m) \
         const VECTOR off_ = OFF(top_, (VECTOR)0); \
         if (n) b *= EXP_V(a - off_); \
-        e_ = (VECTOR)0; \
-        for (k_ = 0; k_ + 2 <= (m); k_ += 2) { \
-            b += EXP_V(TILE_AT(k_) - off_); \
-            e_ += EXP_V(TILE_AT(k_ + 1) - off_); \
-        } \
-        if (k_ < (m)) b += EXP_V(TILE_AT(k_) - off_); \
-        b += e_; \
+        TILE_SUM(b, off_, m, ) \
         a = top_; \
+    }
+#define TILE_FIRST(a, m) { \
+        a = (VECTOR)(-INFINITY); \
+        TILE_TOP(a, m) \
+    }
+#define TILE_SECOND(a, b, m, FETCHING) { \
+        const VECTOR off_ = OFF(a, (VECTOR)0); \
+        b = (VECTOR)0; \
+        TILE_SUM(b, off_, m, FETCHING) \
+    }
+// A sum that is not 1 or more is 0, of minus infinities, or NaN.
+#define TILE_RESULT(a, b, m) \
+    if (ANY_LANE((b >= (T)1) == 0)) { \
+        T tops_[W], sums_[W]; \
+        STORE_LANES(a, tops_); \
+        STORE_LANES(b, sums_); \
+        for (int l_ = 0; l_ < W; l_++) \
+            SETTLE(sums_[l_], tops_[l_], m, const T x_ = ((private T *)&TILE_AT(i_))[l_];) \
+        const VECTOR sum_ = LOAD_LANES(sums_); \
+        b = RESULT_V(a, sum_); \
+    } else { \
+        b = LOG_NEAR(b) + a; \
     }
 #define OF_ONE(x) ((x) != (x) || (x) == INFINITY ? (x) : (x) == -INFINITY ? (T)0 : (T)1)
 #endif
@@ -308,11 +356,7 @@ kernel void columns(BUFFERS, NUMBERS, ulong16 side)
         const bool has_more = last == inner_count && column < extra;
         bool is_plain = !is_part && !has_more;
 #if !IS_MOMENTS
-        VECTOR tops = a[0];
-        for (int j = 1; j < vectors; j++) tops = MORE(tops, a[j]);
-        T top;
-        ACROSS_VALUES(top, tops, TAKE_MORE)
-        is_plain &= top != INFINITY;
+        for (int j = 0; j < vectors; j++) is_plain &= !ANY_LANE(a[j] == (VECTOR)(INFINITY));
 #endif
         for (int j = 0; j < vectors; j++) {
             const ulong x = AT(j);
@@ -365,8 +409,26 @@ kernel void columns(BUFFERS, NUMBERS, ulong16 side)
 
 #if LANES_ARE == 2
 // Small blocks of `several` rows of `narrow` elements, of which the rows are folded, side by side.
+// Of several vectors at a time, for a processor does not see far enough ahead to have the next one's
+// lines when it waits for the logarithm of this one's.
 #undef TILE_AT
-#define TILE_AT(k) tile[(k) * narrow + c]
+#if LINE
+#define AT_ONCE 8
+#define TILES (AT_ONCE * LINE)
+#define RUN LINE
+#define ROWS LINE
+#define NARROW 1
+#else
+#define AT_ONCE (BY(BLOCK_SIZE / 2, (int)run) + 1)
+#define TILES BLOCK_SIZE
+#define RUN (int)run
+#define ROWS (int)several
+#define NARROW (int)narrow
+#endif
+#define TILE_AT(k) x[(k) * NARROW]
+#define EACH_TILE \
+    for (int j = begin, g = 0; j < end; j++) \
+        for (VECTOR *x = tile + (j - begin) * RUN, *const x_end = x + NARROW; x < x_end; x++, g++)
 kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
 {
     SIDES
@@ -374,36 +436,43 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
         SIDE_ITEM(item)
         const int vectors = (int)((min(span, width - column) + W - 1) / W);
         OUTER(row)
-        const ulong base = offset_in + from, i = 0, run_end = run;
-        const ulong ahead = base + (column + span) * LANE;
-        for (int j = 0; j < vectors; j++) {
-            VECTOR with_before[BLOCK_SIZE + 3], *tile = with_before + 3;
-            SIDE_LOAD_ALL(tile, (int)run, in, base + AT(j) * LANE, j, true)
-            for (int c = 0; c < narrow; c++) {
-                VECTOR a = (VECTOR)(FIRST), b = (VECTOR)0;
-                JOIN_TILE(a, b, 0, (VECTOR)0, (int)several)
-                T from_a[W], from_b[W];
-#if !IS_MOMENTS
-                T top;
-                ACROSS_VALUES(top, a, TAKE_MORE)
-                if (top == INFINITY) {
-                    STORE_LANES(a, from_a);
-                    STORE_LANES(b, from_b);
-                    for (int l = 0; l < W; l++) {
-#define READ_TILE const T x_ = ((private T *)&TILE_AT(i_))[l];
-                        SETTLE(from_b[l], from_a[l], several, READ_TILE)
-                    }
-                    b = LOAD_LANES(from_b);
-                }
+        const ulong base = offset_in + from;
+        for (int begin = 0; begin < vectors; begin += AT_ONCE) {
+            VECTOR tile[TILES], a[TILES], b[TILES];
+            const int end = min(begin + AT_ONCE, vectors);
+            for (int j = begin; j < end; j++) {
+                VECTOR *const x = tile + (j - begin) * RUN;
+#if LINE
+                LINES(x, in, base + AT(j) * LINE)
+#else
+                SIDE_LOAD_TILE(x, RUN, in, base + AT(j) * LANE, run >= 4, )
 #endif
-                b = RESULT_V(a, b);
-                STORE_LANES(a, from_a);
-                STORE_LANES(b, from_b);
-                const ulong target = offset_out + to + AT(j) * step + c * side.sb;
-                IF_MORE(const ulong beside = offset_more + also + AT(j) * step_more + c * side.sc;)
+            }
+            EACH_TILE TILE_FIRST(a[g], ROWS)
+            global const IN_MEMORY *ahead = in + base + (column + begin * W) * LANE + AHEAD;
+            EACH_TILE TILE_SECOND(a[g], b[g], ROWS, FETCH(ahead) ahead += W;)
+            EACH_TILE {
+                const VECTOR p = a[g];
+                VECTOR q = b[g];
+                TILE_RESULT(p, q, ROWS)
+                const ulong at = AT(j), c = NARROW - (x_end - x);
+                const ulong target = offset_out + to + at * step + c * side.sb;
+                IF_MORE(const ulong beside = offset_more + also + at * step_more + c * side.sc;)
+                if (step == 1 && (!HAS_MORE || step_more == 1)) {
+                    OUT_SET_V(out, target, q);
+                    IF_MORE(OUT_SET_V(more, beside, p);)
+                    continue;
+                }
+                T from_a[W], from_b[W];
+                STORE_LANES(p, from_a);
+                STORE_LANES(q, from_b);
+                ulong place = target;
+                IF_MORE(ulong place_more = beside;)
+#pragma unroll
                 for (int l = 0; l < W; l++) {
-                    OUT_STORE(out, target + l * step, from_b[l]);
-                    IF_MORE(OUT_STORE(more, beside + l * step_more, from_a[l]);)
+                    OUT_STORE(out, place, from_b[l]);
+                    place += step;
+                    IF_MORE(OUT_STORE(more, place_more, from_a[l]); place_more += step_more;)
                 }
             }
         }

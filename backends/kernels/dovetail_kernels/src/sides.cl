@@ -69,23 +69,25 @@
 // The last four of a run are turned once more, where it is long enough.
 #define CAN_TURN(stop) (run_step == 1 && (stop) >= max(first, run_end - run) + 4)
 // m of a run into x, before which there are three more.
-#define SIDE_LOAD_ALL(x, m, p, i, j, is_turned) \
+#define SIDE_LOAD_ALL(x, m, p, i, j, is_turned) SIDE_LOAD_TILE(x, m, p, i, is_turned, FETCH_TILE(j, k_))
+#define SIDE_LOAD_TILE(x, m, p, i, is_turned, FETCHING) \
     if (is_turned) { \
         int k_ = 0; \
         for (; k_ + 4 <= (m); k_ += 4) { \
-            FETCH_TILE(j, k_) \
+            FETCHING \
             TURN_4(x[k_], x[k_ + 1], x[k_ + 2], x[k_ + 3], p, (i) + k_) \
         } \
         if (k_ < (m)) { \
-            FETCH_TILE(j, k_) \
+            FETCHING \
             TURN_4(x[(m) - 4], x[(m) - 3], x[(m) - 2], x[(m) - 1], p, (i) + (m) - 4) \
         } \
     } else { \
         SIDE_LOAD_EACH(x, m, p, i) \
     }
-#define FETCH_TILE(j, k) \
-    for (int r = 0; r < 4; r++) \
-        FETCH(in + ahead + ((j) * LANE + run + i - run_end + (k) + r) * W)
+#define FETCH_TILE(j, k) { \
+        global const IN_MEMORY *const ahead_ = in + ahead + ((j) * LANE + run + i - run_end + (k)) * W; \
+        FETCH(ahead_) FETCH(ahead_ + W) FETCH(ahead_ + 2 * W) FETCH(ahead_ + 3 * W) \
+    }
 // A processor does not see ahead through lines side by side. What is wanted next is of the next run,
 // or of the next lines: as much of it as is read.
 #define LOOK_AHEAD \

@@ -127,10 +127,19 @@ class Paired:
 
     def _rest(self, outer: Loops, inner: Loops) -> Launch:
         """The kernel that joins what parts came to."""
-        numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel)
-        numbers.append(np.uint64(self.total))
-        size = self.device.workers(outer.numel, max(1, 4096 // inner.numel))
-        return self._launch("rest", outer, inner, numbers, size, whole(outer, inner))
+        width = outer.shape[-1] if outer.shape and outer.strides[-1][-1] == 1 else 0
+        if width < self.width:
+            numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel)
+            numbers.append(np.uint64(self.total))
+            size = self.device.workers(outer.numel, max(1, 4096 // inner.numel))
+            return self._launch("rest", outer, inner, numbers, size, whole(outer, inner))
+        split = whole(outer, inner, "near")
+        numbers = self._numbers(split.walked, inner, outer.numel, 1, inner.numel)
+        steps = outer.strides[0][-1], outer.strides[-2][-1]
+        numbers += [np.uint64(n) for n in (self.total, width, *steps)]
+        items = outer.numel // width * -(-width // self.width)
+        size = self.device.workers(items, max(1, 4096 // (inner.numel * self.width)))
+        return self._launch("rest_columns", split.walked, inner, numbers, size, split)
 
     def _numbers(
         self, outer: Loops, inner: Loops, count: int, parts: int, chunk: int,

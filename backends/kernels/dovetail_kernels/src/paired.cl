@@ -109,7 +109,7 @@
         c_ = ((c_ + d_) + (e_ + f_)) * ((T)1 / (T)(m)); \
     }
 // Distances add up to what the mean was rounded by.
-#define TILE_SECOND(c_, d_, m, FETCHING) { \
+#define TILE_SECOND(c_, d_, less, m, FETCHING) { \
         VECTOR e_ = (VECTOR)0, f_ = e_, g_ = e_; \
         d_ = e_; \
         int k_ = 0; \
@@ -129,13 +129,12 @@
         } \
         f_ = (f_ + g_) * ((T)1 / (T)(m)); \
         d_ = (d_ + e_) - f_ * f_ * (T)(m); \
-        c_ += FINITE(f_, (VECTOR)0); \
+        c_ = c_ - less + FINITE(f_, (VECTOR)0); \
     }
 #define JOIN_TILE(a, b, n, less, m) { \
         VECTOR c_, d_; \
         TILE_FIRST(c_, m) \
-        TILE_SECOND(c_, d_, m, ) \
-        c_ -= less; \
+        TILE_SECOND(c_, d_, less, m, ) \
         if (n) { \
             COLUMN_JOIN(a, b, n, c_, d_, m) \
         } else { \
@@ -209,7 +208,7 @@
         a = (VECTOR)(-INFINITY); \
         TILE_TOP(a, m) \
     }
-#define TILE_SECOND(a, b, m, FETCHING) { \
+#define TILE_SECOND(a, b, less, m, FETCHING) { \
         const VECTOR off_ = OFF(a, (VECTOR)0); \
         b = (VECTOR)0; \
         TILE_SUM(b, off_, m, FETCHING) \
@@ -450,7 +449,7 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
             }
             EACH_TILE TILE_FIRST(a[g], ROWS)
             global const IN_MEMORY *ahead = in + base + (column + begin * W) * LANE + AHEAD;
-            EACH_TILE TILE_SECOND(a[g], b[g], ROWS, FETCH(ahead) ahead += W;)
+            EACH_TILE TILE_SECOND(a[g], b[g], (VECTOR)0, ROWS, FETCH(ahead) ahead += W;)
             EACH_TILE {
                 const VECTOR p = a[g];
                 VECTOR q = b[g];
@@ -480,38 +479,80 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
 }
 #endif
 
-// What parts came to, `total` of them in all: the inner elements are the pairs of one.
+// What parts came to, `total` of them in all: the inner elements are the pairs of one. Two passes over
+// them: a mean or a largest element, and what is taken from it. P(values): one or W of an array.
+#if IS_MOMENTS
+#define REST_FIRST(V, P, a, count, less) \
+    a += P(counts) * (P(shifts) - less + P(first)); \
+    count += P(counts);
+#define REST_SECOND(V, P, b, mean, less) { \
+        const V off_ = P(shifts) - less + P(first) - mean; \
+        b += P(second) + off_ * off_ * P(counts); \
+    }
+#else
+#define REST_FIRST(V, P, a, count, less) a = MORE(a, P(first));
+#define REST_SECOND(V, P, b, top, less) { \
+        const V x_ = P(first); \
+        b += P(second) * (x_ == top ? (V)1 : EXP_##V(x_ - top)); \
+    }
+#define EXP_T(x) EXP_S(x)
+#define EXP_VECTOR(x) EXP_V(x)
+#endif
+#define REST_ARRAYS \
+    global const T *const first = pairs + from, *const second = first + total; \
+    IF_MOMENTS(global const T *const counts = second + total; global const T *const shifts = counts + total;)
+#define ONE(values) values[along]
+#define SOME_OF(values) LOAD_LANES(values + along)
+
 kernel void rest(BUFFERS, NUMBERS, ulong total)
 {
     EACH_ITEM(o, outer_count) {
         OUTER(o)
-        global const T *const first = pairs + from, *const second = first + total;
-#if IS_MOMENTS
-        global const T *const counts = second + total, *const shifts = counts + total;
-        const T less = shifts[0];
-        T sum = 0, count = 0, b = 0;
+        REST_ARRAYS
+        T less = 0, a = FIRST, b = 0, count = 0;
+        IF_MOMENTS(less = shifts[0];)
         for (ulong k = 0; k < inner_count; k++) {
             INNER(k)
-            sum += counts[along] * (shifts[along] - less + first[along]);
-            count += counts[along];
+            REST_FIRST(T, ONE, a, count, less)
         }
-        const T mean = sum / count, a = less + mean;
+        IF_MOMENTS(a /= count;)
         for (ulong k = 0; k < inner_count; k++) {
             INNER(k)
-            const T off = shifts[along] - less + first[along] - mean;
-            b += second[along] + off * off * counts[along];
+            REST_SECOND(T, ONE, b, a, less)
         }
-#else
-        T a = -INFINITY, b = 0;
-        for (ulong k = 0; k < inner_count; k++) {
-            INNER(k)
-            a = first[along] > a ? first[along] : a;
-        }
-        for (ulong k = 0; k < inner_count; k++) {
-            INNER(k)
-            b += second[along] * SCALE(first[along], a);
-        }
-#endif
+        a += less;
         STORE(to, also, a, b)
+    }
+}
+
+// The same of outer elements that are neighbours, `width` in a row, W at a time.
+kernel void rest_columns(BUFFERS, NUMBERS, ulong total, ulong width, ulong step, ulong step_more)
+{
+    const ulong blocks = (width - 1) / W + 1;
+    EACH_ITEM(item, outer_count / width * blocks) {
+        const ulong row = item / blocks, x = min((item - row * blocks) * W, width - W);
+        OUTER(row)
+        from += x;
+        REST_ARRAYS
+        VECTOR less = (VECTOR)0, a = (VECTOR)(FIRST), b = less, count = less;
+        IF_MOMENTS(less = LOAD_LANES(shifts);)
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            REST_FIRST(VECTOR, SOME_OF, a, count, less)
+        }
+        IF_MOMENTS(a /= count;)
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            REST_SECOND(VECTOR, SOME_OF, b, a, less)
+        }
+        a += less;
+        b = RESULT_V(a, b);
+        T from_a[W], from_b[W];
+        STORE_LANES(a, from_a);
+        STORE_LANES(b, from_b);
+        for (int l = 0; l < W; l++) {
+            OUT_STORE(out, offset_out + to + (x + l) * step, from_b[l]);
+            IF_MORE(OUT_STORE(more, offset_more + also + (x + l) * step_more, from_a[l]);)
+        }
     }
 }

@@ -129,7 +129,8 @@ class Paired:
         """The kernel that joins what parts came to."""
         width = outer.shape[-1] if outer.shape and outer.strides[-1][-1] == 1 else 0
         if width < self.width:
-            numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel)
+            line = inner.numel if is_dense(inner) and len(inner.shape) == 1 else 0
+            numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel, False, line)
             numbers.append(np.uint64(self.total))
             size = self.device.workers(outer.numel, max(1, 4096 // inner.numel))
             return self._launch("rest", outer, inner, numbers, size, whole(outer, inner))

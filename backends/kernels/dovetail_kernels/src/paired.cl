@@ -482,6 +482,7 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
 // What parts came to, `total` of them in all: the inner elements are the pairs of one. Two passes over
 // them: a mean or a largest element, and what is taken from it. P(values): one or W of an array.
 #if IS_MOMENTS
+#define REST_JOIN(a, v) ADD(a, v)
 #define REST_FIRST(V, P, a, count, less) \
     a += P(counts) * (P(shifts) - less + P(first)); \
     count += P(counts);
@@ -490,6 +491,7 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
         b += P(second) + off_ * off_ * P(counts); \
     }
 #else
+#define REST_JOIN(a, v) TAKE_MORE(a, v)
 #define REST_FIRST(V, P, a, count, less) a = MORE(a, P(first));
 #define REST_SECOND(V, P, b, top, less) { \
         const V x_ = P(first); \
@@ -504,19 +506,32 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
 #define ONE(values) values[along]
 #define SOME_OF(values) LOAD_LANES(values + along)
 
+// Neighbours (`line`) are taken W at a time.
 kernel void rest(BUFFERS, NUMBERS, ulong total)
 {
+    const ulong begin = line ? inner_count / W * W : 0;
     EACH_ITEM(o, outer_count) {
         OUTER(o)
         REST_ARRAYS
         T less = 0, a = FIRST, b = 0, count = 0;
         IF_MOMENTS(less = shifts[0];)
-        for (ulong k = 0; k < inner_count; k++) {
+        if (begin) {
+            VECTOR c = (VECTOR)(FIRST), n = (VECTOR)0;
+            for (ulong along = 0; along < begin; along += W) { REST_FIRST(VECTOR, SOME_OF, c, n, less) }
+            ACROSS_VALUES(a, c, REST_JOIN)
+            IF_MOMENTS(ACROSS_VALUES(count, n, ADD))
+        }
+        for (ulong k = begin; k < inner_count; k++) {
             INNER(k)
             REST_FIRST(T, ONE, a, count, less)
         }
         IF_MOMENTS(a /= count;)
-        for (ulong k = 0; k < inner_count; k++) {
+        if (begin) {
+            VECTOR d = (VECTOR)0;
+            for (ulong along = 0; along < begin; along += W) { REST_SECOND(VECTOR, SOME_OF, d, a, less) }
+            ACROSS_VALUES(b, d, ADD)
+        }
+        for (ulong k = begin; k < inner_count; k++) {
             INNER(k)
             REST_SECOND(T, ONE, b, a, less)
         }

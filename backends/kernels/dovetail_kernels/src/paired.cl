@@ -7,7 +7,7 @@
 // of a pair; HAS_MORE: a comes out too. is_part: the pairs of parts come out, in `pairs`. line: inner
 // elements of a run of neighbours, or 0. Exponentials: exponentials.cl.
 
-#define BLOCK 2048   // elements that are read twice, from the nearest cache
+#define BLOCK (16384 / (int)sizeof(T))  // elements that are read twice, from the nearest cache
 #define TILE 64      // vectors that are read twice
 #define SHORT 32     // elements of a run that are a tile, if they lie as near as
 #define NEARBY 8192
@@ -263,9 +263,14 @@ kernel void rows(BUFFERS, NUMBERS)
                 const ulong base = origin + along;  // blocks begin where lines of the cache do
                 stop = min(min(last, k - k % line + line), k + BLOCK - base % W);
                 const int count = (int)(stop - k);
+                ulong after = base + count;
+                if (stop < last) {
+                    INNER(stop)
+                    after = origin + along;
+                }
 #define S(i) IN_S(in, base + (i))
 #define V(i) IN_V(in, base + (i))
-#define NEXT(i) FETCH(in + base + BLOCK + (i))
+#define NEXT(i) FETCH(in + after + (i))
                 BLOCK_PAIR(c, d, count, S, V, (long)base, NEXT)
 #undef S
 #undef V

@@ -334,7 +334,8 @@ def side_macros(device: Device, source: DType, width: int, split: Split) -> dict
     line = outer.strides[-1][-1 if split.lanes == "turned" else split.at] if outer.shape else 0
     if split.lanes == "turned" and line in NEXT:
         each = _picked(width, line)
-    is_line = split.lanes == "blocks" and line in NEXT and inner.numel == line
+    is_line = split.lanes in ("turned", "blocks") and is_dense(inner)
+    is_line &= line in NEXT and inner.numel == line
     fours = range(0, width, 4)
     four = ", ".join(f"FOUR_V(p, (i) + {k} * (lane))" for k in fours)
 

@@ -63,7 +63,7 @@ def exponentials(
 
 
 WAYS = Ways(few=48, wide=1 << 10, long=1 << 10, alone=1 << 10, short=BLOCK)
-"""Pairs are joined one by one, so there should be few of them."""
+"""A pair takes much longer to join than an element, so there should be few of them."""
 
 
 class Paired:

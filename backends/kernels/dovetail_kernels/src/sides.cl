@@ -6,8 +6,10 @@
 // RAW: a vector of W elements as they are computed with, RAW_S one of them; IN_S(p, i) one element,
 // MAPPED(v): what is folded of them. LANES_ARE: 0: neighbours, which IN_V(p, i) loads; 1: of those
 // fewer than W, for which no more is read than before `limit`; 2: `lane` elements apart.
-// IN_A_LINE: vectors in a line of the cache. APART(p, i, lane) loads them one by one, APART_4 four neighbours of every fourth lane (MASK: W
-// numbers as wide as an element; LOW, HIGH, ...: which lanes of two vectors).
+// IN_A_LINE: vectors in a line of the cache. APART(p, i, lane) loads them one by one, APART_4 four
+// neighbours of every fourth lane (MASK: W numbers as wide as an element; LOW, HIGH, ...: which lanes of
+// two vectors). LINE: elements of a whole line of a few, one line behind the other, or 0; LINES(x, p, i)
+// makes x[0], x[1], ... their first, second, ... elements of W lines.
 
 // A processor's core goes on where it is; neighbours of a GPU take neighbours.
 #if IS_CPU

@@ -43,6 +43,7 @@ LAYOUTS: dict[str, Layout] = LINES | {
     "rows that are far apart": ((70, 6, 5, 12), (0, 2)),
     "pairs of dims": ((6, 900, 3, 3), (1, 3)),
     "channels": ((50, 20, 5, 5), (0, 2, 3)),
+    "rows of images": ((50, 5, 6, 37), (0, 2)),
     "both ends": ((4099, 3, 4), (0, 2)),
 }
 VIEWS = {
@@ -162,6 +163,17 @@ def test_logsumexp(layout: str, dtype: str) -> None:
         for kind in ("plain", "nan", "inf", "-inf"):
             x, y, dim = _both(layout, kind, view, dtype)
             _near(x.logsumexp(dim), y.logsumexp(dim), dtype, 1e-9 if dtype == "float64" else 1e-6)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_logsumexp_of_much_that_is_not_finite(layout: str) -> None:
+    shape, dim = LAYOUTS[layout]
+    draw = np.random.default_rng(5)
+    host = (draw.standard_normal(shape) * 100).astype(np.float32)
+    for value in (np.nan, np.inf, -np.inf):
+        host.flat[draw.integers(0, host.size, host.size // 40)] = value
+    made = dt.tensor(host, device=DEVICE).logsumexp(dim)
+    _near(made, torch.tensor(host).double().logsumexp(dim), "float32", 0)
 
 
 def test_logsumexp_of_what_is_infinite_all_over() -> None:

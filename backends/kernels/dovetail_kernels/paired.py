@@ -24,6 +24,7 @@ from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated, across, iota
 from dovetail_kernels.sides import (
     ALIGNED,
+    BLOCK,
     WIDE,
     Split,
     Ways,
@@ -61,8 +62,8 @@ def exponentials(
     return made, names[: len(calls)], text
 
 
-WAYS = Ways(few=48, wide=1 << 10, long=1 << 10, alone=1 << 10)
-"""Pairs are joined one by one, so there should be few of them."""
+WAYS = Ways(few=48, wide=1 << 10, long=1 << 10, alone=1 << 10, short=BLOCK)
+"""A pair takes much longer to join than an element, so there should be few of them."""
 
 
 class Paired:
@@ -126,10 +127,20 @@ class Paired:
 
     def _rest(self, outer: Loops, inner: Loops) -> Launch:
         """The kernel that joins what parts came to."""
-        numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel)
-        numbers.append(np.uint64(self.total))
-        size = self.device.workers(outer.numel, max(1, 4096 // inner.numel))
-        return self._launch("rest", outer, inner, numbers, size, whole(outer, inner))
+        width = outer.shape[-1] if outer.shape and outer.strides[-1][-1] == 1 else 0
+        if width < self.width:
+            line = inner.numel if is_dense(inner) and len(inner.shape) == 1 else 0
+            numbers = self._numbers(outer, inner, outer.numel, 1, inner.numel, False, line)
+            numbers.append(np.uint64(self.total))
+            size = self.device.workers(outer.numel, max(1, 4096 // inner.numel))
+            return self._launch("rest", outer, inner, numbers, size, whole(outer, inner))
+        split = whole(outer, inner, "near")
+        numbers = self._numbers(split.walked, inner, outer.numel, 1, inner.numel)
+        steps = outer.strides[0][-1], outer.strides[-2][-1]
+        numbers += [np.uint64(n) for n in (self.total, width, *steps)]
+        items = outer.numel // width * -(-width // self.width)
+        size = self.device.workers(items, max(1, 4096 // (inner.numel * self.width)))
+        return self._launch("rest_columns", split.walked, inner, numbers, size, split)
 
     def _numbers(
         self, outer: Loops, inner: Loops, count: int, parts: int, chunk: int,
@@ -145,7 +156,8 @@ class Paired:
     ) -> Launch:
         device, work, width = self.device, self.work, self.width
         has_mean = self.name.endswith("_mean")
-        made, (log, logs), own = exponentials(work, width, (("log", 1), ("log", width)))
+        calls = (("log", 1), ("log", width), ("log_near", width))
+        made, (log, logs, near), own = exponentials(work, width, calls)
         helpers = vector_helpers((self.source, self.out), width) + FETCH + own
         result = RESULTS[self.name.removesuffix("_mean")]
         macros = {
@@ -155,6 +167,7 @@ class Paired:
             "HAS_MORE": int(has_mean),
             "LOG(x)": f"{log}(x)",
             "LOG_V(x)": f"{logs}(x)",
+            "LOG_NEAR(x)": f"{near}(x)",
             "RESULT(a, b)": converted(work, self.out, result),
             "RESULT_V(a, b)": f"({result.replace('LOG', 'LOG_V').replace('(T)', '(VECTOR)')})",
             "COLUMNS": WIDE // work.itemsize,

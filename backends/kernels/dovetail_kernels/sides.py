@@ -83,6 +83,7 @@ class Ways(NamedTuple):
         long: elements of a run of neighbours that vectors go along, not across.
         ordered: whether the inner elements have an order.
         alone: elements of a run that is folded at once, be others far from it.
+        short: elements of a line of neighbours that is turned whole, where lines are.
     """
 
     few: int
@@ -90,6 +91,7 @@ class Ways(NamedTuple):
     long: int
     ordered: bool = False
     alone: int = 1 << 62
+    short: int = 0
 
 
 @dataclass(frozen=True)
@@ -236,6 +238,9 @@ def split_of(
     used = size[-1] / (-(-size[-1] // width) * width)
     if not is_much or not turns or is_long or size[-1] < width or used < USED:
         return alone
+    if is_dense(inner) and len(inner.shape) == 1 and inner.numel <= min(ways.short, BLOCK):
+        columns = Loops((*size, 1), tuple((*row, 0) for row in outer.strides))
+        return replace(alone, first=(columns, inner), lanes="blocks")
     return replace(alone, lanes="turned")
 
 
@@ -325,9 +330,12 @@ def side_macros(device: Device, source: DType, width: int, split: Split) -> dict
         return {}
     kind = dialect.VALUES[accumulated(source).name]
     each = "(RAW)(" + ", ".join(f"IN_S(p, (i) + {k} * (lane))" for k in range(width)) + ")"
-    outer, _ = split.first
-    if split.lanes == "turned" and outer.strides[-1][-1] in NEXT:
-        each = _picked(width, outer.strides[-1][-1])
+    outer, inner = split.first
+    line = outer.strides[-1][-1 if split.lanes == "turned" else split.at] if outer.shape else 0
+    if split.lanes == "turned" and line in NEXT:
+        each = _picked(width, line)
+    is_line = split.lanes in ("turned", "blocks") and is_dense(inner)
+    is_line &= line in NEXT and inner.numel == line
     fours = range(0, width, 4)
     four = ", ".join(f"FOUR_V(p, (i) + {k} * (lane))" for k in fours)
 
@@ -340,9 +348,11 @@ def side_macros(device: Device, source: DType, width: int, split: Split) -> dict
         "RAW_S": kind,
         "LANES_ARE": {"few": 1, "turned": 2, "blocks": 2}.get(split.lanes, 0),
         "BLOCK_SIZE": BLOCK,
+        "LINE": line if is_line else 0,
+        "LINES(x, p, i)": _of_lines(width, line) if is_line else "",
         "IN_A_LINE": max(1, 64 // (width * source.itemsize)),
         "APART(p, i, lane)": each,
-        "APART_4(p, i, lane)": f"(RAW)({four})",
+        "APART_4(p, i, lane)": f"OF_FOURS({four})",
         "LOW": mask(lambda g, k: g + k // 2 + k % 2 * width),
         "HIGH": mask(lambda g, k: g + 2 + k // 2 + k % 2 * width),
         "LOW_TWO": mask(lambda g, k: g + k % 2 + k // 2 * width),
@@ -363,3 +373,33 @@ def _picked(width: int, step: int) -> str:
         places = ", ".join(map(str, each))
         made = f"OF_TWO({made}, RAW_V(p, (i) + {begin}), {places})"
     return made
+
+
+def _of_lines(width: int, size: int) -> str:
+    """Statements that make ``x``, the first, second, ... elements of so many lines of ``size``
+    neighbours, one line behind the other, of vectors that are read once."""
+    read = [f"const RAW v{k}_ = RAW_V(p, (i) + {k * width});" for k in range(size)]
+    made = [
+        f"(x)[{m}] = MAPPED({_gathered([*range(m, width * size, size)], 0, size)});"
+        for m in range(size)
+    ]
+    return f"{{ {' '.join(read + made)} }}"
+
+
+def _gathered(places: Sequence[int], begin: int, end: int) -> str:
+    """A vector that has the elements at ``places`` of v0_, v1_, ... one behind the other where they
+    are in one from ``begin`` on and before ``end``."""
+    if end - begin == 1:
+        return f"v{begin}_"
+    width = len(places)
+    half = begin + (end - begin + 1) // 2
+
+    def lane(at: int, lane: int) -> int:
+        """Which lane of both halves has it."""
+        vector = at // width
+        is_second = half <= vector < end
+        first, last = (half, end) if is_second else (begin, half)
+        return is_second * width + (at % width if last - first == 1 else lane)
+
+    lanes = ", ".join(str(lane(at, k)) for k, at in enumerate(places))
+    return f"OF_TWO({_gathered(places, begin, half)}, {_gathered(places, half, end)}, {lanes})"

@@ -7,10 +7,11 @@
 // of a pair; HAS_MORE: a comes out too. is_part: the pairs of parts come out, in `pairs`. line: inner
 // elements of a run of neighbours, or 0. Exponentials: exponentials.cl.
 
-#define BLOCK 2048   // elements that are read twice, from the nearest cache
+#define BLOCK (16384 / (int)sizeof(T))  // elements that are read twice, from the nearest cache
 #define TILE 64      // vectors that are read twice
 #define SHORT 32     // elements of a run that are a tile, if they lie as near as
 #define NEARBY 8192
+#define AHEAD 8192   // elements from those of lines that are turned to those that are fetched
 #define GATHERED 256 // elements that are brought together where they are not neighbours
 
 #define NUMBERS ulong offset_out, ulong offset_more, ulong offset_in, ulong outer_count, \
@@ -97,19 +98,24 @@
         b += fma(delta_ * delta_, (VECTOR)(other_ * (T)(m)), d); \
         a = fabs(delta_) < INFINITY ? a + delta_ * share_ : a * other_ + (c) * share_; \
     }
-#define JOIN_TILE(a, b, n, less, m) { \
-        VECTOR c_ = (VECTOR)0, d_ = c_, e_ = c_, f_ = c_; \
+#define TILE_FIRST(c_, m) { \
+        VECTOR d_ = (VECTOR)0, e_ = d_, f_ = d_; \
+        c_ = d_; \
         int k_ = 0; \
         for (; k_ + 4 <= (m); k_ += 4) { \
             c_ += TILE_AT(k_); d_ += TILE_AT(k_ + 1); e_ += TILE_AT(k_ + 2); f_ += TILE_AT(k_ + 3); \
         } \
         for (; k_ < (m); k_++) c_ += TILE_AT(k_); \
         c_ = ((c_ + d_) + (e_ + f_)) * ((T)1 / (T)(m)); \
-        /* distances add up to what the mean was rounded by */ \
-        VECTOR g_ = (VECTOR)0; \
-        d_ = e_ = f_ = g_; \
-        for (k_ = 0; k_ + 2 <= (m); k_ += 2) { \
+    }
+// Distances add up to what the mean was rounded by.
+#define TILE_SECOND(c_, d_, less, m, FETCHING) { \
+        VECTOR e_ = (VECTOR)0, f_ = e_, g_ = e_; \
+        d_ = e_; \
+        int k_ = 0; \
+        for (; k_ + 2 <= (m); k_ += 2) { \
             const VECTOR x_ = TILE_AT(k_) - c_, y_ = TILE_AT(k_ + 1) - c_; \
+            FETCHING FETCHING \
             d_ = fma(x_, x_, d_); \
             e_ = fma(y_, y_, e_); \
             f_ += x_; \
@@ -117,12 +123,18 @@
         } \
         if (k_ < (m)) { \
             const VECTOR x_ = TILE_AT(k_) - c_; \
+            FETCHING \
             d_ = fma(x_, x_, d_); \
             f_ += x_; \
         } \
         f_ = (f_ + g_) * ((T)1 / (T)(m)); \
         d_ = (d_ + e_) - f_ * f_ * (T)(m); \
         c_ = c_ - less + FINITE(f_, (VECTOR)0); \
+    }
+#define JOIN_TILE(a, b, n, less, m) { \
+        VECTOR c_, d_; \
+        TILE_FIRST(c_, m) \
+        TILE_SECOND(c_, d_, less, m, ) \
         if (n) { \
             COLUMN_JOIN(a, b, n, c_, d_, m) \
         } else { \
@@ -130,6 +142,7 @@
             b = d_; \
         } \
     }
+#define TILE_RESULT(a, b, m) b = RESULT_V(a, b);
 #define OF_ONE(x) ((x) - (x))  // NaN of what is infinite
 #else
 #define IF_MOMENTS(x)
@@ -159,25 +172,59 @@
     }
 #define SHIFT(x) ((VECTOR)0)
 #define JOIN_8(a, b, n) COLUMN_8(a, b)
-#define JOIN_TILE(a, b, n, less, m) { \
-        VECTOR top_ = a, e_ = a; \
+#define TILE_TOP(top_, m) { \
+        VECTOR more_ = top_; \
         int k_ = 0; \
         for (; k_ + 2 <= (m); k_ += 2) { \
             top_ = MORE(top_, TILE_AT(k_)); \
-            e_ = MORE(e_, TILE_AT(k_ + 1)); \
+            more_ = MORE(more_, TILE_AT(k_ + 1)); \
         } \
         if (k_ < (m)) top_ = MORE(top_, TILE_AT(k_)); \
-        top_ = MORE(top_, e_); \
+        top_ = MORE(top_, more_); \
+    }
+#define TILE_SUM(b, off_, m, FETCHING) { \
+        VECTOR more_ = (VECTOR)0; \
+        int k_ = 0; \
+        for (; k_ + 2 <= (m); k_ += 2) { \
+            b += EXP_V(TILE_AT(k_) - off_); \
+            more_ += EXP_V(TILE_AT(k_ + 1) - off_); \
+            FETCHING FETCHING \
+        } \
+        if (k_ < (m)) { \
+            b += EXP_V(TILE_AT(k_) - off_); \
+            FETCHING \
+        } \
+        b += more_; \
+    }
+#define JOIN_TILE(a, b, n, less, m) { \
+        VECTOR top_ = a; \
+        TILE_TOP(top_, m) \
         const VECTOR off_ = OFF(top_, (VECTOR)0); \
         if (n) b *= EXP_V(a - off_); \
-        e_ = (VECTOR)0; \
-        for (k_ = 0; k_ + 2 <= (m); k_ += 2) { \
-            b += EXP_V(TILE_AT(k_) - off_); \
-            e_ += EXP_V(TILE_AT(k_ + 1) - off_); \
-        } \
-        if (k_ < (m)) b += EXP_V(TILE_AT(k_) - off_); \
-        b += e_; \
+        TILE_SUM(b, off_, m, ) \
         a = top_; \
+    }
+#define TILE_FIRST(a, m) { \
+        a = (VECTOR)(-INFINITY); \
+        TILE_TOP(a, m) \
+    }
+#define TILE_SECOND(a, b, less, m, FETCHING) { \
+        const VECTOR off_ = OFF(a, (VECTOR)0); \
+        b = (VECTOR)0; \
+        TILE_SUM(b, off_, m, FETCHING) \
+    }
+// A sum that is not 1 or more is 0, of minus infinities, or NaN.
+#define TILE_RESULT(a, b, m) \
+    if (ANY_LANE((b >= (T)1) == 0)) { \
+        T tops_[W], sums_[W]; \
+        STORE_LANES(a, tops_); \
+        STORE_LANES(b, sums_); \
+        for (int l_ = 0; l_ < W; l_++) \
+            SETTLE(sums_[l_], tops_[l_], m, const T x_ = ((private T *)&TILE_AT(i_))[l_];) \
+        const VECTOR sum_ = LOAD_LANES(sums_); \
+        b = RESULT_V(a, sum_); \
+    } else { \
+        b = LOG_NEAR(b) + a; \
     }
 #define OF_ONE(x) ((x) != (x) || (x) == INFINITY ? (x) : (x) == -INFINITY ? (T)0 : (T)1)
 #endif
@@ -216,9 +263,14 @@ kernel void rows(BUFFERS, NUMBERS)
                 const ulong base = origin + along;  // blocks begin where lines of the cache do
                 stop = min(min(last, k - k % line + line), k + BLOCK - base % W);
                 const int count = (int)(stop - k);
+                ulong after = base + count;
+                if (stop < last) {
+                    INNER(stop)
+                    after = origin + along;
+                }
 #define S(i) IN_S(in, base + (i))
 #define V(i) IN_V(in, base + (i))
-#define NEXT(i) FETCH(in + base + BLOCK + (i))
+#define NEXT(i) FETCH(in + after + (i))
                 BLOCK_PAIR(c, d, count, S, V, (long)base, NEXT)
 #undef S
 #undef V
@@ -308,11 +360,7 @@ kernel void columns(BUFFERS, NUMBERS, ulong16 side)
         const bool has_more = last == inner_count && column < extra;
         bool is_plain = !is_part && !has_more;
 #if !IS_MOMENTS
-        VECTOR tops = a[0];
-        for (int j = 1; j < vectors; j++) tops = MORE(tops, a[j]);
-        T top;
-        ACROSS_VALUES(top, tops, TAKE_MORE)
-        is_plain &= top != INFINITY;
+        for (int j = 0; j < vectors; j++) is_plain &= !ANY_LANE(a[j] == (VECTOR)(INFINITY));
 #endif
         for (int j = 0; j < vectors; j++) {
             const ulong x = AT(j);
@@ -365,8 +413,26 @@ kernel void columns(BUFFERS, NUMBERS, ulong16 side)
 
 #if LANES_ARE == 2
 // Small blocks of `several` rows of `narrow` elements, of which the rows are folded, side by side.
+// Of several vectors at a time, for a processor does not see far enough ahead to have the next one's
+// lines when it waits for the logarithm of this one's.
 #undef TILE_AT
-#define TILE_AT(k) tile[(k) * narrow + c]
+#if LINE
+#define AT_ONCE 8
+#define TILES (AT_ONCE * LINE)
+#define RUN LINE
+#define ROWS LINE
+#define NARROW 1
+#else
+#define AT_ONCE (BY(BLOCK_SIZE / 2, (int)run) + 1)
+#define TILES BLOCK_SIZE
+#define RUN (int)run
+#define ROWS (int)several
+#define NARROW (int)narrow
+#endif
+#define TILE_AT(k) x[(k) * NARROW]
+#define EACH_TILE \
+    for (int j = begin, g = 0; j < end; j++) \
+        for (VECTOR *x = tile + (j - begin) * RUN, *const x_end = x + NARROW; x < x_end; x++, g++)
 kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
 {
     SIDES
@@ -374,36 +440,43 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
         SIDE_ITEM(item)
         const int vectors = (int)((min(span, width - column) + W - 1) / W);
         OUTER(row)
-        const ulong base = offset_in + from, i = 0, run_end = run;
-        const ulong ahead = base + (column + span) * LANE;
-        for (int j = 0; j < vectors; j++) {
-            VECTOR with_before[BLOCK_SIZE + 3], *tile = with_before + 3;
-            SIDE_LOAD_ALL(tile, (int)run, in, base + AT(j) * LANE, j, true)
-            for (int c = 0; c < narrow; c++) {
-                VECTOR a = (VECTOR)(FIRST), b = (VECTOR)0;
-                JOIN_TILE(a, b, 0, (VECTOR)0, (int)several)
-                T from_a[W], from_b[W];
-#if !IS_MOMENTS
-                T top;
-                ACROSS_VALUES(top, a, TAKE_MORE)
-                if (top == INFINITY) {
-                    STORE_LANES(a, from_a);
-                    STORE_LANES(b, from_b);
-                    for (int l = 0; l < W; l++) {
-#define READ_TILE const T x_ = ((private T *)&TILE_AT(i_))[l];
-                        SETTLE(from_b[l], from_a[l], several, READ_TILE)
-                    }
-                    b = LOAD_LANES(from_b);
-                }
+        const ulong base = offset_in + from;
+        for (int begin = 0; begin < vectors; begin += AT_ONCE) {
+            VECTOR tile[TILES], a[TILES], b[TILES];
+            const int end = min(begin + AT_ONCE, vectors);
+            for (int j = begin; j < end; j++) {
+                VECTOR *const x = tile + (j - begin) * RUN;
+#if LINE
+                LINES(x, in, base + AT(j) * LINE)
+#else
+                SIDE_LOAD_TILE(x, RUN, in, base + AT(j) * LANE, run >= 4, )
 #endif
-                b = RESULT_V(a, b);
-                STORE_LANES(a, from_a);
-                STORE_LANES(b, from_b);
-                const ulong target = offset_out + to + AT(j) * step + c * side.sb;
-                IF_MORE(const ulong beside = offset_more + also + AT(j) * step_more + c * side.sc;)
+            }
+            EACH_TILE TILE_FIRST(a[g], ROWS)
+            global const IN_MEMORY *ahead = in + base + (column + begin * W) * LANE + AHEAD;
+            EACH_TILE TILE_SECOND(a[g], b[g], (VECTOR)0, ROWS, FETCH(ahead) ahead += W;)
+            EACH_TILE {
+                const VECTOR p = a[g];
+                VECTOR q = b[g];
+                TILE_RESULT(p, q, ROWS)
+                const ulong at = AT(j), c = NARROW - (x_end - x);
+                const ulong target = offset_out + to + at * step + c * side.sb;
+                IF_MORE(const ulong beside = offset_more + also + at * step_more + c * side.sc;)
+                if (step == 1 && (!HAS_MORE || step_more == 1)) {
+                    OUT_SET_V(out, target, q);
+                    IF_MORE(OUT_SET_V(more, beside, p);)
+                    continue;
+                }
+                T from_a[W], from_b[W];
+                STORE_LANES(p, from_a);
+                STORE_LANES(q, from_b);
+                ulong place = target;
+                IF_MORE(ulong place_more = beside;)
+#pragma unroll
                 for (int l = 0; l < W; l++) {
-                    OUT_STORE(out, target + l * step, from_b[l]);
-                    IF_MORE(OUT_STORE(more, beside + l * step_more, from_a[l]);)
+                    OUT_STORE(out, place, from_b[l]);
+                    place += step;
+                    IF_MORE(OUT_STORE(more, place_more, from_a[l]); place_more += step_more;)
                 }
             }
         }
@@ -411,38 +484,95 @@ kernel void blocks(BUFFERS, NUMBERS, ulong16 side)
 }
 #endif
 
-// What parts came to, `total` of them in all: the inner elements are the pairs of one.
+// What parts came to, `total` of them in all: the inner elements are the pairs of one. Two passes over
+// them: a mean or a largest element, and what is taken from it. P(values): one or W of an array.
+#if IS_MOMENTS
+#define REST_JOIN(a, v) ADD(a, v)
+#define REST_FIRST(V, P, a, count, less) \
+    a += P(counts) * (P(shifts) - less + P(first)); \
+    count += P(counts);
+#define REST_SECOND(V, P, b, mean, less) { \
+        const V off_ = P(shifts) - less + P(first) - mean; \
+        b += P(second) + off_ * off_ * P(counts); \
+    }
+#else
+#define REST_JOIN(a, v) TAKE_MORE(a, v)
+#define REST_FIRST(V, P, a, count, less) a = MORE(a, P(first));
+#define REST_SECOND(V, P, b, top, less) { \
+        const V x_ = P(first); \
+        b += P(second) * (x_ == top ? (V)1 : EXP_##V(x_ - top)); \
+    }
+#define EXP_T(x) EXP_S(x)
+#define EXP_VECTOR(x) EXP_V(x)
+#endif
+#define REST_ARRAYS \
+    global const T *const first = pairs + from, *const second = first + total; \
+    IF_MOMENTS(global const T *const counts = second + total; global const T *const shifts = counts + total;)
+#define ONE(values) values[along]
+#define SOME_OF(values) LOAD_LANES(values + along)
+
+// Neighbours (`line`) are taken W at a time.
 kernel void rest(BUFFERS, NUMBERS, ulong total)
 {
+    const ulong begin = line ? inner_count / W * W : 0;
     EACH_ITEM(o, outer_count) {
         OUTER(o)
-        global const T *const first = pairs + from, *const second = first + total;
-#if IS_MOMENTS
-        global const T *const counts = second + total, *const shifts = counts + total;
-        const T less = shifts[0];
-        T sum = 0, count = 0, b = 0;
-        for (ulong k = 0; k < inner_count; k++) {
-            INNER(k)
-            sum += counts[along] * (shifts[along] - less + first[along]);
-            count += counts[along];
+        REST_ARRAYS
+        T less = 0, a = FIRST, b = 0, count = 0;
+        IF_MOMENTS(less = shifts[0];)
+        if (begin) {
+            VECTOR c = (VECTOR)(FIRST), n = (VECTOR)0;
+            for (ulong along = 0; along < begin; along += W) { REST_FIRST(VECTOR, SOME_OF, c, n, less) }
+            ACROSS_VALUES(a, c, REST_JOIN)
+            IF_MOMENTS(ACROSS_VALUES(count, n, ADD))
         }
-        const T mean = sum / count, a = less + mean;
-        for (ulong k = 0; k < inner_count; k++) {
+        for (ulong k = begin; k < inner_count; k++) {
             INNER(k)
-            const T off = shifts[along] - less + first[along] - mean;
-            b += second[along] + off * off * counts[along];
+            REST_FIRST(T, ONE, a, count, less)
         }
-#else
-        T a = -INFINITY, b = 0;
-        for (ulong k = 0; k < inner_count; k++) {
+        IF_MOMENTS(a /= count;)
+        if (begin) {
+            VECTOR d = (VECTOR)0;
+            for (ulong along = 0; along < begin; along += W) { REST_SECOND(VECTOR, SOME_OF, d, a, less) }
+            ACROSS_VALUES(b, d, ADD)
+        }
+        for (ulong k = begin; k < inner_count; k++) {
             INNER(k)
-            a = first[along] > a ? first[along] : a;
+            REST_SECOND(T, ONE, b, a, less)
         }
-        for (ulong k = 0; k < inner_count; k++) {
-            INNER(k)
-            b += second[along] * SCALE(first[along], a);
-        }
-#endif
+        a += less;
         STORE(to, also, a, b)
+    }
+}
+
+// The same of outer elements that are neighbours, `width` in a row, W at a time.
+kernel void rest_columns(BUFFERS, NUMBERS, ulong total, ulong width, ulong step, ulong step_more)
+{
+    const ulong blocks = (width - 1) / W + 1;
+    EACH_ITEM(item, outer_count / width * blocks) {
+        const ulong row = item / blocks, x = min((item - row * blocks) * W, width - W);
+        OUTER(row)
+        from += x;
+        REST_ARRAYS
+        VECTOR less = (VECTOR)0, a = (VECTOR)(FIRST), b = less, count = less;
+        IF_MOMENTS(less = LOAD_LANES(shifts);)
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            REST_FIRST(VECTOR, SOME_OF, a, count, less)
+        }
+        IF_MOMENTS(a /= count;)
+        for (ulong k = 0; k < inner_count; k++) {
+            INNER(k)
+            REST_SECOND(VECTOR, SOME_OF, b, a, less)
+        }
+        a += less;
+        b = RESULT_V(a, b);
+        T from_a[W], from_b[W];
+        STORE_LANES(a, from_a);
+        STORE_LANES(b, from_b);
+        for (int l = 0; l < W; l++) {
+            OUT_STORE(out, offset_out + to + (x + l) * step, from_b[l]);
+            IF_MORE(OUT_STORE(more, offset_more + also + (x + l) * step_more, from_a[l]);)
+        }
     }
 }

@@ -308,7 +308,25 @@ kernel void columns(global OUT_MEMORY *out, global const IN_MEMORY *in, global l
         ulong i = first;
         RUNS
         NEXT_RUN(i)
+#if LINE
+        for (int j = 0; j < vectors; j++) {
+            VECTOR v[LINE];
+            LINES(v, in, run_place + AT(j) * LINE)
 #ifdef START
+            VECTOR x = VECTOR_START;
+#else
+            VECTOR x = v[0];
+#endif
+#if IS_EXTREME
+            IF_NAN(NUMBERED seen = (NUMBERED)(0);)
+            IF_PLACE(NUMBERED at = (NUMBERED)(0);)
+#endif
+            for (int r = 0; r < LINE; r++) { FOLD_ROW(v[r], r) }
+            folds[j] = x;
+            KEEP(j)
+        }
+        i = last;
+#elif defined(START)
         for (int j = 0; j < vectors; j++) folds[j] = VECTOR_START;
 #else
         const bool is_turned = CAN_TURN(first + 4) && first + 4 <= min(last, run_end);

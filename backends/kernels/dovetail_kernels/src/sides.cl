@@ -6,8 +6,10 @@
 // RAW: a vector of W elements as they are computed with, RAW_S one of them; IN_S(p, i) one element,
 // MAPPED(v): what is folded of them. LANES_ARE: 0: neighbours, which IN_V(p, i) loads; 1: of those
 // fewer than W, for which no more is read than before `limit`; 2: `lane` elements apart.
-// IN_A_LINE: vectors in a line of the cache. APART(p, i, lane) loads them one by one, APART_4 four neighbours of every fourth lane (MASK: W
-// numbers as wide as an element; LOW, HIGH, ...: which lanes of two vectors).
+// IN_A_LINE: vectors in a line of the cache. APART(p, i, lane) loads them one by one, APART_4 four
+// neighbours of every fourth lane (MASK: W numbers as wide as an element; LOW, HIGH, ...: which lanes of
+// two vectors). LINE: elements of a whole line of a few, one line behind the other, or 0; LINES(x, p, i)
+// makes x[0], x[1], ... their first, second, ... elements of W lines.
 
 // A processor's core goes on where it is; neighbours of a GPU take neighbours.
 #if IS_CPU
@@ -33,7 +35,16 @@
 #if W > 1
 #ifdef __clang__
 #define OF_TWO(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+// Of a vector's constructor, PoCL's compiler takes some lanes one by one.
+#define OF_EIGHT(a, b) OF_TWO(a, b, 0, 1, 2, 3, 4, 5, 6, 7)
+#if W == 8
+#define OF_FOURS(a, b) __builtin_astype(OF_EIGHT(a, b), RAW)
 #else
+#define OF_FOURS(a, b, c, d) __builtin_astype( \
+        OF_TWO(OF_EIGHT(a, b), OF_EIGHT(c, d), 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), RAW)
+#endif
+#else
+#define OF_FOURS(...) (RAW)(__VA_ARGS__)
 #define OF_TWO(a, b, ...) shuffle2(a, b, (MASK)(__VA_ARGS__))
 #endif
 
@@ -42,8 +53,9 @@
 #define SIDE_LOAD(p, i) MAPPED(APART(p, i, LANE))
 // x0 to x3: four neighbours of W lines.
 #define TURN_4(x0, x1, x2, x3, p, i) { \
-        const RAW a_ = APART_4(p, i, LANE), b_ = APART_4(p, (i) + LANE, LANE); \
-        const RAW c_ = APART_4(p, (i) + 2 * LANE, LANE), d_ = APART_4(p, (i) + 3 * LANE, LANE); \
+        const ulong i_ = i; \
+        const RAW a_ = APART_4(p, i_, LANE), b_ = APART_4(p, i_ + LANE, LANE); \
+        const RAW c_ = APART_4(p, i_ + 2 * LANE, LANE), d_ = APART_4(p, i_ + 3 * LANE, LANE); \
         const RAW s_ = OF_TWO(a_, b_, LOW), t_ = OF_TWO(a_, b_, HIGH); \
         const RAW u_ = OF_TWO(c_, d_, LOW), v_ = OF_TWO(c_, d_, HIGH); \
         x0 = MAPPED(OF_TWO(s_, u_, LOW_TWO)); x1 = MAPPED(OF_TWO(s_, u_, HIGH_TWO)); \
@@ -59,23 +71,25 @@
 // The last four of a run are turned once more, where it is long enough.
 #define CAN_TURN(stop) (run_step == 1 && (stop) >= max(first, run_end - run) + 4)
 // m of a run into x, before which there are three more.
-#define SIDE_LOAD_ALL(x, m, p, i, j, is_turned) \
+#define SIDE_LOAD_ALL(x, m, p, i, j, is_turned) SIDE_LOAD_TILE(x, m, p, i, is_turned, FETCH_TILE(j, k_))
+#define SIDE_LOAD_TILE(x, m, p, i, is_turned, FETCHING) \
     if (is_turned) { \
         int k_ = 0; \
         for (; k_ + 4 <= (m); k_ += 4) { \
-            FETCH_TILE(j, k_) \
+            FETCHING \
             TURN_4(x[k_], x[k_ + 1], x[k_ + 2], x[k_ + 3], p, (i) + k_) \
         } \
         if (k_ < (m)) { \
-            FETCH_TILE(j, k_) \
+            FETCHING \
             TURN_4(x[(m) - 4], x[(m) - 3], x[(m) - 2], x[(m) - 1], p, (i) + (m) - 4) \
         } \
     } else { \
         SIDE_LOAD_EACH(x, m, p, i) \
     }
-#define FETCH_TILE(j, k) \
-    for (int r = 0; r < 4; r++) \
-        FETCH(in + ahead + ((j) * LANE + run + i - run_end + (k) + r) * W)
+#define FETCH_TILE(j, k) { \
+        global const IN_MEMORY *const ahead_ = in + ahead + ((j) * LANE + run + i - run_end + (k)) * W; \
+        FETCH(ahead_) FETCH(ahead_ + W) FETCH(ahead_ + 2 * W) FETCH(ahead_ + 3 * W) \
+    }
 // A processor does not see ahead through lines side by side. What is wanted next is of the next run,
 // or of the next lines: as much of it as is read.
 #define LOOK_AHEAD \
@@ -121,7 +135,12 @@ static inline RAW few_(global const IN_MEMORY *p, ulong i, ulong width)
         FETCH((p) + (i) + ((m) + k_) * run_step) \
         x[k_] = SIDE_LOAD(p, (i) + k_ * run_step); \
     }
-#define AT(j) (width < W ? 0 : min(column + (j) * W, width - W))  // the last one takes some again
+// The last vector takes some again.
+#if LANES_ARE == 1
+#define AT(j) (width < W ? 0 : min(column + (j) * W, width - W))
+#else
+#define AT(j) min(column + (j) * W, width - W)
+#endif
 
 // Runs of `run` inner elements, `run_step` apart: where one begins is found once.
 #define RUNS \

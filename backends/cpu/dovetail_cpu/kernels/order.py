@@ -2,8 +2,9 @@
 
 NumPy sorts 64-bit integers with vector instructions, but its stable argsort does not use them. So a
 32-bit (or narrower) element and its index are packed into one integer whose order is that of the
-element, then of the index: sorting those is stable by itself. 64-bit elements are sorted unstably
-first; where no two are equal, that is the stable order too.
+element, then of the index: sorting those is stable by itself. The same goes for 64-bit integers that
+lie within a range of 2**31. Other 64-bit elements are sorted unstably first; where no two are equal,
+that is the stable order too.
 """
 
 from __future__ import annotations
@@ -45,6 +46,12 @@ def _packed_order(x: np.ndarray, descending: bool) -> Any:
     return np.bitwise_and(keys, 0xFFFFFFFF, keys)
 
 
+def _near_zero(x: np.ndarray) -> Any:
+    """64-bit integers less the smallest, where 31 bits hold that; else None."""
+    low = x.min()
+    return x - low if int(x.max()) - int(low) < 1 << 31 else None
+
+
 def _has_ties(x: np.ndarray, found: np.ndarray) -> bool:
     values = _take(x, found)
     if np.any(values[:, 1:] == values[:, :-1]):
@@ -59,6 +66,9 @@ def _order(x: np.ndarray, descending: bool) -> Any:
         x = x.astype(np.float32)
     if x.size > _FEW and x.dtype.itemsize <= 4 and n < 1 << 31:
         return _packed_order(x, descending)
+    near = _near_zero(x) if x.size > _FEW and x.dtype.kind in "iu" and n < 1 << 31 else None
+    if near is not None:
+        return _packed_order(near, descending)
     if descending:
         # Reversed before and after, ascending and stable is descending and stable.
         return n - 1 - _order(x[:, ::-1].copy(), False)[:, ::-1]

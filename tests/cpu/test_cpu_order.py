@@ -1,0 +1,52 @@
+"""Sorting integers of 64 bits, and finding distinct integers by counting: beside PyTorch's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dovetail as dt
+
+torch = pytest.importorskip("torch", reason="parity: PyTorch is not installed")
+
+RANGES = (
+    (np.int64, 0, 100), (np.int64, -50, 5), (np.int64, 2**62, 2**62 + 9),
+    (np.int64, -(2**63), 2**63 - 1), (np.int64, -(2**63), 3 - 2**63), (np.int64, 0, 10**6),
+    (np.int64, -(2**30), 2**30), (np.int64, -(2**31), 2**31), (np.int32, -5, 5),
+    (np.int16, -3, 4), (np.uint8, 0, 256), (np.int8, -128, 128),
+)  # fmt: skip
+"""Of which some fit 31 bits, at the ends of what the dtype holds too, and some do not."""
+SHAPES = ((255,), (256,), (30, 40), (20000,))
+
+
+def whole(kind: type, low: int, high: int, shape: tuple[int, ...]) -> np.ndarray:
+    x = np.asarray(np.random.default_rng(0).integers(low, high, shape)).astype(kind)
+    x.flat[:4] = low, high - 1, low, high - 1  # the whole range, and ties
+    return x
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("kind", "low", "high"), RANGES)
+def test_unique(kind: type, low: int, high: int, shape: tuple[int, ...]) -> None:
+    x = whole(kind, low, high, shape)
+    wanted = torch.from_numpy(x).unique(return_inverse=True, return_counts=True)
+    ours = dt.from_numpy(x)
+    made = ours.unique(return_inverse=True, return_counts=True)
+    for mine, theirs in zip(made, wanted, strict=True):
+        assert mine.numpy().dtype == theirs.numpy().dtype
+        np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
+    np.testing.assert_array_equal(ours.unique().numpy(), wanted[0].numpy())
+    np.testing.assert_array_equal(ours.unique(return_counts=True)[1].numpy(), wanted[2].numpy())
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("kind", "low", "high"), RANGES)
+def test_stable_sort(
+    kind: type, low: int, high: int, shape: tuple[int, ...], descending: bool
+) -> None:
+    x = whole(kind, low, high, shape)
+    wanted = torch.from_numpy(x).sort(dim=-1, stable=True, descending=descending)
+    made = dt.from_numpy(x).sort(dim=-1, stable=True, descending=descending)
+    np.testing.assert_array_equal(made.values.numpy(), wanted.values.numpy())
+    np.testing.assert_array_equal(made.indices.numpy(), wanted.indices.numpy())

@@ -1,4 +1,4 @@
-"""Sorting integers of 64 bits, and finding distinct integers by counting: beside PyTorch's."""
+"""Sorting integers of 64 bits, distinct integers by counting, searches in rows."""
 
 from __future__ import annotations
 
@@ -50,3 +50,18 @@ def test_stable_sort(
     made = dt.from_numpy(x).sort(dim=-1, stable=True, descending=descending)
     np.testing.assert_array_equal(made.values.numpy(), wanted.values.numpy())
     np.testing.assert_array_equal(made.indices.numpy(), wanted.indices.numpy())
+
+
+@pytest.mark.parametrize("values_with", [0.0, np.nan, np.inf])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 8, 9, 100])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_searches_in_many_rows(side: str, n: int, values_with: float) -> None:
+    """Beside NumPy's, for which NaN is the largest number; PyTorch does not say."""
+    rng = np.random.default_rng(n)
+    sequence = np.sort(np.round(rng.standard_normal((50, n)) * n))
+    sequence[3, n // 2 :] = np.nan
+    values = np.round(rng.standard_normal((50, 9)) * n * 1.5)
+    values[0, :2] = values_with, -values_with
+    made = dt.searchsorted(dt.from_numpy(sequence), dt.from_numpy(values), side=side)
+    wanted = [np.searchsorted(s, v, side) for s, v in zip(sequence, values, strict=True)]
+    np.testing.assert_array_equal(made.numpy(), np.stack(wanted))

@@ -2,8 +2,8 @@
 
 NumPy sorts 64-bit integers with vector instructions, but its stable argsort does not use them. So a
 32-bit (or narrower) element and its index are packed into one integer whose order is that of the
-element, then of the index: sorting those is stable by itself. The same goes for 64-bit integers that
-lie within a range of 2**31. Other 64-bit elements are sorted unstably first; where no two are equal,
+element, then of the index: sorting those is stable by itself. The same goes for 64-bit integers
+within a range of 2**31. Other 64-bit elements are sorted unstably first; where no two are equal,
 that is the stable order too.
 """
 

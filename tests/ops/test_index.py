@@ -132,7 +132,8 @@ CASES: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
         lambda m, a, b: m.searchsorted(a, b, side="right"), (np.sort(x(2, 7)), x(2, 3)),
     ),
     "searchsorted many rows": (
-        lambda m, a, b: m.searchsorted(a, b), (np.sort(np.round(5 * x(40, 7))), np.round(5 * x(40, 5))),
+        lambda m, a, b: m.searchsorted(a, b),
+        (np.sort(np.round(5 * x(40, 7))), np.round(5 * x(40, 5))),
     ),
     "searchsorted many rows, right": (
         lambda m, a, b: m.searchsorted(a, b, right=True),

@@ -1,4 +1,4 @@
-"""lgamma and erfinv on the cpu, common elements and the others apart: beside PyTorch's."""
+"""lgamma, digamma and erfinv on the cpu, common elements and others apart: beside PyTorch's."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ VALUES = {
         "below 0": -RNG.integers(0, 30, N) - RNG.uniform(0.2, 0.8, N),
         "special": np.array([0.0, -0.0, -1, -2, np.nan, np.inf, -np.inf, 8, 1, 2, 1e30, 3] * 9),
     },
+    "digamma": {
+        "common": RNG.uniform(1e-3, 9.999, N),
+        "small": np.abs(RNG.standard_normal(N)) * 0.4 + 1e-9,
+        "large": RNG.uniform(10, 1e6, N),
+        "mixed": RNG.uniform(0.05, 20, N),
+        "below 0": -RNG.integers(0, 30, N) - RNG.uniform(0.2, 0.8, N),
+        "special": np.array([0.0, -0.0, -1, -2, np.nan, np.inf, -np.inf, 10, 1, 2, 1e30, 3] * 9),
+    },
     "erfinv": {
         "common": RNG.uniform(-0.85, 0.85, N),
         "all": RNG.uniform(-1, 1, N),
@@ -28,7 +36,8 @@ VALUES = {
         "special": np.array([0.0, -0.0, 1, -1, 1.5, -3, np.nan, np.inf, -np.inf, 0.85, -0.85]),
     },
 }  # fmt: skip
-EXACT = {"lgamma": torch.lgamma, "erfinv": torch.erfinv}
+EXACT = {"lgamma": torch.lgamma, "digamma": torch.digamma, "erfinv": torch.erfinv}
+ULP = {"lgamma": 16, "digamma": 32, "erfinv": 16}
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
@@ -45,7 +54,7 @@ def test_values(name: str, group: str, kind: type) -> None:
     # lgamma below 0 has zeros between its poles; elsewhere it is exact beside its own.
     least = 1.0 if group == "below 0" or kind is np.float64 else 1e-30
     error = np.abs(made[finite] - exact[finite]) / np.maximum(np.abs(exact[finite]), least)
-    assert error.max(initial=0) <= 16 * np.finfo(kind).eps
+    assert error.max(initial=0) <= ULP[name] * np.finfo(kind).eps
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -1,4 +1,4 @@
-"""Special functions in blocks: lgamma and erfinv, by the core's formulas.
+"""Special functions in blocks: lgamma, digamma and erfinv, by the core's formulas.
 
 The formula of the common case is computed of all elements of a block, in place; those of the others
 of these elements alone, taken out and put back. Sources: ``dovetail/ops/pointwise/gamma.py`` and
@@ -13,7 +13,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.backend.coefficients import CENTRE, LGAMMA_NEAR_ONE, OUTER, REMOTE, STIRLING
+from dovetail.backend.coefficients import (
+    CENTRE,
+    DIGAMMA_FAR,
+    DIGAMMA_NEAR_ONE,
+    DIGAMMA_ROOT,
+    DIGAMMA_ROOT_REST,
+    LGAMMA_NEAR_ONE,
+    OUTER,
+    REMOTE,
+    STIRLING,
+)
 from dovetail.dtypes import float32, float64
 from dovetail_cpu.kernels.blocks import in_blocks, scratch
 
@@ -22,11 +32,15 @@ __all__ = ["enter"]
 Array = np.ndarray
 
 _SINGLE = 4e-9
-"""Coefficients of a polynomial on [-1, 1] that are smaller do not show in float32's lgamma."""
-_NEAR_ONE = {
-    4: tuple(c for c in LGAMMA_NEAR_ONE if abs(c) > _SINGLE),
-    8: LGAMMA_NEAR_ONE,
-}
+"""Smaller coefficients of these polynomials on [-1, 1] do not show in float32."""
+
+
+def _by_size(coefficients: Sequence[float]) -> dict[int, tuple[float, ...]]:
+    """By the bytes of an element."""
+    return {4: tuple(c for c in coefficients if abs(c) > _SINGLE), 8: tuple(coefficients)}
+
+
+_LGAMMA, _DIGAMMA = _by_size(LGAMMA_NEAR_ONE), _by_size(DIGAMMA_NEAR_ONE)
 
 
 def _horner(x: Array, coefficients: Sequence[float], out: Array) -> None:
@@ -57,6 +71,12 @@ def _elsewhere(function: Callable[[Array], Array], x: Array, others: Array) -> A
     return function(x[others]) if others.any() else None
 
 
+def _steps(x: Array, most: int) -> int:
+    """Whole numbers below all elements, and ``most``, that a recurrence goes through."""
+    largest = x.max(initial=0)
+    return math.ceil(largest) if largest < most else most
+
+
 # ------------------------------------------------------------------ lgamma
 
 
@@ -67,8 +87,7 @@ def _lgamma_below_eight(x: Array, out: Array) -> None:
     np.log(rest, rest)  # 0 from 1 on
     np.copyto(above, 1)
     factor = scratch(out.dtype, out.size, 8).reshape(out.shape)
-    largest = x.max(initial=0)
-    for k in range(1, min(7, math.ceil(largest) if largest < 8 else 7)):
+    for k in range(1, _steps(x, 7)):
         np.subtract(x, k, factor)  # exact
         np.maximum(factor, 1, out=factor)
         np.multiply(above, factor, above)
@@ -80,7 +99,7 @@ def _lgamma_below_eight(x: Array, out: Array) -> None:
     np.multiply(factor, rest, factor)
     np.multiply(rest, 2, rest)
     np.subtract(rest, 1, rest)
-    _horner(rest, _NEAR_ONE[out.itemsize], out)
+    _horner(rest, _LGAMMA[out.itemsize], out)
     np.multiply(out, factor, out)
     np.add(out, above, out)
 
@@ -112,6 +131,65 @@ def lgamma(input: Array, out: Array) -> None:
     with np.errstate(all="ignore"):
         values = _elsewhere(_lgamma_elsewhere, input, others)
         _lgamma_below_eight(input, out)
+        _put(out, others, values)
+
+
+# ----------------------------------------------------------------- digamma
+
+
+def _digamma_below_ten(x: Array, out: Array) -> None:
+    """By recurrence from [1, 2]; what it makes of other numbers is of no use."""
+    rest, term, share = (scratch(out.dtype, out.size, n).reshape(out.shape) for n in (8, 9, 10))
+    total = scratch(out.dtype, out.size, 11).reshape(out.shape)
+    np.minimum(x, 1, out=share)
+    np.floor(share, share)
+    np.subtract(share, 1, share)
+    np.true_divide(share, x, total)  # -1 / x below 1, where the polynomial is of 1 + x; else 0
+    for k in range(1, _steps(x, 9)):
+        np.subtract(x, k, term)  # exact
+        np.clip(term, 0, 1, share)
+        np.floor(share, share)  # 1 where x is so large as to come past here
+        np.maximum(term, 1, out=term)
+        np.true_divide(share, term, term)
+        np.add(total, term, total)
+    np.floor(x, rest)
+    np.subtract(x, rest, rest)
+    np.multiply(rest, 2, term)
+    np.subtract(term, 1, term)
+    np.add(rest, 1, rest)
+    np.subtract(rest, DIGAMMA_ROOT, rest)
+    np.subtract(rest, DIGAMMA_ROOT_REST, rest)
+    _horner(term, _DIGAMMA[out.itemsize], out)
+    np.multiply(out, rest, out)
+    np.add(out, total, out)
+
+
+def _digamma_elsewhere(x: Array) -> Array:
+    """From 10 on by its asymptotic series; below 0 by reflection; 0, infinities and NaN."""
+    positive = np.where(x < 0, 1 - x, x)
+    square = 1 / (positive * positive)
+    above = np.empty_like(x)
+    _horner(square, DIGAMMA_FAR, above)
+    above *= -square
+    above += np.log(positive) - 0.5 / positive
+    low = positive < 10
+    if low.any():
+        few = positive[low]
+        made = np.empty_like(few)
+        _digamma_below_ten(few, made)
+        above[low] = made
+    rest = x - np.rint(x)  # of -inf it is NaN
+    turned = rest * x.dtype.type(math.pi)
+    reflected = above - np.cos(turned) / np.sin(turned) * x.dtype.type(math.pi)
+    return np.where(x < 0, np.where(rest == 0, np.nan, reflected), above)
+
+
+def digamma(input: Array, out: Array) -> None:
+    """The derivative of lgamma."""
+    others = np.asarray(~((input > 0) & (input < 10)))
+    with np.errstate(all="ignore"):
+        values = _elsewhere(_digamma_elsewhere, input, others)
+        _digamma_below_ten(input, out)
         _put(out, others, values)
 
 
@@ -154,4 +232,5 @@ def erfinv(input: Array, out: Array) -> None:
 def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     kinds = {"dtypes": (float32, float64), "specialize": True}
-    table.update({"lgamma": in_blocks(lgamma), "erfinv": in_blocks(erfinv)}, **kinds)
+    functions = {"lgamma": lgamma, "digamma": digamma, "erfinv": erfinv}
+    table.update({name: in_blocks(kernel) for name, kernel in functions.items()}, **kinds)

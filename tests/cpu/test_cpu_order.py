@@ -65,3 +65,16 @@ def test_searches_in_many_rows(side: str, n: int, values_with: float) -> None:
     made = dt.searchsorted(dt.from_numpy(sequence), dt.from_numpy(values), side=side)
     wanted = [np.searchsorted(s, v, side) for s, v in zip(sequence, values, strict=True)]
     np.testing.assert_array_equal(made.numpy(), np.stack(wanted))
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.int32])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_many_searches_in_a_long_sequence(side: str, kind: type) -> None:
+    rng = np.random.default_rng(0)
+    sequence = np.sort(np.round(rng.standard_normal(50000) * 3e4)).astype(kind)
+    values = np.round(rng.standard_normal((200, 200)) * 4e4).astype(kind)
+    if np.dtype(kind).kind == "f":
+        sequence[-3:] = np.nan
+        values[0, :3] = np.nan, np.inf, -np.inf
+    made = dt.searchsorted(dt.from_numpy(sequence), dt.from_numpy(values), side=side)
+    np.testing.assert_array_equal(made.numpy(), np.searchsorted(sequence, values, side))

@@ -102,3 +102,19 @@ def test_in_place_and_strided() -> None:
     np.testing.assert_allclose(ours.numpy(), wanted.cumsum(1).numpy(), rtol=1e-5, atol=1e-5)
     turned = dt.from_numpy(x).t().cummax(1)
     np.testing.assert_array_equal(turned.indices.numpy(), wanted.t().cummax(1).indices.numpy())
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize(("shape", "dim"), SHAPES)
+def test_logarithms_of_sums(shape: tuple[int, ...], dim: int, kind: type) -> None:
+    x = values(shape, kind) * 5
+    rng = np.random.default_rng(3)
+    some = x.copy()
+    for value in (np.inf, np.nan, -np.inf):
+        some[rng.random(shape) < 1e-4] = value
+    some[..., :40] = -np.inf
+    for given in (x, some):
+        exact = torch.from_numpy(given.astype(np.float64)).logcumsumexp(dim).numpy()
+        made = dt.from_numpy(given).logcumsumexp(dim).numpy()
+        bound = 32 * np.finfo(kind).eps
+        np.testing.assert_allclose(made, exact, rtol=bound, atol=bound)

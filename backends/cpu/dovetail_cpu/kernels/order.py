@@ -16,7 +16,7 @@ from ml_dtypes import bfloat16
 
 from dovetail.backend import KernelTable
 
-__all__ = ["enter"]
+__all__ = ["enter", "order_of"]
 
 _FEW = 256
 """So few elements are sorted by one call of NumPy's stable argsort."""
@@ -59,7 +59,7 @@ def _has_ties(x: np.ndarray, found: np.ndarray) -> bool:
     return x.dtype.kind == "f" and bool(np.isnan(values[:, -1]).any())
 
 
-def _order(x: np.ndarray, descending: bool) -> Any:
+def order_of(x: np.ndarray, descending: bool) -> Any:
     """x: (R, N), dense -> stable indices along the rows."""
     n = x.shape[1]
     if x.dtype == bfloat16:
@@ -71,7 +71,7 @@ def _order(x: np.ndarray, descending: bool) -> Any:
         return _packed_order(near, descending)
     if descending:
         # Reversed before and after, ascending and stable is descending and stable.
-        return n - 1 - _order(x[:, ::-1].copy(), False)[:, ::-1]
+        return n - 1 - order_of(x[:, ::-1].copy(), False)[:, ::-1]
     if x.size > _FEW:
         found = x.argsort(1)
         if not _has_ties(x, found):
@@ -122,7 +122,7 @@ def sort(
     if _alone(input, values, indices):
         return
     rows = _as_rows(input, dim)
-    found = _order(rows, descending)
+    found = order_of(rows, descending)
     _deliver(found, indices, dim)
     _deliver(_take(rows, found), values, dim)
 
@@ -151,9 +151,9 @@ def topk(
     if n >= _WORTH and k * 4 <= n:
         cut = np.argpartition(rows, n - k if largest else k - 1, 1)
         chosen = np.sort(cut[:, n - k :] if largest else cut[:, :k], 1)  # equal ones as they came
-        found = _take(chosen, _order(_take(rows, chosen), largest))
+        found = _take(chosen, order_of(_take(rows, chosen), largest))
     else:
-        found = _order(rows, largest)[:, :k]
+        found = order_of(rows, largest)[:, :k]
     _deliver(found, indices, dim)
     _deliver(_take(rows, found), values, dim)
 

@@ -43,8 +43,14 @@ def _parts(rows: int, n: int) -> Iterator[tuple[slice, list[slice]]]:
         yield slice(first, first + height), columns
 
 
-def _scan_part(ufunc: Any, x: np.ndarray, out: np.ndarray, wide: Any, before: Any) -> Any:
-    """x: (R, N) -> out, after ``before`` (R, 1), or None; what the next part comes after."""
+def _scan_part(
+    ufunc: Any, x: np.ndarray, out: np.ndarray, wide: Any, before: Any, join: Any = None
+) -> Any:
+    """x: (R, N) -> out, after ``before`` (R, 1), or None; what the next part comes after.
+
+    ``join`` is the ufunc of many elements, where there is a faster one.
+    """
+    join = join or ufunc
     rows, n = x.shape
     runs = n // _RUN
     cut = runs * _RUN
@@ -52,11 +58,11 @@ def _scan_part(ufunc: Any, x: np.ndarray, out: np.ndarray, wide: Any, before: An
         turned = np.empty((_RUN, rows, runs), wide)
         np.copyto(turned, x[:, :cut].reshape(rows, runs, _RUN).transpose(2, 0, 1))
         for i in range(1, _RUN):
-            ufunc(turned[i - 1], turned[i], out=turned[i])
+            join(turned[i - 1], turned[i], out=turned[i])
         ends = turned[-1] if before is None else np.concatenate([before, turned[-1]], 1)
         ends = ufunc.accumulate(ends, 1)
         after = turned[:, :, 1:] if before is None else turned
-        ufunc(ends[:, :-1], after, out=after)
+        join(ends[:, :-1], after, out=after)
         target = out[:, :cut].reshape(rows, runs, _RUN).transpose(2, 0, 1)
         np.copyto(target, turned, casting="unsafe")
         before = ends[:, -1:]
@@ -203,11 +209,42 @@ def _running(ufunc: Any) -> Callable[[Any], Kernel]:
     return make
 
 
-def logcumsumexp(input: np.ndarray, out: np.ndarray, *, dim: int) -> None:
+# ------------------------------------------------------------ logcumsumexp
+
+
+def _log_add(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """``log(exp(a) + exp(b))`` by vector instructions, which ``np.logaddexp`` does not use."""
+    less = np.minimum(a, b)
+    np.maximum(a, b, out=out)
+    np.subtract(less, out, less)
+    np.fmin(less, 0, less)  # of two equal infinities the difference is NaN
+    np.exp(less, less)
+    np.log1p(less, less)
+    np.add(out, less, out)
+
+
+def logcumsumexp(facts: Any) -> Kernel:
     """``log(cumsum(exp(x)))``."""
-    wide = np.float32 if input.dtype.itemsize == 2 else input.dtype
-    x = input.astype(wide, copy=False)
-    np.copyto(out, np.logaddexp.accumulate(x, dim) if x.ndim else x, casting="unsafe")
+    spec, dim = facts.inputs[0], facts.attributes["dim"]
+    wide = np.float32 if spec.dtype.itemsize == 2 else spec.dtype.numpy
+    if not spec.ndim:
+        return lambda x, out: np.copyto(out, x)
+    runs = _by_runs(facts, dim)
+
+    def plain(x: np.ndarray, out: np.ndarray) -> None:
+        x = x.astype(wide, copy=False)
+        np.copyto(out, np.logaddexp.accumulate(x, dim), casting="unsafe")
+
+    def by_runs(x: np.ndarray, out: np.ndarray) -> None:
+        x, out = x.reshape(runs), out.reshape(runs)
+        with np.errstate(all="ignore"):
+            for rows, columns in _parts(*runs):
+                before = None
+                for part in columns:
+                    given = x[rows, part], out[rows, part]
+                    before = _scan_part(np.logaddexp, *given, wide, before, _log_add)
+
+    return plain if runs is None else by_runs
 
 
 def enter(table: KernelTable) -> None:
@@ -221,4 +258,4 @@ def enter(table: KernelTable) -> None:
         },
         specialize=True,
     )
-    table.add("logcumsumexp", logcumsumexp, dtypes=FLOATING)
+    table.add("logcumsumexp", logcumsumexp, dtypes=FLOATING, specialize=True)

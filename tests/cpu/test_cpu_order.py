@@ -78,3 +78,31 @@ def test_many_searches_in_a_long_sequence(side: str, kind: type) -> None:
         values[0, :3] = np.nan, np.inf, -np.inf
     made = dt.searchsorted(dt.from_numpy(sequence), dt.from_numpy(values), side=side)
     np.testing.assert_array_equal(made.numpy(), np.searchsorted(sequence, values, side))
+
+
+def few_leading_bits(share: float, shape: tuple[int, int]) -> np.ndarray:
+    """Numbers of which a share differs in the last bits alone, or not at all; zeros, NaN."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal(shape)
+    near = rng.random(shape) < share
+    x[near] = 1 + rng.integers(0, 9, near.sum()) * 2.0**-52
+    x[:, :6] = 0.0, -0.0, np.nan, np.inf, -np.inf, -np.nan
+    return x
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.9])
+@pytest.mark.parametrize("shape", [(1, 5000), (9, 700), (300, 7)])
+def test_stable_sort_of_long_floats(shape: tuple[int, int], share: float, descending: bool) -> None:
+    x = few_leading_bits(share, shape)
+    wanted = torch.from_numpy(x).sort(dim=-1, stable=True, descending=descending)
+    made = dt.from_numpy(x).sort(dim=-1, stable=True, descending=descending)
+    np.testing.assert_array_equal(made.indices.numpy(), wanted.indices.numpy())
+    np.testing.assert_array_equal(made.values.numpy(), wanted.values.numpy())
+    whole = x.view(np.int64)
+    made, theirs = (
+        dt.from_numpy(whole).argsort(-1, descending, stable=True),
+        torch.from_numpy(whole),
+    )
+    wanted = theirs.argsort(dim=-1, descending=descending, stable=True)
+    np.testing.assert_array_equal(made.numpy(), wanted.numpy())

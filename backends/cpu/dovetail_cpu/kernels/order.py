@@ -3,8 +3,8 @@
 NumPy sorts 64-bit integers with vector instructions, but its stable argsort does not use them. So a
 32-bit (or narrower) element and its index are packed into one integer whose order is that of the
 element, then of the index: sorting those is stable by itself. The same goes for 64-bit integers
-within a range of 2**31. Other 64-bit elements are sorted unstably first; where no two are equal,
-that is the stable order too.
+within a range of 2**31. Of other 64-bit elements the leading bits are packed with the index; the
+few that these do not tell apart are put in order afterwards, and where they are many, NumPy sorts.
 """
 
 from __future__ import annotations
@@ -52,11 +52,46 @@ def _near_zero(x: np.ndarray) -> Any:
     return x - low if int(x.max()) - int(low) < 1 << 31 else None
 
 
-def _has_ties(x: np.ndarray, found: np.ndarray) -> bool:
-    values = _take(x, found)
-    if np.any(values[:, 1:] == values[:, :-1]):
-        return True
-    return x.dtype.kind == "f" and bool(np.isnan(values[:, -1]).any())
+_LEAST, _MOST = np.int64(-(1 << 63)), np.int64((1 << 63) - 1)
+
+
+def _long_keys(x: np.ndarray) -> Any:
+    """int64 keys that order as 64-bit elements do."""
+    if x.dtype.kind == "i":
+        return x
+    if x.dtype.kind == "u":
+        return x.view(np.int64) ^ _LEAST
+    bits = (x + 0.0).view(np.int64)  # -0 becomes 0
+    np.bitwise_xor(bits, (bits >> 63) & _MOST, bits)
+    nan = x != x
+    if nan.any():
+        bits[nan] = _MOST
+    return bits
+
+
+def _leading_order(x: np.ndarray, descending: bool) -> Any:
+    """By the bits that fit beside the index; None where these leave many in doubt."""
+    n = x.shape[1]
+    keys = _long_keys(x)
+    if descending:
+        keys = ~keys
+    width = np.int64((n - 1).bit_length())
+    packed = (keys >> width) << width
+    np.bitwise_or(packed, np.arange(n), packed)
+    packed.sort(1)
+    found = packed & ((np.int64(1) << width) - 1)
+    np.right_shift(packed, width, packed)
+    same = packed[:, 1:] == packed[:, :-1]
+    if same.any():
+        doubtful = np.zeros(x.shape, np.bool_)
+        doubtful[:, 1:] = same
+        doubtful[:, :-1] |= same
+        rows, places = np.nonzero(doubtful)
+        if rows.size * 8 > x.size:
+            return None
+        which = found[rows, places]  # in the order of the index where leading bits are equal
+        found[rows, places] = which[np.lexsort((keys[rows, which], rows))]
+    return found
 
 
 def order_of(x: np.ndarray, descending: bool) -> Any:
@@ -69,13 +104,13 @@ def order_of(x: np.ndarray, descending: bool) -> Any:
     near = _near_zero(x) if x.size > _FEW and x.dtype.kind in "iu" and n < 1 << 31 else None
     if near is not None:
         return _packed_order(near, descending)
+    if x.size > _FEW and x.dtype.itemsize == 8 and x.dtype.kind in "iuf" and n < 1 << 31:
+        found = _leading_order(x, descending)
+        if found is not None:
+            return found
     if descending:
         # Reversed before and after, ascending and stable is descending and stable.
-        return n - 1 - order_of(x[:, ::-1].copy(), False)[:, ::-1]
-    if x.size > _FEW:
-        found = x.argsort(1)
-        if not _has_ties(x, found):
-            return found
+        return n - 1 - x[:, ::-1].argsort(1, kind="stable")[:, ::-1]
     return x.argsort(1, kind="stable")
 
 

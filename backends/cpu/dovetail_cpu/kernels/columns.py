@@ -3,6 +3,7 @@ the windows are added to them."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +12,16 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
-from dovetail.ops.layout.windows import offsets, places_of
 from dovetail_cpu.kernels.blocks import row_blocks
 
 __all__ = ["enter"]
+
+
+def _seen(n: int, k: int, step: int, pad: int, gap: int) -> tuple[int, list[slice]]:
+    """Along one dim, how many windows there are, and what each of their elements sees."""
+    count = (n + 2 * pad - gap * (k - 1) - 1) // step + 1
+    last = (count - 1) * step + 1
+    return count, [slice(gap * i, gap * i + last, step) for i in range(k)]
 
 
 def col2im(facts: Any) -> Callable[..., None]:
@@ -24,11 +31,12 @@ def col2im(facts: Any) -> Callable[..., None]:
         given[name] for name in ("kernel_size", "stride", "padding", "dilation")
     )
     batch, channels, *size = given["input_shape"]
-    places = places_of(tuple(size), kernel, stride, padding, dilation)
+    lines = [_seen(*dim) for dim in zip(size, kernel, stride, padding, dilation, strict=True)]
     planes = batch * channels
     wide = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
     inner = (slice(None), *(slice(p, p + n) for p, n in zip(padding, size, strict=True)))
-    windows = [where[1:] for _, where in offsets(kernel, places, stride, dilation)]
+    windows = [(slice(None), *where) for where in itertools.product(*(line for _, line in lines))]
+    places = [count for count, _ in lines]
     is_padded = any(padding)
 
     def run(columns: np.ndarray, out: np.ndarray) -> None:

@@ -131,6 +131,14 @@ CASES: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "searchsorted rows": (
         lambda m, a, b: m.searchsorted(a, b, side="right"), (np.sort(x(2, 7)), x(2, 3)),
     ),
+    "searchsorted many rows": (
+        lambda m, a, b: m.searchsorted(a, b),
+        (np.sort(np.round(5 * x(40, 7))), np.round(5 * x(40, 5))),
+    ),
+    "searchsorted many rows, right": (
+        lambda m, a, b: m.searchsorted(a, b, right=True),
+        (np.sort(np.round(5 * x(40, 8))), np.round(5 * x(40, 5))),
+    ),
     "searchsorted number": (lambda m, a: m.searchsorted(a, 2.5), (np.sort(x(7)),)),
     "searchsorted sorter": (
         lambda m, a, b, s: m.searchsorted(a, b, sorter=s),

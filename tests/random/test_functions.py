@@ -100,6 +100,27 @@ def test_multinomial_with_replacement(served: str, device: Any, g: Any) -> None:
         assert stats.chisquare(counts[[1, 2, 4]], np.array([1, 3, 4]) / 8 * 6000).pvalue > P_LEAST
 
 
+@pytest.mark.parametrize(("shape", "count"), [((7,), 3), ((90, 33), 5), ((2, 300), 700)])
+def test_multinomial_counts_the_sums_reached(shape: Any, count: int, device: Any) -> None:
+    """Which the draw is defined by; whole weights, whose sums are exact on any device."""
+    weights = np.random.default_rng(0).integers(0, 9, shape).astype(np.float32)
+    drawn, uniform = (dt.Generator(device).manual_seed(7) for _ in range(2))
+    made = dt.multinomial(dt.tensor(weights, device=device), count, True, generator=drawn)
+    u = host(dt.rand(*shape[:-1], count, generator=uniform, device=device))
+    edges = weights.cumsum(-1, dtype=np.float32)
+    reached = (u * edges[..., -1:])[..., None] >= edges[..., None, :]
+    np.testing.assert_array_equal(host(made), reached.sum(-1))
+
+
+def test_a_sum_that_is_met_exactly_is_reached(device: Any) -> None:
+    """So that a number of 0 never draws a weight of 0."""
+    drawn, uniform = (dt.Generator(device).manual_seed(7) for _ in range(2))
+    made = dt.multinomial(dt.ones(4096, device=device), 50000, True, generator=drawn)
+    u = host(dt.rand(50000, generator=uniform, device=device)) * np.float32(4096)
+    assert (u == np.floor(u)).any()
+    np.testing.assert_array_equal(host(made), np.floor(u))
+
+
 def test_multinomial_without_replacement(served: str, device: Any, g: Any) -> None:
     weights = dt.tensor([1.0, 2.0, 0.0, 5.0], device=device).expand(8000, 4)
     drawn = host(dt.multinomial(weights, 3, generator=g))

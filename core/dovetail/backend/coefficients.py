@@ -6,8 +6,8 @@ The highest power is first.
 from __future__ import annotations
 
 __all__ = [
-    "CENTRE", "DIGAMMA_FAR", "DIGAMMA_NEAR_ONE", "DIGAMMA_ROOT", "DIGAMMA_ROOT_REST", "OUTER",
-    "REMOTE",
+    "CENTRE", "DIGAMMA_FAR", "DIGAMMA_NEAR_ONE", "DIGAMMA_ROOT", "DIGAMMA_ROOT_REST",
+    "LGAMMA_NEAR_ONE", "OUTER", "REMOTE", "STIRLING",
 ]  # fmt: skip
 
 DIGAMMA_NEAR_ONE = (
@@ -44,6 +44,36 @@ DIGAMMA_ROOT, DIGAMMA_ROOT_REST = 1.4616321325302124, 1.2438149938918909e-08
 
 DIGAMMA_FAR = (1 / 12, -691 / 32760, 1 / 132, -1 / 240, 1 / 252, -1 / 120, 1 / 12)
 """Of the asymptotic series in ``1 / (x * x)``. DLMF 5.11.2."""
+
+LGAMMA_NEAR_ONE = (
+    1.2510413599689193e-12,
+    -3.803618166622364e-12,
+    4.705387815328221e-12,
+    -1.5395748006420787e-11,
+    6.659994986020335e-11,
+    -2.0874620693971093e-10,
+    6.34708063084356e-10,
+    -2.016947955623982e-09,
+    6.448537660005262e-09,
+    -2.0621027431854287e-08,
+    6.622899723826762e-08,
+    -2.1386323384115519e-07,
+    6.948461695085761e-07,
+    -2.2742474102383936e-06,
+    7.511391134979752e-06,
+    -2.5094328668947195e-05,
+    8.510090382507709e-05,
+    -0.0002945507015196472,
+    0.0010498186644489656,
+    -0.003913560937626182,
+    0.01572785026864124,
+    -0.07297994795715304,
+    0.4831289505409809,
+)
+"""Of ``lgamma(x) / ((x - 1) * (x - 2))`` on [1, 2] in ``2 * x - 3``: see there."""
+
+STIRLING = (1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
+"""Of the rest of Stirling's formula in ``1 / (x * x)``, times x. DLMF 5.11.1."""
 
 # the inverse of the normal distribution function. Source: M. J. Wichura, "Algorithm AS 241: The
 # percentage points of the normal distribution", Applied Statistics 37 (1988), 477-484 (PPND16).

@@ -2,8 +2,9 @@
 
 NumPy sorts 64-bit integers with vector instructions, but its stable argsort does not use them. So a
 32-bit (or narrower) element and its index are packed into one integer whose order is that of the
-element, then of the index: sorting those is stable by itself. 64-bit elements are sorted unstably
-first; where no two are equal, that is the stable order too.
+element, then of the index: sorting those is stable by itself. The same goes for 64-bit integers
+within a range of 2**31. Of other 64-bit elements the leading bits are packed with the index; the
+few that these do not tell apart are put in order afterwards, and where they are many, NumPy sorts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ml_dtypes import bfloat16
 
 from dovetail.backend import KernelTable
 
-__all__ = ["enter"]
+__all__ = ["enter", "order_of"]
 
 _FEW = 256
 """So few elements are sorted by one call of NumPy's stable argsort."""
@@ -45,27 +46,71 @@ def _packed_order(x: np.ndarray, descending: bool) -> Any:
     return np.bitwise_and(keys, 0xFFFFFFFF, keys)
 
 
-def _has_ties(x: np.ndarray, found: np.ndarray) -> bool:
-    values = _take(x, found)
-    if np.any(values[:, 1:] == values[:, :-1]):
-        return True
-    return x.dtype.kind == "f" and bool(np.isnan(values[:, -1]).any())
+def _near_zero(x: np.ndarray) -> Any:
+    """64-bit integers less the smallest, where 31 bits hold that; else None."""
+    low = x.min()
+    return x - low if int(x.max()) - int(low) < 1 << 31 else None
 
 
-def _order(x: np.ndarray, descending: bool) -> Any:
+_LEAST, _MOST = np.int64(-(1 << 63)), np.int64((1 << 63) - 1)
+
+
+def _long_keys(x: np.ndarray) -> Any:
+    """int64 keys that order as 64-bit elements do."""
+    if x.dtype.kind == "i":
+        return x
+    if x.dtype.kind == "u":
+        return x.view(np.int64) ^ _LEAST
+    bits = (x + 0.0).view(np.int64)  # -0 becomes 0
+    np.bitwise_xor(bits, (bits >> 63) & _MOST, bits)
+    nan = x != x
+    if nan.any():
+        bits[nan] = _MOST
+    return bits
+
+
+def _leading_order(x: np.ndarray, descending: bool) -> Any:
+    """By the bits that fit beside the index; None where these leave many in doubt."""
+    n = x.shape[1]
+    keys = _long_keys(x)
+    if descending:
+        keys = ~keys
+    width = np.int64((n - 1).bit_length())
+    packed = (keys >> width) << width
+    np.bitwise_or(packed, np.arange(n), packed)
+    packed.sort(1)
+    found = packed & ((np.int64(1) << width) - 1)
+    np.right_shift(packed, width, packed)
+    same = packed[:, 1:] == packed[:, :-1]
+    if same.any():
+        doubtful = np.zeros(x.shape, np.bool_)
+        doubtful[:, 1:] = same
+        doubtful[:, :-1] |= same
+        rows, places = np.nonzero(doubtful)
+        if rows.size * 8 > x.size:
+            return None
+        which = found[rows, places]  # in the order of the index where leading bits are equal
+        found[rows, places] = which[np.lexsort((keys[rows, which], rows))]
+    return found
+
+
+def order_of(x: np.ndarray, descending: bool) -> Any:
     """x: (R, N), dense -> stable indices along the rows."""
     n = x.shape[1]
     if x.dtype == bfloat16:
         x = x.astype(np.float32)
     if x.size > _FEW and x.dtype.itemsize <= 4 and n < 1 << 31:
         return _packed_order(x, descending)
+    near = _near_zero(x) if x.size > _FEW and x.dtype.kind in "iu" and n < 1 << 31 else None
+    if near is not None:
+        return _packed_order(near, descending)
+    if x.size > _FEW and x.dtype.itemsize == 8 and x.dtype.kind in "iuf" and n < 1 << 31:
+        found = _leading_order(x, descending)
+        if found is not None:
+            return found
     if descending:
         # Reversed before and after, ascending and stable is descending and stable.
-        return n - 1 - _order(x[:, ::-1].copy(), False)[:, ::-1]
-    if x.size > _FEW:
-        found = x.argsort(1)
-        if not _has_ties(x, found):
-            return found
+        return n - 1 - x[:, ::-1].argsort(1, kind="stable")[:, ::-1]
     return x.argsort(1, kind="stable")
 
 
@@ -112,7 +157,7 @@ def sort(
     if _alone(input, values, indices):
         return
     rows = _as_rows(input, dim)
-    found = _order(rows, descending)
+    found = order_of(rows, descending)
     _deliver(found, indices, dim)
     _deliver(_take(rows, found), values, dim)
 
@@ -141,9 +186,9 @@ def topk(
     if n >= _WORTH and k * 4 <= n:
         cut = np.argpartition(rows, n - k if largest else k - 1, 1)
         chosen = np.sort(cut[:, n - k :] if largest else cut[:, :k], 1)  # equal ones as they came
-        found = _take(chosen, _order(_take(rows, chosen), largest))
+        found = _take(chosen, order_of(_take(rows, chosen), largest))
     else:
-        found = _order(rows, largest)[:, :k]
+        found = order_of(rows, largest)[:, :k]
     _deliver(found, indices, dim)
     _deliver(_take(rows, found), values, dim)
 

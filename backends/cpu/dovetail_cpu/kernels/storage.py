@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail_cpu.kernels.blocks import BLOCK
 
 __all__ = ["enter"]
 
@@ -57,9 +58,16 @@ def _truncate(input: np.ndarray, out: np.ndarray) -> None:
 
 def arange(out: np.ndarray, *, start: Any, step: Any) -> None:
     """Element i becomes ``start + i * step``."""
-    i = np.arange(out.shape[0], dtype=np.int64 if out.dtype.kind in "iub" else np.float64)
-    with np.errstate(over="ignore"):
-        np.copyto(out, start + i * step, casting="unsafe")
+    kind = np.int64 if out.dtype.kind in "iub" else np.float64
+    for first in range(0, len(out), BLOCK):
+        part = out[first : first + BLOCK]
+        i = np.arange(first, first + len(part), dtype=kind)
+        with np.errstate(over="ignore"):
+            if step != 1:
+                i *= step
+            if start != 0:
+                i += start
+            np.copyto(part, i, casting="unsafe")
 
 
 def enter(table: KernelTable) -> None:

@@ -6,13 +6,12 @@ first. Source: Jaderberg et al., "Spatial transformer networks", 2015.
 
 from __future__ import annotations
 
-import itertools
-import math
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
 from dovetail.ops.calling import told
+from dovetail.ops.layers.reading import read_at
 from dovetail.warning import warn
 
 if TYPE_CHECKING:
@@ -60,41 +59,13 @@ def _padded(x: Tensor, size: int, padding: str, align: bool) -> Tensor:
     return _clipped(x, size)
 
 
-def _read(image: Tensor, places: list[Tensor], sizes: tuple[int, ...]) -> Tensor:
-    """(N, C, P) of (N, C, prod(S)) at whole places (N, P) per dim; 0 outside."""
-    flat: Any = 0
-    inside: Any = None
-    for place, size in zip(places, sizes, strict=True):
-        fits = (place >= 0) & (place <= size - 1)
-        inside = fits if inside is None else inside & fits
-        flat = flat * size + place.clamp(0, size - 1).to(dovetail.int64)
-    index = flat.clamp(0, math.prod(sizes) - 1).unsqueeze(1).expand(-1, image.shape[1], -1)
-    return ops.where(inside.unsqueeze(1), image.gather(2, index), 0.0)  # type: ignore[no-any-return]
-
-
 def _nearest(image: Tensor, places: list[Tensor], sizes: tuple[int, ...]) -> Tensor:
     whole = [place.detach().round() for place in places]
-    read = _read(image, whole, sizes)
+    read = read_at(image, whole, sizes)
     # Factors of 1 that hang on the grid, so that its gradient is zeros and not missing.
     for place in places:
         read = read * (place.clamp(0.25, 0.5).floor() + 1).unsqueeze(1)
     return read
-
-
-def _linear(image: Tensor, places: list[Tensor], sizes: tuple[int, ...]) -> Tensor:
-    """Between the two neighbours along each dim."""
-    first = [place.detach().floor() for place in places]
-    shares = [place - low for place, low in zip(places, first, strict=True)]
-    total: Any = None
-    for corner in itertools.product((0, 1), repeat=len(sizes)):
-        weight: Any = None
-        for step, share in zip(corner, shares, strict=True):
-            part = share if step else 1 - share
-            weight = part if weight is None else weight * part
-        at = [low + step for low, step in zip(first, corner, strict=True)]
-        read = _read(image, at, sizes) * weight.unsqueeze(1)
-        total = read if total is None else total + read
-    return total  # type: ignore[no-any-return]
 
 
 def _cubic_weights(t: Tensor) -> list[Tensor]:
@@ -125,7 +96,7 @@ def _cubic(
     for row, of_row in zip(rows, of_rows, strict=True):
         line: Any = None
         for column, of_column in zip(columns, of_columns, strict=True):
-            read = _read(image, [row, column], sizes) * of_column.unsqueeze(1)
+            read = read_at(image, [row, column], sizes) * of_column.unsqueeze(1)
             line = read if line is None else line + read
         line = line * of_row.unsqueeze(1)
         total = line if total is None else total + line
@@ -213,7 +184,10 @@ def grid_sample(
     else:
         pairs = zip(places, sizes, strict=True)
         inside = [_padded(place, size, padding_mode, align) for place, size in pairs]
-        made = (_linear if mode == "bilinear" else _nearest)(image, inside, sizes)
+        if mode == "bilinear":
+            made: Tensor = ops.read_linear([image, *inside], sizes)
+        else:
+            made = _nearest(image, inside, sizes)
     return made.reshape(*input.shape[:2], *grid.shape[1:-1]).to(kind)
 
 

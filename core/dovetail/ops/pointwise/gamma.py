@@ -21,6 +21,8 @@ from dovetail.backend.coefficients import (
     DIGAMMA_NEAR_ONE,
     DIGAMMA_ROOT,
     DIGAMMA_ROOT_REST,
+    LGAMMA_NEAR_ONE,
+    STIRLING,
 )
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach, inplace_method
@@ -43,33 +45,6 @@ __all__ = ["log_gamma", "log_gamma_of_one_plus", "mvlgamma", "polygamma", "stirl
 
 inf, nan = math.inf, math.nan
 
-_NEAR_ONE = (
-    1.2510413599689193e-12,
-    -3.803618166622364e-12,
-    4.705387815328221e-12,
-    -1.5395748006420787e-11,
-    6.659994986020335e-11,
-    -2.0874620693971093e-10,
-    6.34708063084356e-10,
-    -2.016947955623982e-09,
-    6.448537660005262e-09,
-    -2.0621027431854287e-08,
-    6.622899723826762e-08,
-    -2.1386323384115519e-07,
-    6.948461695085761e-07,
-    -2.2742474102383936e-06,
-    7.511391134979752e-06,
-    -2.5094328668947195e-05,
-    8.510090382507709e-05,
-    -0.0002945507015196472,
-    0.0010498186644489656,
-    -0.003913560937626182,
-    0.01572785026864124,
-    -0.07297994795715304,
-    0.4831289505409809,
-)
-
-_STIRLING = (1 / 156, -691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 
@@ -78,12 +53,12 @@ _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
 
 def stirling_rest(x: Any) -> Any:
     """What Stirling's formula leaves of ``lgamma(x)``, for ``x`` of 8 and more. DLMF 5.11.1."""
-    return horner(1.0 / (x * x), _STIRLING) / x
+    return horner(1.0 / (x * x), STIRLING) / x
 
 
 def log_gamma_of_one_plus(x: Any) -> Any:
     """``lgamma(1 + x)`` for ``x`` in [0, 1], to its last digits near 0."""
-    return x * (x - 1.0) * horner(x * 2.0 - 1.0, _NEAR_ONE)
+    return x * (x - 1.0) * horner(x * 2.0 - 1.0, LGAMMA_NEAR_ONE)
 
 
 def _below_eight(x: Any) -> Any:

@@ -429,24 +429,15 @@ def _multinomial(
     return deliver(picked, out)
 
 
-_AT_ONCE = 1 << 22
-
-
 def _with_replacement(weights: Any, count: int, generator: Any) -> Tensor:
     """For each uniform number, how many of the cumulative sums it has reached."""
-    from dovetail.ops import cat
+    from dovetail.ops import searchsorted
 
     shape = (*weights.shape[:-1], count)
     edges = weights.cumsum(-1)
     u: Any = draw_uniform(spec_of(shape, weights.dtype, weights.device), generator)
     u = u * edges.narrow(-1, weights.shape[-1] - 1, 1)
-    edges = edges.unsqueeze(-2)
-    step = max(1, _AT_ONCE // max(1, weights.numel()))
-    parts = [
-        u.narrow(-1, start, min(step, count - start)).unsqueeze(-1).ge(edges).sum(-1)
-        for start in range(0, count, step)
-    ]
-    return parts[0] if len(parts) == 1 else cat(parts, -1)  # type: ignore[no-any-return]
+    return searchsorted(edges, u, right=True)  # type: ignore[no-any-return]
 
 
 def exponential(u: Tensor) -> Any:

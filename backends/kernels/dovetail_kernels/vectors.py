@@ -19,8 +19,8 @@ FETCH = """
 #define FETCH(p) __builtin_prefetch((const void *)(ulong)(p));
 #define FETCH_OWN(p) __builtin_prefetch((const void *)(ulong)(p), 1);
 #else
-#define FETCH(p)
-#define FETCH_OWN(p)
+#define FETCH(p) ;
+#define FETCH_OWN(p) ;
 #endif
 """
 """An element that is wanted soon, to be read or to be written; PoCL's ``prefetch`` does nothing,

@@ -136,6 +136,14 @@ OTHERS = (
     "* Parts of `split`, `chunk` and `unbind` may be written to while gradients are recorded; "
     "PyTorch refuses that.",
     "* complex32 does not exist: float16 with complex is left out of the comparison.",
+    "* `var_mean` and `std_mean` give of numbers with an infinity the mean that `mean` gives; "
+    "PyTorch's running mean is NaN unless the infinity comes last.",
+    "* `interpolate` with a kept `scale_factor`: the gradient is that of the values. PyTorch's is "
+    "another one where a size stays as it is or doubles and the factor is not 1 or 2 (`nearest`, "
+    "`bicubic`, `antialias`), and its values of `nearest` depend on the order in memory; ours are "
+    "those of a row-major image.",
+    "* `interpolate` of uint8 is the same to the last bit, but for an output of one column and "
+    "more than four channels, where PyTorch repeats a wrong row.",
 )
 
 

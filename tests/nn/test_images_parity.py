@@ -76,14 +76,74 @@ def test_interpolate_twice(mode, device):
     compare(lambda lib, x: F(lib).interpolate(x, size=6, mode=mode) ** 2, (IMAGES[4],), device)
 
 
+KEPT = {
+    # PyTorch's kernel for small images with nearest goes by the sizes, others by the factor.
+    "nearest": [
+        ((1, 2, 3), 1.3), ((1, 2, 3), 2.3), ((1, 2, 3, 4), (1.3, 1.05)), ((1, 2, 3, 4), (2.2, 2.3)),
+        ((1, 2, 40, 88), (1.005, 1.003)), ((1, 1, 40, 89), (1.005, 1.003)),
+        ((1, 1, 60, 40), (2.005, 2.003)), ((1, 1, 3, 4, 2), (1.3, 1.2, 1.7)),
+    ],
+    "nearest-exact": [((1, 2, 3), 1.3), ((1, 2, 3, 7), (1.3, 1.1)), ((1, 1, 3, 4, 2), 1.2)],
+    "linear": [((1, 2, 3), 1.3)],
+    "bilinear": [((1, 2, 3, 7), 1.1), ((1, 2, 3, 7), (1.3, 1.5))],
+    "bicubic": [((1, 2, 3, 7), 1.1), ((1, 2, 3, 7), (1.3, 1.5))],
+    "lanczos": [((1, 2, 3, 7), 1.1), ((1, 2, 3, 7), (1.3, 0.7))],
+    "trilinear": [((1, 1, 3, 4, 2), (1.3, 1.2, 1.7))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", KEPT)
+def test_a_factor_that_keeps_a_size(mode, device):
+    """The gradient is held against the values (both are linear in the image): PyTorch's goes by
+    the factor where its values go by the sizes, and the other way round."""
+    waves = {"bilinear": (False, True), "bicubic": (False, True), "lanczos": (True,)}
+    for shape, factor in KEPT[mode]:
+        for antialias in waves.get(mode, (False,)):
+            given, keywords = real(*shape), {"scale_factor": factor, "antialias": antialias}
+            expected = F(torch).interpolate(torch.tensor(given), mode=mode, **keywords)
+            x = dt.tensor(given, device=device, requires_grad=True)
+            made = F(dt).interpolate(x, mode=mode, **keywords)
+            np.testing.assert_allclose(array(made), array(expected), 1e-9, 1e-9)
+            factors = dt.tensor(real(*made.shape), device=device)
+            (made * factors).sum().backward()
+            sums = ((made * factors).sum().item(), (x * x.grad).sum().item())
+            assert sums[0] == pytest.approx(sums[1], rel=1e-9)
+
+
+BYTES = {
+    "nearest": (None, False),
+    "nearest-exact": (None, False),
+    "bilinear": (False, False),
+    "bilinear corners": (True, False),
+    "bilinear antialiased": (False, True),
+    "bicubic": (False, False),
+    "bicubic corners": (True, False),
+    "bicubic antialiased": (False, True),
+    "lanczos antialiased": (False, True),
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_bytes_are_pytorchs(name, device):
+    corners, antialias = BYTES[name]
+    keywords = {"mode": name.split()[0], "align_corners": corners, "antialias": antialias}
+    for channels in (3, 5):  # PyTorch has a kernel for up to four
+        image = RNG.integers(0, 256, (2, channels, 19, 16)).astype(np.uint8)
+        for sharp in (image, np.where(image > 127, 255, 0).astype(np.uint8)):
+            for size in ((5, 23), (19, 40), (3, 2), (50, 16)):
+                expected = F(torch).interpolate(torch.tensor(sharp), size, **keywords)
+                made = F(dt).interpolate(dt.tensor(sharp, device=device), size, **keywords)
+                assert made.dtype is dt.uint8
+                np.testing.assert_array_equal(array(made), array(expected))
+            for factor in (0.37, (1.01, 2.3)):
+                keywords_of = {"scale_factor": factor, **keywords}
+                expected = F(torch).interpolate(torch.tensor(sharp), **keywords_of)
+                made = F(dt).interpolate(dt.tensor(sharp, device=device), **keywords_of)
+                np.testing.assert_array_equal(array(made), array(expected))
+
+
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
-def test_bytes_and_halves(mode, device):
-    image = RNG.integers(0, 256, (1, 3, 9, 8)).astype(np.uint8)
-    expected = F(torch).interpolate(torch.tensor(image), (5, 12), mode=mode)
-    made = F(dt).interpolate(dt.tensor(image, device=device), (5, 12), mode=mode)
-    assert made.dtype is dt.uint8
-    # PyTorch rounds its weights to 16 bits.
-    assert np.abs(array(made).astype(int) - array(expected).astype(int)).max() <= 1
+def test_halves(mode, device):
     x = real(1, 2, 5, 5).astype(np.float16)
     expected = F(torch).interpolate(torch.tensor(x), 7, mode=mode)
     made = F(dt).interpolate(dt.tensor(x, device=device), 7, mode=mode)
@@ -180,6 +240,41 @@ FUNCTIONS = {
         (lambda lib, x: (lib.native_channel_shuffle(x.detach(), 2), x * 1), (2, 6, 3)),
     ],
 }
+
+
+# PyTorch has no mean of three dims in float16.
+ZEROS = [(n, kind) for kind in ("float64", "float32", "float16") for n in (1, 2, 3)][:-1]
+
+
+@pytest.mark.parametrize(("n", "kind"), ZEROS)
+def test_norm_pooling_of_zeros(n, kind, device):
+    """As after a ReLU; and what is so small that its power is 0."""
+    mixed = np.zeros((1, 1, *[4] * n))
+    mixed.reshape(-1)[-2:] = 1
+    for power in (1, 1.5, 2, 3, 4):
+        for x in (mixed, mixed * 0, mixed * 0 + 1e-4):
+            compare(
+                lambda lib, x, p=power: getattr(F(lib), f"lp_pool{n}d")(x, p, 2),
+                (x.astype(kind),), device, 4e-3 if kind == "float16" else 3e-5, second=False,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("keywords", [{}, {"padding": 1}, {"ceil_mode": True}, {"stride": 1}])
+def test_means_of_a_volume_smaller_than_the_window(keywords, device):
+    """PyTorch refuses it in three dims, however much padding there is."""
+    for kernel in (5, (2, 5, 2), (2, 2, 4)):
+        with pytest.raises(RuntimeError) as theirs:
+            F(torch).avg_pool3d(torch.ones(1, 3, 4, 3), kernel, **keywords)
+        with pytest.raises(RuntimeError) as mine:
+            F(dt).avg_pool3d(dt.ones(1, 3, 4, 3, device=device), kernel, **keywords)
+        assert str(mine.value) == str(theirs.value)
+    for n in (1, 2):  # and takes it in one or two
+        shape = (1, *[3] * n)
+        room = {"padding": 1} if keywords in ({}, {"stride": 1}) else {}
+        compare(
+            lambda lib, x, n=n, k={**keywords, **room}: getattr(F(lib), f"avg_pool{n}d")(x, 5, **k),
+            (real(*shape),), device, second=False,
+        )  # fmt: skip
 
 
 def unpooled(n, **keywords):

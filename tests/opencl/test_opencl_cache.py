@@ -154,3 +154,19 @@ with warnings.catch_warnings(record=True) as seen:
 assert len(seen) == 1
 """
     fresh(code, DOVETAIL_OPENCL_CACHE="0" if cache == "0" else str(tmp_path))
+
+
+def test_a_line_warns_once_though_kernels_are_compiled(fresh: Callable[..., str]) -> None:
+    """Python forgets what it has shown whenever the filters change."""
+    code = f"""
+import warnings
+from dovetail_opencl.runtime import device_of
+device = device_of(0)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("default")
+    for name in ("one", "two", "three"):
+        warnings.warn("once a line", stacklevel=1)
+        device.program({SQUARE!r}.replace("square", name))
+print(device.cache.compiled, len(seen))
+"""
+    assert fresh(code, DOVETAIL_OPENCL_CACHE="0").strip() == "3 1"

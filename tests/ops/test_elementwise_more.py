@@ -137,6 +137,31 @@ IN_PLACE = {
 }
 
 
+FLAT: dict[str, Any] = {
+    "sign": lambda m, a: a.sign(),
+    "floor": lambda m, a: a.floor(),
+    "ceil": lambda m, a: a.ceil(),
+    "trunc": lambda m, a: a.trunc(),
+    "round": lambda m, a: a.round(),
+    "pow 0": lambda m, a: a.pow(0),
+    "div floor": lambda m, a: m.div(a, a + 1, rounding_mode="floor"),
+    "div trunc": lambda m, a: m.div(a, a + 1, rounding_mode="trunc"),
+    "copysign": lambda m, a: m.copysign(m.ones_like(a), a),
+}
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_what_is_flat_gives_0_for_any_gradient(name: str, device: Any) -> None:
+    given = np.array([0.0, 1.5, 2.5, -3.5])
+    back = np.array([nan, inf, -inf, 1.0])
+    a, b = dt.tensor(given, device=device, requires_grad=True), torch.tensor(given)
+    b.requires_grad_()
+    FLAT[name](dt, a).backward(dt.tensor(back, device=device))
+    FLAT[name](torch, b).backward(torch.tensor(back))
+    np.testing.assert_array_equal(a.grad.cpu().numpy(), b.grad.numpy())
+    assert not b.grad.any()
+
+
 @pytest.mark.parametrize("name", IN_PLACE)
 def test_in_place(name: str, device: Any, served: str) -> None:
     start, other = x(3, 4), x(4)

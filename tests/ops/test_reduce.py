@@ -322,6 +322,27 @@ def test_too_few_for_a_variance(name: str, device: Any) -> None:
     assert [math.isnan(t.item()) for t in first] == [True, True]
 
 
+@pytest.mark.parametrize("name", ["var", "std", "var_mean", "std_mean"])
+@pytest.mark.parametrize("dim", [0, -1, (0, 1), None])
+def test_gradient_of_named_dims_of_too_few(name: str, dim: Any, device: Any) -> None:
+    """Where all dims are named PyTorch divides by less than 0, as along some of them."""
+    given = x(2, 1) if dim == (0, 1) else x(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for named in ({"correction": 2}, {"correction": 3}, {"correction": 3, "keepdim": True}):
+            a = dt.tensor(given, device=device, requires_grad=True)
+            b = torch.tensor(given, requires_grad=True)
+            mine, other = (getattr(lib, name)(x, dim, **named) for lib, x in ((dt, a), (torch, b)))
+            if isinstance(mine, tuple):
+                assert isinstance(other, tuple)
+                assert [tuple(t.shape) for t in mine] == [tuple(t.shape) for t in other]
+                mine, other = mine[0] + 3 * mine[1], other[0] + 3 * other[1]
+            assert tuple(mine.shape) == tuple(other.shape)
+            mine.sum().backward()
+            other.sum().backward()
+            np.testing.assert_allclose(a.grad.cpu().numpy(), b.grad.numpy(), 1e-12)
+
+
 def test_gradient_of_too_few_for_a_variance(device: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

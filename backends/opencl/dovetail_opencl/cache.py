@@ -9,12 +9,12 @@ Drivers that keep what they compile are left to it: see docs/decisions/opencl.md
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,24 @@ def folder() -> Path:
     return Path(base) / "dovetail" / "opencl"
 
 
-_filters = threading.Lock()
-"""Held while warnings are off: two devices may compile at once, and filters are the process's."""
+_silence = threading.Lock()
+"""Held while PyOpenCL says nothing: two devices may compile at once, and its name is one."""
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """PyOpenCL warns of nothing.
+
+    Not by the filters of ``warnings``: with these changed, Python forgets what it has shown, and a
+    program's own warning comes once more from a line after each kernel that is compiled.
+    """
+    names = vars(cl)
+    with _silence:
+        said, names["warn"] = names["warn"], lambda *args, **named: None
+        try:
+            yield
+        finally:
+            names["warn"] = said
 
 
 def _built(program: Any, options: Sequence[str]) -> Any:
@@ -56,8 +72,7 @@ def _built(program: Any, options: Sequence[str]) -> Any:
     That its cache is not asked, PyOpenCL tells by a warning; and by another one whatever a compiler
     says, though Intel's tells of each step and vector, ``-w`` or not.
     """
-    with _filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _silent():
         program.get_info(cl.program_info.REFERENCE_COUNT)
         return program.build(list(options))
 

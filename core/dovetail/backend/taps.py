@@ -38,7 +38,7 @@ def _nearest(size: int, out: int, factor: float | None, exact: bool) -> Taps:
     place: Array
     if exact:
         place = ((step + 0.5) * float(ratio)).astype(np.float32)
-    elif out == size:
+    elif factor is None and out == size:
         place = step
     else:
         place = step.astype(np.float32) * ratio
@@ -124,7 +124,9 @@ def filters() -> tuple[str, ...]:
 
 def is_same(mode: str, size: int, out: int, factor: float | None, antialias: bool) -> bool:
     """Whether nothing is done along a dim."""
-    return (size, factor) == (out, None) and not (antialias or mode == "nearest-exact")
+    if antialias:
+        return size == out
+    return (size, factor) == (out, None) and mode != "nearest-exact"
 
 
 def taps_of(

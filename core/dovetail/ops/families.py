@@ -16,6 +16,7 @@ from dovetail import dtypes as d
 from dovetail import observe
 from dovetail.dispatch import call
 from dovetail.dtypes import dtype as DType
+from dovetail.factories import zeros_like
 from dovetail.ops import expose
 from dovetail.ops.out import finish
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
@@ -29,6 +30,7 @@ __all__ = [
     "elementwise",
     "elementwise_infer",
     "integers",
+    "level",
     "logical",
     "pairs",
     "result_strides",
@@ -63,6 +65,11 @@ def broadcast_shapes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
                     )
                 out[lead + i] = n
     return tuple(out)
+
+
+def level(g: Any) -> Any:
+    """The gradient of what is flat: 0 even where ``g`` is NaN or infinite."""
+    return zeros_like(g)
 
 
 # dtype rules: from operands to (dtype to compute in, dtype of the result)

@@ -19,6 +19,7 @@ from dovetail.nn.functional.pooling import (
     adaptive_avg_pool3d,
 )
 from dovetail.ops.calling import told
+from dovetail.ops.layout.byte_resampling import resampled_bytes
 from dovetail.ops.layout.resampling import apply_taps
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.warning import warn
@@ -31,25 +32,29 @@ __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
 _LINEAR = {"linear": 3, "bilinear": 4, "trilinear": 5}
 _DIMS = {**_LINEAR, "bicubic": 4, "lanczos": 4}
 
+_SMALL = 128
+"""Rows and columns together of the largest output for which PyTorch's ``nearest`` copies and
+doubles by the sizes, whatever the factor; of a larger image, a signal or a volume it asks that."""
+
 
 def _resampled(
     x: Tensor, mode: str, sizes: list[int], factors: list[Any], align: bool, antialias: bool
 ) -> Tensor:
     places = tuple(None if factor is None else float(factor) for factor in factors)
+    if mode == "nearest" and x.dim() == 4 and sum(sizes) <= _SMALL:
+        pairs = zip(places, sizes, x.shape[2:], strict=True)
+        places = tuple(None if n in (m, 2 * m) else place for place, n, m in pairs)
     if x.dtype is not dovetail.uint8:
         made: Tensor = ops.resample(
             x, size=tuple(sizes), mode=mode, factors=places, align=align, antialias=antialias
         )
         return made
-    for i, (n, factor) in reversed(list(enumerate(zip(sizes, places, strict=True)))):
+    if not mode.startswith("nearest"):
+        return resampled_bytes(x, sizes, mode, places, align, antialias)
+    for i, (n, factor) in enumerate(zip(sizes, places, strict=True)):
         size = x.shape[2 + i]
-        if is_same(mode, size, n, factor, antialias):
-            continue
-        taps = taps_of(mode, np.float32, size, n, factor, align, antialias)
-        if mode.startswith("nearest"):
-            x = apply_taps(x, 2 + i, taps)
-        else:  # bytes between the dims, as in PyTorch
-            x = apply_taps(x.float(), 2 + i, taps).round().clamp(0, 255).to(dovetail.uint8)
+        if not is_same(mode, size, n, factor, antialias):
+            x = apply_taps(x, 2 + i, taps_of(mode, np.float32, size, n, factor, align, antialias))
     return x
 
 

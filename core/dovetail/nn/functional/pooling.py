@@ -103,6 +103,17 @@ def _check_output(
             )
 
 
+def _check_volume(input: Tensor, kernel: tuple[int, ...]) -> None:
+    """What PyTorch asks of means in three dims alone: padding makes no room for a window."""
+    volume = tuple(input.shape[-3:])
+    if any(size < window for size, window in zip(volume, kernel, strict=True)):
+        (t, h, w), (kt, kh, kw) = volume, kernel
+        raise RuntimeError(
+            f"input image (T: {t} H: {h} W: {w}) smaller than kernel size "
+            f"(kT: {kt} kH: {kh} kW: {kw})"
+        )
+
+
 def _max_pooling(n: int) -> Callable[..., Any]:
     name = f"max_pool{n}d"
 
@@ -175,6 +186,8 @@ def _average_pooling(n: int) -> Callable[..., Tensor]:
             return run(input)  # type: ignore[no-any-return]
         windows = _windows(name, n, kernel_size, stride, padding, 1)
         batched, is_batch = _batched(name, n, input)
+        if n == 3:
+            _check_volume(input, windows[0])
         _check_output(name, input, windows, ceil_mode)
         if divisor_override == 0:
             raise RuntimeError(f"{name}: divisor_override must not be zero")

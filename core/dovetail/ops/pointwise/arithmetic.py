@@ -11,7 +11,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.autograd.graph import unchanged
 from dovetail.ops import expose
-from dovetail.ops.families import draw, elementwise, pairs, same, to_float, uniform
+from dovetail.ops.families import draw, elementwise, level, pairs, same, to_float, uniform
 from dovetail.ops.schema import REGISTRY, Facts, Sample
 from dovetail.promotion import result_type
 from dovetail.tensor import Tensor
@@ -164,7 +164,7 @@ elementwise(
 def _pow_base_gradient(g: Any, input: Any, other: Any) -> Any:
     if not hasattr(other, "_spec"):
         if other == 0:
-            return g * 0
+            return level(g)
         if other == 1:
             return g
         return g * (other * input ** (other - 1))
@@ -250,7 +250,7 @@ elementwise(
 elementwise(
     "sign",
     accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
-    gradient=lambda g: g * 0,
+    gradient=level,
     decompose=lambda input: (
         input.clone()
         if input.dtype is d.bool_

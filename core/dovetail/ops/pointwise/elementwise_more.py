@@ -15,6 +15,7 @@ from dovetail.ops.families import (
     draw,
     elementwise,
     elementwise_infer,
+    level,
     pairs,
     same,
     to_bool,
@@ -258,7 +259,7 @@ elementwise(
     decompose=lambda input, other: _with_sign(input, other),
     gradient={
         "input": lambda g, input, out: g * _where(input == 0, 0.0, out / input),
-        "other": lambda g: g * 0,
+        "other": level,
     },
     reference=np.copysign,
     samples=pairs(-5, 5),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dovetail.dtypes as d
-from dovetail.ops.families import elementwise, pairs, same, to_float, uniform
+from dovetail.ops.families import elementwise, level, pairs, same, to_float, uniform
 from dovetail.ops.pointwise.hyperbolic import (
     complex_acos,
     complex_asin,
@@ -275,7 +275,7 @@ for _name, _reference, _doc in (
         _name,
         rule=same,
         accepts=(*d.INTEGRAL, *d.FLOATING),
-        gradient=lambda g: g * 0,
+        gradient=level,
         reference=_reference,
         samples=uniform(-5, 5),
         special=_ROUNDED,
@@ -286,7 +286,7 @@ for _name, _reference, _doc in (
 elementwise(
     "ceil",
     accepts=(*d.INTEGRAL, *d.FLOATING),
-    gradient=lambda g: g * 0,
+    gradient=level,
     decompose=lambda input: -((-input).floor()),
     reference=np.ceil,
     samples=uniform(-5, 5),
@@ -297,7 +297,7 @@ elementwise(
 elementwise(
     "trunc",
     accepts=(*d.INTEGRAL, *d.FLOATING),
-    gradient=lambda g: g * 0,
+    gradient=level,
     decompose=lambda input: input.sign() * input.abs().floor(),
     reference=np.trunc,
     samples=uniform(-5, 5),

@@ -318,7 +318,15 @@ def _moment(name: str, outputs: int, decompose: Any, gradient: Any, reference: A
                 "the reduction factor (input numel divided by output numel).",
                 UserWarning,
             )
-        return finish(name, call(op, (input,), (dims, correction, keepdim)), out)
+        # Of all dims together, and of all dims by their names, PyTorch has two gradients.
+        is_named = dim is not None and 0 < spec.ndim == len(dims)
+        if is_named and _count(spec, dims) <= correction:
+            rows = tuple(n + 1 for n in dims)
+            made = call(op, (input.unsqueeze(0),), (rows, correction, keepdim))
+            made = made.squeeze(0) if outputs == 1 else tuple(x.squeeze(0) for x in made)
+        else:
+            made = call(op, (input,), (dims, correction, keepdim))
+        return finish(name, made, out)
 
     attach(op, function, doc=_MOMENT_DOCS[name])
 

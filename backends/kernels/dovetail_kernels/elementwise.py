@@ -288,9 +288,8 @@ class Elementwise:
         self._wide = wide
         self._free = len(values)  # the first parameter that comes with the call
         refused = expression.refused((self.views[1:] or self.views)[-1].dtype)
-        self._reported = (
-            [refusals_of(self.title, refused)] if refused else []
-        )  # numbers of its kernel
+        # Numbers of its kernel.
+        self._reported = [refusals_of(self.title, refused)] if refused else []
         self._faults = device.faults if refused else None
         self._plain: Launch | None = None
         self._offset: Launch | None = None

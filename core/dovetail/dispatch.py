@@ -26,7 +26,7 @@ from dovetail.errors import Unsupported
 from dovetail.from_data import tensor
 from dovetail.kernels import select_kernel
 from dovetail.late_binding import BATCHED, MODULES, PLANS, QUANTIZED
-from dovetail.ops.schema import REGISTRY, CallFacts, Inferred, OpDef
+from dovetail.ops.schema import PARTS, REGISTRY, CallFacts, Inferred, OpDef
 from dovetail.plans import host_plan, kernel_plan
 from dovetail.raw import on_meta
 from dovetail.spec import Spec, clear_views, spec_of
@@ -284,7 +284,7 @@ def infer_by_running(
 
 def clear_plans() -> None:
     """Forget every plan; called when something that plans depend on has changed."""
-    for op in REGISTRY.values():
+    for op in (*REGISTRY.values(), *PARTS):
         op.plans.clear()
         op.writes.clear()
     clear_views()

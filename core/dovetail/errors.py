@@ -12,6 +12,7 @@ __all__ = [
     "HostFallbackWarning",
     "LinAlgError",
     "OutOfMemoryError",
+    "OutOfRangeError",
     "Unsupported",
 ]
 
@@ -34,6 +35,10 @@ class ContractVersionError(BackendUnavailable):
 
 class OutOfMemoryError(RuntimeError):
     """A device could not give the memory asked for; the message has asked, allocated, reserved."""
+
+
+class OutOfRangeError(IndexError, RuntimeError):
+    """An index out of range, on every device; PyTorch raises the one or the other, by operator."""
 
 
 class Unsupported(NotImplementedError, RuntimeError):

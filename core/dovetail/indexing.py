@@ -25,6 +25,7 @@ from dovetail.late_binding import BATCHED, QUANTIZED
 from dovetail.ops.direct import write
 from dovetail.ops.expose import FUNCTIONS, inplace_method
 from dovetail.ops.indexed.indexing import INDEX_PUT, index, index_put
+from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.layout.convert import writable_copy
 from dovetail.ops.layout.views import _ViewPlan, view_backward
 from dovetail.ops.schema import Inferred, OpDef
@@ -237,6 +238,9 @@ def _real(value: Any, kind: d.dtype) -> Any:
     return value.real if isinstance(value, complex) and not kind.is_complex else value
 
 
+_WRAPPED = WRAPPED_INDEX.part_of("index_put")
+
+
 def _put(view: Tensor, advanced: list[Advanced], value: Any, accumulate: bool) -> None:
     """Write ``value`` over (or add it to) what the indices select of ``view``."""
     spec = view._spec
@@ -251,7 +255,7 @@ def _put(view: Tensor, advanced: list[Advanced], value: Any, accumulate: bool) -
         value = _without_leading_ones(value)
     if one_mask and _fill_mask(view, advanced[0], value):
         return
-    view, flat, dim, count = together(view, advanced)
+    view, flat, dim, count = together(view, advanced, _WRAPPED)
     if isinstance(value, Tensor) and value._spec.device is not view._spec.device:
         value = value.to(view._spec.device)
     attributes = (dim, count, accumulate)

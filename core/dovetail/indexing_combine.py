@@ -15,10 +15,14 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import raw
+from dovetail.backend.sentences import ALONG
 from dovetail.backend.state import state_of
+from dovetail.dispatch import call
+from dovetail.errors import OutOfRangeError
 from dovetail.indexing_parse import Advanced, is_mask
 from dovetail.ops.indexed.index_checks import host_values
-from dovetail.ops.indexed.wrapping import wrapped_index
+from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
+from dovetail.ops.schema import OpDef
 from dovetail.spec import spec_of
 from dovetail.tensor import Tensor, new_tensor
 from dovetail.warning import warn
@@ -108,11 +112,13 @@ def _into_range(array: np.ndarray, size: int, dim: int, check: bool) -> np.ndarr
     outside = (array < -size) | (array >= size)
     if outside.any():
         wrong = array[outside][0]
-        raise IndexError(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
+        raise OutOfRangeError(ALONG.format(index=wrong, dim=dim, size=size))
     return np.where(array < 0, array + size, array)
 
 
-def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor, before: int) -> _Block:
+def _device_block(
+    entry: Advanced, shape: tuple[int, ...], x: Tensor, before: int, wrap: OpDef
+) -> _Block:
     """``before``: how many places the digits before this one have; 0: it is the only one."""
     position, value, dim = entry
     if not isinstance(value, Tensor):
@@ -130,7 +136,7 @@ def _device_block(entry: Advanced, shape: tuple[int, ...], x: Tensor, before: in
     if not x._spec.numel:  # nothing can be read or written, so nobody asks
         return _Block(position, 1, size, value.remainder(size) if size else value)
     # An index outside must leave the number outside that all digits make, whatever the others are.
-    value = wrapped_index(value, size=size, dim=dim, outside=-before * size)
+    value = call(wrap, (value,), (size, dim, -before * size))
     return _Block(position, 1, size, value)
 
 
@@ -160,8 +166,13 @@ def _broadcast(blocks: list[_Block]) -> tuple[int, ...]:
         ) from None
 
 
-def together(x: Tensor, advanced: list[Advanced]) -> tuple[Tensor, Tensor, int, int]:
+def together(
+    x: Tensor, advanced: list[Advanced], wrap: OpDef = WRAPPED_INDEX
+) -> tuple[Tensor, Tensor, int, int]:
     """``x`` with the indexed dims side by side, their one index, where they start, how many.
+
+    Args:
+        wrap: ``wrapped_index``, by the name of which an index out of range is told.
 
     Raises:
         IndexError: wrong dtype, mask shape, out of bounds, or shapes that do not broadcast.
@@ -175,7 +186,7 @@ def together(x: Tensor, advanced: list[Advanced]) -> tuple[Tensor, Tensor, int, 
     else:
         blocks, before = [], int(len(advanced) > 1)
         for entry in advanced:
-            blocks.append(_device_block(entry, shape, x, before))
+            blocks.append(_device_block(entry, shape, x, before, wrap))
             before *= blocks[-1].size
     selected = _broadcast(blocks)
     if x._spec.numel == 0 and 0 not in selected and any(b.size == 0 for b in blocks):

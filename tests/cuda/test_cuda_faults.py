@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import dovetail as dt
-from dovetail_kernels.faults import ALONG, WORDS, fault_of
+from dovetail.backend.sentences import ALONG
+from dovetail.ops.schema import REGISTRY
+from dovetail_kernels.faults import WORDS, fault_of
 
 THERE, BEING_WRITTEN = 2, 1
 
@@ -18,7 +20,7 @@ THERE, BEING_WRITTEN = 2, 1
 def _report(device: Any, index: int, flag: int = THERE) -> None:
     words = device._found
     assert words.tolist() == [0] * WORDS
-    words[1] = fault_of("gather", ALONG, 0)
+    words[1] = fault_of(REGISTRY["gather"], ALONG, 0)
     words[2:6] = np.array([index, 3], np.int64).view(np.uint32)
     words[0] = flag
 
@@ -63,7 +65,7 @@ def test_kernels_are_given_the_words(stand: Any) -> None:
     x.gather(0, dt.tensor([1], device="standin"))
     (launched,) = [k for k in driver.launched if k.name == "gather"]
     assert launched.words[3] == device.faults.ptr % (1 << 32)
-    assert launched.words[-1] == fault_of("gather", ALONG, 0)
+    assert launched.words[-1] == fault_of(REGISTRY["gather"], ALONG, 0)
     assert device.faults.ptr == device._found.ctypes.data
 
 

@@ -20,9 +20,9 @@ OUTSIDE = r"^all elements of {} should be between 0 and 1 \(binary_cross_entropy
 WHOLE: dict[str, tuple[str, Call]] = {
     "a // b": ("floor_divide", lambda a, b: a // b),
     "a % b": ("remainder", lambda a, b: a % b),
-    "fmod": ("remainder", lambda a, b: a.fmod(b)),
-    "div, floor": ("floor_divide", lambda a, b: a.div(b, rounding_mode="floor")),
-    "div, trunc": ("floor_divide", lambda a, b: a.div(b, rounding_mode="trunc")),
+    "fmod": ("fmod", lambda a, b: a.fmod(b)),
+    "div, floor": ("div", lambda a, b: a.div(b, rounding_mode="floor")),
+    "div, trunc": ("div", lambda a, b: a.div(b, rounding_mode="trunc")),
     "7 // b": ("floor_divide", lambda a, b: 7 // b),
     "a // b in place": ("floor_divide", lambda a, b: a.clone().floor_divide_(b)),
     "rows": ("floor_divide", lambda a, b: a[:, None] // b),

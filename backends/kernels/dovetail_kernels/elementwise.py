@@ -231,6 +231,7 @@ def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
             views,
             values,
             kind,
+            title=facts.op.named or own,
         )
         return made.with_numbers(numbers) if numbers else made.kernel
 
@@ -255,6 +256,7 @@ class Elementwise:
         kind: the dtype that the parameters have.
         patience: for how long operands that are not dense are packed, before a kernel is compiled
             for their layout. None: the device's.
+        title: what errors call the operator; empty: ``name``.
     """
 
     def __init__(
@@ -266,8 +268,10 @@ class Elementwise:
         values: Sequence[Any],
         kind: DType,
         patience: int | None = None,
+        title: str = "",
     ) -> None:
         self.device, self.name, self.expression = device, name, expression
+        self.title = title or name
         self.kind = kind
         self.patience = device.patience if patience is None else patience
         self.views: tuple[StridedView, ...] = tuple(views)
@@ -284,7 +288,8 @@ class Elementwise:
         self._wide = wide
         self._free = len(values)  # the first parameter that comes with the call
         refused = expression.refused((self.views[1:] or self.views)[-1].dtype)
-        self._reported = [refusals_of(name, refused)] if refused else []  # numbers of its kernel
+        # Numbers of its kernel.
+        self._reported = [refusals_of(self.title, refused)] if refused else []
         self._faults = device.faults if refused else None
         self._plain: Launch | None = None
         self._offset: Launch | None = None
@@ -420,8 +425,9 @@ class _Packing:
         out, *inputs = call.views
         dense = [packed(v) for v in call.views]
         self.core = Elementwise(
-            device, call.name, call.expression, dense, call._values[: call._free], call.kind, 0
-        )
+            device, call.name, call.expression, dense, call._values[: call._free], call.kind, 0,
+            call.title,
+        )  # fmt: skip
         self.copies = [
             None if v.is_contiguous else Copy(device, v, d)
             for v, d in zip(inputs, dense[1:], strict=True)

@@ -17,17 +17,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "ALONG", "FLAT", "IN_SELF", "TARGET", "WORDS", "IndexFault", "fault_of", "found", "refusals_of",
-]  # fmt: skip
+from dovetail.errors import OutOfRangeError
+
+__all__ = ["WORDS", "fault_of", "found", "refusals_of"]
 
 WORDS = 8
 """32-bit words of the buffer."""
-
-ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
-FLAT = "out of range: tried to access index {index} on a tensor of {size} elements."
-IN_SELF = "index out of range in self: index {index}, size {size}"
-TARGET = "Target {index} is out of bounds."
 
 _THERE = 2
 
@@ -38,10 +33,6 @@ _known: list[Callable[[int, int], Exception]] = []
 _lock = threading.Lock()
 
 
-class IndexFault(IndexError, RuntimeError):
-    """An index that a kernel found to be out of range; the host raises the one or the other."""
-
-
 def _numbered(*errors: Callable[[int, int], Exception]) -> Any:
     """The first of the numbers that stand for these errors, in their order."""
     with _lock:
@@ -49,18 +40,22 @@ def _numbered(*errors: Callable[[int, int], Exception]) -> Any:
         return np.uint32(len(_known) - len(errors))
 
 
-@functools.cache
-def fault_of(name: str, sentence: str, dim: int = 0) -> Any:
+def fault_of(op: Any, sentence: str, dim: int = 0) -> Any:
     """The number that kernels of an operator report an index by.
 
     Args:
-        name: the operator.
-        sentence: what the core says of such an index, with ``{index}``, ``{size}`` and ``{dim}``.
+        op: the operator, whose own sentence comes first.
+        sentence: what the core says of such an index (see ``dovetail.backend.sentences``).
     """
+    return _fault_of(op.title, op.sentence or sentence, dim)
+
+
+@functools.cache
+def _fault_of(name: str, sentence: str, dim: int) -> Any:
 
     def error(index: int, size: int) -> Exception:
         text = sentence.format(index=index, size=size, dim=dim)
-        return IndexFault(f"{text} ({name}, {_LATE})")
+        return OutOfRangeError(f"{text} ({name}, {_LATE})")
 
     return _numbered(error)
 
@@ -70,7 +65,7 @@ def refusals_of(name: str, refusals: tuple[Any, ...]) -> Any:
     """The first of the numbers that kernels of an operator report refused operands by.
 
     Args:
-        name: the operator.
+        name: what errors call the operator.
         refusals: what its expression refuses (see ``dovetail.backend.expressions``), in order.
     """
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
+from dovetail.backend.sentences import ALONG, FLAT
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, offsets, packed, part
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.faults import ALONG, FLAT, fault_of
+from dovetail_kernels.faults import fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.nonzero import IS_SET, nonzero_of
 from dovetail_kernels.source import (
@@ -66,7 +67,7 @@ def _gather(facts: Any) -> Any:
     source, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
     dim = facts.attributes["dim"]
-    device, fault = device_of(facts.outputs[0].device), fault_of("gather", ALONG, dim)
+    device, fault = device_of(facts.outputs[0].device), fault_of(facts.op, ALONG, dim)
     first, line = _walked(source, out.shape, dim), along(source, dim)
     return gathered(device, first, index, out, line, "gather", fault)
 
@@ -123,7 +124,7 @@ class _Scatter:
         src = Array(None, 0, (), (), out.dtype) if number else ghost(facts.inputs[2])
         self.device, self.dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
         self.name, self.faults = facts.op.name, self.device.faults
-        self.fault = fault_of(self.name, ALONG, self.dim)
+        self.fault = fault_of(facts.op, ALONG, self.dim)
         self.copy = Copy(self.device, source, out)
         self.launch: Launch | None = None
         self.wide: Array | None = None
@@ -249,7 +250,7 @@ def _wrap(facts: Any) -> Any:
     macros = {"IS_WRAP": 1, "IS_CPU": int(device.is_cpu)}
     text = program(device, "index", macros, (), ("fault",))
     name, faults = facts.op.name, device.faults
-    fault = fault_of("index", FLAT) if dim is None else fault_of("index", ALONG, dim)
+    fault = fault_of(facts.op, FLAT) if dim is None else fault_of(facts.op, ALONG, dim)
     numbers = [np.uint64(n) for n in (0, 0, out.numel)]
     numbers += [np.int64(size), np.int64(outside), fault]
     launch = device.launch(text, "wrap", 3, numbers, device.workers(out.numel, 4096), name)

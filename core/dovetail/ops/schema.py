@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,7 +14,16 @@ import numpy as np
 from dovetail.dtypes import ALL, dtype
 from dovetail.spec import Spec
 
-__all__ = ["REGISTRY", "CallFacts", "ErrorInput", "Inferred", "OpDef", "Sample", "Tolerance"]
+__all__ = [
+    "PARTS",
+    "REGISTRY",
+    "CallFacts",
+    "ErrorInput",
+    "Inferred",
+    "OpDef",
+    "Sample",
+    "Tolerance",
+]
 
 Facts = Spec | type | None
 """What is known of an input before running: a tensor's Spec, a Python number's type, or absent."""
@@ -87,6 +97,10 @@ class Tolerance:
 _AGAINST = {"elementwise": "element", "compare": "element", "select": "element", "view": "element"}
 
 
+_MOST_PARTS = 256
+"""Sentences may have sizes in them."""
+
+
 class CallFacts:
     """One resolved call as a kernel's ``when`` and a specialised kernel see it.
 
@@ -151,6 +165,10 @@ class OpDef:
         method: ``x.name()`` exists.
         public: ``dovetail.name`` exists.
         function: the public function, once made.
+        named: what errors that a device finds call it, where users know it by another name.
+        sentence: what they say of an index out of range (see ``dovetail.backend.sentences``); empty
+            where its kernels know.
+        parts: what :meth:`part_of` made.
         node_name: ``node_name(*facts, **attributes)``: what its node is called, where that is not
             the operator's name (``linear`` prints as ``AddmmBackward0``).
     """
@@ -180,8 +198,11 @@ class OpDef:
     public: bool = True
     function: Callable[..., Any] | None = None
     node_name: Callable[..., str] | None = None
+    named: str = ""
+    sentence: str = ""
     plans: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
     writes: dict[Any, Callable[..., Any]] = field(default_factory=dict, repr=False)
+    parts: dict[tuple[str, str], OpDef] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.name in REGISTRY:
@@ -190,6 +211,32 @@ class OpDef:
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return _registered, (self.name,)
+
+    @property
+    def title(self) -> str:
+        """What errors call it."""
+        return self.named or self.name
+
+    def part_of(self, name: str, sentence: str = "", **changes: Any) -> OpDef:
+        """The same operator with plans of its own, for a step of what the user called ``name``.
+
+        Kernels are found, and gradients recorded, by the operator's own name. What a device reports
+        names the other, without a cost per call.
+
+        Args:
+            sentence: as the attribute.
+            changes: further attributes that differ.
+        """
+        made = self.parts.get((name, sentence))
+        if made is None:
+            made = object.__new__(OpDef)
+            fresh: dict[str, Any] = {"plans": {}, "writes": {}, "parts": {}}
+            made.__dict__.update(self.__dict__, **fresh, named=name, sentence=sentence, **changes)
+            if len(self.parts) >= _MOST_PARTS:
+                self.parts.clear()
+            self.parts[name, sentence] = made
+            PARTS.add(made)
+        return made
 
     @property
     def is_optional(self) -> bool:
@@ -209,6 +256,9 @@ class OpDef:
 
 REGISTRY: dict[str, OpDef] = {}
 """Every operator by name."""
+
+PARTS: weakref.WeakSet[OpDef] = weakref.WeakSet()
+"""Every operator that stands for a step of another (see :meth:`OpDef.part_of`)."""
 
 
 def _registered(name: str) -> OpDef:

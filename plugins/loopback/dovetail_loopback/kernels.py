@@ -6,15 +6,16 @@ tensors of numbers itself.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable, Layout
+from dovetail.backend import Kernel, KernelTable, Layout
 from dovetail_loopback.arrays import Array
-from dovetail_loopback.indices import check_indices
+from dovetail_loopback.indices import INDEXED, check_indices, wrapped_index
 
 __all__ = ["ELEMENTWISE", "forwarding_table", "is_dense", "layout_of"]
 
@@ -38,22 +39,32 @@ def forwarding_table(cpu: KernelTable, layout: Layout) -> KernelTable:
             accepts = min(layout, kernel.layout, key=STRICTNESS.index)
             if name == "copy":  # the kernel that packs for the others
                 accepts = kernel.layout
-            forward = _forward_specialized if kernel.specialize else _forward
+            is_late = kernel.specialize or name in INDEXED
+            forward = _forward_specialized if is_late else _forward
+            function = kernel.function if kernel.specialize or not is_late else _bound(kernel)
             table.add(
                 name,
-                forward(name, kernel.function, accepts),
+                forward(name, function, accepts),
                 dtypes=kernel.dtypes,
                 layout=accepts,
                 when=kernel.when,
-                specialize=kernel.specialize,
+                specialize=is_late,
             )
+    table.add("wrapped_index", wrapped_index, layout="contiguous", specialize=True)
     return table
+
+
+def _bound(kernel: Kernel) -> Callable[[Any], Any]:
+    """A kernel that takes attributes, made with those of a call."""
+    return lambda facts: functools.partial(kernel.function, **facts.attributes)
 
 
 def _forward_specialized(
     name: str, function: Callable[..., Any], accepts: Layout
 ) -> Callable[[Any], Any]:
-    return lambda facts: _forward(name, function(facts), accepts, facts.attributes)
+    return lambda facts: _forward(
+        name, function(facts), accepts, facts.attributes, facts.op.sentence
+    )
 
 
 def _forward(
@@ -61,6 +72,7 @@ def _forward(
     function: Callable[..., Any],
     accepts: Layout,
     resolved: Mapping[str, Any] = MappingProxyType({}),
+    sentence: str = "",
 ) -> Callable[..., None]:
     accepted = STRICTNESS[: STRICTNESS.index(accepts) + 1]
     is_elementwise = name in ELEMENTWISE
@@ -73,7 +85,7 @@ def _forward(
             shapes = {array.shape for array in opened}
             assert len(shapes) == 1, f"{name}: inputs were not expanded, got shapes {shapes}"
             assert layout_of(opened[-1]) != "broadcast", f"{name}: output elements share memory"
-        check_indices(name, opened, resolved or attributes)
+        check_indices(name, opened, resolved or attributes, sentence)
         with np.errstate(all="ignore"):  # a device has no floating-point warnings
             function(*opened, **attributes)
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.backend.sentences import TARGET
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import START, joined_offsets, offsets, placing
 from dovetail_kernels.device import Device, Launch, device_of
-from dovetail_kernels.faults import TARGET, fault_of
+from dovetail_kernels.faults import fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.lines import Lines
 from dovetail_kernels.fused.softmax import sides
@@ -41,7 +42,7 @@ class _Loss:
     ) -> None:  # fmt: skip
         out, weight = facts.outputs[0], facts.inputs[-1]
         target = facts.inputs[-2]
-        self.name = facts.op.name
+        self.op, self.name = facts.op, facts.op.name
         self.device: Device = device_of(out.device)
         self.work: DType = accumulated(out.dtype)
         self.sides = sides(shape, 1 if len(shape) > 1 else 0)
@@ -78,7 +79,7 @@ class _Loss:
             text = self.team.program("loss_lines", macros, ("powers", "fault", "loss"), **singles)
         else:
             text = self.team.program("loss", {macro: 1}, ("fault",), **every)
-        fault = int(fault_of(self.name, TARGET))
+        fault = int(fault_of(self.op, TARGET))
         sizes = (self.ignored, count, self.reduction, self.has_weight, fault)
         return self.team.launch(text, name, buffers, [self.smoothing], self.name, sizes)
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.backend.sentences import IN_SELF
 from dovetail.dtypes import float32, float64
 from dovetail_kernels.arrays import START, Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
 from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.faults import IN_SELF, fault_of
+from dovetail_kernels.faults import fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS, Team
@@ -32,7 +33,7 @@ def _select(facts: Any) -> Any:
     x, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
     device, name = device_of(facts.outputs[0].device), facts.op.name
-    dim, fault = facts.attributes.get("dim", 0), fault_of(name, IN_SELF)
+    dim, fault = facts.attributes.get("dim", 0), fault_of(facts.op, IN_SELF)
     outer, rows, n = sides(x.shape, dim)
     if n < LEAST or out.itemsize == 16 or not all(a.is_contiguous for a in (x, index, out)):
         return _select_each(device, x, index, out, dim, name, fault)
@@ -71,7 +72,7 @@ def _sum(facts: Any) -> Any:
     team = Team(device, out.dtype, bags, n, each=picks)
     text = team.program("rows", {"IS_SUM": 1, **SOON}, ("fault",), FETCH, X=out.dtype)
     divisor = out.dtype.numpy.type(facts.attributes["divisor"])
-    more = [np.uint64(rows), np.uint64(picks), divisor, fault_of(name, IN_SELF)]
+    more = [np.uint64(rows), np.uint64(picks), divisor, fault_of(facts.op, IN_SELF)]
     launch = team.launch(text, "sum_rows", 4, more, name)
 
     def run(weight: Any, index: Any, out: Any) -> None:
@@ -90,7 +91,7 @@ def _sum_bags(facts: Any) -> Any:
     team = Team(device, out.dtype, bags, n, each=max(1, index.numel // bags))
     macros = {"IS_SUM": 1, "HAS_STARTS": 1, "IS_MEAN": int(facts.attributes["is_mean"]), **SOON}
     text = team.program("rows", macros, ("fault",), FETCH, X=out.dtype)
-    more = [np.uint64(rows), np.uint64(0), out.dtype.numpy.type(1), fault_of(name, IN_SELF)]
+    more = [np.uint64(rows), np.uint64(0), out.dtype.numpy.type(1), fault_of(facts.op, IN_SELF)]
     launch = team.launch(text, "sum_rows", 5, more, name)
 
     def run(weight: Any, index: Any, starts: Any, out: Any) -> None:
@@ -114,7 +115,7 @@ def _add_bags(facts: Any) -> Any:
     text = team.program("rows", macros, ("fault",), X=work, G=grad.dtype)
     name, faults = facts.op.name, device.faults
     more: list[Any] = [np.uint64(v) for v in (rows, index.numel, grad.shape[0], length)]
-    launch = team.launch(text, "add_bags", 5, [*more, fault_of(name, IN_SELF)], name)
+    launch = team.launch(text, "add_bags", 5, [*more, fault_of(facts.op, IN_SELF)], name)
 
     def run(grad: Any, index: Any, starts: Any, out: Any) -> None:
         buffers = (out.buffer, grad.buffer, index.buffer, starts.buffer, faults)
@@ -144,7 +145,7 @@ def _add(facts: Any) -> Any:
     text = team.program("rows", {"IS_ADD": 1}, ("fault",), X=work, G=facts.inputs[0].dtype)
     more: list[Any] = [np.uint64(v) for v in (rows, index.numel, runs, length)]
     name, faults = facts.op.name, device.faults
-    more += [np.int64(skipped), fault_of(name, IN_SELF)]
+    more += [np.int64(skipped), fault_of(facts.op, IN_SELF)]
     launch = team.launch(text, "add_rows", 4, more, name)
 
     def run(grad: Any, index: Any, out: Any) -> None:

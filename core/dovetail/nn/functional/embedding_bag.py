@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
+from dovetail.backend.sentences import IN_SELF
+from dovetail.dispatch import call
 from dovetail.ops.calling import told
-from dovetail.ops.indexed.embedding import embedding_sum
-from dovetail.ops.indexed.index_checks import INDICES
+from dovetail.ops.indexed.embedding import OF_BAGS, embedding_sum
+from dovetail.ops.indexed.index_checks import INDICES, check_bounds
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -189,7 +191,10 @@ def embedding_bag(
         return summed
     unseen = None if padding_idx is None else input == padding_idx
     padding = -1 if padding_idx is None else padding_idx
-    rows = ops.embedding(weight, input, padding, scale_grad_by_freq, sparse)
+    if sparse:
+        raise NotImplementedError("embedding_bag: sparse must be False, gradients are dense")
+    check_bounds(input, table, IN_SELF)
+    rows = call(OF_BAGS, (weight, input), (padding, scale_grad_by_freq))
     if not starts:
         return rows[:0]  # type: ignore[no-any-return]
     ends = [*starts[1:], input.numel()]

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.dispatch import call
 from dovetail.nn.functional.activation import logsigmoid
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
+from dovetail.ops.indexed.index import GATHER
 from dovetail.ops.indexed.index_checks import check_bounds, true_anywhere
 from dovetail.ops.layers.loss import reduced
 
@@ -47,6 +49,10 @@ def _rows(input: Tensor) -> Tensor:
 def _need_long(target: Tensor) -> None:
     if target.dtype is not dovetail.int64:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype}")
+
+
+_OUTSIDE = "target out of range"
+_PICK = GATHER.part_of("multi_margin_loss", _OUTSIDE)
 
 
 @told
@@ -96,9 +102,9 @@ def multi_margin_loss(
     if weight is not None and weight.dtype is not input.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype} but found {weight.dtype}")
     _need_long(target)
-    check_bounds(target, classes, lambda _: RuntimeError("target out of range"))
+    check_bounds(target, classes, _OUTSIDE)
     column = target.reshape(-1, 1)
-    gaps = dovetail.relu(margin - x.gather(1, column) + x)
+    gaps = dovetail.relu(margin - call(_PICK, (x, column), (1,)) + x)
     if p == 2:
         gaps = gaps * gaps
     if weight is not None:

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import dovetail
+from dovetail.dispatch import call
 from dovetail.nn.functional.arguments import ntuple
+from dovetail.ops.indexed.index import SCATTER
 from dovetail.ops.indexed.index_checks import check_bounds
 
 if TYPE_CHECKING:
@@ -92,16 +94,13 @@ def _unpooling(n: int) -> Callable[..., Tensor]:
         if min(steps) <= 0:
             raise RuntimeError(f"{name}: stride must be greater than zero, got {steps}")
         shown = "x".join(map(str, size))
-        check_bounds(
-            indices,
-            math.prod(size),
-            lambda wrong: RuntimeError(
-                f"Found an invalid max index: {wrong} (output volumes are of size {shown})"
-            ),
-        )
+        sentence = f"Found an invalid max index: {{index}} (output volumes are of size {shown})"
+        check_bounds(indices, math.prod(size), sentence)
         lead = input.shape[:-n]
         nothing = input.new_zeros((*lead, math.prod(size)))
-        filled = nothing.scatter(-1, indices.flatten(-n), input.flatten(-n))
+        write = SCATTER.part_of(name, sentence)
+        inputs = (nothing, indices.flatten(-n), input.flatten(-n))
+        filled = call(write, inputs, (nothing.dim() - 1,))
         return filled.reshape(*lead, *size)
 
     max_unpool.__name__ = max_unpool.__qualname__ = name

@@ -10,9 +10,11 @@ import numpy as np
 import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.backend.sentences import IN_SELF
 from dovetail.dispatch import call
 from dovetail.ops.families import composite, draw
-from dovetail.ops.indexed.embedding import EMBEDDING_BACKWARD
+from dovetail.ops.indexed.embedding import EMBEDDING_BACKWARD, OF_BAGS
+from dovetail.ops.indexed.index_checks import check_bounds
 from dovetail.ops.indexed.rows import INDEX_SELECT
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 
@@ -86,6 +88,7 @@ def _gradient(g: Any, indices: Any, starts: Any, specs: Any, is_mean: bool) -> A
     compute=d.float32,
     method=False,
     public=False,
+    named="embedding_bag",
     reference=_sum_reference,
     samples=_samples,
     tolerance=Tolerance(length=lambda weight, indices, *_: indices.shape[0], against="inputs"),
@@ -93,7 +96,8 @@ def _gradient(g: Any, indices: Any, starts: Any, specs: Any, is_mean: bool) -> A
 def bag_sum(weight: Any, indices: Any, starts: Any, is_mean: bool = False) -> Any:
     """Rows of ``weight`` (V, D) by ``indices`` (N), summed for each of the bags that begin and end
     at ``starts`` (B + 1), which do not fall: (B, D). ``is_mean``: divided by how many there are."""
-    rows = ops.embedding(weight, indices)
+    check_bounds(indices, weight.shape[0], IN_SELF)
+    rows = call(OF_BAGS, (weight, indices), (-1, False))
     total = rows.new_zeros((starts.shape[0] - 1, weight.shape[1]))
     total = total.index_add(0, _bags_of(indices, starts), rows)
     return _counted(total, starts) if is_mean else total
@@ -115,6 +119,7 @@ def _second(g: Any, indices: Any, starts: Any, rows: int, is_mean: bool) -> Any:
     compute=d.float32,
     method=False,
     public=False,
+    named="embedding_bag",
     reference=_backward_reference,
     samples=_backward_samples,
     tolerance=Tolerance(length=lambda g, indices, *_: indices.shape[0], against="inputs"),

@@ -10,6 +10,7 @@ import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
+from dovetail.backend.sentences import IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator, publish
@@ -22,7 +23,7 @@ from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["embedding", "embedding_renorm_", "embedding_sum", "one_hot"]
+__all__ = ["OF_BAGS", "embedding", "embedding_renorm_", "embedding_sum", "one_hot"]
 
 
 def _embedding_infer(
@@ -31,8 +32,11 @@ def _embedding_infer(
     return Inferred((None, d.int64), (((*indices.shape, *weight.shape[1:]), weight.dtype),))
 
 
+_ROWS = INDEX_SELECT.part_of("embedding")
+
+
 def _embedding(weight: Any, indices: Any, **_: Any) -> Any:
-    rows = call(INDEX_SELECT, (weight, indices.reshape(-1)), (0,))
+    rows = call(_ROWS, (weight, indices.reshape(-1)), (0,))
     return rows.reshape(*indices._spec.shape, *weight._spec.shape[1:])
 
 
@@ -87,7 +91,7 @@ def embedding(
             f"Long, Int; but got torch.{type_name(indices._spec.dtype)}Tensor instead (while "
             "checking arguments for embedding)"
         )
-    check_bounds(indices, weight._spec.shape[0], lambda _: IndexError("index out of range in self"))
+    check_bounds(indices, weight._spec.shape[0], IN_SELF)
     return call(EMBEDDING, (weight, indices), (padding_idx, scale_grad_by_freq))
 
 
@@ -143,8 +147,18 @@ EMBEDDING_BACKWARD: OpDef = OpDef(
 """The gradient of a table of ``rows`` rows, given that of what ``embedding`` read from it."""
 
 
+def _of_bags(weight: Any, indices: Any, **_: Any) -> Any:
+    rows = call(_BAGS_ROWS, (weight, indices.reshape(-1)), (0,))
+    return rows.reshape(*indices._spec.shape, *weight._spec.shape[1:])
+
+
+_BAGS_ROWS = INDEX_SELECT.part_of("embedding_bag")
+OF_BAGS = EMBEDDING.part_of("embedding_bag", decompose=_of_bags)
+"""``embedding`` as a step of ``embedding_bag``."""
+
+
 def _embedding_sum(weight: Any, indices: Any, divisor: float, scale_grad_by_freq: bool) -> Any:
-    rows = call(EMBEDDING, (weight, indices), (-1, scale_grad_by_freq)).sum(1)
+    rows = call(OF_BAGS, (weight, indices), (-1, scale_grad_by_freq)).sum(1)
     return rows if divisor == 1 else rows / divisor
 
 
@@ -178,6 +192,7 @@ EMBEDDING_SUM = OpDef(
         for shape, rest in (((4, 2), ()), ((2, 7), (7.0,)), ((1, 1), (2.0, True)), ((0, 3), ()))
     ],
     tolerance=Tolerance(length=lambda weight, indices, *_: indices.shape[1], against="inputs"),
+    named="embedding_bag",
     method=False,
     public=False,
 )
@@ -197,7 +212,7 @@ def embedding_sum(
     Raises:
         IndexError: an index out of range.
     """
-    check_bounds(indices, weight._spec.shape[0], lambda _: IndexError("index out of range in self"))
+    check_bounds(indices, weight._spec.shape[0], IN_SELF)
     return call(EMBEDDING_SUM, (weight, indices), (float(divisor), scale_grad_by_freq))
 
 
@@ -264,8 +279,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     if not num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
     if input._spec.batch is not None and num_classes > 0:  # what is inside of vmap cannot be read
-        error = RuntimeError("Class values must be smaller than num_classes and not negative.")
-        check_bounds(input, num_classes, lambda _: error)
+        sentence = "Class values must be smaller than num_classes and not negative."
+        check_bounds(input, num_classes, sentence)
         return call(ONE_HOT, (input,), (num_classes,))
     largest = int(input.max())
     if int(input.min()) < 0:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.backend.sentences import ALONG
 from dovetail.backend.state import state_of
+from dovetail.errors import OutOfRangeError
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
     "INDICES", "check_bounds", "checked_dim", "host_values", "need_tensor", "no_larger",
-    "of_all_examples", "out_of_bounds", "true_anywhere", "values_of",
+    "of_all_examples", "true_anywhere", "values_of",
 ]  # fmt: skip
 
 INDICES = (d.int64, d.int32)
@@ -24,13 +25,17 @@ _FEW = 64
 
 
 def check_bounds(
-    index: Tensor, size: int, error: Callable[[int], Exception], *, wraps: bool = False
+    index: Tensor, size: int, sentence: str, dim: int = 0, *, wraps: bool = False
 ) -> None:
     """Look at every index, where the data is in host memory.
 
     Args:
-        error: makes the exception from the first wrong index.
+        sentence: what is said of the first wrong index, with ``{index}``, ``{size}`` and ``{dim}``
+            (see ``dovetail.backend.sentences``).
         wraps: indices from ``-size`` on count from the end.
+
+    Raises:
+        OutOfRangeError: one is outside.
     """
     spec = index._spec
     if not spec.numel or not state_of(spec.device).host_arrays:
@@ -47,7 +52,8 @@ def check_bounds(
             return
     elif int(array.min()) >= low and int(array.max()) < size:
         return
-    raise error(int(array[(array < low) | (array >= size)].flat[0]))
+    wrong = int(array[(array < low) | (array >= size)].flat[0])
+    raise OutOfRangeError(sentence.format(index=wrong, size=size, dim=dim))
 
 
 def host_values(x: Tensor) -> np.ndarray:
@@ -76,13 +82,6 @@ def of_all_examples(x: Tensor) -> Any:
     return x
 
 
-def out_of_bounds(dim: int, size: int) -> Callable[[int], Exception]:
-    """Makes the error of an index along ``dim``."""
-    return lambda i: RuntimeError(
-        f"index {i} is out of bounds for dimension {dim} with size {size}"
-    )
-
-
 def need_tensor(name: str, label: str, position: int, value: Any) -> Tensor:
     """``value``, or TypeError where it is no Tensor."""
     if not isinstance(value, Tensor):
@@ -100,7 +99,7 @@ def checked_dim(name: str, input: Tensor, dim: int, index: Any) -> int:
     if index._spec.dtype not in INDICES:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     size = input._spec.shape[dim] if input._spec.ndim else 1
-    check_bounds(index, size, out_of_bounds(dim, size))
+    check_bounds(index, size, ALONG, dim)
     return dim
 
 

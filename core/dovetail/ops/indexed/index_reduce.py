@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.backend.sentences import FLAT, IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
+from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
 from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
 from dovetail.ops.indexed.rows import along, check_rows
-from dovetail.ops.indexed.wrapping import wrapped_index
+from dovetail.ops.indexed.scatter_reduce import Steps, brought_together
+from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
@@ -27,6 +30,7 @@ def _same(input: Spec, *_: Any, **__: Any) -> Inferred:
 
 # ------------------------------------------------------------- index_reduce
 
+_STEPS = Steps.of("index_reduce", IN_SELF)
 _WAYS = ("prod", "mean", "amax", "amin")
 _UFUNCS = {"prod": np.multiply, "mean": np.add, "amax": np.maximum, "amin": np.minimum}
 
@@ -35,7 +39,7 @@ def _index_reduce(
     input: Any, index: Any, source: Any, dim: int, reduce: str, include_self: bool
 ) -> Any:
     wide = along(index, tuple(source.shape), dim)
-    return input.scatter_reduce(dim, wide, source, reduce, include_self=include_self)
+    return brought_together(_STEPS, input, dim, wide, source, reduce, include_self)
 
 
 def _reference(
@@ -141,21 +145,23 @@ def index_reduce(
         )
     dim = check_rows("index_reduce", input, dim, index, source)
     size = input._spec.shape[dim] if input._spec.ndim else 1
-    check_bounds(index, size, lambda _: IndexError("index out of range in self"))
+    check_bounds(index, size, IN_SELF)
     return call(INDEX_REDUCE, (input, index, source), (dim, reduce, bool(include_self)))
 
 
 # ---------------------------------------------------------------------- put
+
+_WRAPPED = WRAPPED_INDEX.part_of("put")
+_WRITES = (SCATTER.part_of("put", FLAT), SCATTER_ADD.part_of("put", FLAT))
 
 
 def _put(input: Any, index: Any, source: Any, accumulate: bool) -> Any:
     size = input.numel()
     if not size:
         return input.clone()
-    places = wrapped_index(index.reshape(-1), size=size, dim=None, outside=0)
-    flat = input.reshape(-1)
-    write = flat.scatter_add if accumulate else flat.scatter
-    return write(0, places, source.reshape(-1)).reshape(tuple(input.shape))
+    places = call(_WRAPPED, (index.reshape(-1),), (size, None, 0))
+    made = call(_WRITES[accumulate], (input.reshape(-1), places, source.reshape(-1)), (0,))
+    return made.reshape(tuple(input.shape))
 
 
 def _put_reference(
@@ -249,9 +255,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     check_bounds(
         index,
         size,
-        lambda i: IndexError(
-            f"out of range: tried to access index {i} on a tensor of {size} elements."
-        ),
+        FLAT,
         wraps=True,
     )
     return call(PUT, (input, index, source), (bool(accumulate),))

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail.backend.sentences import ALONG
 from dovetail.dispatch import call
 from dovetail.factories import full
 from dovetail.ops.families import broadcast_shapes, composite, draw
@@ -121,6 +122,10 @@ def _put_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return found
 
 
+_READ = REGISTRY["index_select"].part_of("index", ALONG)
+_WRITES = tuple(REGISTRY[name].part_of("index_put", ALONG) for name in ("scatter", "scatter_add"))
+
+
 @composite(
     "index",
     inputs=("input", "index"),
@@ -143,7 +148,7 @@ def index(input: Any, index: Any, dim: int, count: int) -> Any:
     """
     rows = _rows(input, dim, count)
     shape = _selected_shape(input._spec, index._spec, dim, count)
-    return call(REGISTRY["index_select"], (rows, index.reshape(-1)), (1,)).reshape(shape)
+    return call(_READ, (rows, index.reshape(-1)), (1,)).reshape(shape)
 
 
 @composite(
@@ -177,8 +182,7 @@ def index_put(input: Any, index: Any, values: Any, dim: int, count: int, accumul
     rows = _rows(input, dim, count)
     shape = _selected_shape(input._spec, index._spec, dim, count)
     wide = values.expand(shape).reshape(rows.shape[0], index.numel(), rows.shape[2])
-    write = REGISTRY["scatter_add" if accumulate else "scatter"]
-    return call(write, (rows, _spread(index, rows), wide), (1,)).reshape(input.shape)
+    return call(_WRITES[accumulate], (rows, _spread(index, rows), wide), (1,)).reshape(input.shape)
 
 
 _index: Any = index  # the gradients above have a parameter of that name

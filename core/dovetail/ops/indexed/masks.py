@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import dovetail.dtypes as d
+from dovetail.backend.sentences import FLAT
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.families import broadcast_shapes
-from dovetail.ops.indexed.index import SCATTER, gather, nonzero
-from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
+from dovetail.ops.indexed.index import GATHER, SCATTER, nonzero
+from dovetail.ops.indexed.index_checks import check_bounds, checked_dim, need_tensor
 from dovetail.ops.indexed.rows import INDEX_SELECT
-from dovetail.ops.indexed.wrapping import wrapped_index
+from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor, check_dim
 
@@ -111,6 +112,10 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return made.reshape(shape)
 
 
+_WRAPPED, _TAKEN = WRAPPED_INDEX.part_of("take"), INDEX_SELECT.part_of("take", FLAT)
+_ALONG_DIM = GATHER.part_of("take_along_dim")
+
+
 @publish(out=True)
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements at places counted through the flattened input; negative ones from its end.
@@ -133,15 +138,18 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     check_bounds(
         index,
         size,
-        lambda i: IndexError(
-            f"out of range: tried to access index {i} on a tensor of {size} elements."
-        ),
+        FLAT,
         wraps=True,
     )
     flat = index.reshape(-1)
-    places = wrapped_index(flat, size=size, dim=None, outside=0) if size else flat
-    found = call(INDEX_SELECT, (input.reshape(-1), places), (0,))
+    places = call(_WRAPPED, (flat,), (size, None, 0)) if size else flat
+    found = call(_TAKEN, (input.reshape(-1), places), (0,))
     return found.reshape(index._spec.shape)
+
+
+def _gathered(input: Tensor, dim: int, indices: Tensor) -> Tensor:
+    where = checked_dim("take_along_dim", input, dim, indices)
+    return call(_ALONG_DIM, (input, indices), (where,))  # type: ignore[no-any-return]
 
 
 @publish(out=True)
@@ -155,7 +163,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """
     need_tensor("take_along_dim", "indices", 2, indices)
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
+        return _gathered(input.reshape(-1), 0, indices.reshape(-1))
     one, two = input._spec, indices._spec
     if one.ndim != two.ndim:
         raise RuntimeError(
@@ -166,4 +174,4 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     before = broadcast_shapes(tuple(one.shape[:dim]), tuple(two.shape[:dim]))
     after = broadcast_shapes(tuple(one.shape[dim + 1 :]), tuple(two.shape[dim + 1 :]))
     wide = input.expand(*before, one.shape[dim], *after)
-    return gather(wide, dim, indices.expand(*before, two.shape[dim], *after))
+    return _gathered(wide, dim, indices.expand(*before, two.shape[dim], *after))

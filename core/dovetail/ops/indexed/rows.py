@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.backend.sentences import ALONG, IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.direct import in_place
@@ -15,7 +16,7 @@ from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
 from dovetail.ops.indexed.index_checks import INDICES, check_bounds, need_tensor
-from dovetail.ops.indexed.wrapping import wrapped_index
+from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
@@ -123,7 +124,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
             f"index_select(): Index to scalar can have only 1 value, got {spec.numel} value(s)"
         )
     size = input._spec.shape[dim] if input._spec.ndim else 1
-    check_bounds(index, size, lambda _: IndexError("index out of range in self"))
+    check_bounds(index, size, IN_SELF)
     return call(INDEX_SELECT, (input, index), (dim,))
 
 
@@ -149,6 +150,11 @@ INDEX_SELECT_BACKWARD: OpDef = OpDef(
 
 
 # ------------------------------------------- index_add, index_copy, index_fill
+
+_COPIED = f"index_copy_(): {ALONG}"
+_ADD = SCATTER_ADD.part_of("index_add")
+_COPY = SCATTER.part_of("index_copy", _COPIED)
+_FILL, _WRAPPED = (op.part_of("index_fill") for op in (SCATTER, WRAPPED_INDEX))
 
 
 def _same_as_input(input: Spec, index: Spec, source: Facts, **_: Any) -> Inferred:
@@ -184,7 +190,7 @@ INDEX_ADD = OpDef(
     attributes=("dim", "alpha"),
     infer=_same_as_input,
     decompose=lambda input, index, source, dim, alpha: call(
-        SCATTER_ADD,
+        _ADD,
         (
             input,
             along(index, tuple(source._spec.shape), dim),
@@ -205,10 +211,6 @@ INDEX_ADD = OpDef(
 
 def _scaled(x: Any, factor: Any) -> Any:
     return x if factor == 1 else x * factor
-
-
-class _RowError(IndexError, RuntimeError):
-    """PyTorch raises the one or the other, by the dim that the rows are of."""
 
 
 def check_rows(name: str, input: Tensor, dim: int, index: Any, source: Any) -> int:
@@ -263,11 +265,7 @@ def _index_add_inputs(
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     dim = check_rows("index_add", input, dim, index, source)
     size = input._spec.shape[dim] if input._spec.ndim else 1
-    check_bounds(
-        index,
-        size,
-        lambda i: _RowError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
-    )
+    check_bounds(index, size, ALONG, dim)
     return (input, index, source), (dim, alpha)
 
 
@@ -301,7 +299,7 @@ INDEX_COPY = OpDef(
     attributes=("dim",),
     infer=_same_as_input,
     decompose=lambda input, index, source, dim: call(
-        SCATTER, (input, along(index, tuple(source._spec.shape), dim), source), (dim,)
+        _COPY, (input, along(index, tuple(source._spec.shape), dim), source), (dim,)
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
@@ -309,6 +307,7 @@ INDEX_COPY = OpDef(
     },
     reference=_rows_written,
     samples=_index_samples(values=True, unique=True),
+    sentence=_COPIED,
 )
 
 
@@ -345,13 +344,7 @@ def _index_copy_inputs(
             f"({count})"
         )
     size = spec.shape[dim] if spec.ndim else 1
-    check_bounds(
-        index,
-        size,
-        lambda i: IndexError(
-            f"index_copy_(): index {i} is out of bounds for dimension {dim} with size {size}"
-        ),
-    )
+    check_bounds(index, size, _COPIED, dim)
     return (input, index, source), (dim,)
 
 
@@ -378,7 +371,7 @@ INDEX_FILL: OpDef = OpDef(
     attributes=("dim",),
     infer=_same_order,
     decompose=lambda input, index, value, dim: call(
-        SCATTER, (input, *_filled(input, index, value, dim)), (dim,)
+        _FILL, (input, *_filled(input, index, value, dim)), (dim,)
     ),
     gradient={
         "input": lambda g, index, dim: call(INDEX_FILL, (g, index, 0), (dim,)),
@@ -426,17 +419,12 @@ def _index_fill_inputs(
     if at.ndim > 1:
         raise RuntimeError("Index has to be a vector/scalar")
     size = spec.shape[dim] if spec.ndim else 1
-    check_bounds(
-        index,
-        size,
-        lambda i: IndexError(f"index {i} is out of bounds for dimension {dim} with size {size}"),
-        wraps=True,
-    )
+    check_bounds(index, size, ALONG, dim, wraps=True)
     if isinstance(value, (float, complex)) and spec.dtype.category < 2:
         value = int(value.real)
     # Negative indices count from the end; kernels want them in range.
     if size:
-        index = wrapped_index(index, size=size, dim=dim, outside=0)
+        index = call(_WRAPPED, (index,), (size, dim, 0))
     return (input, index, value), (dim,)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.backend.sentences import ALONG
 from dovetail.dispatch import call
 from dovetail.factories import arange
 from dovetail.ops.expose import operator
@@ -24,7 +25,7 @@ from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
-__all__ = ["product_gradient", "scatter_reduce"]
+__all__ = ["Steps", "brought_together", "product_gradient", "scatter_reduce"]
 
 _OTHER_NAMES = {"max": "amax", "min": "amin"}
 _COMBINE = {"prod": "mul", "amax": "maximum", "amin": "minimum"}
@@ -48,22 +49,27 @@ def _as_large(src: Any, index: Any) -> Any:
     return src
 
 
-def _in_rounds(input: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool) -> Any:
+def _in_rounds(
+    read: OpDef, input: Any, index: Any, src: Any, dim: int, reduce: str, include_self: bool
+) -> Any:
     """Combine one value per place and round, until none is left.
 
     In each round all values that are left write their number to their place; whose number stays is
     combined with what the place holds. The others write to an extra place at the end.
+
+    Args:
+        read: ``gather``, by the name of which an index out of range is told.
     """
     from dovetail import ops
     from dovetail.ops.layout.joining import cat
 
     if not index._spec.ndim:
         input, index, src = (x.reshape(1) for x in (input, index, src))
-        return _in_rounds(input, index, src, dim, reduce, include_self).reshape(())
+        return _in_rounds(read, input, index, src, dim, reduce, include_self).reshape(())
     src = _as_large(src, index)
     n = input._spec.shape[dim]
     # A device that finds an index out of range finds it here: below, n is the extra place.
-    _gathered(input, index, dim)
+    call(read, (input, index), (dim,))
     extra = list(input._spec.shape)
     extra[dim] = 1
     made = cat([input, input.new_zeros(extra)], dim)
@@ -184,7 +190,7 @@ SCATTER_REDUCE = OpDef(
     inputs=("input", "index", "src"),
     attributes=("dim", "reduce", "include_self"),
     infer=_infer,
-    decompose=_in_rounds,
+    decompose=lambda *inputs, **attributes: _in_rounds(GATHER, *inputs, **attributes),
     gradient=_gradient,
     accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
     reference=_reference,
@@ -192,6 +198,30 @@ SCATTER_REDUCE = OpDef(
     inplace=True,
 )
 """``prod``, ``amax`` and ``amin``; sums and means are made of ``scatter_add``."""
+
+
+class Steps(NamedTuple):
+    """The operators that ``scatter_reduce``, or what is made of it, takes.
+
+    Attributes:
+        combine: for ``prod``, ``amax`` and ``amin``.
+        write, add: for sums and means.
+    """
+
+    combine: OpDef
+    write: OpDef
+    add: OpDef
+
+    @classmethod
+    def of(cls, name: str, sentence: str) -> Steps:
+        """Those of the operator ``name``, with its sentence for an index out of range."""
+        read = GATHER.part_of(name, sentence)
+
+        def in_rounds(*inputs: Any, **attributes: Any) -> Any:
+            return _in_rounds(read, *inputs, **attributes)
+
+        combine = SCATTER_REDUCE.part_of(name, sentence, decompose=in_rounds)
+        return cls(combine, SCATTER.part_of(name, sentence), SCATTER_ADD.part_of(name, sentence))
 
 
 @operator(SCATTER_REDUCE, out=True)
@@ -215,18 +245,28 @@ def scatter_reduce(
             f"scatter_reduce(): argument 'reduce' must be str, not {type(reduce).__name__}"
         )
     reduce = _OTHER_NAMES.get(reduce, reduce)
-    if reduce in _COMBINE:
-        return call(SCATTER_REDUCE, (input, index, src), (dim, reduce, include_self))
-    if reduce not in ("sum", "mean"):
+    if reduce not in _COMBINE and reduce not in ("sum", "mean"):
         raise RuntimeError(
             f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
         )
-    base = input if include_self else call(SCATTER, (input, index, 0), (dim,))
-    total = call(SCATTER_ADD, (base, index, src), (dim,))
+    return brought_together(_STEPS, input, dim, index, src, reduce, include_self)
+
+
+def brought_together(
+    steps: Steps, input: Any, dim: int, index: Any, src: Any, reduce: str, include_self: bool
+) -> Any:
+    """:func:`scatter_reduce` of arguments that have been looked at, in these steps."""
+    if reduce in _COMBINE:
+        return call(steps.combine, (input, index, src), (dim, reduce, include_self))
+    base = input if include_self else call(steps.write, (input, index, 0), (dim,))
+    total = call(steps.add, (base, index, src), (dim,))
     if reduce == "sum":
         return total
     count = input.new_full(tuple(input._spec.shape), int(include_self))
     ones = src.new_ones(tuple(src._spec.shape))
-    count = call(SCATTER_ADD, (count, index, ones), (dim,))
+    count = call(steps.add, (count, index, ones), (dim,))
     count = count.masked_fill(count.eq(0), 1)
     return total // count if input._spec.dtype.category == 1 else total / count
+
+
+_STEPS = Steps.of("scatter_reduce", ALONG)

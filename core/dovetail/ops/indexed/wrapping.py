@@ -9,9 +9,9 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import ops
 from dovetail.ops.families import composite
-from dovetail.ops.schema import Inferred, Sample
+from dovetail.ops.schema import REGISTRY, Inferred, Sample
 
-__all__ = ["wrapped_index"]
+__all__ = ["WRAPPED_INDEX", "wrapped_index"]
 
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
@@ -32,6 +32,7 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     samples=_samples,
     method=False,
     public=False,
+    named="index",
 )
 def wrapped_index(index: Any, *, size: int, dim: int | None, outside: int) -> Any:
     """``index`` with ``size`` added to what is negative; what is out of range stays so.
@@ -50,3 +51,6 @@ def wrapped_index(index: Any, *, size: int, dim: int | None, outside: int) -> An
     if not outside:
         return wrapped
     return ops.where((wrapped >= 0) & (wrapped < size), wrapped, outside)
+
+
+WRAPPED_INDEX = REGISTRY["wrapped_index"]

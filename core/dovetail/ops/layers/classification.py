@@ -12,12 +12,15 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.backend.sentences import TARGET
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
+from dovetail.errors import OutOfRangeError
 from dovetail.factories import zeros
 from dovetail.ops.expose import operator
 from dovetail.ops.families import composite, draw
+from dovetail.ops.indexed.index import GATHER
 from dovetail.ops.indexed.index_checks import host_values
 from dovetail.ops.layers.loss import reduced
 from dovetail.ops.linear_algebra.operands import whole_number
@@ -41,7 +44,7 @@ def check_classes(target: Any, classes: int, ignore_index: int) -> None:
         return
     wrong = array[((array < 0) | (array >= classes)) & (array != ignore_index)]
     if wrong.size:
-        raise IndexError(f"Target {wrong[0]} is out of bounds.")
+        raise OutOfRangeError(TARGET.format(index=wrong[0]))
 
 
 def check_targets(input: Any, target: Any, ignore_index: int) -> None:
@@ -50,6 +53,9 @@ def check_targets(input: Any, target: Any, ignore_index: int) -> None:
         check_classes(target, input._spec.shape[_class_dim(input)], ignore_index)
     else:
         whole_number("nll_loss", "ignore_index", ignore_index)
+
+
+_PICK = GATHER.part_of("nll_loss", TARGET)
 
 
 def _class_dim(x: Any) -> int:
@@ -63,7 +69,7 @@ def _weights(target: Any, weight: Any, ignore_index: int) -> tuple[Any, Any, Any
     safe = target.masked_fill(ignored, 0)
     if weight is None:
         return safe, ignored, ignored.logical_not()
-    each = weight.gather(0, safe.reshape(-1)).reshape(safe.shape)
+    each = call(_PICK, (weight, safe.reshape(-1)), (0,)).reshape(safe.shape)
     return safe, ignored, each.masked_fill(ignored, 0)
 
 
@@ -270,7 +276,7 @@ def nll_loss(
     """
     dim = _class_dim(input)
     safe, ignored, factor = _weights(target, weight, ignore_index)
-    picked = input.gather(dim, safe.unsqueeze(dim)).squeeze(dim)
+    picked = call(_PICK, (input, safe.unsqueeze(dim)), (dim,)).squeeze(dim)
     loss = (-picked * factor).masked_fill(ignored, 0)
     return loss.sum() / factor.sum() if reduction == "mean" else reduced(loss, reduction)
 

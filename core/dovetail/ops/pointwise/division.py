@@ -18,6 +18,7 @@ from dovetail.tensor import Tensor
 __all__: list[str] = []
 
 TWO = ("input", "other")
+_WHOLE = REGISTRY["floor_divide"].part_of("div")
 
 
 def _where(condition: Any, input: Any, other: Any) -> Any:
@@ -30,7 +31,7 @@ def _truncated(input: Any, other: Any) -> Any:
     kinds = [x._spec.dtype for x in (input, other) if isinstance(x, Tensor)]
     if any(k.category > 1 for k in kinds) or isinstance(input, float) or isinstance(other, float):
         return (input / other).trunc()
-    size = abs(input) // abs(other)
+    size = call(_WHOLE, (abs(input), abs(other)))
     below = [x.lt(0) if isinstance(x, Tensor) else x < 0 for x in (input, other)]
     return _where(below[0] ^ below[1], -size, size)
 
@@ -48,12 +49,13 @@ def _rounded(name: str, decompose: Any, reference: Any) -> OpDef:
         method=False,
         public=False,
         node_name=lambda input, other: "div",
+        named="div",
     )
 
 
 ROUNDED = {
     "floor": _rounded(
-        "div_floor", lambda input, other: call(REGISTRY["floor_divide"], (input, other)),
+        "div_floor", lambda input, other: call(_WHOLE, (input, other)),
         np.floor_divide,
     ),
     "trunc": _rounded("div_trunc", _truncated, lambda x, y: np.trunc(x / y)),

@@ -24,7 +24,7 @@ from dovetail.ops.families import (
 )
 from dovetail.ops.linear_algebra.operands import C_NAMES, need_tensors
 from dovetail.ops.pointwise.arithmetic import conjugate
-from dovetail.ops.schema import Facts, Inferred, OpDef, Sample, Tolerance
+from dovetail.ops.schema import REGISTRY, Facts, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -189,11 +189,14 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 # -------------------------------------------------------- two real operands
 
 
+_REST = REGISTRY["remainder"].part_of("fmod")
+
+
 def _fmod(input: Any, other: Any) -> Any:
     if not isinstance(input, Tensor):
         input = other.new_full((), input)
     if input._spec.dtype.category < 2:  # the smallest integer has no absolute value
-        rest = input.remainder(other)
+        rest = call(_REST, (input, other))
         is_wrong = rest.ne(0).bitwise_and((rest < 0).ne(input < 0))
         return _where(is_wrong, rest - other, rest)
     return _with_sign(input.abs().remainder(abs(other)), input)

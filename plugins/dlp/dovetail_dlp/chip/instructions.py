@@ -172,12 +172,18 @@ def _grid_offsets(strides: tuple[int, ...]) -> Function:
     return run
 
 
-def _check_range(limit: int) -> Function:
+class OutOfRange(IndexError):
+    """An index out of range, in the words that the kernel was given."""
+
+
+def _check_range(limit: int, said: str, least: int) -> Function:
     def run(index: Array) -> None:
         if index.size:
             low, high = index.min(), index.max()
-            if low < 0 or high >= limit:
-                bad = low if low < 0 else high
+            if low < least or high >= limit:
+                bad = low if low < least else high
+                if said:
+                    raise OutOfRange(said.format(index=bad, size=limit))
                 raise IndexError(f"index {bad} is out of range for a dim of size {limit}")
 
     return run

@@ -6,6 +6,7 @@ from dovetail.backend import KernelTable
 from dovetail_dlp.fused import (
     activation,
     convolution,
+    division,
     indexing,
     normalise,
     optimizer,
@@ -19,6 +20,15 @@ __all__ = ["enter"]
 
 def enter(table: KernelTable) -> None:
     """Add them all to a table of required kernels."""
-    for family in (activation, convolution, indexing, normalise, optimizer, pooling, softmax):
+    for family in (
+        activation,
+        convolution,
+        division,
+        indexing,
+        normalise,
+        optimizer,
+        pooling,
+        softmax,
+    ):
         family.enter(table)
     table.add("quantized_matmul", contract.run)  # whose sums of int8 are int32 already

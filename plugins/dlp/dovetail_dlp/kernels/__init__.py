@@ -15,6 +15,7 @@ def table() -> KernelTable:
     made.update(elementwise.KERNELS, scalars=True)
     for family in (storage, reduce, index, order, contract):
         made.update(family.KERNELS)
+    made.update(index.TOLD, specialize=True)
     made.remove("copy")
     made.add("copy", storage.copy, layout="strided")
     fused.enter(made)

@@ -6,21 +6,23 @@ from __future__ import annotations
 from typing import Any
 
 import dovetail_dlp.lang as dlp
+from dovetail.backend.sentences import ALONG
 from dovetail.dtypes import bfloat16, bool_, float16, float32, int64
 from dovetail_dlp.kernels.storage import copy
 from dovetail_dlp.machine.region import Region, at_least_1d
 from dovetail_dlp.machine.scratch import scratch
+from dovetail_dlp.machine.words import told
 
-__all__ = ["KERNELS"]
+__all__ = ["KERNELS", "TOLD"]
 
 
-def _offsets(x: Any, index: Any, block: Any, dim: int) -> Any:
+def _offsets(x: Any, index: Any, block: Any, dim: int, said: str) -> Any:
     """Where in flat ``x`` each element of a block of ``index`` reads or writes."""
     source = index[block]
     steps = [s // x.dtype.itemsize for s in x.strides]
     tile, offsets = dlp.nram(source.shape, int64), dlp.nram(source.shape, int64)
     dlp.load(tile, source)
-    dlp.check_range(tile, x.shape[dim])
+    dlp.check_range(tile, x.shape[dim], said)
     dlp.vector_mul(tile, tile, steps[dim])
     along = [0 if d == dim else s for d, s in enumerate(steps)]
     dlp.grid(offsets, along)
@@ -29,19 +31,19 @@ def _offsets(x: Any, index: Any, block: Any, dim: int) -> Any:
 
 
 @dlp.kernel
-def gather(x: Any, index: Any, out: Any, *, dim: int) -> None:
+def gather(x: Any, index: Any, out: Any, *, dim: int, said: str) -> None:
     """``out[i][j] = x[index[i][j]][j]`` for dim 0; all of the same number of dims."""
     for block in dlp.blocks(index.shape, dlp.room(int64, int64, x.dtype)):
-        offsets, first = _offsets(x, index, block, dim)
+        offsets, first = _offsets(x, index, block, dim, said)
         tile = dlp.nram(offsets.shape, x.dtype)
         dlp.load_gather(tile, x.flat[first:], offsets)
         dlp.store(out[block], tile)
 
 
 def _scattering(name: str, add: bool) -> Any:
-    def body(index: Any, src: Any, out: Any, *, dim: int) -> None:
+    def body(index: Any, src: Any, out: Any, *, dim: int, said: str) -> None:
         for block in dlp.blocks(index.shape, dlp.room(int64, int64, src.dtype, out.dtype)):
-            offsets, first = _offsets(out, index, block, dim)
+            offsets, first = _offsets(out, index, block, dim, said)
             tile = dlp.load_as(src[block], out.dtype)
             dlp.store_scatter(out.flat[first:], tile, offsets, add=add)
 
@@ -52,28 +54,28 @@ def _scattering(name: str, add: bool) -> Any:
 scatter, scatter_add = _scattering("scatter", False), _scattering("scatter_add", True)
 
 
-def run_gather(x: Any, index: Any, out: Any, *, dim: int) -> None:
+def run_gather(x: Any, index: Any, out: Any, *, dim: int, said: str) -> None:
     """A 0-d tensor is one of one element."""
-    gather(*map(at_least_1d, (x, index, out)), dim=dim)
+    gather(*map(at_least_1d, (x, index, out)), dim=dim, said=said)
 
 
-def run_scatter(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None:
+def run_scatter(x: Any, index: Any, src: Any, out: Any, *, dim: int, said: str) -> None:
     """A copy of ``x`` with elements of ``src`` put in."""
     _start_with(x, out)
-    _scattered(scatter, index, src, out, dim)
+    _scattered(scatter, index, src, out, dim, said)
 
 
-def run_scatter_add(x: Any, index: Any, src: Any, out: Any, *, dim: int) -> None:
+def run_scatter_add(x: Any, index: Any, src: Any, out: Any, *, dim: int, said: str) -> None:
     """The same, adding; half precision is added up in float32."""
     if out.dtype not in (float16, bfloat16):
         _start_with(x, out)
-        _scattered(scatter_add, index, src, out, dim)
+        _scattered(scatter_add, index, src, out, dim, said)
         return
     strides = dlp.dense_strides(out.shape, 4)
     with scratch(out, out.shape, float32) as address:
         wide = Region(address, out.shape, strides, float32)
         copy(x, wide)
-        _scattered(scatter_add, index, src, wide, dim)
+        _scattered(scatter_add, index, src, wide, dim, said)
         copy(wide, out)
 
 
@@ -82,10 +84,10 @@ def _start_with(x: Any, out: Any) -> None:
         copy(x, out)
 
 
-def _scattered(kernel: Any, index: Any, src: Any, out: Any, dim: int) -> None:
+def _scattered(kernel: Any, index: Any, src: Any, out: Any, dim: int, said: str) -> None:
     if isinstance(src, Region) and not src.shape and index.shape:  # one value for all
         src = Region(src.address, index.shape, (0,) * len(index.shape), src.dtype)
-    kernel(*map(at_least_1d, (index, src, out)), dim=dim)
+    kernel(*map(at_least_1d, (index, src, out)), dim=dim, said=said)
 
 
 @dlp.kernel(tasks=1)
@@ -121,7 +123,7 @@ def nonzero(x: Any, out: Any, *, count: int) -> None:
             dlp.store_scatter(out.flat, coordinate, target)
 
 
-KERNELS = {
-    "gather": run_gather, "scatter": run_scatter, "scatter_add": run_scatter_add,
-    "nonzero": nonzero,
-}  # fmt: skip
+KERNELS = {"nonzero": nonzero}
+_RUNS = {"gather": run_gather, "scatter": run_scatter, "scatter_add": run_scatter_add}
+TOLD = {name: told(run, ALONG) for name, run in _RUNS.items()}
+"""Made for a call, which they tell of an index out of range."""

@@ -149,9 +149,13 @@ def grid(target: Tile, strides: Sequence[int]) -> None:
     _vector("grid", target, parameters=(tuple(strides),))
 
 
-def check_range(index: Tile, limit: int) -> None:
-    """Stop the kernel with an IndexError unless every element is at least 0 and below ``limit``."""
-    _vector("check_range", None, index, parameters=(limit,))
+def check_range(index: Tile, limit: int, said: str = "", low: int = 0) -> None:
+    """Stop the kernel with an IndexError unless every element is at least ``low``, below ``limit``.
+
+    Args:
+        said: the error's text, with ``{index}`` and ``{size}`` (``limit``).
+    """
+    _vector("check_range", None, index, parameters=(limit, said, low))
 
 
 def transpose(target: Tile, source: Tile, dims: Sequence[int]) -> None:

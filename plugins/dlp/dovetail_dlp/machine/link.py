@@ -19,10 +19,12 @@ import threading
 from typing import Any
 
 from dovetail.backend import forked_text
+from dovetail.errors import OutOfRangeError
 from dovetail_dlp.machine import errors, settings
 from dovetail_dlp.machine.compiler import Compiled
 from dovetail_dlp.machine.lost import Lost
 from dovetail_dlp.machine.region import DEVICE_SHIFT
+from dovetail_dlp.machine.words import BY_ZERO, late
 
 __all__ = ["RECORDERS", "Link", "close_all", "forget", "is_any_started", "link"]
 
@@ -249,7 +251,11 @@ class Link:
                 f"dovetail_dlp.reset({self.index}) gives it sound memory"
             )
             raise self.broken
-        raise (IndexError if kind == "IndexError" else RuntimeError)(f"{name}: {text}")
+        if kind == "OutOfRange":
+            raise OutOfRangeError(text)
+        if text == BY_ZERO:
+            raise RuntimeError(late(text, name))
+        raise (OutOfRangeError if kind == "IndexError" else RuntimeError)(f"{name}: {text}")
 
     def reset(self, blocks: Any) -> None:
         """End the process; the next command starts another. What was in memory is lost."""

@@ -1,0 +1,16 @@
+"""What is said of an index that is out of range: PyTorch's sentences, the same on every device.
+
+A device that finds such an index itself raises ``dovetail.errors.OutOfRangeError`` with one of
+them: ``facts.op.sentence`` where there is one, else that of the kernel's own operator. Behind it
+may stand which operator it was (``facts.op.title``) and that it was found late.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ALONG", "FLAT", "IN_SELF", "TARGET"]
+
+ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
+FLAT = "out of range: tried to access index {index} on a tensor of {size} elements."
+IN_SELF = "index out of range in self: index {index}, size {size}"
+"""PyTorch ends before the colon."""
+TARGET = "Target {index} is out of bounds."

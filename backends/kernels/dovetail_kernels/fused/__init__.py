@@ -10,7 +10,8 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "attention", "attention_tiles", "batch_norm", "columns", "element_loss", "join", "layer_norm",
-    "loss", "pool", "recurrent", "recurrent_step", "resample", "rows", "softmax", "steps",
+    "loss", "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample", "rows", "softmax",
+    "steps", "triangle",
 )  # fmt: skip
 
 

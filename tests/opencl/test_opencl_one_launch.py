@@ -105,3 +105,36 @@ def test_an_index_out_of_range(opencl: dt.device, shape: tuple[int, ...], index:
     text = f"index {index} is out of bounds for dimension {dim} with size 6"
     with pytest.raises(IndexError, match=text):
         rows.cpu()
+
+
+@pytest.mark.parametrize("has_affine", [True, False])
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((3, 4), 2), ((2, 6, 5), 3), ((2, 8, 9, 7), 2), ((2, 64, 40, 40), 4)]
+)
+def test_group_norm(
+    opencl: dt.device, queue: Any, shape: tuple[int, ...], groups: int, kind: str, has_affine: bool
+) -> None:
+    random = np.random.default_rng(0)
+    # A mean that is large beside the deviation.
+    array = random.standard_normal(shape) + 30
+    weights = [random.standard_normal(shape[1]) for _ in range(2)] if has_affine else []
+    found = []
+    for library, device, dtype in ((dt, opencl, kind), (torch, "cpu", "float64")):
+        x = library.tensor(array, dtype=getattr(library, kind), device=device)
+        x = x.to(getattr(library, dtype))
+        given = [library.tensor(w, dtype=x.dtype, device=device) for w in weights]
+        out = library.nn.functional.group_norm(x, groups, *given)
+        before = queue.launches
+        out = library.nn.functional.group_norm(x, groups, *given)
+        assert queue.launches == before + (library is dt)
+        found.append(out.cpu().double().numpy())
+    bound = 1e-4 if kind == "float32" else 3e-2
+    np.testing.assert_allclose(*found, rtol=bound, atol=bound)
+
+
+def test_group_norm_refuses_as_before(opencl: dt.device) -> None:
+    x = dt.ones(2, 6, 3, device=opencl)
+    dt.nn.functional.group_norm(x, 3)
+    with pytest.raises(RuntimeError, match="divisible"):
+        dt.nn.functional.group_norm(x, 4)

@@ -44,6 +44,46 @@ def operators(name: str) -> dict[str, Case]:
         "rand": lambda: dt.rand(64, device=name),
         "a.t().contiguous()": lambda: a.t().contiguous(),
         "a.add_(b)": lambda: a.add_(b),
+        **losses(a, b),
+        **moved(name, a, b),
+    }
+
+
+def losses(a: Any, b: Any) -> dict[str, Case]:
+    """Losses of two tensors, without a gradient."""
+    functional = dt.nn.functional
+    p, q = a.sigmoid(), b.sigmoid()
+    return {
+        "mse_loss": lambda: functional.mse_loss(a, b),
+        "l1_loss": lambda: functional.l1_loss(a, b),
+        "smooth_l1_loss": lambda: functional.smooth_l1_loss(a, b),
+        "huber_loss": lambda: functional.huber_loss(a, b),
+        "bce_with_logits": lambda: functional.binary_cross_entropy_with_logits(a, q),
+        "binary_cross_entropy": lambda: functional.binary_cross_entropy(p, q),
+    }
+
+
+def moved(name: str, a: Any, b: Any) -> dict[str, Case]:
+    """What takes elements elsewhere, by place or by index."""
+    places, image = dt.arange(8, device=name), dt.randn(2, 4, 8, 8, device=name)
+    every, mask = dt.zeros(8, 8, device=name, dtype=dt.int64), a > 0
+    scale, target, half = dt.ones(4, device=name), dt.zeros_like(a), a.to(dt.bfloat16)
+
+    def filled() -> None:
+        target[mask] = 0
+
+    return {
+        "a[index]": lambda: a[places],
+        "stack": lambda: dt.stack((a, b)),
+        "tril": a.tril,
+        "pad": lambda: dt.nn.functional.pad(a, (1, 1)),
+        "repeat": lambda: a.repeat(2, 1),
+        "group_norm": lambda: dt.nn.functional.group_norm(image, 2, scale, scale),
+        "scatter_add": lambda: a.scatter_add(0, every, b),
+        "topk": lambda: a.topk(3),
+        "a[mask] = 0": filled,
+        "count_nonzero": a.count_nonzero,
+        "bfloat16 a @ b": lambda: half @ half,
     }
 
 

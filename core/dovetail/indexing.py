@@ -17,14 +17,15 @@ from dovetail import dtypes as d
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo
-from dovetail.dispatch import NUMBERS
+from dovetail.backend.state import state_of
+from dovetail.dispatch import NUMBERS, call
 from dovetail.dtypes import type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
 from dovetail.late_binding import BATCHED, QUANTIZED
 from dovetail.ops.direct import write
 from dovetail.ops.expose import FUNCTIONS, inplace_method
-from dovetail.ops.indexed.indexing import INDEX_PUT, index, index_put
+from dovetail.ops.indexed.indexing import INDEX_PUT, INDEX_WRAPPED, index, index_put
 from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.layout.convert import writable_copy
 from dovetail.ops.layout.views import _ViewPlan, view_backward
@@ -122,12 +123,35 @@ def getitem(tensor: Tensor, index: Any) -> Tensor:
         plan = tensor._spec.memo.get(key)
         if plan is not None:
             return plan(tensor)  # type: ignore[no-any-return]
+    elif index.__class__ is Tensor and not observe.active:
+        run = _wrapped(tensor._spec, index._spec)
+        if run is not None:
+            return run(tensor, index)  # type: ignore[no-any-return]
     plan, advanced = _plan_for(tensor, index)
     view = tensor if plan is None else _apply(plan, tensor)
     return _read(view, advanced) if advanced else view
 
 
+def _wrapped(spec: Spec, where: Spec) -> Any:
+    """The plan of a tensor's first dim read by an index on its device, where there is one."""
+    return INDEX_WRAPPED.plans.get((spec, where, (0, 0)))
+
+
+def _is_alone(view: Tensor, advanced: list[Advanced]) -> bool:
+    """One index, which is as the operator takes it and on a device that is not waited for."""
+    value, spec = advanced[0].value, view._spec
+    if len(advanced) > 1 or value.__class__ is not Tensor or spec.batch is not None:
+        return False
+    where = value._spec
+    if where.dtype is not d.int64 or where.device is not spec.device or where.batch is not None:
+        return False
+    return bool(spec.numel) and not state_of(spec.device).host_arrays
+
+
 def _read(view: Tensor, advanced: list[Advanced]) -> Tensor:
+    if _is_alone(view, advanced):
+        position, value, dim = advanced[0]
+        return call(INDEX_WRAPPED, (view, value), (position, dim))  # type: ignore[no-any-return]
     view, flat, dim, count = together(view, advanced)
     result: Tensor = index(view, flat, dim, count)
     return result

@@ -80,6 +80,7 @@ def gathered(
     line: tuple[int, int],
     name: str,
     fault: Any,
+    wraps: bool = False,
 ) -> Any:
     """``kernel(source, index, out)``: each of ``out`` is read at the place that ``index`` names.
 
@@ -91,12 +92,14 @@ def gathered(
         line: indices that there are, and elements of the source from one to the next.
         name: the operator's, for statistics and errors.
         fault: what an index out of range is reported by (see :func:`fault_of`).
+        wraps: indices may count from the end.
     """
     if not out.numel:
         return lambda *arrays: None
     loops = collapse(out, index, source)
     macros = {
         "IS_GATHER": 1,
+        "WRAPS": int(wraps),
         **moved("X", "S", itemsize=out.itemsize),
         **places("PLACES", loops, "p", ("to", "place", "from")),
         **runs(device, "PLACES", loops, "p", ("to", "place", "from")),

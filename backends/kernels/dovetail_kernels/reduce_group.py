@@ -12,13 +12,13 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.device import Launch, known
+from dovetail_kernels.device import Device, Launch, known
 from dovetail_kernels.folds import FOLDS, fold_macros
 from dovetail_kernels.reduce import Reduction, enter_as
 from dovetail_kernels.sides import Split, is_by_columns
 from dovetail_kernels.source import element, loop_numbers, places, program
 
-__all__ = ["enter"]
+__all__ = ["enter", "reduction_of"]
 
 SIDE = 32
 """Neighbouring outer elements of a slice, and members of a team for as many elements."""
@@ -98,7 +98,12 @@ def _power(count: int) -> int:
 def _suits(call: Any) -> bool:
     """On a GPU whose work groups are large enough."""
     device = known(call.outputs[0].device)
-    return device is not None and not device.is_cpu and device.group >= SIDE
+    return device is not None and reduction_of(device) is Grouped
+
+
+def reduction_of(device: Device) -> type[Reduction]:
+    """The class whose reductions suit a device."""
+    return Grouped if not device.is_cpu and device.group >= SIDE else Reduction
 
 
 def enter(table: KernelTable) -> None:

@@ -1,4 +1,4 @@
-"""cat: as many tensors as a device's launch takes, in one launch where each would be a copy.
+"""cat and stack: as many tensors as a device's launch takes, in one where each would be a copy.
 
 Tensors must have rows: the dims before the joined one lie in memory as one, the others are dense.
 """
@@ -20,8 +20,9 @@ __all__ = ["enter"]
 
 
 def enter(table: KernelTable) -> None:
-    """Enter it."""
-    table.add("cat", _specialised, when=_fits, specialize=True)
+    """Enter them."""
+    for name in ("cat", "stack"):
+        table.add(name, _specialised, when=_fits, specialize=True)
 
 
 def _step(array: Array, dim: int) -> int | None:
@@ -82,7 +83,7 @@ def _specialised(facts: Any) -> Any:
         np.uint64(0), numbers([]), numbers(runs), numbers(steps), numbers(starts, width),
         np.uint64(width), np.uint64(rows),
     ]  # fmt: skip
-    launch = device.launch(text, "join", many + 1, given, device.workers(out.numel), "cat")
+    launch = device.launch(text, "join", many + 1, given, device.workers(out.numel), facts.op.name)
     missing = many - len(parts)
     at_their_start = [(0, bytes(8)), (1, bytes(8 * many))]
 

@@ -1,4 +1,4 @@
-"""Rows by number: index_select and embedding, and the gradients of both."""
+"""Rows by number: ``x[index]``, index_select and embedding, and the gradients of these two."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.backend.sentences import IN_SELF
+from dovetail.backend.sentences import ALONG, IN_SELF
 from dovetail.dtypes import float32, float64
 from dovetail_kernels.arrays import START, Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
@@ -33,13 +33,16 @@ def _select(facts: Any) -> Any:
     x, index = map(ghost, facts.inputs)
     out = ghost(facts.outputs[0])
     device, name = device_of(facts.outputs[0].device), facts.op.name
-    dim, fault = facts.attributes.get("dim", 0), fault_of(facts.op, IN_SELF)
+    dim, fault, wraps = facts.attributes.get("dim", 0), fault_of(facts.op, IN_SELF), False
+    if name == "index_wrapped":
+        dim, wraps = facts.attributes["position"], True
+        fault = fault_of(facts.op, ALONG, facts.attributes["dim"])
     outer, rows, n = sides(x.shape, dim)
     if n < LEAST or out.itemsize == 16 or not all(a.is_contiguous for a in (x, index, out)):
-        return _select_each(device, x, index, out, dim, name, fault)
+        return _select_each(device, x, index, out, dim, name, fault, wraps)
     word, faults = WORDS[out.itemsize], device.faults
     team = Team(device, word, outer * index.numel, n)
-    text = team.program("rows", {"IS_SELECT": 1}, ("fault",), X=word)
+    text = team.program("rows", {"IS_SELECT": 1, "WRAPS": int(wraps)}, ("fault",), X=word)
     more = [np.uint64(rows), np.uint64(index.numel), fault]
     launch = team.launch(text, "select_rows", 4, more, name)
 
@@ -52,8 +55,9 @@ def _select(facts: Any) -> Any:
 
 
 def _select_each(
-    device: Device, x: Array, index: Array, out: Array, dim: int, name: str, fault: Any
-) -> Any:
+    device: Device, x: Array, index: Array, out: Array, dim: int, name: str, fault: Any,
+    wraps: bool,
+) -> Any:  # fmt: skip
     """Element by element, wherever they lie; one dim of ``x`` has become those of ``index``."""
     before, after = x.strides[:dim], x.strides[dim + 1 :]
     picks = (0,) * (out.ndim - len(before) - len(after))
@@ -61,7 +65,7 @@ def _select_each(
     strides = (*[0] * len(before), *steps, *[0] * len(after))
     place = Array(None, 0, out.shape, strides, index.dtype)
     first = Array(None, 0, out.shape, before + picks + after, x.dtype)
-    return gathered(device, first, place, out, along(x, dim), name, fault)
+    return gathered(device, first, place, out, along(x, dim), name, fault, wraps)
 
 
 def _sum(facts: Any) -> Any:
@@ -193,7 +197,7 @@ def enter(table: KernelTable) -> None:
     table.add("embedding_sum", _sum, when=_can_select, **whole)
     table.add("bag_sum", _sum_bags, when=_can_select, **whole)
     table.add("bag_sum_backward", _add_bags, when=_can_add_bags, **whole)
-    for name in ("index_select", "embedding"):
+    for name in ("index_select", "embedding", "index_wrapped"):
         table.add(name, _select, when=_can_select, specialize=True)
     for name in ("index_select_backward", "embedding_backward"):
         table.add(name, _add, dtypes=FLOATS, when=_can_add, **options)

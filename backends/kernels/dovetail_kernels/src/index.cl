@@ -7,8 +7,13 @@
     ulong step PLACES_NUMBERS
 
 #if IS_GATHER
+#if WRAPS
+#define WRAPPED(at) ((ulong)(at) + ((at) < 0 ? size : 0))
+#else
+#define WRAPPED(at) ((ulong)(at))
+#endif
 #define TAKE(to, place, from) { \
-        const ulong at = (ulong)index[offset_index + (place)]; \
+        const ulong at = WRAPPED(index[offset_index + (place)]); \
         is_outside |= at >= size; \
         out[offset_out + (to)] = at < size ? in[offset_in + (from) + at * step] : (X_MEMORY)0; \
     }
@@ -36,8 +41,8 @@ kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const
                 TAKE(to + j * to_step, place + j * place_step, from + j * from_step)
         }
         for (ulong j = 0; is_outside && j < run; j++) {
-            const ulong at = (ulong)index[offset_index + place + j * place_step];
-            if (at >= size) WRONG(at)
+            const long at = index[offset_index + place + j * place_step];
+            if (WRAPPED(at) >= size) WRONG(at)
         }
     PLACES_NEXT
 #else

@@ -1,6 +1,7 @@
 // Rows of n neighbours by number, in (outer, rows, n): reading them, and adding to them.
 //
-// A number that is out of range reads zero, adds nothing and is reported (see fault.cl).
+// A number that is out of range reads zero, adds nothing and is reported (see fault.cl). WRAPS: numbers
+// may count from the end.
 
 #define NUMBERS ulong lines, int n, ulong inner, ulong rows, ulong picks
 
@@ -19,7 +20,12 @@ kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global 
 {
     WATCH
     EACH_LINE(line, lines) {
-        const ulong row = (ulong)index[offset_index + line % picks];
+        const long given = index[offset_index + line % picks];
+#if WRAPS
+        const ulong row = (ulong)given + (given < 0 ? rows : 0);
+#else
+        const ulong row = (ulong)given;
+#endif
         global const X_MEMORY *x = in + offset_in + (line / picks * rows + row) * n;
         global X_MEMORY *y = out + offset_out + line * n;
 #define MOVE(L) X_SET_##L(y, k, X_##L(x, k));
@@ -28,7 +34,7 @@ kernel void select_rows(global X_MEMORY *out, global const X_MEMORY *in, global 
             WALK(n, MOVE)
         } else {
             WALK(n, CLEAR)
-            WRONG(row)
+            WRONG(given)
         }
     }
     REPORT(rows)

@@ -28,6 +28,7 @@ __all__ = [
 
 
 _layer_norm = finder("layer_norm", first=True)
+_group_norm = finder("group_norm")
 
 
 def _check_per_channel(name: str, channels: int, **tensors: Tensor | None) -> None:
@@ -222,6 +223,9 @@ def group_norm(
     Raises:
         RuntimeError: C is no multiple of ``num_groups``, or sizes are not C.
     """
+    run = _group_norm(input, weight, bias, (num_groups, eps))
+    if run is not None:
+        return run(input, weight, bias)  # type: ignore[no-any-return]
     if input.dim() < 2:
         raise RuntimeError(
             f"Expected at least 2 dimensions for input tensor but received {input.dim()}"

@@ -18,10 +18,11 @@ from dovetail.backend.sentences import ALONG
 from dovetail.dispatch import call
 from dovetail.factories import full
 from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.indexed.wrapping import wrapped_index
 from dovetail.ops.schema import REGISTRY, Facts, Inferred, Sample
 from dovetail.spec import Spec
 
-__all__ = ["INDEX", "INDEX_PUT", "index", "index_put"]
+__all__ = ["INDEX", "INDEX_PUT", "INDEX_WRAPPED", "index", "index_put", "index_wrapped"]
 
 
 def _selected_shape(input: Spec, index: Spec, dim: int, count: int) -> tuple[int, ...]:
@@ -151,6 +152,47 @@ def index(input: Any, index: Any, dim: int, count: int) -> Any:
     return call(_READ, (rows, index.reshape(-1)), (1,)).reshape(shape)
 
 
+def _wrapped_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    found = []
+    for shape, index_shape, dim, count in _CASES:
+        if count == 1:
+            index = rng.integers(-shape[dim], shape[dim], index_shape)
+            found.append(Sample((draw(rng, shape, dtype, -5, 5), index, dim, dim)))
+    return found
+
+
+def _wrapped_gradient(g: Any, index: Any, specs: Any, position: int, dim: int) -> Any:
+    size = specs[0].shape[position]
+    return _index_gradient(
+        g, wrapped_index(index, size=size, dim=dim, outside=0), specs, position, 1
+    )
+
+
+@composite(
+    "index_wrapped",
+    inputs=("input", "index"),
+    infer=lambda input, index, position, dim: _index_infer(input, index, position, 1),
+    gradient={"input": _wrapped_gradient},
+    reference=lambda x, index, position, dim: x.take(index, axis=position),
+    samples=_wrapped_samples,
+    method=False,
+    public=False,
+    named="index",
+    node_name=lambda *_, **__: "index",
+)
+def index_wrapped(input: Any, index: Any, position: int, dim: int) -> Any:
+    """``index`` by one dim, of numbers that may count from its end.
+
+    Args:
+        input: ``(*before, size, *after)``, with something in it.
+        index: int64, any shape, in [-size, size).
+        position: the dim.
+        dim: what that is called where an index is out of range.
+    """
+    size = input.shape[position]
+    return _index(input, wrapped_index(index, size=size, dim=dim, outside=0), position, 1)
+
+
 @composite(
     "index_put",
     inputs=("input", "index", "values"),
@@ -187,3 +229,4 @@ def index_put(input: Any, index: Any, values: Any, dim: int, count: int, accumul
 
 _index: Any = index  # the gradients above have a parameter of that name
 INDEX, INDEX_PUT = REGISTRY["index"], REGISTRY["index_put"]
+INDEX_WRAPPED = REGISTRY["index_wrapped"]

@@ -185,7 +185,23 @@ def _infer_distance(input: Any, target: Any, *, reduction: str) -> Inferred:
     return Inferred(compute, ((shape, kind.to_real(), *strides),))
 
 
-@_loss("l1_loss", lambda x, y: np.abs(x - y), infer=_infer_distance, accepts=d.NUMBER)
+def _both(g: Any, input: Any, slope: Any, reduction: str, needs: Any) -> tuple[Any, Any]:
+    """The gradients of a loss of the difference, whose slope is given."""
+    grad = slope * _share(g, input, reduction)
+    return grad, -grad if needs[1] else None
+
+
+def _l1_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) -> tuple[Any, Any]:
+    return _both(g, input, (input - target).sgn(), reduction, needs)
+
+
+@_loss(
+    "l1_loss",
+    lambda x, y: np.abs(x - y),
+    gradient=_l1_gradient,
+    infer=_infer_distance,
+    accepts=d.NUMBER,
+)
 def l1_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """``|input - target|``; its gradient where they are equal is 0."""
     return reduced((input - target).abs(), reduction)
@@ -196,10 +212,18 @@ def _huber_reference(x: Any, y: Any, delta: float = 1.0) -> Any:
     return np.where(z < delta, z * z / 2, delta * (z - delta / 2))
 
 
+def _smooth_l1_gradient(
+    g: Any, input: Any, target: Any, reduction: str, beta: float, needs: Any
+) -> tuple[Any, Any]:
+    slope = ((input - target) * (1 / beta)).clamp(-1, 1)
+    return _both(g, input, slope, reduction, needs)
+
+
 @_loss(
     "smooth_l1_loss",
     lambda x, y, beta=1.0: _huber_reference(x, y, beta) / beta,
     options=({}, {"beta": 0.5}),
+    gradient=_smooth_l1_gradient,
 )
 def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: float = 1.0) -> Any:
     """``z² / (2 beta)`` where z = |input - target| is below ``beta``, ``z - beta / 2`` elsewhere.
@@ -212,7 +236,18 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     return reduced(ops.where(z < beta, near, z - 0.5 * beta), reduction)
 
 
-@_loss("huber_loss", _huber_reference, options=({}, {"delta": 0.5}))
+def _huber_gradient(
+    g: Any, input: Any, target: Any, reduction: str, delta: float, needs: Any
+) -> tuple[Any, Any]:
+    return _both(g, input, (input - target).clamp(-delta, delta), reduction, needs)
+
+
+@_loss(
+    "huber_loss",
+    _huber_reference,
+    options=({}, {"delta": 0.5}),
+    gradient=_huber_gradient,
+)
 def huber_loss(input: Any, target: Any, *, reduction: str = "mean", delta: float = 1.0) -> Any:
     """``z² / 2`` where z = |input - target| is below ``delta``, else ``delta (z - delta / 2)``."""
     difference = input - target

@@ -1,0 +1,73 @@
+// The sum of what each element of two dense tensors loses, divided by a number; one work group.
+//
+// T: what is computed in. TERM(x0, x1): the loss, of the input and the target. PARAMETERS: numbers that
+// it names. GROUP: work items. REFUSALS: how many kinds of elements there are that it has no result for;
+// REFUSED(x0, x1): a bit for each (see fault.cl).
+
+static T soft_plus(T x)
+{
+    const T more = log1p(exp(-fabs(x)));
+    return x > 0 ? x + more : more;
+}
+
+static T at_least(T x, T low)
+{
+    return x != x || x >= low ? x : low;
+}
+
+#if REFUSALS
+#define FAULTS , global uint *faults
+#define FAULT_NUMBER , uint refused
+#define LOOK(x, y) wrong |= REFUSED(x, y);
+#else
+#define FAULTS
+#define FAULT_NUMBER
+#define LOOK(x, y)
+#endif
+#define LANES 8
+
+kernel void element_loss(global OUT_MEMORY *out, global const IN_MEMORY *input,
+        global const IN_MEMORY *target FAULTS, ulong8 begin, uint count, T divisor PARAMETERS
+        FAULT_NUMBER)
+{
+    int wrong = 0;
+    input += begin.s1;
+    target += begin.s2;
+#if GROUP == 1
+    T lane[LANES] = {0};
+    uint i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            const T x = IN_LOAD(input, i + l), y = IN_LOAD(target, i + l);
+            LOOK(x, y)
+            lane[l] += TERM(x, y);
+        }
+    for (; i < count; i++) {
+        const T x = IN_LOAD(input, i), y = IN_LOAD(target, i);
+        LOOK(x, y)
+        lane[0] += TERM(x, y);
+    }
+    for (int half_ = LANES / 2; half_; half_ /= 2)
+        for (int l = 0; l < half_; l++) lane[l] += lane[l + half_];
+    OUT_STORE(out, begin.s0, lane[0] / divisor);
+#else
+    local T value[GROUP];
+    const uint self = get_local_id(0);
+    T sum = 0;
+    for (uint i = self; i < count; i += GROUP) {
+        const T x = IN_LOAD(input, i), y = IN_LOAD(target, i);
+        LOOK(x, y)
+        sum += TERM(x, y);
+    }
+    value[self] = sum;
+    for (uint half_ = GROUP / 2; half_; half_ /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (self < half_) value[self] += value[self + half_];
+    }
+    if (self == 0) OUT_STORE(out, begin.s0, value[0] / divisor);
+#endif
+#if REFUSALS
+    for (uint k = 0; k < REFUSALS; k++)
+        if (wrong >> k & 1) report(faults, refused + k, 0, 0);
+#endif
+}

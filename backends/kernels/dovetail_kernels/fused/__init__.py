@@ -10,8 +10,8 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "attention", "attention_tiles", "batch_norm", "columns", "element_loss", "group_norm", "join",
-    "layer_norm", "loss", "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample", "rows",
-    "softmax", "steps", "triangle",
+    "layer_norm", "loss", "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample",
+    "rows", "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "ALONG", "FLAT", "IN_SELF", "TARGET", "WORDS", "IndexFault", "fault_of", "found", "refusals_of",
+    "ALONG", "FLAT", "IN_SELF", "TARGET", "WORDS", "IndexFault", "bounds_fault_of", "fault_of",
+    "found", "refusals_of",
 ]  # fmt: skip
 
 WORDS = 8
@@ -63,6 +64,24 @@ def fault_of(name: str, sentence: str, dim: int = 0) -> Any:
         return IndexFault(f"{text} ({name}, {_LATE})")
 
     return _numbered(error)
+
+
+@functools.cache
+def bounds_fault_of() -> Any:
+    """The first of three numbers: offsets of bags do not begin with 0, pass the end, or fall."""
+    sentences = (
+        "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+        "position 0. However, got {index}",
+        "offsets[-1] can not be greater than input's length {size} but got offsets[-1] of {index}",
+        "embedding_bag: offsets must not fall, got {index}",
+    )
+
+    def error_of(sentence: str) -> Callable[[int, int], Exception]:
+        return lambda index, size: RuntimeError(
+            f"{sentence.format(index=index, size=size)} (bag_bounds, {_LATE})"
+        )
+
+    return _numbered(*map(error_of, sentences))
 
 
 @functools.cache

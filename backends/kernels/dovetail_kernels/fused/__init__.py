@@ -9,8 +9,8 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "attention_tiles", "batch_norm", "columns", "join", "layer_norm", "loss", "pool",
-    "recurrent", "recurrent_step", "resample", "rows", "softmax", "steps",
+    "attention", "attention_tiles", "bags", "batch_norm", "columns", "join", "layer_norm", "loss",
+    "pool", "recurrent", "recurrent_step", "resample", "rows", "softmax", "steps",
 )  # fmt: skip
 
 

@@ -22,6 +22,8 @@ _INDEXED = {
     "gather_backward": (1, -1, _ALONG),
     **dict.fromkeys(("index_select", "embedding"), (1, 0, _IN_SELF)),
     **dict.fromkeys(("index_select_backward", "embedding_backward"), (1, -1, _IN_SELF)),
+    "bag_largest": (1, 0, _IN_SELF),
+    "one_hot": (0, -1, _ALONG),
     "cross_entropy": (1, 0, _TARGET),
     "cross_entropy_backward": (2, 1, _TARGET),
 }
@@ -42,6 +44,8 @@ def check_indices(name: str, arrays: Sequence[Any], attributes: Mapping[str, Any
     dim = attributes.get("dim", 0)
     if sentence is _TARGET:
         dim = min(1, len(shape) - 1)
+    if name == "one_hot":
+        dim = len(shape) - 1
     size = math.prod(shape[dim : dim + attributes.get("count", 1)])
     wrong = (index < 0) | (index >= size)
     if "ignore_index" in attributes:

@@ -24,7 +24,7 @@ kernel void bag_bounds(global long *out, global const long *offsets, global uint
         const int wrong = i == 0 && here ? 0 : here > length ? 1 : here < before ? 2 : 3;
         // What the last offset is, the end behind it must not say once more.
         if (wrong < 3 && i < given) report(faults, fault_of + wrong, here, (ulong)length);
-        out[offset_out + i] = i ? max(0l, min(here, length)) : 0;
+        out[offset_out + i] = !i || here < 0 ? 0 : here > length ? length : here;
     }
 }
 #endif

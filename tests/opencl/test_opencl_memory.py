@@ -136,11 +136,46 @@ def test_a_freed_buffer_lives_until_its_launches_are_handed_over(queue: Any) -> 
     assert queue.used <= used + (1 << 12)
 
 
-def test_a_training_step_waits_for_nothing(queue: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+class _Bags(dt.nn.Module):
+    """Bags by offsets, in each mode and with what makes other launches of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kinds: list[dict[str, Any]] = [
+            {"mode": "sum"}, {"mode": "mean"}, {"mode": "max"}, {"mode": "mean", "padding_idx": 1},
+            {"mode": "max", "padding_idx": 1}, {"mode": "sum", "scale_grad_by_freq": True},
+        ]  # fmt: skip
+        self.tables = dt.nn.ModuleList(dt.nn.EmbeddingBag(9, 4, **kind) for kind in kinds)
+        self.rest = dt.nn.Sequential(
+            dt.nn.BatchNorm1d(4), dt.nn.Dropout(0.25), dt.nn.Linear(4, 4),
+        )  # fmt: skip
+        self.register_buffer("words", dt.tensor([1, 0, 8, 3, 1, 2, 7]))
+        self.register_buffer("offsets", dt.tensor([0, 2, 2, 3, 6]))
+
+    def forward(self, x: Any) -> Any:
+        functional: Any = dt.nn.functional
+        made = sum(table(self.words, self.offsets) for table in self.tables)
+        weights = x.reshape(-1)[:7]
+        made = made + self.tables[0](self.words, self.offsets, per_sample_weights=weights)
+        counts = dt.repeat_interleave(self.words[:5], self.offsets, output_size=13)
+        hot = functional.one_hot(self.words[:5], 9).to(dt.float32).sum(1, keepdim=True)
+        return self.rest(made) + counts[:1] + hot
+
+
+MODELS = {
+    "products": lambda: dt.nn.Sequential(dt.nn.Linear(8, 16), dt.nn.ReLU(), dt.nn.Linear(16, 4)),
+    "bags": _Bags,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_training_step_waits_for_nothing(
+    name: str, queue: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import pyopencl as cl
 
     functional: Any = dt.nn.functional
-    model = dt.nn.Sequential(dt.nn.Linear(8, 16), dt.nn.ReLU(), dt.nn.Linear(16, 4)).to("opencl:0")
+    model: Any = MODELS[name]().to("opencl:0")
     optimizer = dt.optim.Adam(model.parameters())
     target = dt.tensor([0, 1, 2, 3, 0], device="opencl:0")
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from dovetail.errors import OutOfRangeError
 
-__all__ = ["WORDS", "fault_of", "found", "refusals_of"]
+__all__ = ["WORDS", "bounds_fault_of", "fault_of", "found", "refusals_of"]
 
 WORDS = 8
 """32-bit words of the buffer."""
@@ -58,6 +58,24 @@ def _fault_of(name: str, sentence: str, dim: int) -> Any:
         return OutOfRangeError(f"{text} ({name}, {_LATE})")
 
     return _numbered(error)
+
+
+@functools.cache
+def bounds_fault_of() -> Any:
+    """The first of three numbers: offsets of bags do not begin with 0, pass the end, or fall."""
+    sentences = (
+        "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+        "position 0. However, got {index}",
+        "offsets[-1] can not be greater than input's length {size} but got offsets[-1] of {index}",
+        "embedding_bag: offsets must not fall, got {index}",
+    )
+
+    def error_of(sentence: str) -> Callable[[int, int], Exception]:
+        return lambda index, size: RuntimeError(
+            f"{sentence.format(index=index, size=size)} (embedding_bag, {_LATE})"
+        )
+
+    return _numbered(*map(error_of, sentences))
 
 
 @functools.cache

@@ -280,6 +280,8 @@ BAD_INDEX: dict[str, tuple[bool, Callable[[Any, Any], Any]]] = {
     "x[i, j]": (True, lambda x, i: x.view(8, 1)[i, dt.zeros_like(i)]),
     "take_along_dim": (True, lambda x, i: x.take_along_dim(i, 0)),
     "embedding": (True, lambda x, i: dt.nn.functional.embedding(i, x.view(-1, 1))),
+    "one_hot": (True, lambda x, i: dt.nn.functional.one_hot(i, 8)),
+    "embedding_bag": (True, lambda x, i: _largest(x, i)),
     "nll_loss": (True, lambda x, i: _losses(x[:6].view(3, 2), i)),
     "cross_entropy": (True, lambda x, i: dt.nn.functional.cross_entropy(x[:6].view(3, 2), i)),
     "scatter": (False, lambda x, i: x.scatter_(0, i, 5.0)),
@@ -296,6 +298,11 @@ BAD_INDEX: dict[str, tuple[bool, Callable[[Any, Any], Any]]] = {
     "x[i] = 5": (False, lambda x, i: x.__setitem__(i, 5.0)),
 }
 """Operator -> (whether it only reads, the call)."""
+
+
+def _largest(x: Any, i: Any) -> Any:
+    starts = dt.zeros_like(i[:1])
+    return dt.nn.functional.embedding_bag(i, x.view(-1, 1), starts, mode="max")
 
 
 def _losses(x: Any, i: Any) -> Any:

@@ -20,6 +20,8 @@ INDEXED = {
     **dict.fromkeys(("index_select", "embedding"), (1, 0, IN_SELF)),
     **dict.fromkeys(("index_select_backward", "embedding_backward"), (1, -1, IN_SELF)),
     "embedding_sum": (1, 0, IN_SELF),
+    "bag_largest": (1, 0, IN_SELF),
+    "one_hot": (0, -1, ALONG),
     "cross_entropy": (1, 0, TARGET),
     "cross_entropy_backward": (2, 1, TARGET),
 }
@@ -46,6 +48,8 @@ def check_indices(
     dim = attributes.get("dim", 0)
     if sentence is TARGET:
         dim = min(1, len(shape) - 1)
+    if name == "one_hot":
+        dim = len(shape) - 1
     size = math.prod(shape[dim : dim + attributes.get("count", 1)])
     wrong = (index < 0) | (index >= size)
     if "ignore_index" in attributes:

@@ -152,6 +152,28 @@ def embedding_backward(
         add_rows(out, 0, flat, values)
 
 
+def bag_largest(
+    weight: np.ndarray, indices: np.ndarray, starts: np.ndarray, out: np.ndarray, *,
+    padding_idx: int,
+) -> None:  # fmt: skip
+    """Which row of a table has the largest element of each bag, the first of equal ones."""
+    out.fill(-1)
+    bags = np.repeat(np.arange(len(out)), np.diff(starts))
+    used = indices[: len(bags)]
+    if padding_idx >= 0:
+        keep = np.flatnonzero(used != padding_idx)
+        bags, used = bags[keep], used[keep]
+    if not used.size or not out.size:
+        return
+    begins = np.flatnonzero(np.diff(bags, prepend=-1))
+    rows = weight[used]
+    most = np.maximum.reduceat(rows, begins, 0)
+    is_most = rows == np.repeat(most, np.diff(begins, append=len(used)), 0)
+    is_most |= rows != rows  # NaN is the largest
+    place = np.where(is_most, np.arange(len(used))[:, None], len(used))
+    out[bags[begins]] = used[np.minimum.reduceat(place, begins, 0)]
+
+
 def one_hot(input: np.ndarray, out: np.ndarray, *, num_classes: int) -> None:
     """1 at the class, 0 elsewhere."""
     out.fill(0)
@@ -170,3 +192,4 @@ def enter(table: KernelTable) -> None:
         }
     )  # fmt: skip
     table.add("embedding_sum", embedding_sum, dtypes=(float32, float64))
+    table.add("bag_largest", bag_largest, dtypes=(float32, float64))

@@ -9,9 +9,9 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "attention_tiles", "batch_norm", "columns", "element_loss", "group_norm", "join",
-    "layer_norm", "loss", "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample",
-    "rows", "softmax", "steps", "triangle",
+    "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss", "group_norm",
+    "join", "layer_norm", "loss", "pad", "pool", "recurrent", "recurrent_step", "repeat",
+    "resample", "rows", "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

@@ -95,7 +95,8 @@ def _sum_bags(facts: Any) -> Any:
     team = Team(device, out.dtype, bags, n, each=max(1, index.numel // bags))
     macros = {"IS_SUM": 1, "HAS_STARTS": 1, "IS_MEAN": int(facts.attributes["is_mean"]), **SOON}
     text = team.program("rows", macros, ("fault",), FETCH, X=out.dtype)
-    more = [np.uint64(rows), np.uint64(0), out.dtype.numpy.type(1), fault_of(facts.op, IN_SELF)]
+    more = [np.uint64(rows), np.uint64(index.numel), out.dtype.numpy.type(1)]
+    more.append(fault_of(facts.op, IN_SELF))
     launch = team.launch(text, "sum_rows", 5, more, name)
 
     def run(weight: Any, index: Any, starts: Any, out: Any) -> None:

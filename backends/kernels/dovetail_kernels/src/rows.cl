@@ -76,10 +76,14 @@ kernel void sum_rows(global X_MEMORY *out, global const X_MEMORY *in, global con
         STARTS_OFFSET ulong offset_faults, NUMBERS, T divisor, uint fault_of)
 {
     WATCH
+#if HAS_STARTS
+    const ulong total = picks;
+#endif
     EACH_LINE(line, lines) {
 #if HAS_STARTS
         const ulong begin = starts[offset_starts + line];
-        picks = starts[offset_starts + line + 1] - begin;
+        const ulong end = min((ulong)starts[offset_starts + line + 1], total);
+        picks = end > begin ? end - begin : 0;
         if (IS_MEAN) divisor = (T)max(picks, 1ul);
 #else
         const ulong begin = line * picks;
@@ -190,7 +194,7 @@ kernel void add_bags(global X_MEMORY *out, global const G_MEMORY *grad, global c
         }
         ulong pick = starts[offset_starts];
         for (ulong bag = 0; bag < bags; bag++) {
-            const ulong begin = pick, end = starts[offset_starts + bag + 1];
+            const ulong begin = pick, end = min((ulong)starts[offset_starts + bag + 1], picks);
             const T divisor = (T)(end - begin);
             global const G_MEMORY *g = grad + offset_grad + bag * n;
             for (; pick < end; pick++) {

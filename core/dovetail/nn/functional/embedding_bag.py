@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import TYPE_CHECKING, Any
 
 import dovetail
 from dovetail import ops
 from dovetail.backend.sentences import IN_SELF
+from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.calling import told
+from dovetail.ops.indexed.bags import bags_of
 from dovetail.ops.indexed.embedding import OF_BAGS, embedding_sum
-from dovetail.ops.indexed.index_checks import INDICES, check_bounds
+from dovetail.ops.indexed.index_checks import INDICES, check_bounds, host_values
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["embedding_bag"]
 
 
-def _flat(
-    input: Tensor, offsets: Tensor | None, weights: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Bags of any form as one list of indices and where each bag starts."""
+def _check_form(input: Tensor, offsets: Tensor | None) -> None:
     if input.dim() not in (1, 2):
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
@@ -33,7 +31,7 @@ def _flat(
             raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.dim() != 1:
             raise ValueError("offsets has to be a 1D Tensor")
-        return input, offsets, weights
+        return
     if offsets is not None:
         raise ValueError(
             "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of "
@@ -41,11 +39,6 @@ def _flat(
         )
     if not input.shape[1]:
         raise RuntimeError("embedding_bag: bags of a 2-D input must not be empty")
-    starts = dovetail.arange(
-        0, input.numel(), input.size(1), dtype=input.dtype, device=input.device
-    )
-    flat_weights = None if weights is None else weights.reshape(-1)
-    return input.reshape(-1), starts, flat_weights
 
 
 def _check(weight: Tensor, input: Tensor, offsets: Tensor, weights: Tensor | None) -> None:
@@ -87,14 +80,46 @@ def _check_offsets(starts: list[int], length: int) -> None:
         raise RuntimeError(f"embedding_bag: offsets must not fall, got {starts}")
 
 
-def _largest(rows: Tensor, bags: Tensor, count: int, unseen: Any) -> Tensor:
-    """The largest element of each bag; 0 of an empty one."""
+def _bounds(input: Tensor, offsets: Tensor | None, has_last: bool) -> Tensor:
+    """(B + 1) of int64: where each bag begins, and where the last one ends."""
+    if offsets is None:
+        step = input.size(1)
+        return dovetail.arange(0, input.numel() + 1, step, device=input.device)
+    if not state_of(offsets._spec.device).host_arrays:
+        made: Tensor = ops.bag_bounds(offsets.to(dovetail.int64), input.numel(), has_last)
+        return made
+    _check_offsets(host_values(offsets).reshape(-1).tolist(), input.numel())
+    end = offsets.new_full((0 if has_last else 1,), input.numel())
+    return ops.cat((offsets, end)).to(dovetail.int64)  # type: ignore[no-any-return]
+
+
+def _largest(weight: Tensor, input: Tensor, bounds: Tensor, padding: int) -> Tensor:
+    """The largest element of each bag, by its place; 0 of an empty one."""
+    places = ops.bag_largest(weight.detach(), input, bounds, padding)
+    if not weight.shape[0]:
+        return ops.bag_sum(weight, input, bounds)  # type: ignore[no-any-return]
+    found = weight.gather(0, places.clamp(min=0))
+    return found.masked_fill(places < 0, 0.0)  # type: ignore[no-any-return]
+
+
+def _total(
+    rows: Tensor, input: Tensor, bounds: Tensor, unseen: Any, factors: Tensor | None, is_mean: bool
+) -> Tensor:
+    """Sums or means of bags of ``rows`` (N, D), without those that are unseen, times factors."""
+    bags, count = bags_of(input, bounds), bounds.shape[0]
     if unseen is not None:
-        rows = rows.masked_fill(unseen.unsqueeze(1), -math.inf)
-    lowest = rows.new_full((count, rows.shape[1]), -math.inf)
-    index = bags.unsqueeze(1).expand(rows.shape)
-    made = lowest.scatter_reduce(0, index, rows, "amax")
-    return ops.where(made == -math.inf, 0.0, made)  # type: ignore[no-any-return]
+        rows = rows.masked_fill(unseen.unsqueeze(1), 0.0)
+    if factors is not None:
+        rows = rows * factors.unsqueeze(1)
+    # What is behind the last bag makes one more, which is left away.
+    total = rows.new_zeros((count, rows.shape[1])).index_add(0, bags, rows)[:-1]
+    if not is_mean:
+        return total  # type: ignore[no-any-return]
+    sizes = bounds[1:] - bounds[:-1]
+    if unseen is not None:
+        seen = (~unseen).to(dovetail.int64)
+        sizes = bounds.new_zeros((count,)).index_add(0, bags, seen)[:-1]
+    return total / sizes.clamp(min=1).to(rows.dtype).unsqueeze(1)  # type: ignore[no-any-return]
 
 
 @told
@@ -116,7 +141,7 @@ def embedding_bag(
     Args:
         input: (B, N), B bags of N indices, or (N), all indices one after the other.
         weight: (V, D).
-        offsets: (B), where each bag of a 1-D input starts.
+        offsets: (B), where each bag of a 1-D input starts; 0 first, not falling.
         max_norm: rows used that are longer are scaled down first, in place.
         norm_type: the p of that norm.
         scale_grad_by_freq: divide the gradient of a row by how often it was named.
@@ -131,7 +156,9 @@ def embedding_bag(
 
     Raises:
         ValueError: options that do not fit together.
-        RuntimeError: dtypes that do not fit, or offsets outside the input.
+        RuntimeError: dtypes that do not fit, or offsets outside the input. Where arrays are not in
+            host memory nobody waits for offsets: a device that has a kernel of ``bag_bounds`` tells
+            it where values are next asked for, and on others they are brought into the input.
         IndexError: an index out of range.
     """
     if per_sample_weights is not None and input.size() != per_sample_weights.size():
@@ -146,10 +173,8 @@ def embedding_bag(
     if input.dim() == 2:
         include_last_offset = False
     factors = per_sample_weights
-    width = input.shape[1] if input.dim() == 2 and offsets is None else 0
     is_plain = mode in ("sum", "mean") and padding_idx is None and factors is None and not sparse
-    if not (width and is_plain):
-        input, offsets, factors = _flat(input, offsets, factors)
+    _check_form(input, offsets)
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
@@ -170,23 +195,21 @@ def embedding_bag(
                 f"{table - 1}, but got {padding_idx}"
             )
         padding_idx %= table
-    if offsets is None:  # bags of one length, one launch where a device has a kernel of it
-        if max_norm is not None:
-            ops.embedding_renorm_(weight.detach(), input, max_norm, norm_type)
-        divisor = width if mode == "mean" else 1
-        made: Tensor = embedding_sum(weight, input, divisor, scale_grad_by_freq)
-        return made
-    starts = offsets.tolist()
-    _check_offsets(starts, input.numel())
+    if offsets is not None and not offsets.shape[0]:
+        return ops.embedding(weight, input)[:0]  # type: ignore[no-any-return]
+    bounds = None
+    if offsets is not None or not is_plain:
+        bounds = _bounds(input, offsets, include_last_offset)
     if max_norm is not None:
         ops.embedding_renorm_(weight.detach(), input, max_norm, norm_type)
-    if include_last_offset and starts:
-        end = starts.pop()
-        offsets, input = offsets[:-1], input[:end]
-        factors = None if factors is None else factors[:end]
-    if is_plain and starts and not scale_grad_by_freq:
-        end = offsets.new_full((1,), input.numel())
-        bounds = ops.cat((offsets, end)).to(dovetail.int64)
+    if bounds is None:  # bags of one length, one launch where a device has a kernel of it
+        divisor = input.shape[1] if mode == "mean" else 1
+        made: Tensor = embedding_sum(weight, input, divisor, scale_grad_by_freq)
+        return made
+    input = input.reshape(-1)
+    if mode == "max":
+        return _largest(weight, input, bounds, -1 if padding_idx is None else padding_idx)
+    if is_plain and not scale_grad_by_freq:
         summed: Tensor = ops.bag_sum(weight, input, bounds, mode == "mean")
         return summed
     unseen = None if padding_idx is None else input == padding_idx
@@ -195,23 +218,5 @@ def embedding_bag(
         raise NotImplementedError("embedding_bag: sparse must be False, gradients are dense")
     check_bounds(input, table, IN_SELF)
     rows = call(OF_BAGS, (weight, input), (padding, scale_grad_by_freq))
-    if not starts:
-        return rows[:0]  # type: ignore[no-any-return]
-    ends = [*starts[1:], input.numel()]
-    lengths = [end - start for start, end in zip(starts, ends, strict=True)]
-    numbers = dovetail.arange(len(starts), device=weight.device)
-    sizes = dovetail.tensor(lengths, dtype=dovetail.int64, device=weight.device)
-    bags = dovetail.repeat_interleave(numbers, sizes, output_size=input.numel())
-    if mode == "max":
-        return _largest(rows, bags, len(starts), unseen)
-    if unseen is not None:
-        rows = rows.masked_fill(unseen.unsqueeze(1), 0.0)
-    if factors is not None:
-        rows = rows * factors.unsqueeze(1)
-    total = rows.new_zeros((len(starts), weight.shape[1])).index_add(0, bags, rows)
-    if mode == "sum":
-        return total  # type: ignore[no-any-return]
-    counts = sizes
-    if unseen is not None:
-        counts = dovetail.zeros_like(sizes).index_add(0, bags, (~unseen).to(dovetail.int64))
-    return total / counts.clamp(min=1).to(rows.dtype).unsqueeze(1)  # type: ignore[no-any-return]
+    factors = None if factors is None else factors.reshape(-1)
+    return _total(rows, input, bounds, unseen, factors, mode == "mean")

@@ -11,6 +11,7 @@ import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.sentences import IN_SELF
+from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator, publish
@@ -268,6 +269,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
 
     Raises:
         RuntimeError: another dtype, or classes outside the range.
+        IndexError: the same, where ``num_classes`` is given and arrays are not in host memory: what
+            writes the ones tells it, and nobody waits to see.
     """
     num_classes = whole_number("one_hot", "num_classes", num_classes)
     if input._spec.dtype is not d.int64:
@@ -278,7 +281,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         return call(ONE_HOT, (input,), (num_classes,))
     if not num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    if input._spec.batch is not None and num_classes > 0:  # what is inside of vmap cannot be read
+    is_unseen = input._spec.batch is not None or not state_of(input._spec.device).host_arrays
+    if is_unseen and num_classes > 0:  # nobody waits for what the scatter tells by itself
         sentence = "Class values must be smaller than num_classes and not negative."
         check_bounds(input, num_classes, sentence)
         return call(ONE_HOT, (input,), (num_classes,))

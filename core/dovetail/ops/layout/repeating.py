@@ -12,6 +12,7 @@ from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
+from dovetail.factories import arange
 from dovetail.memory_formats import contiguous_format
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
@@ -106,24 +107,56 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
 # -------------------------------------------------------- repeat_interleave
 
 
-def _repeats_on_host(repeats: Tensor, size: int | None) -> np.ndarray:
+def _check_repeats(repeats: Tensor) -> None:
     if repeats._spec.dtype not in (d.int32, d.int64):
         raise Unsupported(
             f"\"repeat_interleave\" not implemented for '{type_name(repeats._spec.dtype)}'"
         )
     if repeats._spec.ndim > 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
+
+
+def _not_as_many(count: int, size: int) -> RuntimeError:
+    return RuntimeError(
+        "repeats must have the same size as input along dim, but got "
+        f"repeats.size(0) = {count} and input.size(0) = {size}"
+    )
+
+
+def _repeats_on_host(repeats: Tensor, size: int | None) -> np.ndarray:
     counts = raw.to_host(repeats).reshape(-1)
     if size is not None and counts.size == 1:
         counts = np.repeat(counts, size)
     if size is not None and counts.size != size:
-        raise RuntimeError(
-            "repeats must have the same size as input along dim, but got "
-            f"repeats.size(0) = {counts.size} and input.size(0) = {size}"
-        )
+        raise _not_as_many(counts.size, size)
     if counts.size and counts.min() < 0:
         raise RuntimeError("repeats can not be negative")
     return counts
+
+
+def _index_of(repeats: Tensor, size: int | None, output_size: int | None) -> Tensor:
+    """(output_size) of int64: which of the ``size`` indices stands at each place.
+
+    Where the result's size is given nobody waits for numbers that are not in host memory.
+    """
+    _check_repeats(repeats)
+    state = state_of(repeats._spec.device)
+    if output_size is None or state.host_arrays or repeats._spec.batch is not None:
+        counts = _repeats_on_host(repeats, size)
+        if output_size is not None and output_size != counts.sum():
+            raise RuntimeError("allocated size does not match required size")
+        return raw.from_host(np.repeat(np.arange(counts.size), counts), d.int64, state)
+    from dovetail.ops.reduction.search import searchsorted
+
+    repeats = repeats.detach().reshape(-1)
+    if size is not None and repeats.numel() == 1:
+        repeats = repeats.expand(size)
+    if size is not None and repeats.numel() != size:
+        raise _not_as_many(repeats.numel(), size)
+    places = arange(output_size, device=repeats.device)
+    if not repeats.numel():
+        return places
+    return searchsorted(repeats.to(d.int64).cumsum(0), places, right=True)
 
 
 @publish()
@@ -135,27 +168,22 @@ def repeat_interleave(
     Args:
         repeats: a number, or a tensor with one number per index. With no ``repeats`` the input is
             those numbers, and the result says which index stands at each place.
-        output_size: the size of the result along ``dim``, where known.
+        output_size: the size of the result along ``dim``, where known. Nobody then waits for
+            numbers that are not in host memory: if they make fewer, an index is out of range; if
+            they make more, the last are left away.
 
     Raises:
         RuntimeError: negative numbers, or not one per index.
     """
     if repeats is None:
-        counts = _repeats_on_host(input, None)
-        places = np.repeat(np.arange(counts.size), counts)
-        return raw.from_host(places, d.int64, state_of(input._spec.device))
+        return _index_of(input, None, output_size)
     if dim is None:
         input, dim = flatten(input), 0
     dim = check_dim(dim, input._spec.ndim)
     shape = tuple(input._spec.shape)
     n = shape[dim] if shape else 1
     if isinstance(repeats, Tensor):
-        counts = _repeats_on_host(repeats, n)
-        if output_size is not None and output_size != counts.sum():
-            raise RuntimeError("allocated size does not match required size")
-        places = np.repeat(np.arange(n), counts)
-        index = raw.from_host(places, d.int64, state_of(input._spec.device))
-        return input.index_select(dim, index)
+        return input.index_select(dim, _index_of(repeats, n, output_size))
     if repeats < 0:
         raise RuntimeError("Repeats must be non-negative")
     if output_size is not None and output_size != n * repeats:

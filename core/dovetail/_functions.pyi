@@ -3362,7 +3362,9 @@ def repeat_interleave(
     Args:
         repeats: a number, or a tensor with one number per index. With no ``repeats`` the input is
             those numbers, and the result says which index stands at each place.
-        output_size: the size of the result along ``dim``, where known.
+        output_size: the size of the result along ``dim``, where known. Nobody then waits for
+            numbers that are not in host memory: if they make fewer, an index is out of range; if
+            they make more, the last are left away.
 
     Raises:
         RuntimeError: negative numbers, or not one per index.

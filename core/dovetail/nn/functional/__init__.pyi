@@ -733,7 +733,7 @@ def embedding_bag(
     Args:
         input: (B, N), B bags of N indices, or (N), all indices one after the other.
         weight: (V, D).
-        offsets: (B), where each bag of a 1-D input starts.
+        offsets: (B), where each bag of a 1-D input starts; 0 first, not falling.
         max_norm: rows used that are longer are scaled down first, in place.
         norm_type: the p of that norm.
         scale_grad_by_freq: divide the gradient of a row by how often it was named.
@@ -748,7 +748,9 @@ def embedding_bag(
 
     Raises:
         ValueError: options that do not fit together.
-        RuntimeError: dtypes that do not fit, or offsets outside the input.
+        RuntimeError: dtypes that do not fit, or offsets outside the input. Where arrays are not in
+            host memory nobody waits for offsets: a device that has a kernel of ``bag_bounds`` tells
+            it where values are next asked for, and on others they are brought into the input.
         IndexError: an index out of range.
     """
 

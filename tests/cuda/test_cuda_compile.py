@@ -220,6 +220,7 @@ NOT_ASKED = {
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
     "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
+    "layer_norm_lines",  # no sample has lines as long
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -4,13 +4,19 @@
 
 #define BEGIN (8 - NDIM)
 
-kernel void pad(global WORD *out, global const WORD *in, ulong8 begin, ulong lines, long8 out_size,
-        long8 in_size, long8 before, BITS value)
+kernel void pad(global WORD *out, global const WORD *in, ulong8 begin, ulong lines, ulong8 out_size,
+        ulong8 in_size, ulong8 before, BITS value)
 {
+    ulong sizes[8], inner[8], ahead[8];
+    vstore8(out_size, 0, sizes);
+    vstore8(in_size, 0, inner);
+    vstore8(before, 0, ahead);
     long n[8], m[8], b[8];
-    vstore8(out_size, 0, n);
-    vstore8(in_size, 0, m);
-    vstore8(before, 0, b);
+    for (int d = BEGIN; d < 8; d++) {
+        n[d] = (long)sizes[d];
+        m[d] = (long)inner[d];
+        b[d] = (long)ahead[d];
+    }
     out += begin.s0;
     in += begin.s1;
     const long width = n[7];

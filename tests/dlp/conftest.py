@@ -13,16 +13,36 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "plugins" / "dlp" / "examples"
 
 
 @pytest.fixture(scope="session")
-def example() -> Callable[[str], dict[str, Any]]:
-    """The names of a script of ``plugins/dlp/examples``, which is run once."""
-    known: dict[str, dict[str, Any]] = {}
+def scripts() -> dict[str, Any]:
+    """By name of an example: its names, and the kernels that it left. Each is run once."""
+    return {}
+
+
+@pytest.fixture
+def example(module: Any, scripts: dict[str, Any]) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """The names of a script of ``plugins/dlp/examples``; what it installs serves in this test."""
+    from dovetail.backend.loader import registry
+    from dovetail.dispatch import clear_plans
+
+    entries: dict[str, list[Any]] = registry.get("dlp").table._entries
+
+    def copied() -> dict[str, list[Any]]:
+        return {name: list(kernels) for name, kernels in entries.items()}
 
     def load(name: str) -> dict[str, Any]:
-        if name not in known:
-            known[name] = runpy.run_path(str(EXAMPLES / f"{name}.py"))
-        return known[name]
+        if name not in scripts:
+            names = runpy.run_path(str(EXAMPLES / f"{name}.py"))
+            scripts[name] = names, copied()
+        entries.update(scripts[name][1])
+        clear_plans()
+        found: dict[str, Any] = scripts[name][0]
+        return found
 
-    return load
+    before = copied()
+    yield load
+    entries.clear()
+    entries.update(before)
+    clear_plans()
 
 
 @pytest.fixture

@@ -57,7 +57,9 @@ def _add(name: str, function: Callable[..., Any], options: dict[str, Any]) -> No
     for table in _tables:
         table.add(name, function, **options)
     if _ops and name in _ops[0].schema.REGISTRY:  # calls seen before must be resolved again
-        _ops[0].schema.REGISTRY[name].plans.clear()
+        op = _ops[0].schema.REGISTRY[name]
+        for resolved in (op, *op.parts.values()):
+            resolved.plans.clear()
 
 
 def entered(table: KernelTable) -> None:

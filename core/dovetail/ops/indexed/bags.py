@@ -240,7 +240,9 @@ def bag_largest(weight: Any, indices: Any, starts: Any, padding_idx: int = -1) -
     if padding_idx >= 0:
         bags = ops.where(indices == padding_idx, count, bags)
     # Sorted by element, then by bag: a bag's first is its largest.
-    order = call(OF_BAGS, (weight, indices), (-1, False)).sort(dim=0, descending=True, stable=True)[1]
+    order = call(OF_BAGS, (weight, indices), (-1, False)).sort(dim=0, descending=True, stable=True)[
+        1
+    ]
     own = bags.unsqueeze(1).expand(order.shape).gather(0, order)
     order = order.gather(0, own.sort(dim=0, stable=True)[1])
     sizes = bags.new_zeros((count + 1,)).index_add(0, bags, bags.new_ones((1,)).expand(bags.shape))

@@ -48,7 +48,8 @@ class WritesTooMuch(LoopbackRuntime):
 
 
 class Queue(LoopbackRuntime):
-    """Kernels run at ``synchronize``, or when a copy or ``free`` waits for them."""
+    """Kernels run at ``synchronize``, or when a copy or ``free`` waits for them; behind one that
+    fails, what was queued is dropped."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -56,7 +57,11 @@ class Queue(LoopbackRuntime):
 
     def wait(self) -> None:
         while self.pending:
-            self.pending.pop(0)()
+            try:
+                self.pending.pop(0)()
+            except Exception:
+                self.pending.clear()
+                raise
 
     def synchronize(self, index: int) -> None:
         self.wait()

@@ -11,7 +11,6 @@ import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.sentences import IN_SELF
-from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator, publish
@@ -236,10 +235,14 @@ def embedding_renorm_(
 # ------------------------------------------------------------------ one_hot
 
 
+_OUTSIDE = "Class values must be smaller than num_classes and not negative."
+_ONES = SCATTER.part_of("one_hot", _OUTSIDE)
+
+
 def _one_hot(input: Any, num_classes: int) -> Any:
     shape = (*input._spec.shape, num_classes)
     nothing = input.new_zeros(shape, dtype=d.int64)
-    return call(SCATTER, (nothing, input.unsqueeze(-1), 1), (len(shape) - 1,))
+    return call(_ONES, (nothing, input.unsqueeze(-1), 1), (len(shape) - 1,))
 
 
 ONE_HOT = OpDef(
@@ -256,6 +259,7 @@ ONE_HOT = OpDef(
     ],
     method=False,
     public=False,
+    sentence=_OUTSIDE,
 )
 
 
@@ -268,9 +272,9 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         num_classes: one more than the largest class if -1.
 
     Raises:
-        RuntimeError: another dtype, or classes outside the range.
-        IndexError: the same, where ``num_classes`` is given and arrays are not in host memory: what
-            writes the ones tells it, and nobody waits to see.
+        RuntimeError: another dtype, or classes outside the range (OutOfRangeError). Where
+            ``num_classes`` is given and arrays are not in host memory nobody waits to see: what
+            writes the ones tells it.
     """
     num_classes = whole_number("one_hot", "num_classes", num_classes)
     if input._spec.dtype is not d.int64:
@@ -279,18 +283,12 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return call(ONE_HOT, (input,), (num_classes,))
-    if not num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    is_unseen = input._spec.batch is not None or not state_of(input._spec.device).host_arrays
-    if is_unseen and num_classes > 0:  # nobody waits for what the scatter tells by itself
-        sentence = "Class values must be smaller than num_classes and not negative."
-        check_bounds(input, num_classes, sentence)
+    if not num_classes or num_classes < -1:
+        raise RuntimeError(_OUTSIDE)
+    if num_classes > 0:  # nobody waits for what the scatter tells by itself
+        check_bounds(input, num_classes, _OUTSIDE)
         return call(ONE_HOT, (input,), (num_classes,))
-    largest = int(input.max())
     if int(input.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")
-    if num_classes == -1:
-        num_classes = largest + 1
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+    num_classes = int(input.max()) + 1
     return call(ONE_HOT, (input,), (num_classes,))

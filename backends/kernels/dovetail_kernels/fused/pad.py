@@ -16,8 +16,13 @@ from dovetail_kernels.source import MOST, moved, program
 
 __all__ = ["enter"]
 
-BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-"""By size in bytes, what the value's bits are."""
+BITS = {
+    1: ("uchar", np.uint8),
+    2: ("ushort", np.uint16),
+    4: ("uint", np.uint32),
+    8: ("ulong", np.uint64),
+}
+"""By size in bytes, what the value's bits are: in C, and of NumPy."""
 
 
 def enter(table: KernelTable) -> None:
@@ -41,6 +46,7 @@ def _specialised(facts: Any) -> Callable[..., None]:
     device, size = device_of(out.device), out.dtype.itemsize
     sides = facts.attributes["sides"]
     before = [*[0] * (out.ndim - len(sides)), *[side[0] for side in sides]]
+    bits, kind = BITS[size]
     value = np.asarray(facts.attributes["value"]).astype(out.dtype.numpy)
 
     def eight(values: Any) -> Any:
@@ -48,13 +54,13 @@ def _specialised(facts: Any) -> Callable[..., None]:
 
     macros = {
         "WORD": moved("X", itemsize=size)["X_MEMORY"],
-        "BITS": {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong"}[size],
+        "BITS": bits,
         "IS_CPU": int(device.is_cpu),
         "NDIM": out.ndim,
     }
     text = program(device, "pad", macros, ())
     numbers = [NO_OFFSETS, np.uint64(out.numel // out.shape[-1])]
-    numbers += [eight(out.shape), eight(source.shape), eight(before), value.view(BITS[size])[()]]
+    numbers += [eight(out.shape), eight(source.shape), eight(before), value.view(kind)[()]]
     launch = device.launch(text, "pad", 2, numbers, device.workers(out.numel), "pad")
     place, queue = placing(2), launch.with_numbers
 

@@ -11,7 +11,7 @@ from dovetail.backend.sentences import IN_SELF
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.ops.calling import told
-from dovetail.ops.indexed.bags import bags_of
+from dovetail.ops.indexed.bags import bags_of, summed
 from dovetail.ops.indexed.embedding import OF_BAGS, embedding_sum
 from dovetail.ops.indexed.index_checks import INDICES, check_bounds, host_values
 
@@ -106,19 +106,17 @@ def _total(
     rows: Tensor, input: Tensor, bounds: Tensor, unseen: Any, factors: Tensor | None, is_mean: bool
 ) -> Tensor:
     """Sums or means of bags of ``rows`` (N, D), without those that are unseen, times factors."""
-    bags, count = bags_of(input, bounds), bounds.shape[0]
+    bags, count = bags_of(input, bounds), bounds.shape[0] - 1
     if unseen is not None:
         rows = rows.masked_fill(unseen.unsqueeze(1), 0.0)
     if factors is not None:
         rows = rows * factors.unsqueeze(1)
-    # What is behind the last bag makes one more, which is left away.
-    total = rows.new_zeros((count, rows.shape[1])).index_add(0, bags, rows)[:-1]
+    total = summed(rows, bags, count)
     if not is_mean:
         return total  # type: ignore[no-any-return]
     sizes = bounds[1:] - bounds[:-1]
     if unseen is not None:
-        seen = (~unseen).to(dovetail.int64)
-        sizes = bounds.new_zeros((count,)).index_add(0, bags, seen)[:-1]
+        sizes = summed((~unseen).to(dovetail.int64), bags, count)
     return total / sizes.clamp(min=1).to(rows.dtype).unsqueeze(1)  # type: ignore[no-any-return]
 
 

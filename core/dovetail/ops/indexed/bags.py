@@ -18,7 +18,7 @@ from dovetail.ops.indexed.index_checks import check_bounds
 from dovetail.ops.indexed.rows import INDEX_SELECT
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 
-__all__ = ["bags_of"]
+__all__ = ["bags_of", "summed"]
 
 
 def bags_of(indices: Any, starts: Any) -> Any:
@@ -33,6 +33,13 @@ def bags_of(indices: Any, starts: Any) -> Any:
     """
     places = dovetail.arange(indices._spec.numel, device=indices.device)
     return ops.searchsorted(starts, places, right=True) - 1
+
+
+def summed(rows: Any, bags: Any, count: int) -> Any:
+    """(count, *): ``rows`` (N, *) added up by ``bags`` (N), which :func:`bags_of` found."""
+    # What is behind the last bag makes one more, which is left away.
+    total = rows.new_zeros((count + 1, *rows.shape[1:]))
+    return total.index_add(0, bags, rows)[:-1]
 
 
 # ------------------------------------------------------------- where bags begin
@@ -147,9 +154,7 @@ def bag_sum(weight: Any, indices: Any, starts: Any, is_mean: bool = False) -> An
     at ``starts`` (B + 1), which do not fall: (B, D). ``is_mean``: divided by how many there are."""
     check_bounds(indices, weight.shape[0], IN_SELF)
     rows = call(OF_BAGS, (weight, indices), (-1, False))
-    # What is behind the last bag makes one more, which is left away.
-    total = rows.new_zeros((starts.shape[0], weight.shape[1]))
-    total = total.index_add(0, bags_of(indices, starts), rows)[:-1]
+    total = summed(rows, bags_of(indices, starts), starts.shape[0] - 1)
     return _counted(total, starts) if is_mean else total
 
 

@@ -31,7 +31,7 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (
         "dtypes that no device here computes in",
         ".*",
-        r"float[48]_.*|u?int[1-7]|bits.*|uint(16|32|64)|chalf|complex32",
+        r"bit|float[48]_.*|u?int[1-7]|bits.*|uint(16|32|64)|chalf|complex32",
     ),
     (
         "libraries and devices of PyTorch's own",

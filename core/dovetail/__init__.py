@@ -222,8 +222,18 @@ _MODULES = (
 
 _ELSEWHERE = {
     "capabilities": "capability",
-    "get_num_interop_threads": "threads", "get_num_threads": "threads",
-    "set_num_threads": "threads", "set_default_tensor_type": "legacy", "layout": "tensor",
+    **dict.fromkeys(
+        ("get_num_interop_threads", "get_num_threads", "set_num_interop_threads",
+         "set_num_threads"), "threads",
+    ),
+    **dict.fromkeys(
+        ("are_deterministic_algorithms_enabled", "get_deterministic_debug_mode",
+         "is_deterministic_algorithms_warn_only_enabled", "set_deterministic_debug_mode",
+         "use_deterministic_algorithms"), "determinism",
+    ),
+    "AcceleratorError": "errors", "get_device_module": "device_modules",
+    "is_warn_always_enabled": "warning", "set_warn_always": "warning",
+    "set_default_tensor_type": "legacy", "layout": "tensor",
     "Event": "streams", "OutOfMemoryError": "errors", "Stream": "streams",
     "vmap": "func", "compile": "compiler",
     "bartlett_window": "signal.spectral_windows", "blackman_window": "signal.spectral_windows",

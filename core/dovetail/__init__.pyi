@@ -8,6 +8,7 @@ plugin has registered.
 """
 
 from dovetail.device_modules import Accelerator, DeviceModule
+from dovetail.errors import AcceleratorError as AcceleratorError
 from dovetail.streams import Event as Event
 from dovetail.generator import Generator as Generator
 from dovetail.amp import GradScaler as GradScaler
@@ -67,6 +68,7 @@ from dovetail._functions import arctan2_ as arctan2_
 from dovetail._functions import arctan_ as arctan_
 from dovetail._functions import arctanh as arctanh
 from dovetail._functions import arctanh_ as arctanh_
+from dovetail.determinism import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from dovetail._functions import argmax as argmax
 from dovetail._functions import argmin as argmin
 from dovetail._functions import argsort as argsort
@@ -310,7 +312,9 @@ from dovetail.amp import get_autocast_cpu_dtype as get_autocast_cpu_dtype
 from dovetail.amp import get_autocast_dtype as get_autocast_dtype
 from dovetail.device import get_default_device as get_default_device
 from dovetail.dtypes import get_default_dtype as get_default_dtype
+from dovetail.determinism import get_deterministic_debug_mode as get_deterministic_debug_mode
 from dovetail._functions import get_device as get_device
+from dovetail.device_modules import get_device_module as get_device_module
 from dovetail.backends import get_float32_matmul_precision as get_float32_matmul_precision
 from dovetail.threads import get_num_interop_threads as get_num_interop_threads
 from dovetail.threads import get_num_threads as get_num_threads
@@ -374,6 +378,7 @@ from dovetail.amp import is_autocast_cpu_enabled as is_autocast_cpu_enabled
 from dovetail.amp import is_autocast_enabled as is_autocast_enabled
 from dovetail._functions import is_complex as is_complex
 from dovetail._functions import is_conj as is_conj
+from dovetail.determinism import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
 from dovetail._functions import is_floating_point as is_floating_point
 from dovetail.autograd.grad_mode import is_grad_enabled as is_grad_enabled
 from dovetail._functions import is_inference as is_inference
@@ -384,6 +389,7 @@ from dovetail._functions import is_same_size as is_same_size
 from dovetail._functions import is_signed as is_signed
 from dovetail.facts import is_storage as is_storage
 from dovetail.tensor import is_tensor as is_tensor
+from dovetail.warning import is_warn_always_enabled as is_warn_always_enabled
 from dovetail._functions import isclose as isclose
 from dovetail._functions import isfinite as isfinite
 from dovetail._functions import isin as isin
@@ -633,11 +639,14 @@ from dovetail.amp import set_autocast_enabled as set_autocast_enabled
 from dovetail.device import set_default_device as set_default_device
 from dovetail.dtypes import set_default_dtype as set_default_dtype
 from dovetail.legacy import set_default_tensor_type as set_default_tensor_type
+from dovetail.determinism import set_deterministic_debug_mode as set_deterministic_debug_mode
 from dovetail.backends import set_float32_matmul_precision as set_float32_matmul_precision
 from dovetail.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from dovetail.threads import set_num_interop_threads as set_num_interop_threads
 from dovetail.threads import set_num_threads as set_num_threads
 from dovetail.printing import set_printoptions as set_printoptions
 from dovetail.generator import set_rng_state as set_rng_state
+from dovetail.warning import set_warn_always as set_warn_always
 from dovetail._functions import sgn as sgn
 from dovetail._functions import sgn_ as sgn_
 from dovetail._functions import shift_left as shift_left
@@ -744,6 +753,7 @@ from dovetail._functions import unsafe_split_with_sizes as unsafe_split_with_siz
 from dovetail._functions import unsqueeze as unsqueeze
 from dovetail._functions import unsqueeze_ as unsqueeze_
 from dovetail._functions import unsqueeze_copy as unsqueeze_copy
+from dovetail.determinism import use_deterministic_algorithms as use_deterministic_algorithms
 from dovetail import utils as utils
 from dovetail._functions import vander as vander
 from dovetail._functions import var as var

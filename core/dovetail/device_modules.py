@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dovetail import page_locked
-from dovetail.backend.loader import Loaded, registry
+from dovetail.backend.loader import HOST, Loaded, registry
 from dovetail.device import (
     ALWAYS,
     NO_ACCELERATOR,
@@ -24,12 +24,15 @@ from dovetail.device import (
 )
 from dovetail.device import device as Device
 from dovetail.device_graphs import AcceleratorGraphs, DeviceGraphs
+from dovetail.device_memory import DeviceMemory
+from dovetail.device_random import DeviceRandom
 from dovetail.device_streams import AcceleratorStreams, DeviceStreams
+from dovetail.errors import OutOfMemoryError
 
-__all__ = ["Accelerator", "DeviceModule", "accelerator", "module_for", "readable_bytes"]
+__all__ = ["Accelerator", "DeviceModule", "accelerator", "get_device_module", "module_for"]
 
 
-class DeviceModule(DeviceStreams, DeviceGraphs):
+class DeviceModule(DeviceStreams, DeviceGraphs, DeviceMemory, DeviceRandom):
     """The module of one device type; ``device`` below is None, an index, a name or a device.
 
     Where no index is given, the thread's current device is meant.
@@ -71,14 +74,37 @@ class DeviceModule(DeviceStreams, DeviceGraphs):
         loaded = self._loaded()
         return [resolve(Device(self._name, i)) for i in range(loaded.count)]
 
+    def _present(self) -> list[Device]:
+        return self._devices() if self.is_available() else []
+
     @property
     def amp(self) -> SimpleNamespace:
-        """``autocast`` and ``GradScaler`` of ``dovetail.amp`` for this type, as of PyTorch 1.6."""
+        """What ``dovetail.amp`` has, for this type, as of PyTorch 1.6."""
         from dovetail import amp
 
-        autocast = partial(amp.autocast, self._name)
-        scaler = partial(amp.GradScaler, self._name)
-        return SimpleNamespace(autocast=autocast, GradScaler=scaler)
+        return SimpleNamespace(
+            autocast=partial(amp.autocast, self._name),
+            GradScaler=partial(amp.GradScaler, self._name),
+            custom_fwd=partial(amp.custom_fwd, device_type=self._name),
+            custom_bwd=partial(amp.custom_bwd, device_type=self._name),
+        )
+
+    @property
+    def memory(self) -> DeviceModule:
+        """This module: PyTorch keeps its parts in ``memory``, ``random``, ``streams`` too."""
+        return self
+
+    random = streams = graphs = memory
+    OutOfMemoryError = OutOfMemoryError
+
+    def __getattr__(self, name: str) -> Any:
+        # FloatTensor and its like.
+        from dovetail.legacy import types_of
+
+        found = types_of(self._name).get(name)
+        if found is None:
+            raise AttributeError(f"'{self.__name__}' has no attribute '{name}'")
+        return found
 
     # Devices.
 
@@ -145,6 +171,11 @@ class DeviceModule(DeviceStreams, DeviceGraphs):
             raise RuntimeError(f"get_device_capability: {self._name} does not tell of one")
         return int(limits["major"]), int(limits["minor"])
 
+    def get_arch_list(self) -> list[str]:
+        """What kernels are compiled for, which is done when they are needed: the devices here."""
+        found = (registry.info(self._name, where.index or 0).limits for where in self._present())
+        return sorted({f"sm_{info['major']}{info['minor']}" for info in found if "major" in info})
+
     def is_bf16_supported(self, including_emulation: bool = True) -> bool:
         """Whether tensors may be of bfloat16."""
         from dovetail.dtypes import bfloat16
@@ -168,157 +199,6 @@ class DeviceModule(DeviceStreams, DeviceGraphs):
         where = self._device(device)
         self._loaded().runtime.synchronize(where.index or 0)
 
-    # Memory; the numbers are the core's own count.
-
-    def memory_stats(self, device: Any = None) -> OrderedDict[str, int]:
-        """All counts by PyTorch's keys (``allocated_bytes.all.peak``); empty if unavailable."""
-        if not self.is_available():
-            return OrderedDict()
-        from dovetail.backend import allocator
-
-        counts = allocator.stats(self._device(device))
-        stats = OrderedDict((key, counts[field]) for key, field in _MEMORY_KEYS.items())
-        return OrderedDict(sorted(stats.items()))
-
-    def memory_allocated(self, device: Any = None) -> int:
-        """Bytes in use by tensors."""
-        return self.memory_stats(device).get("allocated_bytes.all.current", 0)
-
-    def max_memory_allocated(self, device: Any = None) -> int:
-        """The most bytes that were in use by tensors since the last reset."""
-        return self.memory_stats(device).get("allocated_bytes.all.peak", 0)
-
-    def memory_reserved(self, device: Any = None) -> int:
-        """Bytes taken from the device: in use, or kept for the next tensor."""
-        return self.memory_stats(device).get("reserved_bytes.all.current", 0)
-
-    def max_memory_reserved(self, device: Any = None) -> int:
-        """The most bytes that were taken from the device since the last reset."""
-        return self.memory_stats(device).get("reserved_bytes.all.peak", 0)
-
-    def reset_peak_memory_stats(self, device: Any = None) -> None:
-        """Start both peaks again from what is in use."""
-        from dovetail.backend import allocator
-
-        allocator.reset_peak(self._device(device))
-
-    def empty_cache(self) -> None:
-        """Give every block that is kept for later back to its device."""
-        if self.is_available():
-            from dovetail.backend import allocator
-            from dovetail.backend.state import state_of
-
-            for where in self._devices():
-                allocator.empty_cache(where)
-                state_of(where).runtime.trim(where.index)
-
-    def ipc_collect(self) -> None:
-        """Nothing: memory is shared with no other process."""
-
-    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
-        """(free, total) bytes of the device's memory, as the device itself says.
-
-        Raises:
-            RuntimeError: it does not say.
-        """
-        where = self._device(device)
-        index = where.index or 0
-        total = registry.info(self._name, index).memory_total
-        free = self._loaded().runtime.memory_free(index)
-        if total is None or free is None:
-            raise RuntimeError(f"mem_get_info: {where} does not tell how much memory it has")
-        return free, total
-
-    def memory_summary(self, device: Any = None, abbreviated: bool = False) -> str:
-        """The counts as a table for people; ``abbreviated`` leaves out the numbers of calls."""
-        if not self.is_available():
-            return f"{self._name}: not available, see `dovetail doctor {self._name}`"
-        where = self._device(device)
-        stats = self.memory_stats(where)
-        lines = [f"Memory of {where}", f"{'':20}{'current':>14}{'peak':>14}"]
-        for title, key in (("allocated", "allocated_bytes"), ("reserved", "reserved_bytes")):
-            now, peak = (readable_bytes(stats[f"{key}.all.{w}"]) for w in ("current", "peak"))
-            lines.append(f"{title:20}{now:>14}{peak:>14}")
-        if not abbreviated:
-            for title, key in (
-                ("allocations", "allocation.all.allocated"),
-                ("frees", "allocation.all.freed"),
-                ("out of memory", "num_ooms"),
-            ):
-                lines.append(f"{title:20}{stats[key]:>14}")
-        return "\n".join(lines)
-
-    # Random numbers.
-
-    def _generator(self, device: Any = None) -> Any:
-        from dovetail.generator import default_generator
-
-        return default_generator(self._device(device))
-
-    def manual_seed(self, seed: int) -> None:
-        """Seed the current device's generator; nothing happens where there is no device."""
-        if self.is_available():
-            self._generator().manual_seed(seed)
-
-    def manual_seed_all(self, seed: int) -> None:
-        """Seed the generators of all devices of this type; nothing happens where there is none."""
-        if self.is_available():
-            for where in self._devices():
-                self._generator(where).manual_seed(seed)
-
-    def seed(self) -> None:
-        """Seed the current device's generator with a number from the operating system."""
-        if self.is_available():
-            self._generator().seed()
-
-    def seed_all(self) -> None:
-        """Seed all devices' generators with one number from the operating system."""
-        if self.is_available():
-            number = self._generator().seed()
-            self.manual_seed_all(number)
-
-    def initial_seed(self) -> int:
-        """The seed of the current device's generator."""
-        return int(self._generator().initial_seed())
-
-    def get_rng_state(self, device: Any = None) -> Any:
-        """The state of a device's generator, for :meth:`set_rng_state`."""
-        return self._generator(device).get_state()
-
-    def set_rng_state(self, new_state: Any, device: Any = None) -> None:
-        """Bring a device's generator back to a state."""
-        self._generator(device).set_state(new_state)
-
-    def get_rng_state_all(self) -> list[Any]:
-        """The states of all devices' generators."""
-        return [self.get_rng_state(where) for where in self._devices()]
-
-    def set_rng_state_all(self, new_states: Any) -> None:
-        """Bring all devices' generators back to states."""
-        for where, state in zip(self._devices(), new_states, strict=False):
-            self.set_rng_state(state, where)
-
-
-_MEMORY_KEYS = {
-    "allocated_bytes.all.current": "allocated",
-    "allocated_bytes.all.peak": "peak",
-    "reserved_bytes.all.current": "reserved",
-    "reserved_bytes.all.peak": "peak_reserved",
-    "allocation.all.allocated": "allocations",
-    "allocation.all.freed": "frees",
-    "num_ooms": "out_of_memory",
-}
-
-
-def readable_bytes(count: int) -> str:
-    """``1536`` -> ``1.5 KiB``."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
-
 
 class _DeviceContext:
     """``with dt.<name>.device(1):`` makes number 1 the thread's current device of that type."""
@@ -339,6 +219,23 @@ class _DeviceContext:
 
 
 _modules: dict[str, DeviceModule] = {}
+
+
+def get_device_module(device: Any = None) -> DeviceModule:
+    """The module of a device's type; None: of the accelerator, or the cpu's where there is none.
+
+    Raises:
+        RuntimeError: not a device or the name of one.
+
+    Example:
+        >>> dt.get_device_module("cpu") is dt.cpu
+        True
+    """
+    if device is None:
+        return module_for(accelerator_name() or HOST)
+    if not isinstance(device, (Device, str)):
+        raise RuntimeError(f"Invalid value of device '{device}', expect torch.device, str, or None")
+    return module_for(Device(device).type)
 
 
 def module_for(name: str) -> DeviceModule:

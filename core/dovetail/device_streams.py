@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dovetail.device import device as Device
@@ -12,30 +14,72 @@ if TYPE_CHECKING:
 __all__ = ["AcceleratorStreams", "DeviceStreams"]
 
 
+class _Of(type):
+    """The type of ``dt.<name>.Stream`` and ``.Event``: those of that device type are instances."""
+
+    place: str
+    kind: type[Any]
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, cls.kind) and instance.device.type == cls.place
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return subclass is cls or (
+            isinstance(subclass, _Of)
+            and subclass.place == cls.place
+            and issubclass(subclass.kind, cls.kind)
+        )
+
+    def __call__(cls, *args: Any, **keywords: Any) -> Any:
+        return cls.make(*args, **keywords)  # type: ignore[attr-defined]
+
+
 class DeviceStreams:
     """Streams and events of one device type; ``device`` is None, an index, a name or a device."""
+
+    _name: str
 
     def _device(self, device: Any = None) -> Device:
         raise TypeError("DeviceStreams: is a part of DeviceModule, which says what a device is")
 
-    def Stream(self, device: Any = None, priority: int = 0) -> streams.Stream:
-        """A new stream of a device (the current one)."""
+    @functools.cached_property
+    def Stream(self) -> Any:
+        """``Stream(device=None, priority=0)``: a new stream of a device (the current one)."""
         from dovetail.streams import Stream
 
-        return Stream(self._device(device), priority)
+        def make(device: Any = None, priority: int = 0) -> Stream:
+            return Stream(self._device(device), priority)
 
-    def Event(
-        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
-    ) -> streams.Event:
-        """A new event of the current device."""
+        return self._class(Stream, make)
+
+    @functools.cached_property
+    def Event(self) -> Any:
+        """``Event(enable_timing=False, …)``: a new event of the current device."""
         from dovetail.streams import Event
 
-        return Event(
-            self._device(),
-            enable_timing=enable_timing,
-            blocking=blocking,
-            interprocess=interprocess,
-        )
+        def make(
+            enable_timing: bool = False, blocking: bool = False, interprocess: bool = False
+        ) -> Event:
+            return Event(
+                self._device(),
+                enable_timing=enable_timing,
+                blocking=blocking,
+                interprocess=interprocess,
+            )
+
+        return self._class(Event, make)
+
+    @property
+    def StreamContext(self) -> Any:
+        """The class of what :meth:`stream` returns."""
+        from dovetail.streams import StreamContext
+
+        return StreamContext
+
+    def _class(self, kind: type[Any], make: Callable[..., Any]) -> Any:
+        facts = {"place": self._name, "kind": kind, "make": staticmethod(make)}
+        about = {"__doc__": kind.__doc__, "__module__": f"dovetail.{self._name}"}
+        return _Of(kind.__name__, (), {**facts, **about})
 
     def current_stream(self, device: Any = None) -> streams.Stream:
         """The stream that this thread's kernels go to."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pickle import UnpicklingError
 
 __all__ = [
+    "AcceleratorError",
     "BackendUnavailable",
     "CheckpointError",
     "ContractVersionError",
@@ -15,6 +16,10 @@ __all__ = [
     "OutOfRangeError",
     "Unsupported",
 ]
+
+
+class AcceleratorError(RuntimeError):
+    """Work that a device was given failed, which a wait found; the text names the last kernels."""
 
 
 class BackendUnavailable(RuntimeError):

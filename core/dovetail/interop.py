@@ -266,10 +266,17 @@ def _is_cuda(self: Tensor) -> bool:
 
 
 def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
-    """The old type string (``torch.FloatTensor``), or a conversion to a dtype."""
-    from dovetail.legacy import dtype_of, type_string
+    """The old type string (``torch.FloatTensor``), or a conversion to a dtype.
 
-    return type_string(self) if dtype is None else self.to(dtype_of(dtype))  # type: ignore[attr-defined]
+    An old type moves the tensor to the device that it names, too: ``torch.cuda.FloatTensor``.
+    """
+    from dovetail.legacy import meant_by, type_string
+
+    if dtype is None:
+        return type_string(self)
+    kind, place = meant_by(dtype)
+    where = None if place == self._spec.device.type else place
+    return self.to(where, kind, non_blocking)  # type: ignore[attr-defined]
 
 
 def _repr(self: Tensor, *, tensor_contents: Any = None) -> str:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dovetail.backend.loader import HOST, registry
 
-__all__ = ["get_num_interop_threads", "get_num_threads", "set_num_threads"]
+__all__ = [
+    "get_num_interop_threads",
+    "get_num_threads",
+    "set_num_interop_threads",
+    "set_num_threads",
+]
 
 
 def get_num_threads() -> int:
@@ -19,13 +24,32 @@ def set_num_threads(count: int, /) -> None:
         TypeError: not an integer.
         RuntimeError: not positive.
     """
-    if not hasattr(count, "__index__") or isinstance(count, bool):
-        raise TypeError(f"set_num_threads expects an int, but got {type(count).__name__}")
-    if count < 1:
-        raise RuntimeError("set_num_threads expects a positive integer")
-    registry.get(HOST).runtime.set_threads(count.__index__())
+    registry.get(HOST).runtime.set_threads(_positive(count, "set_num_threads"))
 
 
 def get_num_interop_threads() -> int:
     """How many operators run at the same time: one, each when it is called."""
     return 1
+
+
+def set_num_interop_threads(count: int, /) -> None:
+    """Accepted as in PyTorch; operators run one after another here.
+
+    Raises:
+        TypeError: not an integer.
+        RuntimeError: not positive.
+
+    Example:
+        >>> dt.set_num_interop_threads(2)
+        >>> dt.get_num_interop_threads()
+        1
+    """
+    _positive(count, "set_num_interop_threads")
+
+
+def _positive(count: int, caller: str) -> int:
+    if not hasattr(count, "__index__") or isinstance(count, bool):
+        raise TypeError(f"{caller} expects an int, but got {type(count).__name__}")
+    if count < 1:
+        raise RuntimeError(f"{caller} expects a positive integer")
+    return count.__index__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,3 +43,24 @@ def test_the_core_warns_in_one_way() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
     }
     assert left == {"warning.py"}
+
+
+def test_a_warning_each_time() -> None:
+    def said() -> int:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")  # Python's own: once for each line
+            for _ in range(3):
+                F.softmax(dt.ones(3))
+        assert {w.filename for w in caught} == {__file__}
+        return len(caught)
+
+    assert not dt.is_warn_always_enabled()
+    assert said() == 1
+    dt.set_warn_always(True)
+    try:
+        assert dt.is_warn_always_enabled()
+        assert said() == 3
+    finally:
+        dt.set_warn_always(False)
+    with pytest.raises(TypeError, match="expects a bool, but got int"):
+        dt.set_warn_always(1)  # type: ignore[arg-type]

@@ -355,6 +355,12 @@ def test_switches(placed: Any) -> None:
     assert call(allow_tf32=False) == ("DOWN_CONVERT_INPUTS", "TENSOR_CORE")
     assert call(deterministic=True) == ("NONDETERMINISTIC", "DOWN_CONVERT_INPUTS")
     assert call() == (), "it is planned once"
+    assert not dnn.choice().deterministic
+    dt.use_deterministic_algorithms(True)
+    try:
+        assert dnn.choice().deterministic
+    finally:
+        dt.use_deterministic_algorithms(False)
     queued = len(library.queued)
     call(enabled=False)
     assert len(library.queued) == queued

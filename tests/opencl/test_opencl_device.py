@@ -134,7 +134,34 @@ assert np.abs(y - wanted).max() < 1e-2, (y, wanted)
     said += fresh(code, DOVETAIL_OPENCL_DETERMINISTIC="1").split()
     assert len(said) == 6
     assert len(set(said)) == 1
+    chosen = code.replace("for _ in", "dt.use_deterministic_algorithms(True)\nfor _ in")
+    said += fresh(chosen, DOVETAIL_OPENCL_DETERMINISTIC="0").split()
+    assert len(said) == 9
+    assert len(set(said)) == 1
     fresh(code, DOVETAIL_OPENCL_DETERMINISTIC="0")
+
+
+def test_deterministic_algorithms_are_chosen_anew(fresh: Callable[..., str]) -> None:
+    """What was planned before is planned again, where a GPU adds by atomics."""
+    code = """
+import dovetail as dt
+from dovetail_kernels import index
+asked = []
+takes = index._Scatter._takes_atomics
+def noting(self, dtype, lines):
+    asked.append(takes(self, dtype, lines))
+    return asked[-1]
+index._Scatter._takes_atomics = noting
+x = dt.ones(20000, device="opencl:0")
+i = dt.zeros(20000, dtype=dt.int64, device="opencl:0")
+for mode in (False, True, True, False):
+    dt.use_deterministic_algorithms(mode)
+    for _ in range(2):
+        y = dt.zeros(7, device="opencl:0").scatter_add(0, i, x)
+        assert y.tolist() == [20000.0] + [0.0] * 6
+print(asked)
+"""
+    assert fresh(code, DOVETAIL_OPENCL_CLASS="gpu").strip() == "[True, False, True]"
 
 
 @pytest.mark.parametrize("patience", [0, 8])

@@ -255,7 +255,8 @@ def test_a_read_tells_which_kernels_may_have_failed(
         raise refused
 
     monkeypatch.setattr(queue.transfers, "read", fail)
-    with pytest.raises(RuntimeError, match="kernels queued last, latest first: mul") as caught:
+    said = "kernels queued last, latest first: mul"
+    with pytest.raises(dt.AcceleratorError, match=said) as caught:
         x.tolist()
     assert caught.value.__cause__ is refused
 

@@ -210,3 +210,119 @@ def test_graphs_need_an_accelerator(loopback: Loopback) -> None:
     graph = dt.accelerator.Graph()
     with pytest.raises(RuntimeError, match="cannot capture graphs"), dt.Stream(), graph:
         pass
+
+
+def test_a_part_of_the_memory(loopback: Loopback) -> None:
+    name = loopback(memory=8 * MEGA)
+    module = getattr(dt, name)
+    assert module.get_per_process_memory_fraction() == 1.0
+    module.set_per_process_memory_fraction(0.25)
+    assert module.get_per_process_memory_fraction() == 0.25
+    x = dt.empty(MEGA, dtype=dt.uint8, device=name)
+    y = dt.empty(MEGA, dtype=dt.uint8, device=name)
+    with pytest.raises(module.OutOfMemoryError, match="this process may take 2097152 bytes"):
+        dt.empty(MEGA, dtype=dt.uint8, device=name)
+    del y  # its block is kept, in another size than what is asked for
+    z = dt.empty(MEGA // 2, dtype=dt.uint8, device=name)
+    module.set_per_process_memory_fraction(1.0)
+    w = dt.empty(4 * MEGA, dtype=dt.uint8, device=name)
+    for wrong, error in ((2.0, ValueError), (-0.5, ValueError), (1, TypeError)):
+        with pytest.raises(error, match="fraction"):
+            module.set_per_process_memory_fraction(wrong)
+    with pytest.raises(RuntimeError, match="does not tell how much memory"):
+        getattr(dt, loopback()).set_per_process_memory_fraction(0.5)
+    del x, z, w
+
+
+def test_counts_by_other_names(loopback: Loopback) -> None:
+    name = loopback()
+    module = getattr(dt, name)
+    x = dt.empty(MEGA, dtype=dt.uint8, device=name)
+    nested = module.memory_stats_as_nested_dict()
+    assert nested["allocated_bytes"]["all"] == {"current": MEGA, "peak": MEGA}
+    assert module.memory_cached() == module.max_memory_cached() == module.memory_reserved()
+    assert module.memory.memory_allocated() == MEGA
+    assert module.random.initial_seed() == module.initial_seed()
+    del x
+    module.reset_max_memory_allocated()
+    assert module.max_memory_allocated() == 0
+    assert module.memory_stats()["allocation.all.allocated"] == 1
+    module.reset_accumulated_memory_stats()
+    assert module.memory_stats()["allocation.all.allocated"] == 0
+
+
+def test_old_types_of_a_device(loopback: Loopback) -> None:
+    name = loopback()
+    module = getattr(dt, name)
+    x = module.FloatTensor([1, 2])
+    assert x.device == dt.device(name, 0)
+    assert isinstance(x, module.FloatTensor)
+    assert not isinstance(x, dt.FloatTensor)
+    assert not isinstance(x, module.DoubleTensor)
+    assert module.LongTensor(2, 3).shape == (2, 3)
+    assert x.type() == f"torch.{name}.FloatTensor"
+    host = x.type("torch.DoubleTensor")
+    assert (host.device.type, host.dtype) == ("cpu", dt.float64)
+    for kind in (f"torch.{name}.HalfTensor", module.HalfTensor):
+        assert host.type(kind).type() == f"torch.{name}.HalfTensor"
+    assert x.type(dt.int32).device == x.device
+    with pytest.raises(RuntimeError, match=f"expects device type: {name} but device type: cpu"):
+        module.FloatTensor(host)
+    for wrong in ("torch.nonsense.FloatTensor", f"torch.{name}.Nonsense", "FloatTensor2"):
+        with pytest.raises(ValueError, match=f"^invalid type: '{wrong}'$"):
+            x.type(wrong)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        module.nonsense  # noqa: B018
+
+
+def test_default_type_of_a_device(loopback: Loopback) -> None:
+    name = loopback()
+    try:
+        dt.set_default_tensor_type(f"torch.{name}.DoubleTensor")
+        assert dt.zeros(1).type() == f"torch.{name}.DoubleTensor"
+        assert dt.zeros(1, dtype=dt.int8).type("torch.Tensor").type() == dt.zeros(1).type()
+    finally:
+        dt.set_default_tensor_type(dt.FloatTensor)
+    assert dt.zeros(1).type() == "torch.FloatTensor"
+
+
+def test_streams_have_types(loopback: Loopback) -> None:
+    module, other = getattr(dt, loopback()), getattr(dt, loopback())
+    stream, event = module.Stream(), module.Event(enable_timing=True)
+    assert isinstance(stream, module.Stream)
+    assert isinstance(stream, dt.Stream)
+    assert isinstance(module.current_stream(), module.Stream)
+    assert not isinstance(stream, other.Stream)
+    assert not isinstance(stream, module.Event)
+    assert isinstance(event, module.Event)
+    assert isinstance(module.stream(stream), module.StreamContext)
+    assert module.Stream is module.Stream
+    assert issubclass(module.Stream, module.Stream)
+    assert not issubclass(module.Stream, other.Stream)
+
+
+def test_module_of_a_device(loopback: Loopback) -> None:
+    name = loopback()
+    assert dt.get_device_module(name) is getattr(dt, name)
+    assert dt.get_device_module(dt.device(name, 0)) is getattr(dt, name)
+    assert dt.get_device_module("cpu") is dt.cpu
+    with pytest.raises(RuntimeError, match=r"expect torch\.device, str, or None"):
+        dt.get_device_module(3)
+
+
+def test_autocast_functions_by_their_old_place() -> None:
+    class Twice(dt.autograd.Function):
+        @staticmethod
+        @dt.cuda.amp.custom_fwd
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        @dt.cuda.amp.custom_bwd
+        def backward(ctx, grad):
+            return grad * 2
+
+    x = dt.ones(2, requires_grad=True)
+    Twice.apply(x).sum().backward()
+    assert x.grad.tolist() == [2, 2]
+    assert dt.cuda.get_arch_list() == [] or dt.cuda.is_available()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dovetail.backend import OutOfMemoryError, Pool
+from dovetail.backend import AcceleratorError, OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
 from dovetail_cuda import discovery
 from dovetail_cuda.cache import CompileError
@@ -473,10 +473,12 @@ class Device(device.Device):
             raise self.failed(error) from error
         _here.index = self.index
 
-    def failed(self, error: Exception) -> RuntimeError:
+    def failed(self, error: Exception) -> AcceleratorError:
         """The error of work that was queued, with the names of the kernels that it may be of."""
         names = ", ".join(reversed(self.recent)) or "none"
-        return RuntimeError(f"{self.name}: {error} (kernels queued last, latest first: {names})")
+        return AcceleratorError(
+            f"{self.name}: {error} (kernels queued last, latest first: {names})"
+        )
 
     # faults
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from dovetail import backends
+from dovetail.backend import are_deterministic_algorithms_enabled
 from dovetail_cuda.driver import cuda
 
 __all__ = ["Choice", "Graph", "Tensor", "build", "choice", "declined", "front_end", "place"]
@@ -60,7 +61,8 @@ def choice(*, is_timed: bool = True, is_enabled: bool = False) -> Choice:
     """
     switches = backends.cudnn
     said = (
-        is_enabled or switches.enabled, switches.allow_tf32, switches.deterministic,
+        is_enabled or switches.enabled, switches.allow_tf32,
+        switches.deterministic or are_deterministic_algorithms_enabled(),
         switches.benchmark and is_timed, switches.benchmark_limit,
     )  # fmt: skip
     found = _choices.get(said)

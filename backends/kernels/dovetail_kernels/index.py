@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from dovetail.backend.sentences import ALONG, FLAT
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, offsets, packed, part
 from dovetail_kernels.copy import Copy
+from dovetail_kernels.deterministic import is_ordered
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.faults import fault_of
@@ -29,11 +29,7 @@ from dovetail_kernels.source import (
     runs,
 )
 
-__all__ = ["DETERMINISTIC", "along", "atomic", "enter", "gathered"]
-
-DETERMINISTIC = "DOVETAIL_OPENCL_DETERMINISTIC"
-"""1: ``scatter_add`` adds in order always, without atomics."""
-
+__all__ = ["along", "atomic", "enter", "gathered"]
 
 IN_ORDER = 4
 """Cores that add by atomics in about the time that one of them takes in order."""
@@ -191,7 +187,7 @@ class _Scatter:
 
     def _takes_atomics(self, dtype: DType, lines: int) -> bool:
         device = self.device
-        if os.environ.get(DETERMINISTIC) == "1" or dtype.is_complex:
+        if is_ordered() or dtype.is_complex:
             return False
         if device.is_cpu and lines * IN_ORDER >= device.units:
             return False

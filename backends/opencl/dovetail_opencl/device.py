@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyopencl as cl
 
-from dovetail.backend import Forked, OutOfMemoryError, Pool
+from dovetail.backend import AcceleratorError, Forked, OutOfMemoryError, Pool
 from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import device, dialect, faults
@@ -292,10 +292,10 @@ class Device(device.Device):
                 if gate is not None:
                     gate.set_status(cl.command_execution_status.COMPLETE)
 
-    def failed(self, error: Exception) -> RuntimeError:
+    def failed(self, error: Exception) -> AcceleratorError:
         """The error of work that was queued, with the names of the kernels that it may be of."""
         names = ", ".join(reversed(self.recent)) or "none"
-        return RuntimeError(
+        return AcceleratorError(
             f"{self.handle.name}: {error} (kernels queued last, latest first: {names})"
         )
 

@@ -3,7 +3,8 @@
 The contract: ``Backend Runtime KernelTable Kernel DeviceInfo hookimpl CONTRACT_VERSION`` and the
 errors. Tools: ``Pool`` (scratch memory for kernels), ``StridedView broadcast collapse
 needs_64_bit`` (raw buffers), ``EXPRESSIONS elementwise_source Dialect`` (kernels from source),
-``random_words`` (what ``random_bits`` must write), ``Forked`` (in place of handles after a fork).
+``random_words`` (what ``random_bits`` must write), ``are_deterministic_algorithms_enabled``
+(plans are made anew when that changes), ``Forked`` (in place of handles after a fork).
 
 A backend package declares an entry point of group ``dovetail.backends``, named as its device, that
 points at a module or object with hooks::
@@ -32,6 +33,7 @@ from dovetail.backend.api import (
 )
 from dovetail.backend.loader import GROUP, Loaded, Record, Registry, fallback_policy, registry
 from dovetail.errors import (
+    AcceleratorError,
     BackendUnavailable,
     ContractVersionError,
     OutOfMemoryError,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         program_source,
     )
     from dovetail.backend.strided import Loops, StridedView, broadcast, collapse, needs_64_bit
+    from dovetail.determinism import are_deterministic_algorithms_enabled
     from dovetail.philox import random_words
 
 __all__ = [
@@ -59,6 +62,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "EXPRESSIONS",
     "GROUP",
+    "AcceleratorError",
     "Backend",
     "BackendUnavailable",
     "ContractVersionError",
@@ -79,6 +83,7 @@ __all__ = [
     "Runtime",
     "StridedView",
     "Unsupported",
+    "are_deterministic_algorithms_enabled",
     "broadcast",
     "collapse",
     "elementwise_source",
@@ -105,6 +110,7 @@ _ELSEWHERE = {
     "dovetail.backend.source": (
         "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",
     ),
+    "dovetail.determinism": ("are_deterministic_algorithms_enabled",),
     "dovetail.backend.forked": ("Forked", "forked_text"),
     "dovetail.philox": ("random_words",),
 }  # fmt: skip

@@ -58,6 +58,9 @@ class Pool:
             used it comes first. A tuple ``(handle, …)`` is a stream that is captured: its blocks
             stay for the graphs that :meth:`hold` the handle.
 
+    Attributes:
+        limit: bytes that it may have of the device, in use or kept; None: what there is.
+
     Example:
         >>> pool = Pool(bytearray, lambda block: None, lambda: None, "toy:0")
         >>> scratch, size = pool.take(1000)
@@ -97,6 +100,7 @@ class Pool:
         self._lock = threading.RLock()  # a garbage collection inside may give a block back
         self.allocated = self.reserved = self.peak = self.peak_reserved = 0
         self.allocations = self.frees = self.out_of_memory = 0
+        self.limit: int | None = None
 
     def take(self, nbytes: int) -> tuple[Any, int]:
         """A block of at least ``nbytes`` bytes, and its size.
@@ -255,6 +259,7 @@ class Pool:
         attempts = (None,) if is_captured else (self.empty_cache, self._collect, None)
         for attempt in attempts:
             try:
+                self._allow(size)
                 block = self._alloc(size)
             except (OutOfMemoryError, MemoryError) as error:
                 if attempt is None:
@@ -270,6 +275,10 @@ class Pool:
             self.peak_reserved = max(self.peak_reserved, self.reserved)
             return block
         raise AssertionError("unreachable")
+
+    def _allow(self, size: int) -> None:
+        if self.limit is not None and self.reserved + size > self.limit:
+            raise OutOfMemoryError(f"this process may take {self.limit} bytes of the device")
 
     def _collect(self) -> None:
         PLANS.clear()  # plans keep the numbers that they were called with on the device
@@ -354,6 +363,11 @@ class Pool:
     def reset_peak(self) -> None:
         """Start the peaks again from what is in use."""
         self.peak, self.peak_reserved = self.allocated, self.reserved
+
+    def reset_calls(self) -> None:
+        """Start the numbers of allocations, frees and refusals again from 0."""
+        with self._lock:
+            self.allocations = self.frees = self.out_of_memory = 0
 
 
 def pool_for(device: Any) -> Pool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from dovetail.backend.loader import Record, registry
 from dovetail.cli import columns, parser
-from dovetail.device_modules import readable_bytes
+from dovetail.device_memory import readable_bytes
 from dovetail.dtypes import ALL
 from dovetail.errors import BackendUnavailable
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from math import prod
 from typing import Any
@@ -14,12 +13,13 @@ from dovetail.dtypes import INTEGRAL
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, packed
 from dovetail_kernels.copy import Copy
+from dovetail_kernels.deterministic import is_ordered
 from dovetail_kernels.device import Device, Size, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.pool_lines import average_of_lines, can_take_lines, largest_of_lines
 from dovetail_kernels.fused.team import FLOATS
-from dovetail_kernels.index import DETERMINISTIC, atomic
+from dovetail_kernels.index import atomic
 from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]
@@ -126,7 +126,7 @@ def _max_pool_grad(facts: Any) -> Any:
     planes = out.shape[0] * out.shape[1]
     area, made = out.numel // planes, grad.numel // planes
     can = work.itemsize == 4 or device.has_long_atomics
-    is_atomic = not device.is_cpu and can and os.environ.get(DETERMINISTIC) != "1"
+    is_atomic = not device.is_cpu and can and not is_ordered()
     macros = {
         "IS_MAX_GRAD": 1,
         "IS_ATOMIC": int(is_atomic),

@@ -1518,7 +1518,8 @@ def fake_quantize_per_channel_affine(
         quant_min, quant_max: the range of the whole numbers.
 
     Raises:
-        RuntimeError: shapes or dtypes that do not fit, or an empty range.
+        RuntimeError: shapes or dtypes that do not fit, an empty range, or an int32 zero point
+            outside of it, which a device may tell where values are next asked for.
     """
 
 def fake_quantize_per_tensor_affine(

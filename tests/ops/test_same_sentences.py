@@ -113,6 +113,19 @@ DIVISIONS: dict[str, tuple[str, Callable[[Tensor], Any]]] = {
 }
 
 
+OFFSETS = {
+    "not from 0": (
+        [1, 2],
+        "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+        "position 0. However, got 1",
+    ),
+    "beyond the end": (
+        [0, 9], "offsets[-1] can not be greater than input's length 4 but got offsets[-1] of 9",
+    ),
+    "falling": ([0, 3, 2], "embedding_bag: offsets must not fall, got 2"),
+}  # fmt: skip
+
+
 @pytest.fixture(params=DEVICES)
 def where(request: pytest.FixtureRequest) -> str:
     try:
@@ -152,6 +165,28 @@ def test_a_whole_number_by_zero(mistake: str, where: str) -> None:
     error = _refused(where, call)
     assert str(error) == _said(where, name, BY_ZERO)
     assert type(error) is RuntimeError
+
+
+@pytest.mark.parametrize("mistake", OFFSETS)
+def test_where_bags_begin(mistake: str, where: str) -> None:
+    offsets, sentence = OFFSETS[mistake]
+    error = _refused(where, lambda t: F.embedding_bag(t([0, 0, 0, 0]), t(TABLE), t(offsets)))
+    late = LATE.format("embedding_bag") * where.startswith("opencl")
+    assert str(error) == sentence + late
+
+
+@pytest.mark.parametrize("wrong", [256, -1])
+def test_zero_points(wrong: int, where: str) -> None:
+    def call(t: Tensor) -> Any:
+        points = t([0, wrong, 0]).to(dt.int32)
+        x, scales = t([[0.0], [0.0], [0.0]]), t([1.0, 1.0, 1.0])
+        return dt.fake_quantize_per_channel_affine(x, scales, points, 0, 0, 255)
+
+    late = "; found when values were asked for" * where.startswith("opencl")
+    name = "fake_quantize_per_channel_affine"
+    sentence = "`zero_point` must be between `quant_min` and `quant_max`."
+    for _ in range(2):
+        assert str(_refused(where, call)) == f"{sentence} ({name}{late})"
 
 
 def test_who_calls_first_lends_no_name_to_others(where: str) -> None:

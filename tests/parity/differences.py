@@ -297,11 +297,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         sample="* meta",
     ),
     Difference(
-        ("fake_quantize_per_channel_affine",), "wrong call", "accepts",
-        "zero points outside of the range are not looked for, which would wait for the device",
-        sample="* far*",
-    ),
-    Difference(
         ("fake_quantize_per_tensor_affine",), "wrong call", "values",
         "with a scale of 0 what is not a number stays so; PyTorch makes it the least number",
         sample="* scale dtype *", sometimes=True,

@@ -302,6 +302,7 @@ FUSED = {
         2, "", "float",
         "(x1 - 1.0) * at_least(log(1.0 - x0), -100.0) - x1 * at_least(log(x0), -100.0)",
     ),
+    "zero_point_within": (1, "low high", "integer", "x0"),
     "sigmoid": (1, "", "float", "1.0 / (1.0 + exp(-x0))"),
     "sigmoid_backward": (2, "", "float", "x0 * (1.0 - x1) * x1"),
     "tanh_backward": (2, "", "float", "x0 * (1.0 - x1 * x1)"),
@@ -344,9 +345,18 @@ _PROBABILITIES = (
         "binary_cross_entropy",
     ),
 )
+_ZERO_POINTS = (
+    Refusal(
+        "integer",
+        "x0 < low || x0 > high",
+        "`zero_point` must be between `quant_min` and `quant_max`.",
+        "fake_quantize_per_channel_affine",
+    ),
+)
 for _name, _refuses in (
     ("floor_divide", (_BY_ZERO,)),
     ("remainder", (_BY_ZERO,)),
     ("binary_cross_entropy_terms", _PROBABILITIES),
+    ("zero_point_within", _ZERO_POINTS),
 ):
     EXPRESSIONS[_name] = replace(EXPRESSIONS[_name], refuses=_refuses)

@@ -748,9 +748,9 @@ def embedding_bag(
 
     Raises:
         ValueError: options that do not fit together.
-        RuntimeError: dtypes that do not fit, or offsets outside the input. Where arrays are not in
-            host memory nobody waits for offsets: a device that has a kernel of ``bag_bounds`` tells
-            it where values are next asked for, and on others they are brought into the input.
+        RuntimeError: dtypes that do not fit, or offsets outside the input. A device that has a
+            kernel of ``bag_bounds`` tells that where values are next asked for; on others the call
+            waits for the offsets.
         IndexError: an index out of range.
     """
 

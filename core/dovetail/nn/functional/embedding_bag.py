@@ -13,7 +13,7 @@ from dovetail.dispatch import call
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.bags import bags_of, summed
 from dovetail.ops.indexed.embedding import OF_BAGS, embedding_sum
-from dovetail.ops.indexed.index_checks import INDICES, check_bounds, host_values
+from dovetail.ops.indexed.index_checks import INDICES, check_bounds, of_all_examples
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -76,8 +76,9 @@ def _check_offsets(starts: list[int], length: int) -> None:
             f"offsets[-1] can not be greater than input's length {length} but got offsets[-1] of "
             f"{starts[-1]}"
         )
-    if any(before > after for before, after in itertools.pairwise(starts)):
-        raise RuntimeError(f"embedding_bag: offsets must not fall, got {starts}")
+    for before, after in itertools.pairwise(starts):
+        if before > after:
+            raise RuntimeError(f"embedding_bag: offsets must not fall, got {after}")
 
 
 def _bounds(input: Tensor, offsets: Tensor | None, has_last: bool) -> Tensor:
@@ -85,10 +86,11 @@ def _bounds(input: Tensor, offsets: Tensor | None, has_last: bool) -> Tensor:
     if offsets is None:
         step = input.size(1)
         return dovetail.arange(0, input.numel() + 1, step, device=input.device)
-    if not state_of(offsets._spec.device).host_arrays:
+    where = offsets._spec.device
+    if where.type == "meta" or state_of(where).table.entries("bag_bounds"):
         made: Tensor = ops.bag_bounds(offsets.to(dovetail.int64), input.numel(), has_last)
         return made
-    _check_offsets(host_values(offsets).reshape(-1).tolist(), input.numel())
+    _check_offsets(of_all_examples(offsets).reshape(-1).tolist(), input.numel())
     end = offsets.new_full((0 if has_last else 1,), input.numel())
     return ops.cat((offsets, end)).to(dovetail.int64)  # type: ignore[no-any-return]
 
@@ -154,9 +156,9 @@ def embedding_bag(
 
     Raises:
         ValueError: options that do not fit together.
-        RuntimeError: dtypes that do not fit, or offsets outside the input. Where arrays are not in
-            host memory nobody waits for offsets: a device that has a kernel of ``bag_bounds`` tells
-            it where values are next asked for, and on others they are brought into the input.
+        RuntimeError: dtypes that do not fit, or offsets outside the input. A device that has a
+            kernel of ``bag_bounds`` tells that where values are next asked for; on others the call
+            waits for the offsets.
         IndexError: an index out of range.
     """
     if per_sample_weights is not None and input.size() != per_sample_weights.size():

@@ -15,7 +15,10 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.backend.expressions import EXPRESSIONS
+from dovetail.backend.state import state_of
 from dovetail.ops.families import composite, result_strides
+from dovetail.ops.indexed.index_checks import host_values, true_anywhere
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, Sample, Tolerance
 from dovetail.spec import Spec
@@ -26,6 +29,7 @@ __all__ = [
     "taken_in", "tensor_samples",
 ]  # fmt: skip
 
+_WITHIN = "zero_point_within"
 _INPUTS = ("input", "scale", "zero_point")
 _TENTH = float(np.float32(0.1))
 
@@ -212,6 +216,43 @@ def _prepare_channel(
     return (input, scale, zero_point), (axis, quant_min, quant_max)
 
 
+@composite(
+    _WITHIN,
+    inputs=("zero_point",),
+    kind="elementwise",
+    accepts=(d.int32,),
+    differentiable=(),
+    method=False,
+    public=False,
+    reference=lambda zero_point, low, high: zero_point,
+    samples=lambda rng, dtype: [
+        Sample((np.asarray(rng.integers(-3, 9, shape)).astype(np.int32), -3, 9))
+        for shape in ((), (5,), (0,))
+    ],
+)
+def zero_point_within(zero_point: Any, low: int, high: int) -> Any:
+    """The same; a device's kernel of it refuses what is not between ``low`` and ``high``."""
+    return zero_point.clone()
+
+
+def _within(zero_point: Any, low: int, high: int) -> Any:
+    """``zero_point``; raises RuntimeError for one outside, unless a kernel looks at them."""
+    device = zero_point._spec.device
+    state = state_of(device)
+    if device.type == "meta":
+        return zero_point
+    if state.table.entries(_WITHIN):
+        return ops.zero_point_within(zero_point, low, high)
+    if state.host_arrays:
+        values = host_values(zero_point)
+        is_wrong = values.size and not low <= values.min() <= values.max() <= high
+    else:
+        is_wrong = true_anywhere(zero_point.lt(low) | zero_point.gt(high))
+    if is_wrong:
+        raise RuntimeError(EXPRESSIONS[_WITHIN].refuses[0].text)
+    return zero_point
+
+
 def _tensor_errors() -> list[ErrorInput]:
     x = np.ones(3, np.float32)
     return [
@@ -227,6 +268,7 @@ def _channel_errors() -> list[ErrorInput]:
         ErrorInput((x, scale[:, None], zero_point, 0, 0, 255), {}, RuntimeError, "1-D"),
         ErrorInput((x, scale, zero_point, 5, 0, 255), {}, IndexError, "out of range"),
         ErrorInput((x, scale, zero_point, -2, 0, 255), {}, RuntimeError, "axis"),
+        ErrorInput((x, scale, zero_point * 256, 0, 0, 255), {}, RuntimeError, "must be between"),
     ]
 
 
@@ -385,6 +427,9 @@ def fake_quantize_per_channel_affine(
         quant_min, quant_max: the range of the whole numbers.
 
     Raises:
-        RuntimeError: shapes or dtypes that do not fit, or an empty range.
+        RuntimeError: shapes or dtypes that do not fit, an empty range, or an int32 zero point
+            outside of it, which a device may tell where values are next asked for.
     """
+    if zero_point.dtype is d.int32:
+        zero_point = _within(zero_point, quant_min, quant_max)
     return _fake(input, scale, zero_point, axis, quant_min, quant_max)

@@ -66,8 +66,9 @@ def batch_norm(
         RuntimeError: evaluation without running values, or sizes that are not C.
     """
     if training and running_mean is not None and running_var is not None:
-        running = (running_mean, running_var, None)
-        made = batch_norm_step(input, weight, bias, running, momentum, eps)  # checks what is below
+        made = batch_norm_step(  # checks what is below
+            input, weight, bias, running_mean, running_var, None, momentum, eps
+        )
         if made is not None:
             return made
     spec = input._spec

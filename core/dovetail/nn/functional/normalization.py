@@ -115,7 +115,14 @@ def instance_norm(
 
     Raises:
         ValueError: one place per channel.
+        RuntimeError: sizes that are not C.
     """
+    spec = input._spec
+    if use_input_stats and (running_mean is None or running_var is None) and spec.ndim > 2:
+        images, channels = spec.shape[:2]
+        run = _group_norm(input, weight, bias, (channels, eps))
+        if run is not None and spec.numel != images * channels:
+            return run(input, weight, bias)  # type: ignore[no-any-return]
     places = math.prod(input.shape[2:])
     if use_input_stats and places == 1:
         raise ValueError(
@@ -129,13 +136,8 @@ def instance_norm(
             flat = input.detach().reshape(batch, channels, -1)
             running_mean.lerp_(flat.mean(-1).mean(0).to(running_mean.dtype), momentum)
             running_var.lerp_(flat.var(-1).mean(0).to(running_var.dtype), momentum)
-    normalised = ops.layer_norm(
-        input.reshape(batch, channels, places), None, None, normalized_shape=(places,), eps=eps
-    ).reshape(input.shape)
-    shape = (1, channels) + (1,) * (input.dim() - 2)
-    if weight is not None:
-        normalised = normalised * weight.reshape(shape)
-    return normalised if bias is None else normalised + bias.reshape(shape)
+    _check_per_channel("instance_norm", channels, weight=weight, bias=bias)
+    return ops.group_norm(input, weight, bias, num_groups=channels, eps=eps)
 
 
 def _check_last_dims(

@@ -309,7 +309,7 @@ def binary_cross_entropy(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}) is deprecated. Please ensure they have the same size."
         )
-    if weight is not None:
+    if weight is not None and weight.size() != input.size():
         weight = weight.expand(input.size())
     return ops.binary_cross_entropy(input, target, weight, reduction=reduction)
 
@@ -380,7 +380,7 @@ def kl_div(
     if not by_batch:
         check_reduction(reduction)
     input, target = dovetail.broadcast_tensors(input, target)
-    result = ops.kl_div(
-        input, target, reduction="sum" if by_batch else reduction, log_target=log_target
-    )
-    return result / input.shape[0] if by_batch and input.dim() else result
+    if by_batch and not (input.dim() and input.shape[0]):
+        result = ops.kl_div(input, target, reduction="sum", log_target=log_target)
+        return result / 0 if input.dim() else result
+    return ops.kl_div(input, target, reduction=reduction, log_target=log_target)

@@ -37,8 +37,13 @@ __all__ = [
 
 
 def _have_record(*tensors: Tensor) -> bool:
-    """Whether a loss of these is one record: they have one shape, and numbers with fractions."""
+    """Whether a loss of these is one record: they have one shape, and numbers with fractions.
+
+    On the host, without a gradient, a record's plan costs more than the steps that it is made of.
+    """
     first = tensors[0]._spec
+    if first.device.type == "cpu" and tensors[0]._node is None:
+        return False
     for tensor in tensors:
         spec = tensor._spec
         if spec.shape != first.shape or spec.dtype.category != 2:

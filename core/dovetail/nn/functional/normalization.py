@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.backend.state import state_of
 from dovetail.nn.functional.padding import pad
 from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
@@ -118,10 +119,14 @@ def instance_norm(
         RuntimeError: sizes that are not C.
     """
     spec = input._spec
-    if use_input_stats and (running_mean is None or running_var is None) and spec.ndim > 2:
-        images, channels = spec.shape[:2]
-        run = _group_norm(input, weight, bias, (channels, eps))
-        if run is not None and spec.numel != images * channels:
+    is_group = spec.memo.get("instance_norm")  # whether a device has a kernel that does it
+    if is_group is None:
+        has_kernel = spec.ndim > 2 and state_of(spec.device).table.entries("group_norm")
+        is_group = spec.memo["instance_norm"] = bool(has_kernel)
+    if is_group and use_input_stats and (running_mean is None or running_var is None):
+        shape = spec.shape
+        run = _group_norm(input, weight, bias, (shape[1], eps))
+        if run is not None and spec.numel != shape[0] * shape[1]:
             return run(input, weight, bias)  # type: ignore[no-any-return]
     places = math.prod(input.shape[2:])
     if use_input_stats and places == 1:
@@ -136,8 +141,16 @@ def instance_norm(
             flat = input.detach().reshape(batch, channels, -1)
             running_mean.lerp_(flat.mean(-1).mean(0).to(running_mean.dtype), momentum)
             running_var.lerp_(flat.var(-1).mean(0).to(running_var.dtype), momentum)
-    _check_per_channel("instance_norm", channels, weight=weight, bias=bias)
-    return ops.group_norm(input, weight, bias, num_groups=channels, eps=eps)
+    if is_group:
+        _check_per_channel("instance_norm", channels, weight=weight, bias=bias)
+        return ops.group_norm(input, weight, bias, num_groups=channels, eps=eps)
+    normalised = ops.layer_norm(
+        input.reshape(batch, channels, places), None, None, normalized_shape=(places,), eps=eps
+    ).reshape(input.shape)
+    shape = (1, channels) + (1,) * (input.dim() - 2)
+    if weight is not None:
+        normalised = normalised * weight.reshape(shape)
+    return normalised if bias is None else normalised + bias.reshape(shape)
 
 
 def _check_last_dims(

@@ -133,6 +133,7 @@ def huber_loss(
 
 
 _cross_entropy = finder("cross_entropy", first=True)
+_nll_loss = finder("nll_loss")
 
 
 def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> int:
@@ -188,6 +189,11 @@ def nll_loss(
     Raises:
         IndexError: a target outside [0, C).
     """
+    if size_average is None and reduce is None:
+        run = _nll_loss(input, target, weight, (ignore_index, reduction))
+        if run is not None:
+            check_targets(input, target, ignore_index)
+            return run(input, target, weight)  # type: ignore[no-any-return]
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_classes("nll_loss", input, target, weight)
     return ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)

@@ -29,6 +29,7 @@ __all__ = [
 
 
 _layer_norm = finder("layer_norm", first=True)
+_rms_norm = finder("rms_norm", first=True)
 _group_norm = finder("group_norm")
 
 
@@ -213,10 +214,13 @@ def rms_norm(
         weight: scale, of that shape.
         eps: added to the mean square; None: the smallest step of the input's dtype.
     """
-    shape = tuple(normalized_shape)
-    _check_last_dims("rms_norm", input, shape, weight=weight)
     if eps is None:
         eps = dovetail.finfo(input.dtype).eps
+    run = _rms_norm(input, weight, (normalized_shape, eps))
+    if run is not None:
+        return run(input, weight)  # type: ignore[no-any-return]
+    shape = tuple(normalized_shape)
+    _check_last_dims("rms_norm", input, shape, weight=weight)
     return ops.rms_norm(input, weight, normalized_shape=shape, eps=eps)
 
 

@@ -45,21 +45,44 @@ def operators(name: str) -> dict[str, Case]:
         "a.t().contiguous()": lambda: a.t().contiguous(),
         "a.add_(b)": lambda: a.add_(b),
         **losses(a, b),
+        **ordered(a),
         **moved(name, a, b),
     }
 
 
 def losses(a: Any, b: Any) -> dict[str, Case]:
-    """Losses of two tensors, without a gradient."""
+    """Losses of two tensors, weighted or not, without a gradient."""
     functional = dt.nn.functional
-    p, q = a.sigmoid(), b.sigmoid()
+    p, q, row = a.sigmoid(), b.sigmoid(), b[0].abs()
+    signs, places = (b > 0).to(b.dtype) * 2 - 1, dt.arange(8, device=a.device)
+    logits = functional.binary_cross_entropy_with_logits
     return {
+        "weighted bce": lambda: functional.binary_cross_entropy(p, q, q),
+        "weighted logits": lambda: logits(a, q, q, pos_weight=row),
+        "kl_div": lambda: functional.kl_div(a, p, reduction="batchmean"),
+        "hinge_embedding": lambda: functional.hinge_embedding_loss(a, signs),
+        "margin_ranking": lambda: functional.margin_ranking_loss(a, b, signs),
+        "soft_margin": lambda: functional.soft_margin_loss(a, signs),
+        "poisson_nll": lambda: functional.poisson_nll_loss(a, q, full=True),
+        "nll_loss": lambda: functional.nll_loss(a, places),
         "mse_loss": lambda: functional.mse_loss(a, b),
         "l1_loss": lambda: functional.l1_loss(a, b),
         "smooth_l1_loss": lambda: functional.smooth_l1_loss(a, b),
         "huber_loss": lambda: functional.huber_loss(a, b),
         "bce_with_logits": lambda: functional.binary_cross_entropy_with_logits(a, q),
         "binary_cross_entropy": lambda: functional.binary_cross_entropy(p, q),
+    }
+
+
+def ordered(a: Any) -> dict[str, Case]:
+    """What is found in order."""
+    return {
+        "topk": lambda: a.topk(3),
+        "sort": a.sort,
+        "kthvalue": lambda: a.kthvalue(3),
+        "median": a.median,
+        "median dim 0": lambda: a.median(0),
+        "mode": a.mode,
     }
 
 
@@ -80,10 +103,11 @@ def moved(name: str, a: Any, b: Any) -> dict[str, Case]:
         "repeat": lambda: a.repeat(2, 1),
         "group_norm": lambda: dt.nn.functional.group_norm(image, 2, scale, scale),
         "scatter_add": lambda: a.scatter_add(0, every, b),
-        "topk": lambda: a.topk(3),
         "a[mask] = 0": filled,
         "count_nonzero": a.count_nonzero,
         "bfloat16 a @ b": lambda: half @ half,
+        "bfloat16 linear": lambda: dt.nn.functional.linear(half, half, half[0]),
+        "int64 a @ b": lambda: every @ every,
     }
 
 
@@ -108,6 +132,9 @@ def recorded(name: str) -> dict[str, Case]:
         "BatchNorm2d": lambda: batch_norm(image),
         "max_pool2d": lambda: functional.max_pool2d(image, 2),
         "LayerNorm": lambda: layer_norm(x),
+        "group_norm": lambda: functional.group_norm(image, 3, scale, shift),
+        "instance_norm": lambda: functional.instance_norm(image, weight=scale, bias=shift),
+        "rms_norm": lambda: functional.rms_norm(x, (8,), bias),
         "embedding": lambda: functional.embedding(places, table),
         "dropout": lambda: functional.dropout(x, 0.5),
         "cat of 3": lambda: dt.cat((x, y, z), 1),

@@ -102,7 +102,8 @@ CASTS = frozenset({*HOST, *ACCELERATOR})
 """All of the names."""
 
 BY_FUNCTION = frozenset({
-    "cdist", "cross_entropy", "index_copy", "nanquantile", "pad", "prelu", "quantile",
-    "scaled_dot_product_attention", "trace",
+    "cdist", "cross_entropy", "hinge_embedding_loss", "index_copy", "margin_ranking_loss",
+    "nanquantile", "pad", "poisson_nll_loss", "prelu", "quantile", "scaled_dot_product_attention",
+    "soft_margin_loss", "trace",
 })  # fmt: skip
 """Records whose functions look at dtypes first, so that they are cast before these begin."""

@@ -234,12 +234,26 @@ def resolve(op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]) -> Call
             and op.gradient is None
             and any(o.dtype.category >= 2 for o in outs)
         ):
-            through = decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
+            through = _recorded_plan(op, inputs, values)
+            if through is None:
+                through = decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
             return either_plan(run, through)
         return run
     if op.decompose is not None:
         return decomposed_plan(op, facts, attributes, state, outs, inferred.compute)
     return host_plan(op, call_facts, state, resolve)
+
+
+def _recorded_plan(
+    op: OpDef, inputs: tuple[Any, ...], values: tuple[Any, ...]
+) -> Callable[..., Any] | None:
+    """The plan of the operator that stands for ``op`` where a gradient is recorded, if a kernel
+    runs it."""
+    if not op.recorded:
+        return None
+    run = resolve(REGISTRY[op.recorded], inputs, values)
+    is_kernel = run.served_by == "fused"  # type: ignore[attr-defined]
+    return run.first if is_kernel else None  # type: ignore[attr-defined]
 
 
 _REFUSALS = {

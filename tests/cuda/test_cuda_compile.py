@@ -94,6 +94,18 @@ def _beside() -> Iterator[Callable[[str], Any]]:
     yield lambda device: dt.nn.functional.batch_norm(
         dt.ones(64, 8, 64, 64, device=device), None, None, training=True
     )
+    yield lambda device: dt.nn.functional.batch_norm(
+        dt.ones(4, 3, device=device), *(dt.ones(3, device=device) for _ in range(2)), training=True
+    )
+
+    def normalised(device: str, dtype: Any, name: str, shape: tuple[int, ...], size: Any) -> None:
+        x = dt.ones(shape, device=device, dtype=dtype, requires_grad=True)
+        getattr(dt.nn.functional, name)(x, size).sum().backward()
+
+    for dtype in (dt.float32, dt.float64, dt.bfloat16):
+        for name in ("layer_norm", "rms_norm"):
+            yield lambda device, k=dtype, n=name: normalised(device, k, n, (4, 200), (200,))
+        yield lambda device, k=dtype: normalised(device, k, "group_norm", (4, 8, 40, 40), 2)
     for layer, shape in ((dt.nn.BatchNorm1d, (4, 3)), (dt.nn.BatchNorm2d, (64, 3, 64, 64))):
         yield lambda device, layer=layer, shape=shape: layer(3, device=device)(
             dt.ones(shape, device=device)
@@ -215,12 +227,11 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 NOT_ASKED = {
     "winograd", "reduce", "paired", "exponentials", "sides", "softmax_rows", "softmax_columns",
     "both_parts", "gemm_direct", "conv_packed", "conv_padded", "conv_planes", "keys", "radix",
-    "topk", "pool_max", "pool_average", "pool_divisor", "gemm_pairs", "nonzero",
+    "topk", "pick", "pool_max", "pool_average", "pool_divisor", "gemm_pairs", "nonzero",
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
     "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
-    "layer_norm_lines",  # no sample has lines as long
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -112,3 +112,79 @@ def test_gradients_go_where_values_came_from() -> None:
     marks = np.zeros((3, 500), np.float32)
     np.put_along_axis(marks, indices.cpu().numpy(), 1, 1)
     np.testing.assert_array_equal(x.grad.cpu().numpy(), marks)
+
+
+PICKED = [
+    ((1,), 0), ((64,), 0), ((65,), 0), ((5, 64), 1), ((16_383,), 0), ((300, 16), 1), ((7, 300), 1),
+    ((300, 7), 0), ((3, 39, 4), 1), ((20, 17_000), 1),
+]  # fmt: skip
+"""Each element compared with all others, or keys found byte by byte; strided."""
+
+
+def _at(there: Any, dim: int, place: Any) -> list[Any]:
+    """(value, index) of PyTorch's stable sort at a place of each line (dim kept)."""
+    return [part.gather(dim, place) for part in there.sort(dim=dim, stable=True)]
+
+
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d != "bool"])
+@pytest.mark.parametrize("kind", ["many", "ties", "same"])
+def test_one_element_of_the_order(dtype: str, kind: str) -> None:
+    for shape, dim in PICKED:
+        here, there = _pair(shape, dtype, kind)
+        n = shape[dim]
+        nans = (there != there).sum(dim, keepdim=True)
+        middle = torch.where(nans > 0, n - nans, (n - 1) // 2)
+        places = [
+            (here.kthvalue((n + 2) // 3, dim, True), torch.full_like(nans, (n + 2) // 3 - 1)),
+            (here.median(dim, True), middle),
+            (here.nanmedian(dim, True), (n - 1 - nans).clamp(min=0) // 2),
+        ]
+        for made, place in places:
+            wanted = _at(there, dim, place)
+            np.testing.assert_array_equal(made[1].cpu().numpy(), wanted[1].numpy())
+            _same(made[0], wanted[0])
+        for name in ("median", "nanmedian"):  # which of two zeros is not said
+            wanted = getattr(there.flatten(), name)()
+            assert_equal = np.testing.assert_array_equal
+            assert_equal(getattr(here, name)().double().cpu().numpy(), wanted.double().numpy())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_most_frequent(dtype: str) -> None:
+    random = np.random.default_rng(3)
+    for shape, dim in (((9,), 0), ((70, 64), 1), ((64, 70), 0), ((3, 1), 1), ((2, 65), 1)):
+        array = random.integers(0, 5, shape)
+        there = torch.tensor(array).to(getattr(torch, dtype))
+        here = dt.tensor(array, device=DEVICE).to(getattr(dt, dtype))
+        values, indices = here.mode(dim)
+        wanted = there.mode(dim)
+        np.testing.assert_array_equal(values.double().cpu().numpy(), wanted[0].double().numpy())
+        equal = there == wanted[0].unsqueeze(dim)
+        order = torch.arange(shape[dim]).reshape([-1 if i == dim else 1 for i in range(len(shape))])
+        last = torch.where(equal, order, -1).amax(dim)
+        np.testing.assert_array_equal(indices.cpu().numpy(), last.numpy())
+
+
+def test_nan_is_none_of_several() -> None:
+    x = dt.tensor([float("nan"), 2.0, float("nan"), 3.0, 3.0, float("nan")], device=DEVICE)
+    assert [t.item() for t in x.mode(0)] == [3.0, 4]
+    assert x[:1].mode(0)[1].item() == 0
+    assert dt.isnan(x[[0, 2]].mode(0)[0]).item()
+
+
+def test_a_small_line_is_one_launch(queue: Any) -> None:
+    x = dt.arange(64.0, device=DEVICE).reshape(8, 8).sin()
+    calls = (
+        lambda: x.topk(5), lambda: x.sort(), lambda: x.kthvalue(3), lambda: x.median(),
+        lambda: x.median(0), lambda: x.nanmedian(), lambda: x.nanmedian(1), lambda: x.mode(),
+    )  # fmt: skip
+    for call in calls:
+        call()
+        before = queue.launches
+        call()
+        assert queue.is_cpu is False or queue.launches == before + 1
+    out = dt.empty(7, device=DEVICE), dt.empty(7, device=DEVICE, dtype=dt.int64)
+    dt.kthvalue(x.t()[:, 1:], 2, 0, out=out)
+    wanted = torch.arange(64.0).reshape(8, 8).sin().t()[:, 1:].kthvalue(2, 0)
+    np.testing.assert_allclose(out[0].cpu().numpy(), wanted[0].numpy(), rtol=1e-5)
+    assert out[1].tolist() == wanted[1].tolist()

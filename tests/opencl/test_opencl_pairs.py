@@ -13,6 +13,7 @@ from products import laid_out, matrix_products, wide
 
 import dovetail as dt
 from dovetail.dispatch import clear_plans
+from dovetail_kernels import gemm, gemm_direct
 
 HERE = Path(__file__).parent
 SIZES = [(70, 33, 90), (8, 1, 32), (33, 1101, 65), (9, 2500, 32), (64, 64, 64), (5, 7, 9)]
@@ -25,6 +26,9 @@ def test_depths_of_pairs(
 ) -> None:
     clear_plans()
     monkeypatch.setattr(queue, "_kernels", {})
+    # Small ones too, which else are one launch.
+    monkeypatch.setattr(gemm_direct, "MUCH_OF_PAIRS", 0)
+    monkeypatch.setattr(gemm, "FEW", 0)
     m, k, n = size
     draw = np.random.default_rng(k).standard_normal
     shapes = ((3, m, k), (3, k, n))

@@ -12,7 +12,8 @@ from products import DEVICE, compared, convolutions, laid_out, matrix_products
 
 import dovetail as dt
 from dovetail import ops
-from dovetail_kernels import conv
+from dovetail.dispatch import clear_plans
+from dovetail_kernels import conv, gemm_direct
 from dovetail_kernels.winograd import Winograd
 
 HERE = Path(__file__).parent
@@ -175,6 +176,74 @@ def test_addmm_does_not_look_at_an_input_that_counts_for_nothing() -> None:
     a, b = dt.ones(8, 8, device=DEVICE), dt.ones(8, 8, device=DEVICE)
     lost = dt.full((8,), float("nan"), device=DEVICE)
     assert dt.addmm(lost, a, b, beta=0, alpha=2).tolist() == [[16.0] * 8] * 8
+
+
+HALVES = [(8, 8, 8), (5, 7, 9), (33, 65, 40), (70, 31, 64), (16, 1, 32), (40, 300, 36)]
+
+
+def _calls(
+    library: Any, a: Any, b: Any, c: Any, row: Any, x: Any, y: Any
+) -> list[Callable[[], Any]]:
+    return [
+        lambda: a @ b,
+        lambda: library.addmm(c, a, b, alpha=0.5, beta=2),
+        lambda: library.nn.functional.linear(a, b.mT, row),
+        lambda: x @ y,
+        lambda: x.mT.mT @ b,
+        lambda: (b.mT @ a.mT).mT,
+    ]
+
+
+@pytest.mark.parametrize("layout", ["dense", "transposed", "part"])
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("size", HALVES, ids=str)
+def test_small_products_of_halves(
+    queue: Any, size: tuple[int, int, int], kind: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One launch, whose sums are of float32; plain, with something added, and two by two."""
+    torch = pytest.importorskip("torch")
+    m, k, n = size
+    monkeypatch.setattr(gemm_direct, "MUCH_OF_PAIRS", 1 << 24)
+    clear_plans()
+    random = np.random.default_rng(k)
+    found: list[list[Any]] = []
+    launches: list[int] = []
+    arrays = [random.standard_normal(s) for s in ((m, k), (k, n), (m, n), (n,))]
+    arrays += [random.standard_normal(s) for s in ((3, m, k), (3, k, n))]
+    arrays = [a.astype(np.float32) for a in arrays]  # which both round to halves once
+    for library, device in ((dt, "opencl:0"), (torch, "cpu")):
+        dtype = getattr(library, kind)
+        a, b, c, row, x, y = [library.tensor(v, dtype=dtype).to(device) for v in arrays]
+        if layout == "transposed":
+            a, b, x, y = (t.mT.contiguous().mT for t in (a, b, x, y))
+        if layout == "part":
+            a, b, x, y = (library.cat((t, t), -1)[..., : t.shape[-1]] for t in (a, b, x, y))
+        if library is torch:  # of the same numbers
+            a, b, c, row, x, y = (t.double() for t in (a, b, c, row, x, y))
+        calls = _calls(library, a, b, c, row, x, y)
+        made = [call() for call in calls]
+        if library is dt:
+            for call in calls:
+                before = queue.launches
+                call()
+                launches.append(queue.launches - before)
+        found.append([t.detach().cpu().double().numpy() for t in made])
+    for mine, wanted in zip(*found, strict=True):
+        step = 2.0**-8 if kind == "bfloat16" else 2.0**-11
+        assert (np.abs(mine - wanted) <= step * np.abs(wanted) + 1e-5 * k).all()
+    if queue.is_cpu and layout != "part":
+        assert launches == [1] * len(launches)
+    clear_plans()
+
+
+def test_small_products_of_whole_numbers(queue: Any) -> None:
+    a, b = (dt.arange(64, device="opencl:0").reshape(8, 8) - 20 for _ in range(2))
+    a @ b
+    before = queue.launches
+    made = a @ b
+    assert queue.launches == before + (1 if queue.is_cpu else 3)
+    wanted = (np.arange(64).reshape(8, 8) - 20) @ (np.arange(64).reshape(8, 8) - 20)
+    assert made.tolist() == wanted.tolist()
 
 
 @pytest.mark.parametrize(("depth", "on_cores", "on_gpu"), [(64, 1, 3), (2048, 3, 4)])

@@ -22,6 +22,7 @@ __all__ = [
     "joined",
     "joined_offsets",
     "offsets",
+    "offsets_at",
     "packed",
     "part",
     "placing",
@@ -94,6 +95,24 @@ def offsets(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
                 ]
             )
     return _STARTS[len(arrays)]
+
+
+def offsets_at(*places: int) -> Callable[..., tuple[tuple[int, bytes], ...]]:
+    """:func:`offsets` of so many arrays, which are these numbers of the launch."""
+    at_start = tuple([(i, bytes(8)) for i in places])
+
+    def find(*arrays: StridedView) -> tuple[tuple[int, bytes], ...]:
+        for a in arrays:
+            if a.offset:
+                return tuple(
+                    [
+                        (i, (a.offset // a.dtype.itemsize).to_bytes(8, "little"))
+                        for i, a in zip(places, arrays, strict=True)
+                    ]
+                )
+        return at_start
+
+    return find
 
 
 def joined(values: Sequence[Any], length: int, kind: Any) -> np.ndarray:

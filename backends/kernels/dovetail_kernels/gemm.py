@@ -16,7 +16,7 @@ from dovetail.backend import Loops, StridedView
 from dovetail.dtypes import FLOATING, bfloat16
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import Array
+from dovetail_kernels.arrays import Array, offsets, offsets_at
 from dovetail_kernels.device import Device, Launch
 from dovetail_kernels.folds import accumulated, wrapping
 from dovetail_kernels.gemm_direct import Sides, direct, is_small
@@ -29,6 +29,10 @@ __all__ = ["Added", "Product"]
 LANES = 16
 SMALL = 4
 """Fewer rows or columns than this are computed element by element."""
+
+FEW = 1 << 12
+"""Products of two numbers that are computed element by element on the host's cores, where packing
+costs more."""
 
 SPAN = 1 << 15
 """Bytes of a panel of columns that stay in the nearest cache while a block of rows passes."""
@@ -119,10 +123,12 @@ class Product:
         else:
             shape = tile or tile_of(device, self.work)
             sizes = (self.batches, self.m, self.n, self.depth)
-            is_direct = (
-                self._is_plain() and tile is None and is_small(device, self.work, sizes, shape)
-            )
-            self._run = self._directly(sizes, shape) if is_direct else self._by_tiles(shape)
+            if tile is None and is_small(device, self._kinds(), self.work, sizes, shape):
+                self._run = self._directly(sizes, shape)
+            elif device.is_cpu and out.numel * self.depth <= FEW:
+                self._run = self._by_elements()
+            else:
+                self._run = self._by_tiles(shape)
 
     def __call__(self, a: Any, b: Any, out: Any, *input: Any) -> None:
         """Queue it."""
@@ -230,24 +236,26 @@ class Product:
             "elements", macros, (a.dtype, out.dtype), numbers, size, 4 if has else 3
         )
 
-        def run(x: Any, y: Any, z: Any, input: Any = None) -> None:
-            offsets = [(i, offset_of(v)) for i, v in enumerate((z, x, y))]
-            buffers = [z.buffer, x.buffer, y.buffer]
-            if has:
-                buffers.append(input.buffer)
-                offsets.append((last, offset_of(input)))
-            launch.with_numbers(buffers, offsets)
+        if has:
+            begins = offsets_at(0, 1, 2, last)
+
+            def adding(x: Any, y: Any, z: Any, input: Any) -> None:
+                buffers = (z.buffer, x.buffer, y.buffer, input.buffer)
+                launch.with_numbers(buffers, begins(z, x, y, input))
+
+            return adding
+
+        def run(x: Any, y: Any, z: Any) -> None:
+            launch.with_numbers((z.buffer, x.buffer, y.buffer), offsets(z, x, y))
 
         return run
 
     # in one launch
 
-    def _is_plain(self) -> bool:
-        """Whether all elements are of the dtype that is computed in."""
-        kinds = {self.a.dtype, self.b.dtype, self.out.dtype}
-        if self.added is not None:
-            kinds.add(self.added.input.dtype)
-        return kinds == {self.work}
+    def _kinds(self) -> list[DType]:
+        """The dtypes of the operands, of the output, and of what is added."""
+        added = [] if self.added is None else [self.added.input.dtype]
+        return [self.a.dtype, self.b.dtype, self.out.dtype, *added]
 
     def _directly(self, sizes: tuple[int, int, int, int], tile: Tile) -> Any:
         added = self.added
@@ -267,8 +275,9 @@ class Product:
 
         scales = None if added is None else (added.alpha, added.beta)
         return direct(
-            self.device, self.work, tile, sides, loops, scales, is_rectified=self.is_rectified
-        )
+            self.device, self.work, tile, sides, self._kinds(), loops, scales,
+            is_rectified=self.is_rectified,
+        )  # fmt: skip
 
     # by tiles
 
@@ -332,22 +341,18 @@ class Product:
         finish, place = (None, 0) if is_last else self._finish(parts)
         sums = 0 if is_last else out.numel * parts * self.work.itemsize
 
-        def run(x: Any, y: Any, z: Any, input: Any = None) -> None:
+        begins = offsets_at(0, *[last if finish is None else place] * has)
+
+        def run(x: Any, y: Any, z: Any, *input: Any) -> None:
             with device.scratch(bytes_a, bytes_b, sums, waits) as (left, right, between, wait):
-                pack_a.with_numbers((left, x.buffer), ((0, offset_of(x)),))
-                pack_b.with_numbers((right, y.buffer), ((0, offset_of(y)),))
-                extra = [input.buffer] if has else []
+                pack_a.with_numbers((left, x.buffer), offsets(x))
+                pack_b.with_numbers((right, y.buffer), offsets(y))
+                extra = [input[0].buffer] if has else []
                 if finish is None:
-                    offsets = [(0, offset_of(z))]
-                    if has:
-                        offsets.append((last, offset_of(input)))
-                    tiles.with_numbers([z.buffer, left, right, wait, *extra], offsets)
+                    tiles.with_numbers([z.buffer, left, right, wait, *extra], begins(z, *input))
                     return
                 tiles(between, left, right, wait)
-                offsets = [(0, offset_of(z))]
-                if has:
-                    offsets.append((place, offset_of(input)))
-                finish.with_numbers([z.buffer, between, *extra], offsets)
+                finish.with_numbers([z.buffer, between, *extra], begins(z, *input))
 
         return run
 

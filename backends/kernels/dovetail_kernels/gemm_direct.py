@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from dovetail.dtypes import bfloat16
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import Device
-from dovetail_kernels.folds import wrapping
-from dovetail_kernels.source import ended, program
+from dovetail_kernels.folds import accumulated, wrapping
+from dovetail_kernels.source import element, ended, program
 from dovetail_kernels.tiles import Tile, woven
+from dovetail_kernels.vectors import lanes, vector_helpers
 
 __all__ = ["Sides", "direct", "is_small"]
 
@@ -25,6 +27,15 @@ DEEP = 1 << 10
 
 MUCH = 1 << 26
 """Products of two numbers above which packed operands are faster."""
+
+MUCH_OF_HALVES = 9 << 24
+"""The same, with what packing costs, where an operand is of halves, which are converted here."""
+
+MUCH_OF_PAIRS = 3 << 17
+"""The same beside an instruction for pairs of packed bfloat16."""
+
+PACKED = 16
+"""Products that cost as much as packing an element."""
 
 EACH = 1 << 16
 """Products of two numbers that are worth a work item of their own."""
@@ -76,16 +87,31 @@ class Sides:
         return batches * rows * columns * depth
 
     def cost(self, device: Device, tile: Tile) -> int:
-        """What it costs, in products: packing an element costs as much as sixteen of them."""
-        return self.filled(tile) + 16 * self.packed(device, tile)
+        """What it costs, in products."""
+        return self.filled(tile) + PACKED * self.packed(device, tile)
 
 
-def is_small(device: Device, work: DType, sizes: tuple[int, int, int, int], tile: Tile) -> bool:
-    """Whether a product (batches, rows, columns, depth) goes this way."""
+def is_small(
+    device: Device, kinds: Sequence[DType], work: DType, sizes: tuple[int, int, int, int],
+    tile: Tile,
+) -> bool:  # fmt: skip
+    """Whether a product (batches, rows, columns, depth) goes this way.
+
+    Args:
+        kinds: as :func:`direct` takes them.
+    """
     batches, m, n, depth = sizes
     if not device.is_cpu or tile.is_local or work.category != 2 or depth > DEEP:
         return False
-    return batches * m * n * depth <= MUCH
+    products = batches * m * n * depth
+    if all(k is work for k in kinds):
+        return products <= MUCH
+    if any(accumulated(k) is not work or k.category != 2 for k in kinds):
+        return False
+    is_paired = device.has_pairs and kinds[0] is bfloat16 is kinds[1]
+    sides = Sides(sizes, (0,) * 6)  # no columns are neighbours, so all are packed
+    cost = min(sides.cost(device, tile), sides.turned().cost(device, tile))
+    return cost <= (MUCH_OF_PAIRS if is_paired else MUCH_OF_HALVES)
 
 
 def direct(
@@ -93,6 +119,7 @@ def direct(
     work: DType,
     tile: Tile,
     sides: Sides,
+    kinds: Sequence[DType],
     places: Callable[[tuple[str, ...]], tuple[dict[str, Any], list[Any]]],
     scales: Sequence[float] | None,
     *,
@@ -102,6 +129,7 @@ def direct(
 
     Args:
         sides: the product, its rows left.
+        kinds: the dtypes of the operands, of the output, and of what is added.
         places: for names of places, the macro for batches and its numbers.
         scales: alpha and beta, where something is added.
         is_rectified: a ReLU is taken of what is written.
@@ -114,6 +142,8 @@ def direct(
     tile = Tile(tile.rows, 1, tile.width) if n <= tile.width else tile
     blocks, block = seen.split(device, tile)
     reads = ("read_b", "read_a") if is_turned else ("read_a", "read_b")
+    left, right = kinds[:2][::-1] if is_turned else kinds[:2]
+    has_halves = any(k is not work for k in kinds)
     batch, loops = places(("to", *reads))
     rows, across = range(tile.rows), range(tile.vectors)
     vector = f"{kind}{tile.width}"
@@ -124,12 +154,21 @@ def direct(
     macros = {
         "T": kind,
         "HAS_INPUT": int(has),
-        **tile.macros(kind, is_float=True, left="p{i}[o]"),
-        **tile.columns_turned(kind),
-        **woven(tile.columns, tile.width, kind),
+        **tile.macros(kind, is_float=True, left="A_LOAD(p{i}, o)"),
+        **({"IS_TURNED": 0, "IS_WOVEN": 0} if has_halves else tile.columns_turned(kind)),
+        **({} if right is not work else woven(tile.columns, tile.width, kind)),
         "POINTERS": " ".join(
-            f"const global T *p{i} = from + min(first + {i}, m - 1) * a_row;" for i in rows
+            f"const global A_MEMORY *p{i} = from + min(first + {i}, m - 1) * a_row;" for i in rows
         ),
+        "HAS_HALVES": int(has_halves),
+        **element(device, "A", left),
+        **lanes(device, "B", right, tile.width, side=False),
+        **lanes(device, "OUT", kinds[2], tile.width, side=False),
+        **element(device, "IN", kinds[-1]),
+        "PACK_RIGHT(from, to)": " ".join(
+            f"vstore{tile.width}(B_V(from, {v * tile.width}), {v}, to);" for v in across
+        ),
+        "PUT_OUT(i, to)": " ".join(f"OUT_SET_V(to, {v * tile.width}, s##i##_{v});" for v in across),
         **ended(is_rectified=is_rectified),
         "ENDS": int(is_rectified),
         "END(i)": " ".join(f"s##i##_{v} = ENDED(s##i##_{v});" for v in across),
@@ -145,10 +184,13 @@ def direct(
     items = batches * -(-n // tile.columns) * blocks
     most = max(1, batches * m * n * depth // EACH)
     count = max(1, min(items, most, device.units * 4))
-    text = program(device, "gemm_direct", macros, (work,))
+    dtypes = (*kinds, work)
+    helpers = vector_helpers(kinds, tile.width)
+    text = program(device, "gemm_direct", macros, dtypes, text=helpers)
     buffers = 5 if has else 4
     launch = device.launch(text, "direct", buffers, numbers, ((count,), (1,)), "matmul")
-    packed = count * depth * tile.columns * work.itemsize if seen.packed(device, tile) else 0
+    packs = right is not work or seen.packed(device, tile)
+    packed = count * depth * tile.columns * work.itemsize if packs else 0
     if not packed:
 
         def run(x: Any, y: Any, out: Any, *input: Any) -> None:

@@ -19,7 +19,7 @@ from dovetail_kernels.device import Device
 from dovetail_kernels.scan import line_of, lines_of
 from dovetail_kernels.source import loop_numbers, places, program
 
-__all__ = ["LONG", "Ordered", "key_macros", "ordered", "sorting"]
+__all__ = ["LONG", "SHORT", "Ordered", "key_macros", "ordered", "sorting"]
 
 LONG = 1 << 14
 """Elements of a line that is worth sharing out."""
@@ -92,6 +92,13 @@ def sorting(
         return _shared(device, text, numbers, lines, count, kind.itemsize, key_size)
     size = device.workers(lines, max(1, 2048 // count))
     launch = device.launch(text, "sort_lines", 5, numbers, size, "sort")
+    if count <= SHORT:  # no memory is needed
+
+        def short(x: Any, y: Any, at: Any) -> None:
+            buffers = (y.buffer, at.buffer, x.buffer, y.buffer, at.buffer)
+            launch.with_numbers(buffers, offsets(x, y, at))
+
+        return short
     room = 2 * count * size[0][0]
 
     def run(x: Any, y: Any, at: Any) -> None:

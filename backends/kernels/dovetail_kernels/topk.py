@@ -10,7 +10,7 @@ from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import offsets
 from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.radix import LONG, key_macros, ordered
+from dovetail_kernels.radix import LONG, SHORT, key_macros, ordered
 from dovetail_kernels.source import program
 
 __all__ = ["enter"]
@@ -20,6 +20,9 @@ MOST = 256
 
 SHARE = 4
 """Elements of a line for each that is asked for, at least: else a sort is as fast."""
+
+FEW = 1 << 14
+"""Elements of short lines that are one launch for any k; more are sorted as fast."""
 
 BLOCK = 64
 """Elements that are compared with the last one kept before any of them is looked at."""
@@ -35,7 +38,9 @@ def _fits(facts: Any) -> bool:
     device = known(source.device)
     if not source.ndim or device is None or not device.is_cpu:
         return False
-    return bool(0 < k <= MOST and source.shape[facts.attributes["dim"]] >= SHARE * k)
+    count = source.shape[facts.attributes["dim"]]
+    is_small = count <= SHORT and source.numel <= FEW
+    return bool(0 < k <= MOST and (count >= SHARE * k or is_small))
 
 
 def _topk(facts: Any) -> Any:
@@ -49,6 +54,8 @@ def _topk(facts: Any) -> Any:
     macros = {
         "MOST": MOST,
         "BLOCK": BLOCK,
+        "SHORT": SHORT,
+        "SHARE": SHARE,
         **key_macros(kind, descending=facts.attributes["largest"]),
         **walked,
     }

@@ -20,8 +20,8 @@ _HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _inside: dict[str, bool] = {}  # files: whether they are this package's
 
 
-def _user_frame() -> tuple[CodeType, int] | None:
-    frame = sys._getframe(2)
+def _user_frame(inside: int = 2) -> tuple[CodeType, int] | None:
+    frame = sys._getframe(inside)
     while frame is not None:
         name = frame.f_code.co_filename
         is_inside = _inside.get(name)
@@ -58,9 +58,14 @@ def note_write(storage: Any, operator: str) -> None:
     storage.writer = (operator, _user_frame())
 
 
-def note_writes(storages: Iterable[Any], operator: str) -> None:
-    """The same for many that one call writes to."""
-    writer = (operator, _user_frame())
+def note_writes(storages: Iterable[Any], operator: str, callers: int = 0) -> None:
+    """The same for many that one call writes to.
+
+    Args:
+        callers: so many functions up the stack are known to be this package's: a frame that is not
+            looked at is not made.
+    """
+    writer = (operator, _user_frame(2 + callers))
     for storage in storages:
         storage.version += 1
         storage.writer = writer

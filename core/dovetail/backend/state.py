@@ -8,6 +8,7 @@ takes a block from the pool and asks the runtime for the array over it.
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -49,6 +50,36 @@ def _lent(give: Callable[[Any], None], nbytes: int) -> Any:
                 give(self.block)
 
     return Lent
+
+
+@functools.cache
+def _joint(count: int) -> Callable[..., Callable[[], tuple[Tensor, ...]]]:
+    """Makes what :meth:`DeviceState.joint_maker` returns, written out for so many tensors."""
+    fields = ("spec", "place", "begin", "shape", "strides", "dtype")
+    names = ", ".join(f"{field}{i}" for i in range(count) for field in fields)
+    each = "".join(
+        f"        t{i} = new(Tensor)\n"
+        f"        t{i}._array = view(block, begin{i}, shape{i}, strides{i}, dtype{i})\n"
+        f"        t{i}._spec, t{i}._storage, t{i}._offset = spec{i}, storage, place{i}\n"
+        f"        t{i}._node = t{i}._base = None\n"
+        for i in range(count)
+    )
+    source = (
+        f"def make(state, take, give, nbytes, view, {names}):\n"
+        "    def pooled():\n"
+        "        block = take(nbytes)\n"
+        "        storage = new(Storage)\n"
+        "        storage.state, storage.buffer = state, block\n"
+        "        storage.nbytes, storage.give, storage.version = nbytes, give, 0\n"
+        "        storage.owner = storage.writer = None\n"
+        f"{each}"
+        f"        return {''.join(f't{i}, ' for i in range(count))}\n"
+        "    return pooled\n"
+    )
+    space: dict[str, Any] = {"new": new, "Storage": Storage, "Tensor": Tensor}
+    exec(compile(source, "<dovetail tensors>", "exec"), space)
+    make: Callable[..., Callable[[], tuple[Tensor, ...]]] = space["make"]
+    return make
 
 
 class DeviceState:
@@ -135,34 +166,21 @@ class DeviceState:
             begins.append(end)
             end += rounded(spec.span * spec.dtype.itemsize)
         take, give = self.pool.lender(rounded(end))
-        view = self.runtime.view
-        shapes = [
+        values = [
             (
                 s,
-                b,
                 b // s.dtype.itemsize,
+                b,
                 tuple(s.shape),
                 tuple(n * s.dtype.itemsize for n in s.strides),
+                s.dtype,
             )
             for s, b in zip(specs, begins, strict=True)
         ]
-
-        def pooled() -> tuple[Tensor, ...]:
-            block = take(end)
-            storage = new(Storage)
-            storage.state, storage.buffer = self, block
-            storage.nbytes, storage.give, storage.version = end, give, 0
-            storage.owner = storage.writer = None
-            found = []
-            for spec, begin, offset, shape, strides in shapes:
-                made: Tensor = new(Tensor)
-                made._array = view(block, begin, shape, strides, spec.dtype)
-                made._spec, made._storage, made._offset = spec, storage, offset
-                made._node = made._base = None
-                found.append(made)
-            return tuple(found)
-
-        return pooled
+        made: Callable[[], tuple[Tensor, ...]] = _joint(len(specs))(
+            self, take, give, end, self.runtime.view, *[v for row in values for v in row]
+        )
+        return made
 
     def array_maker(self, spec: Spec) -> Callable[[], Any]:
         """For host arrays: a function that returns a new array of ``spec`` at each call."""

@@ -32,6 +32,19 @@ _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _buffers_of = reader(*_BUFFERS, table="_buffers")
 
 
+def _state_of(module: _RunningNorm) -> tuple[Any, ...]:
+    """Weight, bias and the buffers, as :func:`reader` reads them, in one go."""
+    tables = module.__dict__
+    try:
+        affine, kept = tables["_parameters"], tables["_buffers"]
+        return (
+            affine["weight"], affine["bias"], kept["running_mean"], kept["running_var"],
+            kept["num_batches_tracked"],
+        )  # fmt: skip
+    except KeyError:
+        return (*affine_of(module), *_buffers_of(module))
+
+
 class _RunningNorm(Affine):
     """Layers per channel that may keep running means and variances as buffers."""
 
@@ -147,13 +160,11 @@ class _BatchNorm(_RunningNorm):
         self._check_input_dim(input)
         momentum, training = self.momentum, self.training
         factor = 0.0 if momentum is None else momentum
-        weight, bias = affine_of(self)
-        mean, var, tracked = _buffers_of(self)
+        weight, bias, mean, var, tracked = _state_of(self)
         updates = training and self.track_running_stats
         if updates and tracked is not None:
             if momentum is not None and mean is not None and var is not None:
-                running = (mean, var, tracked)
-                made = batch_norm_step(input, weight, bias, running, factor, self.eps)
+                made = batch_norm_step(input, weight, bias, mean, var, tracked, factor, self.eps)
                 if made is not None:
                     return made
             tracked.add_(1)

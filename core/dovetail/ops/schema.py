@@ -150,6 +150,8 @@ class OpDef:
             output's gradient), input names, ``out``/``outs``, attribute names. Or one function of
             that kind that returns a tuple for all inputs, and may ask for ``needs``.
         complex_gradient: the same for calls with complex inputs, where it differs.
+        recorded: the operator, of the same inputs and attributes, whose first output this one's is
+            where a gradient is recorded and the device has a kernel of both; it has the gradient.
         differentiable: outputs that a gradient flows through (by position).
         decompose: the operator in terms of others, ``decompose(*inputs, **attributes)``.
         compute: the dtype that half and bfloat16 inputs are decomposed in (None: their own).
@@ -182,6 +184,7 @@ class OpDef:
     infer: Callable[..., Inferred] | None = None
     gradient: Any = None
     complex_gradient: Any = None
+    recorded: str = ""
     differentiable: tuple[int, ...] = (0,)
     decompose: Callable[..., Any] | None = None
     compute: dtype | None = None

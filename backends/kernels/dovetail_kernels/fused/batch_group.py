@@ -112,9 +112,9 @@ def step(facts: Any) -> Any:
     first, second, take, give = _launched(facts, running)
 
     def run(
-        x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
-    ) -> None:
-        mean, var, counter = state
+        x: Any, weight: Any, bias: Any, mean: Any, var: Any, counter: Any, momentum: float,
+        *outs: Any,
+    ) -> None:  # fmt: skip
         counts = counter is not None
         order = (*outs, x, x if weight is None else weight, x if bias is None else bias)
         buffers, begins = running.place(*order, mean, var, counter if counts else mean)

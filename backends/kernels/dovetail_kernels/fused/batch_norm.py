@@ -13,7 +13,7 @@ from dovetail_kernels.arrays import placing
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused import batch_group
-from dovetail_kernels.fused.running import RUNNING, Running
+from dovetail_kernels.fused.running import Running
 from dovetail_kernels.fused.team import FLOATS, Team
 
 __all__ = ["enter"]
@@ -30,8 +30,13 @@ KERNELS = {
 """By operator: the kernel, its macro, and the prefixes of its inputs."""
 
 
-def _launched(facts: Any, running: Running | None = None) -> Launch:
-    """The kernel over all channels; ``running``: with statistics that it takes the batch's into."""
+def _launched(facts: Any, running: Running | None = None, *, counts: bool = False) -> Launch:
+    """The kernel over all channels.
+
+    Args:
+        running: there are statistics that it takes the batch's into, which are in one buffer.
+        counts: and a counter of batches.
+    """
     kernel, macro, prefixes = KERNELS[facts.op.name]
     out = facts.outputs[0]
     device, work = device_of(out.device), accumulated(out.dtype)
@@ -45,6 +50,7 @@ def _launched(facts: Any, running: Running | None = None) -> Launch:
     macros = {
         macro: 1,
         "HAS_RUNNING": int(running is not None),
+        "HAS_COUNTER": int(counts),
         "SHARES": f"{dialect.VALUES[work.name]}8",
         "LANES": team.width,
     } | {f"HAS_{p}": int(fact is not None) for p, fact in zip(prefixes, facts.inputs, strict=True)}
@@ -60,7 +66,7 @@ def _launched(facts: Any, running: Running | None = None) -> Launch:
     buffers = len(facts.outputs) + len(facts.inputs)
     if running is not None:
         more += running.numbers
-        buffers += RUNNING
+        buffers += 1 + counts  # both of the batch's are one, and two running ones
     return team.launch(text, kernel, buffers, more, facts.op.name, (channels, images))
 
 
@@ -91,23 +97,46 @@ def _step(facts: Any) -> Any:
     if _is_shared(facts):
         return batch_group.step(facts)
     running = Running(facts, accumulated(facts.outputs[0].dtype), 4)
-    launch, place, given = _launched(facts, running), running.place, running.given
+    device, usual = device_of(facts.outputs[0].device), running.usual
+    queues: list[Any] = [None, None]  # by whether there is a counter
+
+    def queue_of(counts: bool) -> Any:
+        made = queues[counts] = device.fitting(
+            lambda: _launched(facts, running, counts=counts)
+        ).with_numbers
+        return made
 
     def run(
-        x: Any, weight: Any, bias: Any, state: tuple[Any, ...], momentum: float, *outs: Any
-    ) -> None:
-        mean, var, counter = state
-        counts = counter is not None
-        buffers, begins = place(
-            *outs,
-            x,
-            x if weight is None else weight,
-            x if bias is None else bias,
-            mean,
-            var,
-            counter if counts else mean,
-        )
-        launch.with_numbers(buffers, given(begins, momentum, counts))
+        x: Any, weight: Any, bias: Any, mean: Any, var: Any, counter: Any, momentum: float,
+        out: Any, of_mean: Any, of_var: Any,
+    ) -> None:  # fmt: skip
+        if weight is None:
+            weight = x
+        if bias is None:
+            bias = x
+        if (
+            x.offset or weight.offset or bias.offset or mean.offset or var.offset or out.offset
+            or of_mean.offset or (counter is not None and counter.offset)
+        ):  # fmt: skip
+            last = mean if counter is None else counter
+            _, begins = running.place(out, of_mean, of_var, x, weight, bias, mean, var, last)
+            numbers = running.given(begins, momentum, True)
+        else:
+            numbers = usual(of_var.offset, momentum)
+        buffers: tuple[Any, ...]
+        if counter is None:
+            queue = queues[0] or queue_of(False)
+            buffers = (
+                out.buffer, of_mean.buffer, x.buffer, weight.buffer, bias.buffer, mean.buffer,
+                var.buffer,
+            )  # fmt: skip
+        else:
+            queue = queues[1] or queue_of(True)
+            buffers = (
+                out.buffer, of_mean.buffer, x.buffer, weight.buffer, bias.buffer, mean.buffer,
+                var.buffer, counter.buffer,
+            )  # fmt: skip
+        queue(buffers, numbers)
 
     return run
 

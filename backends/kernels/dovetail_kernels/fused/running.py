@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import joined, placing
+from dovetail_kernels.arrays import MET, joined, placing
 
 __all__ = ["RUNNING", "Running"]
 
@@ -39,6 +39,8 @@ class Running:
         self.place = placing(8, counter=first)
         self._known: tuple[Any, float, bool] = None, 0.0, False
         self._given: Any = None
+        self._size = work.itemsize
+        self._usual: dict[float, Any] = {}
 
     def given(self, begins: Any, momentum: float, counts: bool) -> Any:
         """The numbers of a call; where nothing has changed the same object, which a launch knows.
@@ -49,7 +51,29 @@ class Running:
         """
         known = self._known
         if begins is not known[0] or momentum != known[1] or counts is not known[2]:
-            shares = (1 - momentum, momentum, momentum * self._unbiased, counts)
-            self._given = (*begins, (self._first + 1, joined(shares, 8, self._kind)))
+            shares = self._shares(momentum, counts)
+            self._given = (*begins, (self._first + 1, shares))
             self._known = begins, momentum, counts
         return self._given
+
+    def _shares(self, momentum: float, counts: bool) -> Any:
+        shares = (1 - momentum, momentum, momentum * self._unbiased, counts)
+        return joined(shares, 8, self._kind)
+
+    def usual(self, behind: int, momentum: float) -> Any:
+        """The numbers of a call whose arrays all begin with their buffers, but for the batch's
+        variance, which begins ``behind`` bytes after its mean; for each momentum one object.
+
+        Written so that a call that comes again asks a dictionary alone.
+        """
+        found = self._usual.get(momentum)
+        if found is None:
+            if len(self._usual) >= MET:
+                self._usual.clear()
+            begins = [0, 0, behind // self._size, 0, 0, 0, 0, 0]
+            found = self._usual[momentum] = (
+                (0, np.array(begins, np.uint64)),
+                (self._first, np.uint64(0)),
+                (self._first + 1, self._shares(momentum, True)),
+            )
+        return found

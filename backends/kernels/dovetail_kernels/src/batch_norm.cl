@@ -3,8 +3,9 @@
 // A team has a channel. On a CPU it goes through the images one by one (RUNS), whose places are
 // neighbours; on a GPU through all of them at once, which keeps the team busy where places are few.
 // IS_SIDE: there is one place per image, and neighbouring channels go side by side as vectors of LANES.
-// HAS_RUNNING: running statistics keep a share of themselves, and take in the batch's; the counter of
-// batches becomes one more. shares: what is kept, of the mean, of the variance, whether it counts.
+// HAS_RUNNING: running statistics keep a share of themselves, and take in the batch's; with HAS_COUNTER
+// the counter of batches becomes one more. shares: what is kept, of the mean, of the variance. The
+// batch's own are in one buffer then: a driver takes its time for every buffer, too.
 
 // Offsets and sizes are one argument each: a driver takes its time for every argument of a launch.
 #define NUMBERS ulong8 offsets, ulong8 sizes, T_MEMORY eps
@@ -50,18 +51,23 @@
 #if IS_TRAIN
 #if HAS_RUNNING
 #define MIX(value, of_batch, weight) value = value * shares.s0 + (of_batch) * (weight);
-#define RUNNING_BUFFERS \
-    , global T_MEMORY *running_mean, global T_MEMORY *running_var, global long *counter
-#define RUNNING_NUMBERS \
-    , ulong place_of_counter, SHARES shares
+#if HAS_COUNTER
+#define COUNTER , global long *counter
+#else
+#define COUNTER
+#endif
+#define RUNNING_BUFFERS , global T_MEMORY *running_mean, global T_MEMORY *running_var COUNTER
+#define RUNNING_NUMBERS , ulong place_of_counter, SHARES shares
+#define VARS
+#define vars means
 #else
 #define RUNNING_BUFFERS
 #define RUNNING_NUMBERS
+#define VARS , global T_MEMORY *vars
 #endif
 
-kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMORY *vars,
-        global const IN_MEMORY *in, global const WEIGHT_MEMORY *weight,
-        global const BIAS_MEMORY *bias RUNNING_BUFFERS, NUMBERS, T_MEMORY count RUNNING_NUMBERS)
+kernel void train(global OUT_MEMORY *out, global T_MEMORY *means VARS, global const IN_MEMORY *in,
+        global const WEIGHT_MEMORY *weight, global const BIAS_MEMORY *bias RUNNING_BUFFERS, NUMBERS, T_MEMORY count RUNNING_NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_mean = offsets.s1, offset_var = offsets.s2;
@@ -93,7 +99,9 @@ kernel void train(global OUT_MEMORY *out, global T_MEMORY *means, global T_MEMOR
 #if HAS_RUNNING
         TAKE_IN(running_mean, offsets.s6, mean, shares.s1)
         TAKE_IN(running_var, offsets.s7, var, shares.s2)
-        if (shares.s3 && line == 0 && MEMBER == 0) counter[place_of_counter]++;
+#if HAS_COUNTER
+        if (line == 0 && MEMBER == 0) counter[place_of_counter]++;
+#endif
 #endif
     }
 }

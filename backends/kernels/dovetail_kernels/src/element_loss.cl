@@ -1,7 +1,7 @@
 // The sum of what each element of two dense tensors loses, divided by a number; one work group.
 //
-// T: what is computed in. TERM(x0, x1): the loss, of the input and the target. PARAMETERS: numbers that
-// it names. GROUP: work items. REFUSALS: how many kinds of elements there are that it has no result for;
+// T: what is computed in. TERM(x0, x1, x2, x3): the loss, of the input, the target and WEIGHTS more, each
+// of which has elements for some last dims (`round` and `other_round` of them). PARAMETERS: numbers that it names. GROUP: work items. REFUSALS: how many kinds of elements there are that it has no result for;
 // REFUSED(x0, x1): a bit for each (see fault.cl).
 
 static T soft_plus(T x)
@@ -25,14 +25,39 @@ static T at_least(T x, T low)
 #define LOOK(x, y)
 #endif
 #define LANES 8
+#if WEIGHTS
+#define WEIGHT_BUFFER , global const IN_MEMORY *weight
+#define WEIGHT_NUMBER , uint round
+#define WEIGHT(i) IN_LOAD(weight, (i) % round)
+#else
+#define WEIGHT_BUFFER
+#define WEIGHT_NUMBER
+#define WEIGHT(i) 1
+#endif
+#if WEIGHTS > 1
+#define OTHER_BUFFER , global const IN_MEMORY *other
+#define OTHER_NUMBER , uint other_round
+#define OTHER(i) IN_LOAD(other, (i) % other_round)
+#else
+#define OTHER_BUFFER
+#define OTHER_NUMBER
+#define OTHER(i) 1
+#endif
+#define LOSS(i) TERM(x, y, WEIGHT(i), OTHER(i))
 
 kernel void element_loss(global OUT_MEMORY *out, global const IN_MEMORY *input,
-        global const IN_MEMORY *target FAULTS, ulong8 begin, uint count, T divisor PARAMETERS
-        FAULT_NUMBER)
+        global const IN_MEMORY *target WEIGHT_BUFFER OTHER_BUFFER FAULTS, ulong8 begin, uint count,
+        T divisor WEIGHT_NUMBER OTHER_NUMBER PARAMETERS FAULT_NUMBER)
 {
     int wrong = 0;
     input += begin.s1;
     target += begin.s2;
+#if WEIGHTS
+    weight += begin.s3;
+#endif
+#if WEIGHTS > 1
+    other += begin.s4;
+#endif
 #if GROUP == 1
     T lane[LANES] = {0};
     uint i = 0;
@@ -40,12 +65,12 @@ kernel void element_loss(global OUT_MEMORY *out, global const IN_MEMORY *input,
         for (int l = 0; l < LANES; l++) {
             const T x = IN_LOAD(input, i + l), y = IN_LOAD(target, i + l);
             LOOK(x, y)
-            lane[l] += TERM(x, y);
+            lane[l] += LOSS(i + l);
         }
     for (; i < count; i++) {
         const T x = IN_LOAD(input, i), y = IN_LOAD(target, i);
         LOOK(x, y)
-        lane[0] += TERM(x, y);
+        lane[0] += LOSS(i);
     }
     for (int half_ = LANES / 2; half_; half_ /= 2)
         for (int l = 0; l < half_; l++) lane[l] += lane[l + half_];
@@ -57,7 +82,7 @@ kernel void element_loss(global OUT_MEMORY *out, global const IN_MEMORY *input,
     for (uint i = self; i < count; i += GROUP) {
         const T x = IN_LOAD(input, i), y = IN_LOAD(target, i);
         LOOK(x, y)
-        sum += TERM(x, y);
+        sum += LOSS(i);
     }
     value[self] = sum;
     for (uint half_ = GROUP / 2; half_; half_ /= 2) {

@@ -1,7 +1,8 @@
 // The k smallest keys of lines, in order: each work item keeps those of its line, or of its part of
 // one, and looks closer only at blocks in which there is a smaller one than the last that it keeps.
 //
-// MOST: the largest k. BLOCK: elements that are compared at once.
+// MOST: the largest k. BLOCK: elements that are compared at once. SHORT: elements of a line up to which
+// each one's place is the number of those before it, where they are fewer than SHARE for each of k.
 
 #define NUMBERS ulong offset_in, ulong offset_values, ulong offset_indices, ulong lines, \
     ulong count, ulong step_in, ulong step_values, ulong step_indices LINES_NUMBERS
@@ -49,6 +50,28 @@ kernel void top_lines(global WORD *values, global long *indices, global const WO
 {
     for (ulong line = get_global_id(0); line < lines; line += get_global_size(0)) {
         LINES(line)
+        if (count <= SHORT && count < SHARE * k) {
+            global const WORD *x = in + offset_in + from;
+            const uint n = (uint)count;
+            KEY few[SHORT];
+            uint place[SHORT];
+            for (uint i = 0; i < n; i++) {
+                few[i] = key_of(x[i * step_in]);
+                place[i] = 0;
+            }
+            for (uint j = 0; j < n; j++) {  // of equal ones the first stays before the others
+                const KEY one = few[j];
+                for (uint i = 0; i < j; i++) place[i] += one < few[i];
+                for (uint i = j + 1; i < n; i++) place[i] += one <= few[i];
+            }
+            for (uint i = 0; i < n; i++) {
+                const ulong there = place[i];
+                if (there >= k) continue;
+                values[offset_values + to + there * step_values] = x[i * step_in];
+                indices[offset_indices + beside + there * step_indices] = i;
+            }
+            continue;
+        }
         KEY best[MOST];
         uint at[MOST];
         taken(in + offset_in + from, step_in, 0, count, k, best, at);

@@ -133,6 +133,7 @@ def huber_loss(
 
 
 _cross_entropy = finder("cross_entropy", first=True)
+_nll_loss = finder("nll_loss")
 
 
 def _check_classes(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> int:
@@ -188,6 +189,11 @@ def nll_loss(
     Raises:
         IndexError: a target outside [0, C).
     """
+    if size_average is None and reduce is None:
+        run = _nll_loss(input, target, weight, (ignore_index, reduction))
+        if run is not None:
+            check_targets(input, target, ignore_index)
+            return run(input, target, weight)  # type: ignore[no-any-return]
     reduction = legacy_reduction(size_average, reduce, reduction)
     _check_classes("nll_loss", input, target, weight)
     return ops.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)
@@ -309,7 +315,7 @@ def binary_cross_entropy(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}) is deprecated. Please ensure they have the same size."
         )
-    if weight is not None:
+    if weight is not None and weight.size() != input.size():
         weight = weight.expand(input.size())
     return ops.binary_cross_entropy(input, target, weight, reduction=reduction)
 
@@ -380,7 +386,7 @@ def kl_div(
     if not by_batch:
         check_reduction(reduction)
     input, target = dovetail.broadcast_tensors(input, target)
-    result = ops.kl_div(
-        input, target, reduction="sum" if by_batch else reduction, log_target=log_target
-    )
-    return result / input.shape[0] if by_batch and input.dim() else result
+    if by_batch and not (input.dim() and input.shape[0]):
+        result = ops.kl_div(input, target, reduction="sum", log_target=log_target)
+        return result / 0 if input.dim() else result
+    return ops.kl_div(input, target, reduction=reduction, log_target=log_target)

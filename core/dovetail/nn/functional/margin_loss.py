@@ -9,10 +9,17 @@ import math
 from typing import TYPE_CHECKING
 
 import dovetail
+from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.indexed.index_checks import true_anywhere
 from dovetail.ops.layers.loss import reduced
+from dovetail.ops.layers.margin_loss import (
+    hinge_embedding_terms,
+    margin_ranking_terms,
+    poisson_nll_terms,
+    soft_margin_terms,
+)
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction
@@ -29,6 +36,21 @@ __all__ = [
 ]
 
 
+def _have_record(*tensors: Tensor) -> bool:
+    """Whether a loss of these is one record: they have one shape, and numbers with fractions.
+
+    On the host, without a gradient, a record's plan costs more than the steps that it is made of.
+    """
+    first = tensors[0]._spec
+    if first.device.type == "cpu" and tensors[0]._node is None:
+        return False
+    for tensor in tensors:
+        spec = tensor._spec
+        if spec.shape != first.shape or spec.dtype.category != 2:
+            return False
+    return True
+
+
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -39,10 +61,9 @@ def hinge_embedding_loss(
 ) -> Tensor:
     """x where the target is 1, max(0, margin - x) where it is -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    zero = dovetail.zeros_like(input, requires_grad=False)
-    apart = dovetail.where(target != 1, (margin - input).clamp_min(0), zero)
-    alike = dovetail.where(target != -1, input, zero)
-    return reduced(apart + alike, reduction)
+    if _have_record(input, target):
+        return ops.hinge_embedding_loss(input, target, reduction=reduction, margin=float(margin))
+    return reduced(hinge_embedding_terms(input, target, margin), reduction)
 
 
 def soft_margin_loss(
@@ -54,7 +75,9 @@ def soft_margin_loss(
 ) -> Tensor:
     """log(1 + exp(-target · input)), with targets 1 and -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    return reduced((-target * input).exp().log1p(), reduction)
+    if _have_record(input, target):
+        return ops.soft_margin_loss(input, target, reduction=reduction)
+    return reduced(soft_margin_terms(input, target), reduction)
 
 
 def margin_ranking_loss(
@@ -77,7 +100,11 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+    if _have_record(input1, input2, target):
+        return ops.margin_ranking_loss(
+            input1, input2, target, reduction=reduction, margin=float(margin)
+        )
+    return reduced(margin_ranking_terms(input1, input2, target, margin), reduction)
 
 
 def cosine_embedding_loss(
@@ -193,11 +220,12 @@ def poisson_nll_loss(
         reduction: mean, sum or none.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
-    if full:
-        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
-        loss = loss + stirling.masked_fill(target <= 1, 0)
-    return reduced(loss, reduction)
+    if _have_record(input, target):
+        return ops.poisson_nll_loss(
+            input, target, reduction=reduction, log_input=bool(log_input), full=bool(full),
+            eps=float(eps),
+        )  # fmt: skip
+    return reduced(poisson_nll_terms(input, target, log_input, full, eps), reduction)
 
 
 def gaussian_nll_loss(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.backend.state import state_of
 from dovetail.nn.functional.padding import pad
 from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
@@ -28,6 +29,7 @@ __all__ = [
 
 
 _layer_norm = finder("layer_norm", first=True)
+_rms_norm = finder("rms_norm", first=True)
 _group_norm = finder("group_norm")
 
 
@@ -66,8 +68,9 @@ def batch_norm(
         RuntimeError: evaluation without running values, or sizes that are not C.
     """
     if training and running_mean is not None and running_var is not None:
-        running = (running_mean, running_var, None)
-        made = batch_norm_step(input, weight, bias, running, momentum, eps)  # checks what is below
+        made = batch_norm_step(  # checks what is below
+            input, weight, bias, running_mean, running_var, None, momentum, eps
+        )
         if made is not None:
             return made
     spec = input._spec
@@ -114,7 +117,18 @@ def instance_norm(
 
     Raises:
         ValueError: one place per channel.
+        RuntimeError: sizes that are not C.
     """
+    spec = input._spec
+    is_group = spec.memo.get("instance_norm")  # whether a device has a kernel that does it
+    if is_group is None:
+        has_kernel = spec.ndim > 2 and state_of(spec.device).table.entries("group_norm")
+        is_group = spec.memo["instance_norm"] = bool(has_kernel)
+    if is_group and use_input_stats and (running_mean is None or running_var is None):
+        shape = spec.shape
+        run = _group_norm(input, weight, bias, (shape[1], eps))
+        if run is not None and spec.numel != shape[0] * shape[1]:
+            return run(input, weight, bias)  # type: ignore[no-any-return]
     places = math.prod(input.shape[2:])
     if use_input_stats and places == 1:
         raise ValueError(
@@ -128,6 +142,9 @@ def instance_norm(
             flat = input.detach().reshape(batch, channels, -1)
             running_mean.lerp_(flat.mean(-1).mean(0).to(running_mean.dtype), momentum)
             running_var.lerp_(flat.var(-1).mean(0).to(running_var.dtype), momentum)
+    if is_group:
+        _check_per_channel("instance_norm", channels, weight=weight, bias=bias)
+        return ops.group_norm(input, weight, bias, num_groups=channels, eps=eps)
     normalised = ops.layer_norm(
         input.reshape(batch, channels, places), None, None, normalized_shape=(places,), eps=eps
     ).reshape(input.shape)
@@ -197,10 +214,13 @@ def rms_norm(
         weight: scale, of that shape.
         eps: added to the mean square; None: the smallest step of the input's dtype.
     """
-    shape = tuple(normalized_shape)
-    _check_last_dims("rms_norm", input, shape, weight=weight)
     if eps is None:
         eps = dovetail.finfo(input.dtype).eps
+    run = _rms_norm(input, weight, (normalized_shape, eps))
+    if run is not None:
+        return run(input, weight)  # type: ignore[no-any-return]
+    shape = tuple(normalized_shape)
+    _check_last_dims("rms_norm", input, shape, weight=weight)
     return ops.rms_norm(input, weight, normalized_shape=shape, eps=eps)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 __all__ = ["FAMILIES"]
 
 FAMILIES = (
-    "softmax", "loss", "classification", "norm", "layer_norm", "conv", "rectified", "pool",
-    "adaptive_pool", "attention", "recurrent", "lstm_layer", "gru_layer", "rnn_layer", "ctc",
-    "channels", "dropout", "reading",
+    "softmax", "loss", "margin_loss", "classification", "norm", "layer_norm", "conv", "rectified",
+    "pool", "adaptive_pool", "attention", "recurrent", "lstm_layer", "gru_layer", "rnn_layer",
+    "ctc", "channels", "dropout", "reading",
 )  # fmt: skip
 """The files that have records and functions; an earlier one is imported first."""

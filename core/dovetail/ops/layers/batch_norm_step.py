@@ -2,18 +2,18 @@
 
 A table may have, specialised for calls of ``batch_norm_train``,
 
-    batch_norm_step(input, weight, bias, running, momentum, out, mean, var)
+    batch_norm_step(input, weight, bias, running_mean, running_var, counter, momentum, out, mean,
+                    var)
 
-which does what that operator does, and writes to the arrays ``running``: mean and variance take in
+which does what that operator does, and writes to the running statistics: mean and variance take in
 the batch's (the unbiased variance) by a share of ``momentum``, and the counter (int64, of one
 element, or None) becomes one more. It serves where all tensors are dense and the running statistics
-are of the dtype in which the batch's are computed.
+are of the dtype in which the batch's are computed. ``mean`` and ``var`` lie in one buffer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import dovetail.dtypes as d
 from dovetail import observe
@@ -35,11 +35,13 @@ def batch_norm_step(
     input: Tensor,
     weight: Tensor | None,
     bias: Tensor | None,
-    running: tuple[Any, ...],
+    mean: Tensor,
+    var: Tensor,
+    counter: Tensor | None,
     momentum: float,
     eps: float,
 ) -> Tensor | None:
-    """The normalised input, with ``running`` (mean, variance, counter or None) written to.
+    """The normalised input, with the running mean, variance and counter written to.
 
     None, and nothing done, where there is no such kernel, or it does not fit.
     """
@@ -50,7 +52,6 @@ def batch_norm_step(
         plans = spec.memo[NAME] = {} if has_kernel else False
     if plans is False or (observe.active and observe.is_watched()):
         return None
-    mean, var, counter = running
     key = (
         None if weight is None else weight._spec,
         None if bias is None else bias._spec,
@@ -81,8 +82,8 @@ def batch_norm_step(
         if counter_array is None:
             counter_array = counter._materialize()
         written = (mean._storage, var._storage, counter._storage)
-    made: Tensor = plan(input, weight, bias, (mean_array, var_array, counter_array), momentum)
-    note_writes(written, "batch_norm")
+    made: Tensor = plan(input, weight, bias, mean_array, var_array, counter_array, momentum)
+    note_writes(written, "batch_norm", 2)  # this and who called it
     return made
 
 
@@ -126,6 +127,6 @@ def _resolve(
     recorder = Recorder(op, facts.inputs, facts.attributes, outs)
     makers = [state.maker(o) for o in outs]
     kernel, rest = bind_kernel(entry, facts), state.joint_maker(outs[1:])
-    plan = straight(kernel, makers, are_tensors, recorder, more=2, rest=rest)
+    plan = straight(kernel, makers, are_tensors, recorder, more=4, rest=rest)
     first: Callable[..., Tensor] = plan.first  # type: ignore[attr-defined]
     return first

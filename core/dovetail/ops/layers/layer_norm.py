@@ -296,10 +296,125 @@ def _group_norm_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample
     return made
 
 
+def _grouped(x: Any, num_groups: int) -> Any:
+    """(N, C, *) as (N, groups, size)."""
+    return x.reshape(x.shape[0], num_groups, math.prod(x.shape[1:]) // max(num_groups, 1))
+
+
+def _infer_groups(input: Spec, *others: Any, num_groups: int, **_: Any) -> Inferred:
+    row = ((input.shape[0], num_groups, 1), wide_dtype(input.dtype))
+    return Inferred((None,) * (1 + len(others)), ((input.shape, input.dtype), row, row))
+
+
+def _infer_groups_backward(grad: Spec, input: Spec, *others: Any, **_: Any) -> Inferred:
+    one = ((input.shape[1],), wide_dtype(input.dtype))
+    return Inferred((None,) * (2 + len(others)), ((input.shape, input.dtype), one, one))
+
+
+def _group_slope(
+    g: Any, x: Any, mean: Any, rstd: Any, weight: Any = None, *, num_groups: int
+) -> tuple[Any, ...]:
+    dims, shape = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
+    normal = ((x.reshape(x.shape[0], num_groups, -1) - mean) * rstd).reshape(x.shape)
+    slope = g if weight is None else g * weight.reshape(shape)
+    lines = [a.reshape(x.shape[0], num_groups, -1) for a in (slope, normal)]
+    tilt = (lines[0] * lines[1]).mean(2, keepdims=True)
+    of_input = (lines[0] - lines[0].mean(2, keepdims=True) - lines[1] * tilt) * rstd
+    return of_input.reshape(x.shape), (g * normal).sum(dims), g.sum(dims)
+
+
+def _group_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for sample in _group_norm_samples(rng, dtype):
+        x, weight, _ = sample.args
+        groups, kind = sample.kwargs["num_groups"], wide_dtype(dtype)
+        row = (x.shape[0], groups, 1)
+        mean, rstd = draw(rng, row, kind, -1, 1), draw(rng, row, kind, 0.5, 2)
+        g = draw(rng, x.shape, dtype, -2, 2)
+        made.append(Sample((g, x, mean, rstd, weight), {"num_groups": groups}))
+    return made
+
+
+@norm_record(
+    "group_norm_backward",
+    ("grad", "input", "mean", "rstd", "weight"),
+    3,
+    infer=_infer_groups_backward,
+    reference=_group_slope,
+    samples=_group_slope_samples,
+)
+def group_norm_backward(
+    grad: Any, input: Any, mean: Any, rstd: Any, weight: Any, *, num_groups: int
+) -> Any:
+    """Gradients of ``group_norm_train`` for input, weight and bias."""
+    kind = input.dtype
+    dims, shape = channels_of(input)
+    g, x = wide(grad), wide(input)
+    normal = (_grouped(x, num_groups) - mean) * rstd
+    of_weight, of_bias = (g * normal.reshape(x.shape)).sum(dims), g.sum(dims)
+    slope = _grouped(g if weight is None else g * wide(weight).reshape(shape), num_groups)
+    count = max(slope.shape[2], 1)
+    rest = slope.sum(2, keepdim=True) + normal * (slope * normal).sum(2, keepdim=True)
+    return ((slope - rest / count) * rstd).reshape(x.shape).to(kind), of_weight, of_bias
+
+
+def _group_norm_gradient(
+    g: Any, input: Any, weight: Any, out1: Any, out2: Any, num_groups: int, needs: Any
+) -> tuple[Any, ...]:
+    of_input, of_weight, of_bias = [], None, None
+    if g[0] is not None:
+        one, of_weight, of_bias = ops.group_norm_backward(
+            g[0], input, out1, out2, weight, num_groups=num_groups
+        )
+        of_input.append(one)
+    if g[1] is not None or g[2] is not None:  # the statistics were used: second order
+        lines = _grouped(wide(input), num_groups)
+        count = lines.shape[2]
+        if g[1] is not None:
+            of_input.append((g[1] / count).expand(lines.shape).reshape(input.shape))
+        if g[2] is not None:
+            slope = (lines - out1) * (g[2] * out2**3 * (-1 / count))
+            of_input.append(slope.reshape(input.shape))
+    return total(of_input) if needs[0] else None, of_weight, of_bias
+
+
+def _group_train_reference(
+    x: Any, weight: Any = None, bias: Any = None, *, num_groups: int, eps: float
+) -> Any:
+    grouped = x.reshape(x.shape[0], num_groups, -1)
+    root = 1 / np.sqrt(grouped.var(2, keepdims=True) + eps)
+    out = _group_norm_reference(x, weight, bias, num_groups=num_groups, eps=eps)
+    return out, grouped.mean(2, keepdims=True), root
+
+
+@norm_record(
+    "group_norm_train",
+    ("input", "weight", "bias"),
+    3,
+    infer=_infer_groups,
+    gradient=_group_norm_gradient,
+    node_name=lambda *facts, **attributes: "native_group_norm",
+    reference=_group_train_reference,
+    samples=_group_norm_samples,
+)
+def group_norm_train(input: Any, weight: Any, bias: Any, *, num_groups: int, eps: float) -> Any:
+    """(what ``group_norm`` gives, mean, inverse deviation), the latter two of each group."""
+    x = _grouped(wide(input), num_groups)
+    count = max(x.shape[2], 1)
+    mean = x.sum(2, keepdim=True) / count
+    centred = x - mean
+    rstd = (centred.square().sum(2, keepdim=True) / count + eps).rsqrt()
+    _, shape = channels_of(input)
+    affine = [None if t is None else wide(t).reshape(shape) for t in (weight, bias)]
+    out = scaled((centred * rstd).reshape(input.shape), *affine)
+    return out.to(input.dtype), mean, rstd
+
+
 @norm_record(
     "group_norm",
     ("input", "weight", "bias"),
     1,
+    recorded="group_norm_train",
     infer=lambda input, weight, bias, **_: Inferred((None,) * 3, ((input.shape, input.dtype),)),
     compute=d.float32,
     reference=_group_norm_reference,

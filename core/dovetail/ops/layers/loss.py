@@ -28,7 +28,7 @@ from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
 
-__all__ = ["check_probabilities", "reduced"]
+__all__ = ["check_probabilities", "loss_record", "reduced", "share"]
 
 _TERMS = "binary_cross_entropy_terms"
 REDUCTIONS = ("mean", "sum", "none")
@@ -36,14 +36,19 @@ SHAPES = ((), (7,), (3, 5), (0, 3))
 
 
 def reduced(loss: Any, reduction: str) -> Any:
-    """Mean or sum of a loss per element, or the loss itself."""
+    """Mean or sum of a loss per element, or the loss itself; ``batchmean``: the sum by the size of
+    the first dim."""
     if reduction == "none":
         return loss
+    if reduction == "batchmean":
+        return loss.sum() / loss.shape[0]
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
-def _share(g: Any, input: Any, reduction: str) -> Any:
+def share(g: Any, input: Any, reduction: str) -> Any:
     """What of ``g`` reaches each element through the reduction."""
+    if reduction == "batchmean":
+        return g * (1 / input.shape[0])
     return g * (1 / max(input.numel(), 1)) if reduction == "mean" else g
 
 
@@ -112,7 +117,7 @@ def _at_edges(dtype: d.dtype, edges: tuple[tuple[float, ...], ...]) -> list[Samp
     return [Sample(arrays, {"reduction": "none"}, "edges")] if edges else []
 
 
-def _loss(
+def loss_record(
     name: str,
     reference: Callable[..., Any],
     *,
@@ -163,7 +168,7 @@ def _loss(
 @_backward("mse_loss_backward", lambda x, t: 2 * (x - t), "input", "target")
 def mse_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str) -> Any:
     """The gradient of ``mse_loss`` for its input."""
-    return (input - target) * (_share(grad, input, reduction) * 2)
+    return (input - target) * (share(grad, input, reduction) * 2)
 
 
 def _mse_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) -> Any:
@@ -171,7 +176,7 @@ def _mse_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) -
     return grad, -grad if needs[1] else None
 
 
-@_loss("mse_loss", lambda x, y: (x - y) ** 2, gradient=_mse_gradient)
+@loss_record("mse_loss", lambda x, y: (x - y) ** 2, gradient=_mse_gradient)
 def mse_loss(input: Any, target: Any, *, reduction: str = "mean") -> Any:
     """``(input - target)²``."""
     return reduced((input - target).square(), reduction)
@@ -187,7 +192,7 @@ def _infer_distance(input: Any, target: Any, *, reduction: str) -> Inferred:
 
 def _both(g: Any, input: Any, slope: Any, reduction: str, needs: Any) -> tuple[Any, Any]:
     """The gradients of a loss of the difference, whose slope is given."""
-    grad = slope * _share(g, input, reduction)
+    grad = slope * share(g, input, reduction)
     return grad, -grad if needs[1] else None
 
 
@@ -195,7 +200,7 @@ def _l1_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) ->
     return _both(g, input, (input - target).sgn(), reduction, needs)
 
 
-@_loss(
+@loss_record(
     "l1_loss",
     lambda x, y: np.abs(x - y),
     gradient=_l1_gradient,
@@ -219,7 +224,7 @@ def _smooth_l1_gradient(
     return _both(g, input, slope, reduction, needs)
 
 
-@_loss(
+@loss_record(
     "smooth_l1_loss",
     lambda x, y, beta=1.0: _huber_reference(x, y, beta) / beta,
     options=({}, {"beta": 0.5}),
@@ -242,7 +247,7 @@ def _huber_gradient(
     return _both(g, input, (input - target).clamp(-delta, delta), reduction, needs)
 
 
-@_loss(
+@loss_record(
     "huber_loss",
     _huber_reference,
     options=({}, {"delta": 0.5}),
@@ -265,9 +270,25 @@ def _kl_reference(x: Any, y: Any, log_target: bool = False) -> Any:
     return np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0) - y * x
 
 
-@_loss(
+def _kl_gradient(
+    g: Any, input: Any, target: Any, reduction: str, log_target: bool, needs: Any
+) -> tuple[Any, Any]:
+    part = share(g, input, reduction)
+    wide = target.exp() if log_target else target
+    of_target = None
+    if needs[1]:
+        slope = (
+            wide * (target - input + 1) if log_target
+            else ops.where(target.eq(0), 0.0, target.log()) + target / target - input
+        )  # fmt: skip
+        of_target = slope * part
+    return (-wide * part if needs[0] else None), of_target
+
+
+@loss_record(
     "kl_div",
     _kl_reference,
+    gradient=_kl_gradient,
     low=0.1,
     high=1.0,
     options=({}, {"log_target": True}),
@@ -306,7 +327,7 @@ def binary_cross_entropy_backward(
 ) -> Any:
     """The gradient of ``binary_cross_entropy`` for its input."""
     slope = (input - target) / ((1 - input) * input).clamp(1e-12, None)
-    return _weighted(slope * _share(grad, input, reduction), weight)
+    return _weighted(slope * share(grad, input, reduction), weight)
 
 
 def _log_at_least(x: Any) -> Any:
@@ -316,15 +337,15 @@ def _log_at_least(x: Any) -> Any:
 def _bce_gradient(
     g: Any, input: Any, target: Any, weight: Any, reduction: str, needs: Any
 ) -> tuple[Any, ...]:
-    share = _share(g, input, reduction) if needs[1] or needs[2] else None
+    part = share(g, input, reduction) if needs[1] or needs[2] else None
     return (
         ops.binary_cross_entropy_backward(g, input, target, weight, reduction=reduction)
         if needs[0]
         else None,
-        _weighted((_log_at_least(1 - input) - _log_at_least(input)) * share, weight)
+        _weighted((_log_at_least(1 - input) - _log_at_least(input)) * part, weight)
         if needs[1]
         else None,
-        _bce(input, target) * share if needs[2] else None,
+        _bce(input, target) * part if needs[2] else None,
     )
 
 
@@ -357,7 +378,7 @@ def _bce_reference(x: Any, t: Any, weight: Any = None) -> Any:
     return loss if weight is None else loss * weight
 
 
-@_loss(
+@loss_record(
     "binary_cross_entropy",
     _bce_reference,
     inputs=("input", "target", "weight"),
@@ -419,7 +440,7 @@ def binary_cross_entropy_with_logits_backward(
     else:
         positive = pos_weight * target
         slope = (positive + 1 - target) * input.sigmoid() - positive
-    return _weighted(slope * _share(grad, input, reduction), weight)
+    return _weighted(slope * share(grad, input, reduction), weight)
 
 
 def _logits_loss(input: Any, target: Any, pos_weight: Any) -> Any:
@@ -433,15 +454,15 @@ def _logits_gradient(
     g: Any, input: Any, target: Any, weight: Any, pos_weight: Any, reduction: str, needs: Any
 ) -> tuple[Any, ...]:
     backward = ops.binary_cross_entropy_with_logits_backward
-    share = _weighted(_share(g, input, reduction), weight) if any(needs[1:]) else None
+    part = _weighted(share(g, input, reduction), weight) if any(needs[1:]) else None
     falls = ops.logsigmoid(input) if needs[3] or (needs[1] and pos_weight is not None) else None
     of_target = of_weight = of_positive = None
     if needs[1]:
-        of_target = (-input if pos_weight is None else falls * (1 - pos_weight) - input) * share
+        of_target = (-input if pos_weight is None else falls * (1 - pos_weight) - input) * part
     if needs[2]:
-        of_weight = _logits_loss(input, target, pos_weight) * _share(g, input, reduction)
+        of_weight = _logits_loss(input, target, pos_weight) * share(g, input, reduction)
     if needs[3]:
-        of_positive = -falls * target * share
+        of_positive = -falls * target * part
     of_input = None
     if needs[0]:
         of_input = backward(g, input, target, weight, pos_weight, reduction=reduction)
@@ -454,7 +475,7 @@ def _logits_reference(x: Any, t: Any, weight: Any = None, pos_weight: Any = None
     return loss if weight is None else loss * weight
 
 
-@_loss(
+@loss_record(
     "binary_cross_entropy_with_logits",
     _logits_reference,
     inputs=("input", "target", "weight", "pos_weight"),

@@ -251,8 +251,7 @@ def batch_norm(
     if not training:
         return ops.batch_norm_eval(input, running_mean, running_var, weight, bias, eps=eps)
     if running_mean is not None and running_var is not None:
-        running = (running_mean, running_var, None)
-        made = batch_norm_step(input, weight, bias, running, momentum, eps)
+        made = batch_norm_step(input, weight, bias, running_mean, running_var, None, momentum, eps)
         if made is not None:
             return made
     out, mean, var = ops.batch_norm_train(input, weight, bias, eps=eps)

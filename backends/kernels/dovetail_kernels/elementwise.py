@@ -50,9 +50,9 @@ def enter(table: KernelTable) -> None:
         else:
             kinds = expression.dtypes
             made = _power if name == "pow" else _specialised(name)
-            table.add(name, made, dtypes=kinds, scalars=True, specialize=True)
-    kinds = (*FLOATING, *INTEGRAL)
-    table.add("clamp", _clamp, dtypes=kinds, scalars=True, specialize=True, when=_is_by_numbers)
+            table.add(name, made, dtypes=kinds, scalars=True, specialize=True, in_place=True)
+    options: dict[str, Any] = {"scalars": True, "specialize": True, "in_place": True}
+    table.add("clamp", _clamp, dtypes=(*FLOATING, *INTEGRAL), when=_is_by_numbers, **options)
 
 
 _BASE = "x0 < 0.0 && x0 - x0 == 0.0 ? x0 : fabs(x0)"

@@ -282,7 +282,7 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
             return _ufunc_number_writer(kernel, prepared[0])
         if prepared[0] is None:
             return _ufunc_writer(kernel)
-    if op.decompose is not None and not isinstance(kernel, np.ufunc):
+    if op.decompose is not None and not entry.in_place and not isinstance(kernel, np.ufunc):
         return None  # a fused kernel of several steps may read its input after it wrote its output
     if not host and len(args) == 1 and prepared[0] is None:
         if isinstance(facts[1], Spec):

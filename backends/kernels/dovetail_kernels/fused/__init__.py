@@ -10,7 +10,7 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss", "group_norm",
-    "join", "layer_norm", "loss", "pad", "pool", "recurrent", "recurrent_step", "repeat",
+    "join", "layer_norm", "loss", "masked", "pad", "pool", "recurrent", "recurrent_step", "repeat",
     "resample", "rows", "softmax", "steps", "triangle",
 )  # fmt: skip
 

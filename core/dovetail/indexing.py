@@ -244,8 +244,15 @@ def setitem(tensor: Tensor, index: Any, value: Any) -> None:
         RuntimeError: it does not fit or broadcast, or the tensor may not be written to.
     """
     if index.__class__ is Tensor:
-        write_all = _WRITERS.get(index._spec.dtype)
-        if write_all is not None and write_all(tensor, index, value):
+        kind = index._spec.dtype
+        if kind is d.bool_:
+            if _filled(tensor, index, value):
+                return
+        elif (
+            kind is d.int64
+            and tensor._array.__class__ is not np.ndarray
+            and _written_rows(tensor, index, value)
+        ):
             return
     value = _as_value(value, tensor._spec.dtype)
     if index is False:
@@ -304,7 +311,7 @@ def _written_rows(tensor: Tensor, index: Tensor, value: Any, accumulate: bool = 
     spec, where, kind = tensor._spec, index._spec, value.__class__
     if where.ndim != 1 or where.device is not spec.device or not spec.ndim or not spec.numel:
         return False
-    if tensor._array.__class__ is np.ndarray or state_of(spec.device).host_arrays:
+    if state_of(spec.device).host_arrays:
         return False
     if kind is Tensor:
         given = value._spec
@@ -318,10 +325,6 @@ def _written_rows(tensor: Tensor, index: Tensor, value: Any, accumulate: bool = 
         return False
     _put_rows(tensor, index, value, 0, 0, accumulate)
     return True
-
-
-_WRITERS = {d.bool_: _filled, d.int64: _written_rows}
-"""By an index's dtype: writes at once, or says that it does not."""
 
 
 def _real(value: Any, kind: d.dtype) -> Any:
@@ -396,9 +399,13 @@ def index_put_(
         raise TypeError(
             "index_put_(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor"
         )
-    if len(indices) == 1 and getattr(indices[0], "dtype", None) is d.int64:
-        first = indices[0]
-        if first.__class__ is Tensor and _written_rows(self, first, values, bool(accumulate)):
+    if len(indices) == 1 and self._array.__class__ is not np.ndarray:
+        (first,) = indices
+        if (
+            first.__class__ is Tensor
+            and first._spec.dtype is d.int64
+            and _written_rows(self, first, values, bool(accumulate))
+        ):
             return self
     parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
     _put(self, parsed.advanced, values, accumulate)

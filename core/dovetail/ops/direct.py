@@ -12,6 +12,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from dovetail import observe, raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable
@@ -92,12 +94,18 @@ def _writer(
     if not any(prepared) and not state.host_arrays:
         return _written(tuple([isinstance(fact, Spec) for fact in facts[1:]]))(kernel)
 
+    is_quiet = state.host_arrays and op.kind != "index"  # which moves what is there
+
     def run(target: Tensor, *rest: Any) -> None:
         # Kept until the kernel has been called: an array does not keep a device's memory.
         held = [x if p is None else p(x) for p, x in zip(prepared, rest, strict=True)]
         arrays = [x._materialize() if isinstance(x, Tensor) else x for x in held]
         array = target._materialize()
-        kernel(array, *arrays, array)
+        if is_quiet:
+            with np.errstate(all="ignore"):
+                kernel(array, *arrays, array)
+        else:
+            kernel(array, *arrays, array)
 
     return run
 
@@ -140,6 +148,11 @@ def in_place(op: OpDef, prepare: Prepare | None = None, label: str = "") -> Call
     count = len(op.inputs)
 
     def slow(key: Any, self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if key is None and prepare is not None:
+            inputs, attributes = prepare(self, *args, **kwargs)
+            if write(op, inputs, attributes, label):
+                return self
+            return general(self, *args, **kwargs)
         if key is not None and op.writes.get(key) is refuse:
             return general(self, *args, **kwargs)
         given = signature.bind(self, *args, **kwargs)

@@ -20,10 +20,27 @@ def enter(table: KernelTable) -> None:
     """Enter the products."""
     for name in ("matmul", "mm", "bmm"):
         table.add(name, _matmul, specialize=True)
+    table.add("dot", _vector, specialize=True)
+    table.add("mv", _vector, when=_has_plain_rows, specialize=True)
     for name in ("linear", "linear_relu"):
         table.add(name, _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
     for name in ("addmm", "baddbmm"):
         table.add(name, _affine, dtypes=FLOATING, when=_is_added, specialize=True)
+
+
+def _vector(facts: Any) -> Any:
+    """Rows by a vector, or a vector by another."""
+    a, b = map(ghost, facts.inputs)
+    device, out = device_of(facts.outputs[0].device), ghost(facts.outputs[0])
+    rows = _rows(a) if a.ndim > 1 else Array(None, 0, (1, *a.shape), (0, *a.strides), a.dtype)
+    assert rows is not None
+    column = Array(None, 0, (*b.shape, 1), (*b.strides, 0), b.dtype)
+    made = Array(None, 0, (rows.shape[0], 1), (out.itemsize, 0), out.dtype)
+    return Product(device, rows, column, made)
+
+
+def _has_plain_rows(call: Any) -> bool:
+    return _rows(ghost(call.inputs[0])) is not None and ghost(call.outputs[0]).is_contiguous
 
 
 def _matmul(facts: Any) -> Any:

@@ -61,13 +61,24 @@ TERMS = {
         "(x1 - 1) * at_least(log(1 - x0), -100) - x1 * at_least(log(x0), -100)",
         expression="binary_cross_entropy_terms",
     ),
+    "kl_div": Term("(x1 == 0 ? 0 : x1 * log(x1)) - x1 * x0"),
+    "kl_div_log": Term("exp(x1) * (x1 - x0)"),
     "binary_cross_entropy_with_logits": Term("(1 - x1) * x0 + soft_plus(-x0)"),
 }
 
 
+_OF_LOGARITHMS = {"kl_div": "kl_div_log"}
+"""Whose targets may be logarithms, and the name of the term then."""
+
+
+def _term_name(facts: Any) -> str:
+    name: str = facts.op.name
+    return _OF_LOGARITHMS[name] if facts.attributes.get("log_target") else name
+
+
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for name in TERMS:
+    for name in TERMS.keys() - _OF_LOGARITHMS.values():
         table.add(
             name, _specialised, dtypes=FLOATS, layout="contiguous", specialize=True, when=_fits
         )
@@ -92,7 +103,7 @@ def _specialised(facts: Any) -> Any:
 def _few(facts: Any) -> Callable[..., None]:
     (out,), name = facts.outputs, facts.op.name
     device, count, work = device_of(out.device), facts.inputs[0].numel, accumulated(out.dtype)
-    term = TERMS[name]
+    term = TERMS[_term_name(facts)]
     parameters = term.parameters(facts.attributes)
     refused = EXPRESSIONS[term.expression].refused(out.dtype) if term.expression else ()
     group = 1 if device.is_cpu else device.group
@@ -131,10 +142,9 @@ def _few(facts: Any) -> Callable[..., None]:
 
 
 def _many(facts: Any) -> Callable[..., None]:
-    (out,), name = facts.outputs, facts.op.name
-    input = facts.inputs[0]
+    (out,), input = facts.outputs, facts.inputs[0]
     device, work = device_of(out.device), accumulated(out.dtype)
-    term, reduction = TERMS[name], facts.attributes["reduction"]
+    term, reduction = TERMS[_term_name(facts)], facts.attributes["reduction"]
     parameters = term.parameters(facts.attributes)
     expression = Expression(2, {"float": term.text}, tuple(parameters))
     if term.expression:
@@ -149,7 +159,7 @@ def _many(facts: Any) -> Callable[..., None]:
     first = ghost(out) if reduction == "none" else dense(kind)
     views = [first, dense(out.dtype), dense(out.dtype)]
     terms = Elementwise(
-        device, term.expression or name, expression, views, values, out.dtype
+        device, term.expression or _term_name(facts), expression, views, values, out.dtype
     ).kernel
     if reduction == "none":
         return terms

@@ -1,5 +1,4 @@
-"""masked_fill in one launch, of any layout and of a mask that broadcasts; its output may be its
-input."""
+"""masked_fill, and where of two numbers: one launch, of any layout and of masks that broadcast."""
 
 from __future__ import annotations
 
@@ -19,8 +18,41 @@ __all__ = ["enter"]
 
 
 def enter(table: KernelTable) -> None:
-    """Enter it."""
-    table.add("masked_fill", _specialised, when=_fits, scalars=True, specialize=True, in_place=True)
+    """Enter them."""
+    options: dict[str, Any] = {"scalars": True, "specialize": True}
+    table.add("masked_fill", _specialised, when=_fits, in_place=True, **options)
+    table.add("where", _chosen, when=_are_numbers, **options)
+
+
+def _are_numbers(facts: Any) -> bool:
+    """Two numbers to choose from, which are a word."""
+    small = facts.outputs[0].dtype.itemsize <= 8
+    return small and all(isinstance(value, type) for value in facts.inputs[1:])
+
+
+def _chosen(facts: Any) -> Callable[..., None]:
+    out, kind = ghost(facts.outputs[0]), facts.outputs[0].dtype
+    if not out.numel:
+        return lambda *arrays: None
+    device, word = device_of(facts.outputs[0].device), BITS[out.itemsize][1]
+    loops = collapse(out, ghost(facts.inputs[0]).expand(out.shape))
+    macros = {
+        "IS_CHOICE": 1,
+        "WORD": moved("X", itemsize=out.itemsize)["X_MEMORY"],
+        **places("PLACES", loops, "p", ("to", "flag")),
+        **runs(device, "PLACES", loops, "p", ("to", "flag")),
+    }
+    text = program(device, "masked", macros, ())
+    numbers = [NO_OFFSETS, np.uint64(out.numel), *loop_numbers(loops), word(0), word(0)]
+    launch = device.launch(text, "chosen", 2, numbers, device.workers(out.numel), "where")
+    queue, place, first = launch.with_numbers, placing(2), len(numbers) - 2
+
+    def run(mask: Any, one: Any, other: Any, out: Any) -> None:
+        arrays, begins = place(out, mask)
+        bits = (first, bits_of(one, kind)), (first + 1, bits_of(other, kind))
+        queue(arrays, (*begins, *bits))
+
+    return run
 
 
 def _fits(facts: Any) -> bool:

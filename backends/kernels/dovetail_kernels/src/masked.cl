@@ -1,4 +1,5 @@
-// The elements of a tensor, or one value where a mask says so. Elements are words; the output may be the input.
+// The elements of a tensor, or one value where a mask says so (IS_CHOICE: of two). Elements are words; the output
+// may be the input.
 
 #if HAS_NUMBER
 #define GIVEN
@@ -13,17 +14,26 @@
 #else
 #define EACH_OF_RUN for (ulong j = 0; j < run; j++)
 #endif
+#if IS_CHOICE
+#define FILL(to, from, flag) out[to] = mask[flag] ? value : other;
+#define from 0
+#define from_step 1
+kernel void chosen(global WORD *out, global const uchar *mask, ulong8 begin, ulong count PLACES_NUMBERS, WORD value,
+        WORD other)
+{
+    mask += begin.s1;
+#else
 #define FILL(to, from, flag) out[to] = mask[flag] ? value : in[from];
-
 kernel void masked(global WORD *out, global const WORD *in, global const uchar *mask GIVEN, ulong8 begin,
         ulong count PLACES_NUMBERS VALUE)
 {
-    out += begin.s0;
     in += begin.s1;
     mask += begin.s2;
 #if !HAS_NUMBER
     const WORD value = given[begin.s3];
 #endif
+#endif
+    out += begin.s0;
 #if PLACES_HAS_RUNS
     PLACES_RUNS(count)
         if (to_step == 1 && from_step == 1 && flag_step == 1) {

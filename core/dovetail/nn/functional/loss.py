@@ -379,7 +379,8 @@ def kl_div(
     by_batch = reduction == "batchmean"
     if not by_batch:
         check_reduction(reduction)
-    input, target = dovetail.broadcast_tensors(input, target)
+    if input._spec.shape != target._spec.shape:
+        input, target = dovetail.broadcast_tensors(input, target)
     result = ops.kl_div(
         input, target, reduction="sum" if by_batch else reduction, log_target=log_target
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,6 +30,13 @@ __all__ = [
 
 _layer_norm = finder("layer_norm", first=True)
 _group_norm = finder("group_norm")
+_rms_norm = finder("rms_norm", first=True)
+
+
+@functools.cache
+def _step_of(kind: dovetail.dtype) -> float:
+    """The smallest step of a dtype."""
+    return float(dovetail.finfo(kind).eps)
 
 
 def _check_per_channel(name: str, channels: int, **tensors: Tensor | None) -> None:
@@ -197,10 +205,13 @@ def rms_norm(
         weight: scale, of that shape.
         eps: added to the mean square; None: the smallest step of the input's dtype.
     """
+    if eps is None:
+        eps = _step_of(input.dtype)
+    run = _rms_norm(input, weight, (normalized_shape, eps))
+    if run is not None:
+        return run(input, weight)  # type: ignore[no-any-return]
     shape = tuple(normalized_shape)
     _check_last_dims("rms_norm", input, shape, weight=weight)
-    if eps is None:
-        eps = dovetail.finfo(input.dtype).eps
     return ops.rms_norm(input, weight, normalized_shape=shape, eps=eps)
 
 
@@ -274,5 +285,5 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """Divide by the p-norm along ``dim``, or by ``eps`` where that is smaller."""
-    norm = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    norm = input.norm(p, dim, keepdim=True).clamp(eps)
     return dovetail.div(input, norm, out=out)

@@ -265,9 +265,24 @@ def _kl_reference(x: Any, y: Any, log_target: bool = False) -> Any:
     return np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0) - y * x
 
 
+def _kl_gradient(
+    g: Any, input: Any, target: Any, reduction: str, log_target: bool, needs: Any
+) -> tuple[Any, Any]:
+    share = _share(g, input, reduction)
+    chance = target.exp() if log_target else target
+    of_target = None
+    if needs[1] and log_target:
+        of_target = chance * (target - input + 1) * share
+    elif needs[1]:
+        log = target.log().masked_fill(target == 0, 0)  # as of xlogy, and 0 / 0 as there
+        of_target = (log + target / target - input) * share
+    return -chance * share if needs[0] else None, of_target
+
+
 @_loss(
     "kl_div",
     _kl_reference,
+    gradient=_kl_gradient,
     low=0.1,
     high=1.0,
     options=({}, {"log_target": True}),

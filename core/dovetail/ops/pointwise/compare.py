@@ -433,4 +433,6 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
 
 in_place(REGISTRY["clamp"], _prepare_clamp)
+in_place(REGISTRY["clamp_min"])
+in_place(REGISTRY["clamp_max"])
 in_place(REGISTRY["masked_fill"])

@@ -70,12 +70,18 @@ def function_by_specs(op: OpDef, prepare: Prepare) -> Callable[[Any], Callable[.
 
 
 def method_by_specs(
-    op: OpDef, signature: inspect.Signature, slow: Callable[..., Tensor], label: str
+    op: OpDef,
+    signature: inspect.Signature,
+    slow: Callable[..., Tensor],
+    label: str,
+    *,
+    looks_at_host: bool,
 ) -> Callable[..., Tensor]:
     """The in-place method of ``op``: by what is among its writes, else ``slow(key, self, ...)``.
 
     Args:
         label: what its writes are noted as.
+        looks_at_host: among the writes there may be some of NumPy's arrays.
     """
     rest = ", ".join(op.inputs[1:])
     lines = [
@@ -92,6 +98,8 @@ def method_by_specs(
         "            return self",
     ]
     is_free = "(self._node is None or not _mode.grad)"
+    if not looks_at_host:
+        is_free += " and self._array.__class__ is not _ndarray"
     return _written_out(op, label, signature, slow, lines, op.writes.get, is_free)
 
 

@@ -94,7 +94,7 @@ def _writer(
     if not any(prepared) and not state.host_arrays:
         return _written(tuple([isinstance(fact, Spec) for fact in facts[1:]]))(kernel)
 
-    is_quiet = state.host_arrays and op.kind != "index"  # which moves what is there
+    is_quiet = state.host_arrays and elementwise  # others move what is there
 
     def run(target: Tensor, *rest: Any) -> None:
         # Kept until the kernel has been called: an array does not keep a device's memory.
@@ -128,18 +128,21 @@ def _written(are_tensors: tuple[bool, ...]) -> Callable[[Any], Callable[..., Non
     return make
 
 
-def in_place(op: OpDef, prepare: Prepare | None = None, label: str = "") -> Callable[..., Tensor]:
+def in_place(
+    op: OpDef, prepare: Prepare | None = None, label: str = "", *, on_host: bool = True
+) -> Callable[..., Tensor]:
     """Give Tensor the method ``op.name_``, which writes without a copy where nothing is recorded.
 
     Args:
         label: what a write is noted as, of a function that is to be no method.
+        on_host: there may be a kernel for NumPy's arrays.
         prepare: the operator's own arguments to (inputs, attributes), with all checks; None: they
             are these, in order.
     """
     function = op.function
     assert function is not None
     is_method, label = not label, label or f"{op.name}_"
-    general = expose.inplace_method(op.name, function)
+    general = expose.inplace_method(op.name, function, label)
     signature = inspect.signature(function)
     taken = set(signature.parameters if prepare is None else inspect.signature(prepare).parameters)
     first, *rest = signature.parameters.values()
@@ -148,6 +151,8 @@ def in_place(op: OpDef, prepare: Prepare | None = None, label: str = "") -> Call
     count = len(op.inputs)
 
     def slow(key: Any, self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if key is None and op.kind != "index":  # it is recorded, or NumPy's arrays
+            return general(self, *args, **kwargs)
         if key is None and prepare is not None:
             inputs, attributes = prepare(self, *args, **kwargs)
             if write(op, inputs, attributes, label):
@@ -171,7 +176,7 @@ def in_place(op: OpDef, prepare: Prepare | None = None, label: str = "") -> Call
             keep(op, op.writes, key, known, inputs, attributes)
         return self if is_written else general(self, *args, **kwargs)
 
-    method = method_by_specs(op, signature, slow, label)
+    method = method_by_specs(op, signature, slow, label, looks_at_host=on_host)
     method.__annotations__ = {p.name: p.annotation for p in kept if p.annotation is not p.empty} | {
         "return": "Tensor"
     }

@@ -39,24 +39,6 @@ def addcdiv(
     np.add(quotient, input, out)
 
 
-def add_scaled(input: np.ndarray, other: np.ndarray, alpha: Any, out: np.ndarray) -> None:
-    """``input + alpha * other``; ``out`` may be ``input`` itself."""
-    scaled = np.multiply(other, alpha, None if out is input else out)
-    np.add(scaled, input, out)
-
-
-def clamp(input: np.ndarray, low: Any, high: Any, out: np.ndarray) -> None:
-    """Numbers as bounds, or None; ``out`` may be ``input`` itself."""
-    if low is not None:
-        input = np.maximum(input, low, out=out)
-    if high is not None:
-        np.minimum(input, high, out=out)
-
-
-def _is_by_numbers(call: Any) -> bool:
-    return all(bound in (None, int, float) for bound in call.inputs[1:])
-
-
 def lerp(input: np.ndarray, end: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
     """``input + weight * (end - input)``; ``out`` may be ``input`` itself."""
     if out is input:
@@ -147,8 +129,6 @@ def enter(table: KernelTable) -> None:
         in_place=True,
     )  # fmt: skip
     table.add("addcmul", addcmul, dtypes=INTEGRAL, in_place=True)
-    table.add("add_scaled", add_scaled, dtypes=(*real, *COMPLEX), scalars=True, in_place=True)
-    table.add("clamp", clamp, dtypes=real, scalars=True, when=_is_by_numbers, in_place=True)
     table.update({"fmax": fmax, "fmin": fmin}, dtypes=(*real, *INTEGRAL, bool_))
     table.update({"gcd": np.gcd, "lcm": np.lcm}, dtypes=INTEGRAL)
     table.add("frexp", np.frexp, dtypes=real)

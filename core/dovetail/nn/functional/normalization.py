@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.nn.functional.padding import pad
 from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
 from dovetail.ops.layers.batch_norm_step import batch_norm_step
+from dovetail.tensor import check_dim
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -285,5 +287,10 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """Divide by the p-norm along ``dim``, or by ``eps`` where that is smaller."""
+    is_usual = p == 2 and out is None and dim.__class__ is int
+    if (
+        is_usual and input.dtype.category == 2 and mode.autocast is None
+    ):  # which has the norm's list
+        return ops.normalize(input, dim=check_dim(dim, input.dim()), eps=float(eps))
     norm = input.norm(p, dim, keepdim=True).clamp(eps)
     return dovetail.div(input, norm, out=out)

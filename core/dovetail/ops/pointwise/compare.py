@@ -432,7 +432,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     return ops.where(mask, value, input).to(input.dtype)
 
 
-in_place(REGISTRY["clamp"], _prepare_clamp)
-in_place(REGISTRY["clamp_min"])
-in_place(REGISTRY["clamp_max"])
+in_place(REGISTRY["clamp"], _prepare_clamp, on_host=False)
+in_place(REGISTRY["clamp_min"], on_host=False)
+in_place(REGISTRY["clamp_max"], on_host=False)
 in_place(REGISTRY["masked_fill"])

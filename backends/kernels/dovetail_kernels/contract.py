@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable, StridedView
 from dovetail.dtypes import FLOATING
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.complex_product import ComplexProduct, is_worth_it
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added, Product
 
@@ -20,8 +20,8 @@ def enter(table: KernelTable) -> None:
     """Enter the products."""
     for name in ("matmul", "mm", "bmm"):
         table.add(name, _matmul, specialize=True)
-    table.add("dot", _vector, specialize=True)
-    table.add("mv", _vector, when=_has_plain_rows, specialize=True)
+    for name in ("dot", "mv"):
+        table.add(name, _vector, when=_is_plain, specialize=True)
     for name in ("linear", "linear_relu"):
         table.add(name, _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
     for name in ("addmm", "baddbmm"):
@@ -39,7 +39,11 @@ def _vector(facts: Any) -> Any:
     return Product(device, rows, column, made)
 
 
-def _has_plain_rows(call: Any) -> bool:
+def _is_plain(call: Any) -> bool:
+    """Rows that lie as a matrix does, on the host's cores: a GPU may have a library for that."""
+    device = known(call.outputs[0].device)
+    if device is None or not device.is_cpu:
+        return False
     return _rows(ghost(call.inputs[0])) is not None and ghost(call.outputs[0]).is_contiguous
 
 

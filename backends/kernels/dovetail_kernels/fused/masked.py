@@ -26,8 +26,10 @@ def enter(table: KernelTable) -> None:
 
 def _are_numbers(facts: Any) -> bool:
     """Two numbers to choose from, which are a word."""
-    small = facts.outputs[0].dtype.itemsize <= 8
-    return small and all(isinstance(value, type) for value in facts.inputs[1:])
+    condition, *numbers = facts.inputs
+    out = facts.outputs[0]
+    small = out.dtype.itemsize <= 8 and all(isinstance(value, type) for value in numbers)
+    return small and _is_in_order(out, condition)
 
 
 def _chosen(facts: Any) -> Callable[..., None]:
@@ -55,10 +57,27 @@ def _chosen(facts: Any) -> Callable[..., None]:
     return run
 
 
+FEW = 1 << 14
+"""Elements that are taken in any order; more of them, where that is another than the output's, are
+packed first."""
+
+
 def _fits(facts: Any) -> bool:
     """Elements that are a word; no complex number for what is real."""
     value, kind = facts.inputs[2], facts.outputs[0].dtype
-    return kind.itemsize <= 8 and (value is not complex or kind.is_complex)
+    return (
+        kind.itemsize <= 8
+        and (value is not complex or kind.is_complex)
+        and _is_in_order(facts.outputs[0], *facts.inputs[:2])
+    )
+
+
+def _is_in_order(out: Any, *inputs: Any) -> bool:
+    """Whether neighbours of the output are read from neighbours, or there are few elements."""
+    if out.numel <= FEW:
+        return True
+    loops = collapse(ghost(out), *(ghost(x).expand(out.shape) for x in inputs))
+    return all(row[-1] in (0, 1) for row in loops.strides)
 
 
 def _specialised(facts: Any) -> Callable[..., None]:

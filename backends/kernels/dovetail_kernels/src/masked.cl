@@ -39,7 +39,19 @@ kernel void masked(global WORD *out, global const WORD *in, global const uchar *
         if (to_step == 1 && from_step == 1 && flag_step == 1) {
             EACH_OF_RUN FILL(to + j, from + j, flag + j)
         } else if (to_step == 1 && from_step == 1 && flag_step == 0) {
-            EACH_OF_RUN FILL(to + j, from + j, flag)
+            global WORD *line = out + to;
+            const bool is_set = mask[flag];
+#if IS_CHOICE
+            const WORD picked = is_set ? value : other;
+            EACH_OF_RUN line[j] = picked;
+#else
+            global const WORD *source = in + from;
+            if (is_set) {
+                EACH_OF_RUN line[j] = value;
+            } else if (line != source) {
+                EACH_OF_RUN line[j] = source[j];
+            }
+#endif
         } else {
             for (ulong j = 0; j < run; j++)
                 FILL(to + j * to_step, from + j * from_step, flag + j * flag_step)

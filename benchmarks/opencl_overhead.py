@@ -44,9 +44,29 @@ def operators(name: str) -> dict[str, Case]:
         "rand": lambda: dt.rand(64, device=name),
         "a.t().contiguous()": lambda: a.t().contiguous(),
         "a.add_(b)": lambda: a.add_(b),
+        **written(a, b),
         **losses(a, b),
         **ordered(a),
         **moved(name, a, b),
+    }
+
+
+def written(a: Any, b: Any) -> dict[str, Case]:
+    """What a step by hand is made of: in place, with factors, bounds and lengths."""
+    functional, target, row = dt.nn.functional, dt.zeros_like(a), a[0].clone()
+    mask = a > 0
+    return {
+        "a.add_(b, alpha=)": lambda: target.add_(b, alpha=-0.1),
+        "a.lerp_(b, 0.5)": lambda: target.lerp_(b, 0.5),
+        "a.addcdiv_(b, c)": lambda: target.addcdiv_(a, b, value=0.1),
+        "a.clamp_(0, 1)": lambda: target.clamp_(0, 1),
+        "a.clamp(b, c)": lambda: a.clamp(b, b),
+        "where(mask, 1, 0)": lambda: dt.where(mask, 1.0, 0.0),
+        "a @ vector": lambda: a @ row,
+        "dot": lambda: row.dot(row),
+        "normalize": lambda: functional.normalize(a),
+        "cosine_similarity": lambda: functional.cosine_similarity(a, b),
+        "rms_norm": lambda: functional.rms_norm(a, (8,), row),
     }
 
 
@@ -95,6 +115,9 @@ def moved(name: str, a: Any, b: Any) -> dict[str, Case]:
     def filled() -> None:
         target[mask] = 0
 
+    def set_rows() -> None:
+        target[places] = b
+
     return {
         "a[index]": lambda: a[places],
         "stack": lambda: dt.stack((a, b)),
@@ -103,7 +126,15 @@ def moved(name: str, a: Any, b: Any) -> dict[str, Case]:
         "repeat": lambda: a.repeat(2, 1),
         "group_norm": lambda: dt.nn.functional.group_norm(image, 2, scale, scale),
         "scatter_add": lambda: a.scatter_add(0, every, b),
+        "scatter": lambda: a.scatter(0, every, b),
+        "scatter_reduce amax": lambda: a.scatter_reduce(0, every, b, "amax"),
+        "index_add": lambda: a.index_add(0, places, b),
+        "index_copy": lambda: a.index_copy(0, places, b),
+        "index_fill": lambda: a.index_fill(0, places, 0.0),
+        "a[index] = b": set_rows,
         "a[mask] = 0": filled,
+        "masked_fill": lambda: a.masked_fill(mask, 0.0),
+        "masked_fill_ of rows": lambda: target.masked_fill_(mask[0], 0.0),
         "count_nonzero": a.count_nonzero,
         "bfloat16 a @ b": lambda: half @ half,
         "bfloat16 linear": lambda: dt.nn.functional.linear(half, half, half[0]),

@@ -23,9 +23,15 @@ from dovetail.dtypes import type_name
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
 from dovetail.late_binding import BATCHED, QUANTIZED
-from dovetail.ops.direct import write
+from dovetail.ops.direct import in_place, write
 from dovetail.ops.expose import FUNCTIONS, inplace_method
-from dovetail.ops.indexed.indexing import INDEX_PUT, INDEX_WRAPPED, index, index_put
+from dovetail.ops.indexed.indexing import (
+    INDEX_PUT,
+    INDEX_PUT_WRAPPED,
+    INDEX_WRAPPED,
+    index,
+    index_put,
+)
 from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.layout.convert import writable_copy
 from dovetail.ops.layout.views import _ViewPlan, view_backward
@@ -237,6 +243,17 @@ def setitem(tensor: Tensor, index: Any, value: Any) -> None:
         TypeError: the value is neither a tensor nor a number.
         RuntimeError: it does not fit or broadcast, or the tensor may not be written to.
     """
+    if index.__class__ is Tensor:
+        kind = index._spec.dtype
+        if kind is d.bool_:
+            if _filled(tensor, index, value):
+                return
+        elif (
+            kind is d.int64
+            and tensor._array.__class__ is not np.ndarray
+            and _written_rows(tensor, index, value)
+        ):
+            return
     value = _as_value(value, tensor._spec.dtype)
     if index is False:
         return
@@ -256,6 +273,58 @@ def setitem(tensor: Tensor, index: Any, value: Any) -> None:
         if value._spec.shape != view._spec.shape:
             value = _without_leading_ones(value).expand(view._spec.shape)
         view.copy_(value)
+
+
+def _filled(tensor: Tensor, mask: Tensor, value: Any) -> bool:
+    """``tensor[mask] = value`` of one value that fits, where nothing is wrong."""
+    spec, where = tensor._spec, mask._spec
+    many, kind = where.ndim, value.__class__
+    if not many or where.device is not spec.device or where.shape != spec.shape[:many]:
+        return False
+    if kind is Tensor:
+        if value._spec.ndim or value._spec.device is not spec.device:
+            return False
+    elif kind not in NUMBERS or kind is complex or not _fits(value, spec.dtype):
+        return False
+    if many < spec.ndim:
+        if where.batch is not None or spec.batch is not None or mask._node is not None:
+            return False
+        key = "with dims of 1 behind", spec.ndim
+        wide = where.memo.get(key)
+        if wide is None:
+            ones = (1,) * (spec.ndim - many)
+            shape, strides = (*where.shape, *ones), (*where.strides, *ones)
+            wide = where.memo[key] = spec_of(shape, d.bool_, where.device, strides)
+        mask = raw.view(mask, wide, 0)
+    tensor.masked_fill_(mask, value)
+    return True
+
+
+_put_rows = in_place(INDEX_PUT_WRAPPED, label="index_put_")
+
+
+def _written_rows(tensor: Tensor, index: Tensor, value: Any, accumulate: bool = False) -> bool:
+    """``tensor[index] = value`` (or added to what is there) by a vector of rows.
+
+    Where nothing is wrong or recorded, and on a device that is not waited for.
+    """
+    spec, where, kind = tensor._spec, index._spec, value.__class__
+    if where.ndim != 1 or where.device is not spec.device or not spec.ndim or not spec.numel:
+        return False
+    if state_of(spec.device).host_arrays:
+        return False
+    if kind is Tensor:
+        given = value._spec
+        if given.dtype is not spec.dtype or given.device is not spec.device:
+            return False
+        if given.ndim and given.shape != (where.numel, *spec.shape[1:]):
+            return False
+    elif kind not in NUMBERS or kind is complex or not _fits(value, spec.dtype):
+        return False
+    if _records(tensor, value) or spec.batch is not None or where.batch is not None:
+        return False
+    _put_rows(tensor, index, value, 0, 0, accumulate)
+    return True
 
 
 def _real(value: Any, kind: d.dtype) -> Any:
@@ -330,6 +399,14 @@ def index_put_(
         raise TypeError(
             "index_put_(): argument 'indices' (position 2) must be tuple of Tensors, not Tensor"
         )
+    if len(indices) == 1 and self._array.__class__ is not np.ndarray:
+        (first,) = indices
+        if (
+            first.__class__ is Tensor
+            and first._spec.dtype is d.int64
+            and _written_rows(self, first, values, bool(accumulate))
+        ):
+            return self
     parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
     _put(self, parsed.advanced, values, accumulate)
     return self

@@ -58,6 +58,9 @@ FUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "digamma": ("digamma", {}), "erfinv": ("erfinv", {}),
     "fmin": ("fmin", {}), "copysign": ("copysign", {}), "fmod": ("fmod", {}),
     "hypot": ("hypot", {}), "gcd": ("gcd", {}), "lcm": ("lcm", {}),
+    "xlogy": ("xlogy", {}), "logaddexp": ("logaddexp", {}),
+    "threshold": ("threshold", {"threshold": 1, "value": 2}), "softsign": ("softsign", {}),
+    "hardshrink": ("hardshrink", {"lambd": 0.5}), "softshrink": ("softshrink", {"lambd": 0.5}),
 }  # fmt: skip
 CANCELLING = {"gelu", "gelu_tanh"}
 """Their references lose digits below -4, where the expression does not."""

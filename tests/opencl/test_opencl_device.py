@@ -145,13 +145,13 @@ def test_deterministic_algorithms_are_chosen_anew(fresh: Callable[..., str]) -> 
     """What was planned before is planned again, where a GPU adds by atomics."""
     code = """
 import dovetail as dt
-from dovetail_kernels import index
+from dovetail_kernels import scatter
 asked = []
-takes = index._Scatter._takes_atomics
+takes = scatter.Scatter._takes_atomics
 def noting(self, dtype, lines):
     asked.append(takes(self, dtype, lines))
     return asked[-1]
-index._Scatter._takes_atomics = noting
+scatter.Scatter._takes_atomics = noting
 x = dt.ones(20000, device="opencl:0")
 i = dt.zeros(20000, dtype=dt.int64, device="opencl:0")
 for mode in (False, True, True, False):

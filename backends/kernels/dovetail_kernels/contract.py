@@ -9,7 +9,7 @@ from dovetail.backend import KernelTable, StridedView
 from dovetail.dtypes import FLOATING
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.complex_product import ComplexProduct, is_worth_it
-from dovetail_kernels.device import device_of
+from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added, Product
 
@@ -20,10 +20,31 @@ def enter(table: KernelTable) -> None:
     """Enter the products."""
     for name in ("matmul", "mm", "bmm"):
         table.add(name, _matmul, specialize=True)
+    for name in ("dot", "mv"):
+        table.add(name, _vector, when=_is_plain, specialize=True)
     for name in ("linear", "linear_relu"):
         table.add(name, _linear, dtypes=FLOATING, when=_has_rows, specialize=True)
     for name in ("addmm", "baddbmm"):
         table.add(name, _affine, dtypes=FLOATING, when=_is_added, specialize=True)
+
+
+def _vector(facts: Any) -> Any:
+    """Rows by a vector, or a vector by another."""
+    a, b = map(ghost, facts.inputs)
+    device, out = device_of(facts.outputs[0].device), ghost(facts.outputs[0])
+    rows = _rows(a) if a.ndim > 1 else Array(None, 0, (1, *a.shape), (0, *a.strides), a.dtype)
+    assert rows is not None
+    column = Array(None, 0, (*b.shape, 1), (*b.strides, 0), b.dtype)
+    made = Array(None, 0, (rows.shape[0], 1), (out.itemsize, 0), out.dtype)
+    return Product(device, rows, column, made)
+
+
+def _is_plain(call: Any) -> bool:
+    """Rows that lie as a matrix does, on the host's cores: a GPU may have a library for that."""
+    device = known(call.outputs[0].device)
+    if device is None or not device.is_cpu:
+        return False
+    return _rows(ghost(call.inputs[0])) is not None and ghost(call.outputs[0]).is_contiguous
 
 
 def _matmul(facts: Any) -> Any:

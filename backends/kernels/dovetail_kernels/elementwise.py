@@ -50,9 +50,11 @@ def enter(table: KernelTable) -> None:
         else:
             kinds = expression.dtypes
             made = _power if name == "pow" else _specialised(name)
-            table.add(name, made, dtypes=kinds, scalars=True, specialize=True)
-    kinds = (*FLOATING, *INTEGRAL)
-    table.add("clamp", _clamp, dtypes=kinds, scalars=True, specialize=True, when=_is_by_numbers)
+            table.add(name, made, dtypes=kinds, scalars=True, specialize=True, in_place=True)
+    options: dict[str, Any] = {"scalars": True, "specialize": True, "in_place": True}
+    for name in ("clamp", "clamp_min", "clamp_max"):
+        for when in (_is_by_numbers, _is_by_tensors):
+            table.add(name, _clamp, dtypes=(*FLOATING, *INTEGRAL), when=when, **options)
 
 
 _BASE = "x0 < 0.0 && x0 - x0 == 0.0 ? x0 : fabs(x0)"
@@ -107,6 +109,20 @@ BOUNDS = {
 }
 """clamp by numbers: below, above, both."""
 
+TENSOR_BOUNDS = {
+    "low": "at_least(x0, x1)",
+    "high": "at_most(x0, x1)",
+    "both": "at_most(at_least(x0, x1), x2)",
+}
+"""By tensors, which hand on NaN too."""
+
+
+def _bounds(name: str, given: Sequence[Any]) -> dict[str, Any]:
+    """By ``low`` and ``high``, those bounds of clamp, clamp_min or clamp_max that there are."""
+    words = {"clamp_min": ("low",), "clamp_max": ("high",)}.get(name, ("low", "high"))
+    pairs = zip(words, given, strict=True)
+    return {word: bound for word, bound in pairs if bound is not None}
+
 
 def _is_by_numbers(call: Any) -> bool:
     first, *bounds = call.inputs
@@ -115,21 +131,34 @@ def _is_by_numbers(call: Any) -> bool:
     return first.dtype.category > 1 or float not in bounds  # else the result is of another dtype
 
 
+def _is_by_tensors(call: Any) -> bool:
+    first, *bounds = call.inputs
+    given = [b for b in bounds if b is not None]
+    return all(not isinstance(b, type) and b.dtype is first.dtype for b in given)
+
+
 def _clamp(facts: Any) -> Any:
     (out,) = facts.outputs
-    source, low, high = facts.inputs
-    word = "high" if low is None else "low" if high is None else "both"
-    parameters = ("low",) * (low is not None) + ("high",) * (high is not None)
+    source, *given_ = facts.inputs
+    bounds = _bounds(facts.op.name, given_)
+    by_tensors = _is_by_tensors(facts)
+    word = "both" if len(bounds) > 1 else next(iter(bounds))
+    texts, parameters = (TENSOR_BOUNDS, ()) if by_tensors else (BOUNDS, tuple(bounds))
+    views = [ghost(out), ghost(source), *(map(ghost, bounds.values()) if by_tensors else ())]
     call = Elementwise(
-        device_of(out.device), f"clamp_{word}", Expression(1, {"number": BOUNDS[word]}, parameters),
-        [ghost(out), ghost(source)], (), source.dtype,
+        device_of(out.device), f"clamp_{word}{'_tensors' * by_tensors}",
+        Expression(len(views) - 1, {"number": texts[word]}, parameters), views, (), source.dtype,
     )  # fmt: skip
 
-    def run(x: Any, low: Any, high: Any, y: Any) -> None:
-        numbers = [given(n, source.dtype) for n in (low, high) if n is not None]
+    def run(x: Any, *more: Any) -> None:
+        *bounds, y = more
+        numbers = [given(n, source.dtype) for n in bounds if n is not None]
         call.run((x, y), list(enumerate(numbers)))
 
-    return run
+    def run_by_tensors(*arrays: Any) -> None:
+        call.run([array for array in arrays if array is not None], ())
+
+    return run_by_tensors if by_tensors else run
 
 
 def _has_tensor(call: Any) -> bool:

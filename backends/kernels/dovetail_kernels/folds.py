@@ -40,6 +40,7 @@ class Fold:
         beyond: of the extremes, how what comes out compares with the others.
         is_truth: a mask is gathered, whatever the input's dtype: all bits of a number, or of a byte
             the highest at least.
+        counts: what is folded of an element is whether it is not 0.
         mapped: what is folded of an element ``{x}``.
         result: what comes out of ``a`` in the end.
         has_divisor: it is divided by how many elements were folded, an argument of the kernel.
@@ -52,6 +53,7 @@ class Fold:
     wraps: bool = False
     beyond: str = ""
     is_truth: bool = False
+    counts: bool = False
     mapped: str = "{x}"
     result: str = "a"
     has_divisor: bool = False
@@ -89,6 +91,7 @@ FOLDS = {
     "argmin": _place("<"),
     "any": _truth("0", "|", "a != 0"),
     "all": _truth("-1", "&", "(a >> 7) & 1"),
+    "count_nonzero": Fold("0", "a += v", wraps=True, counts=True),
     "absolute_sum": Fold("0", "a += v", mapped="fabs({x})"),
     "root_of_squares": Fold("0", "a += v", mapped="({x}) * ({x})", result="sqrt(a)"),
     "largest_size": _extreme(">", "fabs({x})"),
@@ -140,6 +143,8 @@ def fold_macros(
     if fold.is_truth and not is_rest:
         value = converted(source, d.bool_, "IN_LOAD(in, i)")
         loaded = f"({dialect.VALUES[work.name]})-(int)({value})"
+    elif fold.counts and not is_rest:
+        loaded = converted(d.bool_, work, converted(source, d.bool_, "IN_LOAD(in, i)"))
     elif not is_rest:
         loaded = f"({fold.mapped.format(x=loaded)})"
     made = {
@@ -163,7 +168,7 @@ def vector_macros(
     is_dense: bool,
 ) -> tuple[int, dict[str, Any]]:  # fmt: skip
     """(elements of a vector, the macros of ``reduce.cl`` for it), where a CPU folds by vectors."""
-    if not device.is_cpu or (fold.has_place and is_rest):
+    if not device.is_cpu or fold.counts or (fold.has_place and is_rest):
         return 1, {"W": 1}
     mapped = "{x}" if is_rest else fold.mapped
     if fold.is_truth:

@@ -44,6 +44,10 @@ LANES = 16
 VALUES_AT = 9
 """Where the first of a fold's own numbers is among a kernel's."""
 
+FEW = 1 << 16
+"""Elements that are counted where they are not 0; of more of them flags are made, and summed by
+vectors."""
+
 PART = 1 << 14
 """Elements that one work item folds at most, where there are many."""
 
@@ -80,6 +84,10 @@ def enter_as(make: type[Reduction], table: KernelTable, suits: Callable[[Any], b
             name, partial(_resolved, make, name), specialize=True,
             when=lambda facts: bool(facts.attributes["dim"]) and suits(facts),
         )  # fmt: skip
+    table.add(
+        "count_nonzero", partial(_resolved, make, "count_nonzero"), specialize=True,
+        when=lambda facts: facts.inputs[0].numel <= FEW and suits(facts),
+    )  # fmt: skip
     table.add(
         "mean", partial(_resolved, make, "mean"), dtypes=FLOATING, specialize=True, when=suits
     )

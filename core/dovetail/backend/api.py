@@ -80,6 +80,8 @@ class Kernel:
         scalars: Python numbers may come in place of 0-d arrays.
         specialize: ``function(facts)`` is called once per combination of specs and returns the
             function that runs; ``facts`` has inputs, outputs and attributes.
+        in_place: its output may be its first input's array, with an operator for which the contract
+            does not say so of every kernel.
 
     Example:
         >>> import numpy as np
@@ -97,6 +99,7 @@ class Kernel:
     broadcasts: bool = False
     scalars: bool = False
     specialize: bool = False
+    in_place: bool = False
 
 
 class KernelTable:
@@ -141,12 +144,15 @@ class KernelTable:
         broadcasts: bool | None = None,
         scalars: bool | None = None,
         specialize: bool = False,
+        in_place: bool = False,
     ) -> None:
         """Enter ``function`` as a kernel of operator ``name``; the latest that fits is used."""
         given: dict[str, Any] = {"layout": layout, "broadcasts": broadcasts, "scalars": scalars}
         options = {k: self._defaults[k] if v is None else v for k, v in given.items()}
         kinds = None if dtypes is None else frozenset(dtypes)
-        entry = Kernel(function, kinds, when=when, specialize=specialize, **options)
+        entry = Kernel(
+            function, kinds, when=when, specialize=specialize, in_place=in_place, **options
+        )
         self._entries.setdefault(name, []).insert(0, entry)
 
     def update(self, functions: Mapping[str, Callable[..., Any]], **options: Any) -> None:

@@ -234,6 +234,16 @@ BINARY: dict[str, str | Mapping[str, str]] = {
         "float": "fmin(x0, x1)",
     },
     **{name: {"float": f"{name}(x0, x1)"} for name in ("atan2", "copysign", "fmod", "hypot")},
+    "xlogy": {"float": "x1 != x1 ? x1 : x0 == 0.0 ? (T)0.0 : x0 * log(x1)"},
+    "logaddexp": {
+        "float": "x0 == x1 ? x0 + 0.69314718055994531 "
+        ": (x0 > x1 ? x0 : x1) + log1p(exp(-fabs(x0 - x1)))",
+    },
+    "heaviside": {
+        "bool": "x0 | x1",
+        "integer": "x0 == 0 ? x1 : (T)(x0 > 0)",
+        "float": "x0 == 0.0 ? x1 : x0 > 0.0 ? (T)1.0 : (T)0.0",
+    },
     "gcd": {"integer": "whole_gcd(x0, x1)"},
     "lcm": {"integer": "whole_lcm(x0, x1)"},
     "bitwise_and": {"bool": "x0 & x1", "integer": "(T)(x0 & x1)"},
@@ -286,6 +296,12 @@ FUSED = {
     "hardtanh": (
         1, "min_val max_val", "number", "x0 < min_val ? min_val : x0 > max_val ? max_val : x0",
     ),
+    "threshold": (1, "threshold value", "number", "x0 <= threshold ? value : x0"),
+    "hardshrink": (1, "lambd", "float", "x0 >= -lambd && x0 <= lambd ? 0 : x0"),
+    "softshrink": (
+        1, "lambd", "float", "x0 > lambd ? x0 - lambd : x0 < -lambd ? x0 + lambd : x0 * 0.0",
+    ),
+    "softsign": (1, "", "float", "x0 / (1.0 + fabs(x0))"),
     "hardsigmoid": (1, "", "float", "at_most(at_least(x0 + 3.0, 0.0), 6.0) * (1.0 / 6.0)"),
     "hardswish": (
         1, "", "float", "x0 * (at_most(at_least(x0 + 3.0, 0.0), 6.0) * (1.0 / 6.0))",
@@ -322,6 +338,7 @@ EXPRESSIONS: dict[str, Expression] = {
     **_table(2, COMPARE, "bool"),
     **_table(1, PREDICATES, "bool"),
     "where": Expression(3, {"any": "x0 ? x1 : x2"}),
+    "add_scaled": Expression(3, {"integer": "(T)((U)x0 + (U)x1 * (U)x2)", "float": "x0 + x1 * x2"}),
     **_parametric(FUSED),
 }
 """Every elementwise operator that can be made from source, by name."""

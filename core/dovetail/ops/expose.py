@@ -112,9 +112,9 @@ def _remember(op: OpDef, input: Any, other: Any) -> None:
         op.plans[input._spec, second] = run
 
 
-def inplace_method(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def inplace_method(name: str, function: Callable[..., Any], label: str = "") -> Callable[..., Any]:
     """``x.name_(…)``: the function's result written into ``x``."""
-    label = name + "_"
+    label = label or f"{name}_"
     op = REGISTRY.get(name)
     saves_input = op is None or _saves_first(op)
 
@@ -195,10 +195,16 @@ def write_back(target: Tensor, result: Tensor, label: str, recording: bool) -> N
         rebase(target, node)
 
 
-def inplace_elementwise(op: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
-    """As :func:`inplace_method`, but the kernel writes straight into ``x`` where it may."""
-    general = inplace_method(op.name, function)
-    label = op.name + "_"
+def inplace_elementwise(
+    op: OpDef, function: Callable[..., Any], label: str = ""
+) -> Callable[..., Any]:
+    """As :func:`inplace_method`, but the kernel writes straight into ``x`` where it may.
+
+    Args:
+        label: what a write is noted as; empty: the operator's name with its underscore.
+    """
+    label = label or f"{op.name}_"
+    general = inplace_method(op.name, function, label)
     get = op.writes.get
 
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -282,7 +288,7 @@ def writer(op: OpDef, x: Tensor, args: tuple[Any, ...]) -> Callable[..., Any] | 
             return _ufunc_number_writer(kernel, prepared[0])
         if prepared[0] is None:
             return _ufunc_writer(kernel)
-    if op.decompose is not None and not isinstance(kernel, np.ufunc):
+    if op.decompose is not None and not entry.in_place and not isinstance(kernel, np.ufunc):
         return None  # a fused kernel of several steps may read its input after it wrote its output
     if not host and len(args) == 1 and prepared[0] is None:
         if isinstance(facts[1], Spec):

@@ -51,7 +51,8 @@ def check_indices(
     if name == "one_hot":
         dim = len(shape) - 1
     size = math.prod(shape[dim : dim + attributes.get("count", 1)])
-    wrong = (index < 0) | (index >= size)
+    low = -size if name == "index_fill" else 0
+    wrong = (index < low) | (index >= size)
     if "ignore_index" in attributes:
         wrong &= index != attributes["ignore_index"]
     if wrong.any():

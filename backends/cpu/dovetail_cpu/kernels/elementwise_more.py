@@ -22,21 +22,21 @@ UFUNCS = {
 def addcmul(
     input: np.ndarray, tensor1: np.ndarray, tensor2: np.ndarray, out: np.ndarray, *, value: Any
 ) -> None:
-    """``input + value * tensor1 * tensor2``."""
-    np.multiply(tensor1, tensor2, out)
+    """``input + value * tensor1 * tensor2``; ``out`` may be ``input`` itself."""
+    product = np.multiply(tensor1, tensor2, None if out is input else out)
     if value != 1:
-        np.multiply(out, value, out)
-    np.add(out, input, out)
+        product = np.multiply(product, value, None if out is input else out)
+    np.add(product, input, out)
 
 
 def addcdiv(
     input: np.ndarray, tensor1: np.ndarray, tensor2: np.ndarray, out: np.ndarray, *, value: Any
 ) -> None:
-    """``input + value * tensor1 / tensor2``."""
-    np.true_divide(tensor1, tensor2, out)
+    """``input + value * tensor1 / tensor2``; ``out`` may be ``input`` itself."""
+    quotient = np.true_divide(tensor1, tensor2, None if out is input else out)
     if value != 1:
-        np.multiply(out, value, out)
-    np.add(out, input, out)
+        quotient = np.multiply(quotient, value, None if out is input else out)
+    np.add(quotient, input, out)
 
 
 def lerp(input: np.ndarray, end: np.ndarray, weight: np.ndarray, out: np.ndarray) -> None:
@@ -124,8 +124,11 @@ def enter(table: KernelTable) -> None:
     real = (float32, float64)
     table.update(UFUNCS, dtypes=real)
     table.add("fmod", fmod_integers, dtypes=INTEGRAL)
-    table.update({"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp}, dtypes=(*real, *COMPLEX))
-    table.add("addcmul", addcmul, dtypes=INTEGRAL)
+    table.update(
+        {"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp}, dtypes=(*real, *COMPLEX),
+        in_place=True,
+    )  # fmt: skip
+    table.add("addcmul", addcmul, dtypes=INTEGRAL, in_place=True)
     table.update({"fmax": fmax, "fmin": fmin}, dtypes=(*real, *INTEGRAL, bool_))
     table.update({"gcd": np.gcd, "lcm": np.lcm}, dtypes=INTEGRAL)
     table.add("frexp", np.frexp, dtypes=real)

@@ -271,8 +271,8 @@ def enter(table: KernelTable) -> None:
         {
             "gather": gather, "gather_backward": gather_backward, "scatter": scatter,
             "scatter_add": scatter_add, "scatter_reduce": scatter_reduce, "index": index,
-            "index_put": index_put,
         },
         specialize=True,
     )  # fmt: skip
+    table.add("index_put", index_put, specialize=True, in_place=True)
     table.add("nonzero", nonzero)

@@ -11,18 +11,11 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import finfo
 from dovetail_kernels.arrays import NO_OFFSETS, placing
+from dovetail_kernels.bits import BITS
 from dovetail_kernels.device import device_of
 from dovetail_kernels.source import MOST, moved, program
 
 __all__ = ["enter"]
-
-BITS = {
-    1: ("uchar", np.uint8),
-    2: ("ushort", np.uint16),
-    4: ("uint", np.uint32),
-    8: ("ulong", np.uint64),
-}
-"""By size in bytes, what the value's bits are: in C, and of NumPy."""
 
 
 def enter(table: KernelTable) -> None:

@@ -19,7 +19,7 @@ from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.pool_lines import average_of_lines, can_take_lines, largest_of_lines
 from dovetail_kernels.fused.team import FLOATS
-from dovetail_kernels.index import atomic
+from dovetail_kernels.scatter import atomic
 from dovetail_kernels.source import element, program
 
 __all__ = ["enter"]

@@ -12,7 +12,7 @@ from dovetail.dtypes import float32, float64
 from dovetail_kernels.arrays import START, Array, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
 from dovetail_kernels.device import Device, device_of, known
-from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.elementwise import ghost, seen
 from dovetail_kernels.faults import fault_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
@@ -30,7 +30,7 @@ LEAST = 4
 
 
 def _select(facts: Any) -> Any:
-    x, index = map(ghost, facts.inputs)
+    x, index = map(ghost, seen(facts))
     out = ghost(facts.outputs[0])
     device, name = device_of(facts.outputs[0].device), facts.op.name
     dim, fault, wraps = facts.attributes.get("dim", 0), fault_of(facts.op, IN_SELF), False

@@ -1,7 +1,7 @@
-// Gathering, scattering and finding, along one dim of `size` elements that are `step` apart.
+// Gathering and finding, along one dim of `size` elements that are `step` apart.
 //
-// X_*: elements of the input and the output; S_*: of what is scattered. An index that is out of range reads zero,
-// writes nothing and is reported (see fault.cl).
+// X_*: elements of the input and the output. An index that is out of range reads zero and is reported (see
+// fault.cl).
 
 #define NUMBERS ulong offset_out, ulong offset_in, ulong offset_index, ulong count, ulong size, \
     ulong step PLACES_NUMBERS
@@ -53,88 +53,6 @@ kernel void gather(global X_MEMORY *out, global const X_MEMORY *in, global const
         if (is_outside) WRONG(index[offset_index + place])
     }
 #endif
-    REPORT(size)
-}
-#endif
-
-#if IS_SCATTER
-// `in` is what is scattered.
-#define PUT(to, place, from) { \
-        const ulong at = (ulong)index[offset_index + (place)]; \
-        if (at < size) { \
-            out[offset_out + (to) + at * step] = in[offset_in + (from)]; \
-        } else { \
-            WRONG(at) \
-        } \
-    }
-kernel void scatter(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
-        global uint *faults, NUMBERS, uint fault_of)
-{
-    WATCH
-#if PLACES_HAS_RUNS
-    PLACES_RUNS(count)
-        for (ulong j = 0; j < run; j++)
-            PUT(to + j * to_step, place + j * place_step, from + j * from_step)
-    PLACES_NEXT
-#else
-    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
-        PLACES(item)
-        PUT(to, place, from)
-    }
-#endif
-    REPORT(size)
-}
-#endif
-
-#if IS_ADD
-// One line at a time, in order: nothing collides, and equal runs give equal bits.
-kernel void add_lines(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
-        global uint *faults, NUMBERS, ulong length, ulong step_in, ulong step_index, uint fault_of)
-{
-    WATCH
-    for (ulong line = get_global_id(0); line < count; line += get_global_size(0)) {
-        PLACES(line)
-        for (ulong k = 0; k < length; k++) {
-            const ulong at = (ulong)index[offset_index + place + k * step_index];
-            if (at >= size) {
-                WRONG(at)
-                continue;
-            }
-            const ulong target = offset_out + to + at * step;
-            const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
-            X_STORE(out, target, SUM(X_LOAD(out, target), v));
-        }
-    }
-    REPORT(size)
-}
-#endif
-
-#if IS_ATOMIC
-// All elements at once, each with an atomic addition: the device's own, where it has one for floats.
-kernel void add_atomic(global X_MEMORY *out, global const S_MEMORY *in, global const long *index,
-        global uint *faults, NUMBERS, uint fault_of)
-{
-    WATCH
-    for (ulong item = get_global_id(0); item < count; item += get_global_size(0)) {
-        PLACES(item)
-        const ulong at = (ulong)index[offset_index + place];
-        if (at >= size) {
-            WRONG(at)
-            continue;
-        }
-        global X_MEMORY *target = out + offset_out + to + at * step;
-        const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
-#ifdef ADD_ATOMIC
-        ADD_ATOMIC(target, v);
-#else
-        volatile global BITS *word = (volatile global BITS *)target;
-        BITS old = 0, seen;  // a guess: what is there is read by atomics only
-        do {
-            seen = old;
-            old = EXCHANGE(word, seen, TO_BITS(SUM(FROM_BITS(seen), v)));
-        } while (old != seen);
-#endif
-    }
     REPORT(size)
 }
 #endif

@@ -29,6 +29,7 @@ from dovetail.nn.functional.normalization import batch_norm as batch_norm
 from dovetail.nn.functional.activation import celu as celu
 from dovetail.nn.functional.activation import celu_ as celu_
 from dovetail.nn.functional.padding import channel_shuffle as channel_shuffle
+from dovetail.nn.functional.linear import cosine_similarity as cosine_similarity
 from dovetail.nn.functional.dropout import dropout as dropout
 from dovetail.nn.functional.dropout import dropout1d as dropout1d
 from dovetail.nn.functional.dropout import dropout2d as dropout2d
@@ -655,9 +656,6 @@ def cosine_embedding_loss(
     Raises:
         RuntimeError: other shapes.
     """
-
-def cosine_similarity(x1: Tensor, x2: Tensor, dim: _int = 1, eps: _float = 1e-08) -> Tensor:
-    """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``."""
 
 def cross_entropy(
     input: Tensor,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.nn.functional.planned import finder
+from dovetail.tensor import check_dim
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -123,10 +124,15 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``."""
-    common = dovetail.result_type(x1, x2)
-    first, second = dovetail.broadcast_tensors(x1.to(common), x2.to(common))
-    first_norm = first.norm(2, dim, keepdim=True).clamp_min(eps)
-    second_norm = second.norm(2, dim, keepdim=True).clamp_min(eps)
+    first, second = x1, x2
+    if x1.dtype is not x2.dtype or x1.shape != x2.shape:
+        common = dovetail.result_type(x1, x2)
+        first, second = dovetail.broadcast_tensors(x1.to(common), x2.to(common))
+    if first.dtype.category == 2 and dim.__class__ is int and first.dim():
+        dim = check_dim(dim, first.dim())
+        return ops.cosine_similarity(first, second, dim=dim, eps=float(eps))
+    first_norm = first.norm(2, dim, keepdim=True).clamp(eps)
+    second_norm = second.norm(2, dim, keepdim=True).clamp(eps)
     return ((first / first_norm) * (second / second_norm)).sum(dim)
 
 

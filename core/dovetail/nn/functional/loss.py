@@ -385,7 +385,8 @@ def kl_div(
     by_batch = reduction == "batchmean"
     if not by_batch:
         check_reduction(reduction)
-    input, target = dovetail.broadcast_tensors(input, target)
+    if input._spec.shape != target._spec.shape:
+        input, target = dovetail.broadcast_tensors(input, target)
     if by_batch and not (input.dim() and input.shape[0]):
         result = ops.kl_div(input, target, reduction="sum", log_target=log_target)
         return result / 0 if input.dim() else result

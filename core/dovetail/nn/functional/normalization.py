@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.backend.state import state_of
 from dovetail.nn.functional.padding import pad
 from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
 from dovetail.ops.layers.batch_norm_step import batch_norm_step
+from dovetail.tensor import check_dim
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -29,8 +32,14 @@ __all__ = [
 
 
 _layer_norm = finder("layer_norm", first=True)
-_rms_norm = finder("rms_norm", first=True)
 _group_norm = finder("group_norm")
+_rms_norm = finder("rms_norm", first=True)
+
+
+@functools.cache
+def _step_of(kind: dovetail.dtype) -> float:
+    """The smallest step of a dtype."""
+    return float(dovetail.finfo(kind).eps)
 
 
 def _check_per_channel(name: str, channels: int, **tensors: Tensor | None) -> None:
@@ -215,7 +224,7 @@ def rms_norm(
         eps: added to the mean square; None: the smallest step of the input's dtype.
     """
     if eps is None:
-        eps = dovetail.finfo(input.dtype).eps
+        eps = _step_of(input.dtype)
     run = _rms_norm(input, weight, (normalized_shape, eps))
     if run is not None:
         return run(input, weight)  # type: ignore[no-any-return]
@@ -294,5 +303,10 @@ def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """Divide by the p-norm along ``dim``, or by ``eps`` where that is smaller."""
-    norm = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    is_usual = p == 2 and out is None and dim.__class__ is int
+    if (
+        is_usual and input.dtype.category == 2 and mode.autocast is None
+    ):  # which has the norm's list
+        return ops.normalize(input, dim=check_dim(dim, input.dim()), eps=float(eps))
+    norm = input.norm(p, dim, keepdim=True).clamp(eps)
     return dovetail.div(input, norm, out=out)

@@ -12,6 +12,7 @@ import dovetail.dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
@@ -269,6 +270,12 @@ def _scatter_inputs(
     return (input, index, src), (dim,)
 
 
+@function_by_specs(SCATTER, _scatter_inputs)
+def _written(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
+    made: Tensor = call(SCATTER, *_scatter_inputs(input, dim, index, src))
+    return made
+
+
 @operator(SCATTER, out=True)
 def scatter(
     input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
@@ -286,7 +293,7 @@ def scatter(
     """
     if reduce is not None:
         return _scatter_with(input, dim, index, value if src is None else src, reduce)
-    return call(SCATTER, *_scatter_inputs(input, dim, index, src, value=value))
+    return _written(input, dim, index, value if src is None else src)
 
 
 def _scatter_with(input: Tensor, dim: int, index: Tensor, src: Any, reduce: str) -> Tensor:
@@ -299,7 +306,15 @@ def _scatter_with(input: Tensor, dim: int, index: Tensor, src: Any, reduce: str)
     return input.scatter_reduce(dim, index, src, "prod")
 
 
+def _added_inputs(
+    input: Tensor, dim: int, index: Tensor, src: Tensor
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    need_tensor("scatter_add", "src", 3, src)
+    return _scatter_inputs(input, dim, index, src)
+
+
 @operator(SCATTER_ADD, out=True)
+@function_by_specs(SCATTER_ADD, _added_inputs)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """``input`` with ``src`` added where ``index`` names along ``dim``.
 
@@ -309,8 +324,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     Raises:
         RuntimeError: an index out of bounds, of another dtype, or too large.
     """
-    need_tensor("scatter_add", "src", 3, src)
-    return call(SCATTER_ADD, *_scatter_inputs(input, dim, index, src))
+    return call(SCATTER_ADD, *_added_inputs(input, dim, index, src))
 
 
 def _install_scatter() -> None:
@@ -324,7 +338,7 @@ def _install_scatter() -> None:
         return self.copy_(scatter(self, dim, index, src, value=value, reduce=reduce))
 
     Tensor.scatter_ = scatter_  # type: ignore[attr-defined]
-    in_place(SCATTER_ADD, _scatter_inputs)
+    in_place(SCATTER_ADD, _added_inputs)
 
 
 _install_scatter()

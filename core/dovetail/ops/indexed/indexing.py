@@ -18,11 +18,14 @@ from dovetail.backend.sentences import ALONG
 from dovetail.dispatch import call
 from dovetail.factories import full
 from dovetail.ops.families import broadcast_shapes, composite, draw
-from dovetail.ops.indexed.wrapping import wrapped_index
+from dovetail.ops.indexed.wrapping import WRAPPED_INDEX, wrapped_index
 from dovetail.ops.schema import REGISTRY, Facts, Inferred, Sample
 from dovetail.spec import Spec
 
-__all__ = ["INDEX", "INDEX_PUT", "INDEX_WRAPPED", "index", "index_put", "index_wrapped"]
+__all__ = [
+    "INDEX", "INDEX_PUT", "INDEX_PUT_WRAPPED", "INDEX_WRAPPED", "index", "index_put",
+    "index_put_wrapped", "index_wrapped",
+]  # fmt: skip
 
 
 def _selected_shape(input: Spec, index: Spec, dim: int, count: int) -> tuple[int, ...]:
@@ -227,6 +230,59 @@ def index_put(input: Any, index: Any, values: Any, dim: int, count: int, accumul
     return call(_WRITES[accumulate], (rows, _spread(index, rows), wide), (1,)).reshape(input.shape)
 
 
+_PUT_AT = WRAPPED_INDEX.part_of("index_put")
+
+
+def _put_wrapped_infer(
+    input: Spec, index: Spec, values: Facts, position: int, dim: int, accumulate: bool
+) -> Inferred:
+    return _index_put_infer(input, index, values, position, 1, accumulate)
+
+
+def _put_wrapped_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    found = []
+    for sample in _put_samples(rng, dtype):
+        x, index, values, dim, count, accumulate = sample.args
+        if count == 1 and index.ndim == 1:
+            index = np.where(index % 2, index, index - x.shape[dim])
+            found.append(Sample((x, index, values, dim, dim, accumulate)))
+            if index.size:
+                found.append(Sample((x, index, values[..., -1:], dim, dim, accumulate)))
+                one = draw(rng, (), dtype, -5, 5)
+                found.append(Sample((x, index, one, dim, dim, accumulate), name="one value"))
+                found.append(Sample((x, index, 2, dim, dim, accumulate), name="a number"))
+    return found
+
+
+@composite(
+    "index_put_wrapped",
+    inputs=("input", "index", "values"),
+    infer=_put_wrapped_infer,
+    reference=lambda x, index, values, position, dim, accumulate: _index_put_reference(
+        x, index, values, position, 1, accumulate
+    ),
+    samples=_put_wrapped_samples,
+    method=False,
+    public=False,
+    named="index_put",
+)
+def index_put_wrapped(
+    input: Any, index: Any, values: Any, position: int, dim: int, accumulate: bool
+) -> Any:
+    """``index_put`` by one dim, of numbers that may count from its end.
+
+    Args:
+        input: ``(*before, size, *after)``, with something in it.
+        index: int64, a vector in [-size, size).
+        values: broadcast to ``(*before, index.numel, *after)``; or a number.
+        position: the dim.
+        dim: what that is called where an index is out of range.
+        accumulate: as for ``index_put``.
+    """
+    at = call(_PUT_AT, (index,), (input.shape[position], dim, 0))
+    return index_put(input, at, values, position, 1, accumulate)
+
+
 _index: Any = index  # the gradients above have a parameter of that name
 INDEX, INDEX_PUT = REGISTRY["index"], REGISTRY["index_put"]
-INDEX_WRAPPED = REGISTRY["index_wrapped"]
+INDEX_WRAPPED, INDEX_PUT_WRAPPED = REGISTRY["index_wrapped"], REGISTRY["index_put_wrapped"]

@@ -11,6 +11,7 @@ import dovetail.dtypes as d
 from dovetail.backend.sentences import ALONG, IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
@@ -270,6 +271,7 @@ def _index_add_inputs(
 
 
 @operator(INDEX_ADD, out=True)
+@function_by_specs(INDEX_ADD, _index_add_inputs)
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """``input`` with ``alpha`` times the rows of ``source`` added to the rows that ``index`` names.
 
@@ -349,6 +351,7 @@ def _index_copy_inputs(
 
 
 @operator(INDEX_COPY, out=True)
+@function_by_specs(INDEX_COPY, _index_copy_inputs)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """``input`` with the rows of ``source`` written over the rows that ``index`` names.
 
@@ -388,9 +391,13 @@ INDEX_FILL: OpDef = OpDef(
         )
     ],
 )
+"""``index`` may count from the end, for a kernel too."""
 
 
 def _filled(input: Any, index: Any, value: Any, dim: int) -> tuple[Any, Any]:
+    size = input._spec.shape[dim] if input._spec.ndim else 1
+    if size:
+        index = call(_WRAPPED, (index,), (size, dim, 0))
     wide = along(index, tuple(input._spec.shape), dim)
     if isinstance(value, Tensor):
         value = value.to(input._spec.dtype).expand(wide._spec.shape)
@@ -422,13 +429,11 @@ def _index_fill_inputs(
     check_bounds(index, size, ALONG, dim, wraps=True)
     if isinstance(value, (float, complex)) and spec.dtype.category < 2:
         value = int(value.real)
-    # Negative indices count from the end; kernels want them in range.
-    if size:
-        index = call(_WRAPPED, (index,), (size, dim, 0))
     return (input, index, value), (dim,)
 
 
 @operator(INDEX_FILL)
+@function_by_specs(INDEX_FILL, _index_fill_inputs)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """``input`` with ``value`` (a number or a 0-d tensor) in the rows that ``index`` names.
 

@@ -265,7 +265,7 @@ def brought_together(
     count = input.new_full(tuple(input._spec.shape), int(include_self))
     ones = src.new_ones(tuple(src._spec.shape))
     count = call(steps.add, (count, index, ones), (dim,))
-    count = count.masked_fill(count.eq(0), 1)
+    count = count.clamp(1, None)
     return total // count if input._spec.dtype.category == 1 else total / count
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.autograd.graph import unchanged
+from dovetail.dispatch import call
 from dovetail.ops import expose
 from dovetail.ops.families import draw, elementwise, level, pairs, same, to_float, uniform
 from dovetail.ops.schema import REGISTRY, Facts, Sample
@@ -312,9 +313,45 @@ elementwise(
 )
 
 
-def _with_alpha(op: Any) -> None:
+ADD_SCALED = elementwise(
+    "add_scaled",
+    inputs=("input", "other", "alpha"),
+    accepts=d.NUMBER,
+    decompose=lambda input, other, alpha: input + other * alpha,
+    gradient={
+        "input": unchanged,
+        "other": lambda g, alpha: g * conjugate(alpha),
+        "alpha": lambda g, other: g * conjugate(other),
+    },
+    reference=lambda x, y, alpha: x + y * alpha,
+    samples=lambda rng, dtype: [
+        Sample((*sample.args, alpha))
+        for sample, alpha in zip(pairs(-5, 5)(rng, dtype), (2, 1, 3, 2, 5, 0, 1), strict=True)
+    ],
+    inplace=False,
+    method=False,
+    public=False,
+    doc="``input + alpha * other``.",
+)
+
+
+def _with_alpha(op: Any, sign: int) -> None:
     """``add(input, other, *, alpha=1)`` as PyTorch has it, on top of the two-operand function."""
     plain = expose.binary_function(op)
+    write_scaled = expose.inplace_elementwise(ADD_SCALED, ADD_SCALED.function, f"{op.name}_")
+
+    def is_one_step(input: Any, other: Any, alpha: Any) -> bool:
+        """Whether two tensors of one dtype, of numbers, and an alpha that leaves it so.
+
+        NumPy has no function of three operands, and two calls of its own are the quickest.
+        """
+        if alpha.__class__ not in (float, int) or not isinstance(other, Tensor):
+            return False
+        if not isinstance(input, Tensor) or input._array.__class__ is np.ndarray:
+            return False
+        kind = input._spec.dtype
+        least = 2 if alpha.__class__ is float else 1
+        return other._spec.dtype is kind and kind.category >= least
 
     def scaled(input: Any, other: Any, alpha: Any) -> Any:
         """``other * alpha``; an integer result takes no alpha with a fraction."""
@@ -327,6 +364,8 @@ def _with_alpha(op: Any) -> None:
 
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
         if alpha != 1:
+            if out is None and is_one_step(input, other, alpha):
+                return call(ADD_SCALED, (input, other, alpha * sign))
             other = scaled(input, other, alpha)
         return plain(input, other, out=out)
 
@@ -335,6 +374,8 @@ def _with_alpha(op: Any) -> None:
 
     def method(self: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha != 1:
+            if is_one_step(self, other, alpha):
+                return write_scaled(self, other, alpha * sign)
             other = scaled(self, other, alpha)
         return in_place(self, other)
 
@@ -380,8 +421,8 @@ def _with_exponent(op: Any) -> None:
     PLAIN["pow"] = (function, method)
 
 
-_with_alpha(add)
-_with_alpha(sub)
+_with_alpha(add, 1)
+_with_alpha(sub, -1)
 _with_exponent(REGISTRY["pow"])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import NUMBERS
+from dovetail.ops.direct import in_place
 from dovetail.ops.families import (
     broadcast_shapes,
     composite,
@@ -20,7 +21,7 @@ from dovetail.ops.families import (
     to_bool,
     uniform,
 )
-from dovetail.ops.schema import Facts, Inferred, Sample
+from dovetail.ops.schema import REGISTRY, Facts, Inferred, Sample
 from dovetail.spec import Spec
 
 __all__: list[str] = []
@@ -391,14 +392,27 @@ def clamp_max(input: Any, max: Any) -> Any:
 
 
 def _fill_infer(input: Spec, mask: Spec, value: Facts) -> Inferred:
+    if mask.dtype is not d.bool_:
+        raise RuntimeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}"
+        )
+    if isinstance(value, Spec) and value.ndim:
+        raise RuntimeError(
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.ndim} dimension(s)."
+        )
     shape = broadcast_shapes(tuple(input.shape), tuple(mask.shape))
-    return Inferred((None,) * 3, ((shape, input.dtype),))
+    return Inferred((None, None, input.dtype), ((shape, input.dtype),))
 
 
 @composite(
     "masked_fill",
     inputs=("input", "mask", "value"),
     infer=_fill_infer,
+    gradient={
+        "input": lambda g, mask: g.masked_fill(mask, 0),
+        "value": lambda g, mask: _select(mask, g, 0),  # autograd sums it
+    },
     inplace=True,
     reference=lambda x, mask, value: np.where(mask, value, x).astype(x.dtype),
     samples=_fill_samples,
@@ -411,17 +425,14 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """
     from dovetail import ops
 
-    if mask.dtype is not d.bool_:
-        raise RuntimeError(
-            f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}"
-        )
     if hasattr(value, "_spec"):
-        if value.ndim:
-            raise RuntimeError(
-                "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
-                f"{value.ndim} dimension(s)."
-            )
         value = value.to(input.dtype)
     elif input.dtype.category < 2 and isinstance(value, float):
         value = int(value)
     return ops.where(mask, value, input).to(input.dtype)
+
+
+in_place(REGISTRY["clamp"], _prepare_clamp, on_host=False)
+in_place(REGISTRY["clamp_min"], on_host=False)
+in_place(REGISTRY["clamp_max"], on_host=False)
+in_place(REGISTRY["masked_fill"])

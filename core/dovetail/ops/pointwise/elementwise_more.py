@@ -10,6 +10,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import (
     draw,
@@ -139,11 +140,20 @@ def _factor(input: Tensor, value: Any) -> Any:
     return int(value) if input._spec.dtype.category == 1 else value
 
 
+def _addcmul_inputs(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    need_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
+    return (input, tensor1, tensor2), (_factor(input, value),)
+
+
 @operator(ADDCMUL, out=True)
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """``input + value * tensor1 * tensor2``, broadcast."""
-    need_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
-    return call(ADDCMUL, (input, tensor1, tensor2), (_factor(input, value),))
+    return call(ADDCMUL, *_addcmul_inputs(input, tensor1, tensor2, value=value))
+
+
+in_place(ADDCMUL, _addcmul_inputs)
 
 
 ADDCDIV = OpDef(
@@ -169,13 +179,9 @@ ADDCDIV = OpDef(
 )
 
 
-@operator(ADDCDIV, out=True)
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
-    """``input + value * tensor1 / tensor2``, broadcast.
-
-    Raises:
-        RuntimeError: both divided tensors hold integers.
-    """
+def _addcdiv_inputs(
+    input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     need_tensors("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
     if tensor1._spec.dtype.category < 2 and tensor2._spec.dtype.category < 2:
         raise RuntimeError(
@@ -183,7 +189,20 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
             "addcdiv will perform a true division of tensor1 and tensor2. Convert one of them "
             "with .float() first."
         )
-    return call(ADDCDIV, (input, tensor1, tensor2), (value,))
+    return (input, tensor1, tensor2), (value,)
+
+
+@operator(ADDCDIV, out=True)
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+    """``input + value * tensor1 / tensor2``, broadcast.
+
+    Raises:
+        RuntimeError: both divided tensors hold integers.
+    """
+    return call(ADDCDIV, *_addcdiv_inputs(input, tensor1, tensor2, value=value))
+
+
+in_place(ADDCDIV, _addcdiv_inputs)
 
 
 # -------------------------------------------------------- two real operands

@@ -311,7 +311,7 @@ def _count_dims(input: Any, dim: Any) -> Any:
 )
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero, as int64."""
-    hit = input.ne(0)
+    hit = input if input.dtype is d.bool_ else input.ne(0)
     return hit.sum(dim) if dim else hit.to(d.int64)
 
 

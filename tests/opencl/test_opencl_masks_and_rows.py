@@ -273,3 +273,13 @@ def test_many_elements(opencl: dt.device) -> None:
         )
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_what_is_written_is_read_before(opencl: dt.device) -> None:
+    for _ in range(2):
+        x, at = dt.arange(5, device=opencl), dt.tensor([1, 2, 3, 4], device=opencl)
+        x.index_copy_(0, at, x[:4])
+        np.testing.assert_array_equal(x.cpu().numpy(), [0, 0, 1, 2, 3])
+        y = dt.arange(5, device=opencl, dtype=dt.float32)
+        y[1:].addcmul_(y[:4], y[:4])
+        np.testing.assert_array_equal(y.cpu().numpy(), [0, 1, 3, 7, 13])

@@ -46,7 +46,6 @@ from dovetail.nn.functional.activation import hardsigmoid as hardsigmoid
 from dovetail.nn.functional.activation import hardswish as hardswish
 from dovetail.nn.functional.activation import hardtanh as hardtanh
 from dovetail.nn.functional.activation import hardtanh_ as hardtanh_
-from dovetail.nn.functional.margin_loss import hinge_embedding_loss as hinge_embedding_loss
 from dovetail.nn.functional.normalization import instance_norm as instance_norm
 from dovetail.nn.functional.normalization import layer_norm as layer_norm
 from dovetail.nn.functional.activation import leaky_relu as leaky_relu
@@ -56,7 +55,6 @@ from dovetail.nn.functional.linear_cross_entropy import linear_cross_entropy as 
 from dovetail.nn.functional.normalization import local_response_norm as local_response_norm
 from dovetail.nn.functional.activation import log_softmax as log_softmax
 from dovetail.nn.functional.activation import logsigmoid as logsigmoid
-from dovetail.nn.functional.margin_loss import margin_ranking_loss as margin_ranking_loss
 from dovetail.nn.functional.activation import mish as mish
 from dovetail.nn.functional.attention import multi_head_attention_forward as multi_head_attention_forward
 from dovetail.nn.functional.label_loss import multilabel_soft_margin_loss as multilabel_soft_margin_loss
@@ -66,7 +64,6 @@ from dovetail.nn.functional.linear import pairwise_distance as pairwise_distance
 from dovetail.nn.functional.linear import pdist as pdist
 from dovetail.nn.functional.padding import pixel_shuffle as pixel_shuffle
 from dovetail.nn.functional.padding import pixel_unshuffle as pixel_unshuffle
-from dovetail.nn.functional.margin_loss import poisson_nll_loss as poisson_nll_loss
 from dovetail.nn.functional.activation import relu as relu
 from dovetail.nn.functional.activation import relu6 as relu6
 from dovetail.nn.functional.activation import relu_ as relu_
@@ -77,7 +74,6 @@ from dovetail.nn.functional.activation import selu as selu
 from dovetail.nn.functional.activation import selu_ as selu_
 from dovetail.nn.functional.activation import sigmoid as sigmoid
 from dovetail.nn.functional.activation import silu as silu
-from dovetail.nn.functional.margin_loss import soft_margin_loss as soft_margin_loss
 from dovetail.nn.functional.activation import softmax as softmax
 from dovetail.nn.functional.activation import softmin as softmin
 from dovetail.nn.functional.activation import softplus as softplus
@@ -903,6 +899,16 @@ def grid_sample(
         RuntimeError: shapes or dtypes that do not fit together.
     """
 
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: _float = 1.0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """x where the target is 1, max(0, margin - x) where it is -1."""
+
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -1031,6 +1037,21 @@ def lp_pool3d(
 
     Raises:
         RuntimeError: shapes or options that do not fit together.
+    """
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _float = 0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """max(0, -target · (input1 - input2) + margin).
+
+    Raises:
+        RuntimeError: tensors of different numbers of dims.
     """
 
 def max_pool1d(
@@ -1321,6 +1342,29 @@ def pad(
     [9, 0, 1, 2, 9, 9]
     """
 
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: _bool = True,
+    full: _bool = False,
+    size_average: _bool | None = None,
+    eps: _float = 1e-08,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """The negative log-likelihood of counts under Poisson distributions.
+
+    Args:
+        input: the rate, or its logarithm.
+        target: the counts.
+        log_input: the input is the logarithm.
+        full: add Stirling's term for targets above 1.
+        size_average: deprecated.
+        eps: keeps the logarithm finite.
+        reduce: deprecated.
+        reduction: mean, sum or none.
+    """
+
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x above 0, ``weight`` · x below.
 
@@ -1368,6 +1412,15 @@ def smooth_l1_loss(
     Raises:
         RuntimeError: ``beta`` is negative.
     """
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """log(1 + exp(-target · input)), with targets 1 and -1."""
 
 def softshrink(input: Tensor, lambd: _float = 0.5) -> Tensor:
     """x moved towards 0 by ``lambd``, and 0 where |x| is smaller.

@@ -111,20 +111,27 @@ def written(functions: Iterable[str], width: int, kind: str = "float") -> dict[s
     return made
 
 
-def taken(calls: Sequence[tuple[str, int]], kind: str, *, is_own: bool) -> tuple[list[str], str]:
+def taken(
+    calls: Sequence[tuple[str, int]], kind: str, *, is_own: bool,
+    short: Sequence[tuple[str, int]] = (),
+) -> tuple[list[str], str]:  # fmt: skip
     """(What functions are called in a kernel, the text that stands before it).
 
     Args:
         calls: each function, and for vectors of how many numbers it is wanted.
         kind: of which kind they are, ``float`` or ``double``.
         is_own: ours; else the driver's, whose names are C's.
+        short: more of ours, for results that are kept as halves.
     """
     if not is_own:
         return [function for function, _ in calls], ""
     made: dict[str, str] = {}
     for function, width in calls:
         made |= written([function], width, kind)
-    return [named(*call, kind) for call in calls], "\n".join(made.values())
+    for function, width in short:
+        made |= written([function], width, "half")
+    names = [named(*call, kind) for call in calls] + [named(*call, "half") for call in short]
+    return names, "\n".join(made.values())
 
 
 _WHOLE = {

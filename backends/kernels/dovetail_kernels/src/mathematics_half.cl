@@ -28,6 +28,28 @@ FUNCTION F NAME(power)(F y, F by)
 
 FUNCTION F NAME(exp)(F x) { return NAME(power)(x * 1.44269502f, (F)(1.0f)); }
 
+// exp(x), x up to 0, of which a sum may have a logarithm near 0: to 2^-23 of the largest of them.
+FUNCTION F NAME(summed_exp)(F x)
+{
+    F y = x * 1.44269502f;
+#ifdef REST
+    const F f = REST(y);
+#else
+    y = y < -151.0f ? (F)(-151.0f) : y;
+    const F t = (y - 0.5f) + BIG, f = y - (t - BIG);
+#endif
+    F p = NAME(fused)(f, 1.86713052e-3f, 9.01702978e-3f);
+    p = NAME(fused)(p, f, 5.57999127e-2f);
+    p = NAME(fused)(p, f, 2.40164444e-1f);
+    p = NAME(fused)(p, f, 6.93151295e-1f);
+    p = NAME(fused)(p, f, 1.0f);
+#ifdef REST
+    return SCALE(p, y);
+#else
+    return NAME(scaled)(p, t);
+#endif
+}
+
 FUNCTION F NAME(exp2)(F x) { return NAME(power)(x, (F)(1.0f)); }
 
 FUNCTION F NAME(expm1)(F x)

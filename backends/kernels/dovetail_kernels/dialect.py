@@ -86,7 +86,7 @@ static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
     return convert_ushort{w}(made);
 #endif
 }}"""
-"""Vectors rounded to bfloat16. The processor's instruction (see ``Device.has_pairs``) makes denormal
+"""Vectors rounded to bfloat16. The instruction for it (see ``Device.has_pairs``) makes denormal
 numbers 0, so those are rounded as bits are elsewhere."""
 
 WHOLE_STORE = """

@@ -70,6 +70,13 @@ PRELUDE = """#ifdef cl_khr_fp64
 
 BFLOAT16_LANES = """
 static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
+#if defined(HAS_PAIRS) && {w} == 16
+    if (!__builtin_ia32_fpclassps512_mask(value, 32, (ushort)-1)) {{
+        ushort{w} brought;
+        __asm__("vcvtneps2bf16 %1, %0" : "=v"(brought) : "v"(value));
+        return brought;
+    }}
+#endif
     const uint{w} bits = as_uint{w}(value);
     const uint{w} rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
     const uint{w} made = value != value ? (uint{w})0x7fc0u : rounded;
@@ -79,6 +86,8 @@ static inline ushort{w} float{w}_to_bfloat16(float{w} value) {{
     return convert_ushort{w}(made);
 #endif
 }}"""
+"""Vectors rounded to bfloat16. The instruction for it (see ``Device.has_pairs``) makes denormal
+numbers 0, so those are rounded as bits are elsewhere."""
 
 WHOLE_STORE = """
 #ifdef __clang__

@@ -24,7 +24,7 @@ _FILES = {
 _SOURCES = Path(__file__).parent / "src"
 _CALL = re.compile(r"\b(NAME|WIDE)\((\w+)\)")
 _TOKEN = re.compile(
-    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|SCALE|SPLIT|(?:NAME|WIDE)\(\w+\))(?!\w)"
+    r"\b(FUNCTION|F|I|U|L|TO_F|TO_I|TO_L|AS_F|AS_I|AS_U|AS_L|FAR|ANY|SOME|BIG|SCALE|SPLIT|REST|(?:NAME|WIDE)\(\w+\))(?!\w)"
 )
 _EACH = re.compile(r"EACH\((\w+)((?:, \w)+)\)")
 
@@ -57,8 +57,9 @@ _OF_LANES = """
 #else
 #define ANY_LANE(c) any(c)
 #endif
-#if defined(__AVX512F__) && __has_builtin(__builtin_ia32_scalefps512_mask)
+#if defined(__AVX512DQ__) && __has_builtin(__builtin_ia32_reduceps512_mask)
 #define SCALE_float16(x, k) __builtin_ia32_scalefps512_mask(x, k, x, (ushort)-1, 4)
+#define REST_float16(x) __builtin_ia32_reduceps512_mask(x, 9, x, (ushort)-1, 4)
 #define SPLIT_float16(x, e) (e = __builtin_ia32_getexpps512_mask(x, x, (ushort)-1, 4), \
     __builtin_ia32_getmantps512_mask(x, 11, x, (ushort)-1, 4))
 #define SCALE_double8(x, k) __builtin_ia32_scalefpd512_mask(x, k, x, (uchar)-1, 4)
@@ -110,20 +111,27 @@ def written(functions: Iterable[str], width: int, kind: str = "float") -> dict[s
     return made
 
 
-def taken(calls: Sequence[tuple[str, int]], kind: str, *, is_own: bool) -> tuple[list[str], str]:
+def taken(
+    calls: Sequence[tuple[str, int]], kind: str, *, is_own: bool,
+    short: Sequence[tuple[str, int]] = (),
+) -> tuple[list[str], str]:  # fmt: skip
     """(What functions are called in a kernel, the text that stands before it).
 
     Args:
         calls: each function, and for vectors of how many numbers it is wanted.
         kind: of which kind they are, ``float`` or ``double``.
         is_own: ours; else the driver's, whose names are C's.
+        short: more of ours, for results that are kept as halves.
     """
     if not is_own:
         return [function for function, _ in calls], ""
     made: dict[str, str] = {}
     for function, width in calls:
         made |= written([function], width, kind)
-    return [named(*call, kind) for call in calls], "\n".join(made.values())
+    for function, width in short:
+        made |= written([function], width, "half")
+    names = [named(*call, kind) for call in calls] + [named(*call, "half") for call in short]
+    return names, "\n".join(made.values())
 
 
 _WHOLE = {
@@ -156,6 +164,7 @@ def _spelled(text: str, width: int, kind: str) -> str:
         "FAR": far,
         "SCALE": f"SCALE_{number}{w}",
         "SPLIT": f"SPLIT_{number}{w}",
+        "REST": f"REST_{number}{w}",
     }
 
     def spelled(match: re.Match[str]) -> str:

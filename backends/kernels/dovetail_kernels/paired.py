@@ -47,18 +47,24 @@ RESULTS = {
 
 
 def exponentials(
-    work: DType, width: int, calls: Sequence[tuple[str, int]]
+    work: DType, width: int, calls: Sequence[tuple[str, int]], kept: DType, word: str
 ) -> tuple[dict[str, Any], list[str], str]:
     """(Macros of ``src/exponentials.cl``, names of the other functions, the text before them).
 
     Args:
         calls: these, and for vectors of how many numbers each is wanted.
+        kept: the dtype of what comes out; for halves exponentials are those of
+            ``mathematics_half.cl`` of the name ``word``.
     """
     kind, is_float = dialect.VALUES[work.name], work is float32
+    is_short = is_float and kept.itemsize == 2
     parts = () if is_float else (("exp2_part", 1), ("exp2_part", width))
-    names, text = mathematics.taken((*calls, *parts), kind, is_own=True)
+    short = ((word, 1), (word, width)) if is_short else ()
+    names, text = mathematics.taken((*calls, *parts), kind, is_own=True, short=short)
     made = across(kind, width) | {"T": kind, "IS_FLOAT": int(is_float)}
-    made |= {"IOTA": iota("int" if is_float else "long", width)}
+    made |= {"IOTA": iota("int" if is_float else "long", width), "IS_SHORT": int(is_short)}
+    if is_short:
+        made |= {"EXP_S(x)": f"{names[-2]}(x)", "EXP_V(x)": f"{names[-1]}(x)"}
     return made, names[: len(calls)], text
 
 
@@ -157,7 +163,7 @@ class Paired:
         device, work, width = self.device, self.work, self.width
         has_mean = self.name.endswith("_mean")
         calls = (("log", 1), ("log", width), ("log_near", width))
-        made, (log, logs, near), own = exponentials(work, width, calls)
+        made, (log, logs, near), own = exponentials(work, width, calls, self.out, "summed_exp")
         helpers = vector_helpers((self.source, self.out), width) + FETCH + own
         result = RESULTS[self.name.removesuffix("_mean")]
         macros = {

@@ -18,6 +18,7 @@ import numpy as np
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.dtypes import FLOATING, bool_
 from dovetail.dtypes import dtype as DType
+from dovetail_kernels import narrow
 from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import Device, Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
@@ -128,11 +129,12 @@ class Reduction:
         if not self.outer_count:
             return
         loops = collapse(part(source, outer), target)
-        split = self._split(
-            Loops(loops.shape, loops.strides[::-1]),
-            collapse(part(source, inner), keep_order=FOLDS[name].has_place),
-            source.dtype,
-        )
+        kept_loops = Loops(loops.shape, loops.strides[::-1])
+        inner_loops = collapse(part(source, inner), keep_order=FOLDS[name].has_place)
+        if made := self._narrow(kept_loops, inner_loops, source.dtype, out.dtype):
+            self._steps = [made]
+            return
+        split = self._split(kept_loops, inner_loops, source.dtype)
         parts, count = self._parts(split), split.first[1].numel
         dtypes = (source.dtype, out.dtype)
         if parts <= 1 and not split.is_apart:
@@ -147,6 +149,10 @@ class Reduction:
             self._step((source.dtype, work), split, parts, chunk, is_part=True),
             self._step((work, out.dtype), self._rest(*split.rest(parts)), is_rest=True),
         ]
+
+    def _narrow(self, outer: Loops, inner: Loops, source: DType, out: DType) -> Launch | None:
+        """A kernel for bytes by columns, where there is one."""
+        return narrow.columns(self.device, self.name, outer, inner, source, out)
 
     def _split(self, outer: Loops, inner: Loops, source: DType) -> Split:
         """In what steps memory is read, and what is side by side."""
@@ -251,6 +257,9 @@ class Reduction:
 class Picked(Reduction):
     """The same that writes the elements whose places are found, too: ``kernel(input, values,
     places)``, which have one order."""
+
+    def _narrow(self, outer: Loops, inner: Loops, source: DType, out: DType) -> Launch | None:
+        return None  # there is none that writes the elements too
 
     def _fold_numbers(self) -> list[Any]:
         return [np.uint64(0)]

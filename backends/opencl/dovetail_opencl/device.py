@@ -38,6 +38,9 @@ ALONE = "-Dkernel=__attribute__((intel_vec_len_hint(1)))__kernel"
 """Kernels for the host's cores have their vectors in the text; Intel's compiler would make vectors
 of sixteen work items, where a work group has one, and run their loops lane by lane."""
 
+PAIRS = "-DHAS_PAIRS"
+"""Tells kernels that the processor's instructions for bfloat16 may be spelled out."""
+
 enqueue = cl.enqueue_nd_range_kernel
 
 _KNOWS_GROUPS = re.compile(r"\bget_(local|group|num_groups)")
@@ -93,6 +96,8 @@ class Device(device.Device):
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
         is_exact = bool(handle.single_fp_config & exact)  # else a quotient may be off by 2.5 ulp
         self._options = ["-w", *["-cl-fp32-correctly-rounded-divide-sqrt"] * is_exact]
+        if self.has_pairs:
+            self._options.append(PAIRS)
         if self.is_cpu and "cl_intel_vec_len_hint" in handle.extensions.split():
             self._options.append(ALONE)
         self.cache = ProgramCache(self.context, handle)

@@ -40,7 +40,7 @@ def launch(
     if not is_side and (inner != 1 or name.endswith("_backward")):
         return None
     calls = (("log", width if is_side else 1), ("exp", width))
-    made, (log, exp), own = exponentials(work, width, calls)
+    made, (log, exp), own = exponentials(work, width, calls, out, "exp")
     macros = {
         **made,
         "HELD": HELD // work.itemsize,

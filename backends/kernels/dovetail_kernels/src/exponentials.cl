@@ -1,14 +1,16 @@
 // Exponentials of distances from a largest element, for the host's cores.
 //
 // T: what is computed in; VECTOR: W of them. IOTA: 0, 1, … in numbers as wide. EXP_S, EXP_V: exp of
-// what is not above 0; it is 0 below the smallest normal number. exp2_part_double is
+// what is not above 0; it is 0 below the smallest normal number. IS_SHORT: they are those of
+// mathematics_half.cl, for results that are kept as halves. exp2_part_double is
 // mathematics_double.cl's. MOST_OF and SUM_OF fold m neighbours, of which V(i) loads W and S(i) one,
 // and before which BEFORE more can be read, by four vectors at a time, for each waits for the one
 // before it; COLUMN_8 and COLUMN_1 fold the vectors x0, … of as many lines into a, the largest, and b,
 // the sum. An infinite element makes a sum NaN.
 
 // exp(x) = 2^k * 2^f, |f| up to 1/2; k and the bias, in the last bits of t, become the exponent.
-#if IS_FLOAT
+#if IS_SHORT
+#elif IS_FLOAT
 #define EXPONENTIAL(name, w) \
     static inline float##w name(float##w x) \
     { \
@@ -38,8 +40,10 @@ EXPONENTIAL(exponentials, 16)
 EXPONENTIAL(exponential, )
 EXPONENTIAL(exponentials, 8)
 #endif
+#if !IS_SHORT
 #define EXP_S(x) exponential(x)
 #define EXP_V(x) exponentials(x)
+#endif
 
 #define ADD(a, v) a += v;
 #define TAKE_MORE(a, v) a = v > a ? v : a;

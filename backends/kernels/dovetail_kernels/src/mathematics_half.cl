@@ -5,30 +5,52 @@
 // leaves; arguments may be any float that a bfloat16 is. SPLIT(x, k) is where one instruction each gives
 // the fraction of x, from 3/4 to 3/2, and its exponent, also of denormal numbers, 0 and infinity.
 
-// 2^k * 2^f, |f| up to 1/2, k = t - BIG, times `by`.
-FUNCTION F NAME(power)(F f, F t, F by)
+// 2^y, times `by`: the fraction of y, from 0 to 1, and what is below it are one instruction each.
+FUNCTION F NAME(power)(F y, F by)
 {
-    F p = NAME(fused)(f, 9.68189258e-3f, 5.59198521e-2f);
-    p = NAME(fused)(p, f, 2.40220219e-1f);
-    p = NAME(fused)(p, f, 6.93121493e-1f) * by;
-    return NAME(scaled)(NAME(fused)(p, f, by), t);
+#ifdef REST
+    const F f = REST(y);
+#else
+    y = y < -151.0f ? (F)(-151.0f) : y;
+    y = y > 129.0f ? (F)(129.0f) : y;
+    const F t = (y - 0.5f) + BIG, f = y - (t - BIG);
+#endif
+    F p = NAME(fused)(f, 1.34266876e-2f, 5.2242469e-2f);
+    p = NAME(fused)(p, f, 2.41280213e-1f);
+    p = NAME(fused)(p, f, 6.93044841e-1f) * by;
+    p = NAME(fused)(p, f, by);
+#ifdef REST
+    return SCALE(p, y);
+#else
+    return NAME(scaled)(p, t);
+#endif
 }
 
-FUNCTION F NAME(exp)(F x)
+FUNCTION F NAME(exp)(F x) { return NAME(power)(x * 1.44269502f, (F)(1.0f)); }
+
+// exp(x), x up to 0, of which a sum may have a logarithm near 0: to 2^-23 of the largest of them.
+FUNCTION F NAME(summed_exp)(F x)
 {
-    x = x < -104.0f ? (F)(-104.0f) : x;
-    x = x > 89.0f ? (F)(89.0f) : x;
-    const F t = NAME(fused)(x, 1.44269502f, BIG);
-    return NAME(power)(NAME(fused)(x, 1.44269502f, BIG - t), t, (F)(1.0f));
+    F y = x * 1.44269502f;
+#ifdef REST
+    const F f = REST(y);
+#else
+    y = y < -151.0f ? (F)(-151.0f) : y;
+    const F t = (y - 0.5f) + BIG, f = y - (t - BIG);
+#endif
+    F p = NAME(fused)(f, 1.86713052e-3f, 9.01702978e-3f);
+    p = NAME(fused)(p, f, 5.57999127e-2f);
+    p = NAME(fused)(p, f, 2.40164444e-1f);
+    p = NAME(fused)(p, f, 6.93151295e-1f);
+    p = NAME(fused)(p, f, 1.0f);
+#ifdef REST
+    return SCALE(p, y);
+#else
+    return NAME(scaled)(p, t);
+#endif
 }
 
-FUNCTION F NAME(exp2)(F x)
-{
-    x = x < -151.0f ? (F)(-151.0f) : x;
-    x = x > 129.0f ? (F)(129.0f) : x;
-    const F t = x + BIG;
-    return NAME(power)(x - (t - BIG), t, (F)(1.0f));
-}
+FUNCTION F NAME(exp2)(F x) { return NAME(power)(x, (F)(1.0f)); }
 
 FUNCTION F NAME(expm1)(F x)
 {
@@ -58,9 +80,7 @@ FUNCTION F NAME(tanh)(F x)
 // exp(a) / 2.
 FUNCTION F NAME(half_exp)(F a)
 {
-    a = a > 90.0f ? (F)(90.0f) : a;
-    const F t = NAME(fused)(a, 1.44269502f, BIG);
-    return NAME(power)(NAME(fused)(a, 1.44269502f, BIG - t), t - 1.0f, (F)(1.0f));
+    return NAME(power)(NAME(fused)(a, 1.44269502f, -1.0f), (F)(1.0f));
 }
 
 FUNCTION F NAME(cosh)(F x)
@@ -324,8 +344,7 @@ FUNCTION F NAME(erfc)(F x)
     p = NAME(fused)(p, d, 2.4641186e-1f);
     p = NAME(fused)(p, d, 2.52250552e-1f);
     p = NAME(fused)(p, d, 2.53914237e-1f) * d;
-    const F t = NAME(fused)(s, -1.44269502f, BIG);
-    const F made = NAME(power)(NAME(fused)(s, -1.44269502f, BIG - t), t, p);
+    const F made = NAME(power)(s * -1.44269502f, p);
     return x < 0.0f ? 2.0f - made : made;
 }
 
@@ -342,8 +361,8 @@ FUNCTION F NAME(pow)(F x, F y)
     p = NAME(fused)(p, f, 4.80852902e-1f);
     p = NAME(fused)(p, f, -7.21351266e-1f);
     p = NAME(fused)(p, f, 1.44269526f);
-    const F z = NAME(fused)(p, f, k) * y, t = z + BIG;
+    const F z = NAME(fused)(p, f, k) * y;
     const I is_odd = (AS_I(x) < 0x00800000) | (AS_I(x) >= 0x7f800000);
     if (SOME(is_odd | ((NAME(absolute)(z) < 126.0f) == 0))) return WIDE(pow)(x, y);
-    return NAME(power)(z - (t - BIG), t, (F)(1.0f));
+    return NAME(power)(z, (F)(1.0f));
 }

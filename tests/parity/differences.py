@@ -36,7 +36,7 @@ _TENSORS = (
 
 _FLAGS = (
     "accumulate", "descending", "forward", "include_self", "keepdim", "largest", "log_target",
-    "onesided", "right", "sorted", "stable",
+    "onesided", "right", "sorted", "stable", "log_input", "full",
 )  # fmt: skip
 
 _COMPLEX = (
@@ -163,6 +163,27 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("log_softmax", "softmax"), "wrong call", "refuses",
         "the operator wants its dim; nn.functional guesses one with PyTorch's warning",
     ),
+    *[
+        Difference(
+            ("hinge_embedding_loss", "margin_ranking_loss", "poisson_nll_loss", "soft_margin_loss",
+             "normalize", "cosine_similarity"),
+            form, "refuses", "of floats alone; nn.functional computes it of others in steps",
+            ("int64", "uint8", "complex64", "*")[: 3 if form == "function" else 4],
+            sample=sample, sometimes=True,
+        )
+        for form, sample in (("function", "*"), ("wrong call", "* dtype *"))
+    ],
+    *[
+        Difference(
+            ("hinge_embedding_loss", "soft_margin_loss"), "wrong call", kind,
+            "input and target are promoted and broadcast; PyTorch's result is of the input's kind",
+            sample=sample, sometimes=True,
+        )
+        for kind, sample in (
+            ("accepts", "* dtype *"), ("dtype", "* dtype *"), ("refuses", "* dtype bool"),
+            ("accepts", "* no dims"), ("accepts", "* 7 in front"), ("accepts", "* another shape"),
+        )
+    ],
     Difference(
         ("logsumexp", "prod", "squeeze"), "wrong call", "accepts",
         "dim=None is all dims, as in sum", sample="* dim None", sometimes=True,

@@ -105,6 +105,7 @@ ADAPTED: dict[str, Callable[..., Any]] = {
         x, num_groups, w, b, eps
     ),
     "binary_cross_entropy_with_logits": _bce_with_logits,
+    "poisson_nll_loss": torch.nn.functional.poisson_nll_loss,  # torch has another order
     "elu": lambda x, alpha=1.0, scale=1.0, input_scale=1.0: torch._C._nn.elu(
         x, alpha, scale, input_scale
     ),

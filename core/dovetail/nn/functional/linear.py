@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.dtypes import type_name
 from dovetail.nn.functional.planned import finder
+from dovetail.ops.calling import told
+from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.tensor import check_dim
 
 if TYPE_CHECKING:
@@ -122,13 +125,26 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     return ops.one_hot(input, num_classes)  # type: ignore[no-any-return]
 
 
+@told
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``."""
+    """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``.
+
+    Raises:
+        TypeError: ``dim`` is not an integer.
+        RuntimeError: the dtypes promote to whole or complex numbers.
+    """
+    if dim.__class__ is not int:
+        dim = whole_number("cosine_similarity", "dim", dim)
     first, second = x1, x2
     if x1.dtype is not x2.dtype or x1.shape != x2.shape:
         common = dovetail.result_type(x1, x2)
         first, second = dovetail.broadcast_tensors(x1.to(common), x2.to(common))
-    if first.dtype.category == 2 and dim.__class__ is int and first.dim():
+    if first.dtype.category != 2:
+        raise RuntimeError(
+            "expected common dtype to be floating point, yet common dtype is "
+            f"{type_name(first.dtype)}"
+        )
+    if first.dim():
         dim = check_dim(dim, first.dim())
         return ops.cosine_similarity(first, second, dim=dim, eps=float(eps))
     first_norm = first.norm(2, dim, keepdim=True).clamp(eps)

@@ -12,6 +12,7 @@ import dovetail
 from dovetail import ops
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
+from dovetail.ops.calling import told
 from dovetail.ops.indexed.index_checks import true_anywhere
 from dovetail.ops.layers.loss import reduced
 from dovetail.ops.layers.margin_loss import (
@@ -40,17 +41,19 @@ def _have_record(*tensors: Tensor) -> bool:
     """Whether a loss of these is one record: they have one shape, and numbers with fractions.
 
     On the host, without a gradient, a record's plan costs more than the steps that it is made of.
+    Of two devices it is the record that refuses.
     """
     first = tensors[0]._spec
-    if first.device.type == "cpu" and tensors[0]._node is None:
-        return False
     for tensor in tensors:
         spec = tensor._spec
+        if spec.device is not first.device:
+            return True
         if spec.shape != first.shape or spec.dtype.category != 2:
             return False
-    return True
+    return first.device.type != "cpu" or tensors[0]._node is not None
 
 
+@told
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -66,6 +69,7 @@ def hinge_embedding_loss(
     return reduced(hinge_embedding_terms(input, target, margin), reduction)
 
 
+@told
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -80,6 +84,7 @@ def soft_margin_loss(
     return reduced(soft_margin_terms(input, target), reduction)
 
 
+@told
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -197,6 +202,7 @@ def triplet_margin_loss(
     return reduced((margin + near - far).clamp_min(0), reduction)
 
 
+@told
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

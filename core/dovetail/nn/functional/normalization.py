@@ -14,6 +14,7 @@ from dovetail.backend.state import state_of
 from dovetail.nn.functional.padding import pad
 from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
+from dovetail.ops.calling import told
 from dovetail.ops.layers.batch_norm_step import batch_norm_step
 from dovetail.tensor import check_dim
 
@@ -299,6 +300,7 @@ def local_response_norm(
     return input / mean.mul(alpha).add(k).pow(beta)
 
 
+@told
 def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.ops.families import composite, draw
+from dovetail.ops.families import composite, draw, result_strides
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -47,9 +47,14 @@ def _normalize_gradient(g: Any, input: Any, out: Any, dim: int, eps: float) -> A
     return (g - out * along) / length.clamp(eps)
 
 
+def _like_input(input: Spec, dim: int, eps: float) -> Inferred:
+    shape = tuple(input.shape)
+    return Inferred((None,), ((shape, input.dtype, result_strides([input], shape)),))
+
+
 @composite(
     "normalize",
-    infer=lambda input, dim, eps: Inferred((None,), ((tuple(input.shape), input.dtype),)),
+    infer=_like_input,
     gradient={"input": _normalize_gradient},
     accepts=d.FLOATING,
     compute=d.float32,

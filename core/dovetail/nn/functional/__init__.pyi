@@ -29,7 +29,6 @@ from dovetail.nn.functional.normalization import batch_norm as batch_norm
 from dovetail.nn.functional.activation import celu as celu
 from dovetail.nn.functional.activation import celu_ as celu_
 from dovetail.nn.functional.padding import channel_shuffle as channel_shuffle
-from dovetail.nn.functional.linear import cosine_similarity as cosine_similarity
 from dovetail.nn.functional.dropout import dropout as dropout
 from dovetail.nn.functional.dropout import dropout1d as dropout1d
 from dovetail.nn.functional.dropout import dropout2d as dropout2d
@@ -59,7 +58,6 @@ from dovetail.nn.functional.activation import logsigmoid as logsigmoid
 from dovetail.nn.functional.activation import mish as mish
 from dovetail.nn.functional.attention import multi_head_attention_forward as multi_head_attention_forward
 from dovetail.nn.functional.label_loss import multilabel_soft_margin_loss as multilabel_soft_margin_loss
-from dovetail.nn.functional.normalization import normalize as normalize
 from dovetail.nn.functional.linear import one_hot as one_hot
 from dovetail.nn.functional.linear import pairwise_distance as pairwise_distance
 from dovetail.nn.functional.linear import pdist as pdist
@@ -655,6 +653,14 @@ def cosine_embedding_loss(
 
     Raises:
         RuntimeError: other shapes.
+    """
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: _int = 1, eps: _float = 1e-08) -> Tensor:
+    """The cosine of the angle between two tensors along ``dim``; norms are at least ``eps``.
+
+    Raises:
+        TypeError: ``dim`` is not an integer.
+        RuntimeError: the dtypes promote to whole or complex numbers.
     """
 
 def cross_entropy(
@@ -1316,6 +1322,15 @@ def nll_loss(
     Raises:
         IndexError: a target outside [0, C).
     """
+
+def normalize(
+    input: Tensor,
+    p: _float = 2.0,
+    dim: _int = 1,
+    eps: _float = 1e-12,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Divide by the p-norm along ``dim``, or by ``eps`` where that is smaller."""
 
 def pad(
     input: Tensor,

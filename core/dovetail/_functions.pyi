@@ -2446,7 +2446,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:
     """``input`` with ``value`` (a number or 0-d tensor) where ``mask`` (bool) holds; broadcast.
 
     Raises:
-        RuntimeError: the mask is not bool, or the value has dims.
+        RuntimeError: the mask is not bool, or the value has dims, or is a number that the input's
+            dtype has not.
     """
 
 def masked_fill_(self: Tensor, mask: Tensor, value: Tensor | Number) -> Tensor:

@@ -7,8 +7,6 @@ Meanings and messages follow PyTorch's ``Tensor.__getitem__``, ``index`` and ``i
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,6 +18,7 @@ from dovetail.autograd.graph import BackwardInfo
 from dovetail.backend.state import state_of
 from dovetail.dispatch import NUMBERS, call
 from dovetail.dtypes import type_name
+from dovetail.fitting import check_fits, fits
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
 from dovetail.late_binding import BATCHED, QUANTIZED
@@ -165,11 +164,6 @@ def _read(view: Tensor, advanced: list[Advanced]) -> Tensor:
 
 # ------------------------------------------------------------------ writing
 
-_C_NAMES = {
-    "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
-    "float16": "at::Half", "bfloat16": "at::BFloat16", "float32": "float", "float64": "double",
-}  # fmt: skip
-
 
 def _as_value(value: Any, kind: d.dtype) -> Any:
     """The value of an assignment: a Tensor, or a number that fits ``kind``.
@@ -182,10 +176,7 @@ def _as_value(value: Any, kind: d.dtype) -> Any:
         return value
     if value.__class__ not in NUMBERS:
         value = _plain_number(value, kind)
-    if not _fits(value, kind):
-        raise RuntimeError(
-            f"value cannot be converted to type {_C_NAMES[kind.name]} without overflow"
-        )
+    check_fits(value, kind)
     return value
 
 
@@ -200,29 +191,6 @@ def _plain_number(value: Any, kind: d.dtype) -> Any:
     if type(value).__module__ == "numpy":
         name = f"numpy.{name}"
     raise TypeError(f"can't assign a {name} to a torch.{type_name(kind)}Tensor")
-
-
-def _fits(value: Any, kind: d.dtype) -> bool:
-    if kind.category in (0, 3):
-        return True
-    if isinstance(value, complex):
-        if value.imag:
-            return False
-        value = value.real
-    low, high = _limits(kind)
-    if low <= value <= high:
-        return True
-    return kind.category == 2 and not math.isfinite(value)
-
-
-@functools.cache
-def _limits(kind: d.dtype) -> tuple[float, float]:
-    if kind.category == 2:
-        largest = d.finfo(kind).max
-        return -largest, largest
-    limits = d.iinfo(kind)
-    # Negative numbers wrap around in an unsigned dtype.
-    return (limits.min if kind.is_signed else -limits.max), limits.max
 
 
 def _without_leading_ones(value: Tensor) -> Tensor:
@@ -284,7 +252,7 @@ def _filled(tensor: Tensor, mask: Tensor, value: Any) -> bool:
     if kind is Tensor:
         if value._spec.ndim or value._spec.device is not spec.device:
             return False
-    elif kind not in NUMBERS or kind is complex or not _fits(value, spec.dtype):
+    elif kind not in NUMBERS or kind is complex or not fits(value, spec.dtype):
         return False
     if many < spec.ndim:
         if where.batch is not None or spec.batch is not None or mask._node is not None:
@@ -319,7 +287,7 @@ def _written_rows(tensor: Tensor, index: Tensor, value: Any, accumulate: bool = 
             return False
         if given.ndim and given.shape != (where.numel, *spec.shape[1:]):
             return False
-    elif kind not in NUMBERS or kind is complex or not _fits(value, spec.dtype):
+    elif kind not in NUMBERS or kind is complex or not fits(value, spec.dtype):
         return False
     if _records(tensor, value) or spec.batch is not None or where.batch is not None:
         return False

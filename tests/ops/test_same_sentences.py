@@ -189,6 +189,45 @@ def test_zero_points(wrong: int, where: str) -> None:
         assert str(_refused(where, call)) == f"{sentence} ({name}{late})"
 
 
+FILLS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
+    "masked_fill": lambda x, mask, at, value: x.masked_fill(mask, value),
+    "masked_fill_": lambda x, mask, at, value: x.masked_fill_(mask, value),
+    "scatter": lambda x, mask, at, value: x.scatter(0, at, value),
+    "scatter_": lambda x, mask, at, value: x.scatter_(0, at, value),
+    "index_fill": lambda x, mask, at, value: x.index_fill(0, at, value),
+    "index_fill_": lambda x, mask, at, value: x.index_fill_(0, at, value),
+    "x[mask] = value": lambda x, mask, at, value: _set_at(x, mask, value),
+    "x[i] = value": lambda x, mask, at, value: _set_at(x, at, value),
+}
+
+
+def _set_at(x: Any, where: Any, value: Any) -> Any:
+    x[where] = value
+    return x
+
+
+@pytest.mark.parametrize("fill", FILLS)
+def test_a_number_that_a_dtype_has_not(fill: str, where: str) -> None:
+    """Also where such a call has been planned, by a number that fits."""
+    mask = dt.tensor([True, False], device=where)
+    at = dt.tensor([0], device=where)
+    for kind, value, wrong, name in (
+        (dt.uint8, 255, 256, "uint8_t"),
+        (dt.uint8, -255, -256, "uint8_t"),
+        (dt.float32, 3e38, 1e39, "float"),
+        (dt.int32, 1.5, float("nan"), "int"),
+    ):
+        x = dt.zeros(2, dtype=kind, device=where)
+        sentence = rf"^value cannot be converted to type {name} without overflow$"
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=sentence):
+                FILLS[fill](x, mask, at, wrong)
+            made = FILLS[fill](x, mask, at, value)
+            assert made.tolist() == dt.tensor([value, 0]).to(kind).tolist()
+    with pytest.raises(RuntimeError, match=r"^value cannot be converted to type float"):
+        FILLS[fill](dt.zeros(2, device=where), mask, at, 1j)
+
+
 def test_who_calls_first_lends_no_name_to_others(where: str) -> None:
     """The steps of composites have plans of their own."""
     for mistake in ("scatter_add", "index_add", "put", "scatter_add", "index_add"):

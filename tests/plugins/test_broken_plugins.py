@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from installed import GOOD, Site
 
+from dovetail.backend import CONTRACT_VERSION
+
 PROBE = """
 import json, sys
 import dovetail as dt
@@ -51,7 +53,8 @@ def spoiled(old: str, new: str) -> str:
     return GOOD.replace(old, new)
 
 
-CONTRACT = "was built for backend contract {}, this dovetail has 1.3; update {}"
+OURS = ".".join(map(str, CONTRACT_VERSION))
+CONTRACT = f"was built for backend contract {{}}, this dovetail has {OURS}; update {{}}"
 
 CASES = {
     "a module that is missing": (
@@ -183,7 +186,7 @@ def test_another_contract_version(site: Site, old: str, new: str, built: str, up
     command = f"pip install --upgrade {update}"
     assert seen["kind"] == "ContractVersionError"
     assert seen["message"] == (
-        f"npu: dovetail_npu was built for backend contract {built}, this dovetail has 1.3; "
+        f"npu: dovetail_npu was built for backend contract {built}, this dovetail has {OURS}; "
         f"update {update} (`{command}`), or set DOVETAIL_DISABLE=npu"
     )
     assert (seen["status"], seen["command"]) == ("incompatible", command)

@@ -18,6 +18,7 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable
 from dovetail.autograd.writes import note_write
 from dovetail.dispatch import NUMBERS, facts_of
+from dovetail.fitting import check_fits
 from dovetail.ops.schema import OpDef
 from dovetail.tensor import Tensor, storage_of
 
@@ -44,8 +45,14 @@ def keep(
     found[key] = (found.get((*facts_of(inputs), attributes)) if same else None) or refuse
 
 
-def function_by_specs(op: OpDef, prepare: Prepare) -> Callable[[Any], Callable[..., Any]]:
-    """Decorator of an operator's function, which does ``call(op, *prepare(...))`` and no more."""
+def function_by_specs(
+    op: OpDef, prepare: Prepare, number: str = ""
+) -> Callable[[Any], Callable[..., Any]]:
+    """Decorator of an operator's function, which does ``call(op, *prepare(...))`` and no more.
+
+    Args:
+        number: the argument that, where it is a number, must fit the first input's dtype.
+    """
 
     def define(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function)
@@ -61,7 +68,7 @@ def function_by_specs(op: OpDef, prepare: Prepare) -> Callable[[Any], Callable[.
             "    if _run is not None and _run is not _refuse:",
             f"        return _run({', '.join(op.inputs)})",
         ]
-        made = _written_out(op, op.name, signature, slow, lines, op.plans.get)
+        made = _written_out(op, op.name, signature, slow, lines, op.plans.get, number=number)
         made.__doc__, made.__module__ = function.__doc__, function.__module__
         made.__annotations__ = function.__annotations__
         return made
@@ -76,12 +83,14 @@ def method_by_specs(
     label: str,
     *,
     looks_at_host: bool,
+    number: str = "",
 ) -> Callable[..., Tensor]:
     """The in-place method of ``op``: by what is among its writes, else ``slow(key, self, ...)``.
 
     Args:
         label: what its writes are noted as.
         looks_at_host: among the writes there may be some of NumPy's arrays.
+        number: the argument that, where it is a number, must fit the dtype written to.
     """
     rest = ", ".join(op.inputs[1:])
     lines = [
@@ -100,12 +109,12 @@ def method_by_specs(
     is_free = "(self._node is None or not _mode.grad)"
     if not looks_at_host:
         is_free += " and self._array.__class__ is not _ndarray"
-    return _written_out(op, label, signature, slow, lines, op.writes.get, is_free)
+    return _written_out(op, label, signature, slow, lines, op.writes.get, is_free, number)
 
 
 def _written_out(
     op: OpDef, name: str, signature: inspect.Signature, slow: Callable[..., Any], lines: list[str],
-    known: Callable[[Any], Any], condition: str = "",
+    known: Callable[[Any], Any], condition: str = "", number: str = "",
 ) -> Callable[..., Any]:  # fmt: skip
     """The function of a signature that looks for ``_run`` and goes on with ``lines``.
 
@@ -116,8 +125,9 @@ def _written_out(
     declared, passed, facts = [], [], []
     space: dict[str, Any] = {
         "_Tensor": Tensor, "_active": observe.active, "_check": check_writable, "_fact": _fact,
-        "_known": known, "_mode": mode, "_ndarray": np.ndarray, "_note": note_write,
-        "_refuse": refuse, "_slow": slow, "_storage_of": storage_of,
+        "_fits": check_fits, "_known": known, "_mode": mode, "_ndarray": np.ndarray,
+        "_note": note_write, "_numbers": NUMBERS, "_refuse": refuse, "_slow": slow,
+        "_storage_of": storage_of,
     }  # fmt: skip
     for p in signature.parameters.values():
         by_name = p.kind is p.KEYWORD_ONLY
@@ -133,11 +143,17 @@ def _written_out(
     conditions = ["not _active", *([condition] if condition else [])]
     if op.kind == "index":  # the host's are looked at in every call
         conditions.append(f"{next(iter(signature.parameters))}._array.__class__ is not _ndarray")
+    looks = []
+    if number:
+        first = next(iter(signature.parameters))
+        looks.append(f"        if {number}.__class__ in _numbers:")
+        looks.append(f"            _fits({number}, {first}._spec.dtype)")
     body = [
         "_run = _key = None",
         "try:",
         f"    if {' and '.join(conditions)}:",
         f"        _key = ('given', {', '.join(facts)})",
+        *looks,
         "        _run = _known(_key)",
         "except (AttributeError, TypeError):",
         "    _run = _key = None",

@@ -129,13 +129,19 @@ def _written(are_tensors: tuple[bool, ...]) -> Callable[[Any], Callable[..., Non
 
 
 def in_place(
-    op: OpDef, prepare: Prepare | None = None, label: str = "", *, on_host: bool = True
+    op: OpDef,
+    prepare: Prepare | None = None,
+    label: str = "",
+    *,
+    on_host: bool = True,
+    number: str = "",
 ) -> Callable[..., Tensor]:
     """Give Tensor the method ``op.name_``, which writes without a copy where nothing is recorded.
 
     Args:
         label: what a write is noted as, of a function that is to be no method.
         on_host: there may be a kernel for NumPy's arrays.
+        number: the argument that, where it is a number, must fit the dtype written to.
         prepare: the operator's own arguments to (inputs, attributes), with all checks; None: they
             are these, in order.
     """
@@ -176,7 +182,7 @@ def in_place(
             keep(op, op.writes, key, known, inputs, attributes)
         return self if is_written else general(self, *args, **kwargs)
 
-    method = method_by_specs(op, signature, slow, label, looks_at_host=on_host)
+    method = method_by_specs(op, signature, slow, label, looks_at_host=on_host, number=number)
     method.__annotations__ = {p.name: p.annotation for p in kept if p.annotation is not p.empty} | {
         "return": "Tensor"
     }

@@ -12,6 +12,7 @@ import dovetail.dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
+from dovetail.fitting import check_fits
 from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
@@ -253,6 +254,7 @@ def _scatter_inputs(
     src = value if src is None else src
     dim = checked_dim("scatter", input, dim, index)
     if not isinstance(src, Tensor):
+        check_fits(src, input._spec.dtype)
         if isinstance(src, (float, complex)) and input._spec.dtype.category < 2:
             src = int(src.real)
         return (input, index, src), (dim,)
@@ -270,7 +272,7 @@ def _scatter_inputs(
     return (input, index, src), (dim,)
 
 
-@function_by_specs(SCATTER, _scatter_inputs)
+@function_by_specs(SCATTER, _scatter_inputs, "src")
 def _written(input: Tensor, dim: int, index: Tensor, src: Any) -> Tensor:
     made: Tensor = call(SCATTER, *_scatter_inputs(input, dim, index, src))
     return made
@@ -328,7 +330,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 
 def _install_scatter() -> None:
-    plain = in_place(SCATTER, _scatter_inputs)
+    plain = in_place(SCATTER, _scatter_inputs, number="src")
 
     def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None,
                  reduce: str | None = None) -> Tensor:  # fmt: skip

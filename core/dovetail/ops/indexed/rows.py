@@ -11,6 +11,7 @@ import dovetail.dtypes as d
 from dovetail.backend.sentences import ALONG, IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
+from dovetail.fitting import check_fits
 from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
@@ -427,13 +428,15 @@ def _index_fill_inputs(
         raise RuntimeError("Index has to be a vector/scalar")
     size = spec.shape[dim] if spec.ndim else 1
     check_bounds(index, size, ALONG, dim, wraps=True)
-    if isinstance(value, (float, complex)) and spec.dtype.category < 2:
-        value = int(value.real)
+    if not isinstance(value, Tensor):
+        check_fits(value, spec.dtype)
+        if isinstance(value, (float, complex)) and spec.dtype.category < 2:
+            value = int(value.real)
     return (input, index, value), (dim,)
 
 
 @operator(INDEX_FILL)
-@function_by_specs(INDEX_FILL, _index_fill_inputs)
+@function_by_specs(INDEX_FILL, _index_fill_inputs, "value")
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """``input`` with ``value`` (a number or a 0-d tensor) in the rows that ``index`` names.
 
@@ -447,4 +450,4 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     return call(INDEX_FILL, *_index_fill_inputs(input, dim, index, value))
 
 
-in_place(INDEX_FILL, _index_fill_inputs)
+in_place(INDEX_FILL, _index_fill_inputs, number="value")

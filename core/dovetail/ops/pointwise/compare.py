@@ -8,6 +8,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import NUMBERS
+from dovetail.fitting import check_fits
 from dovetail.ops.direct import in_place
 from dovetail.ops.families import (
     broadcast_shapes,
@@ -23,6 +24,7 @@ from dovetail.ops.families import (
 )
 from dovetail.ops.schema import REGISTRY, Facts, Inferred, Sample
 from dovetail.spec import Spec
+from dovetail.tensor import Tensor
 
 __all__: list[str] = []
 
@@ -405,9 +407,16 @@ def _fill_infer(input: Spec, mask: Spec, value: Facts) -> Inferred:
     return Inferred((None, None, input.dtype), ((shape, input.dtype),))
 
 
+def _prepare_fill(input: Any, mask: Any, value: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if not isinstance(value, Tensor):
+        check_fits(value, input.dtype)
+    return (input, mask, value), ()
+
+
 @composite(
     "masked_fill",
     inputs=("input", "mask", "value"),
+    prepare=_prepare_fill,
     infer=_fill_infer,
     gradient={
         "input": lambda g, mask: g.masked_fill(mask, 0),
@@ -421,7 +430,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """``input`` with ``value`` (a number or 0-d tensor) where ``mask`` (bool) holds; broadcast.
 
     Raises:
-        RuntimeError: the mask is not bool, or the value has dims.
+        RuntimeError: the mask is not bool, or the value has dims, or is a number that the input's
+            dtype has not.
     """
     from dovetail import ops
 
@@ -435,4 +445,4 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 in_place(REGISTRY["clamp"], _prepare_clamp, on_host=False)
 in_place(REGISTRY["clamp_min"], on_host=False)
 in_place(REGISTRY["clamp_max"], on_host=False)
-in_place(REGISTRY["masked_fill"])
+in_place(REGISTRY["masked_fill"], _prepare_fill, number="value")

@@ -1,0 +1,53 @@
+"""Whether a Python number is one that a dtype has, as PyTorch's ``Scalar::to`` asks."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from dovetail import dtypes as d
+
+__all__ = ["check_fits", "fits"]
+
+_C_NAMES = {
+    "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
+    "float16": "at::Half", "bfloat16": "at::BFloat16", "float32": "float", "float64": "double",
+}  # fmt: skip
+
+
+def check_fits(value: Any, kind: d.dtype) -> None:
+    """Raise RuntimeError for a number that does not fit."""
+    if not fits(value, kind):
+        raise RuntimeError(
+            f"value cannot be converted to type {_C_NAMES[kind.name]} without overflow"
+        )
+
+
+def fits(value: Any, kind: d.dtype) -> bool:
+    """Whether ``kind`` holds a number: beyond its range, complex or, of integers, NaN does not.
+
+    Example:
+        >>> fits(300, d.uint8), fits(-1, d.uint8), fits(1e40, d.float32)
+        (False, True, False)
+    """
+    if kind.category in (0, 3):
+        return True
+    if isinstance(value, complex):
+        if value.imag:
+            return False
+        value = value.real
+    low, high = _limits(kind)
+    if low <= value <= high:
+        return True
+    return kind.category == 2 and not math.isfinite(value)
+
+
+@functools.cache
+def _limits(kind: d.dtype) -> tuple[float, float]:
+    if kind.category == 2:
+        largest = d.finfo(kind).max
+        return -largest, largest
+    limits = d.iinfo(kind)
+    # Negative numbers wrap around in an unsigned dtype.
+    return (limits.min if kind.is_signed else -limits.max), limits.max

@@ -226,8 +226,8 @@ def test_every_file_is_asked_for(programs: dict[str, list[Program]]) -> None:
 
 NOT_ASKED = {
     "winograd", "reduce", "paired", "exponentials", "sides", "softmax_rows", "softmax_columns",
-    "both_parts", "gemm_direct", "conv_packed", "conv_padded", "conv_planes", "keys", "radix",
-    "topk", "pick", "pool_max", "pool_average", "pool_divisor", "gemm_pairs", "nonzero",
+    "both_parts", "bytes", "gemm_direct", "conv_packed", "conv_padded", "conv_planes", "keys",
+    "radix", "topk", "pick", "pool_max", "pool_average", "pool_divisor", "gemm_pairs", "nonzero",
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",

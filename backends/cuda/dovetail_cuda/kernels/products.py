@@ -256,7 +256,7 @@ class Product:
                 raise RuntimeError(f"{self.device.name}: cuBLASLt has no algorithm for this call")
             views = (self.a.view, self.b.view, self.out.view)
             self._shared = gemm.Product(self.device, *views, added)
-        self._shared(*given, input)
+        self._shared(*given, *([] if self.added is None else [input]))
 
 
 class Pieces:

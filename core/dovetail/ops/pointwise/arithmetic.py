@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail import observe
 from dovetail.autograd.graph import unchanged
 from dovetail.dispatch import call
 from dovetail.ops import expose
@@ -343,11 +344,15 @@ def _with_alpha(op: Any, sign: int) -> None:
     def is_one_step(input: Any, other: Any, alpha: Any) -> bool:
         """Whether two tensors of one dtype, of numbers, and an alpha that leaves it so.
 
-        NumPy has no function of three operands, and two calls of its own are the quickest.
+        NumPy has no function of three operands, and two calls of its own are the quickest; but who
+        watches calls shall see the same ones on every device.
         """
         if alpha.__class__ not in (float, int) or not isinstance(other, Tensor):
             return False
-        if not isinstance(input, Tensor) or input._array.__class__ is np.ndarray:
+        if not isinstance(input, Tensor):
+            return False
+        is_watched = observe.active and observe.is_watched()
+        if input._array.__class__ is np.ndarray and not is_watched:
             return False
         kind = input._spec.dtype
         least = 2 if alpha.__class__ is float else 1

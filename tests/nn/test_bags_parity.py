@@ -109,16 +109,10 @@ def test_bags_of_an_example(mode: str) -> None:
 def test_wrong_offsets(
     dtype: Any, mode: str, offsets: list[int], sentence: str, device: Any
 ) -> None:
-    """Told on the host, and where a device has a kernel that looks; else the shape is right."""
+    """Told at the call, or where a device has a kernel that looks, when values are asked for."""
     index = dt.tensor([0, 1, 1, 0], device=device)
     table = dt.ones(2, 3, dtype=dtype, device=device)
     bounds = dt.tensor(offsets, device=device)
 
-    def bags() -> Any:
-        return dt.nn.functional.embedding_bag(index, table, bounds, mode=mode).cpu()
-
-    if device.type in ("cpu", "opencl", "cuda"):
-        with pytest.raises(RuntimeError, match=sentence):
-            bags()
-    else:
-        assert bags().shape == (len(offsets), 3)
+    with pytest.raises(RuntimeError, match=sentence):
+        dt.nn.functional.embedding_bag(index, table, bounds, mode=mode).cpu()

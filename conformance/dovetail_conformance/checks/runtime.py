@@ -189,7 +189,11 @@ def _free(target: Target, trial: Trial) -> None:
 
 
 def _check_given_back(name: str) -> None:
-    """32 times 16 MiB, one after another, take no more than a few of them."""
+    """32 times 16 MiB, one after another, take no more than a few of them.
+
+    What the host's allocator keeps for later counts as held, and on a busy machine many blocks wait
+    for the device at once: so what has grown is tried again, which a leak does not get over.
+    """
     place = state(name)
     runtime, index, size = place.runtime, place.index, 16 * MEBIBYTE
     total = runtime.info(index).memory_total
@@ -198,21 +202,23 @@ def _check_given_back(name: str) -> None:
     pattern = np.ones(size, np.uint8)
     with Block(name, size) as block:
         block.write(pattern)
-    before, held = runtime.memory_free(index), host_memory()
-    for _ in range(32):
-        with Block(name, size) as block:
-            block.write(pattern)
-    runtime.synchronize(index)
-    after, holds = runtime.memory_free(index), host_memory()
+    for _ in range(3):
+        before, held = runtime.memory_free(index), host_memory()
+        for _ in range(32):
+            with Block(name, size) as block:
+                block.write(pattern)
+        runtime.synchronize(index)
+        after, holds = runtime.memory_free(index), host_memory()
+        grown = 0 if holds is None or held is None else holds - held
+        # Other programs use the device too, so only a growth of nearly everything counts.
+        lost = 0 if before is None or after is None else before - after
+        if grown < 16 * size and lost < 24 * size:
+            return
     text = (
         f"free() must give memory back: after 32 times alloc({size}) and free(), {{}} bytes more "
         "are in use. Does free() release the buffer, and do arrays of view() keep it alive?"
     )
-    grown = 0 if holds is None or held is None else holds - held
-    _must(grown < 16 * size, text.format(grown), "leak")
-    # Other programs use the device too, so only a growth of nearly everything counts.
-    lost = 0 if before is None or after is None else before - after
-    _must(lost < 24 * size, text.format(lost), "leak")
+    raise Mismatch(text.format(max(grown, lost)), "leak")
 
 
 # Copies

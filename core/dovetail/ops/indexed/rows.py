@@ -368,6 +368,18 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 in_place(INDEX_COPY, _index_copy_inputs)
 
 
+def _fill_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    few = _index_samples(values=False)(rng, dtype)
+    numbers: tuple[Any, ...] = (
+        1, draw(rng, (), dtype, 1, 5), np.array(1), 1, draw(rng, (), dtype, 1, 5), 1, 1, 1,
+    )  # fmt: skip
+    many = rng.integers(-9, 9, 80)  # they are looked at in another way
+    return [
+        *[Sample((*s.args, value)) for s, value in zip(few, numbers, strict=True)],
+        Sample((draw(rng, (9, 2), dtype, 1, 5), 0, many, 1)),
+    ]
+
+
 INDEX_FILL: OpDef = OpDef(
     "index_fill",
     kind="index",
@@ -383,14 +395,7 @@ INDEX_FILL: OpDef = OpDef(
         "value": lambda g, index, dim: g.masked_fill(_left_alone(g, index, dim), 0),
     },
     reference=_rows_written,
-    samples=lambda rng, dtype: [
-        Sample((*s.args, value))
-        for s, value in zip(
-            _index_samples(values=False)(rng, dtype),
-            (1, draw(rng, (), dtype, 1, 5), np.array(1), 1, draw(rng, (), dtype, 1, 5), 1, 1, 1),
-            strict=True,
-        )
-    ],
+    samples=_fill_samples,
 )
 """``index`` may count from the end, for a kernel too."""
 

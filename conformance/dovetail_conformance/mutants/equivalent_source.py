@@ -338,6 +338,10 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "made.narrow(dim, step, n - step))": (
         "maximum, minimum and the logarithm of a sum of exponentials take theirs in any order"
     ),
+    "condition/index_checks.py:check_bounds: if not wraps and spec.dtype is d.int64 -> "
+    "if not (not wraps and spec.dtype is d.int64)": (
+        "indices in host memory alone are looked at, and the device that is asked has none there"
+    ),
     "swap/windows.py:padded_with: zip(before, x.shape[2:], after, strict=True) -> "
     "zip(before, after, x.shape[2:], strict=True)": "the three sizes are added up",
     "swap/windows.py:window_view: zip(steps, dilation, strict=True) -> "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.device import device as Device
+from dovetail.device_part import DevicePart
 
 if TYPE_CHECKING:
     from dovetail import graphs
@@ -13,17 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["AcceleratorGraphs", "DeviceGraphs"]
 
 
-class DeviceGraphs:
+class DeviceGraphs(DevicePart):
     """Graphs of one device type's work; see :mod:`dovetail.graphs`."""
-
-    _name: str
-
-    def _device(self, device: Any = None) -> Device:
-        raise TypeError("DeviceGraphs: is a part of DeviceModule, which says what a device is")
-
-    def is_available(self) -> bool:
-        """Whether there is such a device."""
-        raise TypeError("DeviceGraphs: is a part of DeviceModule, which says what there is")
 
     def CUDAGraph(self, keep_graph: bool = False) -> graphs.Graph:
         """A graph of the device that is current when it is captured."""

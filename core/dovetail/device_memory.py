@@ -7,29 +7,15 @@ from typing import Any
 
 from dovetail.backend.allocator import pool_for
 from dovetail.backend.allocator import stats as stats_of
-from dovetail.backend.loader import Loaded, registry
+from dovetail.backend.loader import registry
 from dovetail.device import device as Device
+from dovetail.device_part import DevicePart
 
 __all__ = ["DeviceMemory", "readable_bytes"]
 
 
-class DeviceMemory:
+class DeviceMemory(DevicePart):
     """Counts and limits of one device type; ``device`` is None, an index, a name or a device."""
-
-    _name: str
-
-    def _loaded(self) -> Loaded:
-        raise TypeError("DeviceMemory: is a part of DeviceModule, which knows its backend")
-
-    def _device(self, device: Any = None) -> Device:
-        raise TypeError("DeviceMemory: is a part of DeviceModule, which says what a device is")
-
-    def _devices(self) -> list[Device]:
-        raise TypeError("DeviceMemory: is a part of DeviceModule, which says what there is")
-
-    def is_available(self) -> bool:
-        """Whether there is such a device."""
-        raise TypeError("DeviceMemory: is a part of DeviceModule, which says what there is")
 
     def memory_stats(self, device: Any = None) -> OrderedDict[str, int]:
         """All counts by PyTorch's keys (``allocated_bytes.all.peak``); empty if unavailable."""

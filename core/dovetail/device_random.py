@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from dovetail.device import device as Device
+from dovetail.device_part import DevicePart
 from dovetail.generator import default_generator
 
 __all__ = ["DeviceRandom"]
 
 
-class DeviceRandom:
+class DeviceRandom(DevicePart):
     """Generators of one device type; ``device`` is None, an index, a name or a device."""
-
-    def _device(self, device: Any = None) -> Device:
-        raise TypeError("DeviceRandom: is a part of DeviceModule, which says what a device is")
-
-    def _devices(self) -> list[Device]:
-        raise TypeError("DeviceRandom: is a part of DeviceModule, which says what there is")
-
-    def is_available(self) -> bool:
-        """Whether there is such a device."""
-        raise TypeError("DeviceRandom: is a part of DeviceModule, which says what there is")
 
     def _generator(self, device: Any = None) -> Any:
         return default_generator(self._device(device))

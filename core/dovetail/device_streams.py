@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dovetail.device import device as Device
+from dovetail.device_part import DevicePart
 
 if TYPE_CHECKING:
     from dovetail import streams
@@ -34,13 +34,8 @@ class _Of(type):
         return cls.make(*args, **keywords)  # type: ignore[attr-defined]
 
 
-class DeviceStreams:
+class DeviceStreams(DevicePart):
     """Streams and events of one device type; ``device`` is None, an index, a name or a device."""
-
-    _name: str
-
-    def _device(self, device: Any = None) -> Device:
-        raise TypeError("DeviceStreams: is a part of DeviceModule, which says what a device is")
 
     @functools.cached_property
     def Stream(self) -> Any:

@@ -5,7 +5,6 @@ A Python number is an argument of the kernel, so that it costs no memory and no 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,9 +21,10 @@ from dovetail.backend import (
     kernel_name,
     pack_width,
 )
-from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, float16, float32, float64
+from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, float16
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, packed, part
+from dovetail_kernels.bits import remembering
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.expressions import text_of, with_numbers
@@ -204,31 +204,10 @@ def number(value: Any, dtype: DType) -> Any:
         return np.uint8(made) if dtype.category == 0 else made[()]
 
 
-_MOST = 1 << 10
-_given: dict[tuple[Any, type, DType], Any] = {}
-"""What :func:`number` has made."""
-
-_PACKED = {float32: struct.Struct("=f").pack, float64: struct.Struct("=d").pack}
-
-
+@remembering
 def given(value: Any, dtype: DType) -> Any:
     """A Python number that comes with a call, as :func:`number` makes it or as its bytes."""
-    if value.__class__ is float:
-        pack = _PACKED.get(dtype)
-        if pack is not None:
-            try:
-                return pack(value)
-            except OverflowError:  # infinite in this dtype
-                pass
-    key = (value, value.__class__, dtype)
-    found = _given.get(key)
-    if found is None:
-        found = number(value, dtype)
-        if value == value and value != 0:  # 0.0 and -0.0 are equal, NaN is never found again
-            if len(_given) >= _MOST:
-                _given.clear()
-            _given[key] = found
-    return found
+    return number(value, dtype)
 
 
 def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:

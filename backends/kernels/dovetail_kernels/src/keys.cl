@@ -21,3 +21,14 @@ static inline KEY key_of(WORD word)
 #endif
     return key;
 }
+
+// Where each of n keys stands in order: of equal ones the first stays before the others.
+static inline void stand(const KEY *few, uint *place, uint n)
+{
+    for (uint k = 0; k < n; k++) place[k] = 0;
+    for (uint j = 0; j < n; j++) {
+        const KEY one = few[j];
+        for (uint k = 0; k < j; k++) place[k] += one < few[k];
+        for (uint k = j + 1; k < n; k++) place[k] += one <= few[k];
+    }
+}

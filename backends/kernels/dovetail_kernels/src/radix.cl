@@ -20,15 +20,8 @@ kernel void sort_lines(global WORD *values, global long *indices, global const W
             const uint n = (uint)count;
             KEY few[SHORT];
             uint place[SHORT];
-            for (uint k = 0; k < n; k++) {
-                few[k] = key_of(in[offset_in + from + k * step_in]);
-                place[k] = 0;
-            }
-            for (uint j = 0; j < n; j++) {  // of equal ones the first stays before the others
-                const KEY one = few[j];
-                for (uint k = 0; k < j; k++) place[k] += one < few[k];
-                for (uint k = j + 1; k < n; k++) place[k] += one <= few[k];
-            }
+            for (uint k = 0; k < n; k++) few[k] = key_of(in[offset_in + from + k * step_in]);
+            stand(few, place, n);
             for (uint k = 0; k < n; k++) {
                 const ulong there = place[k];
                 values[offset_values + to + there * step_values] = in[offset_in + from + k * step_in];

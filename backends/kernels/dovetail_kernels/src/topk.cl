@@ -55,15 +55,8 @@ kernel void top_lines(global WORD *values, global long *indices, global const WO
             const uint n = (uint)count;
             KEY few[SHORT];
             uint place[SHORT];
-            for (uint i = 0; i < n; i++) {
-                few[i] = key_of(x[i * step_in]);
-                place[i] = 0;
-            }
-            for (uint j = 0; j < n; j++) {  // of equal ones the first stays before the others
-                const KEY one = few[j];
-                for (uint i = 0; i < j; i++) place[i] += one < few[i];
-                for (uint i = j + 1; i < n; i++) place[i] += one <= few[i];
-            }
+            for (uint i = 0; i < n; i++) few[i] = key_of(x[i * step_in]);
+            stand(few, place, n);
             for (uint i = 0; i < n; i++) {
                 const ulong there = place[i];
                 if (there >= k) continue;

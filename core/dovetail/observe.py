@@ -33,7 +33,7 @@ AUTOCAST = object()
 
 def is_watched() -> bool:
     """Whether there is more in :data:`active` than autocast, to which most calls are no matter."""
-    return active.count(AUTOCAST) != len(active)
+    return active.count(AUTOCAST) != len(active) and not mode.unseen
 
 
 def is_bystander() -> bool:

@@ -17,10 +17,13 @@ from dovetail.backend import (
     EXPRESSIONS,
     Backend,
     DeviceInfo,
+    Expression,
     KernelTable,
     Runtime,
     StridedView,
     broadcast,
+    composable,
+    composed,
     elementwise_source,
     registry,
 )
@@ -64,7 +67,15 @@ class SourceRuntime(Runtime):
         for name, expression in EXPRESSIONS.items():
             if not name.startswith("gelu"):  # whose attribute is a word
                 table.add(name, self.kernel(name, expression), dtypes=expression.dtypes)
+        for name in composable():
+            table.add(name, self.composed, when=lambda f: bool(composed(f)), specialize=True)
         return table
+
+    def composed(self, facts: Any) -> Any:
+        expression = composed(facts)
+        assert expression is not None
+        (name,) = expression.helpers
+        return self.kernel(name, expression)
 
     def kernel(self, name: str, expression: Any) -> Any:
         def launch(*views: StridedView, **attributes: Any) -> None:
@@ -72,13 +83,13 @@ class SourceRuntime(Runtime):
             if out.numel:
                 numbers = [attributes[p] for p in expression.parameters]
                 call = _Call(name, broadcast(out, *inputs), numbers)
-                call.run(self.library_of(call))
+                call.run(self.library_of(call, expression))
 
         return launch
 
-    def library_of(self, call: Launch) -> ctypes.CDLL:
+    def library_of(self, call: Launch, expression: Expression) -> ctypes.CDLL:
         name, kinds, out, form, _ = call.request
-        source = elementwise_source(name, kinds, out, form, C99)
+        source = elementwise_source(name, kinds, out, form, C99, expression)
         if source not in self.libraries:
             folder = self.folder / str(len(self.libraries))
             folder.mkdir()

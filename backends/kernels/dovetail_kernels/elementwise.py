@@ -12,11 +12,14 @@ import numpy as np
 
 from dovetail.backend import (
     EXPRESSIONS,
+    POWERS,
     Expression,
     Form,
     KernelTable,
     StridedView,
     broadcast,
+    composable,
+    composed,
     form_of,
     kernel_name,
     pack_width,
@@ -51,28 +54,12 @@ def enter(table: KernelTable) -> None:
             kinds = expression.dtypes
             made = _power if name == "pow" else _specialised(name)
             table.add(name, made, dtypes=kinds, scalars=True, specialize=True, in_place=True)
+    for name in composable():
+        table.add(name, _composed, when=_is_composed, specialize=True, in_place=True)
     options: dict[str, Any] = {"scalars": True, "specialize": True, "in_place": True}
     for name in ("clamp", "clamp_min", "clamp_max"):
         for when in (_is_by_numbers, _is_by_tensors):
             table.add(name, _clamp, dtypes=(*FLOATING, *INTEGRAL), when=when, **options)
-
-
-_BASE = "x0 < 0.0 && x0 - x0 == 0.0 ? x0 : fabs(x0)"
-"""What a root is taken of: -0 counts as 0 and minus infinity as infinity, finite numbers do not."""
-
-POWERS = {
-    2.0: ("square", "x0 * x0"),
-    3.0: ("cube", "x0 * x0 * x0"),
-    0.5: ("root", "sqrt(x0 + 0.0)"),
-    -0.5: ("inverse_root", "1.0 / sqrt(x0 + 0.0)"),
-    -1.0: ("inverse", "1.0 / x0"),
-    4.0: ("fourth", "(x0 * x0) * (x0 * x0)"),
-    -2.0: ("inverse_square", "(1.0 / x0) * (1.0 / x0)"),
-    1.5: ("root_of_cube", f"fabs(x0) * sqrt({_BASE})"),
-    2.5: ("root_of_fifth", f"x0 * x0 * sqrt({_BASE})"),
-    0.25: ("fourth_root", f"sqrt(sqrt({_BASE}))"),
-}
-"""By exponent, a word and what is computed instead."""
 
 
 def _power(facts: Any) -> Any:
@@ -244,6 +231,22 @@ def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
         return made.with_numbers(numbers) if numbers else made.kernel
 
     return specialise
+
+
+def _composed(facts: Any) -> Any:
+    """What ``specialize`` calls for an operator that is what its decomposition says."""
+    expression = composed(facts)
+    assert expression is not None
+    (name,) = expression.helpers
+    (out,) = facts.outputs
+    views = [_one(out) if isinstance(s, type) else ghost(s) for s in seen(facts)]
+    kind = views[-1].dtype
+    made = Elementwise(device_of(out.device), name, expression, [ghost(out), *views], (), kind)
+    return made.kernel
+
+
+def _is_composed(facts: Any) -> bool:
+    return composed(facts) is not None
 
 
 def _in_order(views: Sequence[StridedView]) -> tuple[StridedView, ...]:

@@ -17,6 +17,7 @@ class _Mode(threading.local):
     inference = False
     autocast: Any = None  # dtype by kind of device where autocast is on; see autocast_rules.py
     autocast_casts: Any = None  # parameters cast in the running block
+    unseen = False  # calls that are nobody's: see composed.py
     maps: tuple[Any, ...] = ()  # the running vmaps, the outermost first; see func/levels.py
 
 

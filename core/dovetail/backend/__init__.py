@@ -42,7 +42,7 @@ from dovetail.errors import (
 
 if TYPE_CHECKING:
     from dovetail.backend.dialect import C99, Dialect
-    from dovetail.backend.expressions import EXPRESSIONS, Expression
+    from dovetail.backend.expressions import EXPRESSIONS, POWERS, Expression
     from dovetail.backend.forked import Forked, forked_text
     from dovetail.backend.hookspecs import hookimpl
     from dovetail.backend.source import (
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         program_source,
     )
     from dovetail.backend.strided import Loops, StridedView, broadcast, collapse, needs_64_bit
+    from dovetail.composed import composable, composed
     from dovetail.determinism import are_deterministic_algorithms_enabled
     from dovetail.philox import random_words
 
@@ -62,6 +63,7 @@ __all__ = [
     "CONTRACT_VERSION",
     "EXPRESSIONS",
     "GROUP",
+    "POWERS",
     "AcceleratorError",
     "Backend",
     "BackendUnavailable",
@@ -86,6 +88,8 @@ __all__ = [
     "are_deterministic_algorithms_enabled",
     "broadcast",
     "collapse",
+    "composable",
+    "composed",
     "elementwise_source",
     "fallback_policy",
     "forked_text",
@@ -105,7 +109,8 @@ _ELSEWHERE = {
     "dovetail.backend.strided": (
         "Loops", "StridedView", "broadcast", "collapse", "needs_64_bit",
     ),
-    "dovetail.backend.expressions": ("EXPRESSIONS", "Expression"),
+    "dovetail.backend.expressions": ("EXPRESSIONS", "POWERS", "Expression"),
+    "dovetail.composed": ("composable", "composed"),
     "dovetail.backend.dialect": ("C99", "Dialect"),
     "dovetail.backend.source": (
         "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",

@@ -17,13 +17,13 @@ divided by zero is -1 then, and the remainder is the dividend.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from dovetail.dtypes import ALL, bool_, dtype
 from dovetail.errors import Unsupported
 
-__all__ = ["EXPRESSIONS", "Expression", "Refusal", "class_of"]
+__all__ = ["EXPRESSIONS", "POWERS", "Expression", "Refusal", "class_of"]
 
 
 def class_of(dtype: dtype) -> str:
@@ -77,6 +77,7 @@ class Expression:
         parameters: attributes that the text names; numbers of the type computed in.
         result: ``same`` (the type computed in), ``bool``, or ``real`` (a complex number's part).
         refuses: what it has no result for.
+        helpers: functions that the text calls besides those of the table, by name.
 
     Example:
         >>> from dovetail.dtypes import float32, int32
@@ -89,6 +90,7 @@ class Expression:
     parameters: tuple[str, ...] = ()
     result: str = "same"
     refuses: tuple[Refusal, ...] = ()
+    helpers: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, dtype: dtype) -> str:
         """The expression for operands of ``dtype`` (of ``where``: of the two chosen from).
@@ -342,6 +344,23 @@ EXPRESSIONS: dict[str, Expression] = {
     **_parametric(FUSED),
 }
 """Every elementwise operator that can be made from source, by name."""
+
+_BASE = "x0 < 0.0 && x0 - x0 == 0.0 ? x0 : fabs(x0)"
+"""What a root is taken of: -0 counts as 0 and minus infinity as infinity, finite numbers do not."""
+
+POWERS = {
+    2.0: ("square", "x0 * x0"),
+    3.0: ("cube", "x0 * x0 * x0"),
+    0.5: ("root", "sqrt(x0 + 0.0)"),
+    -0.5: ("inverse_root", "1.0 / sqrt(x0 + 0.0)"),
+    -1.0: ("inverse", "1.0 / x0"),
+    4.0: ("fourth", "(x0 * x0) * (x0 * x0)"),
+    -2.0: ("inverse_square", "(1.0 / x0) * (1.0 / x0)"),
+    1.5: ("root_of_cube", f"fabs(x0) * sqrt({_BASE})"),
+    2.5: ("root_of_fifth", f"x0 * x0 * sqrt({_BASE})"),
+    0.25: ("fourth_root", f"sqrt(sqrt({_BASE}))"),
+}
+"""By exponent, a word and what is computed instead."""
 
 EXPRESSIONS["abs"] = Expression(
     1, {**EXPRESSIONS["abs"].variants, "complex": "hypot(x0.x, x0.y)"}, result="real"

@@ -7,6 +7,7 @@ kernel serves every shape of a form.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dovetail.backend.dialect import Dialect
@@ -89,6 +90,9 @@ _LONG = {
 }  # fmt: skip
 """What takes longer than reading does: many at once would only make the text long."""
 
+_MANY = 250
+"""So does what has so many words."""
+
 
 def pack_width(
     expression: Expression, inputs: tuple[DType, ...], out: DType, form: Form, dialect: Dialect
@@ -100,8 +104,9 @@ def pack_width(
     width = dialect.pack // max(d.itemsize for d in (*inputs, out))
     if width < 2 or form.steps[0] != "1" or not {*form.steps} <= {"0", "1"}:
         return 0
-    words = WORD.findall(expression.text(inputs[-1] if inputs else out))
-    return 0 if _LONG.intersection(words) else width
+    texts = [expression.text(inputs[-1] if inputs else out), *expression.helpers.values()]
+    words = WORD.findall(" ".join(texts))
+    return 0 if len(words) > _MANY or _LONG.intersection(words) else width
 
 
 def kernel_name(name: str, inputs: tuple[DType, ...], out: DType, form: Form) -> str:
@@ -194,10 +199,16 @@ class _Words:
     """Writes text of the table in a dialect, for one dtype that is computed in."""
 
     def __init__(
-        self, dtype: DType, dialect: Dialect, by_lanes: bool = False, kept: str = ""
+        self,
+        dtype: DType,
+        dialect: Dialect,
+        by_lanes: bool = False,
+        kept: str = "",
+        helpers: Mapping[str, str] | None = None,
     ) -> None:
         kind = computed(dtype)
         self.kept = kept
+        self.helpers = {**HELPERS, **helpers} if helpers else HELPERS
         self.dtype, self.dialect = kind, dialect
         self.number = self.real = dialect.types[_part(kind).name]
         if by_lanes:
@@ -205,7 +216,13 @@ class _Words:
         self.suffix = f"_{self.real}" if by_lanes else f"_{kind.name}"
         self.own = dialect.pairs[self.real] if kind.is_complex else self.real
         unsigned = dialect.types["uint64" if kind.itemsize == 8 else "uint32"]
-        self.words = {"T": self.real, "U": unsigned, "BITS": str(8 * kind.itemsize), "C": self.own}
+        condition = dialect.types["int64" if kind.itemsize == 8 else "int32"]
+        if by_lanes:
+            condition = dialect.lanes[self.number].condition
+        self.words = {
+            "T": self.real, "U": unsigned, "BITS": str(8 * kind.itemsize), "C": self.own,
+            "B": condition,
+        }  # fmt: skip
 
     def spell(self, text: str, needed: dict[str, str]) -> str:
         """``text`` in the dialect; the functions it calls are added to ``needed``."""
@@ -214,18 +231,18 @@ class _Words:
     def _word(self, word: str, needed: dict[str, str]) -> str:
         if word[0].isdigit():
             return f"{word}f" if self.number == self.dialect.types["float32"] else word
-        if word in MATH or word in HELPERS:
+        if word in MATH or word in self.helpers:
             own = self.dialect.own(word, self.real, self.kept)
             if own:
                 needed.update(own)
                 return [*own][-1]
         if word in MATH:
             return self.dialect.call(word, self.real)
-        if word in HELPERS:
+        if word in self.helpers:
             name = f"{word}{self.suffix}"
             if name not in needed:
                 needed[name] = ""  # taken, in case it is asked for again inside
-                body = self.spell(HELPERS[word].strip(), needed)
+                body = self.spell(self.helpers[word].strip(), needed)
                 del needed[name]  # what it calls stands before it
                 needed[name] = f"{self.dialect.function} {body}"
             return name
@@ -251,7 +268,8 @@ class _Kernel:
         self.needed: dict[str, str] = {}
         kind = inputs[-1] if inputs else out
         self.by_lanes = takes_lanes(expression, inputs, out, dialect)
-        self.words = _Words(kind, dialect, self.by_lanes, out.name)
+        kept = "" if expression.helpers else out.name  # what is rounded is the last step alone
+        self.words = _Words(kind, dialect, self.by_lanes, kept, expression.helpers)
         text = expression.text(kind)
         if expression is EXPRESSIONS.get(name) and {*inputs} == {out}:
             text = dialect.texts.get((name, out.name), text)

@@ -52,16 +52,18 @@ def takes_lanes(
     wanted = any(d.name in dialect.read_by_lanes for d in inputs)
     wanted |= out.name in dialect.written_by_lanes
     texts, seen = [text], set[str]()
+    helpers = {**HELPERS, **expression.helpers}
+    kept = "" if expression.helpers else out.name
     while texts:
         text = texts.pop()
         if "if (" in text or "while (" in text:
             return False
-        for word in {*WORD.findall(text)} & (MATH | {*HELPERS}) - seen:
+        for word in {*WORD.findall(text)} & (MATH | {*helpers}) - seen:
             seen.add(word)
-            if dialect.own(word, vector, out.name):
+            if dialect.own(word, vector, kept):
                 wanted = True
-            elif word in HELPERS:
-                texts.append(HELPERS[word])
+            elif word in helpers:
+                texts.append(helpers[word])
             elif word not in _PLAIN:
                 return False
     return wanted

@@ -18,7 +18,8 @@ from dovetail.tensor import Tensor
 __all__: list[str] = []
 
 TWO = ("input", "other")
-_WHOLE = REGISTRY["floor_divide"].part_of("div")
+_DIVIDED = REGISTRY["floor_divide"]
+_WHOLE = _DIVIDED.part_of("div")
 
 
 def _where(condition: Any, input: Any, other: Any) -> Any:
@@ -37,7 +38,7 @@ def _truncated(input: Any, other: Any) -> Any:
 
 
 def _rounded(name: str, decompose: Any, reference: Any) -> OpDef:
-    return OpDef(
+    op = OpDef(
         name,
         kind="elementwise",
         inputs=TWO,
@@ -46,11 +47,14 @@ def _rounded(name: str, decompose: Any, reference: Any) -> OpDef:
         decompose=decompose,
         gradient={"input": level, "other": level},
         reference=reference,
+        samples=_DIVIDED.samples,
         method=False,
         public=False,
         node_name=lambda input, other: "div",
         named="div",
     )
+    op.function = lambda input, other: call(op, (input, other))
+    return op
 
 
 ROUNDED = {

@@ -70,8 +70,8 @@ def zeta_of(s: Any, q: Any) -> Any:
     is_low, is_whole = q.le(0), q.eq(q.floor())
     below = where(is_low, q, -0.5)
     rest = -below - (-below).floor()
-    three = ops.stack([where(is_low, rest, q), 1.0 - rest, 1.0 - below])
-    first, second, third = _of_positive(s, three)
+    places = (where(is_low, rest, q), 1.0 - rest, 1.0 - below)
+    first, second, third = (_of_positive(s, place) for place in places)
     swing = first - third
     if isinstance(s, Tensor):
         swing = where((s * 0.5).floor().eq(s * 0.5), swing, -swing)

@@ -29,6 +29,11 @@ CASES: dict[str, tuple[tuple[int, ...], Call]] = {
     "repeat, more dims": ((3, 40), lambda library, x, i: x.repeat(2, 1, 50)),
     "stack": ((3, 4), lambda library, x, i: library.stack((x, x + 1, x), 1)),
     "stack, last": ((30, 40), lambda library, x, i: library.stack((x, x), -1)),
+    "stack, last of many": ((70, 81), lambda library, x, i: library.stack((x, x, x), -1)),
+    "stack, parts of many": (
+        (5001, 4),
+        lambda library, x, i: library.stack((x[2:].view(-1), x[1:-1].view(-1)), 1),
+    ),
     "stack of numbers": ((), lambda library, x, i: library.stack((x, x))),
     "rows": ((6, 5), lambda library, x, i: x[i]),
     "rows of one": ((6,), lambda library, x, i: x[i]),

@@ -12,7 +12,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import Array
-from dovetail_kernels.device import device_of, known
+from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import moved, program
 
@@ -54,6 +54,39 @@ def _fits(call: Any) -> bool:
     return all(x.dtype is out.dtype and _step(ghost(x), dim) is not None for x in parts)
 
 
+_WOVEN = 4
+"""Tensors of which an element each is taken in turn, at the most."""
+
+_MANY = 1 << 12
+"""Elements of each for which a program of their own is worth its time."""
+
+
+def _woven(device: Device, word: str, facts: Any, here: list[int]) -> Any:
+    """Single elements of a few dense tensors in turn, as in a stack along the last dim: a compiler
+    makes vectors of that, which the copy of a run has none for."""
+    (out,) = facts.outputs
+    count, size = len(here), out.dtype.itemsize
+    macros = {
+        "WORD": word,
+        "ARGUMENTS": ", ".join(f"global const WORD *x{t}" for t in range(count)),
+        "PLACES": ", ".join(f"ulong at{t}" for t in range(count)),
+        "BEGIN": " ".join(f"x{t} += at{t};" for t in range(count)),
+        "EACH": " ".join(f"out[{count} * i + {t}] = x{t}[i];" for t in range(count)),
+    }
+    text = program(device, "weave", macros, ())
+    items = out.numel // count
+    given = [*[np.uint64(0)] * (count + 1), np.uint64(items)]
+    workers = device.workers(items, 4096)
+    launch = device.launch(text, "weave", count + 1, given, workers, facts.op.name)
+
+    def run(*arrays: Any) -> None:
+        ordered = [arrays[-1], *[arrays[i] for i in here]]
+        places = [(i, np.uint64(a.offset // size)) for i, a in enumerate(ordered)]
+        launch.with_numbers([a.buffer for a in ordered], places)
+
+    return run
+
+
 def _specialised(facts: Any) -> Any:
     (out,) = facts.outputs
     device, dim = device_of(out.device), facts.attributes["dim"]
@@ -70,8 +103,12 @@ def _specialised(facts: Any) -> Any:
     def numbers(values: list[Any], filler: int = 0) -> Any:
         return np.array([*values, *[filler] * (many - len(values))], np.uint64)
 
+    word = moved("X", itemsize=size)["X_MEMORY"]
+    is_woven = len(parts) <= _WOVEN and not {*runs, *steps} - {1}
+    if device.is_cpu and is_woven and rows >= _MANY:
+        return _woven(device, word, facts, here)
     macros = {
-        "WORD": moved("X", itemsize=size)["X_MEMORY"],
+        "WORD": word,
         "IS_CPU": int(device.is_cpu),
         "INDEX": "uint" if out.numel < 1 << 31 else "ulong",
         "MANY": many,

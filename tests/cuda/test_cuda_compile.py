@@ -231,7 +231,7 @@ NOT_ASKED = {
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
-    "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma", "weave",
+    "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost
@@ -23,6 +24,7 @@ def enter(table: KernelTable) -> None:
     """Enter them."""
     for name in ("cat", "stack"):
         table.add(name, _specialised, when=_fits, specialize=True)
+    table.add("complex", _of_parts, when=_are_dense, specialize=True)
 
 
 def _step(array: Array, dim: int) -> int | None:
@@ -61,27 +63,47 @@ _MANY = 1 << 12
 """Elements of each for which a program of their own is worth its time."""
 
 
-def _woven(device: Device, word: str, facts: Any, here: list[int]) -> Any:
-    """Single elements of a few dense tensors in turn, as in a stack along the last dim: a compiler
-    makes vectors of that, which the copy of a run has none for."""
+def _are_dense(call: Any) -> bool:
+    (out,) = call.outputs
+    specs = (out, *call.inputs)
+    return bool(out.numel) and all(x.is_contiguous and x.shape == out.shape for x in specs)
+
+
+def _of_parts(facts: Any) -> Any:
+    """Complex numbers of their two parts."""
     (out,) = facts.outputs
-    count, size = len(here), out.dtype.itemsize
+    return _woven(device_of(out.device), facts.op.name, facts.inputs[0].dtype, out.numel, [0, 1])
+
+
+def _word(dtype: DType) -> str:
+    return moved("X", itemsize=dtype.itemsize)["X_MEMORY"]
+
+
+def _woven(device: Device, name: str, dtype: DType, items: int, here: list[int]) -> Any:
+    """Single elements of a few dense tensors in turn, as in a stack along the last dim: a compiler
+    makes vectors of that, which the copy of a run has none for.
+
+    Args:
+        items: elements of each.
+        here: which arguments are taken.
+    """
+    count, size = len(here), dtype.itemsize
     macros = {
-        "WORD": word,
+        "WORD": _word(dtype),
+        "IS_CPU": int(device.is_cpu),
         "ARGUMENTS": ", ".join(f"global const WORD *x{t}" for t in range(count)),
         "PLACES": ", ".join(f"ulong at{t}" for t in range(count)),
         "BEGIN": " ".join(f"x{t} += at{t};" for t in range(count)),
         "EACH": " ".join(f"out[{count} * i + {t}] = x{t}[i];" for t in range(count)),
     }
     text = program(device, "weave", macros, ())
-    items = out.numel // count
     given = [*[np.uint64(0)] * (count + 1), np.uint64(items)]
     workers = device.workers(items, 4096)
-    launch = device.launch(text, "weave", count + 1, given, workers, facts.op.name)
+    launch = device.launch(text, "weave", count + 1, given, workers, name)
 
     def run(*arrays: Any) -> None:
         ordered = [arrays[-1], *[arrays[i] for i in here]]
-        places = [(i, np.uint64(a.offset // size)) for i, a in enumerate(ordered)]
+        places = [(i, (a.offset // size).to_bytes(8, "little")) for i, a in enumerate(ordered)]
         launch.with_numbers([a.buffer for a in ordered], places)
 
     return run
@@ -103,12 +125,11 @@ def _specialised(facts: Any) -> Any:
     def numbers(values: list[Any], filler: int = 0) -> Any:
         return np.array([*values, *[filler] * (many - len(values))], np.uint64)
 
-    word = moved("X", itemsize=size)["X_MEMORY"]
     is_woven = len(parts) <= _WOVEN and not {*runs, *steps} - {1}
     if device.is_cpu and is_woven and rows >= _MANY:
-        return _woven(device, word, facts, here)
+        return _woven(device, facts.op.name, out.dtype, rows, here)
     macros = {
-        "WORD": word,
+        "WORD": _word(out.dtype),
         "IS_CPU": int(device.is_cpu),
         "INDEX": "uint" if out.numel < 1 << 31 else "ulong",
         "MANY": many,

@@ -5,14 +5,18 @@
 
 kernel void weave(global WORD *restrict out, ARGUMENTS, ulong at_out, PLACES, ulong items)
 {
-    const ulong share = (items + get_global_size(0) - 1) / get_global_size(0);
+#if IS_CPU
+    const ulong share = (items + get_global_size(0) - 1) / get_global_size(0), step = 1;
     const ulong first = share * get_global_id(0), end = min(items, first + share);
+#else
+    const ulong first = get_global_id(0), step = get_global_size(0), end = items;
+#endif
     out += at_out;
     BEGIN
-#ifdef __clang__
+#if IS_CPU && defined(__clang__)
 #pragma clang loop vectorize(assume_safety)
 #endif
-    for (ulong i = first; i < end; i++) {
+    for (ulong i = first; i < end; i += step) {
         EACH
     }
 }

@@ -28,14 +28,21 @@ CASES: dict[str, Call] = {
     "trigamma": lambda library, x: library.polygamma(1, x.abs() + 0.1),
     "xlog1py by a number": lambda library, x: library.special.xlog1py(2.0, x.abs()),
     "nan_to_num": lambda library, x: x.nan_to_num(0.5, 7.0),
+    "legendre": lambda library, x: library.special.legendre_polynomial_p(x.sin(), 7),
+    "hermite": lambda library, x: library.special.hermite_polynomial_he(x, x.abs() + 1),
+    "chebyshev": lambda library, x: library.special.chebyshev_polynomial_u(x * 0.125, 40),
+    "shifted": lambda library, x: library.special.shifted_chebyshev_polynomial_w(x.sin(), 5),
     "signbit": lambda library, x: x.signbit(),
     "floor of a quotient": lambda library, x: library.div(x, 3.0, rounding_mode="trunc"),
 }
 NARROW = ("entr", "sinc", "i0", "nan_to_num", "signbit", "trigamma")
 """Those that PyTorch has in bfloat16."""
-EXTRA = {"ndtri": 1, "modified_bessel_k0": 1, "zeta": 4, "trigamma": 2, "xlog1py by a number": 1}
+EXTRA = {
+    "ndtri": 1, "modified_bessel_k0": 1, "zeta": 4, "trigamma": 2, "xlog1py by a number": 1,
+    "legendre": 1, "hermite": 2, "chebyshev": 1, "shifted": 1,
+}  # fmt: skip
 """Launches that make the operands."""
-FINITE = ("i0", "zeta", "signbit")
+FINITE = ("i0", "zeta", "signbit", "legendre", "hermite", "chebyshev", "shifted")
 """Where PyTorch makes NaN of an infinity, or reads the sign of NaN."""
 EDGES = [0.0, -0.0, float("inf"), -float("inf"), float("nan"), 1e-20]
 

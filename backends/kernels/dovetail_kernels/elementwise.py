@@ -33,7 +33,7 @@ from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.expressions import text_of, with_numbers
 from dovetail_kernels.faults import refusals_of
 
-__all__ = ["Elementwise", "enter", "ghost", "number"]
+__all__ = ["Elementwise", "enter", "ghost", "number", "operands_of"]
 
 WORD_ATTRIBUTES = {"gelu": "approximate", "gelu_backward": "approximate"}
 """Operators with one expression per word: ``name`` for "none", ``name`` with the word inside."""
@@ -233,16 +233,20 @@ def _specialised(name: str, takes_numbers: bool = True) -> Callable[[Any], Any]:
     return specialise
 
 
+def operands_of(facts: Any) -> list[Array]:
+    """The ghosts of a call's output and inputs, of which a Python number is an array of one."""
+    (out,) = facts.outputs
+    return [ghost(out), *(_one(out) if isinstance(s, type) else ghost(s) for s in seen(facts))]
+
+
 def _composed(facts: Any) -> Any:
     """What ``specialize`` calls for an operator that is what its decomposition says."""
     expression = composed(facts)
     assert expression is not None
     (name,) = expression.helpers
-    (out,) = facts.outputs
-    views = [_one(out) if isinstance(s, type) else ghost(s) for s in seen(facts)]
-    kind = views[-1].dtype
-    made = Elementwise(device_of(out.device), name, expression, [ghost(out), *views], (), kind)
-    return made.kernel
+    views = operands_of(facts)
+    device = device_of(facts.outputs[0].device)
+    return Elementwise(device, name, expression, views, (), views[-1].dtype).kernel
 
 
 def _is_composed(facts: Any) -> bool:

@@ -56,7 +56,7 @@ def takes_lanes(
     kept = "" if expression.helpers else out.name
     while texts:
         text = texts.pop()
-        if "if (" in text or "while (" in text:
+        if any(word in text for word in ("if (", "while (", "for (")):
             return False
         for word in {*WORD.findall(text)} & (MATH | {*helpers}) - seen:
             seen.add(word)

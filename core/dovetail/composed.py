@@ -138,8 +138,8 @@ def _traced(
 _OF_ELEMENTS = ("angle",)
 """Composites that are computed element by element, too."""
 
-_OTHERWISE = re.compile(r"conj_physical|frexp|nextafter|igammac?|.*_polynomial_\w+")
-"""What is computed of bits, of pairs, by tables, or as far as the data say."""
+_OTHERWISE = re.compile(r"conj_physical|frexp|nextafter|.*_polynomial_\w+")
+"""What is computed of bits, of pairs, or as far as the data say."""
 
 
 def composable() -> tuple[str, ...]:

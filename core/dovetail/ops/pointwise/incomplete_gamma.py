@@ -210,10 +210,8 @@ def _expansion(a: Any, x: Any, powers: int, rows: int) -> tuple[Any, Any]:
     deviance = _deviance(a, x)
     size = (deviance * 2.0).sqrt()
     eta = where(x.lt(a), -size, size)
-    shape = (rows, *[1] * a.ndim)
-    columns = list(zip(*_TEMME[:rows], strict=True))[:powers]
-    table = [eta.new_tensor(column).reshape(shape) for column in columns]
-    rest = horner(1.0 / a, horner(eta, [*reversed(table)]).flip(0))
+    each = [horner(eta, row[powers - 1 :: -1]) for row in reversed(_TEMME[:rows])]
+    rest = horner(1.0 / a, each)
     rest = rest * (-a * deviance).exp() / (a * (2 * math.pi)).sqrt()
     turn = eta * (a * 0.5).sqrt()
     return special.erfc(-turn) * 0.5 - rest, special.erfc(turn) * 0.5 + rest

@@ -13,6 +13,15 @@
 #define CORNERS (TAPS * TAPS * TAPS)
 #endif
 
+// A library's are made of vectors' halves.
+#if W > 1 && __has_builtin(__builtin_elementwise_floor) && __has_builtin(__builtin_elementwise_roundeven)
+#define FLOOR(x) __builtin_elementwise_floor(x)
+#define RINT(x) __builtin_elementwise_roundeven(x)
+#else
+#define FLOOR(x) floor(x)
+#define RINT(x) rint(x)
+#endif
+
 #define NUMBERS ulong8 begin, uint4 how, int4 sizes, int option
 
 #if IS_CPU
@@ -54,8 +63,8 @@ static V mirrored(V x, T low, T span, V *turn)
 {
     const I is_before = x < (V)low;
     const V away = is_before ? low - x : x - low;
-    const V flips = floor(away / span), extra = away - flips * span;
-    const I is_even = flips - 2 * floor(flips / 2) == (V)0;
+    const V flips = FLOOR(away / span), extra = away - flips * span;
+    const I is_even = flips - 2 * FLOOR(flips / 2) == (V)0;
     *turn = is_before == is_even ? (V)-1 : (V)1;
     return is_even ? extra + low : span - extra + low;
 }
@@ -90,20 +99,20 @@ static void find(V x, int size, int option, I *at, V *weight, V *slope)
     const T scale = (align ? (T)(size - 1) : (T)size) / 2;
     V turn, place = align ? (x + 1) / 2 * (T)(size - 1) : ((x + 1) * (T)size - 1) / 2;
 #if TAPS == 4
-    const V low = floor(place), t = place - low;
-    for (int k = 0; k < 4; k++) at[k] = inside(rint(padded(low + (T)(k - 1), size, option, &turn)), size);
+    const V low = FLOOR(place), t = place - low;
+    for (int k = 0; k < 4; k++) at[k] = inside(RINT(padded(low + (T)(k - 1), size, option, &turn)), size);
     weight[0] = FAR(t + 1), weight[1] = NEAR(t), weight[2] = NEAR(1 - t), weight[3] = FAR(2 - t);
     slope[0] = scale * FAR_SLOPE(t + 1), slope[1] = scale * NEAR_SLOPE(t);
     slope[2] = -scale * NEAR_SLOPE(1 - t), slope[3] = -scale * FAR_SLOPE(2 - t);
 #else
     place = padded(place, size, option, &turn);
 #if TAPS == 2
-    const V low = floor(place), share = place - low;
+    const V low = FLOOR(place), share = place - low;
     at[0] = inside(low, size), at[1] = inside(low + 1, size);
     weight[0] = 1 - share, weight[1] = share;
     slope[1] = turn * scale, slope[0] = -slope[1];
 #else
-    at[0] = inside(rint(place), size);
+    at[0] = inside(RINT(place), size);
     weight[0] = (V)1, slope[0] = (V)0;
 #endif
 #endif
@@ -113,6 +122,13 @@ static void find(V x, int size, int option, I *at, V *weight, V *slope)
 static void load(global const OUT_MEMORY *grid, uint first, uint places, V *x)
 {
 #if W > 1
+#if IS_PLAIN && NDIM == 2
+    if (first + W <= places) {
+        const V one = OUT_V(grid, (ulong)first * 2), other = OUT_V(grid, (ulong)first * 2 + W);
+        x[0] = (V)(one.even, other.even), x[1] = (V)(one.odd, other.odd);
+        return;
+    }
+#endif
     T value[NDIM][W];
     for (int j = 0; j < W; j++) {
         const ulong at = (ulong)min(first + j, places - 1) * NDIM;
@@ -241,6 +257,16 @@ kernel void grid_gradient(global OUT_MEMORY *out, global const OUT_MEMORY *g, gl
         )
 #endif
         global OUT_MEMORY *to = out + begin.s0 + image * how.z * NDIM;
+#if W > 1 && IS_PLAIN && NDIM == 2
+        if (p + W <= how.z) {
+            V one, other;
+            one.even = made[0].lo, one.odd = made[1].lo;
+            other.even = made[0].hi, other.odd = made[1].hi;
+            OUT_SET_V(to, (ulong)p * 2, one);
+            OUT_SET_V(to, (ulong)p * 2 + W, other);
+            continue;
+        }
+#endif
         for (int d = 0; d < NDIM; d++) {
 #if W > 1
             T value[W];

@@ -9,10 +9,9 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss", "grid",
-    "group_norm",
-    "join", "layer_norm", "loss", "masked", "pad", "pool", "recurrent", "recurrent_step", "repeat",
-    "resample", "rows", "similarity", "softmax", "steps", "triangle",
+    "affine_grid", "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss",
+    "grid", "group_norm", "join", "layer_norm", "loss", "masked", "pad", "pool", "recurrent",
+    "recurrent_step", "repeat", "resample", "rows", "similarity", "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

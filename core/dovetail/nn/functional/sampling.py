@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["affine_grid", "grid_sample"]
 
 _known = finder("grid_sample")
+_known_affine = finder("affine_grid")
 
 _CHANGED = (
     "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. "
@@ -103,14 +104,6 @@ def grid_sample(
     )
 
 
-def _line(size: int, align: bool, like: Tensor) -> Tensor:
-    """``size`` places from -1 to 1: centres of the corner elements, or all centres."""
-    if size <= 1:
-        return like.new_zeros((1,))
-    line = dovetail.linspace(-1, 1, size, dtype=like.dtype, device=like.device)
-    return line if align else line * (size - 1) / size
-
-
 @told
 def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> Tensor:
     """The grid of an affine map, for :func:`grid_sample`.
@@ -130,6 +123,10 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     if align_corners is None:
         warn(_CHANGED)
     align = bool(align_corners)
+    if isinstance(size, (tuple, list)):
+        run = _known_affine(theta, (tuple(size[2:]), align_corners))
+        if run is not None and 1 not in size[2:] and min(size) > 0:
+            return run(theta)  # type: ignore[no-any-return]
     if not theta.is_floating_point():
         raise ValueError(f"Expected theta to have floating point type, but got {theta.dtype}")
     if len(size) not in (4, 5):
@@ -152,10 +149,4 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
         )
     elif min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {size}")
-    columns = []
-    for i in reversed(range(n)):
-        line = _line(spatial[i], align, theta).reshape(-1, *[1] * (n - 1 - i))
-        columns.append(line.expand(spatial))
-    columns.append(theta.new_ones(spatial))
-    base = dovetail.stack(columns, -1).reshape(1, -1, n + 1)
-    return base.matmul(theta.transpose(1, 2)).reshape(-1, *spatial, n)
+    return ops.affine_grid(theta, size=tuple(spatial), align=align)  # type: ignore[no-any-return]

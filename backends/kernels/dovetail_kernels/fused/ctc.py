@@ -1,4 +1,4 @@
-"""ctc_losses and their gradient: a launch each, whose work groups take a sequence through all steps."""
+"""ctc_losses and their gradient: a launch each, a work group for each sequence."""
 
 from __future__ import annotations
 

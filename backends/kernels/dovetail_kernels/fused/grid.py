@@ -161,11 +161,12 @@ def _in_order(device: Device, facts: Any) -> Callable[..., None]:
     width = _sized(device, facts)
     macros, helpers = _macros(device, facts, "INPUT", width)
     text = program(device, "grid", macros, (out.dtype,), text=helpers)
-    planes = prod(out.shape[:2])
+    images, channels = out.shape[:2]
+    planes = images * channels
     places = prod(facts.grid.shape[1:-1])
     each = out.numel // planes + places * macros["TAPS"] ** macros["NDIM"]
     size = device.workers(planes, max(1, 4096 // each))
-    numbers = _numbers(facts, *out.shape[:2], out.shape[2:], 1)
+    numbers = _numbers(facts, images, channels, out.shape[2:], 1)
     launch = device.launch(text, "image_gradient", 3, numbers, size, facts.op.name)
     place, queue = placing(3), launch.with_numbers
 

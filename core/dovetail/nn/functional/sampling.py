@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dovetail
 from dovetail import ops
 from dovetail.nn.functional.planned import finder
 from dovetail.ops.calling import told

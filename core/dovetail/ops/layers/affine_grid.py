@@ -1,7 +1,7 @@
 """The grid of an affine map, and its gradient.
 
-Shapes: theta (N, n, n + 1), grid (N, *size, n) of x (the last of size) first. Arguments are checked in
-``nn.functional.sampling``.
+Shapes: theta (N, n, n + 1), grid (N, *size, n) of x (the last of size) first. Arguments are
+checked in ``nn.functional.sampling``.
 """
 
 from __future__ import annotations

@@ -285,8 +285,8 @@ def ctc_losses(
 ) -> Any:  # fmt: skip
     """(N,): minus the log-likelihood of each sequence of labels; infinity where there is no way.
 
-    ``zero_infinity`` and ``normalised`` are for the gradient: zeros where there is no way, else NaN;
-    and the probabilities are part of it, as of PyTorch's, which ``log_softmax`` takes away again.
+    ``zero_infinity`` and ``normalised`` are for the gradient: zeros where there is no way, else
+    NaN; and the probabilities are part of it, as of PyTorch's, which ``log_softmax`` takes away.
     """
     trellis = _Trellis(log_probs, targets, blank)
     return _total(trellis.forward(input_lengths)[-1], input_lengths, target_lengths)

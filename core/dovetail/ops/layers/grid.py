@@ -1,7 +1,7 @@
 """Images read at the places of a grid, and the gradients for both: ``grid_sample``.
 
 Shapes: input (N, C, *S), grid (N, *P, len(S)) with coordinates from -1 to 1, x (the last of S)
-first, out and its gradient (N, C, *P). Arguments are read and checked in ``nn.functional.sampling``.
+first, out and its gradient (N, C, *P). Arguments are checked in ``nn.functional.sampling``.
 
 Along each dim an output is the sum of one, two or four elements (taps), each padded and weighed.
 """

@@ -235,7 +235,7 @@ def _grid_gradient(g: Any, input: Any, grid: Any, mode: str, padding: str, align
     gradient={"input": _input_gradient, "grid": _grid_gradient},
     reference=reference,
     samples=_samples,
-    node_name=lambda *facts, **_: f"grid_sampler_{len(facts[0].shape) - 2}d",
+    node_name=lambda *facts, **_: f"grid_sampler_{len(facts[0].shape) - 2}_d",
     **_OPTIONS,
 )
 def grid_sample(input: Any, grid: Any, *, mode: str, padding: str, align: bool) -> Any:

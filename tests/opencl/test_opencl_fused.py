@@ -113,6 +113,14 @@ def halved(library, x): return library.cat(x.chunk(2, 1)[::-1], 1)
 beside(halved, (5, 8))
 beside(parts, (3, 5, 2), (6, 4, 3))
 """,
+    "rows that come again": """
+def joined(library, x, y): return library.cat([x.expand(2, 3, 12), y], 2)
+def product(library, x, w): return F(library).linear(x.expand(2, 3, 12), w)
+def by_vector(library, x, v): return x.expand(2, 3, 12) @ v
+beside(joined, (2, 1, 12), (2, 3, 4))
+beside(product, (2, 1, 12), (5, 12))
+beside(by_vector, (2, 1, 12), (12,))
+""",
     "attention": """
 hidden = random.random((5, 21)) < 0.6
 hidden[:, 0] = True

@@ -31,8 +31,6 @@ CALLS: dict[str, Call] = {
     "segment_reduce below 0": lambda lib, t: lib.segment_reduce(
         t([1.0, 2.0]), "sum", lengths=t([3, -1])
     ),
-    "quantile": lambda lib, t: lib.quantile(t([1.0, 2.0]), t([0.5, 1.5])),
-    "quantile of NaN": lambda lib, t: lib.quantile(t([1.0, 2.0]), t([nan])),
     "cholesky_inverse": lambda lib, t: lib.cholesky_inverse(t(ZEROS)),
     "cholesky_inverse, upper": lambda lib, t: lib.cholesky_inverse(t(ZEROS), upper=True),
     "cholesky_inverse of many": lambda lib, t: lib.cholesky_inverse(t(SINGULAR)),
@@ -59,6 +57,28 @@ def test_as_pytorch_refuses(name: str, device: Any) -> None:
         call(dt, lambda values: dt.tensor(values, device=device))
     assert str(ours.value) == str(theirs.value)
     assert (type(ours.value) is dt.linalg.LinAlgError) == ("LinAlgError" in str(theirs.type))
+
+
+LATE: dict[str, Call] = {
+    "quantile": lambda lib, t: lib.quantile(t([1.0, 2.0]), t([0.5, 1.5])),
+    "quantile of NaN": lambda lib, t: lib.quantile(t([1.0, 2.0]), t([nan])),
+    "nanquantile": lambda lib, t: lib.nanquantile(t([[1.0, 2.0]]), t([-0.1]), 1),
+    "bernoulli": lambda lib, t: lib.bernoulli(t([0.5, 1.5])),
+    "multinomial": lambda lib, t: lib.multinomial(t([0.5, -1.5]), 1),
+    "multinomial of nothing": lambda lib, t: lib.multinomial(t([0.0, 0.0]), 2, True),
+}
+"""What a device's kernel may look at."""
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_refused_where_values_are_asked_for_at_the_latest(name: str, device: Any) -> None:
+    call = LATE[name]
+    with pytest.raises(RuntimeError) as theirs:
+        call(torch, torch.tensor)
+    with pytest.raises(RuntimeError) as ours:
+        call(dt, lambda values: dt.tensor(values, device=device)).tolist()
+    wanted = str(theirs.value).split(", but got")[0]
+    assert str(ours.value).startswith(wanted), str(ours.value)
 
 
 def test_unsafe_lengths_are_not_looked_at(device: Any) -> None:

@@ -18,9 +18,9 @@ from dovetail_kernels.device import Device, Launch, device_of, known, register
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
-    "elementwise", "polynomials", "storage", "ranges", "random", "reduce", "reduce_group", "paired",
-    "scan", "running", "order", "topk", "pick", "search", "index", "scatter", "contract", "conv",
-    "exchange", "fused",
+    "elementwise", "polynomials", "storage", "ranges", "random", "chances", "reduce",
+    "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick", "quantile",
+    "search", "index", "scatter", "contract", "conv", "exchange", "fused",
 )  # fmt: skip
 
 

@@ -81,10 +81,11 @@ def _has_rows(call: Any) -> bool:
 def _rows(array: StridedView) -> Array | None:
     """(*, K) as (rows, K) without moving it; None where its strides do not allow that."""
     count, step = math.prod(array.shape[:-1]), 0
+    reached: int | None = None
     for n, stride in reversed(list(zip(array.shape[:-1], array.strides[:-1], strict=True))):
         if n == 1:
             continue
-        if not step:
+        if reached is None:
             step, reached = stride, stride * n
         elif stride == reached:
             reached *= n

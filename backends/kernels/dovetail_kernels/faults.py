@@ -19,7 +19,7 @@ import numpy as np
 
 from dovetail.errors import OutOfRangeError
 
-__all__ = ["WORDS", "bounds_fault_of", "fault_of", "found", "refusals_of"]
+__all__ = ["WORDS", "bounds_fault_of", "fault_of", "found", "refusals_of", "values_fault_of"]
 
 WORDS = 8
 """32-bit words of the buffer."""
@@ -92,6 +92,21 @@ def refusals_of(name: str, refusals: tuple[Any, ...]) -> Any:
         return lambda index, size: RuntimeError(f"{refusal.sentence} ({about} {_LATE})")
 
     return _numbered(*map(error_of, refusals))
+
+
+@functools.cache
+def values_fault_of(name: str, *sentences: str) -> Any:
+    """The first of the numbers that kernels of an operator report values by that have no result.
+
+    Args:
+        name: what errors call the operator.
+        sentences: PyTorch's, in the kernel's order.
+    """
+
+    def error_of(sentence: str) -> Callable[[int, int], Exception]:
+        return lambda index, size: RuntimeError(f"{sentence} ({name}, {_LATE})")
+
+    return _numbered(*map(error_of, sentences))
 
 
 def found(words: np.ndarray) -> Exception | None:

@@ -241,8 +241,8 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "zip(padded, repeats, strict=True) #2": _PRODUCT,
     "constant/scan.py:_log_add: top.masked_fill(top.abs().eq(math.inf), 0) -> "
     "top.masked_fill(top.abs().eq(math.inf), 1)": _ANY_NUMBER,
-    "constant/scan.py:_logcumsumexp_gradient: out.masked_fill(out.eq(-math.inf), 0) -> "
-    "out.masked_fill(out.eq(-math.inf), 1)": _NO_TERM,
+    "constant/scan.py:_added_back: sums.masked_fill(sums.eq(-math.inf), 0) -> "
+    "sums.masked_fill(sums.eq(-math.inf), 1)": _NO_TERM,
     "swap/promotion.py:_combine: promote_types(higher, lower) -> "
     "promote_types(lower, higher)": _EITHER_WAY,
     "swap/promotion.py:promote_specs: promote_types(seen, kind) -> "

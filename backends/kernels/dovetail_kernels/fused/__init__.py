@@ -9,9 +9,10 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss", "group_norm",
-    "join", "layer_norm", "loss", "masked", "pad", "pool", "quantize", "recurrent",
-    "recurrent_step", "repeat", "resample", "rows", "similarity", "softmax", "steps", "triangle",
+    "adaptive_pool", "affine_grid", "attention", "attention_tiles", "bags", "batch_norm", "columns",
+    "ctc", "element_loss", "grid", "group_norm", "join", "layer_norm", "loss", "masked", "pad",
+    "pool", "quantize", "recurrent", "recurrent_step", "repeat", "resample", "rows", "similarity",
+    "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

@@ -35,11 +35,12 @@ def _step(array: Array, dim: int) -> int | None:
         if n != 1 and stride != run:
             return None
         run *= n
-    step, reached = run, 0
+    step = run
+    reached: int | None = None
     for n, stride in reversed(loops[:dim]):
         if n == 1:
             continue
-        if not reached:
+        if reached is None:
             step = stride
         elif stride != reached:
             return None

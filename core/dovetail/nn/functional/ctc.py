@@ -54,7 +54,7 @@ def _padded(targets: Tensor, lengths: list[int]) -> Tensor:
                 f"Expected tensor to have size at least {width} at dimension 1, but got size "
                 f"{targets.shape[1]} for argument #2 'targets' (ctc_loss)"
             )
-        return targets[:, :width]
+        return targets if targets.shape[1] == width else targets[:, :width]
     if targets.dim() != 1 or targets.shape[0] != sum(lengths):
         raise RuntimeError(
             f"Expected tensor to have size {sum(lengths)} at dimension 0, but got shape "
@@ -63,17 +63,6 @@ def _padded(targets: Tensor, lengths: list[int]) -> Tensor:
     parts = targets.split(lengths)
     rows = [dovetail.nn.functional.pad(part, (0, width - part.shape[0])) for part in parts]
     return dovetail.stack(rows)
-
-
-def _normalised(log_probs: Tensor, steps: Tensor) -> Tensor:
-    """(N,) of zeros, whose gradient is the probabilities.
-
-    PyTorch's gradient has this part too, which log_softmax takes away again.
-    """
-    chances = log_probs.exp()
-    places = dovetail.arange(log_probs.shape[0], device=log_probs.device)
-    inside = (places.unsqueeze(1) < steps).unsqueeze(2)
-    return ops.where(inside, chances - chances.detach(), 0.0).sum((0, 2))  # type: ignore[no-any-return]
 
 
 @told
@@ -125,19 +114,20 @@ def ctc_loss(
     if targets.dtype not in INDICES:
         targets = targets.to(dovetail.int64)
     padded = _padded(targets, labels).to(log_probs.device, dovetail.int64)
-    lengths = [
-        dovetail.tensor(part, dtype=dovetail.int64, device=log_probs.device)
-        for part in (steps, labels)
-    ]
+    rows = [steps, labels, [max(n, 1) for n in labels]]
+    lengths = dovetail.tensor(rows, dtype=dovetail.int64, device=log_probs.device).unbind()
     losses = ops.ctc_losses(
-        log_probs, padded, *lengths, blank=blank, zero_infinity=bool(zero_infinity)
+        log_probs,
+        padded,
+        *lengths[:2],
+        blank=blank,
+        zero_infinity=bool(zero_infinity),
+        normalised=True,
     )
-    if log_probs.requires_grad and dovetail.is_grad_enabled():
-        losses = losses + _normalised(log_probs, lengths[0])
     if zero_infinity:
         losses = losses.masked_fill(losses.isinf(), 0.0)
     if reduction == "mean":
-        return (losses / lengths[1].clamp(min=1)).mean()  # type: ignore[no-any-return]
+        return (losses / lengths[2]).mean()  # type: ignore[no-any-return]
     if reduction == "sum":
         return losses.sum()  # type: ignore[no-any-return]
     return losses if is_batched else losses.squeeze(0)  # type: ignore[no-any-return]

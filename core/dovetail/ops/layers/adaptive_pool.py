@@ -45,12 +45,14 @@ def _infer_adaptive(indices: bool) -> Any:
     return infer
 
 
+_TRIED: tuple[tuple[Sizes, Sizes], ...] = (
+    ((2, 3, 7), (3,)), ((2, 3, 8), (4,)), ((2, 3, 4), (6,)), ((2, 2, 7, 5), (1, 1)),
+    ((2, 2, 7, 5), (3, 4)), ((1, 2, 6, 4), (3, 2)), ((1, 2, 4, 5, 3), (2, 3, 2)),
+)  # fmt: skip
+
+
 def _adaptive_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    tried = (
-        ((2, 3, 7), (3,)), ((2, 3, 8), (4,)), ((2, 3, 4), (6,)), ((2, 2, 7, 5), (1, 1)),
-        ((2, 2, 7, 5), (3, 4)), ((1, 2, 6, 4), (3, 2)), ((1, 2, 4, 5, 3), (2, 3, 2)),
-    )  # fmt: skip
-    return [Sample((draw(rng, s, dtype, -9, 9),), {"output_size": size}) for s, size in tried]
+    return [Sample((draw(rng, s, dtype, -9, 9),), {"output_size": size}) for s, size in _TRIED]
 
 
 def _adaptive_reference(largest: bool) -> Any:
@@ -99,10 +101,82 @@ def adaptive_avg_pool(input: Any, *, output_size: Sizes) -> Any:
             count_include_pad=True,
             divisor_override=None,
         )
-    for i, (n, m) in enumerate(zip(size, output_size, strict=True)):
+    return ops.uneven_avg_pool(input, output_size=output_size)
+
+
+def _uneven_gradient(g: Any, specs: Any) -> Any:
+    return ops.uneven_avg_pool_grad(g, input_size=tuple(specs[0].shape[2:]))
+
+
+@pooling(
+    "uneven_avg_pool",
+    infer=_infer_adaptive(False),
+    gradient={"input": _uneven_gradient},
+    compute=d.float32,
+    reference=_adaptive_reference(False),
+    samples=_adaptive_samples,
+    tolerance=Tolerance(16),
+    node_name=lambda input, **_: f"adaptive_avg_pool{len(input.shape) - 2}_d",
+)
+def uneven_avg_pool(input: Any, *, output_size: Sizes) -> Any:
+    """:func:`adaptive_avg_pool`, whose windows may be of unequal sizes and share elements."""
+    for i, (n, m) in enumerate(zip(tuple(input.shape[2:]), output_size, strict=True)):
         if n != m:
             input = _mean_along(input, 2 + i, m)
     return input
+
+
+def _grad_reference(g: Any, *, input_size: Sizes) -> Any:
+    out = np.zeros((*g.shape[:2], *input_size))
+    spans = [_spans(n, m) for n, m in zip(input_size, g.shape[2:], strict=True)]
+    for place in itertools.product(*map(range, g.shape[2:])):
+        where = [slice(*spans[i][j]) for i, j in enumerate(place)]
+        count = math.prod(part.stop - part.start for part in where)
+        share = g[(..., *place)].reshape(*g.shape[:2], *[1] * len(where)) / count
+        out[(..., *where)] += share
+    return out
+
+
+def _grad_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    return [
+        Sample((draw(rng, (*s[:2], *size), dtype, -9, 9),), {"input_size": s[2:]})
+        for s, size in _TRIED
+    ]
+
+
+@pooling(
+    "uneven_avg_pool_grad",
+    ("grad",),
+    infer=lambda grad, input_size: Inferred(
+        (None,), (((*grad.shape[:2], *input_size), grad.dtype),)
+    ),
+    gradient={
+        "grad": lambda g, specs: ops.uneven_avg_pool(g, output_size=tuple(specs[0].shape[2:]))
+    },
+    compute=d.float32,
+    reference=_grad_reference,
+    samples=_grad_samples,
+    tolerance=Tolerance(16),
+)
+def uneven_avg_pool_grad(grad: Any, *, input_size: Sizes) -> Any:
+    """The gradient for an input of this size: an element's share of the windows that it is in."""
+    for i, (n, m) in enumerate(zip(input_size, tuple(grad.shape[2:]), strict=True)):
+        if n != m:
+            grad = _spread_along(grad, 2 + i, n)
+    return grad
+
+
+def _spread_along(g: Any, dim: int, size: int) -> Any:
+    """What :func:`_mean_along` of ``size`` elements takes on its way back."""
+    spans = _spans(size, g.shape[dim])
+    source = [i for i, (a, b) in enumerate(spans) for _ in range(a, b)]
+    target = [k for a, b in spans for k in range(a, b)]
+    last = (1,) * (g.ndim - dim - 1)
+    counts = tensor([b - a for a, b in spans], dtype=g.dtype, device=g.device)
+    places = [tensor(x, dtype=d.int64, device=g.device) for x in (source, target)]
+    shares = (g / counts.reshape(-1, *last)).index_select(dim, places[0])
+    whole = g.new_zeros((*g.shape[:dim], size, *g.shape[dim + 1 :]))
+    return whole.index_add(dim, places[1], shares)
 
 
 def _mean_along(x: Any, dim: int, places: int) -> Any:

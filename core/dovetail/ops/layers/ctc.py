@@ -76,8 +76,9 @@ def _each(log_probs: Any, targets: Any, steps: Any, labels: Any, blank: int) -> 
 
 
 def _loss_reference(
-    log_probs: Any, targets: Any, steps: Any, labels: Any, *, blank: int, zero_infinity: bool
-) -> Any:
+    log_probs: Any, targets: Any, steps: Any, labels: Any,
+    *, blank: int, zero_infinity: bool, normalised: bool = False,
+) -> Any:  # fmt: skip
     out = np.zeros(log_probs.shape[1])
     for n, (total, _) in _each(log_probs, targets, steps, labels, blank):
         out[n] = -np.log(total) if total else np.inf
@@ -86,12 +87,13 @@ def _loss_reference(
 
 def _gradient_reference(
     grad: Any, log_probs: Any, targets: Any, steps: Any, labels: Any, losses: Any,
-    *, blank: int, zero_infinity: bool,
+    *, blank: int, zero_infinity: bool, normalised: bool = False,
 ) -> Any:  # fmt: skip
     out = np.zeros(log_probs.shape)
     for n, (_, share) in _each(log_probs, targets, steps, labels, blank):
         if np.isfinite(losses[n]):
-            out[: len(share), n] = -share * np.exp(losses[n]) * grad[n]
+            chances = np.exp(log_probs[: len(share), n]) if normalised else 0
+            out[: len(share), n] = (chances - share * np.exp(losses[n])) * grad[n]
         elif not zero_infinity:
             out[: len(share), n] = np.nan
     return out
@@ -130,7 +132,9 @@ def _gradient_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         )
         grad = draw(rng, losses.shape, dtype, -2, 2)
         inputs = (grad, *arrays, losses.astype(dtype.numpy))
-        made.append(Sample(inputs, {"blank": blank, "zero_infinity": False}))
+        options = {"blank": blank, "zero_infinity": False}
+        made.append(Sample(inputs, options))
+        made.append(Sample(inputs, {**options, "normalised": True}))
     # Two equal labels do not fit into two steps.
     x = np.log(np.full((2, 1, 3), 1 / 3)).astype(dtype.numpy)
     lengths = np.array([2], np.int64), np.array([2], np.int64)
@@ -221,10 +225,12 @@ def _infer(log_probs: Spec, targets: Spec, *others: Any, **_: Any) -> Inferred:
 
 def _gradient(
     g: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, out: Any,
-    blank: int, zero_infinity: bool,
+    blank: int, zero_infinity: bool, normalised: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
     inputs = (g, log_probs, targets, input_lengths, target_lengths, out)
-    found = ops.ctc_loss_backward(*inputs, blank=blank, zero_infinity=zero_infinity)
+    found = ops.ctc_loss_backward(
+        *inputs, blank=blank, zero_infinity=zero_infinity, normalised=normalised
+    )
     return found, None, None, None
 
 
@@ -243,7 +249,7 @@ def _gradient(
 )
 def ctc_loss_backward(
     grad: Any, log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, losses: Any,
-    *, blank: int, zero_infinity: bool,
+    *, blank: int, zero_infinity: bool, normalised: bool = False,
 ) -> Any:  # fmt: skip
     """The gradient of ``ctc_losses``: how likely each class is at each step, given all labels."""
     trellis = _Trellis(log_probs, targets, blank)
@@ -256,7 +262,8 @@ def ctc_loss_backward(
     steps = _places(log_probs, 0)
     inside = (steps.unsqueeze(1) < input_lengths).unsqueeze(2)
     lost = 0.0 if zero_infinity else math.nan
-    found = ops.where(possible.reshape(1, -1, 1), -of_classes, lost)
+    slope = log_probs.exp() - of_classes if normalised else -of_classes
+    found = ops.where(possible.reshape(1, -1, 1), slope, lost)
     return ops.where(inside, found * grad.reshape(1, -1, 1), 0.0)
 
 
@@ -274,11 +281,12 @@ def ctc_loss_backward(
 )
 def ctc_losses(
     log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any,
-    *, blank: int, zero_infinity: bool,
+    *, blank: int, zero_infinity: bool, normalised: bool = False,
 ) -> Any:  # fmt: skip
     """(N,): minus the log-likelihood of each sequence of labels; infinity where there is no way.
 
-    ``zero_infinity`` is for the gradient: zeros there, else NaN.
+    ``zero_infinity`` and ``normalised`` are for the gradient: zeros where there is no way, else
+    NaN; and the probabilities are part of it, as of PyTorch's, which ``log_softmax`` takes away.
     """
     trellis = _Trellis(log_probs, targets, blank)
     return _total(trellis.forward(input_lengths)[-1], input_lengths, target_lengths)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dovetail import dtypes as d
-from dovetail import raw
+from dovetail import ops, raw
 from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.device import resolve
 from dovetail.dtypes import type_name
@@ -39,7 +39,6 @@ __all__ = [
     "check_std",
     "chosen",
     "constant_of",
-    "exponential",
     "floating_only",
     "in_format",
 ]
@@ -336,14 +335,9 @@ def chosen(spec: Spec, p: Any, generator: Any) -> Tensor:
         return draw_noise(spec, p, 1, generator)
     floating_only("bernoulli_tensor_cpu_p_", p._spec.dtype)
     with no_grad():
-        if p._spec.device.type != "meta" and true_anywhere((p.ge(0) & p.le(1)).logical_not()):
-            raise RuntimeError(
-                "Expected p_in >= 0 && p_in <= 1 to be true, but got false. (bernoulli: every "
-                "element of p must be a probability)"
-            )
         u: Any = draw_uniform(spec_of(tuple(spec.shape), d.float32, spec.device), generator)
-        result: Tensor = u.lt(p).to(spec.dtype)
-        return result
+        made: Tensor = ops.bernoulli_of(p, u, kind=spec.dtype)
+        return made
 
 
 def _bernoulli(
@@ -367,8 +361,6 @@ def _bernoulli(
 
 def constant_of(made: Tensor, *inputs: Any) -> Tensor:
     """``made`` as a function of ``inputs`` (numbers too) with gradient 0."""
-    from dovetail import ops
-
     for x in inputs:
         if isinstance(x, Tensor) and x.requires_grad and mode.grad:
             made = ops.where(made.new_ones((), dtype=d.bool_), made, x)  # type: ignore[attr-defined]
@@ -416,33 +408,14 @@ def _multinomial(
         )
     with no_grad():
         weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)
-        if spec.device.type != "meta":
-            if true_anywhere((weights.ge(0) & weights.lt(float("inf"))).logical_not()):
-                raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-            if true_anywhere(weights.sum(-1).eq(0)):
-                raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         if replacement:
-            picked = _with_replacement(weights, num_samples, generator)
+            shape = (*spec.shape[:-1], num_samples)
+            u = draw_uniform(spec_of(shape, weights.dtype, spec.device), generator)
+            picked = ops.multinomial_reached(weights, weights.cumsum(-1), u)
         else:
-            noise: Any = draw_uniform(raw.packed(weights._spec), generator)
-            picked = (weights / exponential(noise)).topk(num_samples, -1)[1]
+            u = draw_uniform(raw.packed(weights._spec), generator)
+            picked = ops.multinomial_ordered(weights, u, count=num_samples)
     return deliver(picked, out)
-
-
-def _with_replacement(weights: Any, count: int, generator: Any) -> Tensor:
-    """For each uniform number, how many of the cumulative sums it has reached."""
-    from dovetail.ops import searchsorted
-
-    shape = (*weights.shape[:-1], count)
-    edges = weights.cumsum(-1)
-    u: Any = draw_uniform(spec_of(shape, weights.dtype, weights.device), generator)
-    u = u * edges.narrow(-1, weights.shape[-1] - 1, 1)
-    return searchsorted(edges, u, right=True)  # type: ignore[no-any-return]
-
-
-def exponential(u: Tensor) -> Any:
-    """Exponential numbers of rate 1 from uniform ones, never 0: ``max(-log(1 - u), eps / 2)``."""
-    return -(-u).log1p().clamp_max(-d.finfo(u._spec.dtype).eps / 2)
 
 
 for _name, _function in (

@@ -21,6 +21,7 @@ from dovetail.errors import Unsupported
 from dovetail.factory_arguments import whole
 from dovetail.generator import Generator
 from dovetail.ops.expose import FUNCTIONS
+from dovetail.ops.randomness.chances import exponential
 from dovetail.ops.randomness.draws import draw_integers, draw_normal, draw_uniform
 from dovetail.ops.randomness.random import (
     _C_NAMES,
@@ -28,7 +29,6 @@ from dovetail.ops.randomness.random import (
     check_range,
     check_std,
     chosen,
-    exponential,
     floating_only,
 )
 from dovetail.spec import Spec, spec_of

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail import ops
 from dovetail.dispatch import call
 from dovetail.ops.expose import attach
+from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import values_of
 from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import kept_shape, numpy_names, one_dim, spec_of_input
@@ -57,6 +59,59 @@ def _at_places(rows: Any, places: Any, interpolation: str) -> Any:
     return rows.gather(-1, below).lerp(rows.gather(-1, places.ceil().to(d.int64)), weight)
 
 
+def _in_order_reference(rows: Any, q: Any, *, interpolation: str, skips_nan: bool) -> Any:
+    find = np.nanquantile if skips_nan else np.quantile
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a row of NaN alone
+        return find(rows, np.reshape(q, -1), axis=1, method=interpolation).T
+
+
+def _in_order_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    some = np.array([0.08, 0.32, 0.55, 0.93], dtype.numpy)
+    for interpolation in _WAYS:
+        for skips_nan in (False, True):
+            rows = np.sort(draw(rng, (3, 9), dtype, -3, 3), 1)
+            options = {"interpolation": interpolation, "skips_nan": skips_nan}
+            made.append(Sample((rows, some), options))
+            if interpolation == "linear":
+                odd = rows.copy()
+                odd[1, 7:] = odd[2] = np.nan
+                made.append(Sample((odd, some[:1]), options, "nan"))
+    return made
+
+
+@composite(
+    "quantile_in_order",
+    inputs=("rows", "q"),
+    infer=lambda rows, q, **_: Inferred((None, None), (((rows.shape[0], q.numel), rows.dtype),)),
+    accepts=_ACCEPTS,
+    method=False,
+    public=False,
+    reference=_in_order_reference,
+    samples=_in_order_samples,
+    tolerance=Tolerance(8),
+)
+def quantile_in_order(rows: Any, q: Any, *, interpolation: str, skips_nan: bool) -> Any:
+    """(R, Q): what lies at fractions ``q`` of rows (R, n) in order, NaN last.
+
+    Raises:
+        RuntimeError: a fraction outside of [0, 1].
+    """
+    values = values_of(q)
+    if values is not None and not ((values >= 0) & (values <= 1)).all():
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    q = q.reshape(-1)
+    last = rows.shape[-1] - 1
+    nan = rows.ne(rows)
+    if skips_nan:
+        # NaN is last. Where all are NaN the place is held at 0, and so is its gradient.
+        places = (q * (nan.logical_not().sum(-1, keepdim=True) - 1)).clamp_min(0)
+    else:
+        places = (q * last).masked_fill(nan.any(-1, keepdim=True), last)
+    return _at_places(rows, places, interpolation)
+
+
 def _decompose(
     input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skips_nan: bool
 ) -> Any:
@@ -65,15 +120,9 @@ def _decompose(
         rows = input.reshape(1, -1)
     else:
         rows = input.movedim(dim, -1).reshape(-1, input.shape[dim])
-    rows = rows.sort(-1)[0]
-    last = rows.shape[-1] - 1
-    nan = rows.ne(rows)
-    if skips_nan:
-        # NaN is last. Where all are NaN the place is held at 0, and so is its gradient.
-        places = (q * (nan.logical_not().sum(-1, keepdim=True) - 1)).clamp_min(0)
-    else:
-        places = (q * last).masked_fill(nan.any(-1, keepdim=True), last)
-    found = _at_places(rows, places, interpolation)
+    found = ops.quantile_in_order(
+        rows.sort(-1)[0], q, interpolation=interpolation, skips_nan=skips_nan
+    )
     return found.t().reshape(shape)
 
 
@@ -136,7 +185,7 @@ def _errors() -> list[ErrorInput]:
 
 
 def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
-    """``q`` as a tensor of the input's dtype; its values are looked at, which waits."""
+    """``q`` as a tensor of the input's dtype, whose values are looked at where they are used."""
     spec = input._spec
     if isinstance(q, Tensor):
         if q._spec.ndim > 1:
@@ -145,9 +194,6 @@ def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
         if q._spec.device is not spec.device:
             raise RuntimeError(f"{name}() q tensor must be on the same device as the input tensor")
-        values = values_of(q)
-        if values is not None and not ((values >= 0) & (values <= 1)).all():
-            raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
         return q
     if not isinstance(q, (int, float, np.integer, np.floating)):
         raise TypeError(

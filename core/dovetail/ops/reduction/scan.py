@@ -11,6 +11,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import return_types
 from dovetail.autograd.grad_mode import mode
+from dovetail.dispatch import call
 from dovetail.factories import arange
 from dovetail.ops.expose import attach
 from dovetail.ops.families import draw
@@ -235,21 +236,25 @@ def _logcumsumexp_gradient(g: Any, input: Any, out: Any, dim: int) -> Any:
     """The sum of ``g_i exp(x_j - out_i)`` over all i from j on."""
     if not input.ndim:
         return g
+    return call(LOGCUMSUMEXP_BACKWARD, (g, input, out), (dim,))
+
+
+def _added_back(g: Any, input: Any, sums: Any, dim: int) -> Any:
     # Nothing has been added up where the result is minus infinity.
-    out = out.masked_fill(out.eq(-math.inf), 0)
+    sums = sums.masked_fill(sums.eq(-math.inf), 0)
     if mode.grad:
-        return _every_pair(g, input, out, dim)
+        return _every_pair(g, input, sums, dim)
     total: Any = 0
     for sign, side in ((1, g), (-1, -g)):  # in logarithms, so that nothing overflows
-        part = side.clamp_min(0).log() - out
+        part = side.clamp_min(0).log() - sums
         later = _doubling(part.flip(dim), dim, _log_add).flip(dim)
         total = total + sign * (later + input).exp()
     return total
 
 
-def _every_pair(g: Any, input: Any, out: Any, dim: int) -> Any:
+def _every_pair(g: Any, input: Any, sums: Any, dim: int) -> Any:
     """The same with memory in n squared, which can be differentiated again."""
-    x, sums, g = input.movedim(dim, -1), out.movedim(dim, -1), g.movedim(dim, -1)
+    x, sums, g = (t.movedim(dim, -1) for t in (input, sums, g))
     place = arange(x.shape[-1], device=x.device)
     reached = place >= place.unsqueeze(1)  # (element, sum)
     powers = (x.unsqueeze(-1) - sums.unsqueeze(-2)).masked_fill(reached.logical_not(), -math.inf)
@@ -272,6 +277,46 @@ LOGCUMSUMEXP = OpDef(
     reference=lambda x, dim: np.logaddexp.accumulate(x, axis=dim) if x.ndim else x,
     samples=_log_samples,
 )
+
+
+def _backward_reference(g: Any, x: Any, out: Any, dim: int) -> Any:
+    x, out, g = (np.moveaxis(a, dim, -1) for a in (x, out, g))
+    reached = np.triu(np.ones((x.shape[-1],) * 2))  # (element, sum)
+    found = (np.exp(x[..., None] - out[..., None, :]) * reached * g[..., None, :]).sum(-1)
+    return np.moveaxis(found, -1, dim)
+
+
+def _backward_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for sample in samples(-2, 2)(rng, dtype):
+        x, dim = sample.args
+        if x.ndim:
+            sums = np.logaddexp.accumulate(x.astype(np.float64), dim).astype(dtype.numpy)
+            made.append(Sample((draw(rng, x.shape, dtype, -2, 2), x, sums, dim)))
+    return made
+
+
+LOGCUMSUMEXP_BACKWARD = OpDef(
+    "logcumsumexp_backward",
+    inputs=("g", "input", "sums"),
+    attributes=("dim",),
+    infer=lambda g, input, sums, dim: Inferred((None,) * 3, ((tuple(g.shape), g.dtype),)),
+    accepts=d.FLOATING,
+    compute=d.float32,
+    decompose=_added_back,
+    reference=_backward_reference,
+    samples=_backward_samples,
+    method=False,
+    public=False,
+)
+
+
+def _logcumsumexp_backward(g: Tensor, input: Tensor, sums: Tensor, dim: int) -> Any:
+    """The gradient of ``logcumsumexp``, of dims that are not negative."""
+    return call(LOGCUMSUMEXP_BACKWARD, (g, input, sums), (dim,))
+
+
+attach(LOGCUMSUMEXP_BACKWARD, _logcumsumexp_backward)
 
 
 @one_input(LOGCUMSUMEXP)

@@ -42,7 +42,7 @@ from dovetail.errors import (
 
 if TYPE_CHECKING:
     from dovetail.backend.dialect import C99, Dialect
-    from dovetail.backend.expressions import EXPRESSIONS, Expression
+    from dovetail.backend.expressions import EXPRESSIONS, Expression, Refusal
     from dovetail.backend.forked import Forked, forked_text
     from dovetail.backend.hookspecs import hookimpl
     from dovetail.backend.source import (
@@ -79,6 +79,7 @@ __all__ = [
     "OutOfMemoryError",
     "Pool",
     "Record",
+    "Refusal",
     "Registry",
     "Runtime",
     "StridedView",
@@ -105,7 +106,7 @@ _ELSEWHERE = {
     "dovetail.backend.strided": (
         "Loops", "StridedView", "broadcast", "collapse", "needs_64_bit",
     ),
-    "dovetail.backend.expressions": ("EXPRESSIONS", "Expression"),
+    "dovetail.backend.expressions": ("EXPRESSIONS", "Expression", "Refusal"),
     "dovetail.backend.dialect": ("C99", "Dialect"),
     "dovetail.backend.source": (
         "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.backend.state import state_of
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
@@ -234,6 +235,20 @@ def poisson_nll_loss(
     return reduced(poisson_nll_terms(input, target, log_input, full, eps), reduction)
 
 
+def _is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
+    """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
+    not."""
+    spec = input._spec
+    tensors = [x._spec for x in others if not isinstance(x, (int, float))]
+    if spec.batch is not None or not spec.numel or tensors[0].shape != spec.shape:
+        return False
+    if any(s.batch is not None or s.device is not spec.device for s in tensors):
+        return False
+    if any(s.dtype.category != 2 for s in (spec, *tensors)):
+        return False
+    return bool(state_of(spec.device).table.entries(name))
+
+
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -255,18 +270,25 @@ def gaussian_nll_loss(
     Raises:
         ValueError: a negative variance, or one of another shape.
     """
+    is_seen = _is_looked_at("gaussian_nll_loss", input, target, var)
     if isinstance(var, (int, float)):
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = dovetail.full_like(input, var, requires_grad=False)
-    elif true_anywhere(var < 0):
+    elif not is_seen and true_anywhere(var < 0):
         raise ValueError("var has negative entry/entries")
     if var.size() != input.size():
         if input.size()[:-1] == var.size():
             var = var.unsqueeze(-1)
         elif not (input.size()[:-1] == var.size()[:-1] and var.size()[-1] == 1):
             raise ValueError("var is of incorrect size")
+        if is_seen:
+            var = var.expand(input.size())
     check_reduction(reduction)
+    if _have_record(input, target, var):
+        return ops.gaussian_nll_loss(
+            input, target, var, reduction=reduction, full=bool(full), eps=float(eps)
+        )
     with dovetail.no_grad():
         floor = (eps - var).clamp_min(0)
     variance = var + floor  # at least eps, with the gradient of var itself

@@ -24,8 +24,8 @@ class Slope(NamedTuple):
 
     Attributes:
         text: in C, of ``part``, which is what reaches the element, of the loss's inputs ``x1``,
-            ``x2``, ..., and of the parameters; whole literals only, which are of any type. Elements may come
-            as vectors, and what is chosen between is then of their type.
+            ``x2``, ..., and of the parameters; whole literals only, which are of any type. Elements
+            may come as vectors, and what is chosen between is then of their type.
         parameters: their values by name, made of the call's attributes.
     """
 

@@ -283,9 +283,7 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     "target",
     options=({"delta": 1.0}, {"delta": 0.5}),
 )
-def huber_loss_backward(
-    grad: Any, input: Any, target: Any, *, reduction: str, delta: float
-) -> Any:
+def huber_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str, delta: float) -> Any:
     """The gradient of ``huber_loss`` for its input."""
     return (input - target).clamp(-delta, delta) * share(grad, input, reduction)
 
@@ -329,9 +327,7 @@ def _kl_reference(x: Any, y: Any, log_target: bool = False) -> Any:
     high=1.0,
     options=({"log_target": False}, {"log_target": True}),
 )
-def kl_div_backward(
-    grad: Any, input: Any, target: Any, *, reduction: str, log_target: bool
-) -> Any:
+def kl_div_backward(grad: Any, input: Any, target: Any, *, reduction: str, log_target: bool) -> Any:
     """The gradient of ``kl_div`` for its input."""
     return -(target.exp() if log_target else target) * share(grad, input, reduction)
 

@@ -73,7 +73,7 @@ def soft_margin_terms(input: Any, target: Any) -> Any:
     "soft_margin_loss_backward", lambda x, t: -t / (1 + np.exp(t * x)), "input", "target"
 )
 def soft_margin_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str) -> Any:
-    """The gradient of ``soft_margin_loss`` for its input, and with both exchanged for its target."""
+    """The gradient of ``soft_margin_loss`` for its input; for its target, both are exchanged."""
     return (target * input).neg().sigmoid() * -share(grad, input, reduction) * target
 
 

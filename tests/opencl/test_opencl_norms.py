@@ -51,7 +51,8 @@ def test_the_norm_is_clipped(opencl: dt.device, sizes: str, order: float, kind: 
     for library, device, dtype in ((dt, opencl, kind), (torch, "cpu", "float64")):
         given = _made(library, device, sizes, kind, dtype)
         total = library.nn.utils.clip_grad_norm_(given, 0.5, order)
-        assert total.dtype is getattr(library, dtype) and total.shape == ()
+        assert total.dtype is getattr(library, dtype)
+        assert total.shape == ()
         found.append(_values([total, *[p.grad for p in given]]))
     for ours, theirs in zip(*found, strict=True):
         scale = max(np.abs(theirs).max(), 1e-30)

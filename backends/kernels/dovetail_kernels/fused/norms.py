@@ -39,7 +39,9 @@ GROUPS = 256
 
 NORMS = {
     1.0: {
-        "IS_NORM": 1, "ADDED(sum, v)": "((sum) + fabs(v))", "JOINED(a, b)": "((a) + (b))", "ROOT(sum)": "(sum)",
+        "IS_NORM": 1,
+        "ADDED(sum, v)": "((sum) + fabs(v))", "JOINED(a, b)": "((a) + (b))",
+        "ROOT(sum)": "(sum)",
     },
     2.0: {
         "IS_NORM": 1,
@@ -68,10 +70,10 @@ class _Part(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """The launches for tensors that lie so; those of a norm leave ``count`` numbers."""
+    """The launches for tensors that lie so; those of a norm leave so many numbers."""
 
     parts: list[_Part]
-    count: int
+    left: int
 
 
 _shape, _offset, _buffer = map(attrgetter, ("shape", "offset", "buffer"))
@@ -169,13 +171,13 @@ def norm_step(arrays: Sequence[Any], outs: Sequence[Any], *, order: float) -> No
     out = outs[0].buffer
     macros = NORMS[order]
     device, plan = _plan(arrays, "norm_step", macros, 2)
-    if not plan.count:
+    if not plan.left:
         part = plan.parts[0]
         part.launch(*_buffers(arrays, part), out, out)
         return
     dtype = arrays[0].dtype
     work = accumulated(dtype)
-    with device.scratch(plan.count * work.itemsize) as (block,):
+    with device.scratch(plan.left * work.itemsize) as (block,):
         for part in plan.parts:
             part.launch(*_buffers(arrays, part), out, block)
         group = 1 if device.is_cpu else device.group
@@ -187,7 +189,7 @@ def norm_step(arrays: Sequence[Any], outs: Sequence[Any], *, order: float) -> No
                 text, "norm_finish", 2, [np.uint32(0)], ((group,), (group,)), "norm_step"
             ),
         )
-        finish.with_numbers((out, block), ((0, np.uint32(plan.count)),))
+        finish.with_numbers((out, block), ((0, np.uint32(plan.left)),))
 
 
 @functools.lru_cache(maxsize=64)

@@ -235,6 +235,11 @@ def poisson_nll_loss(
     return reduced(poisson_nll_terms(input, target, log_input, full, eps), reduction)
 
 
+def _is_one_dim_short(input: Tensor, var: Tensor) -> bool:
+    """Whether one size differs from the input's, and is 1."""
+    return [m for n, m in zip(input.shape, var.shape, strict=True) if n != m] == [1]
+
+
 def _is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
     """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
     not."""
@@ -249,6 +254,7 @@ def _is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
     return bool(state_of(spec.device).table.entries(name))
 
 
+@told
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -262,13 +268,16 @@ def gaussian_nll_loss(
     Args:
         input: the means.
         target: the values.
-        var: the variances: a number, or the input's shape, whose last dim may be 1 or missing.
+        var: the variances: a number, or the input's shape, of which one dim may be 1, or the last
+            missing.
         full: add the constant.
         eps: the variances are at least this.
         reduction: mean, sum or none.
 
     Raises:
-        ValueError: a negative variance, or one of another shape.
+        ValueError: a negative variance (a device whose kernel looks may find it later, and raises
+            where values are next asked for), one of another shape, or another reduction.
+        RuntimeError: variances of whole numbers.
     """
     is_seen = _is_looked_at("gaussian_nll_loss", input, target, var)
     if isinstance(var, (int, float)):
@@ -280,12 +289,17 @@ def gaussian_nll_loss(
     if var.size() != input.size():
         if input.size()[:-1] == var.size():
             var = var.unsqueeze(-1)
-        elif not (input.size()[:-1] == var.size()[:-1] and var.size()[-1] == 1):
+        elif input.dim() != var.dim() or not _is_one_dim_short(input, var):
             raise ValueError("var is of incorrect size")
         if is_seen:
             var = var.expand(input.size())
-    check_reduction(reduction)
-    if _have_record(input, target, var):
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    if eps is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if var.dtype.category < 2:
+        raise RuntimeError(f"gaussian_nll_loss: var must be floating-point, got {var.dtype}")
+    if isinstance(eps, (int, float)) and _have_record(input, target, var):
         return ops.gaussian_nll_loss(
             input, target, var, reduction=reduction, full=bool(full), eps=float(eps)
         )

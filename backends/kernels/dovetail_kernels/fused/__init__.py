@@ -10,9 +10,9 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss",
-    "element_slopes", "gates", "group_norm", "join", "layer_norm", "loss", "masked", "norms",
-    "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample", "rows", "similarity",
-    "softmax", "steps", "triangle",
+    "element_slopes", "gates", "group_norm", "instance_step", "join", "layer_norm", "loss",
+    "masked", "norms", "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample",
+    "row_loss", "rows", "similarity", "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

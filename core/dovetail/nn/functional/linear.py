@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.dtypes import type_name
 from dovetail.nn.functional.planned import finder
 from dovetail.ops.calling import told
@@ -152,10 +153,27 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return ((first / first_norm) * (second / second_norm)).sum(dim)
 
 
+def is_one_record(*tensors: Tensor) -> bool:
+    """Whether an operator on rows of these is one record: they have one shape and dtype of floats.
+
+    On the host, without a gradient, a record's plan costs more than the steps that it is made of.
+    """
+    first = tensors[0]._spec
+    if first.dtype.category != 2 or not first.ndim or first.batch is not None:
+        return False
+    for tensor in tensors[1:]:
+        spec = tensor._spec
+        if spec.shape != first.shape or spec.dtype is not first.dtype or spec.batch is not None:
+            return False
+    return first.device.type != "cpu" or tensors[0]._node is not None
+
+
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last dim."""
+    if p == 2 and not keepdim and mode.autocast is None and is_one_record(x1, x2):
+        return ops.pairwise_distance(x1, x2, eps=float(eps))
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.backend.state import state_of
-from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
-from dovetail.nn.functional.linear import pairwise_distance
+from dovetail.nn.functional.arguments import legacy_reduction
+from dovetail.nn.functional.linear import is_one_record, pairwise_distance
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index_checks import true_anywhere
 from dovetail.ops.layers.loss import reduced
@@ -142,6 +142,14 @@ def cosine_embedding_loss(
             "cosine_embedding_loss: inputs must be (N, D) for a target (N), or (D) for (), got "
             f"shapes {tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
         )
+    if (
+        target.dtype.category in (1, 2)
+        and target._spec.shape == input1._spec.shape[:-1]
+        and is_one_record(input1, input2)
+    ):
+        return ops.cosine_embedding_loss(
+            input1, input2, target, margin=float(margin), reduction=reduction
+        )
     cosine = _cosine(input1, input2, target.dim())
     zero = dovetail.zeros_like(cosine, requires_grad=False)
     alike = dovetail.where(target == 1, 1 - cosine, zero)
@@ -196,6 +204,10 @@ def triplet_margin_loss(
             f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
             f"negative {negative.dim()}D inputs"
         )
+    if p == 2 and not swap and is_one_record(anchor, positive, negative):
+        return ops.triplet_margin_loss(
+            anchor, positive, negative, margin=float(margin), eps=float(eps), reduction=reduction
+        )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -240,12 +252,12 @@ def _is_one_dim_short(input: Tensor, var: Tensor) -> bool:
     return [m for n, m in zip(input.shape, var.shape, strict=True) if n != m] == [1]
 
 
-def _is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
+def is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
     """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
     not."""
     spec = input._spec
     tensors = [x._spec for x in others if not isinstance(x, (int, float))]
-    if spec.batch is not None or not spec.numel or tensors[0].shape != spec.shape:
+    if spec.batch is not None or not spec.numel or any(s.shape != spec.shape for s in tensors[:1]):
         return False
     if any(s.batch is not None or s.device is not spec.device for s in tensors):
         return False
@@ -279,7 +291,7 @@ def gaussian_nll_loss(
             where values are next asked for), one of another shape, or another reduction.
         RuntimeError: variances of whole numbers.
     """
-    is_seen = _is_looked_at("gaussian_nll_loss", input, target, var)
+    is_seen = is_looked_at("gaussian_nll_loss", input, target, var)
     if isinstance(var, (int, float)):
         if var < 0:
             raise ValueError("var has negative entry/entries")

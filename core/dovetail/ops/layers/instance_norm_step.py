@@ -36,7 +36,8 @@ def instance_norm_step(
         entries = state_of(spec.device).table.entries(NAME)
         fits = (
             var._spec is spec and batch.batch is None and spec.batch is None
-            and of_roots._spec is batch and spec.dtype is batch.dtype and tuple(spec.shape) == tuple(batch.shape[1:2])
+            and of_roots._spec is batch and spec.dtype is batch.dtype
+            and tuple(spec.shape) == tuple(batch.shape[1:2])
             and spec.device is batch.device and spec.is_contiguous and batch.is_contiguous
             and any(spec.dtype in (e.dtypes or ()) for e in entries)
         )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.dispatch import call
 from dovetail.nn.functional.activation import logsigmoid
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
@@ -172,7 +173,7 @@ def multilabel_margin_loss(
 
 def _is_logits_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
     """Whether the mean over labels is that of :func:`binary_cross_entropy_with_logits`."""
-    if not is_one_record(input, target):
+    if mode.autocast is not None or not is_one_record(input, target):
         return False
     return weight is None or (
         weight.dtype is input.dtype and weight._spec.shape == input._spec.shape[-1:]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.backend.state import state_of
 from dovetail.nn.functional.arguments import legacy_reduction
 from dovetail.nn.functional.linear import is_one_record, pairwise_distance
@@ -25,6 +26,7 @@ from dovetail.ops.layers.margin_loss import (
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction
+    from dovetail.spec import Spec
     from dovetail.tensor import Tensor
 
 __all__ = [
@@ -256,12 +258,19 @@ def is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
     """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
     not."""
     spec = input._spec
-    tensors = [x._spec for x in others if not isinstance(x, (int, float))]
-    if spec.batch is not None or not spec.numel or any(s.shape != spec.shape for s in tensors[:1]):
+    tensors = tuple([x._spec for x in others if not isinstance(x, (int, float))])
+    found = spec.memo.get((name, tensors))
+    if found is None:
+        found = spec.memo[name, tensors] = _has_kernel(name, spec, tensors)
+    return bool(found)
+
+
+def _has_kernel(name: str, spec: Spec, others: tuple[Spec, ...]) -> bool:
+    if spec.batch is not None or not spec.numel or any(s.shape != spec.shape for s in others[:1]):
         return False
-    if any(s.batch is not None or s.device is not spec.device for s in tensors):
+    if any(s.batch is not None or s.device is not spec.device for s in others):
         return False
-    if any(s.dtype.category != 2 for s in (spec, *tensors)):
+    if any(s.dtype.category != 2 for s in (spec, *others)):
         return False
     return bool(state_of(spec.device).table.entries(name))
 
@@ -291,7 +300,8 @@ def gaussian_nll_loss(
             where values are next asked for), one of another shape, or another reduction.
         RuntimeError: variances of whole numbers.
     """
-    is_seen = is_looked_at("gaussian_nll_loss", input, target, var)
+    is_known = isinstance(eps, (int, float)) and mode.autocast is None  # which has log's list
+    is_seen = is_known and is_looked_at("gaussian_nll_loss", input, target, var)
     if isinstance(var, (int, float)):
         if var < 0:
             raise ValueError("var has negative entry/entries")
@@ -311,7 +321,7 @@ def gaussian_nll_loss(
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if var.dtype.category < 2:
         raise RuntimeError(f"gaussian_nll_loss: var must be floating-point, got {var.dtype}")
-    if isinstance(eps, (int, float)) and _have_record(input, target, var):
+    if is_known and _have_record(input, target, var):
         return ops.gaussian_nll_loss(
             input, target, var, reduction=reduction, full=bool(full), eps=float(eps)
         )

@@ -7,7 +7,7 @@
 
 #if IS_BACKWARD
 kernel void glu_backward(global OUT_MEMORY *out, global const IN_MEMORY *grad,
-        global const IN_MEMORY *in, ulong8 begin, long8 sizes)
+        global const IN_MEMORY *in, ulong8 begin, ulong8 sizes)
 {
     const ulong lines = (ulong)sizes.s0;
     const int n = (int)sizes.s1;
@@ -24,7 +24,7 @@ kernel void glu_backward(global OUT_MEMORY *out, global const IN_MEMORY *grad,
     }
 }
 #else
-kernel void glu(global OUT_MEMORY *out, global const IN_MEMORY *in, ulong8 begin, long8 sizes)
+kernel void glu(global OUT_MEMORY *out, global const IN_MEMORY *in, ulong8 begin, ulong8 sizes)
 {
     const ulong lines = (ulong)sizes.s0;
     const int n = (int)sizes.s1;

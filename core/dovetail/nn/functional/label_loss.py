@@ -13,13 +13,13 @@ from dovetail.autograd.mode import mode
 from dovetail.dispatch import call
 from dovetail.nn.functional.activation import logsigmoid
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
-from dovetail.nn.functional.linear import is_one_record, pairwise_distance
-from dovetail.nn.functional.margin_loss import is_looked_at
+from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index import GATHER
 from dovetail.ops.indexed.index_checks import check_bounds, true_anywhere
 from dovetail.ops.layers.label_margins import OUTSIDE
-from dovetail.ops.layers.loss import reduced
+from dovetail.ops.layers.loss import is_looked_at, reduced
+from dovetail.ops.layers.row_losses import is_one_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,6 +10,7 @@ from dovetail.autograd.mode import mode
 from dovetail.dtypes import type_name
 from dovetail.nn.functional.planned import finder
 from dovetail.ops.calling import told
+from dovetail.ops.layers.row_losses import is_one_record
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.tensor import check_dim
 
@@ -151,21 +152,6 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     first_norm = first.norm(2, dim, keepdim=True).clamp(eps)
     second_norm = second.norm(2, dim, keepdim=True).clamp(eps)
     return ((first / first_norm) * (second / second_norm)).sum(dim)
-
-
-def is_one_record(*tensors: Tensor) -> bool:
-    """Whether an operator on rows of these is one record: they have one shape and dtype of floats.
-
-    On the host, without a gradient, a record's plan costs more than the steps that it is made of.
-    """
-    first = tensors[0]._spec
-    if first.dtype.category != 2 or not first.ndim or first.batch is not None:
-        return False
-    for tensor in tensors[1:]:
-        spec = tensor._spec
-        if spec.shape != first.shape or spec.dtype is not first.dtype or spec.batch is not None:
-            return False
-    return first.device.type != "cpu" or tensors[0]._node is not None
 
 
 def pairwise_distance(

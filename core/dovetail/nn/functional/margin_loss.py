@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING
 import dovetail
 from dovetail import ops
 from dovetail.autograd.mode import mode
-from dovetail.backend.state import state_of
 from dovetail.nn.functional.arguments import legacy_reduction
-from dovetail.nn.functional.linear import is_one_record, pairwise_distance
+from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index_checks import true_anywhere
-from dovetail.ops.layers.loss import reduced
+from dovetail.ops.layers.loss import is_looked_at, reduced
 from dovetail.ops.layers.margin_loss import (
     hinge_embedding_terms,
     margin_ranking_terms,
     poisson_nll_terms,
     soft_margin_terms,
 )
+from dovetail.ops.layers.row_losses import is_one_record
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction
-    from dovetail.spec import Spec
     from dovetail.tensor import Tensor
 
 __all__ = [
@@ -252,27 +251,6 @@ def poisson_nll_loss(
 def _is_one_dim_short(input: Tensor, var: Tensor) -> bool:
     """Whether one size differs from the input's, and is 1."""
     return [m for n, m in zip(input.shape, var.shape, strict=True) if n != m] == [1]
-
-
-def is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
-    """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
-    not."""
-    spec = input._spec
-    tensors = tuple([x._spec for x in others if not isinstance(x, (int, float))])
-    found = spec.memo.get((name, tensors))
-    if found is None:
-        found = spec.memo[name, tensors] = _has_kernel(name, spec, tensors)
-    return bool(found)
-
-
-def _has_kernel(name: str, spec: Spec, others: tuple[Spec, ...]) -> bool:
-    if spec.batch is not None or not spec.numel or any(s.shape != spec.shape for s in others[:1]):
-        return False
-    if any(s.batch is not None or s.device is not spec.device for s in others):
-        return False
-    if any(s.dtype.category != 2 for s in (spec, *others)):
-        return False
-    return bool(state_of(spec.device).table.entries(name))
 
 
 @told

@@ -27,8 +27,16 @@ from dovetail.ops.indexed.index_checks import host_values, true_anywhere
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
+from dovetail.tensor import Tensor
 
-__all__ = ["backward_record", "check_probabilities", "loss_record", "reduced", "share"]
+__all__ = [
+    "backward_record",
+    "check_probabilities",
+    "is_looked_at",
+    "loss_record",
+    "reduced",
+    "share",
+]
 
 _TERMS = "binary_cross_entropy_terms"
 REDUCTIONS = ("mean", "sum", "none")
@@ -478,6 +486,27 @@ def check_probabilities(input: Any, target: Any) -> None:
             is_wrong = true_anywhere((x.ge(0) & x.le(1)).logical_not())
         if is_wrong:
             raise RuntimeError(refusal.text)
+
+
+def is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
+    """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
+    not."""
+    spec = input._spec
+    tensors = tuple([x._spec for x in others if not isinstance(x, (int, float))])
+    found = spec.memo.get((name, tensors))
+    if found is None:
+        found = spec.memo[name, tensors] = _has_kernel(name, spec, tensors)
+    return bool(found)
+
+
+def _has_kernel(name: str, spec: Spec, others: tuple[Spec, ...]) -> bool:
+    if spec.batch is not None or not spec.numel or any(s.shape != spec.shape for s in others[:1]):
+        return False
+    if any(s.batch is not None or s.device is not spec.device for s in others):
+        return False
+    if any(s.dtype.category != 2 for s in (spec, *others)):
+        return False
+    return bool(state_of(spec.device).table.entries(name))
 
 
 def _logits_slope(x: Any, t: Any, positive: Any) -> Any:

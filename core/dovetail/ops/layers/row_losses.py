@@ -17,13 +17,29 @@ from dovetail.ops.layers.loss import REDUCTIONS, reduced, share
 from dovetail.ops.reduction.vector_norm import vector_norm
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
+from dovetail.tensor import Tensor
 
-__all__ = ["row_record", "rows_of", "shared_rows"]
+__all__ = ["is_one_record", "row_record", "rows_of", "shared_rows"]
 
 TINY = 1e-12
 """Added to squared norms, as PyTorch's loss of cosines has it."""
 
 SHAPES = ((4, 3), (5,), (3, 17))
+
+
+def is_one_record(*tensors: Tensor) -> bool:
+    """Whether an operator on rows of these is one record: they have one shape and dtype of floats.
+
+    On the host, without a gradient, a record's plan costs more than the steps that it is made of.
+    """
+    first = tensors[0]._spec
+    if first.dtype.category != 2 or not first.ndim or first.batch is not None:
+        return False
+    for tensor in tensors[1:]:
+        spec = tensor._spec
+        if spec.shape != first.shape or spec.dtype is not first.dtype or spec.batch is not None:
+            return False
+    return first.device.type != "cpu" or tensors[0]._node is not None
 
 
 def rows_of(input: Spec, reduction: str) -> tuple[int, ...]:

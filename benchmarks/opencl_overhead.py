@@ -91,6 +91,26 @@ def losses(a: Any, b: Any) -> dict[str, Case]:
         "huber_loss": lambda: functional.huber_loss(a, b),
         "bce_with_logits": lambda: functional.binary_cross_entropy_with_logits(a, q),
         "binary_cross_entropy": lambda: functional.binary_cross_entropy(p, q),
+        **further_losses(a, b),
+    }
+
+
+def further_losses(a: Any, b: Any) -> dict[str, Case]:
+    """Losses of distributions and of rows, and distances."""
+    functional = dt.nn.functional
+    q, c, signs = b.sigmoid(), a + b, (b[0] > 0).to(b.dtype) * 2 - 1
+    places = dt.arange(8, device=a.device)
+    labels = places.expand(8, 8).contiguous()
+    return {
+        "gaussian_nll": lambda: functional.gaussian_nll_loss(a, b, q),
+        "triplet_margin": lambda: functional.triplet_margin_loss(a, b, c),
+        "cosine_embedding": lambda: functional.cosine_embedding_loss(a, b, signs),
+        "multi_margin": lambda: functional.multi_margin_loss(a, places),
+        "multilabel_margin": lambda: functional.multilabel_margin_loss(a, labels),
+        "multilabel_soft_margin": lambda: functional.multilabel_soft_margin_loss(a, q),
+        "pairwise_distance": lambda: functional.pairwise_distance(a, b),
+        "cdist": lambda: dt.cdist(a, b),
+        "pdist": lambda: functional.pdist(a),
     }
 
 
@@ -153,6 +173,9 @@ def recorded(name: str) -> dict[str, Case]:
     batch_norm, layer_norm = nn.BatchNorm2d(3).to(name), nn.LayerNorm(8).to(name)
     kept = batch_norm.running_mean, batch_norm.running_var
     scale, shift = batch_norm.weight, batch_norm.bias
+    slope, instance_norm = dt.rand(3, **made), nn.InstanceNorm2d(3).to(name)
+    target, positive = dt.rand(8, 8, device=name), dt.rand(8, 8, device=name)
+    chance = dt.rand(8, 8, device=name).requires_grad_()
     return {
         "linear": lambda: functional.linear(x, y, bias),
         "relu": x.relu,
@@ -176,6 +199,15 @@ def recorded(name: str) -> dict[str, Case]:
         "a[1]": lambda: x[1],
         "a * b + c": lambda: x * y + z,
         "mean": x.mean,
+        "prelu": lambda: functional.prelu(image, slope),
+        "glu": lambda: functional.glu(x),
+        "InstanceNorm2d": lambda: instance_norm(image),
+        "mse_loss": lambda: functional.mse_loss(x, target),
+        "smooth_l1_loss": lambda: functional.smooth_l1_loss(x, target),
+        "binary_cross_entropy": lambda: functional.binary_cross_entropy(chance, target),
+        "bce_with_logits": lambda: functional.binary_cross_entropy_with_logits(x, target),
+        "triplet_margin": lambda: functional.triplet_margin_loss(x, target, positive),
+        "gaussian_nll": lambda: functional.gaussian_nll_loss(x, target, positive),
     }
 
 
@@ -188,7 +220,16 @@ def besides(name: str) -> dict[str, tuple[Case, int]]:
             weight.grad = dt.ones(64).to(name)
         rule = getattr(dt.optim, kind)(weights, lr=1e-3, **options)
         rules[f"{kind}, a tensor"] = (rule.step, PARAMETERS)
-    return {**rules, "zero_grad, a tensor": (rule.zero_grad, PARAMETERS)}
+    utils, clipped = dt.nn.utils, [dt.nn.Parameter(dt.randn(64).to(name)) for _ in weights]
+    for weight in clipped:
+        weight.grad = dt.ones(64).to(name)
+    return {
+        **rules,
+        "zero_grad, a tensor": (rule.zero_grad, PARAMETERS),
+        "clip_grad_norm_ of 4": (lambda: utils.clip_grad_norm_(clipped[:4], 1.0), 1),
+        "clip_grad_norm_, each": (lambda: utils.clip_grad_norm_(clipped, 1.0), PARAMETERS),
+        "clip_grad_value_, each": (lambda: utils.clip_grad_value_(clipped, 1.0), PARAMETERS),
+    }
 
 
 def timed(device: Any, call: Case, rounds: int, calls: int = CALLS) -> float:

@@ -123,6 +123,27 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         for _ in range(2):
             rule.step()
 
+    def clipped(device: str, dtype: Any, count: int, size: int) -> None:
+        made = [dt.ones(size, device=device, dtype=dtype) for _ in range(count)]
+        for x in made:
+            x.grad = dt.ones(size, device=device, dtype=dtype)
+        for order in (1.0, 2.0, float("inf")):
+            dt.nn.utils.clip_grad_norm_(made, 1.0, order)
+        dt.nn.utils.clip_grad_value_(made, 1.0)
+
+    for dtype in (dt.float32, dt.float64, dt.bfloat16, dt.float16):
+        for count, size in ((3, 5), (40, 5), (2, 90000)):
+            yield lambda device, d=dtype, c=count, s=size: clipped(device, d, c, s)
+    yield lambda device: dt.nn.InstanceNorm1d(3, track_running_stats=True, device=device)(
+        dt.ones(4, 3, 5, device=device)
+    )
+    for shape in ((4, 3), (64, 1, 300)):  # one weight of few elements and of many
+        yield (
+            lambda device, shape=shape: (
+                dt.nn.PReLU(device=device)(dt.ones(shape, device=device)).sum().backward()
+            )
+        )
+
     for kind, options in rules:
         for dtype in (dt.float32, dt.float64):
             yield lambda device, k=kind, o=options, dtype=dtype: stepped(device, dtype, k, o)
@@ -232,6 +253,7 @@ NOT_ASKED = {
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
     "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
+    "row_distances", "row_margins",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -133,3 +133,32 @@ def test_a_saved_weight_that_was_written_to(opencl: dt.device) -> None:
     weight.zero_()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 3, 8), (5, 6, 9, 7), (4, 300, 3)])
+def test_running_statistics_of_instances(
+    opencl: dt.device, queue: Any, shape: tuple[int, ...], kind: str
+) -> None:
+    """Two launches, and what PyTorch keeps after some batches."""
+    torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
+    found, wide = [], "float64" if kind == "float64" else "float32"
+    for library, device in ((dt, opencl), (torch, "cpu")):
+        random = np.random.default_rng(0)
+        kept = [library.zeros(shape[1]), library.ones(shape[1])]
+        kept = [k.to(getattr(library, wide)).to(device) for k in kept]
+        for share in (0.1, 0.1, 0.3):
+            array = random.standard_normal(shape) * 2 + 5
+            array = torch.tensor(array).to(getattr(torch, kind)).double().numpy()
+            x = library.tensor(array).to(getattr(library, kind if library is dt else wide))
+            x = x.to(device).requires_grad_()
+            before = queue.launches
+            out = library.nn.functional.instance_norm(x, *kept, momentum=share)
+            launches = queue.launches - before
+        assert library is torch or launches == 2
+        (out**3).sum().backward()
+        found.append([t.detach().cpu().double().numpy() for t in (*kept, out, x.grad)])
+    bound = {"float32": 2e-4, "float64": 1e-11, "bfloat16": 5e-2}[kind]
+    for i, (ours, theirs) in enumerate(zip(*found, strict=True)):
+        exact = bound if i > 1 else min(bound, 1e-5)
+        assert np.abs(ours - theirs).max() <= exact * max(1, np.abs(theirs).max())

@@ -89,7 +89,7 @@ def refusals_of(name: str, refusals: tuple[Any, ...]) -> Any:
 
     def error_of(refusal: Any) -> Callable[[int, int], Exception]:
         about = f"{refusal.about};" if refusal.about else f"{name},"
-        return lambda index, size: RuntimeError(f"{refusal.sentence} ({about} {_LATE})")
+        return lambda index, size: refusal.error(f"{refusal.sentence} ({about} {_LATE})")
 
     return _numbered(*map(error_of, refusals))
 

@@ -42,7 +42,7 @@ from dovetail.errors import (
 
 if TYPE_CHECKING:
     from dovetail.backend.dialect import C99, Dialect
-    from dovetail.backend.expressions import EXPRESSIONS, POWERS, Expression
+    from dovetail.backend.expressions import EXPRESSIONS, POWERS, Expression, Refusal
     from dovetail.backend.forked import Forked, forked_text
     from dovetail.backend.hookspecs import hookimpl
     from dovetail.backend.source import (
@@ -81,6 +81,7 @@ __all__ = [
     "OutOfMemoryError",
     "Pool",
     "Record",
+    "Refusal",
     "Registry",
     "Runtime",
     "StridedView",
@@ -109,7 +110,7 @@ _ELSEWHERE = {
     "dovetail.backend.strided": (
         "Loops", "StridedView", "broadcast", "collapse", "needs_64_bit",
     ),
-    "dovetail.backend.expressions": ("EXPRESSIONS", "POWERS", "Expression"),
+    "dovetail.backend.expressions": ("EXPRESSIONS", "POWERS", "Expression", "Refusal"),
     "dovetail.composed": ("composable", "composed"),
     "dovetail.backend.dialect": ("C99", "Dialect"),
     "dovetail.backend.source": (

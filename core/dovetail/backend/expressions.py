@@ -53,12 +53,14 @@ class Refusal(NamedTuple):
         condition: what holds of them, in the expression's words.
         sentence: what is raised (RuntimeError), on every device.
         about: what more there is to say than the operator's name.
+        error: the class of what is raised, where that is not RuntimeError.
     """
 
     group: str
     condition: str
     sentence: str
     about: str = ""
+    error: type[Exception] = RuntimeError
 
     @property
     def text(self) -> str:

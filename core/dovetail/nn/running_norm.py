@@ -229,10 +229,12 @@ class _InstanceNorm(_RunningNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """The input's shape; a sample without the batch dim is taken too."""
-        self._check_input_dim(input)
-        single = self._input_dims[0]
-        channel_dim = input.dim() - single
-        if input.shape[channel_dim] != self.num_features:
+        shape = input.shape
+        ndim, single = len(shape), self._input_dims[0]
+        if ndim not in self._input_dims:
+            self._check_input_dim(input)
+        channel_dim = ndim - single
+        if shape[channel_dim] != self.num_features:
             if self.affine:
                 raise ValueError(
                     f"expected input's size at dim={channel_dim} to match num_features "
@@ -243,17 +245,18 @@ class _InstanceNorm(_RunningNorm):
                 "this warning by not passing in num_features, which is not used because "
                 "affine=False",
             )
-        if input.dim() == single:
+        if ndim == single:
             return self._normalised(input.unsqueeze(0)).squeeze(0)
         return self._normalised(input)
 
     def _normalised(self, input: Tensor) -> Tensor:
+        weight, bias, mean, var, _ = _state_of(self)
         return F.instance_norm(
             input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
+            mean,
+            var,
+            weight,
+            bias,
             self.training or not self.track_running_stats,
             0.0 if self.momentum is None else self.momentum,
             self.eps,

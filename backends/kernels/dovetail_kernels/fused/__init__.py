@@ -10,8 +10,9 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "adaptive_pool", "affine_grid", "attention", "attention_tiles", "bags", "batch_norm", "columns",
-    "ctc", "element_loss", "grid", "group_norm", "join", "layer_norm", "loss", "masked", "pad",
-    "pool", "quantize", "recurrent", "recurrent_step", "repeat", "resample", "rows", "similarity",
+    "ctc", "distances", "element_loss", "element_slopes", "gates", "grid", "group_norm",
+    "instance_step", "join", "layer_norm", "loss", "masked", "norms", "pad", "pool", "quantize",
+    "recurrent", "recurrent_step", "repeat", "resample", "row_loss", "rows", "similarity",
     "softmax", "steps", "triangle",
 )  # fmt: skip
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dovetail.backend import EXPRESSIONS, Expression, KernelTable, StridedView
+from dovetail.backend import EXPRESSIONS, Expression, KernelTable, Refusal, StridedView
+from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import NO_OFFSETS, Array, dense_strides, placing
 from dovetail_kernels.device import device_of
@@ -38,11 +39,17 @@ class Term(NamedTuple):
         parameters: their values by name, made of the call's attributes.
         expression: the name of an expression that is the same of input and target; it says what
             there is no loss of.
+        refuses: what else there is no loss of.
     """
 
     text: str
     parameters: Callable[[Any], dict[str, float]] = lambda attributes: {}
     expression: str = ""
+    refuses: tuple[Refusal, ...] = ()
+
+    def refused(self, dtype: DType) -> tuple[Refusal, ...]:
+        """What there is no loss of in a dtype."""
+        return EXPRESSIONS[self.expression].refused(dtype) if self.expression else self.refuses
 
 
 _SQUARE = "(x0 - x1) * (x0 - x1)"
@@ -75,11 +82,17 @@ TERMS = {
         lambda a: {"width": a["margin"]},
     ),
     "poisson_nll_loss": Term("exp(x0) - x1 * x0"),
+    "gaussian_nll_loss": Term(
+        f"(log(at_least(x2, least)) + {_SQUARE} / at_least(x2, least)) / 2",
+        lambda a: {"least": a["eps"]},
+        refuses=(Refusal("float", "x2 < 0", "var has negative entry/entries", error=ValueError),),
+    ),
 }
 
 VARIANTS: dict[str, Callable[[Any], Term]] = {
     "kl_div": lambda a: Term("exp(x1) * (x1 - x0)") if a["log_target"] else TERMS["kl_div"],
     "poisson_nll_loss": lambda a: _counted(a),
+    "gaussian_nll_loss": lambda a: _normal(a),
 }
 """By operator, the loss of a call's attributes, where these say which it is."""
 
@@ -92,6 +105,15 @@ def _counted(attributes: Any) -> Term:
         text += " + (x1 <= 1 ? 0 : x1 * log(x1) - x1 + part * log(turn * x1))"
         parameters |= {"part": 0.5, "turn": 2 * math.pi}
     return Term(text, lambda attributes: parameters)
+
+
+def _normal(attributes: Any) -> Term:
+    term = TERMS["gaussian_nll_loss"]
+    if not attributes["full"]:
+        return term
+    constant = 0.5 * math.log(2 * math.pi)
+    parameters = lambda attributes: {**term.parameters(attributes), "more": constant}
+    return term._replace(text=f"{term.text} + more", parameters=parameters)
 
 
 POSITIVE = "(1 - x1) * x0 + ((x{0} - 1) * x1 + 1) * soft_plus(-x0)"
@@ -164,7 +186,7 @@ def _few(facts: Any) -> Callable[..., None]:
     term = _term(facts)
     text, weights = _weighted(facts, term.text)
     parameters = term.parameters(facts.attributes)
-    refused = EXPRESSIONS[term.expression].refused(out.dtype) if term.expression else ()
+    refused = term.refused(out.dtype)
     group = 1 if device.is_cpu else device.group
     macros = {
         "T": dialect.VALUES[work.name],
@@ -172,7 +194,7 @@ def _few(facts: Any) -> Callable[..., None]:
         "TERM(x0, x1, x2, x3)": f"({text})",
         "WEIGHTS": len(weights),
         "PARAMETERS": "".join(f", T {p}" for p in parameters),
-        "REFUSED(x0, x1)": " | ".join(
+        "REFUSED(x0, x1, x2)": " | ".join(
             f"({refusal.condition}) << {k}" for k, refusal in enumerate(refused)
         ),
         "REFUSALS": len(refused),
@@ -227,7 +249,7 @@ def _many(facts: Any) -> Callable[..., None]:
     parameters = term.parameters(facts.attributes)
     known = EXPRESSIONS[term.expression] if term.expression else None
     text, weights = _weighted(facts, known.text(out.dtype) if known else term.text)
-    refuses = known.refuses if known else ()
+    refuses = known.refuses if known else term.refuses
     if reduction == "batchmean":
         text, reduction = f"({text}) / batch", "sum"
         parameters |= {"batch": input.shape[0]}

@@ -2,7 +2,7 @@
 //
 // T: what is computed in. TERM(x0, x1, x2, x3): the loss, of the input, the target and WEIGHTS more, each
 // of which has elements for some last dims (`round` and `other_round` of them). PARAMETERS: numbers that it names. GROUP: work items. REFUSALS: how many kinds of elements there are that it has no result for;
-// REFUSED(x0, x1): a bit for each (see fault.cl).
+// REFUSED(x0, x1, x2): a bit for each (see fault.cl).
 
 static T soft_plus(T x)
 {
@@ -18,11 +18,11 @@ static T at_least(T x, T low)
 #if REFUSALS
 #define FAULTS , global uint *faults
 #define FAULT_NUMBER , uint refused
-#define LOOK(x, y) wrong |= REFUSED(x, y);
+#define LOOK(x, y, i) wrong |= REFUSED(x, y, WEIGHT(i));
 #else
 #define FAULTS
 #define FAULT_NUMBER
-#define LOOK(x, y)
+#define LOOK(x, y, i)
 #endif
 #define LANES 8
 #if WEIGHTS
@@ -64,12 +64,12 @@ kernel void element_loss(global OUT_MEMORY *out, global const IN_MEMORY *input,
     for (; i + LANES <= count; i += LANES)
         for (int l = 0; l < LANES; l++) {
             const T x = IN_LOAD(input, i + l), y = IN_LOAD(target, i + l);
-            LOOK(x, y)
+            LOOK(x, y, i + l)
             lane[l] += LOSS(i + l);
         }
     for (; i < count; i++) {
         const T x = IN_LOAD(input, i), y = IN_LOAD(target, i);
-        LOOK(x, y)
+        LOOK(x, y, i)
         lane[0] += LOSS(i);
     }
     for (int half_ = LANES / 2; half_; half_ /= 2)
@@ -81,7 +81,7 @@ kernel void element_loss(global OUT_MEMORY *out, global const IN_MEMORY *input,
     T sum = 0;
     for (uint i = self; i < count; i += GROUP) {
         const T x = IN_LOAD(input, i), y = IN_LOAD(target, i);
-        LOOK(x, y)
+        LOOK(x, y, i)
         sum += LOSS(i);
     }
     value[self] = sum;

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.dispatch import call
 from dovetail.nn.functional.activation import logsigmoid
 from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
@@ -16,7 +17,9 @@ from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index import GATHER
 from dovetail.ops.indexed.index_checks import check_bounds, true_anywhere
-from dovetail.ops.layers.loss import reduced
+from dovetail.ops.layers.label_margins import OUTSIDE
+from dovetail.ops.layers.loss import is_looked_at, reduced
+from dovetail.ops.layers.row_losses import is_one_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +54,7 @@ def _need_long(target: Tensor) -> None:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype}")
 
 
-_OUTSIDE = "target out of range"
-_PICK = GATHER.part_of("multi_margin_loss", _OUTSIDE)
+_PICK = GATHER.part_of("multi_margin_loss", OUTSIDE)
 
 
 @told
@@ -102,7 +104,12 @@ def multi_margin_loss(
     if weight is not None and weight.dtype is not input.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype} but found {weight.dtype}")
     _need_long(target)
-    check_bounds(target, classes, _OUTSIDE)
+    check_bounds(target, classes, OUTSIDE)
+    is_alone = reduction == "none" and input.dim() < 2 and target.dim() == 0
+    if x.dtype.category == 2:
+        y = target if target.dim() else target.reshape(1)
+        loss = ops.multi_margin_loss(x, y, weight, p=p, margin=float(margin), reduction=reduction)
+        return loss.squeeze(0) if is_alone else loss  # type: ignore[no-any-return]
     column = target.reshape(-1, 1)
     gaps = dovetail.relu(margin - call(_PICK, (x, column), (1,)) + x)
     if p == 2:
@@ -111,7 +118,7 @@ def multi_margin_loss(
         gaps = gaps * weight.index_select(0, column.reshape(-1)).unsqueeze(1)
     others = dovetail.arange(classes, device=x.device) != column
     loss = ops.where(others, gaps, 0.0).sum(1) / classes
-    if reduction == "none" and input.dim() < 2 and target.dim() == 0:
+    if is_alone:
         return loss.squeeze(0)  # type: ignore[no-any-return]
     return reduced(loss, reduction)  # type: ignore[no-any-return]
 
@@ -143,10 +150,15 @@ def multilabel_margin_loss(
             f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
         )
     _need_long(target)
-    labels = target.reshape(x.shape)
+    labels = target if x is input else target.reshape(x.shape)
     classes = x.shape[1]
-    if labels.numel() and true_anywhere((labels < -1) | (labels >= classes)):
+    is_seen = is_looked_at("multilabel_margin_loss", x)
+    if not is_seen and labels.numel() and true_anywhere((labels < -1) | (labels >= classes)):
         raise RuntimeError("argument #2 'target' is out of range")
+    is_alone = reduction == "none" and input.dim() < 2
+    if x.dtype.category == 2:
+        loss = ops.multilabel_margin_loss(x, labels, reduction=reduction)
+        return loss.squeeze(0) if is_alone else loss  # type: ignore[no-any-return]
     counts = (labels >= 0).to(dovetail.int64).cumprod(1) > 0
     places = labels.clamp(min=0)
     zeros = dovetail.zeros_like(labels)
@@ -154,9 +166,18 @@ def multilabel_margin_loss(
     gaps = dovetail.relu(1 - x.gather(1, places).unsqueeze(2) + x.unsqueeze(1))
     compared = counts.unsqueeze(2) & ~is_label.unsqueeze(1)
     loss = ops.where(compared, gaps, 0.0).sum((1, 2)) / classes
-    if reduction == "none" and input.dim() < 2:
+    if is_alone:
         return loss.squeeze(0)  # type: ignore[no-any-return]
     return reduced(loss, reduction)  # type: ignore[no-any-return]
+
+
+def _is_logits_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> bool:
+    """Whether the mean over labels is that of :func:`binary_cross_entropy_with_logits`."""
+    if mode.autocast is not None or not is_one_record(input, target):
+        return False
+    return weight is None or (
+        weight.dtype is input.dtype and weight._spec.shape == input._spec.shape[-1:]
+    )
 
 
 def multilabel_soft_margin_loss(
@@ -182,6 +203,13 @@ def multilabel_soft_margin_loss(
     """
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce, reduction)
+    if reduction in ("none", "mean", "sum") and _is_logits_loss(input, target, weight):
+        by = "mean" if reduction == "mean" else "none"
+        loss = ops.binary_cross_entropy_with_logits(input, target, weight, None, reduction=by)
+        if reduction == "mean":
+            return loss
+        loss = loss.mean(-1)
+        return loss if reduction == "none" else loss.sum()
     loss = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
     if weight is not None:
         loss = loss * weight
@@ -225,6 +253,10 @@ def triplet_margin_with_distance_loss(
             "The anchor, positive, and negative tensors are expected to have the same number of "
             f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
             f"negative {negative.dim()}D inputs"
+        )
+    if distance_function is None and not swap and is_one_record(anchor, positive, negative):
+        return ops.triplet_margin_loss(  # type: ignore[no-any-return]
+            anchor, positive, negative, margin=float(margin), eps=1e-6, reduction=reduction
         )
     distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)

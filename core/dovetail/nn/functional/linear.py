@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.dtypes import type_name
 from dovetail.nn.functional.planned import finder
 from dovetail.ops.calling import told
+from dovetail.ops.layers.row_losses import is_one_record
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.tensor import check_dim
 
@@ -156,6 +158,8 @@ def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """The p-norm of x1 - x2 + eps along the last dim."""
+    if p == 2 and not keepdim and mode.autocast is None and is_one_record(x1, x2):
+        return ops.pairwise_distance(x1, x2, eps=float(eps))
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 

@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING
 
 import dovetail
 from dovetail import ops
-from dovetail.nn.functional.arguments import check_reduction, legacy_reduction
+from dovetail.autograd.mode import mode
+from dovetail.nn.functional.arguments import legacy_reduction
 from dovetail.nn.functional.linear import pairwise_distance
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index_checks import true_anywhere
-from dovetail.ops.layers.loss import reduced
+from dovetail.ops.layers.loss import is_looked_at, reduced
 from dovetail.ops.layers.margin_loss import (
     hinge_embedding_terms,
     margin_ranking_terms,
     poisson_nll_terms,
     soft_margin_terms,
 )
+from dovetail.ops.layers.row_losses import is_one_record
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction
@@ -141,6 +143,14 @@ def cosine_embedding_loss(
             "cosine_embedding_loss: inputs must be (N, D) for a target (N), or (D) for (), got "
             f"shapes {tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(target.shape)}"
         )
+    if (
+        target.dtype.category in (1, 2)
+        and target._spec.shape == input1._spec.shape[:-1]
+        and is_one_record(input1, input2)
+    ):
+        return ops.cosine_embedding_loss(
+            input1, input2, target, margin=float(margin), reduction=reduction
+        )
     cosine = _cosine(input1, input2, target.dim())
     zero = dovetail.zeros_like(cosine, requires_grad=False)
     alike = dovetail.where(target == 1, 1 - cosine, zero)
@@ -195,6 +205,10 @@ def triplet_margin_loss(
             f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
             f"negative {negative.dim()}D inputs"
         )
+    if p == 2 and not swap and is_one_record(anchor, positive, negative):
+        return ops.triplet_margin_loss(
+            anchor, positive, negative, margin=float(margin), eps=float(eps), reduction=reduction
+        )
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
@@ -234,6 +248,12 @@ def poisson_nll_loss(
     return reduced(poisson_nll_terms(input, target, log_input, full, eps), reduction)
 
 
+def _is_one_dim_short(input: Tensor, var: Tensor) -> bool:
+    """Whether one size differs from the input's, and is 1."""
+    return [m for n, m in zip(input.shape, var.shape, strict=True) if n != m] == [1]
+
+
+@told
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -247,26 +267,42 @@ def gaussian_nll_loss(
     Args:
         input: the means.
         target: the values.
-        var: the variances: a number, or the input's shape, whose last dim may be 1 or missing.
+        var: the variances: a number, or the input's shape, of which one dim may be 1, or the last
+            missing.
         full: add the constant.
         eps: the variances are at least this.
         reduction: mean, sum or none.
 
     Raises:
-        ValueError: a negative variance, or one of another shape.
+        ValueError: a negative variance (a device whose kernel looks may find it later, and raises
+            where values are next asked for), one of another shape, or another reduction.
+        RuntimeError: variances of whole numbers.
     """
+    is_known = isinstance(eps, (int, float)) and mode.autocast is None  # which has log's list
+    is_seen = is_known and is_looked_at("gaussian_nll_loss", input, target, var)
     if isinstance(var, (int, float)):
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = dovetail.full_like(input, var, requires_grad=False)
-    elif true_anywhere(var < 0):
+    elif not is_seen and true_anywhere(var < 0):
         raise ValueError("var has negative entry/entries")
     if var.size() != input.size():
         if input.size()[:-1] == var.size():
             var = var.unsqueeze(-1)
-        elif not (input.size()[:-1] == var.size()[:-1] and var.size()[-1] == 1):
+        elif input.dim() != var.dim() or not _is_one_dim_short(input, var):
             raise ValueError("var is of incorrect size")
-    check_reduction(reduction)
+        if is_seen:
+            var = var.expand(input.size())
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    if eps is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if var.dtype.category < 2:
+        raise RuntimeError(f"gaussian_nll_loss: var must be floating-point, got {var.dtype}")
+    if is_known and _have_record(input, target, var):
+        return ops.gaussian_nll_loss(
+            input, target, var, reduction=reduction, full=bool(full), eps=float(eps)
+        )
     with dovetail.no_grad():
         floor = (eps - var).clamp_min(0)
     variance = var + floor  # at least eps, with the gradient of var itself

@@ -16,6 +16,7 @@ from dovetail.nn.functional.planned import finder
 from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
 from dovetail.ops.calling import told
 from dovetail.ops.layers.batch_norm_step import batch_norm_step
+from dovetail.ops.layers.instance_norm_step import instance_norm_step
 from dovetail.tensor import check_dim
 
 if TYPE_CHECKING:
@@ -147,13 +148,20 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     batch, channels = input.shape[:2]
+    if is_group:
+        _check_per_channel("instance_norm", channels, weight=weight, bias=bias)
     if running_mean is not None and running_var is not None:
+        if is_group and input.dtype.category == 2:
+            out, *made = ops.group_norm_train(input, weight, bias, num_groups=channels, eps=eps)
+            step = instance_norm_step(running_mean, running_var, *made, momentum, eps)
+            if step is not None:
+                step(places)
+                return out  # type: ignore[no-any-return]
         with dovetail.no_grad():
             flat = input.detach().reshape(batch, channels, -1)
             running_mean.lerp_(flat.mean(-1).mean(0).to(running_mean.dtype), momentum)
             running_var.lerp_(flat.var(-1).mean(0).to(running_var.dtype), momentum)
     if is_group:
-        _check_per_channel("instance_norm", channels, weight=weight, bias=bias)
         return ops.group_norm(input, weight, bias, num_groups=channels, eps=eps)
     normalised = ops.layer_norm(
         input.reshape(batch, channels, places), None, None, normalized_shape=(places,), eps=eps

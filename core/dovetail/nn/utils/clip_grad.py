@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import dovetail
+from dovetail.ops.layers.gradient_norms import bound_all, norm_of_all, scale_all
 from dovetail.tensor import Tensor
 from dovetail.warning import warn
 
@@ -25,8 +26,8 @@ def _listed(tensors: Tensors) -> list[Any]:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
-def _gradients(parameters: Tensors) -> list[Any]:
-    return [p.grad for p in _listed(parameters) if p.grad is not None]
+def _gradients(parameters: list[Any]) -> list[Any]:
+    return [grad for p in parameters if (grad := p.grad) is not None]
 
 
 @dovetail.no_grad()
@@ -47,11 +48,18 @@ def get_total_norm(
     Raises:
         RuntimeError: see ``error_if_nonfinite``.
     """
-    given, order = _listed(tensors), float(norm_type)
+    return _total_norm(_listed(tensors), norm_type, error_if_nonfinite)
+
+
+def _total_norm(given: list[Any], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    """As :func:`get_total_norm`, where nothing is recorded."""
+    order = float(norm_type)
     if not given:
         return dovetail.tensor(0.0)
-    norms = [dovetail.linalg.vector_norm(t, order).to(given[0].device) for t in given]
-    total: Any = dovetail.linalg.vector_norm(dovetail.stack(norms), order)
+    total: Any = norm_of_all(given, order)
+    if total is None:
+        norms = [dovetail.linalg.vector_norm(t, order).to(given[0].device) for t in given]
+        total = dovetail.linalg.vector_norm(dovetail.stack(norms), order)
     if error_if_nonfinite and not total.isfinite().item():
         raise RuntimeError(
             f"The total norm of order {order} for gradients from `parameters` is non-finite, so "
@@ -73,8 +81,12 @@ def clip_grads_with_norm_(
         total_norm: what :func:`get_total_norm` gave for the gradients.
         foreach: accepted for PyTorch's sake; it changes nothing here.
     """
-    gradients = _gradients(parameters)
-    if not gradients:
+    _scale(_gradients(_listed(parameters)), max_norm, total_norm)
+
+
+def _scale(gradients: list[Any], max_norm: float, total_norm: Tensor) -> None:
+    """As :func:`clip_grads_with_norm_`, where nothing is recorded."""
+    if not gradients or scale_all(gradients, total_norm, float(max_norm)):
         return
     # No look at the value: that would wait for the device.
     factor: Any = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
@@ -114,8 +126,9 @@ def clip_grad_norm_(
     given = _listed(parameters)
     if isinstance(parameters, types.GeneratorType) and not given:
         warn("`parameters` is an empty generator, no gradient clipping will occur.")
-    total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite, foreach)
-    clip_grads_with_norm_(given, max_norm, total, foreach)
+    gradients = _gradients(given)
+    total = _total_norm(gradients, norm_type, error_if_nonfinite)
+    _scale(gradients, max_norm, total)
     return total
 
 
@@ -144,6 +157,8 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
         clip_value: the largest absolute value.
         foreach: accepted for PyTorch's sake; it changes nothing here.
     """
-    bound = float(clip_value)
-    for gradient in _gradients(parameters):
+    bound, gradients = float(clip_value), _gradients(_listed(parameters))
+    if not gradients or bound_all(gradients, bound):
+        return
+    for gradient in gradients:
         gradient.clamp_(-bound, bound)

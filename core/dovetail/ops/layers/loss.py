@@ -27,8 +27,16 @@ from dovetail.ops.indexed.index_checks import host_values, true_anywhere
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.promotion import promote_specs
 from dovetail.spec import Spec
+from dovetail.tensor import Tensor
 
-__all__ = ["check_probabilities", "loss_record", "reduced", "share"]
+__all__ = [
+    "backward_record",
+    "check_probabilities",
+    "is_looked_at",
+    "loss_record",
+    "reduced",
+    "share",
+]
 
 _TERMS = "binary_cross_entropy_terms"
 REDUCTIONS = ("mean", "sum", "none")
@@ -62,36 +70,48 @@ def _infer(input: Any, target: Any, *others: Any, reduction: str, **_: Any) -> I
     return Inferred(computed, ((shape, kind, result_strides(specs, shape)),))
 
 
-def _as_first(grad: Any, input: Any, *others: Any, **_: Any) -> Inferred:
-    return Inferred((None,) * (2 + len(others)), ((input.shape, input.dtype),))
-
-
-def _backward(
-    name: str, slope: Callable[..., Any], *inputs: str, low: float = -3.0, high: float = 3.0
+def backward_record(
+    name: str,
+    slope: Callable[..., Any],
+    *inputs: str,
+    low: float = -3.0,
+    high: float = 3.0,
+    optional: int = 0,
+    options: tuple[dict[str, Any], ...] = ({},),
+    at: int = 0,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The record of a gradient for the input; ``slope`` is its reference, per element."""
+    """The record of a gradient for an input; ``slope`` is its reference, per element.
 
-    def reference(g: Any, *arrays: Any, reduction: str) -> Any:
-        return slope(*arrays) * g / (arrays[0].size if reduction == "mean" else 1)
+    Args:
+        optional: how many of the last inputs may be None.
+        options: arguments to try.
+        at: which of the inputs the gradient is for.
+    """
+
+    def infer(grad: Any, *others: Any, **_: Any) -> Inferred:
+        return Inferred((None,) * (1 + len(others)), ((others[at].shape, others[at].dtype),))
+
+    def reference(g: Any, *arrays: Any, reduction: str, **extra: Any) -> Any:
+        return slope(*arrays, **extra) * g / (arrays[0].size if reduction == "mean" else 1)
 
     def samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         made = []
         for shape in SHAPES[:-1]:
             for reduction in REDUCTIONS:
-                grad = draw(rng, shape if reduction == "none" else (), dtype, -2, 2)
-                tensors = [draw(rng, shape, dtype, low, high) for _ in inputs]
-                made.append(Sample((grad, *tensors), {"reduction": reduction}))
-                made.append(
-                    Sample(
-                        (grad, *tensors[:2], *[None] * len(tensors[2:])), {"reduction": reduction}
-                    )
-                )
+                for extra in options:
+                    grad = draw(rng, shape if reduction == "none" else (), dtype, -2, 2)
+                    tensors = [draw(rng, shape, dtype, low, high) for _ in inputs]
+                    named = {"reduction": reduction, **extra}
+                    made.append(Sample((grad, *tensors), named))
+                    if optional:
+                        given = tensors[:-optional]
+                        made.append(Sample((grad, *given, *[None] * optional), named))
         return made
 
     return composite(
         name,
         inputs=("grad", *inputs),
-        infer=_as_first,
+        infer=infer,
         accepts=d.FLOATING,
         compute=d.float32,
         method=False,
@@ -165,15 +185,20 @@ def loss_record(
 # regression
 
 
-@_backward("mse_loss_backward", lambda x, t: 2 * (x - t), "input", "target")
+@backward_record("mse_loss_backward", lambda x, t: 2 * (x - t), "input", "target")
 def mse_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str) -> Any:
     """The gradient of ``mse_loss`` for its input."""
     return (input - target) * (share(grad, input, reduction) * 2)
 
 
-def _mse_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) -> Any:
-    grad = ops.mse_loss_backward(g, input, target, reduction=reduction)
+def _both(backward: Any, needs: Any, *tensors: Any, **named: Any) -> tuple[Any, Any]:
+    """The gradients of a loss of the difference of two tensors, given that of the first."""
+    grad = backward(*tensors, **named)
     return grad, -grad if needs[1] else None
+
+
+def _mse_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) -> Any:
+    return _both(ops.mse_loss_backward, needs, g, input, target, reduction=reduction)
 
 
 @loss_record("mse_loss", lambda x, y: (x - y) ** 2, gradient=_mse_gradient)
@@ -190,14 +215,17 @@ def _infer_distance(input: Any, target: Any, *, reduction: str) -> Inferred:
     return Inferred(compute, ((shape, kind.to_real(), *strides),))
 
 
-def _both(g: Any, input: Any, slope: Any, reduction: str, needs: Any) -> tuple[Any, Any]:
-    """The gradients of a loss of the difference, whose slope is given."""
-    grad = slope * share(g, input, reduction)
-    return grad, -grad if needs[1] else None
+@backward_record("l1_loss_backward", lambda x, t: np.sign(x - t), "input", "target")
+def l1_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str) -> Any:
+    """The gradient of ``l1_loss`` for its input, of real tensors."""
+    return (input - target).sgn() * share(grad, input, reduction)
 
 
 def _l1_gradient(g: Any, input: Any, target: Any, reduction: str, needs: Any) -> tuple[Any, Any]:
-    return _both(g, input, (input - target).sgn(), reduction, needs)
+    if input.dtype.is_complex or target.dtype.is_complex:
+        grad = (input - target).sgn() * share(g, input, reduction)
+        return grad, -grad if needs[1] else None
+    return _both(ops.l1_loss_backward, needs, g, input, target, reduction=reduction)
 
 
 @loss_record(
@@ -217,11 +245,26 @@ def _huber_reference(x: Any, y: Any, delta: float = 1.0) -> Any:
     return np.where(z < delta, z * z / 2, delta * (z - delta / 2))
 
 
+@backward_record(
+    "smooth_l1_loss_backward",
+    lambda x, t, beta: np.clip((x - t) / beta, -1, 1),
+    "input",
+    "target",
+    options=({"beta": 1.0}, {"beta": 0.5}),
+)
+def smooth_l1_loss_backward(
+    grad: Any, input: Any, target: Any, *, reduction: str, beta: float
+) -> Any:
+    """The gradient of ``smooth_l1_loss`` for its input."""
+    slope = ((input - target) * (1 / beta)).clamp(-1, 1)
+    return slope * share(grad, input, reduction)
+
+
 def _smooth_l1_gradient(
     g: Any, input: Any, target: Any, reduction: str, beta: float, needs: Any
 ) -> tuple[Any, Any]:
-    slope = ((input - target) * (1 / beta)).clamp(-1, 1)
-    return _both(g, input, slope, reduction, needs)
+    backward = ops.smooth_l1_loss_backward
+    return _both(backward, needs, g, input, target, reduction=reduction, beta=beta)
 
 
 @loss_record(
@@ -241,10 +284,23 @@ def smooth_l1_loss(input: Any, target: Any, *, reduction: str = "mean", beta: fl
     return reduced(ops.where(z < beta, near, z - 0.5 * beta), reduction)
 
 
+@backward_record(
+    "huber_loss_backward",
+    lambda x, t, delta: np.clip(x - t, -delta, delta),
+    "input",
+    "target",
+    options=({"delta": 1.0}, {"delta": 0.5}),
+)
+def huber_loss_backward(grad: Any, input: Any, target: Any, *, reduction: str, delta: float) -> Any:
+    """The gradient of ``huber_loss`` for its input."""
+    return (input - target).clamp(-delta, delta) * share(grad, input, reduction)
+
+
 def _huber_gradient(
     g: Any, input: Any, target: Any, reduction: str, delta: float, needs: Any
 ) -> tuple[Any, Any]:
-    return _both(g, input, (input - target).clamp(-delta, delta), reduction, needs)
+    backward = ops.huber_loss_backward
+    return _both(backward, needs, g, input, target, reduction=reduction, delta=delta)
 
 
 @loss_record(
@@ -270,19 +326,33 @@ def _kl_reference(x: Any, y: Any, log_target: bool = False) -> Any:
     return np.where(y > 0, y * np.log(np.where(y > 0, y, 1)), 0) - y * x
 
 
+@backward_record(
+    "kl_div_backward",
+    lambda x, t, log_target: -np.exp(t) if log_target else -t,
+    "input",
+    "target",
+    low=0.1,
+    high=1.0,
+    options=({"log_target": False}, {"log_target": True}),
+)
+def kl_div_backward(grad: Any, input: Any, target: Any, *, reduction: str, log_target: bool) -> Any:
+    """The gradient of ``kl_div`` for its input."""
+    return -(target.exp() if log_target else target) * share(grad, input, reduction)
+
+
 def _kl_gradient(
     g: Any, input: Any, target: Any, reduction: str, log_target: bool, needs: Any
 ) -> tuple[Any, Any]:
-    part = share(g, input, reduction)
-    wide = target.exp() if log_target else target
-    of_target = None
+    of_input = of_target = None
+    if needs[0]:
+        of_input = ops.kl_div_backward(g, input, target, reduction=reduction, log_target=log_target)
     if needs[1]:
         slope = (
-            wide * (target - input + 1) if log_target
+            target.exp() * (target - input + 1) if log_target
             else ops.where(target.eq(0), 0.0, target.log()) + target / target - input
         )  # fmt: skip
-        of_target = slope * part
-    return (-wide * part if needs[0] else None), of_target
+        of_target = slope * share(g, input, reduction)
+    return of_input, of_target
 
 
 @loss_record(
@@ -313,7 +383,7 @@ def _times(slope: Callable[..., Any]) -> Callable[..., Any]:
     return lambda x, t, weight, *rest: slope(x, t, *rest) * (1 if weight is None else weight)
 
 
-@_backward(
+@backward_record(
     "binary_cross_entropy_backward",
     _times(lambda x, t: (1 - t) / (1 - x) - t / x),
     "input",
@@ -321,6 +391,7 @@ def _times(slope: Callable[..., Any]) -> Callable[..., Any]:
     "weight",
     low=0.1,
     high=0.9,
+    optional=1,
 )
 def binary_cross_entropy_backward(
     grad: Any, input: Any, target: Any, weight: Any, *, reduction: str
@@ -417,12 +488,33 @@ def check_probabilities(input: Any, target: Any) -> None:
             raise RuntimeError(refusal.text)
 
 
+def is_looked_at(name: str, input: Tensor, *others: Tensor | float) -> bool:
+    """Whether a kernel of the device looks at the values of a loss of floats, so that the host need
+    not."""
+    spec = input._spec
+    tensors = tuple([x._spec for x in others if not isinstance(x, (int, float))])
+    found = spec.memo.get((name, tensors))
+    if found is None:
+        found = spec.memo[name, tensors] = _has_kernel(name, spec, tensors)
+    return bool(found)
+
+
+def _has_kernel(name: str, spec: Spec, others: tuple[Spec, ...]) -> bool:
+    if spec.batch is not None or not spec.numel or any(s.shape != spec.shape for s in others[:1]):
+        return False
+    if any(s.batch is not None or s.device is not spec.device for s in others):
+        return False
+    if any(s.dtype.category != 2 for s in (spec, *others)):
+        return False
+    return bool(state_of(spec.device).table.entries(name))
+
+
 def _logits_slope(x: Any, t: Any, positive: Any) -> Any:
     sigmoid = 1 / (1 + np.exp(-x))
     return (1 - t) * sigmoid - t * (1 - sigmoid) * (1 if positive is None else positive)
 
 
-@_backward(
+@backward_record(
     "binary_cross_entropy_with_logits_backward",
     _times(_logits_slope),
     "input",
@@ -430,6 +522,7 @@ def _logits_slope(x: Any, t: Any, positive: Any) -> Any:
     "weight",
     "pos_weight",
     low=0.1,
+    optional=2,
 )
 def binary_cross_entropy_with_logits_backward(
     grad: Any, input: Any, target: Any, weight: Any, pos_weight: Any, *, reduction: str

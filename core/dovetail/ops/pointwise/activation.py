@@ -22,7 +22,7 @@ from dovetail.ops.families import (
     same,
     uniform,
 )
-from dovetail.ops.schema import Sample, Tolerance
+from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = ["backward_record", "number", "numbers", "with_attributes"]
@@ -391,31 +391,77 @@ def _prelu_reference(x: Any, weight: Any) -> Any:
     return np.where(x > 0, x, x * weight.reshape(shape))
 
 
+def _weight_beside(input: Any, weight: Any) -> Any:
+    """The weight in a shape that broadcasts with the input."""
+    if weight.numel() != 1:
+        return weight.reshape((-1, *[1] * (input.ndim - 2)))
+    return weight.reshape(()) if weight.ndim else weight
+
+
+def _prelu_slopes(g: Any, x: Any, weight: Any) -> tuple[Any, Any]:
+    shape = (1, -1, *[1] * (x.ndim - 2)) if weight.size > 1 else ()
+    each = np.where(x > 0, 0, g * x)
+    dims = tuple(i for i in range(x.ndim) if i != 1 or weight.size == 1)
+    of_weight = each.sum(dims).reshape(weight.shape)
+    return np.where(x > 0, g, g * weight.reshape(shape)), of_weight
+
+
+_PRELU_SHAPES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
+    ((3, 5), (5,)), ((2, 3, 4), (3,)), ((7,), (1,)), ((), ()), ((0, 3), (3,)),
+)  # fmt: skip
+
+
+@composite(
+    "prelu_backward",
+    inputs=("grad", "input", "weight"),
+    outputs=2,
+    differentiable=(0, 1),
+    infer=lambda grad, input, weight: Inferred(
+        (None,) * 3, ((input.shape, input.dtype), (weight.shape, weight.dtype))
+    ),
+    accepts=d.FLOATING,
+    compute=d.float32,
+    method=False,
+    public=False,
+    reference=_prelu_slopes,
+    samples=lambda rng, dtype: [
+        Sample(
+            (
+                draw(rng, shape, dtype, -2, 2),
+                draw(rng, shape, dtype, -4, 4),
+                draw(rng, weight, dtype, 0, 1),
+            )
+        )
+        for shape, weight in _PRELU_SHAPES
+    ],
+    tolerance=Tolerance(32, against="inputs"),
+)
+def prelu_backward(grad: Any, input: Any, weight: Any) -> tuple[Any, Any]:
+    """The gradients of ``prelu`` for its input and its weight."""
+    is_above = input > 0
+    of_input = ops.where(is_above, grad, grad * _weight_beside(input, weight))
+    each = ops.where(is_above, 0.0, grad * input)
+    dims = tuple(i for i in range(input.ndim) if i != 1 or weight.numel() == 1)
+    return of_input, (each.sum(dims) if dims else each).reshape(weight.shape)
+
+
 @composite(
     "prelu",
     inputs=("input", "weight"),
+    gradient=lambda g, input, weight: ops.prelu_backward(g, input, weight),
+    node_name=lambda *_, **__: "prelu_kernel",
     prepare=_prelu_prepare,
     accepts=d.FLOATING,
     compute=d.float32,
     reference=_prelu_reference,
     samples=lambda rng, dtype: [
         Sample((draw(rng, shape, dtype, -4, 4), draw(rng, weight, dtype, 0, 1)))
-        for shape, weight in (
-            ((3, 5), (5,)),
-            ((2, 3, 4), (3,)),
-            ((7,), (1,)),
-            ((), ()),
-            ((0, 3), (3,)),
-        )
+        for shape, weight in _PRELU_SHAPES
     ],
 )
 def prelu(input: Any, weight: Any) -> Any:
     """``input`` above 0, ``weight * input`` below; one weight, or one per channel (dim 1)."""
-    if weight.numel() != 1:
-        weight = weight.reshape((-1, *[1] * (input.ndim - 2)))
-    elif weight.ndim:
-        weight = weight.reshape(())
-    return ops.where(input > 0, input, input * weight)
+    return ops.where(input > 0, input, input * _weight_beside(input, weight))
 
 
 def _glu_prepare(input: Any, dim: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -434,8 +480,48 @@ def _glu_reference(x: Any, dim: int = -1) -> Any:
     return a / (1 + np.exp(-b))
 
 
+def _glu_slope(g: Any, x: Any, dim: int = -1) -> Any:
+    a, b = np.split(x, 2, dim)
+    gate = 1 / (1 + np.exp(-b))
+    return np.concatenate((g * gate, g * a * gate * (1 - gate)), dim)
+
+
+_GLU_CALLS: tuple[tuple[tuple[int, ...], int], ...] = (((4, 6), -1), ((3, 4, 5), 1), ((0, 2), -1))
+
+
+def _glu_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for shape, dim in _GLU_CALLS:
+        half = list(shape)
+        half[dim] //= 2
+        arrays = draw(rng, tuple(half), dtype, -2, 2), draw(rng, shape, dtype, -4, 4)
+        made.append(Sample(arrays, {"dim": dim % len(shape)}))
+    return made
+
+
+@composite(
+    "glu_backward",
+    inputs=("grad", "input"),
+    infer=lambda grad, input, dim: Inferred((None, None), ((input.shape, input.dtype),)),
+    accepts=d.FLOATING,
+    compute=d.float32,
+    method=False,
+    public=False,
+    reference=_glu_slope,
+    samples=_glu_slope_samples,
+    tolerance=Tolerance(32, against="inputs"),
+)
+def glu_backward(grad: Any, input: Any, *, dim: int) -> Any:
+    """The gradient of ``glu``."""
+    half = input.shape[dim] // 2
+    gate = input.narrow(dim, half, half).sigmoid()
+    of_first = grad * gate
+    return ops.cat((of_first, of_first * input.narrow(dim, 0, half) * (1 - gate)), dim)
+
+
 @composite(
     "glu",
+    gradient={"input": lambda g, input, dim: ops.glu_backward(g, input, dim=dim)},
     prepare=_glu_prepare,
     accepts=d.FLOATING,
     compute=d.float32,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail import ops
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import operator
@@ -66,21 +67,6 @@ def _cdist(x1: Any, x2: Any, p: float, by_product: bool) -> Any:
     return (squares - x1.matmul(x2.mT) * 2).clamp_min(0).sqrt()
 
 
-def _cdist_gradient(
-    g: Any, x1: Any, x2: Any, out: Any, p: float, by_product: bool
-) -> tuple[Any, Any]:
-    if p == 2:
-        none = out.eq(0)
-        weight = g.masked_fill(none, 0) / out.masked_fill(none, 1)
-        return (
-            x1 * weight.sum(-1).unsqueeze(-1) - weight.matmul(x2),
-            x2 * weight.sum(-2).unsqueeze(-1) - weight.mT.matmul(x1),
-        )
-    slope = _slope(x1.unsqueeze(-2) - x2.unsqueeze(-3), out.unsqueeze(-1), p)
-    slope = slope * g.unsqueeze(-1)
-    return slope.sum(-2), -slope.sum(-3)
-
-
 def _norm(x: np.ndarray, p: float) -> np.ndarray:
     """The norm along the last dim."""
     if not x.shape[-1]:
@@ -130,6 +116,63 @@ def _cdist_errors() -> list[ErrorInput]:
     ]
 
 
+def _cdist_slopes(
+    g: np.ndarray, x1: np.ndarray, x2: np.ndarray, out: np.ndarray, p: float
+) -> tuple[np.ndarray, np.ndarray]:
+    d, far = x1[:, None] - x2[None], out[..., None]
+    if p == 0:
+        slope = d * 0
+    elif math.isinf(p):
+        slope = np.sign(d) * (np.abs(d) == far)
+    else:
+        size = np.where(d == 0, 1, np.abs(d)) / np.where(far == 0, 1, far)
+        slope = np.sign(d) * size ** (p - 1) * (far != 0)
+    slope = slope * g[..., None]
+    return slope.sum(1), -slope.sum(0)
+
+
+def _cdist_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for p in (0.0, 1.0, 1.5, 2.0, 3.0, math.inf):
+        x1, x2 = draw(rng, (4, 3), dtype, -5, 5), draw(rng, (5, 3), dtype, -5, 5)
+        if math.isinf(p):  # which are as large as the largest is exact of whole numbers
+            x1, x2 = np.round(x1), np.round(x2)
+        first, second = x1.astype(np.float64), x2.astype(np.float64)
+        out = _norm(first[:, None] - second[None], p).astype(dtype.numpy)
+        made.append(Sample((draw(rng, (4, 5), dtype, -2, 2), x1, x2, out), {"p": p}))
+    return made
+
+
+@composite(
+    "cdist_backward",
+    inputs=("grad", "x1", "x2", "distance"),
+    outputs=2,
+    differentiable=(0, 1),
+    infer=lambda grad, x1, x2, distance, p: Inferred(
+        (None,) * 4, tuple(((*grad.shape[:-2], *x.shape[-2:]), x.dtype) for x in (x1, x2))
+    ),
+    compute=d.float32,
+    accepts=d.FLOATING,
+    reference=_cdist_slopes,
+    samples=_cdist_slope_samples,
+    tolerance=Tolerance(64, against="inputs"),
+    method=False,
+    public=False,
+)
+def cdist_backward(grad: Any, x1: Any, x2: Any, distance: Any, *, p: float) -> tuple[Any, Any]:
+    """The gradients of ``cdist`` for its inputs, of all leading dims."""
+    if p == 2:
+        none = distance.eq(0)
+        weight = grad.masked_fill(none, 0) / distance.masked_fill(none, 1)
+        return (
+            x1 * weight.sum(-1).unsqueeze(-1) - weight.matmul(x2),
+            x2 * weight.sum(-2).unsqueeze(-1) - weight.mT.matmul(x1),
+        )
+    slope = _slope(x1.unsqueeze(-2) - x2.unsqueeze(-3), distance.unsqueeze(-1), p)
+    slope = slope * grad.unsqueeze(-1)
+    return slope.sum(-2), -slope.sum(-3)
+
+
 CDIST = OpDef(
     "cdist",
     inputs=("x1", "x2"),
@@ -137,7 +180,7 @@ CDIST = OpDef(
     infer=_cdist_infer,
     decompose=_cdist,
     compute=d.float32,
-    gradient=_cdist_gradient,
+    gradient=lambda g, x1, x2, out, p: ops.cdist_backward(g, x1, x2, out, p=p),
     accepts=d.FLOATING,
     reference=lambda x1, x2, p=2.0, mode="": _norm(x1[..., :, None, :] - x2[..., None, :, :], p),
     samples=_cdist_samples,

@@ -1,0 +1,104 @@
+// The norm of up to MANY tensors together, and what scales or bounds them, in one launch.
+//
+// ARGUMENTS: their buffers, p0, p1, ...; POINTERS: the same as a list. Work groups (on a CPU of one work item) take chunks of CHUNK
+// elements, of which those of tensor t are numbers chunks.at[t] and on; a tensor that is not there has none.
+// ADDED(sum, v), JOINED(a, b), ROOT(sum): what the norm does to an element, to two sums and to the last.
+
+typedef struct { ulong at[MANY]; } Numbers;
+
+#define PLACES Numbers sizes, Numbers at, Numbers chunks, ulong count
+
+// `n` elements of `p` in `begin` and on, for each chunk of this group.
+#define EACH_CHUNK(MEMORY) \
+    MEMORY *tensors[MANY] = {POINTERS}; \
+    int t = 0; \
+    for (ulong chunk = get_group_id(0); chunk < count; chunk += get_num_groups(0)) { \
+        while (t + 1 < MANY && chunk >= chunks.at[t + 1]) t++; \
+        const ulong begin = (chunk - chunks.at[t]) * CHUNK; \
+        const uint n = (uint)min((ulong)CHUNK, sizes.at[t] - begin); \
+        MEMORY *p = tensors[t] + at.at[t] + begin;
+
+#if IS_NORM
+static T square_more(T sum, T v) { return sum + v * v; }
+
+static T larger(T a, T b)
+{
+    return b > a || b != b ? b : a;
+}
+
+#if GROUP == 1
+#define GROUP_SUM(sum)
+#else
+#define GROUP_SUM(sum) \
+    local T shared_[GROUP]; \
+    shared_[get_local_id(0)] = sum; \
+    for (uint half_ = GROUP / 2; half_; half_ /= 2) { \
+        barrier(CLK_LOCAL_MEM_FENCE); \
+        if (get_local_id(0) < half_) { \
+            const T other_ = shared_[get_local_id(0) + half_]; \
+            shared_[get_local_id(0)] = JOINED(shared_[get_local_id(0)], other_); \
+        } \
+    } \
+    sum = shared_[0];
+#endif
+
+#define LANES 16
+
+// parts: a number for each group, from `first` on; is_all: there is one group, and that is all.
+kernel void norm_step(ARGUMENTS, global OUT_MEMORY *out, global T *parts, PLACES, uint first, uint is_all)
+{
+    T sum = 0;
+    EACH_CHUNK(global const IN_MEMORY)
+#if GROUP == 1
+        T lane[LANES] = {0};
+        uint i = 0;
+        for (; i + LANES <= n; i += LANES)
+            for (int l = 0; l < LANES; l++) lane[l] = ADDED(lane[l], IN_LOAD(p, i + l));
+        for (; i < n; i++) lane[0] = ADDED(lane[0], IN_LOAD(p, i));
+        for (int half_ = LANES / 2; half_; half_ /= 2)
+            for (int l = 0; l < half_; l++) lane[l] = JOINED(lane[l], lane[l + half_]);
+        sum = JOINED(sum, lane[0]);
+#else
+        for (uint i = get_local_id(0); i < n; i += GROUP) sum = ADDED(sum, IN_LOAD(p, i));
+#endif
+    }
+    GROUP_SUM(sum)
+    if (get_local_id(0) == 0) {
+        if (is_all)
+            OUT_STORE(out, 0, ROOT(sum));
+        else
+            parts[first + get_group_id(0)] = sum;
+    }
+}
+
+kernel void norm_finish(global OUT_MEMORY *out, global const T *parts, uint count)
+{
+    T sum = 0;
+    for (uint i = get_local_id(0); i < count; i += GROUP) sum = JOINED(sum, parts[i]);
+    GROUP_SUM(sum)
+    if (get_local_id(0) == 0) OUT_STORE(out, 0, ROOT(sum));
+}
+#endif
+
+#if IS_SCALE
+kernel void norm_scale_step(ARGUMENTS, global const IN_MEMORY *total, PLACES, ulong at_total, T most)
+{
+    const T factor = most / (IN_LOAD(total, at_total) + (T)1e-6);
+    const T share = factor > 1 ? (T)1 : factor;
+    EACH_CHUNK(global OUT_MEMORY)
+        for (uint i = get_local_id(0); i < n; i += GROUP) OUT_STORE(p, i, IN_LOAD(p, i) * share);
+    }
+}
+#endif
+
+#if IS_BOUND
+kernel void bound_step(ARGUMENTS, PLACES, T most)
+{
+    EACH_CHUNK(global OUT_MEMORY)
+        for (uint i = get_local_id(0); i < n; i += GROUP) {
+            const T v = IN_LOAD(p, i);
+            OUT_STORE(p, i, v < -most ? -most : v > most ? most : v);
+        }
+    }
+}
+#endif

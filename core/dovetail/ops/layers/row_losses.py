@@ -1,0 +1,326 @@
+"""Distances of rows, and the losses made of them: triplet_margin_loss, cosine_embedding_loss.
+
+Shapes are settled in ``nn.functional``; the operators take tensors of one shape, whose rows are
+along the last dim. Distances are 2-norms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail import ops
+from dovetail.ops.families import composite, draw
+from dovetail.ops.layers.loss import REDUCTIONS, reduced, share
+from dovetail.ops.reduction.vector_norm import vector_norm
+from dovetail.ops.schema import Inferred, Sample, Tolerance
+from dovetail.spec import Spec
+from dovetail.tensor import Tensor
+
+__all__ = ["is_one_record", "row_record", "rows_of", "shared_rows"]
+
+TINY = 1e-12
+"""Added to squared norms, as PyTorch's loss of cosines has it."""
+
+SHAPES = ((4, 3), (5,), (3, 17))
+
+
+def is_one_record(*tensors: Tensor) -> bool:
+    """Whether an operator on rows of these is one record: they have one shape and dtype of floats.
+
+    On the host, without a gradient, a record's plan costs more than the steps that it is made of.
+    """
+    first = tensors[0]._spec
+    if first.dtype.category != 2 or not first.ndim or first.batch is not None:
+        return False
+    for tensor in tensors[1:]:
+        spec = tensor._spec
+        if spec.shape != first.shape or spec.dtype is not first.dtype or spec.batch is not None:
+            return False
+    return first.device.type != "cpu" or tensors[0]._node is not None
+
+
+def rows_of(input: Spec, reduction: str) -> tuple[int, ...]:
+    """The shape of a loss of rows."""
+    return tuple(input.shape[:-1]) if reduction == "none" else ()
+
+
+def shared_rows(g: Any, rows: Any, reduction: str) -> Any:
+    """What of ``g`` reaches each of the rows through the reduction, with a last dim of 1."""
+    part = share(g, rows, reduction)
+    return part.unsqueeze(-1) if reduction == "none" else part
+
+
+def row_record(name: str, inputs: tuple[str, ...], **fields: Any) -> Any:
+    """The record of an operator on rows, or of its gradient."""
+    return composite(
+        name,
+        inputs=inputs,
+        accepts=d.FLOATING,
+        compute=d.float32,
+        method=False,
+        public=False,
+        tolerance=Tolerance(64, against="inputs"),
+        **fields,
+    )
+
+
+def _is_near(*arrays: Any) -> bool:
+    """Whether a loss's hinge is so near that rounding decides which side it is on."""
+    return any(np.abs(a).min() < 0.05 for a in arrays)
+
+
+# pairwise_distance
+
+
+def _apart(x: Any, y: Any, eps: float) -> Any:
+    return np.sqrt(((x - y + eps) ** 2).sum(-1))
+
+
+def _direction(x: Any, y: Any, eps: float) -> tuple[Any, Any]:
+    """(the distance, its slope for ``x``: 0 where it has none), both with the last dim."""
+    difference = x - y + eps
+    distance = vector_norm(difference, 2, -1, True)
+    none = distance.eq(0)
+    return distance, (difference / distance.masked_fill(none, 1)).masked_fill(none, 0)
+
+
+def _direction_of(x: Any, y: Any, eps: float) -> Any:
+    return (x - y + eps) / _apart(x, y, eps)[..., None]
+
+
+def _pairs(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    return [
+        Sample((draw(rng, shape, dtype, -2, 2), draw(rng, shape, dtype, -2, 2)), {"eps": eps})
+        for shape in SHAPES
+        for eps in (1e-6, 0.25)
+    ]
+
+
+@row_record(
+    "pairwise_distance_backward",
+    ("grad", "x1", "x2"),
+    infer=lambda grad, x1, x2, eps: Inferred((None,) * 3, ((x1.shape, x1.dtype),)),
+    reference=lambda g, x, y, eps: g[..., None] * _direction_of(x, y, eps),
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, s.args[0].shape[:-1], dtype, -2, 2), *s.args), s.kwargs)
+        for s in _pairs(rng, dtype)
+    ],
+)
+def pairwise_distance_backward(grad: Any, x1: Any, x2: Any, *, eps: float) -> Any:
+    """The gradient of ``pairwise_distance`` for its first input; the second's is its opposite."""
+    return _direction(x1, x2, eps)[1] * grad.unsqueeze(-1)
+
+
+def _distance_gradient(g: Any, x1: Any, x2: Any, eps: float, needs: Any) -> tuple[Any, Any]:
+    of_first = ops.pairwise_distance_backward(g, x1, x2, eps=eps)
+    return of_first, -of_first if needs[1] else None
+
+
+@row_record(
+    "pairwise_distance",
+    ("x1", "x2"),
+    infer=lambda x1, x2, eps: Inferred((None, None), ((x1.shape[:-1], x1.dtype),)),
+    gradient=_distance_gradient,
+    node_name=lambda *_, **__: "norm",
+    reference=_apart,
+    samples=_pairs,
+)
+def pairwise_distance(x1: Any, x2: Any, *, eps: float) -> Any:
+    """The 2-norm of the rows of ``x1 - x2 + eps``."""
+    return vector_norm(x1 - x2 + eps, 2, -1)
+
+
+# triplet_margin_loss
+
+
+def _triplets(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made: list[Sample] = []
+    for shape in SHAPES:
+        for reduction in REDUCTIONS:
+            for margin, eps in ((1.0, 1e-6), (0.4, 0.25)):
+                while True:
+                    tensors = [draw(rng, shape, dtype, -2, 2) for _ in range(3)]
+                    a, p, n = (t.astype(np.float64) for t in tensors)
+                    if not _is_near(margin + _apart(a, p, eps) - _apart(a, n, eps)):
+                        break
+                named = {"margin": margin, "eps": eps, "reduction": reduction}
+                made.append(Sample(tuple(tensors), named))
+    return made
+
+
+def _with_grads(samples: list[Sample], rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for s in samples:
+        rows = s.args[0].shape[:-1] if s.kwargs["reduction"] == "none" else ()
+        made.append(Sample((draw(rng, rows, dtype, -2, 2), *s.args), s.kwargs))
+    return made
+
+
+def _triplet_reference(
+    a: Any, p: Any, n: Any, margin: float, eps: float, reduction: str = "none"
+) -> Any:
+    loss = np.maximum(margin + _apart(a, p, eps) - _apart(a, n, eps), 0)
+    return {"none": lambda x: x, "mean": np.mean, "sum": np.sum}[reduction](loss)
+
+
+def _triplet_slopes(
+    g: Any, a: Any, p: Any, n: Any, margin: float, eps: float, reduction: str
+) -> tuple[Any, ...]:
+    loss = _triplet_reference(a, p, n, margin, eps)
+    part = (g * (loss > 0) / (loss.size if reduction == "mean" else 1))[..., None]
+    near, far = part * _direction_of(a, p, eps), part * _direction_of(a, n, eps)
+    return near - far, -near, far
+
+
+@row_record(
+    "triplet_margin_loss_backward",
+    ("grad", "anchor", "positive", "negative"),
+    outputs=3,
+    differentiable=(0, 1, 2),
+    infer=lambda grad, *rows, **_: Inferred((None,) * 4, tuple((x.shape, x.dtype) for x in rows)),
+    reference=_triplet_slopes,
+    samples=lambda rng, dtype: _with_grads(_triplets(rng, dtype), rng, dtype),
+)
+def triplet_margin_loss_backward(
+    grad: Any,
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    *,
+    margin: float,
+    eps: float,
+    reduction: str,
+) -> tuple[Any, ...]:
+    """The gradients of ``triplet_margin_loss``."""
+    near, of_near = _direction(anchor, positive, eps)
+    far, of_far = _direction(anchor, negative, eps)
+    is_kept = (margin + near - far).ge(0)
+    part = ops.where(is_kept, shared_rows(grad, near, reduction), 0.0)
+    of_near, of_far = of_near * part, of_far * part
+    return of_near - of_far, -of_near, of_far
+
+
+@row_record(
+    "triplet_margin_loss",
+    ("anchor", "positive", "negative"),
+    infer=lambda a, p, n, margin, eps, reduction: Inferred(
+        (None,) * 3, ((rows_of(a, reduction), a.dtype),)
+    ),
+    gradient=lambda g, anchor, positive, negative, margin, eps, reduction: (
+        ops.triplet_margin_loss_backward(
+            g, anchor, positive, negative, margin=margin, eps=eps, reduction=reduction
+        )
+    ),
+    reference=_triplet_reference,
+    samples=_triplets,
+)
+def triplet_margin_loss(
+    anchor: Any, positive: Any, negative: Any, *, margin: float, eps: float, reduction: str
+) -> Any:
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` of each row."""
+    near = vector_norm(anchor - positive + eps, 2, -1)
+    far = vector_norm(anchor - negative + eps, 2, -1)
+    return reduced((margin + near - far).clamp_min(0), reduction)
+
+
+# cosine_embedding_loss
+
+
+def _cosine_of(x: Any, y: Any) -> Any:
+    return (x * y).sum(-1) / np.sqrt(((x * x).sum(-1) + TINY) * ((y * y).sum(-1) + TINY))
+
+
+def _cosines(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made: list[Sample] = []
+    for shape in SHAPES:
+        for reduction in REDUCTIONS:
+            for margin in (0.0, 0.2):
+                while True:
+                    tensors = [draw(rng, shape, dtype, -2, 2) for _ in range(2)]
+                    x, y = (t.astype(np.float64) for t in tensors)
+                    if not _is_near(_cosine_of(x, y) - margin):
+                        break
+                signs = rng.integers(0, 2, shape[:-1]) * 2 - 1
+                named = {"margin": margin, "reduction": reduction}
+                made.append(Sample((*tensors, np.asarray(signs, np.int64)), named))
+    return made
+
+
+def _cosine_reference(x: Any, y: Any, t: Any, margin: float, reduction: str) -> Any:
+    cosine = _cosine_of(x, y)
+    apart = np.where(t == -1, np.maximum(cosine - margin, 0), 0)
+    loss = np.where(t == 1, 1 - cosine, apart)
+    return {"none": lambda x: x, "mean": np.mean, "sum": np.sum}[reduction](loss)
+
+
+def _cosine_slopes(
+    g: Any, x: Any, y: Any, t: Any, margin: float, reduction: str
+) -> tuple[Any, Any]:
+    cosine = _cosine_of(x, y)
+    part = g * np.where(t == 1, -1, (t == -1) & (cosine > margin))
+    part = (part / (cosine.size if reduction == "mean" else 1))[..., None]
+    first, second = ((v * v).sum(-1)[..., None] + TINY for v in (x, y))
+    root, cosine = np.sqrt(first * second), cosine[..., None]
+    return part * (y / root - cosine * x / first), part * (x / root - cosine * y / second)
+
+
+@row_record(
+    "cosine_embedding_loss_backward",
+    ("grad", "input1", "input2", "target"),
+    outputs=2,
+    differentiable=(0, 1),
+    infer=lambda grad, x, y, target, **_: Inferred(
+        (None,) * 4, ((x.shape, x.dtype), (y.shape, y.dtype))
+    ),
+    reference=_cosine_slopes,
+    samples=lambda rng, dtype: _with_grads(_cosines(rng, dtype), rng, dtype),
+)
+def cosine_embedding_loss_backward(
+    grad: Any, input1: Any, input2: Any, target: Any, *, margin: float, reduction: str
+) -> tuple[Any, Any]:
+    """The gradients of ``cosine_embedding_loss`` for its inputs."""
+    product, first, second = (
+        (x * y).sum(-1, keepdim=True)
+        for x, y in ((input1, input2), (input1, input1), (input2, input2))
+    )
+    first, second, target = first + TINY, second + TINY, target.unsqueeze(-1)
+    root = (first * second).sqrt()
+    cosine = product / root
+    part = shared_rows(grad, cosine, reduction)
+    part = ops.where(target.eq(1), -part, 0.0) + ops.where(
+        target.eq(-1) & (cosine - margin).ge(0), part, 0.0
+    )
+    return (
+        part * (input2 / root - input1 * (cosine / first)),
+        part * (input1 / root - input2 * (cosine / second)),
+    )
+
+
+@row_record(
+    "cosine_embedding_loss",
+    ("input1", "input2", "target"),
+    infer=lambda x, y, target, margin, reduction: Inferred(
+        (None,) * 3, ((rows_of(x, reduction), x.dtype),)
+    ),
+    gradient=lambda g, input1, input2, target, margin, reduction: (
+        *ops.cosine_embedding_loss_backward(
+            g, input1, input2, target, margin=margin, reduction=reduction
+        ),
+        None,
+    ),
+    reference=_cosine_reference,
+    samples=_cosines,
+)
+def cosine_embedding_loss(
+    input1: Any, input2: Any, target: Any, *, margin: float, reduction: str
+) -> Any:
+    """1 - cos of each row whose target is 1, ``max(0, cos - margin)`` where that is -1, else 0."""
+    product = (input1 * input2).sum(-1)
+    first = (input1 * input1).sum(-1) + TINY
+    second = (input2 * input2).sum(-1) + TINY
+    cosine = product / (first * second).sqrt()
+    alike = ops.where(target.eq(1), 1 - cosine, 0.0)
+    return reduced(alike + ops.where(target.eq(-1), (cosine - margin).clamp_min(0), 0.0), reduction)

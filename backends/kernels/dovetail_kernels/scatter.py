@@ -28,7 +28,7 @@ from dovetail_kernels.folds import accumulated
 from dovetail_kernels.index import along, walked
 from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
 
-__all__ = ["atomic", "enter"]
+__all__ = ["atomic", "combined", "enter"]
 
 REAL = (bool_, *INTEGRAL, *FLOATING)
 
@@ -201,7 +201,7 @@ class Scatter:
         macros = {
             "IS_ATOMIC" if is_atomic else "IS_ADD": 1,
             "ADDED(v)": converted(src.dtype, out.dtype, "v"),
-            "SUM(a, b)": _combined(self.reduce, out.dtype),
+            "SUM(a, b)": combined(self.reduce, out.dtype),
             "STARTS": int(self.starts),
             **element(device, "X", out.dtype),
             **element(device, "S", src.dtype),
@@ -282,7 +282,7 @@ _FLAGS = {"sum": "|", "prod": "&", "amax": "|", "amin": "&"}
 _SIGNS = {"sum": "+", "prod": "*", "amax": ">", "amin": "<"}
 
 
-def _combined(reduce: str, dtype: DType) -> str:
+def combined(reduce: str, dtype: DType) -> str:
     """``a`` and ``b`` brought together."""
     if dtype.category == 0:
         return f"((a) {_FLAGS[reduce]} (b))"

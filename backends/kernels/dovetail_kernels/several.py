@@ -123,7 +123,7 @@ class _Several:
                 )
                 for a in arrays
             ]  # fmt: skip
-        loops = collapse(*arrays)
+        loops = collapse(*arrays, keep_order=order is not None)
         names = ("to", "from", *(f"place{k}" for k in many))
         macros = {
             "IS_READ": 0, "IS_ADD": 0, "HAS_NUMBER": 0,

@@ -10,8 +10,8 @@ __all__ = ["enter"]
 
 FAMILIES = (
     "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss", "group_norm",
-    "join", "layer_norm", "loss", "masked", "pad", "pool", "recurrent", "recurrent_step", "repeat",
-    "resample", "rows", "similarity", "softmax", "steps", "triangle",
+    "join", "layer_norm", "loss", "marked", "masked", "pad", "pool", "recurrent", "recurrent_step",
+    "repeat", "resample", "rows", "similarity", "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

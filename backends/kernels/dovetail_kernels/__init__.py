@@ -19,8 +19,8 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
     "elementwise", "storage", "ranges", "random", "reduce", "reduce_group", "paired", "scan",
-    "running", "order", "topk", "pick", "search", "index", "scatter", "several", "contract", "conv",
-    "exchange", "fused",
+    "running", "order", "topk", "pick", "search", "index", "scatter", "scatter_mean", "several",
+    "contract", "conv", "exchange", "fused",
 )  # fmt: skip
 
 

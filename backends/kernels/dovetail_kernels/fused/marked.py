@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, collapse
+from dovetail.dtypes import uint8
 from dovetail_kernels.arrays import NO_OFFSETS, Array, placing
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
@@ -31,7 +32,7 @@ def _launch(
     last: list[Any], buffers: int, name: str,
 ) -> Launch:  # fmt: skip
     """``steps``: along the output's dims, of the input (in elements), the row and the column."""
-    rows = [Array(None, 0, out.shape, tuple(row), _Byte) for row in steps]
+    rows = [Array(None, 0, out.shape, tuple(row), uint8) for row in steps]
     loops = collapse(out, *rows)
     names = ("to", "from", "row", "column")
     macros = {
@@ -42,12 +43,6 @@ def _launch(
     text = program(device, "marked", macros, (), ("fault",))
     numbers = [NO_OFFSETS, np.uint64(out.numel), *loop_numbers(loops), *last]
     return device.launch(text, "marked", buffers, numbers, device.workers(out.numel), name)
-
-
-class _Byte:
-    """A dtype whose strides are elements."""
-
-    itemsize = 1
 
 
 def _one_hot(facts: Any) -> Callable[..., None]:

@@ -13,20 +13,25 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import observe, raw
-from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.graph import BackwardInfo
-from dovetail.backend.state import state_of
 from dovetail.dispatch import NUMBERS, call
 from dovetail.dtypes import type_name
 from dovetail.fitting import check_fits, fits
 from dovetail.indexing_combine import check_kinds, from_array, together
+from dovetail.indexing_direct import (
+    key_and_tensors,
+    records,
+    taken,
+    write_at,
+    write_rows,
+    writes,
+)
 from dovetail.indexing_parse import Advanced, Parsed, expression, is_mask, parse, plain_key
 from dovetail.late_binding import BATCHED, QUANTIZED
-from dovetail.ops.direct import in_place, write
+from dovetail.ops.direct import write
 from dovetail.ops.expose import FUNCTIONS, inplace_method
 from dovetail.ops.indexed.indexing import (
     INDEX_PUT,
-    INDEX_PUT_WRAPPED,
     INDEX_WRAPPED,
     index,
     index_put,
@@ -132,9 +137,41 @@ def getitem(tensor: Tensor, index: Any) -> Tensor:
         run = _wrapped(tensor._spec, index._spec)
         if run is not None:
             return run(tensor, index)  # type: ignore[no-any-return]
+    elif index.__class__ is tuple and not observe.active:
+        found = key_and_tensors(index)
+        if found is not None:
+            return _read_by(tensor, index, *found)
     plan, advanced = _plan_for(tensor, index)
     view = tensor if plan is None else _apply(plan, tensor)
     return _read(view, advanced) if advanced else view
+
+
+def _read_by(
+    tensor: Tensor, index: tuple[Any, ...], key: tuple[Any, ...], tensors: list[Tensor]
+) -> Tensor:
+    """``tensor[index]`` of an expression with these tensors."""
+    known = tensor._spec.memo.get(key)
+    if known is not None:
+        plan, run, rest = known
+        view = tensor if plan is None else plan(tensor)
+        return run(view, *tensors, *rest)  # type: ignore[no-any-return]
+    plan, advanced = _plan_for(tensor, index)
+    view = tensor if plan is None else plan(tensor)
+    if not advanced:
+        return view
+    made = _read(view, advanced)
+    found = taken(view._spec, advanced) if len(advanced) == len(tensors) else None
+    if found is not None:
+        op, rest, attributes = found
+        specs = (view._spec, *[x._spec for x in tensors], *rest)
+        _remember(tensor._spec, key, (plan, op.plans.get((*specs, attributes)), rest))
+    return made
+
+
+def _remember(spec: Spec, key: tuple[Any, ...], what: Any) -> None:
+    if len(spec.memo) > _MEMO_LIMIT:
+        spec.memo.clear()
+    spec.memo[key] = what
 
 
 def _wrapped(spec: Spec, where: Spec) -> Any:
@@ -142,21 +179,12 @@ def _wrapped(spec: Spec, where: Spec) -> Any:
     return INDEX_WRAPPED.plans.get((spec, where, (0, 0)))
 
 
-def _is_alone(view: Tensor, advanced: list[Advanced]) -> bool:
-    """One index, which is as the operator takes it and on a device that is not waited for."""
-    value, spec = advanced[0].value, view._spec
-    if len(advanced) > 1 or value.__class__ is not Tensor or spec.batch is not None:
-        return False
-    where = value._spec
-    if where.dtype is not d.int64 or where.device is not spec.device or where.batch is not None:
-        return False
-    return bool(spec.numel) and not state_of(spec.device).host_arrays
-
-
 def _read(view: Tensor, advanced: list[Advanced]) -> Tensor:
-    if _is_alone(view, advanced):
-        position, value, dim = advanced[0]
-        return call(INDEX_WRAPPED, (view, value), (position, dim))  # type: ignore[no-any-return]
+    found = taken(view._spec, advanced)
+    if found is not None:
+        op, rest, attributes = found
+        inputs = (view, *[entry.value for entry in advanced], *rest)
+        return call(op, inputs, attributes)  # type: ignore[no-any-return]
     view, flat, dim, count = together(view, advanced)
     result: Tensor = index(view, flat, dim, count)
     return result
@@ -199,10 +227,6 @@ def _without_leading_ones(value: Tensor) -> Tensor:
     return value.reshape(shape[lead:]) if lead else value
 
 
-def _records(*tensors: Any) -> bool:
-    return mode.grad and any(isinstance(t, Tensor) and t._node is not None for t in tensors)
-
-
 def setitem(tensor: Tensor, index: Any, value: Any) -> None:
     """``tensor[index] = value``: written through a view, or with ``index_put_``.
 
@@ -219,16 +243,22 @@ def setitem(tensor: Tensor, index: Any, value: Any) -> None:
         elif (
             kind is d.int64
             and tensor._array.__class__ is not np.ndarray
-            and _written_rows(tensor, index, value)
+            and write_rows(tensor, index, value)
         ):
             return
+    elif (
+        index.__class__ is tuple
+        and tensor._array.__class__ is not np.ndarray
+        and _written_by(tensor, index, value)
+    ):
+        return
     value = _as_value(value, tensor._spec.dtype)
     if index is False:
         return
     plan, advanced = _plan_for(tensor, None if index is True else index)
     view = tensor
     if plan is not None:
-        if observe.active or _records(tensor, value):
+        if observe.active or records(tensor, value):
             view = _apply(plan, tensor)
         else:
             view = raw.view(tensor, plan.spec, plan.offset)
@@ -268,30 +298,39 @@ def _filled(tensor: Tensor, mask: Tensor, value: Any) -> bool:
     return True
 
 
-_put_rows = in_place(INDEX_PUT_WRAPPED, label="index_put_")
+def _written_by(
+    tensor: Tensor, index: tuple[Any, ...], value: Any, accumulate: bool = False
+) -> bool:
+    """``tensor[index] = value`` (or added to what is there) by indices that are taken as they are.
 
-
-def _written_rows(tensor: Tensor, index: Tensor, value: Any, accumulate: bool = False) -> bool:
-    """``tensor[index] = value`` (or added to what is there) by a vector of rows.
-
-    Where nothing is wrong or recorded, and on a device that is not waited for.
+    Where nothing is wrong, recorded or watched, and on a device that is not waited for.
     """
-    spec, where, kind = tensor._spec, index._spec, value.__class__
-    if where.ndim != 1 or where.device is not spec.device or not spec.ndim or not spec.numel:
+    found, kind = key_and_tensors(index), value.__class__
+    if found is None or observe.active or records(tensor, value):
         return False
-    if state_of(spec.device).host_arrays:
+    spec, (key, tensors) = tensor._spec, found
+    if kind is not Tensor and (kind not in NUMBERS or kind is complex):
         return False
-    if kind is Tensor:
-        given = value._spec
-        if given.dtype is not spec.dtype or given.device is not spec.device:
-            return False
-        if given.ndim and given.shape != (where.numel, *spec.shape[1:]):
-            return False
-    elif kind not in NUMBERS or kind is complex or not fits(value, spec.dtype):
+    if spec.batch is not None or (kind is not Tensor and not fits(value, spec.dtype)):
         return False
-    if _records(tensor, value) or spec.batch is not None or where.batch is not None:
+    given = value._spec if kind is Tensor else kind
+    key = ("=", given, *key)
+    known = spec.memo.get(key)
+    if known is None:
+        plan, advanced = _plan_for(tensor, index)
+        how = None
+        if advanced and len(advanced) == len(tensors):
+            how = writes(spec if plan is None else plan.spec, advanced, given)
+        known = plan, how
+        _remember(spec, key, known)
+    plan, how = known
+    if how is None:
         return False
-    _put_rows(tensor, index, value, 0, 0, accumulate)
+    view = tensor
+    if plan is not None:
+        view = raw.view(tensor, plan.spec, plan.offset)
+        view._inference = tensor._inference
+    write_at(view, tensors, value, how, accumulate=accumulate)
     return True
 
 
@@ -372,9 +411,13 @@ def index_put_(
         if (
             first.__class__ is Tensor
             and first._spec.dtype is d.int64
-            and _written_rows(self, first, values, bool(accumulate))
+            and write_rows(self, first, values, bool(accumulate))
         ):
             return self
+    elif self._array.__class__ is not np.ndarray and _written_by(
+        self, tuple(indices), values, bool(accumulate)
+    ):
+        return self
     parsed = parse(tuple(self._spec.shape), self._spec.strides, tuple(indices), Tensor)
     _put(self, parsed.advanced, values, accumulate)
     return self

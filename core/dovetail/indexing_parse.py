@@ -18,7 +18,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail.warning import warn
 
-__all__ = ["Advanced", "Parsed", "expression", "is_mask", "parse", "plain_key"]
+__all__ = ["BOUNDS", "Advanced", "Parsed", "expression", "is_mask", "parse", "plain_key"]
 
 
 class Advanced(NamedTuple):
@@ -59,7 +59,7 @@ _ONE_ROW = np.zeros(1, np.int64)
 _NO_ROW = np.zeros(0, np.int64)
 _WHOLE = (None, None, None)
 _MASKS = frozenset((d.bool_, d.uint8, np.dtype(np.bool_), np.dtype(np.uint8)))
-_BOUNDS = frozenset((int, type(None)))
+BOUNDS = frozenset((int, type(None)))
 
 
 def plain_key(index: Any) -> tuple[Any, ...] | None:
@@ -74,7 +74,7 @@ def plain_key(index: Any) -> tuple[Any, ...] | None:
             item = (item.start, item.stop, item.step)
             # An equal float or bool would find the plan of the int and never be looked at.
             for bound in item:
-                if bound.__class__ not in _BOUNDS:
+                if bound.__class__ not in BOUNDS:
                     return None
         elif item.__class__ is not int and item is not None and item is not Ellipsis:
             return None

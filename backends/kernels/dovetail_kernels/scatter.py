@@ -1,5 +1,5 @@
 """What is written at, or added to, the places that indices name: scatter, scatter_add, index_add,
-index_copy, index_fill; and products and extremes of it, scatter_reduce.
+index_copy, index_fill, put; and products, extremes and means of it, scatter_reduce, index_reduce.
 
 The output is the input with that done to it. Few elements are one launch: its one work group copies
 the input, then scatters.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, collapse
-from dovetail.backend.sentences import ALONG
+from dovetail.backend.sentences import ALONG, FLAT
 from dovetail.dtypes import FLOATING, INTEGRAL, bool_, iinfo
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array, offsets, packed, part
@@ -28,7 +28,7 @@ from dovetail_kernels.folds import accumulated
 from dovetail_kernels.index import along, walked
 from dovetail_kernels.source import converted, element, loop_numbers, moved, places, program, runs
 
-__all__ = ["atomic", "enter"]
+__all__ = ["FEW", "IN_ORDER", "Scatter", "atomic", "combined", "enter"]
 
 REAL = (bool_, *INTEGRAL, *FLOATING)
 
@@ -45,12 +45,33 @@ def enter(table: KernelTable) -> None:
         table.add(name, partial(Scatter, is_add=is_add), specialize=True)
     table.add("scatter", _by_number, when=_has_number, scalars=True, specialize=True)
     table.add("scatter_reduce", partial(Scatter, is_add=True), dtypes=REAL, specialize=True)
+    table.add("index_reduce", partial(Scatter, is_add=True), when=_can_reduce, specialize=True)
+    table.add("put", _put_flat, when=_is_flat, specialize=True)
     for name, options in ROWS.items():
         table.add(name, partial(Scatter, **options), when=_has_rows, specialize=True)
     table.add("index_fill", _by_number, when=_has_number, scalars=True, specialize=True)
     put: dict[str, Any] = {"specialize": True, "in_place": True}
     table.add("index_put_wrapped", _put, when=_is_vector, **put)
     table.add("index_put_wrapped", _by_number, when=_has_number, scalars=True, **put)
+
+
+def _can_reduce(call: Any) -> bool:
+    is_real = call.outputs[0].dtype in REAL
+    return is_real and bool(call.input.ndim) and call.attributes["reduce"] != "mean"
+
+
+def _is_flat(call: Any) -> bool:
+    """Everything is in the order that it is counted in."""
+    tensors = (*call.inputs, *call.outputs)
+    return bool(call.input.numel) and all(x.is_contiguous for x in tensors)
+
+
+def _put_flat(facts: Any) -> Scatter:
+    return Scatter(facts, is_add=facts.attributes["accumulate"], wraps=True)
+
+
+def _flat(array: Array) -> Array:
+    return Array(None, 0, (array.numel,), (array.itemsize,), array.dtype)
 
 
 ROWS: dict[str, dict[str, bool]] = {
@@ -114,6 +135,11 @@ class Scatter:
         has_number: what is written is a number's bits, given to the call.
     """
 
+    IS_MEAN = False
+    """It has a buffer more, of counts (see ``scatter_mean.py``)."""
+
+    counted: int
+
     def __init__(
         self, facts: Any, *, is_add: bool, wraps: bool = False, has_number: bool = False
     ) -> None:
@@ -121,14 +147,16 @@ class Scatter:
         out = ghost(facts.outputs[0])
         number = isinstance(facts.inputs[2], type)  # comes as a 0-d array of the output's dtype
         src = Array(None, 0, (), (), out.dtype) if number else ghost(facts.inputs[2])
-        self.device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
+        self.device, dim = device_of(facts.outputs[0].device), facts.attributes.get("dim", 0)
         self.dim = facts.attributes.get("position", dim)
         self.name, self.faults, self.wraps = facts.op.name, self.device.faults, int(wraps)
-        self.fault = fault_of(facts.op, ALONG, dim)
-        self.reduce = facts.attributes.get("reduce", "sum")
+        self.fault = fault_of(facts.op, FLAT if self.name == "put" else ALONG, dim)
+        self.reduce = facts.attributes.get("reduce", "mean" if self.IS_MEAN else "sum")
+        if self.name == "put":
+            source, index, src, out = map(_flat, (source, index, src, out))
         self.has_number = has_number
         self.starts = not facts.attributes.get("include_self", True)
-        if self.name in ROWS or self.name == "index_put_wrapped":
+        if self.name in ROWS or self.name in ("index_put_wrapped", "index_reduce"):
             rows = list(out.shape)
             rows[self.dim] = index.numel
             index = _as_wide(index, rows, self.dim)
@@ -169,7 +197,8 @@ class Scatter:
             group = 1 if device.is_cpu else device.group
             size = (group,), (group,)
         text = program(device, "scatter", macros, dtypes, ("fault",))
-        return device.launch(text, kernel, 4 + (copied > 0), numbers, size, self.name)
+        buffers = 4 + (copied > 0) + self.IS_MEAN
+        return device.launch(text, kernel, buffers, numbers, size, self.name)
 
     def _moving(self, out: Array, index: Array, src: Array, copied: int = 0) -> Launch:
         device, shape = self.device, index.shape
@@ -192,7 +221,7 @@ class Scatter:
         device, dim, shape = self.device, self.dim, index.shape
         rest = [i for i in range(len(shape)) if i != dim] if shape else []
         lines = int(np.prod([shape[i] for i in rest], dtype=np.int64)) if shape else 1
-        is_atomic = not ((copied and device.is_cpu) or self.starts)
+        is_atomic = not ((copied and device.is_cpu) or self.starts or self.IS_MEAN)
         is_atomic = is_atomic and self._takes_atomics(out.dtype, lines)
         walk = [index, walked(out, shape, dim), walked(src, shape, None)]
         if not is_atomic:
@@ -201,8 +230,9 @@ class Scatter:
         macros = {
             "IS_ATOMIC" if is_atomic else "IS_ADD": 1,
             "ADDED(v)": converted(src.dtype, out.dtype, "v"),
-            "SUM(a, b)": _combined(self.reduce, out.dtype),
+            "SUM(a, b)": combined(self.reduce, out.dtype),
             "STARTS": int(self.starts),
+            "MEAN": int(self.IS_MEAN),
             **element(device, "X", out.dtype),
             **element(device, "S", src.dtype),
             **places("PLACES", loops, "p", ("place", "to", "from")),
@@ -218,6 +248,9 @@ class Scatter:
             step = 0 if src.ndim != len(shape) or not shape else along(src, dim)[1]
             line = (index.numel // max(1, lines), step, along(index, dim)[1])
             numbers += [np.uint64(n) for n in line]
+            if self.IS_MEAN:
+                self.counted = lines * along(out, dim)[0]
+                macros["MEAN_OF(v, n)"] = MEANS[out.dtype.category]
         each = 1024 if is_atomic else max(1, 1024 * lines // index.numel)
         name = "add_atomic" if is_atomic else "add_lines"
         size = device.workers(count, each)
@@ -278,15 +311,21 @@ class Scatter:
         self.device.suspect = True
 
 
+MEANS = {
+    1: "(X_VALUE)((long)(v) / (long)(n) - ((long)(v) < 0 && (long)(v) % (long)(n) != 0))",
+    2: "((v) / (X_VALUE)(n))",
+}
+"""A sum over a count: of whole numbers rounded down."""
+
 _FLAGS = {"sum": "|", "prod": "&", "amax": "|", "amin": "&"}
 _SIGNS = {"sum": "+", "prod": "*", "amax": ">", "amin": "<"}
 
 
-def _combined(reduce: str, dtype: DType) -> str:
+def combined(reduce: str, dtype: DType) -> str:
     """``a`` and ``b`` brought together."""
     if dtype.category == 0:
         return f"((a) {_FLAGS[reduce]} (b))"
-    sign = _SIGNS[reduce]
+    sign = _SIGNS.get(reduce, "+")
     if sign in "<>":  # NaN is handed on
         return f"((a) != (a) ? (a) : (b) != (b) ? (b) : (a) {sign} (b) ? (a) : (b))"
     if dtype.category == 1:
@@ -299,6 +338,8 @@ def _start(reduce: str, dtype: DType) -> str:
     """What anything may be brought together with and stays what it is."""
     if reduce == "prod":
         return "(X_VALUE)1"
+    if reduce == "mean":
+        return "(X_VALUE)0"
     is_largest = reduce == "amax"
     if dtype.category == 0:
         return "0" if is_largest else "1"

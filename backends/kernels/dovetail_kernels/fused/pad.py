@@ -1,9 +1,10 @@
-"""pad with one value: in one launch, which puts the value and what is inside of it."""
+"""pad, by a value or by elements, and roll: in one launch, which puts what is inside and what is
+beyond its ends."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,25 @@ from dovetail_kernels.source import MOST, moved, program
 __all__ = ["enter"]
 
 
+ENDS = {"reflect": 1, "replicate": 2, "circular": 3}
+"""Beyond the ends; 0 is a value."""
+
+MAPS = {0: "(at)", 1: "mirrored(at, n)", 2: "clamp(at, 0l, (n) - 1)", 3: "again(at, n)"}
+
+
 def enter(table: KernelTable) -> None:
-    """Enter it."""
-    table.add("pad", _specialised, when=_fits, layout="contiguous", specialize=True)
+    """Enter them."""
+    options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
+    table.add("pad", _by_value, when=_fits, **options)
+    table.add("pad_ends", _by_elements, when=_is_small, **options)
+    table.add("roll", _rolled, when=_is_small, **options)
+
+
+def _is_small(facts: Any) -> bool:
+    """Row-major tensors of some elements."""
+    (source,), (out,) = facts.inputs, facts.outputs
+    fits = out.dtype.itemsize <= 8 and 0 < out.ndim <= MOST and out.numel < 1 << 62
+    return bool(fits and source.numel and out.numel and out.is_contiguous)
 
 
 def _fits(facts: Any) -> bool:
@@ -34,27 +51,70 @@ def _fits(facts: Any) -> bool:
     return bool(holds and is_small and source.numel and out.numel and out.is_contiguous)
 
 
-def _specialised(facts: Any) -> Callable[..., None]:
+def _by_value(facts: Any) -> Callable[..., None]:
     (source,), (out,) = facts.inputs, facts.outputs
-    device, size = device_of(out.device), out.dtype.itemsize
     sides = facts.attributes["sides"]
     before = [*[0] * (out.ndim - len(sides)), *[side[0] for side in sides]]
-    bits, kind = BITS[size]
     value = np.asarray(facts.attributes["value"]).astype(out.dtype.numpy)
+    return _padded(facts, source.shape, out.shape, before, source.shape, 0, 0, value)
+
+
+def _by_elements(facts: Any) -> Callable[..., None]:
+    (source,), (out,) = facts.inputs, facts.outputs
+    sides = facts.attributes["sides"]
+    sides = [*[(0, 0)] * (out.ndim - len(sides)), *sides]
+    before, lengths = [side[0] for side in sides], list(source.shape)
+    ends, start, step = ENDS[facts.attributes["mode"]], 0, 1
+    if ends == 3:  # what is cut off does not come again
+        for d in reversed(range(out.ndim)):
+            lengths[d] += min(sides[d][0], 0) + min(sides[d][1], 0)
+            start += max(-sides[d][0], 0) * step
+            step *= source.shape[d]
+        before = [max(n, 0) for n in before]
+    return _padded(facts, source.shape, out.shape, before, lengths, start, ends)
+
+
+def _rolled(facts: Any) -> Callable[..., None]:
+    (source,) = facts.inputs
+    dims, shifts = facts.attributes["dims"], facts.attributes["shifts"]
+    shape = source.shape
+    before = [0] * len(shape)
+    for shift, dim in zip(shifts, dims, strict=True):
+        before[dim] = (before[dim] + shift) % shape[dim]
+    return _padded(facts, shape, shape, before, shape, 0, ENDS["circular"])
+
+
+def _padded(
+    facts: Any, inner: Sequence[int], outer: Sequence[int], before: Sequence[int],
+    lengths: Sequence[int], start: int, ends: int, value: Any = None,
+) -> Callable[..., None]:  # fmt: skip
+    """The launch.
+
+    Args:
+        lengths: per dim, after how many elements it begins anew.
+        start: the element that it begins with.
+    """
+    (out,) = facts.outputs
+    device, size, ndim = device_of(out.device), out.dtype.itemsize, len(outer)
+    bits, kind = BITS[size]
 
     def eight(values: Any) -> Any:
-        return np.array([1] * (MOST - out.ndim) + [*values], np.int64)
+        return np.array([1] * (MOST - ndim) + [*values], np.int64)
 
     macros = {
         "WORD": moved("X", itemsize=size)["X_MEMORY"],
         "BITS": bits,
         "IS_CPU": int(device.is_cpu),
-        "NDIM": out.ndim,
+        "NDIM": ndim,
+        "ENDS": ends,
+        "MAP(at, n)": MAPS[ends],
     }
     text = program(device, "pad", macros, ())
-    numbers = [NO_OFFSETS, np.uint64(out.numel // out.shape[-1])]
-    numbers += [eight(out.shape), eight(source.shape), eight(before), value.view(kind)[()]]
-    launch = device.launch(text, "pad", 2, numbers, device.workers(out.numel), "pad")
+    count = math.prod(outer)
+    numbers = [NO_OFFSETS, np.uint64(start), np.uint64(count // outer[-1])]
+    numbers += [eight(outer), eight(inner), eight(before), eight(lengths)]
+    numbers.append(kind(0) if value is None else value.view(kind)[()])
+    launch = device.launch(text, "pad", 2, numbers, device.workers(count), facts.op.name)
     place, queue = placing(2), launch.with_numbers
 
     def run(input: Any, out: Any) -> None:

@@ -26,7 +26,14 @@
 #define WRAPPED(at) ((ulong)(at))
 #endif
 
-#define ARGUMENTS global X_MEMORY *out, global const S_MEMORY *in, global const long *index, global uint *faults BASE, \
+#if MEAN
+// How many were added at each place of each line, with the input's own where that counts.
+#define COUNTS , global uint *counts
+#else
+#define COUNTS
+#endif
+
+#define ARGUMENTS global X_MEMORY *out, global const S_MEMORY *in, global const long *index, global uint *faults BASE COUNTS, \
     ulong offset_out, ulong offset_in, ulong offset_index, BASE_NUMBERS ulong count, ulong size, \
     ulong step PLACES_NUMBERS
 
@@ -74,6 +81,10 @@ kernel void add_lines(ARGUMENTS, ulong length, ulong step_in, ulong step_index, 
     BEGIN
     for (ulong line = get_global_id(0); line < count; line += get_global_size(0)) {
         PLACES(line)
+#if MEAN
+        global uint *count_of = counts + line * size;
+        for (ulong k = 0; k < size; k++) count_of[k] = !STARTS;
+#endif
 #if STARTS
         for (ulong k = 0; k < length; k++) {
             const ulong at = WRAPPED(index[offset_index + place + k * step_index]);
@@ -90,7 +101,16 @@ kernel void add_lines(ARGUMENTS, ulong length, ulong step_in, ulong step_index, 
             const ulong target = offset_out + to + at * step;
             const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
             X_STORE(out, target, SUM(X_LOAD(out, target), v));
+#if MEAN
+            count_of[at]++;
+#endif
         }
+#if MEAN
+        for (ulong k = 0; k < size; k++) {
+            const ulong target = offset_out + to + k * step, n = count_of[k];
+            if (n > 1) X_STORE(out, target, MEAN_OF(X_LOAD(out, target), n));
+        }
+#endif
     }
     REPORT(size)
 }

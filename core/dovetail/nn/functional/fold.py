@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from dovetail import ops
 from dovetail.nn.functional.arguments import ntuple
 from dovetail.ops.calling import told
+from dovetail.ops.layout.columns import col2im, im2col
 from dovetail.ops.layout.windows import places_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,19 @@ def _check(kernel: Pair, dilation: Pair, padding: Pair, stride: Pair) -> None:
             )
 
 
+def _remembering(make: Callable[..., Any]) -> Callable[..., Any]:
+    """``make`` of shapes and options, looked at when they first come; lists are each time."""
+    known = functools.lru_cache(maxsize=1024, typed=True)(make)
+
+    def find(*given: Any) -> Any:
+        try:
+            return known(*given)
+        except TypeError:
+            return make(*given)
+
+    return find
+
+
 @told
 def unfold(
     input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
@@ -58,16 +73,28 @@ def unfold(
     Raises:
         RuntimeError: shapes or options that do not fit.
     """
+    kernel, gaps, sides, steps = _unfolded(
+        tuple(input.shape), kernel_size, dilation, padding, stride
+    )
+    batched = input if input._spec.ndim == 4 else input.unsqueeze(0)
+    made = im2col(batched, kernel_size=kernel, stride=steps, padding=sides, dilation=gaps)
+    return made if input._spec.ndim == 4 else made.squeeze(0)  # type: ignore[no-any-return]
+
+
+@_remembering
+def _unfolded(
+    shape: tuple[int, ...], kernel_size: Any, dilation: Any, padding: Any, stride: Any
+) -> tuple[Pair, ...]:
     kernel, gaps, sides, steps = _pairs(
         kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
     )
     _check(kernel, gaps, sides, steps)
-    if input.dim() not in (3, 4) or 0 in input.shape[-3:]:
+    if len(shape) not in (3, 4) or 0 in shape[-3:]:
         raise RuntimeError(
             "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
-            f"dimensions for input, but got: {list(input.shape)}"
+            f"dimensions for input, but got: {list(shape)}"
         )
-    size = tuple(input.shape[-2:])
+    size = shape[-2:]
     places = places_of(size, kernel, steps, sides, gaps)
     if min(places) < 1:
         raise RuntimeError(
@@ -75,9 +102,7 @@ def unfold(
             f"padding={sides}, calculated shape of the array of sliding blocks as {places}, but "
             "its components must be at least one."
         )
-    batched = input if input.dim() == 4 else input.unsqueeze(0)
-    made = ops.im2col(batched, kernel_size=kernel, stride=steps, padding=sides, dilation=gaps)
-    return made if input.dim() == 4 else made.squeeze(0)  # type: ignore[no-any-return]
+    return kernel, gaps, sides, steps
 
 
 @told
@@ -105,6 +130,26 @@ def fold(
     Raises:
         RuntimeError: shapes or options that do not fit.
     """
+    channels, size, kernel, gaps, sides, steps = _folded(
+        tuple(input.shape), output_size, kernel_size, dilation, padding, stride
+    )
+    batched = input if input._spec.ndim == 3 else input.unsqueeze(0)
+    made = col2im(
+        batched,
+        input_shape=(batched._spec.shape[0], channels, *size),
+        kernel_size=kernel,
+        stride=steps,
+        padding=sides,
+        dilation=gaps,
+    )
+    return made if input._spec.ndim == 3 else made.squeeze(0)  # type: ignore[no-any-return]
+
+
+@_remembering
+def _folded(
+    shape: tuple[int, ...], output_size: Any, kernel_size: Any, dilation: Any, padding: Any,
+    stride: Any,
+) -> tuple[Any, ...]:  # fmt: skip
     size, kernel, gaps, sides, steps = _pairs(
         output_size=output_size,
         kernel_size=kernel_size,
@@ -113,12 +158,12 @@ def fold(
         stride=stride,
     )
     _check(kernel, gaps, sides, steps)
-    if input.dim() not in (2, 3) or 0 in input.shape[-2:]:
+    if len(shape) not in (2, 3) or 0 in shape[-2:]:
         raise RuntimeError(
             "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
-            f"non-zero dimensions for input, but got: {list(input.shape)}"
+            f"non-zero dimensions for input, but got: {list(shape)}"
         )
-    rows, columns = input.shape[-2:]
+    rows, columns = shape[-2:]
     if rows % (kernel[0] * kernel[1]):
         raise RuntimeError(
             "Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
@@ -132,13 +177,4 @@ def fold(
             f"of sliding blocks {places[0]} * {places[1]} = {places[0] * places[1]}, but got "
             f"input.size(2)={columns}."
         )
-    batched = input if input.dim() == 3 else input.unsqueeze(0)
-    made = ops.col2im(
-        batched,
-        input_shape=(batched.shape[0], rows // (kernel[0] * kernel[1]), *size),
-        kernel_size=kernel,
-        stride=steps,
-        padding=sides,
-        dilation=gaps,
-    )
-    return made if input.dim() == 3 else made.squeeze(0)  # type: ignore[no-any-return]
+    return rows // (kernel[0] * kernel[1]), size, kernel, gaps, sides, steps

@@ -6,6 +6,6 @@ __all__ = ["FAMILIES"]
 
 FAMILIES = (
     "index", "scatter_reduce", "rows", "masks", "embedding", "bags", "indexing", "index_reduce",
-    "places",
+    "flat", "places", "several",
 )  # fmt: skip
 """The files that have records and functions; an earlier one is imported first."""

@@ -13,6 +13,7 @@ from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.sentences import IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
@@ -263,6 +264,22 @@ ONE_HOT = OpDef(
 )
 
 
+def _one_hot_inputs(input: Tensor, num_classes: int) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    if input._spec.dtype is not d.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if num_classes < 1:
+        raise RuntimeError(_OUTSIDE)
+    # Elsewhere nobody waits for what the kernel tells by itself.
+    check_bounds(input, num_classes, _OUTSIDE)
+    return (input,), (num_classes,)
+
+
+@function_by_specs(ONE_HOT, _one_hot_inputs)
+def _of_classes(input: Tensor, num_classes: int) -> Tensor:
+    made: Tensor = call(ONE_HOT, *_one_hot_inputs(input, num_classes))
+    return made
+
+
 @operator(ONE_HOT)
 def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     """Classes as vectors that are 1 at the class: (*) -> (*, num_classes) of int64.
@@ -276,6 +293,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
             ``num_classes`` is given and arrays are not in host memory nobody waits to see: what
             writes the ones tells it.
     """
+    if num_classes.__class__ is int and num_classes > 0:
+        return _of_classes(input, num_classes)
     num_classes = whole_number("one_hot", "num_classes", num_classes)
     if input._spec.dtype is not d.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
@@ -285,9 +304,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
         return call(ONE_HOT, (input,), (num_classes,))
     if not num_classes or num_classes < -1:
         raise RuntimeError(_OUTSIDE)
-    if num_classes > 0:  # nobody waits for what the scatter tells by itself
-        check_bounds(input, num_classes, _OUTSIDE)
-        return call(ONE_HOT, (input,), (num_classes,))
+    if num_classes > 0:
+        return _of_classes(input, num_classes)
     if int(input.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")
     num_classes = int(input.max()) + 1

@@ -1,4 +1,4 @@
-"""Rows and single elements brought together by index: index_reduce and put."""
+"""Rows brought together by index: index_reduce."""
 
 from __future__ import annotations
 
@@ -7,25 +7,19 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
-from dovetail.backend.sentences import FLAT, IN_SELF
+from dovetail.backend.sentences import IN_SELF
 from dovetail.dispatch import call
-from dovetail.dtypes import type_name
+from dovetail.ops.by_specs import function_by_specs
+from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
-from dovetail.ops.indexed.index import SCATTER, SCATTER_ADD
-from dovetail.ops.indexed.index_checks import check_bounds, need_tensor
+from dovetail.ops.indexed.index_checks import check_bounds
 from dovetail.ops.indexed.rows import along, check_rows
 from dovetail.ops.indexed.scatter_reduce import Steps, brought_together
-from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
-from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__: list[str] = []
-
-
-def _same(input: Spec, *_: Any, **__: Any) -> Inferred:
-    return Inferred((None, None, None), ((tuple(input.shape), input.dtype),))
 
 
 # ------------------------------------------------------------- index_reduce
@@ -107,17 +101,40 @@ INDEX_REDUCE = OpDef(
     kind="index",
     inputs=("input", "index", "source"),
     attributes=("dim", "reduce", "include_self"),
-    infer=_same,
+    infer=lambda input, *_, **__: Inferred(
+        (None, d.int64, input.dtype), ((tuple(input.shape), input.dtype),)
+    ),
     decompose=_index_reduce,
     accepts=(*d.INTEGRAL, *d.FLOATING),
     reference=_reference,
     samples=_samples,
     errors=_errors,
-    inplace=True,
+    sentence=IN_SELF,
 )
 
 
+def _reduce_inputs(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str,
+    *, include_self: bool = True,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
+    if not isinstance(reduce, str):
+        raise TypeError(
+            f"index_reduce(): argument 'reduce' (position 5) must be str, not "
+            f"{type(reduce).__name__}"
+        )
+    if reduce not in _WAYS:
+        raise RuntimeError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
+            f"{reduce}."
+        )
+    dim = check_rows("index_reduce", input, dim, index, source)
+    size = input._spec.shape[dim] if input._spec.ndim else 1
+    check_bounds(index, size, IN_SELF)
+    return (input, index, source), (dim, reduce, bool(include_self))
+
+
 @operator(INDEX_REDUCE, out=True)
+@function_by_specs(INDEX_REDUCE, _reduce_inputs)
 def index_reduce(
     input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str,
     *, include_self: bool = True,
@@ -133,129 +150,10 @@ def index_reduce(
         RuntimeError: shapes or dtypes that do not fit, or another way.
         IndexError: an index out of bounds, or not a vector.
     """
-    if not isinstance(reduce, str):
-        raise TypeError(
-            f"index_reduce(): argument 'reduce' (position 5) must be str, not "
-            f"{type(reduce).__name__}"
-        )
-    if reduce not in _WAYS:
-        raise RuntimeError(
-            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got "
-            f"{reduce}."
-        )
-    dim = check_rows("index_reduce", input, dim, index, source)
-    size = input._spec.shape[dim] if input._spec.ndim else 1
-    check_bounds(index, size, IN_SELF)
-    return call(INDEX_REDUCE, (input, index, source), (dim, reduce, bool(include_self)))
-
-
-# ---------------------------------------------------------------------- put
-
-_WRAPPED = WRAPPED_INDEX.part_of("put")
-_WRITES = (SCATTER.part_of("put", FLAT), SCATTER_ADD.part_of("put", FLAT))
-
-
-def _put(input: Any, index: Any, source: Any, accumulate: bool) -> Any:
-    size = input.numel()
-    if not size:
-        return input.clone()
-    places = call(_WRAPPED, (index.reshape(-1),), (size, None, 0))
-    made = call(_WRITES[accumulate], (input.reshape(-1), places, source.reshape(-1)), (0,))
-    return made.reshape(tuple(input.shape))
-
-
-def _put_reference(
-    x: np.ndarray, index: np.ndarray, source: np.ndarray, accumulate: bool = False
-) -> np.ndarray:
-    out = np.array(x)
-    flat = out.reshape(-1)
-    for i, value in zip(index.reshape(-1), source.reshape(-1), strict=True):
-        flat[i] = flat[i] + value if accumulate else value
-    return out
-
-
-def _put_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
-    found = []
-    for shape, where in (((3, 4), (5,)), ((5,), (2, 2)), ((2, 3, 2), (3,)), ((), (1,))):
-        size = int(np.prod(shape))
-        x, source = draw(rng, shape, dtype, -5, 5), draw(rng, where, dtype, -5, 5)
-        count = int(np.prod(where))
-        # Which of two values written to one place stays is not defined.
-        once = rng.permutation(size)[:count].reshape(where)
-        once[once % 2 == 0] -= size
-        found.append(Sample((x, once, source)))
-        many = rng.integers(-size, size, where)
-        found.append(Sample((x, many, source, True)))
-    nothing, nowhere = draw(rng, (0, 2), dtype, -5, 5), np.zeros(0, np.int64)
-    found.append(Sample((nothing, nowhere, draw(rng, (0,), dtype, -5, 5))))
-    return [*found, Sample((x, nowhere, draw(rng, (0, 2), dtype, -5, 5), True))]
-
-
-def _put_errors() -> list[ErrorInput]:
-    x, at = np.ones((3, 4), np.float32), np.array([0, 11])
-    two = x[0, :2]
-    return [
-        ErrorInput((x, at + 1, two), {}, IndexError, "access index 12 on a tensor of 12 elements"),
-        ErrorInput((x, at - 13, two), {}, IndexError, "tried to access index -13"),
-        ErrorInput((x, at.astype(np.int32), two), {}, RuntimeError, "Expected a long tensor"),
-        ErrorInput((x, at, two.astype(np.float64)), {}, RuntimeError, "to have the same dtype"),
-        ErrorInput((x, at, x[0, :3]), {}, IndexError, "the same number of elements"),
-        ErrorInput((x[:0], at, two), {}, IndexError, "put elements into an empty tensor"),
-    ]
-
-
-PUT = OpDef(
-    "put",
-    kind="index",
-    inputs=("input", "index", "source"),
-    attributes=("accumulate",),
-    infer=lambda input, *_, **__: Inferred(
-        (None, None, None), ((tuple(input.shape), input.dtype, input.dense().strides),)
-    ),
-    decompose=_put,
-    reference=_put_reference,
-    samples=_put_samples,
-    errors=_put_errors,
-    inplace=True,
-)
-
-
-@operator(PUT)
-def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """``input`` with ``source`` at places counted through the flattened input.
-
-    Args:
-        index: int64, as many as ``source`` has elements; negative ones count from the end.
-        accumulate: add instead of writing over, so that a place named twice gets both.
-
-    Raises:
-        RuntimeError: dtypes that do not fit.
-        IndexError: an index out of range, or another number of elements.
-    """
-    at = need_tensor("put", "index", 2, index)._spec
-    rows = need_tensor("put", "source", 3, source)._spec
-    spec = input._spec
-    if at.dtype is not d.int64:
-        raise RuntimeError(
-            f"put_(): Expected a long tensor for index, but got {type_name(at.dtype)}"
-        )
-    if spec.dtype is not rows.dtype:
-        raise RuntimeError(
-            "put_(): self and source expected to have the same dtype, but got self.dtype = "
-            f"{type_name(spec.dtype)} and source.dtype = {type_name(rows.dtype)}"
-        )
-    if at.numel != rows.numel:
-        raise IndexError(
-            "put_(): Expected source and index to have the same number of elements, but got "
-            f"source.numel() = {rows.numel}, index.numel() = {at.numel}"
-        )
-    if not spec.numel and at.numel:
-        raise IndexError("put_(): Tried to put elements into an empty tensor")
-    size = spec.numel
-    check_bounds(
-        index,
-        size,
-        FLAT,
-        wraps=True,
+    inputs, attributes = _reduce_inputs(
+        input, dim, index, source, reduce, include_self=include_self
     )
-    return call(PUT, (input, index, source), (bool(accumulate),))
+    return call(INDEX_REDUCE, inputs, attributes)
+
+
+in_place(INDEX_REDUCE, _reduce_inputs)

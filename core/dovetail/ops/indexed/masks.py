@@ -1,23 +1,21 @@
-"""Choosing by truth or by place: where, argwhere, masked_select, masked_scatter, take."""
+"""Choosing by truth or by place: where, argwhere, masked_select, masked_scatter, take_along_dim."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import dovetail.dtypes as d
-from dovetail.backend.sentences import FLAT
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index import GATHER, SCATTER, nonzero
-from dovetail.ops.indexed.index_checks import check_bounds, checked_dim, need_tensor
+from dovetail.ops.indexed.index_checks import checked_dim, need_tensor
 from dovetail.ops.indexed.rows import INDEX_SELECT
-from dovetail.ops.indexed.wrapping import WRAPPED_INDEX
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor, check_dim
 
-__all__ = ["argwhere", "masked_scatter", "masked_select", "take", "take_along_dim", "where"]
+__all__ = ["argwhere", "masked_scatter", "masked_select", "take_along_dim", "where"]
 
 
 @publish()
@@ -112,39 +110,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return made.reshape(shape)
 
 
-_WRAPPED, _TAKEN = WRAPPED_INDEX.part_of("take"), INDEX_SELECT.part_of("take", FLAT)
 _ALONG_DIM = GATHER.part_of("take_along_dim")
-
-
-@publish(out=True)
-def take(input: Tensor, index: Tensor) -> Tensor:
-    """The elements at places counted through the flattened input; negative ones from its end.
-
-    Args:
-        index: int64, any shape.
-
-    Raises:
-        IndexError: out of range.
-        RuntimeError: an index of another dtype.
-    """
-    need_tensor("take", "index", 2, index)
-    if index._spec.dtype is not d.int64:
-        raise RuntimeError(
-            f"take(): Expected a long tensor for index, but got {type_name(index._spec.dtype)}"
-        )
-    size = input._spec.numel
-    if not size and index._spec.numel:
-        raise IndexError("take(): tried to take from an empty tensor")
-    check_bounds(
-        index,
-        size,
-        FLAT,
-        wraps=True,
-    )
-    flat = index.reshape(-1)
-    places = call(_WRAPPED, (flat,), (size, None, 0)) if size else flat
-    found = call(_TAKEN, (input.reshape(-1), places), (0,))
-    return found.reshape(index._spec.shape)
 
 
 def _gathered(input: Tensor, dim: int, indices: Tensor) -> Tensor:

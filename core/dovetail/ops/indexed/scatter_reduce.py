@@ -10,8 +10,9 @@ import dovetail.dtypes as d
 from dovetail.backend.sentences import ALONG
 from dovetail.dispatch import call
 from dovetail.factories import arange
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator
-from dovetail.ops.families import draw
+from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index import (
     GATHER,
     GATHER_CASES,
@@ -21,7 +22,7 @@ from dovetail.ops.indexed.index import (
     scatter_infer,
 )
 from dovetail.ops.indexed.index_checks import checked_dim, need_tensor, true_anywhere
-from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.ops.schema import REGISTRY, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -200,6 +201,62 @@ SCATTER_REDUCE = OpDef(
 """``prod``, ``amax`` and ``amin``; sums and means are made of ``scatter_add``."""
 
 
+def _mean_of(steps: Steps, input: Any, index: Any, src: Any, dim: int, include_self: bool) -> Any:
+    base = input if include_self else call(steps.write, (input, index, 0), (dim,))
+    total = call(steps.add, (base, index, src), (dim,))
+    count = input.new_full(tuple(input._spec.shape), int(include_self))
+    ones = src.new_ones(tuple(src._spec.shape))
+    count = call(steps.add, (count, index, ones), (dim,))
+    count = count.clamp(1, None)
+    return total // count if input._spec.dtype.category == 1 else total / count
+
+
+def _mean_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    found = []
+    for shape, dim, where in GATHER_CASES:
+        index = random_index(rng, shape, dim, where)
+        x, src = draw(rng, shape, dtype, -9, 9), draw(rng, where, dtype, -9, 9)
+        for include_self in (True, False):
+            found.append(Sample((x, index, src, dim % max(len(shape), 1), include_self)))
+    return found
+
+
+@composite(
+    "scatter_mean",
+    kind="index",
+    inputs=("input", "index", "src"),
+    infer=lambda input, index, src, dim, include_self: scatter_infer(input, index, src, dim),
+    accepts=(*d.INTEGRAL, *d.FLOATING),
+    reference=lambda x, index, src, dim, include_self: _reference(
+        x, dim, index, src, "mean", include_self=include_self
+    ),
+    samples=_mean_samples,
+    method=False,
+    public=False,
+    named="scatter_reduce",
+)
+def scatter_mean(input: Any, index: Any, src: Any, dim: int, include_self: bool) -> Any:
+    """``scatter_reduce`` by ``mean``, which counts how often a place is named."""
+    return _mean_of(_STEPS, input, index, src, dim, include_self)
+
+
+SCATTER_MEAN = REGISTRY["scatter_mean"]
+
+
+def _mean_inputs(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, include_self: bool
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    need_tensor("scatter_reduce", "src", 4, src)
+    dim = checked_dim("scatter_reduce", input, dim, index)
+    return (input, index, src), (dim, include_self)
+
+
+@function_by_specs(SCATTER_MEAN, _mean_inputs)
+def _mean(input: Tensor, dim: int, index: Tensor, src: Tensor, include_self: bool) -> Tensor:
+    made: Tensor = call(SCATTER_MEAN, *_mean_inputs(input, dim, index, src, include_self))
+    return made
+
+
 class Steps(NamedTuple):
     """The operators that ``scatter_reduce``, or what is made of it, takes.
 
@@ -238,6 +295,8 @@ def scatter_reduce(
     Raises:
         RuntimeError: an index out of bounds, of another dtype, or too large.
     """
+    if reduce == "mean" and input._spec.dtype is not d.bool_:
+        return _mean(input, dim, index, src, bool(include_self))
     need_tensor("scatter_reduce", "src", 4, src)
     dim = checked_dim("scatter_reduce", input, dim, index)
     if not isinstance(reduce, str):
@@ -258,15 +317,10 @@ def brought_together(
     """:func:`scatter_reduce` of arguments that have been looked at, in these steps."""
     if reduce in _COMBINE:
         return call(steps.combine, (input, index, src), (dim, reduce, include_self))
+    if reduce == "mean":
+        return _mean_of(steps, input, index, src, dim, include_self)
     base = input if include_self else call(steps.write, (input, index, 0), (dim,))
-    total = call(steps.add, (base, index, src), (dim,))
-    if reduce == "sum":
-        return total
-    count = input.new_full(tuple(input._spec.shape), int(include_self))
-    ones = src.new_ones(tuple(src._spec.shape))
-    count = call(steps.add, (count, index, ones), (dim,))
-    count = count.clamp(1, None)
-    return total // count if input._spec.dtype.category == 1 else total / count
+    return call(steps.add, (base, index, src), (dim,))
 
 
 _STEPS = Steps.of("scatter_reduce", ALONG)

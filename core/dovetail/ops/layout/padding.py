@@ -13,7 +13,7 @@ from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.factories import fill_raw
 from dovetail.ops.expose import operator, publish
-from dovetail.ops.families import draw
+from dovetail.ops.families import composite, draw
 from dovetail.ops.schema import Inferred, OpDef, Sample
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
@@ -114,7 +114,50 @@ PAD = OpDef(
     public=False,
     node_name=lambda *_, **__: "constant_pad_nd",
 )
-"""Padding with one value; the other modes are ``index_select`` with computed places."""
+"""Padding with one value."""
+
+
+def _ends_infer(spec: Spec, sides: Sides, mode: str) -> Inferred:
+    shape = list(spec.shape)
+    for dim, (before, after) in enumerate(sides, spec.ndim - len(sides)):
+        if before or after:
+            shape[dim] = len(_PLACES[mode](shape, dim, before, after))
+    return Inferred((None,), ((tuple(shape), spec.dtype),))
+
+
+def _ends_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    cases: tuple[tuple[tuple[int, ...], tuple[Any, ...]], ...] = (
+        ((2, 4), (((2, 3),), "reflect")),
+        ((2, 4, 5), (((1, 2), (4, 0)), "reflect")),
+        ((2, 3), (((2, 4),), "replicate")),
+        ((1, 2, 3, 4), (((0, 1), (6, 2)), "replicate")),
+        ((1, 2, 3, 3), (((3, 1), (2, 1)), "circular")),
+        ((2, 5), (((-1, 4),), "circular")),
+    )
+    return [Sample((draw(rng, shape, dtype, -5, 5), *rest)) for shape, rest in cases]
+
+
+def _ends_reference(x: np.ndarray, sides: Sides, mode: str) -> Any:
+    return _reference(x, [n for side in reversed(sides) for n in side], mode)
+
+
+@composite(
+    "pad_ends",
+    infer=_ends_infer,
+    reference=_ends_reference,
+    samples=_ends_samples,
+    method=False,
+    public=False,
+    named="pad",
+)
+def pad_ends(input: Any, sides: Sides, mode: str) -> Any:
+    """Padding with elements of the input: ``reflect``, ``replicate`` or ``circular``."""
+    for dim, (before, after) in enumerate(sides, input._spec.ndim - len(sides)):
+        if before or after:
+            places = _PLACES[mode](input._spec.shape, dim, before, after)
+            index = raw.from_host(places, d.int64, state_of(input._spec.device))
+            input = input.index_select(dim, index)
+    return input
 
 
 @operator(PAD)
@@ -157,40 +200,35 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = 
             "  - 3D or 4D input: padding size = 4 (pads last 2 dimensions)\n"
             "  - 4D or 5D input: padding size = 6 (pads last 3 dimensions)"
         )
-    for dim, (before, after) in enumerate(sides, ndim - len(sides)):
-        if before or after:
-            places = _PLACES[mode](input, dim, before, after)
-            index = raw.from_host(places, d.int64, state_of(input._spec.device))
-            input = input.index_select(dim, index)
-    return input
+    return pad_ends(input, sides, mode) if any(amounts) else input
 
 
 # Which element stands at each place of a padded dim.
 
 
-def _reflected(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
-    n = x._spec.shape[dim]
+def _reflected(shape: Sequence[int], dim: int, before: int, after: int) -> np.ndarray:
+    n = shape[dim]
     if max(before, after) >= n:
         raise RuntimeError(
             "Argument #4: Padding size should be less than the corresponding input dimension, but "
-            f"got: padding ({before}, {after}) at dimension {dim} of input {list(x._spec.shape)}"
+            f"got: padding ({before}, {after}) at dimension {dim} of input {list(shape)}"
         )
     at = np.abs(np.arange(-before, n + after))
     return np.where(at < n, at, 2 * (n - 1) - at)
 
 
-def _replicated(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
-    n = x._spec.shape[dim]
+def _replicated(shape: Sequence[int], dim: int, before: int, after: int) -> np.ndarray:
+    n = shape[dim]
     if not n:
         raise RuntimeError(
             "Expected at least one element to repeat in every padded dimension, but got input of "
-            f"shape {list(x._spec.shape)}"
+            f"shape {list(shape)}"
         )
     return np.clip(np.arange(-before, n + after), 0, n - 1)
 
 
-def _wrapped(x: Tensor, dim: int, before: int, after: int) -> np.ndarray:
-    n = x._spec.shape[dim]
+def _wrapped(shape: Sequence[int], dim: int, before: int, after: int) -> np.ndarray:
+    n = shape[dim]
     if max(before, after) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
     first, last = max(-before, 0), n - max(-after, 0)

@@ -15,6 +15,7 @@ from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange, empty
 from dovetail.factory_arguments import finish, place, whole
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import need_tensor
@@ -188,7 +189,18 @@ def _diagonal() -> OpDef:
     return view_record("diagonal")
 
 
+def _diag_embed_inputs(
+    input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    ndim = input._spec.ndim + 1
+    one, two = check_dim(dim1, ndim), check_dim(dim2, ndim)
+    if one == two:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return (input,), (offset, one, two)
+
+
 @operator(DIAG_EMBED)
+@function_by_specs(DIAG_EMBED, _diag_embed_inputs)
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices whose diagonal is the last dim: (*, N) -> (*, N + |offset|, N + |offset|).
 
@@ -198,11 +210,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     Raises:
         RuntimeError: ``dim1`` and ``dim2`` are the same.
     """
-    ndim = input._spec.ndim + 1
-    one, two = check_dim(dim1, ndim), check_dim(dim2, ndim)
-    if one == two:
-        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return call(DIAG_EMBED, (input,), (offset, one, two))
+    made: Tensor = call(DIAG_EMBED, *_diag_embed_inputs(input, offset, dim1, dim2))
+    return made
 
 
 @publish(out=True)

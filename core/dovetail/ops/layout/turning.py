@@ -11,6 +11,7 @@ import dovetail.dtypes as d
 from dovetail.dispatch import call
 from dovetail.factories import arange
 from dovetail.memory_formats import contiguous_format
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import draw
 from dovetail.ops.layout.shape import flatten
@@ -137,6 +138,24 @@ ROLL = OpDef(
 )  # fmt: skip
 
 
+def _roll_inputs(input: Tensor, shifts: Any, dims: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    moves = as_ints((shifts,))
+    if not moves:
+        raise RuntimeError("`shifts` required")
+    named = as_ints((() if dims is None else dims,))
+    if len(moves) != len(named):
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(named)}"
+        )
+    return (input,), (moves, tuple(check_dim(n, input._spec.ndim) for n in named))
+
+
+@function_by_specs(ROLL, _roll_inputs)
+def _rolled(input: Tensor, shifts: Any, dims: Any) -> Tensor:
+    made: Tensor = call(ROLL, *_roll_inputs(input, shifts, dims))
+    return made
+
+
 @operator(ROLL)
 def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     """Elements moved on by ``shifts`` along ``dims``, those at the end coming in at the start.
@@ -146,19 +165,11 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     Raises:
         RuntimeError: not one shift per dim.
     """
-    moves = as_ints((shifts,))
-    if not moves:
-        raise RuntimeError("`shifts` required")
-    named = as_ints((() if dims is None else dims,))
-    if not named and len(moves) == 1:
-        flat = roll(flatten(input), moves, 0)
-        return flat.reshape(input._spec.shape)
-    if len(moves) != len(named):
-        raise RuntimeError(
-            f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(named)}"
-        )
-    named = tuple(check_dim(n, input._spec.ndim) for n in named)
-    return call(ROLL, (input,), (moves, named))
+    if dims.__class__ is not int and (dims is None or not as_ints((dims,))):
+        if len(as_ints((shifts,))) == 1:
+            return _rolled(flatten(input), shifts, 0).view(input._spec.shape)
+        dims = ()
+    return _rolled(input, shifts, dims)
 
 
 @publish()

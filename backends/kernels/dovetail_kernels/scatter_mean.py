@@ -46,8 +46,8 @@ def _can_count(call: Any) -> bool:
     if lines * (out.shape[dim] if out.ndim else 1) > MUCH:
         return False
     if device.is_cpu:
-        return lines * IN_ORDER >= device.units or out.numel + lines * rows <= FEW
-    return rows <= IN_TURN and (lines >= device.units * 64 or out.numel + lines * rows <= FEW)
+        return bool(lines * IN_ORDER >= device.units or out.numel + lines * rows <= FEW)
+    return rows <= IN_TURN and bool(lines >= device.units * 64 or out.numel + lines * rows <= FEW)
 
 
 class Mean(Scatter):

@@ -98,9 +98,12 @@ def _norm(given: list[Any]) -> Any:
 
 LAUNCHES: dict[str, tuple[Callable[[list[Any]], Any], int]] = {
     "norm": (_norm, 1),
-    "clipped": (lambda given: dt.nn.utils.clip_grad_norm_(given, 0.5), 2),
+    "clipped": (lambda given: dt.nn.utils.clip_grad_norm_(given, 0.5), 1),
+    "clipped by a norm": (
+        lambda given: dt.nn.utils.clip_grads_with_norm_(given, 0.5, _norm(given)), 2,
+    ),
     "bounded": (lambda given: dt.nn.utils.clip_grad_value_(given, 0.5), 1),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LAUNCHES)

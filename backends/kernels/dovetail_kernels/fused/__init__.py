@@ -11,8 +11,8 @@ __all__ = ["enter"]
 FAMILIES = (
     "attention", "attention_tiles", "bags", "batch_norm", "columns", "distances", "element_loss",
     "element_slopes", "gates", "group_norm", "instance_step", "join", "layer_norm", "loss",
-    "masked", "norms", "pad", "pool", "recurrent", "recurrent_step", "repeat", "resample",
-    "row_loss", "rows", "similarity", "softmax", "steps", "triangle",
+    "masked", "norms", "pad", "pool", "recurrent", "recurrent_step", "renorm", "repeat",
+    "resample", "row_loss", "rows", "similarity", "softmax", "steps", "triangle",
 )  # fmt: skip
 
 

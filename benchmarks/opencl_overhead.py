@@ -112,6 +112,7 @@ def further_losses(a: Any, b: Any) -> dict[str, Case]:
         "cdist": lambda: dt.cdist(a, b),
         "pdist": lambda: functional.pdist(a),
         "renorm": lambda: a.renorm(2, 0, 1.0),
+        "cov": a.cov,
     }
 
 

@@ -9,9 +9,9 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "attention_tiles", "bags", "batch_norm", "columns", "distances", "element_loss",
-    "element_slopes", "gates", "group_norm", "instance_step", "join", "layer_norm", "loss",
-    "masked", "norms", "pad", "pool", "recurrent", "recurrent_step", "renorm", "repeat",
+    "attention", "attention_tiles", "bags", "batch_norm", "columns", "covariance", "distances",
+    "element_loss", "element_slopes", "gates", "group_norm", "instance_step", "join", "layer_norm",
+    "loss", "masked", "norms", "pad", "pool", "recurrent", "recurrent_step", "renorm", "repeat",
     "resample", "row_loss", "rows", "similarity", "softmax", "steps", "triangle",
 )  # fmt: skip
 

@@ -111,6 +111,8 @@ def further_losses(a: Any, b: Any) -> dict[str, Case]:
         "pairwise_distance": lambda: functional.pairwise_distance(a, b),
         "cdist": lambda: dt.cdist(a, b),
         "pdist": lambda: functional.pdist(a),
+        "renorm": lambda: a.renorm(2, 0, 1.0),
+        "cov": a.cov,
     }
 
 

@@ -104,3 +104,23 @@ def test_points_that_are_equal(opencl: dt.device) -> None:
         out.sum().backward()
         np.testing.assert_array_equal(out.detach().cpu().numpy(), np.zeros((3, 3)))
         np.testing.assert_array_equal(x.grad.cpu().numpy(), np.zeros((3, 2)))
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(8, 8), (3, 50), (7,), (1, 5), (60, 40)])
+@pytest.mark.parametrize("name", ["cov", "corrcoef"])
+def test_variables_that_vary_together(
+    opencl: dt.device, queue: Any, name: str, shape: tuple[int, ...], kind: str
+) -> None:
+    """A mean that is large beside the deviation; one launch of few observations."""
+    array = (np.random.default_rng(0).standard_normal(shape) + 20).astype(kind)
+    x, beside = dt.tensor(array, device=opencl), torch.tensor(array).double()
+    options: dict[str, Any] = {"correction": 0} if name == "cov" and shape[0] == 3 else {}
+    for _ in range(2):
+        before = queue.launches
+        made = getattr(dt, name)(x, **options)
+        launches = queue.launches - before
+    assert launches == 1 or shape[0] == 60
+    wanted = getattr(torch, name)(beside, **options).numpy()
+    assert tuple(made.shape) == wanted.shape
+    np.testing.assert_allclose(made.cpu().numpy(), wanted, atol=2e-5, rtol=2e-5)

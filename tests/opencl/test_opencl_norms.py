@@ -98,9 +98,12 @@ def _norm(given: list[Any]) -> Any:
 
 LAUNCHES: dict[str, tuple[Callable[[list[Any]], Any], int]] = {
     "norm": (_norm, 1),
-    "clipped": (lambda given: dt.nn.utils.clip_grad_norm_(given, 0.5), 2),
+    "clipped": (lambda given: dt.nn.utils.clip_grad_norm_(given, 0.5), 1),
+    "clipped by a norm": (
+        lambda given: dt.nn.utils.clip_grads_with_norm_(given, 0.5, _norm(given)), 2,
+    ),
     "bounded": (lambda given: dt.nn.utils.clip_grad_value_(given, 0.5), 1),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LAUNCHES)
@@ -136,3 +139,24 @@ def test_parts_of_a_tensor(opencl: dt.device) -> None:
     dt.nn.utils.clip_grad_norm_([p], 1.0)
     wanted[2:6] /= np.sqrt((wanted[2:6] ** 2).sum())
     np.testing.assert_allclose(whole.cpu().numpy(), wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("order", [0.5, 1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize(("shape", "dim"), [((8, 8), 0), ((3, 50, 4), 1), ((700, 90), -1)])
+def test_renorm(
+    opencl: dt.device, queue: Any, shape: tuple[int, ...], dim: int, order: float, kind: str
+) -> None:
+    array = np.random.default_rng(0).standard_normal(shape)
+    array = torch.tensor(array).to(getattr(torch, kind)).double().numpy()
+    size = float(np.median(torch.tensor(array).transpose(0, dim).flatten(1).norm(order, 1)))
+    x = dt.tensor(array).to(getattr(dt, kind)).to(opencl)
+    for _ in range(2):
+        before = queue.launches
+        made = x.renorm(order, dim, size)
+        launches = queue.launches - before
+    assert launches == 1 or array.size > 1 << 14
+    wanted = torch.tensor(array).renorm(order, dim, size).numpy()
+    np.testing.assert_allclose(
+        made.cpu().double().numpy(), wanted, rtol=BOUNDS[kind] * 5, atol=BOUNDS[kind]
+    )

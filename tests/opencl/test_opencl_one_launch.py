@@ -143,3 +143,28 @@ def test_group_norm_refuses_as_before(opencl: dt.device) -> None:
     dt.nn.functional.group_norm(x, 3)
     with pytest.raises(RuntimeError, match="divisible"):
         dt.nn.functional.group_norm(x, 4)
+
+
+@pytest.mark.parametrize("has_weight", [True, False])
+@pytest.mark.parametrize("name", ["layer_norm", "rms_norm"])
+def test_gradients_of_lines(opencl: dt.device, queue: Any, name: str, has_weight: bool) -> None:
+    """Of few elements those of the weight and the bias too; inputs in the midst of others."""
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(shape).astype(np.float32) for shape in ((9, 7), (9, 7))]
+    weights = [random.standard_normal(21).astype(np.float32) for _ in range(2)]
+    weights = weights[: (2 if name == "layer_norm" else 1) * has_weight]
+    found = []
+    for library, device in ((dt, opencl), (torch, "cpu")):
+        x, g = (library.tensor(a).to(device)[2:7].detach() for a in arrays)
+        given = [library.tensor(w).to(device)[7:14].detach() for w in weights]
+        x.requires_grad_()
+        inputs = [x, *[w.requires_grad_() for w in given]]
+        for _ in range(2):
+            out = getattr(library.nn.functional, name)(x, (7,), *given)
+            before = queue.launches
+            grads = library.autograd.grad(out, inputs, g)
+            launches = queue.launches - before
+        assert library is torch or launches == 1 or not queue.is_cpu
+        found.append([grad.cpu().numpy() for grad in grads])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-5)

@@ -1,4 +1,4 @@
-"""layer_norm and rms_norm: one launch forward, two backward."""
+"""layer_norm and rms_norm: one launch forward, two backward, or one of few elements."""
 
 from __future__ import annotations
 
@@ -98,14 +98,17 @@ def _backward(facts: Any) -> Any:
     }
     name = facts.op.name
 
+    team = Team(device, work, out.numel // n, n, least=32, most=device.units * 4)
+
     def general() -> tuple[Launch, Launch, int]:
-        team = Team(device, work, out.numel // n, n, least=32, most=device.units * 4)
         text = team.program("layer_norm", macros, **kinds)
         numbers = [*[np.uint64(0)] * 3, np.uint64(team.count), np.int32(n)]
         size = device.workers(n, max(1, 4096 // team.count))
         first = team.launch(text, "backward", 7, label=name, sizes=())
         return first, device.launch(text, "gathered", 3, numbers, size, name), team.count
 
+    if team.count == 1 and device.is_cpu:
+        return _alone(team, macros, kinds, name)
     lines = _lines_backward(device, work, out.numel // n, n, kinds)
     held: tuple[Launch, Launch, int] | None = None
     singly: tuple[Launch, Launch, int] | None = None
@@ -130,6 +133,25 @@ def _backward(facts: Any) -> Any:
             last.with_numbers((of_weight.buffer, bias.buffer, parts), offsets(of_weight, bias))
 
     return run
+
+
+def _alone(team: Team, macros: dict[str, Any], kinds: dict[str, DType], name: str) -> Any:
+    """The gradients where one team takes all lines: one launch."""
+    text = team.program("layer_norm", macros | {"IS_ALONE": 1}, **kinds)
+    queue = team.launch(text, "backward", 8, label=name, sizes=()).with_numbers
+    place = placing(8)
+
+    def centred(
+        grad: Any, x: Any, mean: Any, root: Any, weight: Any, out: Any, of_weight: Any, of_bias: Any
+    ) -> None:
+        weight = x if weight is None else weight
+        queue(*place(out, of_weight, grad, x, mean, root, weight, of_bias))
+
+    def scaled(grad: Any, x: Any, root: Any, weight: Any, out: Any, of_weight: Any) -> None:
+        weight = x if weight is None else weight
+        queue(*place(out, of_weight, grad, x, root, root, weight, of_weight))
+
+    return centred if macros["IS_CENTRED"] else scaled
 
 
 SINGLE = ("MEAN", "ROOT")

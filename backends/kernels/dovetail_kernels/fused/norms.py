@@ -56,6 +56,11 @@ NORMS = {
 }  # fmt: skip
 """By order, what is made of an element and of sums."""
 
+CLIPS = {
+    order: {"IS_CLIP": 1, **{k: v for k, v in macros.items() if k != "IS_NORM"}}
+    for order, macros in NORMS.items()
+}
+
 _SCALE, _BOUND = {"IS_SCALE": 1}, {"IS_BOUND": 1}
 
 
@@ -98,7 +103,9 @@ def _plan(arrays: Sequence[Any], kernel: str, macros: dict[str, Any], others: in
 
 def _planned(
     device: Device, arrays: Sequence[Any], kernel: str, macros: dict[str, Any], others: int
-) -> _Plan:
+) -> _Plan | bool:
+    if kernel == "norm_clip_step" and sum(prod(a.shape) for a in arrays) > FEW:
+        return False  # for one work group
     many = MANY[len(arrays) > MANY[0]]
     dtype, parts, first = arrays[0].dtype, [], 0
     text = _text(device, dtype, many, macros)
@@ -135,6 +142,7 @@ def _own(kernel: str, dtype: DType, first: int, is_all: bool) -> list[Any]:
     return {
         "norm_step": [np.uint32(first), np.uint32(is_all)],
         "norm_scale_step": [np.uint64(0), kind(1)],
+        "norm_clip_step": [kind(1)],
         "bound_step": [kind(1)],
     }[kernel]
 
@@ -142,7 +150,8 @@ def _own(kernel: str, dtype: DType, first: int, is_all: bool) -> list[Any]:
 def _text(device: Device, dtype: DType, many: int, macros: dict[str, Any]) -> str:
     work = accumulated(dtype)
     names = [f"p{t}" for t in range(many)]
-    memory = "global const IN_MEMORY" if "IS_NORM" in macros else "global OUT_MEMORY"
+    is_read = "IS_NORM" in macros
+    memory = "global const IN_MEMORY" if is_read else "global OUT_MEMORY"
     given = {
         "T": dialect.VALUES[work.name],
         "MANY": many,
@@ -208,6 +217,21 @@ def norm_scale_step(arrays: Sequence[Any], totals: Sequence[Any], *, most: float
         part.launch.with_numbers((*_buffers(arrays, part), total.buffer), numbers)
 
 
+def norm_clip_step(
+    arrays: Sequence[Any], outs: Sequence[Any], *, order: float, most: float
+) -> None:
+    """:func:`norm_step`, then :func:`norm_scale_step` by that."""
+    if len(arrays) <= MANY[-1]:
+        _, plan = _plan(arrays, "norm_clip_step", CLIPS[order], 1)
+        if plan:
+            part = plan.parts[0]
+            numbers = _numbers(arrays[0].dtype, None, most)
+            part.launch.with_numbers((*_buffers(arrays, part), outs[0].buffer), numbers)
+            return
+    norm_step(arrays, outs, order=order)
+    norm_scale_step(arrays, outs, most=most)
+
+
 def bound_step(arrays: Sequence[Any], *, most: float) -> None:
     """Each element brought into [-most, most]."""
     _, plan = _plan(arrays, "bound_step", _BOUND, 0)
@@ -218,5 +242,5 @@ def bound_step(arrays: Sequence[Any], *, most: float) -> None:
 
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for function in (norm_step, norm_scale_step, bound_step):
+    for function in (norm_step, norm_scale_step, norm_clip_step, bound_step):
         table.add(function.__name__, function, dtypes=FLOATS)

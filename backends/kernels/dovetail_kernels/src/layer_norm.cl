@@ -61,9 +61,17 @@ kernel void forward(global OUT_MEMORY *out, global T *means, global T *roots,
 #endif
 #define TILTED(L) (SLOPE(L) * NORMAL(L))
 
+// IS_ALONE: there is one team, whose sums are the others' gradients themselves.
+#if IS_ALONE
+#define MORE , global T *of_bias
+#else
+#define MORE
+#endif
+
 kernel void backward(global OUT_MEMORY *out, global T *parts, global const G_MEMORY *grad,
         global const IN_MEMORY *in, global const MEAN_MEMORY *means,
-        global const ROOT_MEMORY *roots, global const WEIGHT_MEMORY *weight, ulong8 offsets, NUMBERS)
+        global const ROOT_MEMORY *roots, global const WEIGHT_MEMORY *weight MORE, ulong8 offsets,
+        NUMBERS)
 {
     TEAM_MEMORY
     const ulong offset_out = offsets.s0, offset_parts = offsets.s1, offset_grad = offsets.s2;
@@ -71,7 +79,12 @@ kernel void backward(global OUT_MEMORY *out, global T *parts, global const G_MEM
     const ulong offset_weight = offsets.s6;
     SIZES
     global const WEIGHT_MEMORY *w = weight + offset_weight;
+#if IS_ALONE
+    global T *of_weight = parts + offset_parts;
+    of_bias += offsets.s7;
+#else
     global T *of_weight = parts + TEAM_NUMBER * (1 + IS_CENTRED) * n, *of_bias = of_weight + n;
+#endif
 #if IS_CENTRED
 #define CLEAR(L) PART_SET_##L(of_weight, k, ZERO_##L); PART_SET_##L(of_bias, k, ZERO_##L);
 #define GATHER(L) \

@@ -18,7 +18,7 @@ typedef struct { ulong at[MANY]; } Numbers;
         const uint n = (uint)min((ulong)CHUNK, sizes.at[t] - begin); \
         MEMORY *p = tensors[t] + at.at[t] + begin;
 
-#if IS_NORM
+#if IS_NORM || IS_CLIP
 static T square_more(T sum, T v) { return sum + v * v; }
 
 static T larger(T a, T b)
@@ -26,8 +26,19 @@ static T larger(T a, T b)
     return b > a || b != b ? b : a;
 }
 
+#define LANES 16
+
 #if GROUP == 1
 #define GROUP_SUM(sum)
+#define ADD_CHUNK \
+    T lane[LANES] = {0}; \
+    uint i = 0; \
+    for (; i + LANES <= n; i += LANES) \
+        for (int l = 0; l < LANES; l++) lane[l] = ADDED(lane[l], IN_LOAD(p, i + l)); \
+    for (; i < n; i++) lane[0] = ADDED(lane[0], IN_LOAD(p, i)); \
+    for (int half_ = LANES / 2; half_; half_ /= 2) \
+        for (int l = 0; l < half_; l++) lane[l] = JOINED(lane[l], lane[l + half_]); \
+    sum = JOINED(sum, lane[0]);
 #else
 #define GROUP_SUM(sum) \
     local T shared_[GROUP]; \
@@ -39,28 +50,20 @@ static T larger(T a, T b)
             shared_[get_local_id(0)] = JOINED(shared_[get_local_id(0)], other_); \
         } \
     } \
+    barrier(CLK_LOCAL_MEM_FENCE); \
     sum = shared_[0];
+#define ADD_CHUNK for (uint i = get_local_id(0); i < n; i += GROUP) sum = ADDED(sum, IN_LOAD(p, i));
 #endif
 
-#define LANES 16
+#endif
 
+#if IS_NORM
 // parts: a number for each group, from `first` on; is_all: there is one group, and that is all.
 kernel void norm_step(ARGUMENTS, global OUT_MEMORY *out, global T *parts, PLACES, uint first, uint is_all)
 {
     T sum = 0;
     EACH_CHUNK(global const IN_MEMORY)
-#if GROUP == 1
-        T lane[LANES] = {0};
-        uint i = 0;
-        for (; i + LANES <= n; i += LANES)
-            for (int l = 0; l < LANES; l++) lane[l] = ADDED(lane[l], IN_LOAD(p, i + l));
-        for (; i < n; i++) lane[0] = ADDED(lane[0], IN_LOAD(p, i));
-        for (int half_ = LANES / 2; half_; half_ /= 2)
-            for (int l = 0; l < half_; l++) lane[l] = JOINED(lane[l], lane[l + half_]);
-        sum = JOINED(sum, lane[0]);
-#else
-        for (uint i = get_local_id(0); i < n; i += GROUP) sum = ADDED(sum, IN_LOAD(p, i));
-#endif
+        ADD_CHUNK
     }
     GROUP_SUM(sum)
     if (get_local_id(0) == 0) {
@@ -80,13 +83,43 @@ kernel void norm_finish(global OUT_MEMORY *out, global const T *parts, uint coun
 }
 #endif
 
+#define SHARE(total, share) \
+    const T factor_ = most / ((total) + (T)1e-6); \
+    const T share = factor_ > 1 ? (T)1 : factor_;
+#define SCALE_CHUNK \
+    for (uint i = get_local_id(0); i < n; i += GROUP) OUT_STORE(p, i, IN_LOAD(p, i) * share);
+
+#if IS_CLIP
+// Both by one work group. A work item scales what it has added up itself.
+static T root_of(T sum)
+{
+    return ROOT(sum);
+}
+
+kernel void norm_clip_step(ARGUMENTS, global OUT_MEMORY *out, PLACES, T most)
+{
+    T sum = 0;
+    {
+        EACH_CHUNK(global const IN_MEMORY)
+            ADD_CHUNK
+        }
+    }
+    GROUP_SUM(sum)
+    const T total = root_of(sum);
+    if (get_local_id(0) == 0) OUT_STORE(out, 0, total);
+    SHARE(total, share)
+    EACH_CHUNK(global OUT_MEMORY)
+        SCALE_CHUNK
+    }
+}
+#endif
+
 #if IS_SCALE
 kernel void norm_scale_step(ARGUMENTS, global const IN_MEMORY *total, PLACES, ulong at_total, T most)
 {
-    const T factor = most / (IN_LOAD(total, at_total) + (T)1e-6);
-    const T share = factor > 1 ? (T)1 : factor;
+    SHARE(IN_LOAD(total, at_total), share)
     EACH_CHUNK(global OUT_MEMORY)
-        for (uint i = get_local_id(0); i < n; i += GROUP) OUT_STORE(p, i, IN_LOAD(p, i) * share);
+        SCALE_CHUNK
     }
 }
 #endif

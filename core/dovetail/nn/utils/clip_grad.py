@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import dovetail
-from dovetail.ops.layers.gradient_norms import bound_all, norm_of_all, scale_all
+from dovetail.ops.layers.gradient_norms import (
+    bound_all,
+    clip_all,
+    norm_of_all,
+    scale_all,
+)
 from dovetail.tensor import Tensor
 from dovetail.warning import warn
 
@@ -127,6 +132,10 @@ def clip_grad_norm_(
     if isinstance(parameters, types.GeneratorType) and not given:
         warn("`parameters` is an empty generator, no gradient clipping will occur.")
     gradients = _gradients(given)
+    if gradients and not error_if_nonfinite:
+        made = clip_all(gradients, float(norm_type), float(max_norm))
+        if made is not None:
+            return made
     total = _total_norm(gradients, norm_type, error_if_nonfinite)
     _scale(gradients, max_norm, total)
     return total

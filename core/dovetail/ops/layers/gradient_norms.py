@@ -6,6 +6,7 @@ The kernels are
 
     norm_step(tensors, outs, *, order)          outs[0], a new tensor of one element, is their norm
     norm_scale_step(tensors, totals, *, most)   tensors *= min(1, most / (totals[0] + 1e-6))
+    norm_clip_step(tensors, outs, *, order, most)       the first, and the second by that
     bound_step(tensors, *, most)                tensors = min(max(tensors, -most), most)
 
 where ``tensors`` are dense arrays of one dtype, with something in each, and ``order`` is 1, 2 or
@@ -25,7 +26,7 @@ from dovetail.backend.state import state_of
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["bound_all", "norm_of_all", "scale_all"]
+__all__ = ["bound_all", "clip_all", "norm_of_all", "scale_all"]
 
 ORDERS = (1.0, 2.0, math.inf)
 
@@ -50,6 +51,22 @@ def scale_all(tensors: list[Tensor], total: Tensor, most: float) -> bool:
     if total._spec.numel != 1 or total._spec.batch is not None:
         return False
     return _write("norm_scale_step", tensors, [[total._materialize()]], most)
+
+
+def clip_all(tensors: list[Tensor], order: float, most: float) -> Tensor | None:
+    """:func:`norm_of_all`, and :func:`scale_all` by that; None, with nothing done, where no kernel
+    serves them."""
+    kernel = _kernel("norm_clip_step", tensors) if order in ORDERS else None
+    if kernel is None:
+        return None
+    for t in tensors:
+        if t._inference:  # to be refused, or not
+            return None
+    function, make = kernel
+    made: Tensor = make()
+    function([*map(_array, tensors)], [made._array], order=order, most=most)
+    note_writes([*map(storage_of, tensors)], "clip_grad_norm_", 1)
+    return made
 
 
 def bound_all(tensors: list[Tensor], most: float) -> bool:

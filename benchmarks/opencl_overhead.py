@@ -158,6 +158,7 @@ def sampled(name: str, a: Any) -> dict[str, Case]:
         "bernoulli": chances.bernoulli,
         "multinomial": lambda: chances.multinomial(2),
         "quantile": lambda: a.quantile(fractions, 1),
+        "histc": lambda: a.histc(10, -2, 2),
     }
 
 

@@ -19,8 +19,8 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
     "elementwise", "storage", "ranges", "random", "chances", "reduce", "reduce_group", "paired",
-    "scan", "running", "log_scan", "order", "topk", "pick", "quantile", "search", "index",
-    "scatter", "contract", "conv", "exchange", "fused",
+    "scan", "running", "log_scan", "order", "topk", "pick", "quantile", "histogram", "search",
+    "index", "scatter", "contract", "conv", "exchange", "fused",
 )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def operators(name: str) -> dict[str, Case]:
         **losses(a, b),
         **ordered(a),
         **moved(name, a, b),
+        **sampled(name, a),
     }
 
 
@@ -164,6 +165,25 @@ def moved(name: str, a: Any, b: Any) -> dict[str, Case]:
     }
 
 
+def sampled(name: str, a: Any) -> dict[str, Case]:
+    """What is read between elements, and what is drawn, aligned or summed along lines."""
+    functional, chances = dt.nn.functional, a.sigmoid()
+    image, theta = dt.randn(2, 3, 7, 5, device=name), dt.randn(2, 2, 3, device=name)
+    grid = functional.affine_grid(theta, (2, 3, 8, 8), False)
+    fractions = dt.tensor([0.1, 0.9], device=name)
+    return {
+        "grid_sample": lambda: functional.grid_sample(image, grid, align_corners=False),
+        "affine_grid": lambda: functional.affine_grid(theta, (2, 3, 8, 8), False),
+        "adaptive_avg_pool2d": lambda: functional.adaptive_avg_pool2d(image, (3, 4)),
+        "adaptive_max_pool2d": lambda: functional.adaptive_max_pool2d(image, (3, 4)),
+        "logcumsumexp": lambda: a.logcumsumexp(1),
+        "bernoulli": chances.bernoulli,
+        "multinomial": lambda: chances.multinomial(2),
+        "quantile": lambda: a.quantile(fractions, 1),
+        "histc": lambda: a.histc(10, -2, 2),
+    }
+
+
 def recorded(name: str) -> dict[str, Case]:
     """Operators of a training step, whose results require gradients."""
     nn, functional = dt.nn, dt.nn.functional
@@ -171,7 +191,7 @@ def recorded(name: str) -> dict[str, Case]:
     x, y, z = (dt.randn(8, 8, **made) for _ in range(3))
     bias, image = dt.randn(8, **made), dt.randn(2, 3, 8, 8, **made)
     window, table = dt.randn(4, 3, 3, 3, **made), dt.randn(16, 8, **made)
-    places = dt.arange(8, device=name)
+    places, grid = dt.arange(8, device=name), dt.rand(2, 8, 8, 2, **made)
     batch_norm, layer_norm = nn.BatchNorm2d(3).to(name), nn.LayerNorm(8).to(name)
     kept = batch_norm.running_mean, batch_norm.running_var
     scale, shift = batch_norm.weight, batch_norm.bias
@@ -192,6 +212,9 @@ def recorded(name: str) -> dict[str, Case]:
         "instance_norm": lambda: functional.instance_norm(image, weight=scale, bias=shift),
         "rms_norm": lambda: functional.rms_norm(x, (8,), bias),
         "embedding": lambda: functional.embedding(places, table),
+        "grid_sample": lambda: functional.grid_sample(image, grid, align_corners=False),
+        "logcumsumexp": lambda: x.logcumsumexp(1),
+        "adaptive_avg_pool2d": lambda: functional.adaptive_avg_pool2d(image, (3, 5)),
         "dropout": lambda: functional.dropout(x, 0.5),
         "cat of 3": lambda: dt.cat((x, y, z), 1),
         "chunk in 4, first": lambda: x.chunk(4, 1)[0],

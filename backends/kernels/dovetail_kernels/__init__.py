@@ -20,8 +20,8 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 FAMILIES = (
     "elementwise", "polynomials", "storage", "ranges", "random", "chances", "reduce",
     "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick", "quantile",
-    "search", "index", "scatter", "scatter_mean", "several", "contract", "conv", "exchange",
-    "fused",
+    "histogram", "search", "index", "scatter", "scatter_mean", "several", "contract", "conv",
+    "exchange", "fused",
 )  # fmt: skip
 
 

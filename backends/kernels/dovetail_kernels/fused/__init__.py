@@ -9,9 +9,9 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "attention", "attention_tiles", "bags", "batch_norm", "columns", "element_loss", "group_norm",
-    "join", "layer_norm", "loss", "marked", "masked", "pad", "pool", "recurrent", "recurrent_step",
-    "repeat", "resample", "rows", "similarity", "softmax", "steps", "triangle",
+    "attention", "attention_tiles", "bags", "batch_norm", "columns", "differences", "element_loss",
+    "group_norm", "join", "layer_norm", "loss", "marked", "masked", "pad", "pool", "recurrent",
+    "recurrent_step", "repeat", "resample", "rows", "similarity", "softmax", "steps", "triangle",
     "view_scatter",
 )  # fmt: skip
 

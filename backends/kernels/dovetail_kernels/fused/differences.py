@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable, collapse
+from dovetail.backend import KernelTable, StridedView, collapse
 from dovetail.dtypes import bfloat16, float16, float32, float64
 from dovetail_kernels.arrays import NO_OFFSETS, Array, part, placing
 from dovetail_kernels.device import device_of
@@ -83,18 +83,19 @@ def _is_short(call: Any) -> bool:
             return False
         if points.shape[dim - values.ndim] != values.shape[dim]:
             return False
-        return whole[dim] <= LONG and int(np.prod(whole)) <= FEW
-    return values.shape[dim] <= LONG and values.numel <= FEW
+        return bool(whole[dim] <= LONG and int(np.prod(whole)) <= FEW)
+    return bool(values.shape[dim] <= LONG and values.numel <= FEW)
 
 
 def _integral(facts: Any) -> Callable[..., None]:
-    values, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
+    values: StridedView = ghost(facts.inputs[0])
+    out = ghost(facts.outputs[0])
     device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
     is_running, has_points = facts.op.name != "trapezoid", facts.inputs[1] is not None
     length, ndim = values.shape[dim], values.ndim
     whole = values.shape
     if has_points:
-        points = ghost(facts.inputs[1])
+        points: StridedView = ghost(facts.inputs[1])
         whole = np.broadcast_shapes(values.shape, points.shape)
         values, points = values.expand(whole), points.expand(whole)
     rest = [i for i in range(ndim) if i != dim]
@@ -129,5 +130,5 @@ def _integral(facts: Any) -> Callable[..., None]:
     return run
 
 
-def _step(array: Array, dim: int) -> int:
+def _step(array: StridedView, dim: int) -> int:
     return array.strides[dim] // array.itemsize

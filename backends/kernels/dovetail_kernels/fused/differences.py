@@ -1,4 +1,4 @@
-"""diff of any order, trapezoid and cumulative_trapezoid of few elements: one launch."""
+"""diff, trapezoid and cumulative_trapezoid of few elements: one launch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ ORDERS = 8
 """Differences of differences up to which values are in registers."""
 
 FEW, LONG = 1 << 14, 1 << 10
-"""Elements, and those of a line, that are summed up one after the other."""
+"""Elements, and those of a line, that are taken one after the other; more are the core's steps,
+whose kernels are of vectors."""
 
 
 def enter(table: KernelTable) -> None:
@@ -35,7 +36,8 @@ def _is_plain(call: Any) -> bool:
     order = call.attributes["n"]
     is_alone = call.inputs[1] is None and call.inputs[2] is None
     is_half = out.dtype in (float16, bfloat16)  # whose differences are rounded each time
-    return bool(is_alone and source.numel and out.numel and 0 < order <= (1 if is_half else ORDERS))
+    is_short = source.numel <= FEW and 0 < order <= (1 if is_half else ORDERS)
+    return bool(is_alone and is_short and source.numel and out.numel)
 
 
 def _less(dtype: Any) -> str:

@@ -13,6 +13,11 @@ static inline long mirrored(long at, const long n)
     return at < n ? at : 2 * (n - 1) - at;
 }
 
+static inline long nearest(const long at, const long n)
+{
+    return at < 0 ? 0 : at < n ? at : n - 1;
+}
+
 static inline long again(const long at, const long n)
 {
     const long left = at % n;

@@ -49,6 +49,8 @@ def operators(name: str) -> dict[str, Case]:
         **ordered(a),
         **moved(name, a, b),
         **sampled(name, a),
+        **indexed(name, a, b),
+        **rearranged(name, a),
     }
 
 
@@ -181,6 +183,57 @@ def sampled(name: str, a: Any) -> dict[str, Case]:
         "multinomial": lambda: chances.multinomial(2),
         "quantile": lambda: a.quantile(fractions, 1),
         "histc": lambda: a.histc(10, -2, 2),
+    }
+
+
+def indexed(name: str, a: Any, b: Any) -> dict[str, Case]:
+    """What reads, writes or brings together by several indices, flat ones, or means."""
+    i, j = dt.arange(8, device=name), dt.arange(8, device=name)
+    every, target, row = dt.zeros(8, 8, device=name, dtype=dt.int64), dt.zeros_like(a), b[0].clone()
+
+    def set_places() -> None:
+        target[i, j] = row
+
+    def set_columns() -> None:
+        target[:, i] = b
+
+    return {
+        "a[i, j]": lambda: a[i, j],
+        "a[:, i]": lambda: a[:, i],
+        "a[i, j] = b": set_places,
+        "a[:, i] = b": set_columns,
+        "index_put_, added": lambda: target.index_put_((i, j), row, accumulate=True),
+        "take": lambda: a.take(i),
+        "put_": lambda: target.put_(i, row),
+        "take_along_dim": lambda: a.take_along_dim(every, 0),
+        "one_hot": lambda: dt.nn.functional.one_hot(i, 8),
+        "scatter_reduce mean": lambda: a.scatter_reduce(0, every, b, "mean"),
+        "index_reduce mean": lambda: a.index_reduce(0, i, b, "mean"),
+        "index_reduce amax": lambda: a.index_reduce(0, i, b, "amax"),
+        "index_add, alpha": lambda: a.index_add(0, i, b, alpha=2),
+        "nonzero_static": lambda: dt.nonzero_static(a, size=8),
+    }
+
+
+def rearranged(name: str, a: Any) -> dict[str, Case]:
+    """Rolled, padded by elements, cut into windows, set on diagonals; and differences."""
+    functional, image = dt.nn.functional, dt.randn(1, 2, 8, 8, device=name)
+    columns, row = functional.unfold(image, 3), a[0].clone()
+    return {
+        "roll": lambda: a.roll(1, 0),
+        "roll, flat": lambda: a.roll(3),
+        "pad, reflect": lambda: functional.pad(image, (1, 1, 1, 1), mode="reflect"),
+        "pad, replicate": lambda: functional.pad(image, (1, 1, 1, 1), mode="replicate"),
+        "pad, circular": lambda: functional.pad(image, (1, 1, 1, 1), mode="circular"),
+        "unfold": lambda: functional.unfold(image, 3),
+        "fold": lambda: functional.fold(columns, (8, 8), 3),
+        "diag_embed": lambda: a.diag_embed(),
+        "slice_scatter": lambda: a.slice_scatter(a[:2], 0, 1, 3),
+        "select_scatter": lambda: a.select_scatter(row, 0, 1),
+        "diagonal_scatter": lambda: a.diagonal_scatter(row),
+        "diff": a.diff,
+        "diff of diff": lambda: a.diff(2),
+        "trapezoid": lambda: dt.trapezoid(a),
     }
 
 

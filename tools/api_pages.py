@@ -60,8 +60,8 @@ TITLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "joining": ("Joining, repeating, turning", ("joining", "repeating", "turning", "padding",
                                                 "triangle", "combinations")),
     "indexing": ("Indexing", ("index", "scatter_reduce", "rows", "masks", "embedding",
-                              "indexing", "index_reduce", "places", "view_scatter",
-                              "by_function")),
+                              "indexing", "index_reduce", "flat", "places",
+                              "view_scatter", "by_function")),
     "activations": ("Activations", ("activation", "activation_smooth", "softmax")),
     "layers": ("Losses, norms, convolution, attention", (
         "loss", "classification", "norm", "layer_norm", "conv", "pool", "adaptive_pool",

@@ -86,6 +86,7 @@ CHOICES = {
     "kl_div.reduction": ("none", "mean", "sum", "batchmean"),
     "scatter_reduce.reduce": ("sum", "prod", "mean", "amax", "amin"),
     "index_reduce.reduce": ("prod", "mean", "amax", "amin"),
+    "index_reduce_.reduce": ("prod", "mean", "amax", "amin"),
     "scatter.reduce": ("add", "multiply"), "scatter_.reduce": ("add", "multiply"),
 }  # fmt: skip
 """Strings that are one of a few, by parameter or ``function.parameter``."""

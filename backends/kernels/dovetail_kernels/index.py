@@ -9,7 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.backend.sentences import ALONG, FLAT
-from dovetail_kernels.arrays import Array, offsets
+from dovetail_kernels.arrays import Array, offsets, offsets_at
 from dovetail_kernels.device import Device, device_of
 from dovetail_kernels.elementwise import ghost, seen
 from dovetail_kernels.faults import fault_of
@@ -31,6 +31,7 @@ def enter(table: KernelTable) -> None:
     """Enter the index primitives."""
     table.add("gather", _gather, specialize=True)
     table.add("nonzero", _nonzero, specialize=True)
+    table.add("nonzero_static", _nonzero, when=_has_places, specialize=True)
     table.add("wrapped_index", _wrap, layout="contiguous", specialize=True)
 
 
@@ -127,17 +128,29 @@ def _wrap(facts: Any) -> Any:
 CHUNK = 1024
 
 
+FEW = 1 << 12
+"""Elements that one of the host's cores looks at while others would be woken."""
+
+
+def _has_places(call: Any) -> bool:
+    is_any = call.input.numel and call.outputs[0].numel
+    return bool(is_any and 1 <= call.input.ndim <= MOST)
+
+
 def _nonzero(facts: Any) -> Any:
     source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
+    rest = facts.attributes.get("fill_value")
+    fills = [] if rest is None else [np.uint64(rest % 2**64)]
     device: Device = device_of(facts.outputs[0].device)
     count = source.numel
     if not out.numel:
         return lambda *arrays: None
     is_dense = source.is_contiguous and out.is_contiguous
-    if device.is_cpu and is_dense and 1 <= source.ndim <= MOST:
+    if not fills and device.is_cpu and is_dense and 1 <= source.ndim <= MOST:
         return nonzero_of(device, source, out)
     loops = Loops(source.shape, (source.element_strides,))
-    kind = source.dtype
+    kind, name = source.dtype, facts.op.name
+    is_one = bool(fills) and device.is_cpu and count <= FEW
     column = out.strides[1] // 8
     # WRITE takes the place apart once more, into an index per dim.
     split = ["ulong left = item;"]
@@ -148,21 +161,30 @@ def _nonzero(facts: Any) -> Any:
         "IS_NONZERO": 1,
         "IS_SET(v)": IS_SET[kind.is_complex],
         "WRITE(at)": write,
+        "FILLS": len(fills),
+        "COLUMNS": source.ndim,
+        "IS_ONE": int(is_one),
         **element(device, "X", kind),
         **places("PLACES", loops, "p", ("from",)),
     }
     text = program(device, "index", macros, (kind,))
+    begins = [np.uint64(n) for n in (0, out.strides[0] // 8, column, out.shape[0])]
+    if is_one:
+        numbers = [*begins, np.uint64(0), np.uint64(count), *loop_numbers(loops), *fills]
+        only = device.launch(text, "nonzero", 2, numbers, ((1,), (1,)), name)
+        place = offsets_at(0, 4)
+        return lambda x, y: only.with_numbers((y.buffer, x.buffer), place(y, x))
     chunks = -(-count // CHUNK)
     common = [np.uint64(n) for n in (0, count, CHUNK, chunks)] + loop_numbers(loops)
     size = device.workers(chunks, 1)
-    first = device.launch(text, "found", 2, common, size, "nonzero")
-    before = device.launch(text, "before", 1, [np.uint64(chunks)], ((1,), (1,)), "nonzero")
-    numbers = [np.uint64(n) for n in (0, out.strides[0] // 8, column, out.shape[0])] + common
-    last = device.launch(text, "nonzero", 3, numbers, size, "nonzero")
+    first = device.launch(text, "found", 2, common, size, name)
+    before = device.launch(text, "before", 1, [np.uint64(chunks)], ((1,), (1,)), name)
+    numbers = [*begins, *common, *fills]
+    last = device.launch(text, "nonzero", 3, numbers, size, name)
 
     def run(x: Any, y: Any) -> None:
         begin = np.uint64(x.offset // kind.itemsize)
-        with device.scratch(chunks * 8) as (totals,):
+        with device.scratch(chunks * 8 + 8) as (totals,):
             first.with_numbers((totals, x.buffer), ((0, begin),))
             before(totals)
             last.with_numbers((y.buffer, totals, x.buffer), (*offsets(y), (4, begin)))

@@ -87,7 +87,10 @@ def _is_vector(call: Any) -> bool:
 
 
 def _has_rows(call: Any) -> bool:
-    return bool(call.input.ndim) and call.attributes.get("alpha", 1) == 1
+    alpha, kind = call.attributes.get("alpha", 1), call.outputs[0].dtype
+    # Halves are rounded after they have been scaled.
+    is_scaled = kind.name in ("float32", "float64") and isinstance(alpha, (int, float))
+    return bool(call.input.ndim) and (is_scaled or alpha == 1)
 
 
 def _has_number(call: Any) -> bool:
@@ -154,7 +157,7 @@ class Scatter:
         self.reduce = facts.attributes.get("reduce", "mean" if self.IS_MEAN else "sum")
         if self.name == "put":
             source, index, src, out = map(_flat, (source, index, src, out))
-        self.has_number = has_number
+        self.has_number, self.alpha = has_number, facts.attributes.get("alpha", 1)
         self.starts = not facts.attributes.get("include_self", True)
         if self.name in ROWS or self.name in ("index_put_wrapped", "index_reduce"):
             rows = list(out.shape)
@@ -230,6 +233,7 @@ class Scatter:
         macros = {
             "IS_ATOMIC" if is_atomic else "IS_ADD": 1,
             "ADDED(v)": converted(src.dtype, out.dtype, "v"),
+            "SCALED": int(self.alpha != 1),
             "SUM(a, b)": combined(self.reduce, out.dtype),
             "STARTS": int(self.starts),
             "MEAN": int(self.IS_MEAN),
@@ -251,6 +255,8 @@ class Scatter:
             if self.IS_MEAN:
                 self.counted = lines * along(out, dim)[0]
                 macros["MEAN_OF(v, n)"] = MEANS[out.dtype.category]
+        if self.alpha != 1:
+            numbers.append(out.dtype.numpy.type(self.alpha))
         each = 1024 if is_atomic else max(1, 1024 * lines // index.numel)
         name = "add_atomic" if is_atomic else "add_lines"
         size = device.workers(count, each)

@@ -45,9 +45,10 @@ def _can_count(call: Any) -> bool:
     lines = math.prod(shape) // max(rows, 1)
     if lines * (out.shape[dim] if out.ndim else 1) > MUCH:
         return False
+    are_few = out.numel + lines * rows <= FEW
     if device.is_cpu:
-        return bool(lines * IN_ORDER >= device.units or out.numel + lines * rows <= FEW)
-    return rows <= IN_TURN and bool(lines >= device.units * 64 or out.numel + lines * rows <= FEW)
+        return bool(lines * IN_ORDER >= device.units or are_few)
+    return bool(rows <= IN_TURN and (lines >= device.units * 64 or are_few))
 
 
 class Mean(Scatter):

@@ -17,7 +17,7 @@ from dovetail_kernels.device import Launch, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.faults import fault_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.scatter import combined
+from dovetail_kernels.scatter import IN_ORDER, combined
 from dovetail_kernels.source import element, loop_numbers, moved, places, program, runs
 
 __all__ = ["enter"]
@@ -65,7 +65,18 @@ def _can_add(call: Any) -> bool:
         return False
     named = max(i.numel for i in call.inputs[-3:] if i is not None)
     is_dense = out.is_contiguous or "shape" not in call.attributes
-    return is_dense and _are_alike(call) and out.numel + named <= FEW
+    if not (is_dense and _are_alike(call)):
+        return False
+    return out.numel + named <= FEW or (_is_line(call) and device.units <= IN_ORDER)
+
+
+def _is_line(call: Any) -> bool:
+    """Every place is named by neighbours."""
+    given = [i for i in call.inputs[-3:] if i is not None]
+    more = call.g if "shape" in call.attributes else call.values
+    shapes = {i.shape for i in (*given, more)}
+    is_dense = all(i.is_contiguous for i in (*given, more))
+    return len(shapes) == 1 and is_dense and len(given) == call.outputs[0].ndim
 
 
 def _walks(

@@ -22,7 +22,7 @@ __all__ = ["enter"]
 ENDS = {"reflect": 1, "replicate": 2, "circular": 3}
 """Beyond the ends; 0 is a value."""
 
-MAPS = {0: "(at)", 1: "mirrored(at, n)", 2: "clamp(at, 0l, (n) - 1)", 3: "again(at, n)"}
+MAPS = {0: "(at)", 1: "mirrored(at, n)", 2: "nearest(at, n)", 3: "again(at, n)"}
 
 
 def enter(table: KernelTable) -> None:

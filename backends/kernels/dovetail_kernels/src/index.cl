@@ -88,6 +88,30 @@ kernel void wrap(global long *restrict out, global const long *restrict in, glob
 #endif
 
 #if IS_NONZERO
+// FILLS: rows for which there is no element hold `rest`. IS_ONE: a single work item does it all.
+#if FILLS
+#define REST , ulong rest
+#else
+#define REST
+#endif
+#if IS_ONE
+kernel void nonzero(global long *out, global const X_MEMORY *in, ulong offset_out, ulong row_step, ulong column_step,
+        ulong most, ulong offset_in, ulong count PLACES_NUMBERS REST)
+{
+    ulong row = 0;
+    for (ulong item = 0; item < count && row < most; item++) {
+        PLACES(item)
+        if (IS_SET(X_LOAD(in, offset_in + from))) {
+            const ulong at = offset_out + row * row_step;
+            WRITE(at)
+            row++;
+        }
+    }
+    for (; row < most; row++) {
+        for (ulong d = 0; d < COLUMNS; d++) out[offset_out + row * row_step + d * column_step] = (long)rest;
+    }
+}
+#else
 kernel void found(global ulong *totals, global const X_MEMORY *in, ulong offset_in, ulong count,
         ulong chunk, ulong chunks PLACES_NUMBERS)
 {
@@ -109,12 +133,18 @@ kernel void before(global ulong *totals, ulong chunks)
         totals[c] = sum;
         sum += n;
     }
+    totals[chunks] = sum;
 }
 
 kernel void nonzero(global long *out, global const ulong *totals, global const X_MEMORY *in,
         ulong offset_out, ulong row_step, ulong column_step, ulong most,
-        ulong offset_in, ulong count, ulong chunk, ulong chunks PLACES_NUMBERS)
+        ulong offset_in, ulong count, ulong chunk, ulong chunks PLACES_NUMBERS REST)
 {
+#if FILLS
+    for (ulong row = totals[chunks] + get_global_id(0); row < most; row += get_global_size(0)) {
+        for (ulong d = 0; d < COLUMNS; d++) out[offset_out + row * row_step + d * column_step] = (long)rest;
+    }
+#endif
     for (ulong c = get_global_id(0); c < chunks; c += get_global_size(0)) {
         ulong row = totals[c];
         for (ulong item = c * chunk; item < min(count, (c + 1) * chunk); item++) {
@@ -127,4 +157,5 @@ kernel void nonzero(global long *out, global const ulong *totals, global const X
         }
     }
 }
+#endif
 #endif

@@ -13,6 +13,11 @@ static inline long mirrored(long at, const long n)
     return at < n ? at : 2 * (n - 1) - at;
 }
 
+static inline long nearest(const long at, const long n)
+{
+    return at < 0 ? 0 : at < n ? at : n - 1;
+}
+
 static inline long again(const long at, const long n)
 {
     const long left = at % n;
@@ -37,9 +42,13 @@ kernel void pad(global WORD *out, global const WORD *in, ulong8 begin, ulong sta
     in += begin.s1 + start;
     const long width = n[7];
 #if IS_CPU
-    const ulong share = (lines - 1) / get_global_size(0) + 1, first = share * get_global_id(0);
-    const ulong last = min(lines, first + share);
-    for (ulong line = first; line < last; line++) {
+    // Each has so many elements in a row, of one line or several.
+    const ulong share = (lines * width - 1) / get_global_size(0) + 1;
+    const ulong last = min(lines * width, share * (get_global_id(0) + 1));
+    for (ulong item = share * get_global_id(0); item < last;) {
+        const ulong line = item / width;
+        const long k0 = item % width, k1 = min((ulong)width, k0 + last - item);
+        item += k1 - k0;
 #else
     for (ulong item = get_global_id(0); item < lines * width; item += get_global_size(0)) {
         const ulong line = item / width;
@@ -66,27 +75,27 @@ kernel void pad(global WORD *out, global const WORD *in, ulong8 begin, ulong sta
 #endif
 #if IS_CPU && ENDS == 3
         from += source;
-        long at = again(-b[7], length);
-        for (long k = 0; k < width; at = 0) {
-            const long run = min(length - at, width - k);
+        long at = again(k0 - b[7], length);
+        for (long k = k0; k < k1; at = 0) {
+            const long run = min(length - at, k1 - k);
             for (long j = 0; j < run; j++) to[k + j] = from[at + j];
             k += run;
         }
 #elif IS_CPU
-        const long low = is_inside ? clamp(b[7], 0l, width) : width;
-        const long high = is_inside ? clamp(b[7] + m[7], low, width) : width;
+        const long low = is_inside ? clamp(b[7], k0, k1) : k1;
+        const long high = is_inside ? clamp(b[7] + m[7], low, k1) : k1;
 #if ENDS
         from += source;
-        for (long k = 0; k < low; k++) to[k] = from[MAP(k - b[7], m[7])];
+        for (long k = k0; k < low; k++) to[k] = from[MAP(k - b[7], m[7])];
         for (long k = low; k < high; k++) to[k] = from[k - b[7]];
-        for (long k = high; k < width; k++) to[k] = from[MAP(k - b[7], m[7])];
+        for (long k = high; k < k1; k++) to[k] = from[MAP(k - b[7], m[7])];
 #else
-        for (long k = 0; k < low; k++) to[k] = value;
+        for (long k = k0; k < low; k++) to[k] = value;
         if (low < high) {
             from += source + low - b[7];
             for (long k = low; k < high; k++) to[k] = from[k - low];
         }
-        for (long k = high; k < width; k++) to[k] = value;
+        for (long k = high; k < k1; k++) to[k] = value;
 #endif
 #elif ENDS
         to[k] = from[source + MAP(k - b[7], (long)turns[7])];

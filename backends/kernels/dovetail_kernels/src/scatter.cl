@@ -73,9 +73,17 @@ kernel void scatter(ARGUMENTS VALUE_NUMBER, uint fault_of)
 }
 #endif
 
+#if SCALED
+#define ALPHA , X_VALUE alpha
+#define TIMES_ALPHA(v) ((v) * alpha)
+#else
+#define ALPHA
+#define TIMES_ALPHA(v) (v)
+#endif
+
 #if IS_ADD
 // One line at a time, in order: nothing collides, and equal runs give equal bits.
-kernel void add_lines(ARGUMENTS, ulong length, ulong step_in, ulong step_index, uint fault_of)
+kernel void add_lines(ARGUMENTS, ulong length, ulong step_in, ulong step_index ALPHA, uint fault_of)
 {
     WATCH
     BEGIN
@@ -99,7 +107,7 @@ kernel void add_lines(ARGUMENTS, ulong length, ulong step_in, ulong step_index, 
                 continue;
             }
             const ulong target = offset_out + to + at * step;
-            const X_VALUE v = ADDED(S_LOAD(in, offset_in + from + k * step_in));
+            const X_VALUE v = TIMES_ALPHA(ADDED(S_LOAD(in, offset_in + from + k * step_in)));
             X_STORE(out, target, SUM(X_LOAD(out, target), v));
 #if MEAN
             count_of[at]++;
@@ -118,7 +126,7 @@ kernel void add_lines(ARGUMENTS, ulong length, ulong step_in, ulong step_index, 
 
 #if IS_ATOMIC
 // All elements at once, each with an atomic addition: the device's own, where it has one for floats.
-kernel void add_atomic(ARGUMENTS, uint fault_of)
+kernel void add_atomic(ARGUMENTS ALPHA, uint fault_of)
 {
     WATCH
     BEGIN
@@ -131,7 +139,7 @@ kernel void add_atomic(ARGUMENTS, uint fault_of)
             continue;
         }
         global X_MEMORY *target = out + offset_out + to + at * step;
-        const X_VALUE v = ADDED(S_LOAD(in, offset_in + from));
+        const X_VALUE v = TIMES_ALPHA(ADDED(S_LOAD(in, offset_in + from)));
 #ifdef ADD_ATOMIC
         ADD_ATOMIC(target, v);
 #else

@@ -7,16 +7,24 @@
 #define IS_STILL(d) && at##d##_step == 0
 #define MOVED(d) at##d += at##d##_step;
 #define BACK(d) at##d -= run * at##d##_step;
+// The part of a line that is inside of the image is copied, neighbours as neighbours.
 #define LINE(d) { \
-        const ulong first = at##d - pads.s##d; \
-        if (!is_inside) { \
-            for (ulong j = 0; j < run; j++) out[to + j * to_step] = 0; \
+        const long first = (long)at##d - (long)pads.s##d, by = (long)at##d##_step, size = (long)sizes.s##d; \
+        const long many = (long)run; \
+        long low = first >= 0 || by == 0 ? 0 : (by - 1 - first) / by; \
+        long high = first >= size ? 0 : by == 0 ? many : (size - first + by - 1) / by; \
+        if (!is_inside || (by == 0 && first < 0)) high = 0; \
+        high = clamp(high, 0l, many); \
+        low = clamp(low, 0l, high); \
+        const long step = by * (long)steps.s##d; \
+        global const WORD *line = in + (long)place + first * (long)steps.s##d; \
+        for (long j = 0; j < low; j++) out[to + j * to_step] = 0; \
+        if (step == 1 && to_step == 1) { \
+            for (long j = low; j < high; j++) out[to + j] = line[j]; \
         } else { \
-            for (ulong j = 0; j < run; j++) { \
-                const ulong at = first + j * at##d##_step; \
-                out[to + j * to_step] = at < sizes.s##d ? in[place + at * steps.s##d] : 0; \
-            } \
+            for (long j = low; j < high; j++) out[to + j * to_step] = line[j * step]; \
         } \
+        for (long j = high; j < many; j++) out[to + j * to_step] = 0; \
     }
 
 kernel void im2col(global WORD *out, global const WORD *in, ulong8 begin, ulong count PLACES_NUMBERS, ulong8 pads,

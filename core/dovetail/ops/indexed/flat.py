@@ -127,6 +127,7 @@ PUT = OpDef(
     reference=_put_reference,
     samples=_put_samples,
     errors=_put_errors,
+    inplace=True,
     sentence=FLAT,
 )
 

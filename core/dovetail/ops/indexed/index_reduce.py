@@ -109,6 +109,7 @@ INDEX_REDUCE = OpDef(
     reference=_reference,
     samples=_samples,
     errors=_errors,
+    inplace=True,
     sentence=IN_SELF,
 )
 

@@ -137,6 +137,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             f"but got {one.ndim} dimensions for input, and {two.ndim} dimensions for indices"
         )
     dim = check_dim(dim, one.ndim)
+    if one.shape[:dim] == two.shape[:dim] and one.shape[dim + 1 :] == two.shape[dim + 1 :]:
+        return _gathered(input, dim, indices)
     before = broadcast_shapes(tuple(one.shape[:dim]), tuple(two.shape[:dim]))
     after = broadcast_shapes(tuple(one.shape[dim + 1 :]), tuple(two.shape[dim + 1 :]))
     wide = input.expand(*before, one.shape[dim], *after)

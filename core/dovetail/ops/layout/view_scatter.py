@@ -13,6 +13,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import attach, publish
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import need_tensor
@@ -145,6 +146,14 @@ SELECT = _view_scatter(
 )  # fmt: skip
 
 
+def _select_inputs(
+    input: Tensor, src: Tensor, dim: int, index: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    arguments = _select_prepare(_both("select_scatter", input, src), dim, index)
+    return (input, src), (arguments,)
+
+
+@function_by_specs(SELECT, _select_inputs)
 def _select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """``input`` with ``src`` at one index of ``dim``.
 
@@ -155,8 +164,8 @@ def _select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
         RuntimeError: ``src`` has another shape.
         IndexError: the dim or the index is out of range.
     """
-    arguments = _select_prepare(_both("select_scatter", input, src), dim, index)
-    return call(SELECT, (input, src), (arguments,))
+    made: Tensor = call(SELECT, *_select_inputs(input, src, dim, index))
+    return made
 
 
 # ----------------------------------------------------------- slice_scatter
@@ -182,6 +191,19 @@ SLICE = _view_scatter(
 )  # fmt: skip
 
 
+def _slice_inputs(
+    input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    spec = _both("slice_scatter", input, src)
+    if not spec.ndim:
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    arguments = _slice_prepare(spec, dim, start, end, step)
+    return (input, src), (arguments,)
+
+
+@function_by_specs(SLICE, _slice_inputs)
 def _slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1
 ) -> Tensor:
@@ -194,13 +216,8 @@ def _slice_scatter(
         RuntimeError: ``src`` has another shape, or the step is not positive.
         IndexError: the dim is out of range.
     """
-    spec = _both("slice_scatter", input, src)
-    if not spec.ndim:
-        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-    if step <= 0:
-        raise RuntimeError("slice step must be positive")
-    arguments = _slice_prepare(spec, dim, start, end, step)
-    return call(SLICE, (input, src), (arguments,))
+    made: Tensor = call(SLICE, *_slice_inputs(input, src, dim, start, end, step))
+    return made
 
 
 # -------------------------------------------------------- diagonal_scatter
@@ -220,6 +237,15 @@ DIAGONAL = _view_scatter(
 )  # fmt: skip
 
 
+def _diagonal_inputs(
+    input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    spec = _both("diagonal_scatter", input, src)
+    arguments = _diagonal_prepare(spec, offset, dim1, dim2)
+    return (input, src), (arguments,)
+
+
+@function_by_specs(DIAGONAL, _diagonal_inputs)
 def _diagonal_scatter(
     input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1
 ) -> Tensor:
@@ -232,9 +258,8 @@ def _diagonal_scatter(
         RuntimeError: ``src`` has another shape, or both dims are the same.
         IndexError: a dim is out of range.
     """
-    spec = _both("diagonal_scatter", input, src)
-    arguments = _diagonal_prepare(spec, offset, dim1, dim2)
-    return call(DIAGONAL, (input, src), (arguments,))
+    made: Tensor = call(DIAGONAL, *_diagonal_inputs(input, src, offset, dim1, dim2))
+    return made
 
 
 # ------------------------------------------------------ as_strided_scatter

@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.dispatch import call
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import need_tensor
@@ -118,6 +119,7 @@ DIFF = OpDef(
 
 
 @operator(DIFF, out=True)
+@function_by_specs(DIFF, _diff_inputs)
 def diff(
     input: Tensor, n: int = 1, dim: int = -1,
     prepend: Tensor | None = None, append: Tensor | None = None,
@@ -135,7 +137,8 @@ def diff(
         RuntimeError: a 0-d input, a negative ``n``, or sizes that do not fit.
         IndexError: the dim is out of range.
     """
-    return call(DIFF, *_diff_inputs(input, n, dim, prepend, append))
+    made: Tensor = call(DIFF, *_diff_inputs(input, n, dim, prepend, append))
+    return made
 
 
 def _neighbours(x: Any, dim: int) -> tuple[Any, Any]:
@@ -277,7 +280,18 @@ TRAPEZOID = _interval("trapezoid", _trapezoid)
 CUMULATIVE_TRAPEZOID = _interval("cumulative_trapezoid", _cumulative_trapezoid)
 
 
+def _trapezoid_inputs(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Arguments:
+    return _interval_inputs("trapezoid", y, x, dx, dim)
+
+
+def _cumulative_trapezoid_inputs(
+    y: Any, x: Any = None, *, dx: Any = None, dim: int = -1
+) -> Arguments:
+    return _interval_inputs("cumulative_trapezoid", y, x, dx, dim)
+
+
 @operator(TRAPEZOID, aliases=("trapz",))
+@function_by_specs(TRAPEZOID, _trapezoid_inputs)
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral along a dim by the trapezoidal rule.
 
@@ -290,10 +304,12 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
         RuntimeError: bool tensors, or not one x per value.
         IndexError: the dim is out of range.
     """
-    return call(TRAPEZOID, *_interval_inputs("trapezoid", y, x, dx, dim))
+    made: Tensor = call(TRAPEZOID, *_trapezoid_inputs(y, x, dx=dx, dim=dim))
+    return made
 
 
 @operator(CUMULATIVE_TRAPEZOID)
+@function_by_specs(CUMULATIVE_TRAPEZOID, _cumulative_trapezoid_inputs)
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1
 ) -> Tensor:
@@ -308,4 +324,5 @@ def cumulative_trapezoid(
         RuntimeError: bool tensors, or not one x per value.
         IndexError: the dim is out of range.
     """
-    return call(CUMULATIVE_TRAPEZOID, *_interval_inputs("cumulative_trapezoid", y, x, dx, dim))
+    made: Tensor = call(CUMULATIVE_TRAPEZOID, *_cumulative_trapezoid_inputs(y, x, dx=dx, dim=dim))
+    return made

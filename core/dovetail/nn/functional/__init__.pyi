@@ -37,7 +37,6 @@ from dovetail.nn.functional.activation import elu as elu
 from dovetail.nn.functional.activation import elu_ as elu_
 from dovetail.nn.functional.linear import embedding as embedding
 from dovetail.nn.functional.dropout import feature_alpha_dropout as feature_alpha_dropout
-from dovetail.nn.functional.margin_loss import gaussian_nll_loss as gaussian_nll_loss
 from dovetail.nn.functional.activation import gelu as gelu
 from dovetail.nn.functional.normalization import group_norm as group_norm
 from dovetail.nn.functional.activation import gumbel_softmax as gumbel_softmax
@@ -869,6 +868,31 @@ def fractional_max_pool3d_with_indices(
     Raises:
         ValueError: neither a size nor a ratio.
         RuntimeError: windows that do not fit into the input.
+    """
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | _float,
+    full: _bool = False,
+    eps: _float = 1e-06,
+    reduction: Literal['none', 'mean', 'sum'] = 'mean',
+) -> Tensor:
+    """The negative log-likelihood of values under normal distributions.
+
+    Args:
+        input: the means.
+        target: the values.
+        var: the variances: a number, or the input's shape, of which one dim may be 1, or the last
+            missing.
+        full: add the constant.
+        eps: the variances are at least this.
+        reduction: mean, sum or none.
+
+    Raises:
+        ValueError: a negative variance (a device whose kernel looks may find it later, and raises
+            where values are next asked for), one of another shape, or another reduction.
+        RuntimeError: variances of whole numbers.
     """
 
 def glu(input: Tensor, dim: _int = -1) -> Tensor:

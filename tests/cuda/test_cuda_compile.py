@@ -98,6 +98,13 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         dt.ones(4, 3, device=device), *(dt.ones(3, device=device) for _ in range(2)), training=True
     )
 
+    def pooled(device: str) -> None:
+        x = dt.ones(2, 4, 64, 65, device=device, requires_grad=True)
+        for kind in ("max", "avg"):
+            getattr(dt.nn.functional, f"{kind}_pool2d")(x, 3, 2, 1).sum().backward()
+
+    yield pooled
+
     def normalised(device: str, dtype: Any, name: str, shape: tuple[int, ...], size: Any) -> None:
         x = dt.ones(shape, device=device, dtype=dtype, requires_grad=True)
         getattr(dt.nn.functional, name)(x, size).sum().backward()

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import dovetail as dt
+from dovetail.dispatch import clear_plans
+from dovetail_kernels.fused import pool
 
 torch = pytest.importorskip("torch", reason="PyTorch's pools are the reference")
 
@@ -28,6 +30,8 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any, Any, bool]] = [
     ((2, 2, 300), 3, 2, 1, 1, True),
 ]
 """Shape, window, stride, padding, dilation, ceil_mode."""
+
+KINDS = ("max", "avg")
 
 LAST = {"float16": 1e-3, "float32": 2e-6, "float64": 4e-15}
 
@@ -75,6 +79,33 @@ def test_means_and_their_gradients(
             np.testing.assert_allclose(
                 made.cpu().numpy(), right.numpy(), LAST[dtype], LAST[dtype] * 4, err_msg=f"{how}"
             )
+
+
+def test_much_has_its_window_in_the_text(
+    opencl: dt.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And computes the same bits as where a kernel is told it."""
+
+    def found(case: tuple[Any, ...]) -> list[np.ndarray]:
+        shape, *how, ceil_mode = case
+        clear_plans()
+        x = np.random.default_rng(6).standard_normal(shape).astype(np.float32)
+        a = dt.tensor(x, device=opencl).requires_grad_()
+        of = {kind: getattr(dt.nn.functional, f"{kind}_pool{len(shape) - 2}d") for kind in KINDS}
+        made = [*of["max"](a, *how, ceil_mode, True)]
+        if how[3] == 1:
+            made.append(of["avg"](a, *how[:3], ceil_mode))
+            (made[-1] * made[-1].detach()).sum().backward()
+            made.append(a.grad)
+        return [one.detach().cpu().numpy() for one in made]
+
+    for case in CASES[:1] + CASES[4:6] + CASES[11:12]:
+        monkeypatch.setattr(pool, "MUCH", 1 << 30)
+        told = found(case)
+        monkeypatch.setattr(pool, "MUCH", 0)
+        for mine, other in zip(found(case), told, strict=True):
+            np.testing.assert_array_equal(mine, other, f"{case}")
+    clear_plans()
 
 
 def test_a_view_in_the_middle_of_a_buffer(opencl: dt.device) -> None:

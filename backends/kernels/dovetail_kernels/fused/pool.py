@@ -36,6 +36,10 @@ def _four(sizes: Any) -> Any:
 
 NAMES = ("kernel_size", "stride", "padding", "dilation")
 
+MUCH = 1 << 15
+"""Elements from which on a window's sizes are fixed in the text, so that its loops are unrolled; to
+compile a text for each window costs more than ten thousand smaller calls."""
+
 
 def _rows_of(facts: Any, ndim: int) -> list[tuple[int, ...]]:
     """What these attributes are along three dims."""
@@ -46,20 +50,25 @@ def _rows_of(facts: Any, ndim: int) -> list[tuple[int, ...]]:
     ]
 
 
-def _window(facts: Any, size: Any, places: Any) -> dict[str, Any]:
-    """The macros of a window that slides over planes of ``size``."""
+def _window(facts: Any, size: Any, places: Any) -> tuple[dict[str, Any], list[Any]]:
+    """(macros of a window that slides over planes of ``size``, numbers that a kernel is given)."""
     made: dict[str, Any] = {"IS_CPU": int(device_of(facts.outputs[0].device).is_cpu)}
     ends = []
     rows = _rows_of(facts, len(size))
-    for name, row in zip(NAMES, rows, strict=True):
-        word = name.removesuffix("_size").upper()
-        made |= {f"{word}_{letter}": n for letter, n in zip("ZYX", row, strict=True)}
     for n, m, k, s, p, q in zip(_three(size, 1), _three(places, 1), *rows, strict=True):
         ends.append(p > 0 or (m - 1) * s + (k - 1) * q + 1 - p > n)
-    return made | {"HAS_EDGES": int(any(ends))}
+    made["HAS_EDGES"] = int(any(ends))
+    is_fixed = max(t.numel for t in (*facts.inputs, *facts.outputs)) >= MUCH
+    for name, row in zip(NAMES, rows, strict=True):
+        word = name.removesuffix("_size").upper()
+        told = row if is_fixed else [f"{name}.{letter}" for letter in "xyz"]
+        made |= {f"{word}_{letter}": n for letter, n in zip("ZYX", told, strict=True)}
+    numbers = [] if is_fixed else [_four(row) for row in rows]
+    made["WINDOW_NUMBERS"] = "" if is_fixed else "".join(f", int4 {name}" for name in NAMES)
+    return made, numbers
 
 
-def _lines(facts: Any, macros: dict[str, Any]) -> Any:
+def _lines(facts: Any, macros: dict[str, Any], window: list[Any]) -> Any:
     """What queues a launch of ``pool_lines.py``, where one serves."""
     (x, *_), out, name = facts.inputs, facts.outputs[0], facts.op.name
     device, rows = device_of(out.device), _rows_of(facts, len(x.shape) - 2)
@@ -73,7 +82,8 @@ def _lines(facts: Any, macros: dict[str, Any]) -> Any:
     if name != "max_pool":
         make = partial(average_of_lines, is_gradient=is_gradient)
     planes = out.shape[0] * out.shape[1]
-    launch, take, give = make(device, out.dtype, macros, rows, size, places, planes)
+    macros = macros | {"STRIDE_X": rows[1][2]}  # vectors are read by it
+    launch, take, give = make(device, out.dtype, macros, window, rows, size, places, planes)
 
     def run(x: Any, *made: Any) -> None:
         memory = take()
@@ -96,8 +106,8 @@ def _max_pool(facts: Any) -> Any:
     (x,), (out, _) = facts.inputs, facts.outputs
     device = device_of(out.device)
     size, places = tuple(x.shape[2:]), tuple(out.shape[2:])
-    window = _window(facts, size, places)
-    if (run_lines := _lines(facts, window)) is not None:
+    window, told = _window(facts, size, places)
+    if (run_lines := _lines(facts, window, told)) is not None:
         return run_lines
     least = "-INFINITY"
     if out.dtype.category == 1:  # any value goes before it: there is no index yet
@@ -110,7 +120,7 @@ def _max_pool(facts: Any) -> Any:
     }
     text = program(device, "pool", macros, (out.dtype,))
     rows = out.numel // places[-1]
-    numbers = [*[np.uint64(0)] * 3, np.uint64(rows), _four(size), _four(places)]
+    numbers = [*[np.uint64(0)] * 3, np.uint64(rows), _four(size), _four(places), *told]
     work = _rows(device, rows, places[-1], prod(facts.attributes["kernel_size"]))
     launch = device.launch(text, "max_pool", 3, numbers, work, "max_pool")
 
@@ -169,12 +179,13 @@ def _average(facts: Any) -> Any:
     device, work = device_of(out.device), accumulated(out.dtype)
     plane, places = (x, out) if name == "avg_pool" else (out, x)
     size, made = tuple(plane.shape[2:]), tuple(places.shape[2:])
+    sizes, told = _window(facts, size, made)
     window = {
         "COUNTS_PADDING": int(facts.attributes["count_include_pad"]),
         "HAS_DIVISOR": facts.attributes["divisor_override"] or 0,
-        **_window(facts, size, made),
+        **sizes,
     }
-    if (run_lines := _lines(facts, window)) is not None:
+    if (run_lines := _lines(facts, window, told)) is not None:
         return run_lines
     macros = {
         "IS_AVERAGE": 1,
@@ -185,7 +196,7 @@ def _average(facts: Any) -> Any:
     }
     text = program(device, "pool", macros, (out.dtype,), before=("pool_divisor",))
     rows = out.numel // out.shape[-1]
-    numbers = [*[np.uint64(0)] * 2, np.uint64(rows), _four(size), _four(made)]
+    numbers = [*[np.uint64(0)] * 2, np.uint64(rows), _four(size), _four(made), *told]
     work_size = _rows(device, rows, out.shape[-1], prod(facts.attributes["kernel_size"]))
     launch = device.launch(text, name, 2, numbers, work_size, name)
 

@@ -95,7 +95,7 @@ def _made(
 ) -> Made:
     """
     Args:
-        of: planes, three kinds of sizes, and a label.
+        of: planes, three kinds of sizes, the window's numbers, and a label.
         room: bytes of a work item's memory.
     """
     *numbers, label = of
@@ -105,13 +105,14 @@ def _made(
 
 
 def largest_of_lines(
-    device: Device, dtype: DType, macros: dict[str, Any], rows: Rows, size: Sequence[int],
-    places: Sequence[int], planes: int,
+    device: Device, dtype: DType, macros: dict[str, Any], told: Sequence[Any], rows: Rows,
+    size: Sequence[int], places: Sequence[int], planes: int,
 ) -> Made:  # fmt: skip
     """max_pool: buffers are the output, the indices, the input, memory.
 
     Args:
         macros: of the window.
+        told: its numbers, where they are not in the macros.
         rows, size, places: as for :func:`can_take_lines`.
     """
     work = accumulated(dtype)
@@ -128,7 +129,10 @@ def largest_of_lines(
     made["PUT_INDICES(p, v)"] = " ".join(stores)
     text = program(device, "pool_max", made | macros, (dtype,), (), helpers)
     parts = planes * places[0] * -(-places[1] // block)
-    of = np.uint64(planes), _four(*size), _four(*places), _four(columns, block, length, lines)
+    of = (
+        np.uint64(planes), _four(*size), _four(*places), _four(columns, block, length, lines),
+        *told,
+    )  # fmt: skip
     return _made(
         device, text, "max_pool_lines", 4, (*of, "max_pool"),
         device.workers(parts, max(1, LEAST // (block * places[2]))),
@@ -137,8 +141,8 @@ def largest_of_lines(
 
 
 def average_of_lines(
-    device: Device, dtype: DType, macros: dict[str, Any], rows: Rows, size: Sequence[int],
-    places: Sequence[int], planes: int, *, is_gradient: bool,
+    device: Device, dtype: DType, macros: dict[str, Any], told: Sequence[Any], rows: Rows,
+    size: Sequence[int], places: Sequence[int], planes: int, *, is_gradient: bool,
 ) -> Made:  # fmt: skip
     """avg_pool: buffers are the output, the input, memory. Its gradient: the input's, the output's,
     memory. Arguments as for :func:`largest_of_lines`."""
@@ -157,7 +161,7 @@ def average_of_lines(
     made, helpers = _macros(device, dtype, step)
     made |= {"IS_GRADIENT": int(is_gradient), **macros}
     text = program(device, "pool_average", made, (dtype,), ("pool_divisor",), helpers)
-    of = np.uint64(planes), _four(*size), _four(*places), _four(begin, sums, length)
+    of = np.uint64(planes), _four(*size), _four(*places), _four(begin, sums, length), *told
     return _made(
         device, text, f"{label}_lines", 3, (*of, label),
         device.workers(lines, max(1, LEAST // size[2])), (sums + length) * work.itemsize,

@@ -1,11 +1,12 @@
 // Pooling of planes of up to three dims (missing ones in front have size 1), and its gradients.
 //
-// KERNEL_Z … DILATION_X: the window, fixed in the text so that its loops are unrolled. HAS_EDGES:
-// some windows reach beyond the plane. size: of the input's planes; places: of the output's.
+// KERNEL_Z … DILATION_X: the window, fixed in the text so that its loops are unrolled, or what the
+// arguments WINDOW_NUMBERS say. HAS_EDGES: some windows reach beyond the plane. size: of the input's
+// planes; places: of the output's.
 // A work item of a CPU has a row of the output (of the input, in avg_pool_grad), one of a GPU an
 // element, so that neighbours write neighbours.
 
-#define NUMBERS ulong rows, int4 size, int4 places
+#define NUMBERS ulong rows, int4 size, int4 places WINDOW_NUMBERS
 
 #if IS_CPU
 #define WHOSE_ROW(row, shape) \

@@ -41,7 +41,8 @@
 
 #if !IS_GRADIENT
 kernel void avg_pool_lines(global OUT_MEMORY *out, global const OUT_MEMORY *in, global T *memory,
-        ulong offset_out, ulong offset_in, ulong planes, int4 size, int4 places, int4 how)
+        ulong offset_out, ulong offset_in, ulong planes, int4 size, int4 places, int4 how
+        WINDOW_NUMBERS)
 {
     const ulong area = (ulong)size.x * size.y * size.z, limit = planes * area;
     ROWS(places)
@@ -74,7 +75,7 @@ kernel void avg_pool_lines(global OUT_MEMORY *out, global const OUT_MEMORY *in, 
 #else
 kernel void avg_pool_grad_lines(global OUT_MEMORY *out, global const OUT_MEMORY *grad,
         global T *memory, ulong offset_out, ulong offset_grad, ulong planes, int4 size, int4 places,
-        int4 how)
+        int4 how WINDOW_NUMBERS)
 {
     const ulong made = (ulong)places.x * places.y * places.z, limit = planes * made;
     global T *line = memory + get_global_id(0) * ((ulong)how.y + how.z) + how.y;

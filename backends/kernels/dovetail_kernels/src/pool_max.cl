@@ -22,7 +22,7 @@
 
 kernel void max_pool_lines(global OUT_MEMORY *out, global long *indices, global const OUT_MEMORY *in,
         global T *memory, ulong offset_out, ulong offset_indices, ulong offset_in, ulong planes,
-        int4 size, int4 places, int4 how)
+        int4 size, int4 places, int4 how WINDOW_NUMBERS)
 {
     const ulong area = (ulong)size.x * size.y * size.z, made = (ulong)places.x * places.y * places.z;
     const int parts = (places.y - 1) / how.y + 1;

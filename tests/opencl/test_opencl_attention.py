@@ -103,8 +103,10 @@ def test_tiles(in_class: Callable[[str, str], None], name: str) -> None:
 
 RACES = """
 import dovetail as dt
+from dovetail_opencl import transfers
 from dovetail_opencl.runtime import device_of
 
+transfers.WRITING = transfers.PIECE  # the simulator makes a record of every byte that there is
 labels = []
 for rows, keys, size, width, causal in ((20, 18, 6, 5, True), (70, 66, 8, 8, False)):
     q, k, v = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gc
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from dovetail_conformance.model import Case, Outcome, Trial, run_case
 from dovetail_conformance.mutants import equivalent_source
 from dovetail_conformance.mutants.source import (
     BARE,
+    _cases,
+    _forget,
     bare_device,
     entering_cases,
     put_in,
@@ -25,6 +28,7 @@ from dovetail_conformance.mutants.source import (
 from dovetail_conformance.mutants.source_sites import KINDS, changes_in
 from dovetail_conformance.mutants.source_targets import key_of, targets
 from dovetail_conformance.mutants.source_test import SourceTest, source_test
+from dovetail_conformance.runner import strictly
 from dovetail_conformance.workers import run_in_workers
 
 
@@ -66,6 +70,26 @@ def test_known_mistakes_are_found_out(function: str, text: str, checks: str) -> 
         outcome = run_case(case, BARE)
         assert outcome.status == "passed", (outcome.op, outcome.failures)
         assert outcome.labels, "which check saw it"
+
+
+@pytest.mark.parametrize("name", ["2/values/softmax/float32/mixed", "3/double/gelu/float64"])
+def test_which_functions_a_case_runs(name: str) -> None:
+    """Those that Python's own profiler sees."""
+    (entered,) = (case for case in entering_cases() if case.op == name)
+    noted = run_case(entered, BARE).labels
+    names = {key[1]: function for key, function in targets().items()}
+    seen = set()
+    device, case = bare_device(), _cases()[name]
+    _forget()
+    with strictly():
+        sys.setprofile(lambda frame, event, _: seen.add(frame.f_code))
+        try:
+            run_case(case, device)
+        finally:
+            sys.setprofile(None)
+    assert len(noted) > 3
+    assert noted.keys() == {names[code] for code in seen if code in names}
+    assert run_case(case, device).status == "passed"  # and nothing of it is left
 
 
 def test_a_mistake_that_no_case_sees_survives() -> None:

@@ -12,12 +12,11 @@ import ast
 import contextlib
 import functools
 import gc
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from dovetail.ops.schema import REGISTRY
 from dovetail_conformance.collect import collect
 from dovetail_conformance.model import Case, Trial, run_case
 from dovetail_conformance.mutants.base import PlainRuntime, good_table
+from dovetail_conformance.mutants.source_notes import noted, noting
 from dovetail_conformance.mutants.source_sites import changes_in
 from dovetail_conformance.mutants.source_targets import Key, key_of, live_functions, targets
 from dovetail_conformance.runner import strictly
@@ -256,29 +256,28 @@ _OF_EACH_KIND = ("float64", "int64", "complex128", "bool", "")
 
 
 @functools.cache
-def _names_of_live() -> dict[int, str]:
-    return {
-        id(function.__code__): name
-        for key, name in targets().items()
-        for function in _live().get(key, ())
-    }
+def _notes() -> tuple[list[tuple[FunctionType, CodeType, CodeType]], dict[int, str]]:
+    """(function, code, code that notes when it runs) of the core, and what that one is called."""
+    changes, names = [], {}
+    for file in _files():
+        text = file.read_text(encoding="utf-8")
+        both = [
+            _codes(compile(made, str(file), "exec", _FLAGS, dont_inherit=True))
+            for made in (ast.parse(text), noted(ast.parse(text)))
+        ]
+        for (old, _), (new, _) in zip(*both, strict=True):
+            key = key_of(old)
+            if key in targets():
+                names[id(new)] = targets()[key]
+            changes += [(f, f.__code__, new) for f in _live().get(key, ())]
+    return changes, names
 
 
 def _note_entered(case: Case, trial: Trial) -> None:
-    names, seen = _names_of_live(), set()
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        if event == "call":
-            seen.add(id(frame.f_code))
-
-    device = bare_device()
+    (changes, names), device = _notes(), bare_device()
     _forget()
-    with strictly(), np.errstate(all="ignore"):
-        sys.setprofile(note)
-        try:
-            outcome = run_case(case, device)
-        finally:
-            sys.setprofile(None)
+    with strictly(), np.errstate(all="ignore"), noting(changes) as seen:
+        outcome = run_case(case, device)
     trial.attempts += 1
     trial.failures.extend(outcome.failures)
     trial.labels.update({names[i]: 1 for i in seen if i in names})

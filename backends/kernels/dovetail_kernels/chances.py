@@ -84,7 +84,7 @@ def _ordered(facts: Any) -> Callable[..., None]:
         "vloadW": f"vload{width}",
         "vstoreW": f"vstore{width}",
     }
-    text = program(device, "chances", macros, (dtype,), ("fault",), text=functions)
+    text = program(device, "chances", macros, (dtype,), ("fault", "members"), text=functions)
     size: Size = (min(rows, device.units * 16) * group,), (group,)
     if device.is_cpu:
         size = device.workers(rows, max(1, 4096 // (n * count)))

@@ -32,6 +32,7 @@ __all__ = [
     "integers",
     "level",
     "logical",
+    "of_floats",
     "pairs",
     "result_strides",
     "same",
@@ -282,6 +283,25 @@ def _many(op: OpDef) -> Callable[..., Any]:
     exec(compile(source, f"<dovetail {op.name}>", "exec"), space)
     made: Callable[..., Any] = space[op.name]
     return made
+
+
+def of_floats(ulp: float) -> Callable[..., Any]:
+    """``record(name, inputs, **fields)``, a :func:`composite` of floats that is no method and not
+    public, computed in float32 at least and right to ``ulp`` units of the largest input."""
+
+    def record(name: str, inputs: tuple[str, ...], **fields: Any) -> Any:
+        return composite(
+            name,
+            inputs=inputs,
+            accepts=d.FLOATING,
+            compute=d.float32,
+            method=False,
+            public=False,
+            tolerance=Tolerance(ulp, against="inputs"),
+            **fields,
+        )
+
+    return record
 
 
 def composite(

@@ -60,7 +60,7 @@ def _made(facts: Any) -> Callable[..., None]:
     states = 2 * most + 1
     macros, functions = _macros(device, dtype, states)
     macros["IS_FORWARD"] = int(is_forward)
-    text = program(device, "ctc", macros, (dtype,), ("fault",), text=functions)
+    text = program(device, "ctc", macros, (dtype,), ("fault", "members"), text=functions)
     width, group = macros["W"], macros["GROUP"]
     row = -(-states // width) * width + 4
     numbers: list[Any] = [
@@ -83,8 +83,8 @@ def _made(facts: Any) -> Callable[..., None]:
     take, give = device.room(groups * rows * row * dtype.itemsize)
     place, queue, faults = placing(count), launch.with_numbers, device.faults
 
-    def run(log_probs: Any, targets: Any, steps: Any, labels: Any, out: Any) -> None:
-        arrays, begins = place(out, log_probs, targets, steps, labels)
+    def launched(*ordered: Any) -> None:
+        arrays, begins = place(*ordered)
         memory = take()
         try:
             queue((*arrays, memory, faults), begins)
@@ -92,16 +92,13 @@ def _made(facts: Any) -> Callable[..., None]:
             give(memory)
         device.suspect = True
 
+    def run(log_probs: Any, targets: Any, steps: Any, labels: Any, out: Any) -> None:
+        launched(out, log_probs, targets, steps, labels)
+
     def run_backward(
         grad: Any, log_probs: Any, targets: Any, steps: Any, labels: Any, losses: Any, out: Any
     ) -> None:
-        arrays, begins = place(out, grad, losses, log_probs, targets, steps, labels)
-        memory = take()
-        try:
-            queue((*arrays, memory, faults), begins)
-        finally:
-            give(memory)
-        device.suspect = True
+        launched(out, grad, losses, log_probs, targets, steps, labels)
 
     return run if is_forward else run_backward
 

@@ -23,16 +23,6 @@ kernel void bernoulli(global OUT_MEMORY *out, global const P_MEMORY *chances, gl
 
 #if IS_ORDERED
 // The `count` elements of a row that come first by weight / exponential number, equal ones in their order.
-#if IS_CPU
-#define SYNC
-#define MEMBER 0
-#define MEMBERS 1
-#else
-#define SYNC barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
-#define MEMBER get_local_id(0)
-#define MEMBERS get_local_size(0)
-#endif
-
 #define BEFORE(key, at, other, other_at) ((key) > (other) || ((key) == (other) && (at) < (other_at)))
 
 kernel void ordered(global long *out, global const T *weights, global const T *uniform, global T *keys,

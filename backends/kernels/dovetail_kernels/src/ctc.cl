@@ -7,16 +7,6 @@
 
 #define NEVER ((T)-1e30f)
 
-#if IS_CPU
-#define SYNC
-#define MEMBER 0
-#define MEMBERS 1
-#else
-#define SYNC barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
-#define MEMBER (int)get_local_id(0)
-#define MEMBERS (int)get_local_size(0)
-#endif
-
 #if W > 1
 #define AT(p, i) vloadW(0, (p) + (i))
 #define PUT(v, p, i) vstoreW(v, 0, (p) + (i))

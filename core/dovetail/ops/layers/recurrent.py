@@ -13,27 +13,16 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.ops.families import composite, draw
-from dovetail.ops.schema import Inferred, Sample, Tolerance
+from dovetail.ops.families import draw, of_floats
+from dovetail.ops.schema import Inferred, Sample
 from dovetail.spec import Spec
 
 __all__: list[str] = []
 
 _SIZES = ((3, 3), (5, 2), (1, 1), (0, 3), (2, 0))
-_TOLERANCE = Tolerance(32, against="inputs")
 
 
-def _cell(name: str, inputs: tuple[str, ...], **fields: Any) -> Any:
-    return composite(
-        name,
-        inputs=inputs,
-        accepts=d.FLOATING,
-        compute=d.float32,
-        method=False,
-        public=False,
-        tolerance=_TOLERANCE,
-        **fields,
-    )
+_cell = of_floats(32)
 
 
 def _drawn(*widths: int) -> Callable[[np.random.Generator, d.dtype], list[Sample]]:

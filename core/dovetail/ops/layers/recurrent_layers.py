@@ -14,8 +14,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.ops.families import composite, draw
-from dovetail.ops.schema import Sample, Tolerance
+from dovetail.ops.families import draw, of_floats
+from dovetail.ops.schema import Sample
 
 __all__ = [
     "at",
@@ -34,18 +34,8 @@ _SIZES = ((3, 2, 2), (1, 3, 1), (4, 1, 3), (2, 0, 3), (5, 3, 4))
 """(T, N, H)."""
 
 
-def recurrent_record(name: str, inputs: tuple[str, ...], **fields: Any) -> Any:
-    """A decorator: the function below is the decomposition of a record for floats alone."""
-    return composite(
-        name,
-        inputs=inputs,
-        accepts=d.FLOATING,
-        compute=d.float32,
-        method=False,
-        public=False,
-        tolerance=Tolerance(16, against="inputs"),
-        **fields,
-    )
+recurrent_record = of_floats(16)
+"""A decorator: the function below is the decomposition of a record for floats alone."""
 
 
 def samples_of(shapes: Callable[[int, int, int], Iterable[tuple[int, ...] | None]]) -> Any:

@@ -12,10 +12,10 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.ops.families import composite, draw
+from dovetail.ops.families import draw, of_floats
 from dovetail.ops.layers.loss import REDUCTIONS, reduced, share
 from dovetail.ops.reduction.vector_norm import vector_norm
-from dovetail.ops.schema import Inferred, Sample, Tolerance
+from dovetail.ops.schema import Inferred, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -53,18 +53,8 @@ def shared_rows(g: Any, rows: Any, reduction: str) -> Any:
     return part.unsqueeze(-1) if reduction == "none" else part
 
 
-def row_record(name: str, inputs: tuple[str, ...], **fields: Any) -> Any:
-    """The record of an operator on rows, or of its gradient."""
-    return composite(
-        name,
-        inputs=inputs,
-        accepts=d.FLOATING,
-        compute=d.float32,
-        method=False,
-        public=False,
-        tolerance=Tolerance(64, against="inputs"),
-        **fields,
-    )
+row_record = of_floats(64)
+"""The record of an operator on rows, or of its gradient."""
 
 
 def _is_near(*arrays: Any) -> bool:

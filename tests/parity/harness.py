@@ -83,6 +83,8 @@ OFF_THERE = {
 # Operators whose arguments are dovetail's own; other tests compare them through what calls them.
 OWN = {
     "index", "index_put",
+    # records whose words and shapes nn.functional settles
+    "affine_grid", "grid_sample",
     # records of rows, whose shapes and other norms nn.functional settles
     "cosine_embedding_loss", "multi_margin_loss", "multilabel_margin_loss", "pairwise_distance",
     "triplet_margin_loss",

@@ -259,7 +259,7 @@ NOT_ASKED = {
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
-    "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
+    "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""

@@ -290,6 +290,7 @@ def of_floats(ulp: float) -> Callable[..., Any]:
     public, computed in float32 at least and right to ``ulp`` units of the largest input."""
 
     def record(name: str, inputs: tuple[str, ...], **fields: Any) -> Any:
+        """A decorator: the function below is the decomposition of a record."""
         return composite(
             name,
             inputs=inputs,

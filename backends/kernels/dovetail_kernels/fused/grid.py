@@ -83,7 +83,7 @@ def _sized(device: Device, facts: Any) -> int:
 def _numbers(facts: Any, images: int, channels: int, size: Any, blocks: int) -> list[Any]:
     grid, options = facts.grid, facts.attributes
     places = prod(grid.shape[1:-1])
-    option = PADDINGS.index(options["padding"]) + 4 * options["align"]
+    option = PADDINGS.index(options["padding"]) + 256 * options["align"]
     sizes = [*[1] * (3 - len(size)), *size, 0]
     return [
         NO_OFFSETS,

@@ -3,7 +3,8 @@
 // in: (images, channels, sizes), grid: (images, places, NDIM), x first. TAPS: how many elements a place is
 // made of along each dim, 1 (the nearest), 2 (linear) or 4 (cubic). A work item takes W places at once, V is
 // a number of each and I an index. how: images, channels, places, blocks of channels. option: padding
-// (0 zeros, 1 border, 2 reflection), and 4 where the corners' centres are at -1 and 1.
+// (0 zeros, 1 border, 2 reflection; a whole byte, for a simulator has no smaller ones), and 256 where the
+// corners' centres are at -1 and 1.
 
 #if TAPS == 1
 #define CORNERS 1
@@ -71,7 +72,7 @@ static V mirrored(V x, T low, T span, V *turn)
 
 static V padded(V x, int size, int option, V *turn)
 {
-    const int padding = option & 3, align = option & 4;
+    const int padding = option & 255, align = option & 256;
     const T most = size - 1;
     *turn = (V)1;
     if (padding == 2) {
@@ -95,7 +96,7 @@ static I inside(V x, int size)
 // Where the elements are along a dim, what they are weighed by, and its derivative by the coordinate.
 static void find(V x, int size, int option, I *at, V *weight, V *slope)
 {
-    const int align = option & 4;
+    const int align = option & 256;
     const T scale = (align ? (T)(size - 1) : (T)size) / 2;
     V turn, place = align ? (x + 1) / 2 * (T)(size - 1) : ((x + 1) * (T)size - 1) / 2;
 #if TAPS == 4

@@ -26,8 +26,9 @@ import numpy as np
 from dovetail import raw
 from dovetail.autograd.mode import mode
 from dovetail.backend import state as state_module
-from dovetail.backend.api import DeviceInfo, Kernel, KernelTable, Runtime, Shape
+from dovetail.backend.api import Kernel, KernelTable, Shape
 from dovetail.backend.expressions import EXPRESSIONS, POWERS, Expression, class_of
+from dovetail.backend.meta import MetaRuntime
 from dovetail.backend.state import DeviceState, state_of
 from dovetail.device import _resolved
 from dovetail.device import device as Device
@@ -250,22 +251,11 @@ class _Array:
         self.memory.hold(name, self.dtype, math.prod(self.shape))
 
 
-class _Runtime(Runtime):
+class _Runtime(MetaRuntime):
     """Memory of names."""
-
-    caching = False
-
-    def count(self) -> int:
-        return 1
-
-    def info(self, index: int) -> DeviceInfo:
-        return DeviceInfo("what is computed, no data", memory_total=0)
 
     def alloc(self, nbytes: int, index: int) -> Any:
         return _Memory()
-
-    def free(self, buffer: Any) -> None:
-        pass
 
     def h2d(self, buffer: Any, offset: int, source: memoryview) -> None:
         raise _NotOfElements
@@ -275,9 +265,6 @@ class _Runtime(Runtime):
 
     def view(self, buffer: Any, offset: int, shape: Shape, strides: Shape, dtype: dtype) -> Any:
         return _Array(buffer, offset, shape, strides, dtype)
-
-    def synchronize(self, index: int) -> None:
-        pass
 
     def kernels(self) -> KernelTable:
         return _Table()

@@ -13,7 +13,7 @@ from dovetail.dtypes import FLOATING, finfo, float32, float64
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import NO_OFFSETS, placing
 from dovetail_kernels.device import Size, device_of
-from dovetail_kernels.faults import values_fault_of
+from dovetail_kernels.faults import reporting, values_fault_of
 from dovetail_kernels.mathematics import taken
 from dovetail_kernels.source import element, program
 
@@ -48,14 +48,7 @@ def _bernoulli(facts: Any) -> Callable[..., None]:
     fault = values_fault_of("bernoulli", NO_CHANCE)
     numbers = [NO_OFFSETS, np.uint64(out.numel), fault]
     launch = device.launch(text, "bernoulli", 4, numbers, device.workers(out.numel), "bernoulli")
-    place, queue, faults = placing(3), launch.with_numbers, device.faults
-
-    def run(chances: Any, uniform: Any, out: Any) -> None:
-        arrays, begins = place(out, chances, uniform)
-        queue((*arrays, faults), begins)
-        device.suspect = True
-
-    return run
+    return reporting(device, launch, placing(3))
 
 
 def _ordered(facts: Any) -> Callable[..., None]:
@@ -119,14 +112,7 @@ def _reached(facts: Any) -> Callable[..., None]:
     numbers = [NO_OFFSETS, *(np.uint64(m) for m in (rows, n, count)), fault]
     size = device.workers(max(rows * count, weights.numel), 1024)
     launch = device.launch(text, "reached", 5, numbers, size, "multinomial")
-    place, queue, faults = placing(4), launch.with_numbers, device.faults
-
-    def run(weights: Any, edges: Any, uniform: Any, out: Any) -> None:
-        arrays, begins = place(out, weights, edges, uniform)
-        queue((*arrays, faults), begins)
-        device.suspect = True
-
-    return run
+    return reporting(device, launch, placing(4))
 
 
 def _is_whole(facts: Any) -> bool:

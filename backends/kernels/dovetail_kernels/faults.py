@@ -19,7 +19,15 @@ import numpy as np
 
 from dovetail.errors import OutOfRangeError
 
-__all__ = ["WORDS", "bounds_fault_of", "fault_of", "found", "refusals_of", "values_fault_of"]
+__all__ = [
+    "WORDS",
+    "bounds_fault_of",
+    "fault_of",
+    "found",
+    "refusals_of",
+    "reporting",
+    "values_fault_of",
+]
 
 WORDS = 8
 """32-bit words of the buffer."""
@@ -115,3 +123,20 @@ def found(words: np.ndarray) -> Exception | None:
         return None
     index, size = words[2:6].view(np.int64).tolist()
     return _known[int(words[1])](index, size)
+
+
+def reporting(device: Any, launch: Any, place: Callable[..., Any]) -> Callable[..., None]:
+    """``run(*inputs, out)``: queues a kernel that is given the output first, then the inputs, and
+    the device's buffer behind them.
+
+    Args:
+        place: what :func:`~dovetail_kernels.arrays.placing` made for so many arrays.
+    """
+    queue = launch.with_numbers
+
+    def run(*arrays: Any) -> None:
+        buffers, begins = place(arrays[-1], *arrays[:-1])
+        queue((*buffers, device.faults), begins)
+        device.suspect = True
+
+    return run

@@ -97,8 +97,8 @@ def _helpers(name: str) -> dict[str, str]:
         return {f"{name}_climb": _filled(_CLIMB, words), name: _filled(_RECURRENT, words)}
     place = "given + given - 1.0" if name.startswith("shifted_") else "given"
     words = {"NAME": name, "MOST": "32.0", "STEP": "(x + x) * current - previous", "PLACE": place}
-    own = {"AT_MINUS_1": _KINDS[name[-1]]["AT_MINUS_1"], **_KINDS[name[-1]]}
-    texts = (_filled(_filled(text, words), own) for text in (_CLIMB, _CHEBYSHEV))
+    words |= _KINDS[name[-1]]
+    texts = (_filled(text, words) for text in (_CLIMB, _CHEBYSHEV))
     return dict(zip((f"{name}_climb", name), texts, strict=True))
 
 

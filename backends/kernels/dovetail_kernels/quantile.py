@@ -12,7 +12,7 @@ from dovetail.dtypes import float32, float64
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import NO_OFFSETS, placing
 from dovetail_kernels.device import device_of
-from dovetail_kernels.faults import values_fault_of
+from dovetail_kernels.faults import reporting, values_fault_of
 from dovetail_kernels.source import program
 
 __all__ = ["enter"]
@@ -40,14 +40,7 @@ def _quantile(facts: Any) -> Callable[..., None]:
     ]
     size = device.workers(out.numel, 1024)
     launch = device.launch(text, "quantile", 4, numbers, size, name)
-    place, queue, faults = placing(3), launch.with_numbers, device.faults
-
-    def run(rows: Any, q: Any, out: Any) -> None:
-        arrays, begins = place(out, rows, q)
-        queue((*arrays, faults), begins)
-        device.suspect = True
-
-    return run
+    return reporting(device, launch, placing(3))
 
 
 def enter(table: KernelTable) -> None:

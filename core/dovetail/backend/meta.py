@@ -8,7 +8,7 @@ from dovetail.backend.api import Backend, DeviceInfo, Kernel, KernelTable, Runti
 from dovetail.dtypes import dtype
 from dovetail.ops.schema import REGISTRY
 
-__all__ = ["backend"]
+__all__ = ["MetaRuntime", "backend"]
 
 
 def _nothing(*arrays: Any, **attributes: Any) -> None:
@@ -31,7 +31,9 @@ class _Table(KernelTable):
         return (Kernel(_needs_data if op.needs_data else _nothing, broadcasts=True, scalars=True),)
 
 
-class _Runtime(Runtime):
+class MetaRuntime(Runtime):
+    """Memory that is none, with a kernel that does nothing for what has a rule of its own."""
+
     caching = False
 
     def count(self) -> int:
@@ -62,4 +64,4 @@ class _Runtime(Runtime):
         return _Table()
 
 
-backend = Backend(_Runtime())
+backend = Backend(MetaRuntime())

@@ -18,7 +18,7 @@ from dovetail_kernels import dialect
 from dovetail_kernels.arrays import NO_OFFSETS, Array, dense_strides, placing
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import Elementwise, ghost, number
-from dovetail_kernels.faults import refusals_of
+from dovetail_kernels.faults import refusals_of, reporting
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.reduce_group import reduction_of
@@ -225,12 +225,7 @@ def _few(facts: Any) -> Callable[..., None]:
         def run(*arrays: Any) -> None:
             queue(*place(arrays[-1], *arrays[:-1]))
 
-    def reporting(*arrays: Any) -> None:
-        buffers, begins = place(arrays[-1], *arrays[:-1])
-        queue((*buffers, device.faults), begins)
-        device.suspect = True
-
-    return reporting if refused else run
+    return reporting(device, launch, place) if refused else run
 
 
 def _word(facts: Any, name: str) -> str:

@@ -12,7 +12,7 @@ from dovetail.dtypes import uint8
 from dovetail_kernels.arrays import NO_OFFSETS, Array, placing
 from dovetail_kernels.device import Device, Launch, device_of
 from dovetail_kernels.elementwise import ghost
-from dovetail_kernels.faults import fault_of
+from dovetail_kernels.faults import fault_of, reporting
 from dovetail_kernels.source import loop_numbers, moved, places, program, runs
 
 __all__ = ["enter"]
@@ -54,14 +54,7 @@ def _one_hot(facts: Any) -> Callable[..., None]:
     fault = fault_of(facts.op, "")
     last = [np.uint64(facts.attributes["num_classes"]), fault]
     launch = _launch(device, out, steps, {"IS_HOT": 1}, last, 3, "one_hot")
-    queue, place, faults = launch.with_numbers, placing(2), device.faults
-
-    def run(input: Any, out: Any) -> None:
-        arrays, begins = place(out, input)
-        queue((*arrays, faults), begins)
-        device.suspect = True
-
-    return run
+    return reporting(device, launch, placing(2))
 
 
 def _diagonal(facts: Any) -> Callable[..., None]:

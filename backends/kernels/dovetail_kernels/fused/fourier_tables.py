@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["Table", "chirp", "divided", "good_length", "is_good", "radices"]
+__all__ = ["Table", "bits_of", "divided", "good_length", "is_good", "radices"]
 
 LARGEST = 61
 """The largest prime that a pass takes by the definition; others are the chirp transform's."""
@@ -109,7 +109,7 @@ def bits_of(n: int) -> int:
     return (n - 1).bit_length() // 2
 
 
-def chirp(n: int) -> Roots:
+def _chirp(n: int) -> Roots:
     """``exp(-1j * pi * k**2 / n)`` of k < n (Bluestein, 1970)."""
     return _roots(np.arange(n, dtype=np.int64) ** 2, 2 * n)
 
@@ -117,17 +117,17 @@ def chirp(n: int) -> Roots:
 def _spectrum(n: int, length: int) -> Roots:
     """What a line of ``length`` is multiplied by for the convolution with the chirp."""
     wrapped = np.zeros(length, np.complex128)
-    wrapped[:n] = chirp(n).conj()
+    wrapped[:n] = _chirp(n).conj()
     wrapped[length - n + 1 :] = wrapped[n - 1 : 0 : -1]
     return np.fft.fft(wrapped) / length
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[..., Roots]] = {
     "passes": _of_passes,
     "digits": _of_digits,
     "half": lambda n: _roots(np.arange(n // 2 + 1), n),
-    "chirp": chirp,
-    "away": lambda n: chirp(n).conj(),
+    "chirp": _chirp,
+    "away": lambda n: _chirp(n).conj(),
     "spectrum": _spectrum,
 }
 

@@ -179,9 +179,9 @@ static void pass(MEMORY V *from, MEMORY V *to, global const T *roots, uint radix
 // What is made of the numbers of a line before and after the passes. `at` are the positions in the whole line of
 // each lane's first number, `apart` how far apart its numbers are there.
 
-// Each number times the table's for its position; none stands for those from `limit` on.
+// Each number times the table's for its position, which has none from `limit` on; swap: parts change places.
 static void weigh(MEMORY V *from, global const T *weights, uint count, OWN const uint *at, uint apart,
-        ulong limit SIDE_OF)
+        ulong limit, uint swap SIDE_OF)
 {
     EACH(i, count) {
 #if IS_CPU
@@ -202,7 +202,7 @@ static void weigh(MEMORY V *from, global const T *weights, uint count, OWN const
         const V x = k < limit ? weights[2 * k] : (T)0, y = k < limit ? weights[2 * k + 1] : (T)0;
 #endif
         const Number v = times(READ(i), x, y);
-        from[2 * i * side + lane] = v.x, from[(2 * i + 1) * side + lane] = v.y;
+        from[(2 * i + swap) * side + lane] = v.x, from[(2 * i + !swap) * side + lane] = v.y;
     }
 }
 
@@ -305,14 +305,27 @@ static uint within(const uint *at, uint apart, ulong limit, uint count)
     return limit > last ? (uint)min((ulong)count, (limit - 1 - last) / apart + 1) : 0;
 }
 
+// Numbers from `begin` to `end` of all lanes, one by one.
+static void load_each(global V *to, global const T *from, uint kind, uint swap, const ulong *base, const uint *at,
+        uint apart, ulong step, ulong limit, uint begin, uint end)
+{
+    global T *parts = (global T *)to;
+    for (uint i = begin; i < end; i++)
+        for (uint part = 0; part < 2; part++)
+            for (uint j = 0; j < W; j++)
+                parts[((2 * i + part) ^ swap) * W + j] =
+                    loaded(from + base[j], kind, at[j] + (ulong)apart * i, part, step, limit);
+}
+
 static void load(global V *to, global const T *from, uint kind, uint swap, const ulong *base, const uint *at,
         uint apart, ulong step, ulong limit, uint count)
 {
-    global T *parts = (global T *)to;
-    const uint first = kind == IS_HALF;
+    const uint is_half = kind == IS_HALF;
     const ulong by = step * apart;
-    const uint full = within(at, apart, first ? (limit + 1) / 2 : limit, count);
-    uint i = first;
+    const uint full = within(at, apart, is_half ? (limit + 1) / 2 : limit, count);
+    const int is_beside = beside(base, at, step, kind == IS_REAL || kind == IS_PAIRS ? 1 : 2);
+    uint i = min(is_half, full);
+    load_each(to, from, kind, swap, base, at, apart, step, limit, 0, i);
     if (by == (kind == IS_REAL || kind == IS_PAIRS ? 1 : 2)) {
         const uint many = kind == IS_REAL ? W : W / 2, wide = kind == IS_REAL ? 1 : 2;
         global const T *row[W];
@@ -332,7 +345,7 @@ static void load(global V *to, global const T *from, uint kind, uint swap, const
 #undef PUT
             }
         }
-    } else if (beside(base, at, step, kind == IS_REAL || kind == IS_PAIRS ? 1 : 2)) {
+    } else if (is_beside) {
         global const T *p = from + base[0] + at[0] * step;
         for (; i < full; i++) {
             V x, y;
@@ -347,14 +360,28 @@ static void load(global V *to, global const T *from, uint kind, uint swap, const
             to[2 * i + swap] = x, to[2 * i + !swap] = y;
         }
     }
-    for (uint k = 0; k < count; k++) {
-        if (k == first) k = i;
-        if (k >= count) break;
-        for (uint part = 0; part < 2; part++)
-            for (uint j = 0; j < W; j++)
-                parts[((2 * k + part) ^ swap) * W + j] =
-                    loaded(from + base[j], kind, at[j] + (ulong)apart * k, part, step, limit);
+    if (is_half && i == full) {
+        const uint middle = apart == 1 ? min(count, (uint)(limit / 2) + 1) : full;
+        load_each(to, from, kind, swap, base, at, apart, step, limit, i, middle);
+        i = middle;
+        if (apart == 1) {
+            for (const uint end = (uint)min((ulong)count, limit); i < end; i++) {
+                const uint low = (uint)limit - i;
+                to[2 * i + swap] = to[2 * low + swap], to[2 * i + !swap] = -to[2 * low + !swap];
+            }
+        } else if (is_beside && step == 2 && limit % apart == 0) {
+            const uint past = (uint)(limit / 2 / apart) + 1, end = (uint)(limit / apart);
+            load_each(to, from, kind, swap, base, at, apart, step, limit, i, min(past, end));
+            global const T *p = from + base[0];
+            for (i = min(past, end); i < end; i++) {
+                const ulong k = 2 * (limit - at[0] - (W - 1) - (ulong)apart * i);
+                const V a = vloadW(0, p + k), b = vloadW(0, p + k + W);
+                const V x = (V)(a.even, b.even), y = (V)(a.odd, b.odd);
+                to[2 * i + swap] = REVERSED(x), to[2 * i + !swap] = -REVERSED(y);
+            }
+        }
     }
+    load_each(to, from, kind, swap, base, at, apart, step, limit, i, count);
 }
 
 static void store(global const V *from, global T *to, uint kind, uint swap, T scale, const ulong *base,
@@ -428,15 +455,15 @@ static void store(MEMORY const V *from, global T *to, uint kind, uint swap, T sc
 }
 #endif
 
-// The place of line number `line` in memory, one of the loops' outermost first.
-static ulong place_of(ulong line, global const long *sizes, global const long *strides, int ndim)
+// Where line number `line` begins, by its loops; the first is the outermost.
+static ulong begin_of(ulong line, global const long *sizes, global const long *strides, int ndim)
 {
     ulong made = 0;
-    for (int d = ndim - 1; d >= 0; d--) {
+    for (int d = ndim - 1; d > 0; d--) {
         made += line % (ulong)sizes[d] * (ulong)strides[d];
         line /= (ulong)sizes[d];
     }
-    return made;
+    return ndim ? made + line * (ulong)strides[0] : 0;
 }
 
 // steps: the first, the one behind the last, the numbers that a half of a work item's memory holds, and where
@@ -474,11 +501,12 @@ kernel void fourier(global T *out, global const T *in, global T *memory, global 
 #endif
             const uint valid = (uint)min((ulong)LANES_OF(side), lines - first);
             EACH_LANE(j) {
-                const ulong line = min(first + j, lines - 1), whole = line / inner;
-                place[j] = from_at[j] = (uint)(line % inner);
-                to_at[j] = place[j] / s * s * n + place[j] % s;
-                from_base[j] = place_of(whole, step + SIZES, step + FROM, (int)NDIM);
-                to_base[j] = place_of(whole, step + SIZES, step + TO, (int)NDIM);
+                const ulong line = min(first + j, lines - 1), whole = inner == 1 ? line : line / inner;
+                const uint part = (uint)(line - whole * inner);
+                place[j] = from_at[j] = part;
+                to_at[j] = s == 1 ? part * n : part / s * s * n + part % s;
+                from_base[j] = begin_of(whole, step + SIZES, step + FROM, (int)NDIM);
+                to_base[j] = begin_of(whole, step + SIZES, step + TO, (int)NDIM);
             }
             DONE
             load(here, source, (uint)LOADED, (uint)LOAD_SWAP, from_base, from_at, inner, (ulong)FROM_STEP,
@@ -487,21 +515,26 @@ kernel void fourier(global T *out, global const T *in, global T *memory, global 
             MEMORY V *from = here, *to = there, *other;
 #define CHANGE DONE other = from, from = to, to = other;
             if (BEFORE >= 0) {
-                weigh(from, table + 2 * BEFORE, n, from_at, inner, (ulong)FROM_LIMIT SIDE_GIVEN);
+                weigh(from, table + 2 * BEFORE, n, from_at, inner, (ulong)FROM_LIMIT, 0 SIDE_GIVEN);
                 DONE
             }
             if (JOINS) {
                 join(from, to, table + 2 * WAVES, n SIDE_GIVEN);
                 CHANGE
             }
-            global const T *roots = table + 2 * ROOTS;
-            uint passed = 1;
-            for (uint k = 0; k < (uint)COUNT; k++) {
-                const uint radix = (uint)step[RADICES + k], m = n / passed / radix;
-                pass(from, to, roots, radix, passed, m SIDE_GIVEN);
-                roots += 2 * ((radix - 1) * m + radix);
-                passed *= radix;
-                CHANGE
+            for (uint twice = AGAIN >= 0;; twice = 0) {
+                global const T *roots = table + 2 * ROOTS;
+                uint passed = 1;
+                for (uint k = 0; k < (uint)COUNT; k++) {
+                    const uint radix = (uint)step[RADICES + k], m = n / passed / radix;
+                    pass(from, to, roots, radix, passed, m SIDE_GIVEN);
+                    roots += 2 * ((radix - 1) * m + radix);
+                    passed *= radix;
+                    CHANGE
+                }
+                if (!twice) break;
+                weigh(from, table + 2 * AGAIN, n, from_at, 1, n, 1 SIDE_GIVEN);
+                DONE
             }
             if (SPLITS) {
                 split(from, to, table + 2 * WAVES, n, makes SIDE_GIVEN);
@@ -512,7 +545,7 @@ kernel void fourier(global T *out, global const T *in, global T *memory, global 
                 DONE
             }
             if (BEHIND >= 0) {
-                weigh(from, table + 2 * BEHIND, n, to_at, s, (ulong)TO_LIMIT SIDE_GIVEN);
+                weigh(from, table + 2 * BEHIND, n, to_at, s, (ulong)TO_LIMIT, 0 SIDE_GIVEN);
                 DONE
             }
             store(from, target, (uint)STORED, (uint)STORE_SWAP, SCALED ? scale : (T)1, to_base, to_at, s,

@@ -17,8 +17,13 @@ import numpy as np
 
 from dovetail_kernels.arrays import dense_strides
 from dovetail_kernels.fused.fourier_tables import (
-    Table, bits_of, divided, good_length, is_good, radices,
-)  # fmt: skip
+    Table,
+    bits_of,
+    divided,
+    good_length,
+    is_good,
+    radices,
+)
 
 __all__ = ["COMPLEX", "HALF", "MACROS", "REAL", "Plan", "Side"]
 

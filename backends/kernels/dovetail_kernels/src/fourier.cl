@@ -305,27 +305,15 @@ static uint within(const uint *at, uint apart, ulong limit, uint count)
     return limit > last ? (uint)min((ulong)count, (limit - 1 - last) / apart + 1) : 0;
 }
 
-// Numbers from `begin` to `end` of all lanes, one by one.
-static void load_each(global V *to, global const T *from, uint kind, uint swap, const ulong *base, const uint *at,
-        uint apart, ulong step, ulong limit, uint begin, uint end)
-{
-    global T *parts = (global T *)to;
-    for (uint i = begin; i < end; i++)
-        for (uint part = 0; part < 2; part++)
-            for (uint j = 0; j < W; j++)
-                parts[((2 * i + part) ^ swap) * W + j] =
-                    loaded(from + base[j], kind, at[j] + (ulong)apart * i, part, step, limit);
-}
-
 static void load(global V *to, global const T *from, uint kind, uint swap, const ulong *base, const uint *at,
         uint apart, ulong step, ulong limit, uint count)
 {
+    global T *parts = (global T *)to;
     const uint is_half = kind == IS_HALF;
     const ulong by = step * apart;
     const uint full = within(at, apart, is_half ? (limit + 1) / 2 : limit, count);
     const int is_beside = beside(base, at, step, kind == IS_REAL || kind == IS_PAIRS ? 1 : 2);
-    uint i = min(is_half, full);
-    load_each(to, from, kind, swap, base, at, apart, step, limit, 0, i);
+    uint i = is_half;
     if (by == (kind == IS_REAL || kind == IS_PAIRS ? 1 : 2)) {
         const uint many = kind == IS_REAL ? W : W / 2, wide = kind == IS_REAL ? 1 : 2;
         global const T *row[W];
@@ -360,28 +348,32 @@ static void load(global V *to, global const T *from, uint kind, uint swap, const
             to[2 * i + swap] = x, to[2 * i + !swap] = y;
         }
     }
-    if (is_half && i == full) {
-        const uint middle = apart == 1 ? min(count, (uint)(limit / 2) + 1) : full;
-        load_each(to, from, kind, swap, base, at, apart, step, limit, i, middle);
-        i = middle;
-        if (apart == 1) {
-            for (const uint end = (uint)min((ulong)count, limit); i < end; i++) {
-                const uint low = (uint)limit - i;
-                to[2 * i + swap] = to[2 * low + swap], to[2 * i + !swap] = -to[2 * low + !swap];
-            }
-        } else if (is_beside && step == 2 && limit % apart == 0) {
-            const uint past = (uint)(limit / 2 / apart) + 1, end = (uint)(limit / apart);
-            load_each(to, from, kind, swap, base, at, apart, step, limit, i, min(past, end));
-            global const T *p = from + base[0];
-            for (i = min(past, end); i < end; i++) {
-                const ulong k = 2 * (limit - at[0] - (W - 1) - (ulong)apart * i);
-                const V a = vloadW(0, p + k), b = vloadW(0, p + k + W);
-                const V x = (V)(a.even, b.even), y = (V)(a.odd, b.odd);
-                to[2 * i + swap] = REVERSED(x), to[2 * i + !swap] = -REVERSED(y);
-            }
-        }
+    // Of half a spectrum, mirror images: of numbers of the same line, or of neighbours the other way about.
+    const int is_back = apart > 1 && is_beside && step == 2 && limit % apart == 0;
+    uint image = count, images = count;
+    if (is_half && (apart == 1 || is_back))
+        image = (uint)min((ulong)count, limit / 2 / apart + 1), images = (uint)min((ulong)count, limit / apart);
+    for (uint k = 0; k < count; k++) {
+        if (k == is_half) k = i;
+        if (k >= image && k < images) k = images;
+        if (k >= count) break;
+        for (uint part = 0; part < 2; part++)
+            for (uint j = 0; j < W; j++)
+                parts[((2 * k + part) ^ swap) * W + j] =
+                    loaded(from + base[j], kind, at[j] + (ulong)apart * k, part, step, limit);
     }
-    load_each(to, from, kind, swap, base, at, apart, step, limit, i, count);
+    for (i = image; i < images; i++) {
+        V x, y;
+        if (apart == 1) {
+            const uint low = (uint)limit - i;
+            x = to[2 * low + swap], y = to[2 * low + !swap];
+        } else {
+            global const T *p = from + base[0] + 2 * (limit - at[0] - (W - 1) - (ulong)apart * i);
+            const V a = vloadW(0, p), b = vloadW(0, p + W), x_ = (V)(a.even, b.even), y_ = (V)(a.odd, b.odd);
+            x = REVERSED(x_), y = REVERSED(y_);
+        }
+        to[2 * i + swap] = x, to[2 * i + !swap] = -y;
+    }
 }
 
 static void store(global const V *from, global T *to, uint kind, uint swap, T scale, const ulong *base,
@@ -513,16 +505,18 @@ kernel void fourier(global T *out, global const T *in, global T *memory, global 
                 (ulong)FROM_LIMIT, loads SIDE_GIVEN);
             DONE
             MEMORY V *from = here, *to = there, *other;
-#define CHANGE DONE other = from, from = to, to = other;
-            if (BEFORE >= 0) {
-                weigh(from, table + 2 * BEFORE, n, from_at, inner, (ulong)FROM_LIMIT, 0 SIDE_GIVEN);
-                DONE
-            }
+#define CHANGE other = from, from = to, to = other;
+            // No barrier depends on a condition: some compilers make copies of all that follows such a one.
+            if (BEFORE >= 0) weigh(from, table + 2 * BEFORE, n, from_at, inner, (ulong)FROM_LIMIT, 0 SIDE_GIVEN);
+            DONE
             if (JOINS) {
                 join(from, to, table + 2 * WAVES, n SIDE_GIVEN);
                 CHANGE
             }
-            for (uint twice = AGAIN >= 0;; twice = 0) {
+            DONE
+            for (uint round = 0; round < 1 + (uint)(AGAIN >= 0); round++) {
+                if (round) weigh(from, table + 2 * AGAIN, n, from_at, 1, n, 1 SIDE_GIVEN);
+                DONE
                 global const T *roots = table + 2 * ROOTS;
                 uint passed = 1;
                 for (uint k = 0; k < (uint)COUNT; k++) {
@@ -531,23 +525,18 @@ kernel void fourier(global T *out, global const T *in, global T *memory, global 
                     roots += 2 * ((radix - 1) * m + radix);
                     passed *= radix;
                     CHANGE
+                    DONE
                 }
-                if (!twice) break;
-                weigh(from, table + 2 * AGAIN, n, from_at, 1, n, 1 SIDE_GIVEN);
-                DONE
             }
             if (SPLITS) {
                 split(from, to, table + 2 * WAVES, n, makes SIDE_GIVEN);
                 CHANGE
             }
-            if (TURNS >= 0) {
-                turn(from, to, table + 2 * TURNS, n, place, s, (uint)BITS SIDE_GIVEN);
-                DONE
-            }
-            if (BEHIND >= 0) {
-                weigh(from, table + 2 * BEHIND, n, to_at, s, (ulong)TO_LIMIT, 0 SIDE_GIVEN);
-                DONE
-            }
+            DONE
+            if (TURNS >= 0) turn(from, to, table + 2 * TURNS, n, place, s, (uint)BITS SIDE_GIVEN);
+            DONE
+            if (BEHIND >= 0) weigh(from, table + 2 * BEHIND, n, to_at, s, (ulong)TO_LIMIT, 0 SIDE_GIVEN);
+            DONE
             store(from, target, (uint)STORED, (uint)STORE_SWAP, SCALED ? scale : (T)1, to_base, to_at, s,
                 (ulong)TO_STEP, (ulong)TO_LIMIT, makes, valid SIDE_GIVEN);
             DONE

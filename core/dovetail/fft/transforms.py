@@ -24,6 +24,8 @@ Dims = tuple[int, ...]
 
 
 def _whole(name: str, label: str, value: Any) -> int:
+    if type(value) is int:
+        return value
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"fft_{name}(): argument '{label}' must be int, not {type(value).__name__}")
     return int(value.__index__())
@@ -52,7 +54,8 @@ def _promoted(input: Tensor, to_complex: bool) -> Tensor:
         kind = d.get_default_dtype()
     if not kind.is_complex and kind not in REAL:
         raise RuntimeError(f"Unsupported dtype {type_name(kind)}")
-    return input.to(kind.to_complex() if to_complex else kind)
+    wanted = kind.to_complex() if to_complex else kind
+    return input if wanted is input.dtype else input.to(wanted)
 
 
 def _of_real_numbers(name: str, input: Tensor, what: str) -> None:
@@ -64,6 +67,12 @@ def _of_real_numbers(name: str, input: Tensor, what: str) -> None:
 
 def _resized(x: Tensor, dims: Dims, sizes: Dims) -> Tensor:
     """Cut, or filled up with zeros, to ``sizes`` along ``dims``."""
+    shape = x._spec.shape
+    for dim, n in zip(dims, sizes, strict=True):
+        if shape[dim] != n:
+            break
+    else:
+        return x
     missing = [0] * (2 * x.ndim)
     for dim, n in zip(dims, sizes, strict=True):
         have = x.shape[dim]
@@ -89,19 +98,20 @@ def _integers(name: str, label: str, value: Any) -> Dims | None:
     if value is None:
         return None
     if isinstance(value, (tuple, list)):
-        return tuple(_whole(name, label, v) for v in value)
+        return tuple([_whole(name, label, v) for v in value])
     return (_whole(name, label, value),)
 
 
 def _several(name: str, input: Tensor, s: Any, dim: Any) -> tuple[Dims, Dims]:
     """Dims from the front, and the sizes to transform at."""
     sizes, named = _integers(name, "s", s), _integers(name, "dim", dim)
-    shape, ndim = tuple(input.shape), input.ndim
+    shape = tuple(input._spec.shape)
+    ndim = len(shape)
     dims: Dims = ()
     if named is not None:
         if named and not ndim:
             raise IndexError(f"Dimension specified as {named[0]} but tensor has no dimensions")
-        dims = tuple(check_dim(i, ndim) for i in named)
+        dims = tuple([check_dim(i, ndim) for i in named])
         if len(set(dims)) != len(dims):
             raise RuntimeError("FFT dims must be unique")
     if sizes is not None:
@@ -117,7 +127,7 @@ def _several(name: str, input: Tensor, s: Any, dim: Any) -> tuple[Dims, Dims]:
     else:
         if named is None:
             dims = tuple(range(ndim))
-        sizes = tuple(shape[i] for i in dims)
+        sizes = tuple([shape[i] for i in dims])
     for n in sizes:
         _check_points(n)
     return dims, sizes
@@ -147,7 +157,7 @@ def one_dim(
     is_real = not input.dtype.is_complex
     x = _promoted(input, to_complex=False)
     at, size = _one(name, input, n, dim)
-    _check_points(x.shape[at] if size is None else size)
+    _check_points(x._spec.shape[at] if size is None else size)
     if size is not None:
         x = _resized(x, (at,), (size,))
     normalization = _normalization(name, norm, forward)
@@ -172,7 +182,7 @@ def complex_to_real(
         at, n = _one(name, input, s, dim)
         is_last_given = n is not None
         dims, sizes = (at,), (1 if n is None else n,)
-    last = sizes[-1] if is_last_given else 2 * (input.shape[dims[-1]] - 1)
+    last = sizes[-1] if is_last_given else 2 * (input._spec.shape[dims[-1]] - 1)
     _check_points(last)
     x = _resized(_promoted(input, to_complex=True), dims, (*sizes[:-1], last // 2 + 1))
     normalization = _normalization(name, norm, forward)

@@ -51,11 +51,11 @@ def _prepared(
     normalization = whole_number(name, "normalization", normalization)
     if len(dim) and not spec.ndim:
         raise RuntimeError(f"{name}: input must have at least one dim, got none")
-    if len(set(dim)) < len(dim):
+    if len(dim) > 1 and len(set(dim)) < len(dim):
         raise RuntimeError(f"{name}: each dim may be named once, got {tuple(dim)}")
     if normalization not in (0, 1, 2):
         raise ValueError(f"{name}: normalization must be 0, 1 or 2, got {normalization}")
-    return tuple(check_dim(i, spec.ndim) for i in dim), normalization
+    return tuple([check_dim(i, spec.ndim) for i in dim]), normalization
 
 
 def _with_size(shape: Dims, dim: int, size: int) -> Dims:

@@ -219,6 +219,7 @@ static void turn(MEMORY V *from, MEMORY V *spare, global const T *roots, uint co
 {
 #if IS_CPU
     for (uint k = 0; k < 33 + (count - 1) / 32; k++) {
+        if (k < 32 && k >= count) continue;
         T xs[W], ys[W];
         for (uint j = 0; j < W; j++) {
             ROOT(x, y, place[j] / s * (k < 32 ? k : (k - 32) * 32))

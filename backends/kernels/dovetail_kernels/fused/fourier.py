@@ -115,9 +115,12 @@ def _arrays(facts: Any) -> tuple[Array, Array, tuple[int, ...]]:
 
 def _plan(device: Device, itemsize: int, lines: int) -> Plan:
     """An empty plan for so many lines of real numbers of so many bytes."""
-    if not device.is_cpu:
-        return Plan(4096 // itemsize, 4160 // itemsize)
-    return Plan(1 << 12 if lines >= 64 // itemsize else 1 << 11, 1 << 13)
+    if device.is_cpu:
+        return Plan(1 << 12 if lines >= 64 // itemsize else 1 << 11, 1 << 13)
+    most, more = 4096 // itemsize, 16
+    while 4 * (most + more) * itemsize + 64 * SIDE > device.local_memory:
+        most //= 2
+    return Plan(most, most + more)
 
 
 def _macros(device: Device, kind: str, itemsize: int, room: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -136,11 +136,12 @@ class Table:
     """Roots one behind another, each kind and length once.
 
     Attributes:
-        parts: what is in it.
+        parts: what is in it, kinds and lengths.
     """
 
     def __init__(self) -> None:
         self.parts: list[tuple[str, tuple[int, ...]]] = []
+        self._roots: list[Roots] = []
         self._begins: dict[tuple[str, tuple[int, ...]], int] = {}
         self._size = 0
 
@@ -148,17 +149,13 @@ class Table:
         """Where these are, in complex numbers."""
         key = (kind, sizes)
         if key not in self._begins:
+            made = _KINDS[kind](*sizes)
             self._begins[key] = self._size
-            self._size += len(_made(kind, sizes))
+            self._size += len(made)
             self.parts.append(key)
+            self._roots.append(made)
         return self._begins[key]
 
     def values(self, kind: np.dtype) -> np.ndarray:
         """All of them as real numbers of a dtype."""
-        made: Sequence[Roots] = [_made(*part) for part in self.parts]
-        return np.concatenate(made).view(np.float64).astype(kind)
-
-
-@functools.lru_cache(64)
-def _made(kind: str, sizes: tuple[int, ...]) -> Roots:
-    return _KINDS[kind](*sizes)
+        return np.concatenate(self._roots).view(np.float64).astype(kind)

@@ -1,4 +1,4 @@
-// Discrete Fourier transforms along lines, in steps (see fused/fourier.py, which says what a step is).
+// Discrete Fourier transforms along lines, in steps (see fused/fourier_steps.py, which says what a step is).
 //
 // A work group, on the host's cores a work item, takes a few lines through all passes of a step: `side` of
 // them side by side in local memory, or the W lanes of vectors V in memory of its own. There a complex

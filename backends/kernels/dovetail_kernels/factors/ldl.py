@@ -1,0 +1,5 @@
+"""LDL."""
+
+from dovetail.backend import KernelTable
+
+def enter(table: KernelTable) -> None: pass

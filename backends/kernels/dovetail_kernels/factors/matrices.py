@@ -1,0 +1,159 @@
+"""How a batch of small matrices is shared out among work items; see ``src/matrices.cl``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dovetail.backend import collapse
+from dovetail.dtypes import complex64, complex128, float32, float64
+from dovetail.dtypes import dtype as DType
+from dovetail_kernels import dialect
+from dovetail_kernels.arrays import NO_OFFSETS, Array, joined, part, placing
+from dovetail_kernels.device import Device, device_of, known
+from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.folds import iota
+from dovetail_kernels.source import loop_numbers, places, program
+
+__all__ = ["FACTORED", "Operand", "fits", "launched", "room_of"]
+
+FACTORED = (float32, float64, complex64, complex128)
+
+MOST = {4: 1 << 15, 8: 1 << 14, 16: 1 << 13}
+"""On the host's cores, by the size of a number: numbers of a matrix from which on LAPACK is faster."""
+
+SHARED = 1 << 15
+"""Bytes of a work group's memory that a matrix may take on a GPU; less where there is less."""
+
+SMALL = 1 << 12
+"""Bytes of those kernels that take small matrices: more groups of them are at work at once."""
+
+BESIDE = 1 << 9
+"""Bytes of a group's memory that a kernel needs besides."""
+
+
+class Operand(NamedTuple):
+    """One array of a call: its spec, and how many dims a matrix or vector of it has."""
+
+    spec: Any
+    ndim: int
+
+
+def _width(device: Device, dtype: DType) -> int:
+    """Numbers of a vector."""
+    return max(1, 64 // dtype.itemsize) if device.is_cpu else 1
+
+
+def _wide(device: Device, dtype: DType, columns: int) -> int:
+    """Numbers that a row takes; an odd count, on a GPU, for rows to begin in different banks."""
+    width = _width(device, dtype)
+    return -(-columns // width) * width if device.is_cpu else columns | 1
+
+
+def room_of(device: Device, dtype: DType) -> int:
+    """Numbers that a matrix may have, with all that is kept beside it."""
+    if device.is_cpu:
+        return MOST[dtype.itemsize]
+    return min(SHARED, (device.local_memory - BESIDE) // 2) // dtype.itemsize
+
+
+def fits(facts: Any, rows: int, columns: int) -> bool:
+    """Whether a kernel of this device takes such a matrix."""
+    out = facts.outputs[0]
+    device = known(out.device)
+    if device is None or any(spec.ndim > 10 for spec in facts.inputs):
+        return False
+    return rows * _wide(device, out.dtype, columns) <= room_of(device, out.dtype)
+
+
+def _macros(device: Device, dtype: DType, wanted: int) -> dict[str, Any]:
+    kind = dialect.VALUES[dtype.name]
+    real = dialect.VALUES[dtype.to_real().name]
+    is_near = not device.is_cpu and dtype is complex128
+    made: dict[str, Any] = {
+        "IS_CPU": int(device.is_cpu), "IS_COMPLEX": int(dtype.is_complex), "T": kind, "R": real,
+        "LENGTH(x, y)": "hypot(x, y)", **dialect.pairing(kind),
+    }  # fmt: skip
+    if not device.is_cpu:
+        small = SMALL // dtype.itemsize
+        made["ROOM"] = small if wanted <= small else room_of(device, dtype)
+        return made
+    width, number = (16, "int") if real == "float" else (8, "long")
+    swapped = "".join(f"{i ^ 1:x}" for i in range(width))
+    return made | {
+        "V": f"{real}{width}",
+        "NUMBERS": _width(device, dtype),
+        "PARTS": 1 + dtype.is_complex,
+        "IOTA": iota(number, width),
+        "AT(p)": f"vload{width}(0, p)",
+        "PUT(v, p)": f"vstore{width}(v, 0, p)",
+        "EXCHANGED(v)": f"(v).s{swapped}",
+        "ALTERNATING": f"({real}{width})({', '.join(['1, -1'] * (width // 2))})",
+    }
+
+
+def launched(
+    facts: Any, file: str, kernel: str, operands: Sequence[Operand], rows: int, columns: int,
+    every: int, numbers: Sequence[int] = (), *, chunks: int = 1, is_turned: bool = False,
+) -> Callable[..., None]:  # fmt: skip
+    """A launch for all matrices: what queues it, given arrays in the operands' order.
+
+    Args:
+        operands: what the kernel's buffers are, in order; leading dims are equal.
+        rows, columns: of a matrix.
+        every: columns that there is room for, with what is kept beside it.
+        numbers: the kernel's own, int32.
+        chunks: parts of a matrix that are taken apart from each other.
+        is_turned: rows and columns of all change places.
+    """
+    arrays = [ghost(operand.spec) for operand in operands]
+    dtype = arrays[0].dtype
+    device = device_of(facts.outputs[0].device)
+    leads = [part(a, range(a.ndim - k.ndim)) for a, k in zip(arrays, operands, strict=True)]
+    batch = int(np.prod(leads[0].shape, dtype=np.int64))
+    if not batch:
+        return lambda *given: None
+    loops = collapse(*leads, *[leads[-1]] * (4 - len(leads)))
+    wide = _wide(device, dtype, every)
+    macros = _macros(device, dtype, rows * wide)
+    macros |= places("BATCH", loops, "b", ("p0", "p1", "p2", "p3"))
+    dtypes = (dtype,)
+    text = program(device, file, macros, dtypes, ("members", "matrices"))
+    steps = [
+        step
+        for a, k in zip(arrays, operands, strict=True)
+        for step in _steps(a, k.ndim, is_turned)
+    ]
+    values: list[Any] = [
+        NO_OFFSETS, np.uint64(batch), np.array([rows, columns, every, wide], np.int32),
+        joined(steps, 8, np.uint64), *map(np.int32, numbers), *loop_numbers(loops),
+    ]  # fmt: skip
+    items, cost = batch * chunks, rows * wide * min(rows, every)
+    count = len(operands)
+    place = placing(count)
+    if not device.is_cpu:
+        group = min(device.group, 32 if rows * wide <= 256 else 256)
+        size = (min(items, device.units * 64) * group,), (group,)
+        queue = device.launch(text, kernel, count, values, size, facts.op.name).with_numbers
+        return lambda *given: queue(*place(*given))
+    size = device.workers(items, max(1, 65536 // (cost + 256)))
+    queue = device.launch(text, kernel, count + 1, values, size, facts.op.name).with_numbers
+    take, give = device.room(size[0][0] * rows * wide * dtype.itemsize)
+
+    def run(*given: Any) -> None:
+        buffers, begins = place(*given)
+        memory = take()
+        try:
+            queue((*buffers, memory), begins)
+        finally:
+            give(memory)
+
+    return run
+
+
+def _steps(array: Array, ndim: int, is_turned: bool) -> Any:
+    """Of rows and of columns; of a vector, its own and 0."""
+    steps = array.element_strides[array.ndim - ndim :]
+    return (*(steps[::-1] if is_turned else steps), 0, 0)[:2]

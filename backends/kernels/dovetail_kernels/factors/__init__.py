@@ -1,4 +1,4 @@
-"""Factorizations of small matrices and systems solved with them, in one launch for a whole batch."""
+"""Factorizations of small matrices and systems solved with them: one launch for a batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dovetail.backend import KernelTable
 
 __all__ = ["enter"]
 
-FAMILIES = ("lu", "cholesky", "ldl")
+FAMILIES = ("lu", "cholesky", "triangular", "ldl")
 
 
 def enter(table: KernelTable) -> None:

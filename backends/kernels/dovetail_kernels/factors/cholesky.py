@@ -25,6 +25,14 @@ def _factor(facts: Any) -> Callable[..., None]:
     operands = (Operand(out, 2), Operand(info, 0), Operand(source, 2))
     # The lower triangle is the upper one of the transposed matrix, conjugated.
     queue = launched(
-        facts, "cholesky", "cholesky", operands, n, n, n, [is_upper], is_turned=not is_upper
+        facts,
+        "cholesky",
+        "cholesky",
+        operands,
+        n,
+        n,
+        [is_upper],
+        kept=(n, 0),
+        is_turned=not is_upper,
     )
     return lambda input, out, info: queue(out, info, input)

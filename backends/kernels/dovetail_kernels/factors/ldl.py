@@ -39,7 +39,7 @@ def _factors(facts: Any) -> Callable[..., None]:
     (source,), (out, pivots, info) = facts.inputs, facts.outputs
     operands = (Operand(out, 2), Operand(pivots, 1), Operand(info, 0), Operand(source, 2))
     n, flags = source.shape[-1], [facts.attributes["hermitian"]]
-    queue = launched(facts, "ldl", "ldl_factor", operands, n, n, n, flags)
+    queue = launched(facts, "ldl", "ldl_factor", operands, n, n, flags, kept=(n, 0))
     return lambda input, out, pivots, info: queue(out, pivots, info, input)
 
 
@@ -47,5 +47,5 @@ def _solution(facts: Any) -> Callable[..., None]:
     (factors, pivots, right), (out,) = facts.inputs, facts.outputs
     operands = (Operand(out, 2), Operand(factors, 2), Operand(pivots, 1), Operand(right, 2))
     (n, columns), flags = right.shape[-2:], [facts.attributes["hermitian"]]
-    queue = launched(facts, "ldl", "ldl_solve", operands, n, columns, columns, flags)
+    queue = launched(facts, "ldl", "ldl_solve", operands, n, columns, flags, kept=(columns, 0))
     return lambda factors, pivots, right, out: queue(out, factors, pivots, right)

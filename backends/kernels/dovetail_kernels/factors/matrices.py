@@ -17,12 +17,12 @@ from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import iota
 from dovetail_kernels.source import loop_numbers, places, program
 
-__all__ = ["FACTORED", "Operand", "fits", "launched", "room_of"]
+__all__ = ["FACTORED", "Operand", "chunked", "fits", "launched"]
 
 FACTORED = (float32, float64, complex64, complex128)
 
 MOST = {4: 1 << 15, 8: 1 << 14, 16: 1 << 13}
-"""On the host's cores, by the size of a number: numbers of a matrix from which on LAPACK is faster."""
+"""On the host's cores, by a number's bytes: numbers of a matrix from which on LAPACK is faster."""
 
 SHARED = 1 << 15
 """Bytes of a work group's memory that a matrix may take on a GPU; less where there is less."""
@@ -41,70 +41,85 @@ class Operand(NamedTuple):
     ndim: int
 
 
-def _width(device: Device, dtype: DType) -> int:
-    """Numbers of a vector."""
-    return max(1, 64 // dtype.itemsize) if device.is_cpu else 1
+def _whole(device: Device, dtype: DType, columns: int) -> int:
+    """Numbers of as many vectors as there must be for ``columns``."""
+    width = 64 // dtype.itemsize if device.is_cpu else 1
+    return -(-columns // width) * width
 
 
-def _wide(device: Device, dtype: DType, columns: int) -> int:
-    """Numbers that a row takes; an odd count, on a GPU, for rows to begin in different banks."""
-    width = _width(device, dtype)
-    return -(-columns // width) * width if device.is_cpu else columns | 1
+def _wide(device: Device, dtype: DType, columns: int, beside: int) -> int:
+    """Numbers that a row takes: an odd count, of vectors on the host's cores, for rows to begin in
+    different banks of memory or lines of a cache."""
+    made = _whole(device, dtype, columns) + _whole(device, dtype, beside)
+    unit = _whole(device, dtype, 1)
+    return (made // unit | 1) * unit
 
 
-def room_of(device: Device, dtype: DType) -> int:
+def _room(device: Device, dtype: DType) -> int:
     """Numbers that a matrix may have, with all that is kept beside it."""
     if device.is_cpu:
+        import os
+        if 'XM' in os.environ: return int(os.environ['XM'])
         return MOST[dtype.itemsize]
     return min(SHARED, (device.local_memory - BESIDE) // 2) // dtype.itemsize
 
 
-def fits(facts: Any, rows: int, columns: int) -> bool:
-    """Whether a kernel of this device takes such a matrix."""
+def fits(facts: Any, rows: int, columns: int, beside: int = 0) -> bool:
+    """Whether a kernel of this device takes such a matrix, with columns beside it."""
     out = facts.outputs[0]
     device = known(out.device)
-    if device is None or any(spec.ndim > 10 for spec in facts.inputs):
+    if device is None:
         return False
-    return rows * _wide(device, out.dtype, columns) <= room_of(device, out.dtype)
+    return rows * _wide(device, out.dtype, columns, beside) <= _room(device, out.dtype)
+
+
+def chunked(facts: Any, rows: int, kept: int, columns: int, usual: int) -> tuple[int, int]:
+    """(columns beside ``kept`` ones that are taken at once, how often that is), of ``columns``."""
+    out = facts.outputs[0]
+    device = device_of(out.device)
+    if not device.is_cpu:
+        usual = _room(device, out.dtype) // max(rows, 1) - kept - 1
+    chunk = max(1, min(columns, usual))
+    return chunk, max(1, -(-columns // chunk))
 
 
 def _macros(device: Device, dtype: DType, wanted: int) -> dict[str, Any]:
     kind = dialect.VALUES[dtype.name]
     real = dialect.VALUES[dtype.to_real().name]
-    is_near = not device.is_cpu and dtype is complex128
     made: dict[str, Any] = {
         "IS_CPU": int(device.is_cpu), "IS_COMPLEX": int(dtype.is_complex), "T": kind, "R": real,
         "LENGTH(x, y)": "hypot(x, y)", **dialect.pairing(kind),
     }  # fmt: skip
     if not device.is_cpu:
         small = SMALL // dtype.itemsize
-        made["ROOM"] = small if wanted <= small else room_of(device, dtype)
+        made["ROOM"] = small if wanted <= small else _room(device, dtype)
         return made
     width, number = (16, "int") if real == "float" else (8, "long")
     swapped = "".join(f"{i ^ 1:x}" for i in range(width))
     return made | {
         "V": f"{real}{width}",
-        "NUMBERS": _width(device, dtype),
+        "NUMBERS": 64 // dtype.itemsize,
         "PARTS": 1 + dtype.is_complex,
         "IOTA": iota(number, width),
         "AT(p)": f"vload{width}(0, p)",
         "PUT(v, p)": f"vstore{width}(v, 0, p)",
         "EXCHANGED(v)": f"(v).s{swapped}",
-        "ALTERNATING": f"({real}{width})({', '.join(['1, -1'] * (width // 2))})",
+        "ALTERNATING": f"({real}{width})({', '.join(['-1, 1'] * (width // 2))})",
     }
 
 
 def launched(
     facts: Any, file: str, kernel: str, operands: Sequence[Operand], rows: int, columns: int,
-    every: int, numbers: Sequence[int] = (), *, chunks: int = 1, is_turned: bool = False,
+    numbers: Sequence[int] = (), *, kept: tuple[int, int] = (0, 0), chunks: int = 1,
+    is_turned: bool = False,
 ) -> Callable[..., None]:  # fmt: skip
     """A launch for all matrices: what queues it, given arrays in the operands' order.
 
     Args:
         operands: what the kernel's buffers are, in order; leading dims are equal.
-        rows, columns: of a matrix.
-        every: columns that there is room for, with what is kept beside it.
+        rows, columns: of a matrix, as the kernel takes them.
         numbers: the kernel's own, int32.
+        kept: columns that are in memory of its own, and others beside these.
         chunks: parts of a matrix that are taken apart from each other.
         is_turned: rows and columns of all change places.
     """
@@ -116,21 +131,19 @@ def launched(
     if not batch:
         return lambda *given: None
     loops = collapse(*leads, *[leads[-1]] * (4 - len(leads)))
-    wide = _wide(device, dtype, every)
+    before, wide = _whole(device, dtype, kept[0]), _wide(device, dtype, *kept)
     macros = _macros(device, dtype, rows * wide)
     macros |= places("BATCH", loops, "b", ("p0", "p1", "p2", "p3"))
     dtypes = (dtype,)
     text = program(device, file, macros, dtypes, ("members", "matrices"))
     steps = [
-        step
-        for a, k in zip(arrays, operands, strict=True)
-        for step in _steps(a, k.ndim, is_turned)
+        step for a, k in zip(arrays, operands, strict=True) for step in _steps(a, k.ndim, is_turned)
     ]
     values: list[Any] = [
-        NO_OFFSETS, np.uint64(batch), np.array([rows, columns, every, wide], np.int32),
+        NO_OFFSETS, np.uint64(batch), np.array([rows, columns, before, wide], np.int32),
         joined(steps, 8, np.uint64), *map(np.int32, numbers), *loop_numbers(loops),
     ]  # fmt: skip
-    items, cost = batch * chunks, rows * wide * min(rows, every)
+    items, cost = batch * chunks, rows * wide * rows
     count = len(operands)
     place = placing(count)
     if not device.is_cpu:

@@ -9,7 +9,7 @@ kernel void cholesky(global T *out, global int *info, global const T *input ROOM
         BATCH(item)
         global const T *from = input + begin.s2 + p2;
         global T *to = out + begin.s0 + p0;
-        EACH_ROW(i, 0, n) EACH_COLUMN(k, 0, n) {
+        EACH_PLACE(i, k, n, n) {
             const T v = i <= k ? from[i * steps.s4 + k * steps.s5] : ZERO;
             a[i * wide + k] = is_upper ? v : TURNED(v);
         }
@@ -18,6 +18,10 @@ kernel void cholesky(global T *out, global int *info, global const T *input ROOM
         int bad = 0;
         for (int j = 0; j < n; j++) {
             PLACE T *row = a + j * wide;
+#if IS_CPU
+            const int first = j / NUMBERS * NUMBERS;
+            take_off_all(row + first, a + first, wide, j, a + j, wide, 1, n - first);
+#endif
             const R square = REAL(row[j]);
             if (!bad && !(square > 0)) bad = j + 1;
             const R root = sqrt(square);
@@ -29,11 +33,13 @@ kernel void cholesky(global T *out, global int *info, global const T *input ROOM
             EACH(k, j, end) row[k] = k == j ? root : row[k] / root;
 #endif
             SYNC
+#if !IS_CPU
             EACH_ROW(i, j + 1, end) take_off(a + i * wide, row, TURNED(row[i]), i, n);
             SYNC
+#endif
         }
-        EACH_ROW(i, 0, n) EACH_COLUMN(k, 0, n) {
-            const T v = a[i * wide + k];
+        EACH_PLACE(i, k, n, n) {
+            const T v = i <= k ? a[i * wide + k] : ZERO;
             to[i * steps.s0 + k * steps.s1] = is_upper ? v : TURNED(v);
         }
         if (MEMBER == 0) info[begin.s1 + p1] = bad;

@@ -45,7 +45,7 @@ kernel void ldl_factor(global T *out, global int *pivots, global int *info, glob
         BATCH(item)
         global const T *from = input + begin.s3 + p3;
         global int *choice = pivots + begin.s1 + p1;
-        EACH_ROW(i, 0, n) EACH_COLUMN(k, 0, n) {
+        EACH_PLACE(i, k, n, n) {
             const T v = from[max(i, k) * steps.s6 + min(i, k) * steps.s7];
             a[i * wide + k] = i == k && is_hermitian ? OF_REAL(REAL(v)) : i < k ? ACROSS(v) : v;
         }
@@ -95,7 +95,7 @@ kernel void ldl_factor(global T *out, global int *pivots, global int *info, glob
             SYNC
             k = stop;
         }
-        EACH_ROW(i, 0, n) EACH_COLUMN(k, 0, n) a[i * wide + k] = k > i ? ZERO : a[i * wide + k];
+        EACH_PLACE(i, k, n, n) a[i * wide + k] = k > i ? ZERO : a[i * wide + k];
         store(a, wide, out + begin.s0 + p0, steps.s0, steps.s1, n, n);
         if (MEMBER == 0) info[begin.s2 + p2] = first_zero;
         SYNC
@@ -156,7 +156,8 @@ kernel void ldl_solve(global T *out, global const T *factors, global const int *
             for (int k = first; k <= last; k++) {
                 PLACE T *row = x + k * wide;
 #if IS_CPU
-                for (int i = last + 1; i < n; i++) take_off(row, x + i * wide, ACROSS(L(i, k)), 0, columns);
+                take_off_all(row, x + (last + 1) * wide, wide, n - 1 - last, &L(last + 1, k), steps.s2,
+                    is_hermitian, columns);
 #else
                 EACH(c, 0, columns) {
                     T v = row[c];

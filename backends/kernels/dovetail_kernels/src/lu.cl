@@ -1,7 +1,7 @@
 // Gauss's elimination with exchanges of rows, as LAPACK's getrf has it, and what comes of it: the factors
-// (lu_factor), determinants, and solutions (solve), also of triangular matrices.
+// (lu_factor), determinants, and solutions (solve).
 //
-// size: rows, columns, columns of all, and `wide`. BATCH(i): the places p0 … p3 of matrix i in the buffers
+// size: rows, columns, where more columns begin, and `wide`. BATCH(i): the places p0 … p3 of matrix i in the buffers
 // in order; two of `steps` for each of these, from row to row and from column to column.
 
 // The row from j on with the largest number in column j, the first of equals; NaN is none.
@@ -41,13 +41,29 @@ static int pivot_row(PLACE const T *a, int rows, int wide, int j, SHARED R *best
     return at;
 }
 
+#if IS_CPU
+#define PANEL 16
+// What columns [begin, end) that have been eliminated take off those from `first` on, all at once.
+static void update(PLACE T *a, int rows, int all, int wide, int begin, int end, int first)
+{
+    PLACE T *top = a + begin * wide;
+    for (int i = begin + 1; i < rows; i++) {
+        PLACE T *row = a + i * wide;
+        take_off_all(row + first, top + first, wide, min(i, end) - begin, row + begin, 1, 0, all - first);
+    }
+}
+#else
+#define PANEL (1 << 20)
+#endif
+
 // The factors of the first `columns` of `all`, in their place: the number of the first zero on the diagonal
 // from 1, or 0, and twice as many as rows were exchanged in `odd`.
 static int eliminated(PLACE T *a, int rows, int columns, int all, int wide, global int *pivots, ulong step,
         int *odd, SHARED R *best, SHARED int *where)
 {
     int first_zero = 0;
-    for (int j = 0; j < min(rows, columns); j++) {
+    const int most = min(rows, columns);
+    for (int j = 0; j < most; j++) {
         const int p = pivot_row(a, rows, wide, j, best, where);
         const T pivot = a[p * wide + j];
         if (pivots && MEMBER == 0) pivots[j * step] = p + 1;
@@ -62,24 +78,31 @@ static int eliminated(PLACE T *a, int rows, int columns, int all, int wide, glob
         if (!end && !first_zero) first_zero = j + 1;
         EACH(i, j + 1, end) a[i * wide + j] = over(a[i * wide + j], pivot);
         SYNC
-        EACH_ROW(i, j + 1, end) take_off(a + i * wide, a + j * wide, a[i * wide + j], j + 1, all);
+        const int near = min(all, (j / PANEL + 1) * PANEL);
+        EACH_ROW(i, j + 1, end) take_off(a + i * wide, a + j * wide, a[i * wide + j], j + 1, near);
         SYNC
+#if IS_CPU
+        if (j == min(near, most) - 1 && near < all) update(a, rows, all, wide, j / PANEL * PANEL, j + 1, near);
+#endif
     }
     return first_zero;
 }
 
-// Of rows [A | B] with a triangular A the B that A X = B makes of it.
-static void substitute(PLACE T *a, int n, int all, int wide, int is_upper, int is_unit)
+// X of U X = B in its place, in rows that begin with U's.
+static void substitute(PLACE T *a, PLACE T *x, int n, int columns, int wide)
 {
-    for (int step = 0; step < n; step++) {
-        const int j = is_upper ? n - 1 - step : step;
-        PLACE T *row = a + j * wide;
-        const T pivot = is_unit ? ONE : row[j];
-        EACH(k, n, all) row[k] = over(row[k], pivot);
+    for (int j = n - 1; j >= 0; j--) {
+        PLACE T *row = x + j * wide;
+        const T pivot = a[j * wide + j];
+#if IS_CPU
+        take_off_all(row, row + wide, wide, n - 1 - j, a + j * wide + j + 1, 1, 0, columns);
+#endif
+        EACH(k, 0, columns) row[k] = over(row[k], pivot);
         SYNC
-        const int first = is_upper ? 0 : j + 1, last = is_upper ? j : n;
-        EACH_ROW(i, first, last) take_off(a + i * wide, row, a[i * wide + j], n, all);
+#if !IS_CPU
+        EACH_ROW(i, 0, j) take_off(x + i * wide, row, a[i * wide + j], 0, columns);
         SYNC
+#endif
     }
 }
 
@@ -145,33 +168,32 @@ kernel void determinant(global T *out, global R *logs, global const T *input ROO
     }
 }
 
-// X of A X = B, `columns` of a chunk of X by a work item or group. kind: A is any matrix (0), a triangle
-// below (2) or above (3), with ones on its diagonal (+ 4); B is the identity (+ 8).
+// X of A X = B, or A's inverse; a chunk of X's columns by a work item or group. Beside A there is room for
+// these from number size.z of a row on.
 kernel void solve(global T *out, global int *info, global const T *input, global const T *right ROOM_BUFFER,
-        NUMBERS_OF_ALL, int kind, int chunk, int chunks BATCH_NUMBERS)
+        NUMBERS_OF_ALL, int is_inverse, int chunk, int chunks BATCH_NUMBERS)
 {
     SIZES
     OWN(a)
     SEARCH
+    PLACE T *x = a + all;
     EACH_MATRIX(item, batch * chunks) {
         const ulong i = item / chunks;
         const int first = (int)(item % chunks) * chunk, count = min(chunk, columns - first);
         BATCH(i)
-        const int end = rows + count;
         load(a, wide, input + begin.s2 + p2, steps.s4, steps.s5, rows, rows);
-        if (kind & 8)
-            load_one(a + rows, wide, first, rows, count);
+        clear(a, wide, rows, rows);
+        if (is_inverse)
+            load_one(x, wide, first, rows, count);
         else
-            load(a + rows, wide, right + begin.s3 + p3 + first * steps.s7, steps.s6, steps.s7, rows, count);
-        clear(a, wide, rows, end);
+            load(x, wide, right + begin.s3 + p3 + first * steps.s7, steps.s6, steps.s7, rows, count);
+        clear(x, wide, rows, count);
         SYNC
-        const int is_triangle = kind & 2;
         int odd = 0;
-        const int found = eliminated(
-            a, rows, is_triangle ? 0 : rows, end, wide, 0, 0, &odd, best, where);
-        substitute(a, rows, end, wide, !is_triangle || (kind & 1), kind & 4);
-        if (MEMBER == 0 && first == 0 && !is_triangle) info[begin.s1 + p1] = found;
-        store(a + rows, wide, out + begin.s0 + p0 + first * steps.s1, steps.s0, steps.s1, rows, count);
+        const int found = eliminated(a, rows, rows, all + count, wide, 0, 0, &odd, best, where);
+        substitute(a, x, rows, count, wide);
+        if (MEMBER == 0 && first == 0) info[begin.s1 + p1] = found;
+        store(x, wide, out + begin.s0 + p0 + first * steps.s1, steps.s0, steps.s1, rows, count);
         SYNC
     }
 }

@@ -70,25 +70,65 @@ static T over(T a, T b)
 
 #define EACH_ROW(i, first, end) for (int i = (first) + ROW; i < (end); i += ROWS)
 #define EACH_COLUMN(k, first, end) for (int k = (first) + COLUMN; k < (end); k += COLUMNS)
+#if IS_CPU
+// Of a matrix that lies turned, lines of memory are read once.
+#define EACH_PLACE(i, k, rows, columns) \
+    for (int k##_tile = 0; k##_tile < (columns); k##_tile += 16) \
+        for (int i = 0; i < (rows); i++) \
+            for (int k = k##_tile; k < min(k##_tile + 16, columns); k++)
+#else
+#define EACH_PLACE(i, k, rows, columns) EACH_ROW(i, 0, rows) EACH_COLUMN(k, 0, columns)
+#endif
 #define EACH(i, first, end) for (int i = (first) + MEMBER; i < (end); i += MEMBERS)
+
+#if IS_CPU
+// sum + f * v, of numbers side by side.
+static V with(V sum, T f, V v)
+{
+#if IS_COMPLEX
+    return fma((V)f.y * ALTERNATING, EXCHANGED(v), fma((V)f.x, v, sum));
+#else
+    return fma((V)f, v, sum);
+#endif
+}
+
+#define ADD(sum) { \
+    sum = with(sum, is_turned ? TURNED(*f) : *f, AT((PLACE const R *)row)); \
+    row += wide; \
+    f += step; \
+}
+
+// to -= the sum of `count` rows, each times its factor.
+static void take_off_all(PLACE T *to, PLACE const T *rows, int wide, int count, PLACE const T *factors,
+        ulong step, int is_turned, int n)
+{
+    for (int k = 0; k < n; k += NUMBERS) {
+        PLACE const T *row = rows + k, *f = factors;
+        V sum0 = (V)0, sum1 = (V)0, sum2 = (V)0, sum3 = (V)0;
+        int i = 0;
+        for (; i + 4 <= count; i += 4) {
+            ADD(sum0)
+            ADD(sum1)
+            ADD(sum2)
+            ADD(sum3)
+        }
+        for (; i < count; i++) ADD(sum0)
+        PLACE R *target = (PLACE R *)(to + k);
+        PUT(AT(target) - ((sum0 + sum1) + (sum2 + sum3)), target);
+    }
+}
+#endif
 
 // to -= f * from, from number `first` on.
 static void take_off(PLACE T *to, PLACE const T *from, T f, int first, int n)
 {
 #if IS_CPU
-    const int begin = first / NUMBERS * NUMBERS;
-    PLACE R *target = (PLACE R *)to;
-    PLACE const R *source = (PLACE const R *)from;
-    for (int k = begin; k < n; k += NUMBERS) {
-        const V v = AT(source + k * PARTS), before = AT(target + k * PARTS);
-#if IS_COMPLEX
-        V after = fma((V)-f.x, v, before);
-        after = fma((V)f.y * ALTERNATING, EXCHANGED(v), after);
-#else
-        V after = fma((V)-f, v, before);
-#endif
+    for (int k = first / NUMBERS * NUMBERS; k < n; k += NUMBERS) {
+        PLACE R *target = (PLACE R *)(to + k);
+        const V before = AT(target);
+        V after = with(before, NEGATED(f), AT((PLACE const R *)(from + k)));
         if (k < first) after = IOTA < (first - k) * PARTS ? before : after;
-        PUT(after, target + k * PARTS);
+        PUT(after, target);
     }
 #else
     EACH_COLUMN(k, first, n) to[k] = LESS(to[k], times(f, from[k]));
@@ -97,9 +137,10 @@ static void take_off(PLACE T *to, PLACE const T *from, T f, int first, int n)
 
 static void load(PLACE T *a, int wide, global const T *from, ulong row, ulong column, int rows, int columns)
 {
-    EACH_ROW(i, 0, rows) EACH_COLUMN(k, 0, columns) a[i * wide + k] = from[i * row + k * column];
+    EACH_PLACE(i, k, rows, columns) a[i * wide + k] = from[i * row + k * column];
 }
 
+// Columns of the identity, from `first` on.
 static void load_one(PLACE T *a, int wide, int first, int rows, int columns)
 {
     EACH_ROW(i, 0, rows) EACH_COLUMN(k, 0, columns) a[i * wide + k] = first + k == i ? ONE : ZERO;
@@ -107,15 +148,16 @@ static void load_one(PLACE T *a, int wide, int first, int rows, int columns)
 
 static void store(PLACE const T *a, int wide, global T *to, ulong row, ulong column, int rows, int columns)
 {
-    EACH_ROW(i, 0, rows) EACH_COLUMN(k, 0, columns) to[i * row + k * column] = a[i * wide + k];
+    EACH_PLACE(i, k, rows, columns) to[i * row + k * column] = a[i * wide + k];
 }
 
-// Zeros behind the rows' ends: vectors go beyond these.
-static void clear(PLACE T *a, int wide, int rows, int first)
+// Zeros where rows end between two vectors.
+static void clear(PLACE T *a, int wide, int rows, int end)
 {
 #if IS_CPU
+    const int n = (NUMBERS - end % NUMBERS) % NUMBERS;
     for (int i = 0; i < rows; i++)
-        for (int k = first; k < wide; k++) a[i * wide + k] = ZERO;
+        for (int k = 0; k < n; k++) a[i * wide + end + k] = ZERO;
 #endif
 }
 

@@ -10,6 +10,9 @@ from dovetail_kernels.factors.matrices import FACTORED, Operand, chunked, fits, 
 
 __all__ = ["enter"]
 
+LANES = "lu_lanes"
+"""The file for tiny matrices."""
+
 CHUNK = 128
 """Columns of the right side that a work item of the host's cores takes."""
 
@@ -45,7 +48,9 @@ def _factors(facts: Any) -> Callable[..., None]:
     (source,), (out, pivots, info) = facts.inputs, facts.outputs
     operands = (Operand(out, 2), Operand(pivots, 1), Operand(info, 0), Operand(source, 2))
     rows, columns = source.shape[-2:]
-    queue = launched(facts, "lu", "lu_factor", operands, rows, columns, kept=(columns, 0))
+    queue = launched(
+        facts, "lu", "lu_factor", operands, rows, columns, kept=(columns, 0), lanes=LANES
+    )
     return lambda input, out, pivots, info: queue(out, pivots, info, input)
 
 
@@ -53,7 +58,9 @@ def _determinant(facts: Any) -> Callable[..., None]:
     (source,), has_logs = facts.inputs, len(facts.outputs) > 1
     operands = (Operand(facts.outputs[0], 0), Operand(facts.outputs[-1], 0), Operand(source, 2))
     n = source.shape[-1]
-    queue = launched(facts, "lu", "determinant", operands, n, n, [has_logs], kept=(n, 0))
+    queue = launched(
+        facts, "lu", "determinant", operands, n, n, [has_logs], kept=(n, 0), lanes=LANES
+    )
     if has_logs:
         return lambda input, sign, logs: queue(sign, logs, input)
     return lambda input, out: queue(out, out, input)
@@ -65,7 +72,7 @@ def _solved(facts: Any, a: Any, b: Any, is_inverse: bool = False) -> Callable[..
     operands = (Operand(out, 2), Operand(info, 0), Operand(a, 2), Operand(b, 2))
     return launched(
         facts, "lu", "solve", operands, n, columns, [is_inverse, chunk, chunks],
-        kept=(n, chunk), chunks=chunks,
+        kept=(n, chunk), chunks=chunks, lanes=LANES,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,14 +16,22 @@ from dovetail_kernels.arrays import NO_OFFSETS, Array, joined, part, placing
 from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import iota
+from dovetail_kernels.mathematics import taken
 from dovetail_kernels.source import loop_numbers, places, program
 
 __all__ = ["FACTORED", "Operand", "chunked", "fits", "launched"]
 
 FACTORED = (float32, float64, complex64, complex128)
 
-MOST = {4: 1 << 15, 8: 1 << 14, 16: 1 << 13}
-"""On the host's cores, by a number's bytes: numbers of a matrix from which on LAPACK is faster."""
+MOST = 9 << 18
+"""Bytes of a matrix, with what is kept beside it, up to which one work item of the host's cores is
+faster than LAPACK with the way there and back: 512 by 512 numbers of float32."""
+
+TINY = 8
+"""Rows of matrices that are taken side by side, in lanes of vectors, on the host's cores."""
+
+MANY = 2
+"""Vectors of them that are worth it."""
 
 SHARED = 1 << 15
 """Bytes of a work group's memory that a matrix may take on a GPU; less where there is less."""
@@ -58,9 +67,7 @@ def _wide(device: Device, dtype: DType, columns: int, beside: int) -> int:
 def _room(device: Device, dtype: DType) -> int:
     """Numbers that a matrix may have, with all that is kept beside it."""
     if device.is_cpu:
-        import os
-        if 'XM' in os.environ: return int(os.environ['XM'])
-        return MOST[dtype.itemsize]
+        return MOST // dtype.itemsize
     return min(SHARED, (device.local_memory - BESIDE) // 2) // dtype.itemsize
 
 
@@ -108,10 +115,22 @@ def _macros(device: Device, dtype: DType, wanted: int) -> dict[str, Any]:
     }
 
 
+def _lanes(dtype: DType) -> tuple[dict[str, Any], str]:
+    """Macros for matrices side by side in vectors, and the functions that they name."""
+    kind, width = dialect.VALUES[dtype.name], 64 // dtype.itemsize
+    (log,), text = taken([("log", width)], kind, is_own=True)
+    number = "int" if dtype.itemsize == 4 else "long"
+    made = {
+        "T": kind, "V": f"{kind}{width}", "N": number, "I": f"{number}{width}", "W": width,
+        "vloadW": f"vload{width}", "vstoreW": f"vstore{width}", "LOG": log,
+    }  # fmt: skip
+    return made, text
+
+
 def launched(
     facts: Any, file: str, kernel: str, operands: Sequence[Operand], rows: int, columns: int,
     numbers: Sequence[int] = (), *, kept: tuple[int, int] = (0, 0), chunks: int = 1,
-    is_turned: bool = False,
+    is_turned: bool = False, lanes: str = "",
 ) -> Callable[..., None]:  # fmt: skip
     """A launch for all matrices: what queues it, given arrays in the operands' order.
 
@@ -122,28 +141,30 @@ def launched(
         kept: columns that are in memory of its own, and others beside these.
         chunks: parts of a matrix that are taken apart from each other.
         is_turned: rows and columns of all change places.
+        lanes: the file whose kernels take many tiny matrices side by side, if there is one.
     """
     arrays = [ghost(operand.spec) for operand in operands]
-    dtype = arrays[0].dtype
-    device = device_of(facts.outputs[0].device)
+    dtype, device = arrays[0].dtype, device_of(facts.outputs[0].device)
     leads = [part(a, range(a.ndim - k.ndim)) for a, k in zip(arrays, operands, strict=True)]
-    batch = int(np.prod(leads[0].shape, dtype=np.int64))
-    if not batch:
+    items = chunks * math.prod(leads[0].shape)
+    if not items:
         return lambda *given: None
-    loops = collapse(*leads, *[leads[-1]] * (4 - len(leads)))
     before, wide = _whole(device, dtype, kept[0]), _wide(device, dtype, *kept)
-    macros = _macros(device, dtype, rows * wide)
+    macros, text, beside, side = _macros(device, dtype, rows * wide), "", ("members", "matrices"), 1
+    width = 64 // dtype.itemsize
+    is_tiny = rows <= TINY and sum(kept) <= 2 * TINY and items >= MANY * width and chunks == 1
+    if lanes and device.is_cpu and is_tiny and not dtype.is_complex:
+        file, side, before, wide, beside = lanes, width, kept[0], sum(kept), ()
+        macros, text = _lanes(dtype)
+    loops = collapse(*leads, *[leads[-1]] * (4 - len(leads)))
     macros |= places("BATCH", loops, "b", ("p0", "p1", "p2", "p3"))
-    dtypes = (dtype,)
-    text = program(device, file, macros, dtypes, ("members", "matrices"))
-    steps = [
-        step for a, k in zip(arrays, operands, strict=True) for step in _steps(a, k.ndim, is_turned)
-    ]
+    text = program(device, file, macros, (dtype,), beside, text)
+    pairs = zip(arrays, operands, strict=True)
+    steps = [step for a, k in pairs for step in _steps(a, k.ndim, is_turned)]
     values: list[Any] = [
-        NO_OFFSETS, np.uint64(batch), np.array([rows, columns, before, wide], np.int32),
+        NO_OFFSETS, np.uint64(items // chunks), np.array([rows, columns, before, wide], np.int32),
         joined(steps, 8, np.uint64), *map(np.int32, numbers), *loop_numbers(loops),
     ]  # fmt: skip
-    items, cost = batch * chunks, rows * wide * rows
     count = len(operands)
     place = placing(count)
     if not device.is_cpu:
@@ -151,9 +172,9 @@ def launched(
         size = (min(items, device.units * 64) * group,), (group,)
         queue = device.launch(text, kernel, count, values, size, facts.op.name).with_numbers
         return lambda *given: queue(*place(*given))
-    size = device.workers(items, max(1, 65536 // (cost + 256)))
+    size = device.workers(-(-items // side), max(1, 65536 // (rows * rows * wide + 256)))
     queue = device.launch(text, kernel, count + 1, values, size, facts.op.name).with_numbers
-    take, give = device.room(size[0][0] * rows * wide * dtype.itemsize)
+    take, give = device.room(size[0][0] * rows * wide * side * dtype.itemsize)
 
     def run(*given: Any) -> None:
         buffers, begins = place(*given)

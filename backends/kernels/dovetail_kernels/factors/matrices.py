@@ -13,7 +13,7 @@ from dovetail.dtypes import complex64, complex128, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import NO_OFFSETS, Array, joined, part, placing
-from dovetail_kernels.device import Device, device_of, known
+from dovetail_kernels.device import Device, Size, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import iota
 from dovetail_kernels.mathematics import taken
@@ -26,6 +26,9 @@ FACTORED = (float32, float64, complex64, complex128)
 MOST = 9 << 18
 """Bytes of a matrix, with what is kept beside it, up to which one work item of the host's cores is
 faster than LAPACK with the way there and back: 512 by 512 numbers of float32."""
+
+MUCH = 1 << 18
+"""Bytes of a matrix of which there is no more room than for one on each core."""
 
 TINY = 8
 """Rows of matrices that are taken side by side, in lanes of vectors, on the host's cores."""
@@ -150,15 +153,16 @@ def launched(
     if not items:
         return lambda *given: None
     before, wide = _whole(device, dtype, kept[0]), _wide(device, dtype, *kept)
-    macros, text, beside, side = _macros(device, dtype, rows * wide), "", ("members", "matrices"), 1
+    macros, functions, side = _macros(device, dtype, rows * wide), "", 1
+    files: list[str] = ["members", "matrices"]
     width = 64 // dtype.itemsize
-    is_tiny = rows <= TINY and sum(kept) <= 2 * TINY and items >= MANY * width and chunks == 1
+    is_tiny = 0 < rows <= TINY and sum(kept) <= 2 * TINY and items >= MANY * width and chunks == 1
     if lanes and device.is_cpu and is_tiny and not dtype.is_complex:
-        file, side, before, wide, beside = lanes, width, kept[0], sum(kept), ()
-        macros, text = _lanes(dtype)
+        file, files, side, before, wide = lanes, [], width, kept[0], sum(kept)
+        macros, functions = _lanes(dtype)
     loops = collapse(*leads, *[leads[-1]] * (4 - len(leads)))
     macros |= places("BATCH", loops, "b", ("p0", "p1", "p2", "p3"))
-    text = program(device, file, macros, (dtype,), beside, text)
+    text = program(device, file, macros, (dtype,), files, functions)
     pairs = zip(arrays, operands, strict=True)
     steps = [step for a, k in pairs for step in _steps(a, k.ndim, is_turned)]
     values: list[Any] = [
@@ -169,12 +173,15 @@ def launched(
     place = placing(count)
     if not device.is_cpu:
         group = min(device.group, 32 if rows * wide <= 256 else 256)
-        size = (min(items, device.units * 64) * group,), (group,)
-        queue = device.launch(text, kernel, count, values, size, facts.op.name).with_numbers
+        groups: Size = (min(items, device.units * 64) * group,), (group,)
+        queue = device.launch(text, kernel, count, values, groups, facts.op.name).with_numbers
         return lambda *given: queue(*place(*given))
+    room = rows * wide * side * dtype.itemsize
     size = device.workers(-(-items // side), max(1, 65536 // (rows * rows * wide + 256)))
+    if room > MUCH:
+        size = (min(size[0][0], device.units),), size[1]
     queue = device.launch(text, kernel, count + 1, values, size, facts.op.name).with_numbers
-    take, give = device.room(size[0][0] * rows * wide * side * dtype.itemsize)
+    take, give = device.room(size[0][0] * room)
 
     def run(*given: Any) -> None:
         buffers, begins = place(*given)

@@ -109,7 +109,7 @@ kernel void ldl_factor(global T *out, global int *pivots, global int *info, glob
 static int partner(global const int *pivots, ulong step, int k, int n)
 {
     const int p = pivots[k * step];
-    return clamp(p < 0 ? ~p : p - 1, 0, n - 1);
+    return max(0, min(p < 0 ? ~p : p - 1, n - 1));
 }
 
 kernel void ldl_solve(global T *out, global const T *factors, global const int *pivots,

@@ -101,8 +101,8 @@ def _macros(device: Device, dtype: DType, wanted: int) -> dict[str, Any]:
         "LENGTH(x, y)": "hypot(x, y)", **dialect.pairing(kind),
     }  # fmt: skip
     if not device.is_cpu:
-        small = SMALL // dtype.itemsize
-        made["ROOM"] = small if wanted <= small else _room(device, dtype)
+        small, room = SMALL // dtype.itemsize, _room(device, dtype)
+        made["ROOM"] = min(small, room) if wanted <= small else room
         return made
     width, number = (16, "int") if real == "float" else (8, "long")
     swapped = "".join(f"{i ^ 1:x}" for i in range(width))

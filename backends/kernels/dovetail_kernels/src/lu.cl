@@ -18,8 +18,9 @@ static int pivot_row(PLACE const T *a, int rows, int wide, int j, SHARED R *best
         }
     }
 #else
-    if (MEMBER < SEARCHERS) {
-        for (int i = j + MEMBER; i < rows; i += SEARCHERS) {
+    const int searchers = min(SEARCHERS, MEMBERS);
+    if (MEMBER < searchers) {
+        for (int i = j + MEMBER; i < rows; i += searchers) {
             const R size = SIZE(a[i * wide + j]);
             if (size > most) {
                 most = size;
@@ -32,7 +33,7 @@ static int pivot_row(PLACE const T *a, int rows, int wide, int j, SHARED R *best
     SYNC
     most = best[0];
     at = where[0];
-    for (int k = 1; k < min(SEARCHERS, rows - j); k++)
+    for (int k = 1; k < min(searchers, rows - j); k++)
         if (best[k] > most || (best[k] == most && where[k] < at)) {
             most = best[k];
             at = where[k];

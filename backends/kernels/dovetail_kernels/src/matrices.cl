@@ -58,7 +58,7 @@ static T over(T a, T b)
 #define SHARED local
 #endif
 #define PLACE SHARED
-#define COLUMNS 16
+#define COLUMNS min(16, MEMBERS)
 #define COLUMN (MEMBER % COLUMNS)
 #define ROW (MEMBER / COLUMNS)
 #define ROWS (MEMBERS / COLUMNS)

@@ -130,6 +130,9 @@ float native_recip(float x) {
 }
 #define EXP2(x) native_exp2(x)
 
+// What points to a group's memory: nothing that a pointer here says.
+#define SHARED
+
 // A group's memory seen as of another type.
 #define LOCAL_AS(type, tile) ((type *)(tile))
 

@@ -261,6 +261,7 @@ NOT_ASKED = {
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins", "matrices", "lu_lanes",
+    "lanes", "reflections", "rotations",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

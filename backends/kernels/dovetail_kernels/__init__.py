@@ -21,7 +21,7 @@ FAMILIES = (
     "elementwise", "polynomials", "storage", "ranges", "random", "chances", "reduce",
     "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick", "quantile",
     "histogram", "search", "index", "scatter", "scatter_mean", "several", "contract", "conv",
-    "exchange", "factors", "fused",
+    "exchange", "orthogonal", "factors", "fused",
 )  # fmt: skip
 
 

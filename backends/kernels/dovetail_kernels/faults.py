@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from dovetail.errors import OutOfRangeError
+from dovetail.errors import LinAlgError, OutOfRangeError
 
 __all__ = [
     "WORDS",
     "bounds_fault_of",
+    "failure_of",
     "fault_of",
     "found",
     "refusals_of",
@@ -115,6 +116,16 @@ def values_fault_of(name: str, *sentences: str) -> Any:
         return lambda index, size: RuntimeError(f"{sentence} ({name}, {_LATE})")
 
     return _numbered(*map(error_of, sentences))
+
+
+@functools.cache
+def failure_of(sentence: str) -> Any:
+    """The number that kernels report a matrix by which has no factorization."""
+
+    def error(index: int, size: int) -> Exception:
+        return LinAlgError(sentence)
+
+    return _numbered(error)
 
 
 def found(words: np.ndarray) -> Exception | None:

@@ -68,7 +68,7 @@ def _largest(values: Any) -> Any:
 # --------------------------------------------------------------------- pinv
 
 
-def _pinv(input: Any, limit: Any, hermitian: bool) -> Any:
+def _pinv(input: Any, limit: Any, hermitian: bool, atol: float = 0.0, rtol: float = 0.0) -> Any:
     from dovetail import ops
 
     if hermitian:
@@ -77,7 +77,10 @@ def _pinv(input: Any, limit: Any, hermitian: bool) -> Any:
     else:
         u, values, right = svd_parts(input)
         left = u
-    keep = values.abs().gt(limit.unsqueeze(-1))
+    sizes = values.abs()
+    if limit is None:
+        limit = _limit(_largest(sizes), atol, rtol)
+    keep = sizes.gt(limit.unsqueeze(-1))
     inverse = ops.where(keep, values.reciprocal(), 0.0)
     return (conj_transpose(right) * inverse.unsqueeze(-2)) @ conj_transpose(left)
 
@@ -98,7 +101,9 @@ def _pinv_gradient(g: Any, input: Any, out: Any) -> Any:
     return made - conj_transpose(k @ out)
 
 
-def _pinv_infer(input: Spec, limit: Spec, hermitian: bool) -> Inferred:
+def _pinv_infer(
+    input: Spec, limit: Spec | None, hermitian: bool, atol: float, rtol: float
+) -> Inferred:
     *batch, m, n = input.shape
     return Inferred((None, None), (((*batch, n, m), input.dtype),))
 
@@ -107,7 +112,7 @@ PINV = OpDef(
     "linalg_pinv",
     kind="composite",
     inputs=("input", "limit"),
-    attributes=("hermitian",),
+    attributes=("hermitian", "atol", "rtol"),
     infer=_pinv_infer,
     decompose=_pinv,
     gradient={"input": _pinv_gradient},
@@ -119,7 +124,8 @@ PINV = OpDef(
     public=False,
     function=lambda input: pinv(apart(input)),
 )
-"""``linalg_pinv(input, limit, out, *, hermitian)``: values up to ``limit`` (*) count as 0."""
+"""``linalg_pinv(input, limit, out, *, hermitian, atol, rtol)``: values up to ``limit`` (*) count as
+0; where that is None, up to ``max(atol, rtol * largest)``."""
 
 
 def _pinv_reference(x: np.ndarray) -> Any:
@@ -153,10 +159,12 @@ def pinv(
     if hermitian:
         need_square("linalg.eigh", A)
     atol, rtol = _tolerance("torch.linalg.pinv", A, atol, rcond if rtol is None else rtol)
+    if not isinstance(atol, Tensor) and not isinstance(rtol, Tensor):
+        return call(PINV, (A, None), (bool(hermitian), float(atol), float(rtol)))
     plain: Any = A.detach()
     values = hermitian_values(plain).abs() if hermitian else singular_values(plain)
     limit = _limit(_largest(values), atol, rtol)
-    return call(PINV, (A, limit), (bool(hermitian),))
+    return call(PINV, (A, limit), (bool(hermitian), 0.0, 0.0))
 
 
 @publish()

@@ -3541,12 +3541,13 @@ def segment_reduce(
         lengths: (\\*batch, segments), how long each part is; together N.
         offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
         axis: the dim that is taken apart; the number of batch dims.
-        unsafe: lengths are not looked at, so that nothing waits for the device.
+        unsafe: lengths are not looked at.
         initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
             1 (``prod``), or an infinity.
 
     Raises:
-        RuntimeError: lengths that are negative or do not add up, or shapes that do not fit.
+        RuntimeError: shapes that do not fit, or lengths that are negative or do not add up: at the
+            call, or where values are asked for of a device that looks at them itself.
         NotImplementedError: another dtype.
     """
 

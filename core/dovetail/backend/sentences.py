@@ -7,9 +7,11 @@ may stand which operator it was (``facts.op.title``) and that it was found late.
 
 from __future__ import annotations
 
-__all__ = ["ALONG", "FLAT", "IN_SELF", "LENGTHS", "TARGET"]
+__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "TARGET"]
 
 ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
+ENDS = "{name} [{low:g}, {high:g}] is not finite"
+"""Of histograms: no index either."""
 FLAT = "out of range: tried to access index {index} on a tensor of {size} elements."
 IN_SELF = "index out of range in self: index {index}, size {size}"
 """PyTorch ends before the colon."""

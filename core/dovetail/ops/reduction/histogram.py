@@ -10,6 +10,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
+from dovetail.backend.sentences import ENDS
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
@@ -156,7 +157,10 @@ def _check_ends(name: str, low: Any, high: Any) -> None:
             return
         low, high = (float(x[wrong][0]) for x in ends)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise RuntimeError(f"{name} [{low:g}, {high:g}] is not finite")
+        raise RuntimeError(ENDS.format(name=name, low=low, high=high))
+
+
+_RANGE = "torch.histc: range of"
 
 
 def _histc_inputs(
@@ -165,13 +169,10 @@ def _histc_inputs(
     spec = need_tensor("histc", "input", 1, input)._spec
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
-    if spec.dtype.is_floating_point:
-        if min == max and spec.numel:
-            _check_ends("torch.histc: range of", *input.detach().aminmax())
-        elif min != max:
-            _check_ends("torch.histc: range of", float(min), float(max))
-            if min > max:
-                raise RuntimeError("torch.histc: max must be larger than min")
+    if spec.dtype.is_floating_point and min != max:
+        _check_ends(_RANGE, float(min), float(max))
+        if min > max:
+            raise RuntimeError("torch.histc: max must be larger than min")
     return (input,), (bins, float(min), float(max))
 
 
@@ -244,7 +245,8 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
         max: the upper end.
 
     Raises:
-        RuntimeError: no bins, or ends that are not finite or turned round.
+        RuntimeError: no bins, or ends that are not finite or turned round; the elements' own may be
+            found where values are asked for.
         NotImplementedError: the input is not of a floating-point dtype.
     """
     x = input.detach().reshape(-1)
@@ -252,6 +254,8 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
     high: Any = x.new_full((), max)
     if min == max:
         low, high = _ends(x, 1)
+        if x.numel():
+            _check_ends(_RANGE, low, high)
     inside = x.ge(low) & x.le(high)
     place = (x - low) * bins / (high - low)
     counts = _added_up(place.to(d.int64).clamp(0, bins - 1), inside.to(d.int64), bins)

@@ -1854,7 +1854,8 @@ def histc(
         max: the upper end.
 
     Raises:
-        RuntimeError: no bins, or ends that are not finite or turned round.
+        RuntimeError: no bins, or ends that are not finite or turned round; the elements' own may be
+            found where values are asked for.
         NotImplementedError: the input is not of a floating-point dtype.
     """
 

@@ -7,7 +7,7 @@ may stand which operator it was (``facts.op.title``) and that it was found late.
 
 from __future__ import annotations
 
-__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "TARGET"]
+__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "NEGATIVE", "TARGET"]
 
 ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
 ENDS = "{name} [{low:g}, {high:g}] is not finite"
@@ -22,3 +22,5 @@ LENGTHS = (
     "data.size(lengths.dim()-1) when !unsafe.",
 )
 """Of ``segment_reduce``: no index, but found as late."""
+NEGATIVE = "cov(): {label} cannot be negative"
+"""Of its weights."""

@@ -20,8 +20,8 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 FAMILIES = (
     "elementwise", "float_parts", "polynomials", "storage", "ranges", "random", "chances", "reduce",
     "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick", "quantile",
-    "histogram", "search", "index", "scatter", "scatter_mean", "several", "contract", "conv",
-    "exchange", "fused",
+    "histogram", "bincount", "search", "index", "scatter", "scatter_mean", "several", "contract",
+    "conv", "exchange", "fused",
 )  # fmt: skip
 
 

@@ -95,6 +95,23 @@ BINCOUNT = OpDef(
 )
 
 
+def _highest(input: Any) -> int:
+    """The largest of numbers none of which is negative; one number is read from the device.
+
+    Raises:
+        RuntimeError: one is negative.
+    """
+    kind = input._spec.dtype
+    if not kind.is_signed:
+        return int(input.amax().item())
+    lowest = d.iinfo(kind).min
+    # With the sign bit turned over, negative numbers are the largest, and not negative.
+    highest = int((input ^ lowest).amax().item())
+    if highest >= 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    return highest - lowest
+
+
 @operator(BINCOUNT)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of the numbers 0, 1, … occurs in a vector, up to the largest.
@@ -124,9 +141,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return zeros(minlength, dtype=d.int64, device=spec.device)
     if spec.batch is not None:
         raise BATCHED.dynamic_shape("bincount")
-    low, high = (int(x.item()) for x in input.aminmax())
-    if low < 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    high = _highest(input)
     if weights is not None:
         more = need_tensor("bincount", "weights", 2, weights)._spec
         if more.ndim != 1 or more.numel != spec.numel:

@@ -5,7 +5,7 @@
 // IS_OWN: low and high are the smallest and the largest element, which `ends` has found part by part unless
 // IS_WHOLE; what is not finite among them is reported (see fault.cl).
 
-#define PLACE(x) clamp((int)((x - low) * (T)bins / (high - low)), 0, bins - 1)
+#define PLACE(x) max(min((int)((x - low) * (T)bins / (high - low)), bins - 1), 0)
 
 #if IS_OWN
 #define LOWER(a, b) (((b) < (a)) | ((b) != (b)) ? (b) : (a))

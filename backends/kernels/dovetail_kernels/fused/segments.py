@@ -19,7 +19,7 @@ from dovetail_kernels.fused.team import FLOATS, Team
 
 __all__ = ["enter"]
 
-WAYS = ("sum", "mean", "prod", "amax", "amin")
+WAYS = {"sum": 0, "mean": 0, "prod": 1, "amax": 2, "amin": 3}
 
 MANY = 1 << 12
 """Segments of which a GPU's groups add up the lengths, each for itself."""
@@ -44,8 +44,10 @@ def _launch(facts: Any, kernel: str, buffers: int) -> Any:
     axis, is_forward = options["axis"], kernel == "segments"
     outer, n, inner = prod(data.shape[:axis]), data.shape[axis], prod(data.shape[axis + 1 :])
     team = Team(device, work, outer * many, max(1, n // many), inner)
+    way = WAYS[options["reduce"]]
     macros = {
         "IS_FORWARD": int(is_forward),
+        "WAY": way if is_forward else min(way, 2),
         "IS_LENGTHS": int(facts.lengths is not None),
         "I": dialect.VALUES[given.dtype.name],
         "REAL": dialect.VALUES[work.name],
@@ -53,7 +55,7 @@ def _launch(facts: Any, kernel: str, buffers: int) -> Any:
     }
     text = team.program("segments", macros, ("fault",), X=data.dtype)
     initial = options["initial"]
-    numbers = [np.int32(WAYS.index(options["reduce"])), np.int32(initial is not None)]
+    numbers = [np.int32(options["reduce"] == "mean"), np.int32(initial is not None)]
     numbers.append(work.numpy.type(0 if initial is None else initial))
     if is_forward:
         numbers += [np.int32(not options["unsafe"]), values_fault_of("segment_reduce", *LENGTHS)]

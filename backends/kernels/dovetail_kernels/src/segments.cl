@@ -3,7 +3,7 @@
 // Where segments begin is given, or how long they are (IS_LENGTHS); neither reaches outside of a line, and
 // lengths that are negative or do not add up to n are reported where they are looked at (see fault.cl).
 // A team has a segment, or its neighbours side by side (see team.cl). I: the integers. X: the elements.
-// way: 0 the sum, 1 the mean, 2 the product, 3 the largest, 4 the smallest.
+// WAY: 0 the sum, or the mean where is_mean says so; 1 the product, 2 the largest, 3 the smallest.
 
 #define MULTIPLIED(a, b) ((a) * (b))
 #define LARGEST(a, b) (((b) > (a)) | ((b) != (b)) ? (b) : (a))
@@ -18,7 +18,7 @@
 #define NO_ZERO(L) (IS_ZERO(L) ? ONE_##L : ELEMENT(L))
 #define ZERO_COUNT(L) (IS_ZERO(L) ? ONE_##L : ZERO_##L)
 
-#define SIZES const ulong lines = size.s0, inner = size.s2, many = size.s3; const long n = size.s1;
+#define SIZES const ulong lines = size.s0, inner = size.s2, many = size.s3; const long n = (long)size.s1;
 
 // The segment of a line: [first, end) of its n elements, at `base` and `beside` in memory.
 #if IS_SIDE
@@ -55,7 +55,7 @@
 
 #if IS_FORWARD
 kernel void segments(global X_MEMORY *out, global const X_MEMORY *data, global const I *given,
-        global uint *faults, ulong8 begin, long8 size, int way, int has_initial, REAL initial, int looks,
+        global uint *faults, ulong8 begin, ulong8 size, int is_mean, int has_initial, REAL initial, int looks,
         uint fault_of)
 {
     TEAM_MEMORY
@@ -64,25 +64,20 @@ kernel void segments(global X_MEMORY *out, global const X_MEMORY *data, global c
     EACH_LINE(line, lines) {
         SEGMENT(line, given + begin.s2)
         global const X_MEMORY *x = data + begin.s1 + base;
-        T made;
-        if (way <= 1) {
-            FOLD_LINE(total, count, 0, ADDED, ELEMENT)
-            made = total;
-            if (has_initial) made += (T)initial;
-            if (way == 1) made /= (T)(REAL)(count || !has_initial ? count : 1);
-        } else if (way == 2) {
-            FOLD_LINE(product, count, 1, MULTIPLIED, ELEMENT)
-            made = product;
-            if (has_initial) made *= (T)initial;
-        } else if (way == 3) {
-            FOLD_LINE(largest, count, -INFINITY, LARGEST, ELEMENT)
-            made = largest;
-            if (has_initial) made = made < (T)initial ? (T)initial : made;
-        } else {
-            FOLD_LINE(smallest, count, INFINITY, SMALLEST, ELEMENT)
-            made = smallest;
-            if (has_initial) made = made > (T)initial ? (T)initial : made;
-        }
+#if WAY == 0
+        FOLD_LINE(made, count, 0, ADDED, ELEMENT)
+        if (has_initial) made += (T)initial;
+        if (is_mean) made /= (T)(REAL)(count || !has_initial ? count : 1);
+#elif WAY == 1
+        FOLD_LINE(made, count, 1, MULTIPLIED, ELEMENT)
+        if (has_initial) made *= (T)initial;
+#elif WAY == 2
+        FOLD_LINE(made, count, -INFINITY, LARGEST, ELEMENT)
+        if (has_initial) made = made < (T)initial ? (T)initial : made;
+#else
+        FOLD_LINE(made, count, INFINITY, SMALLEST, ELEMENT)
+        if (has_initial) made = made > (T)initial ? (T)initial : made;
+#endif
         if (MEMBER == 0) {
             X_SET_S(out, begin.s0 + beside, made);
 #if IS_LENGTHS
@@ -103,7 +98,7 @@ kernel void segments(global X_MEMORY *out, global const X_MEMORY *data, global c
 #define NOTHING(L) X_SET_##L(y, AT(k), ZERO_##L);
 
 kernel void segments_back(global X_MEMORY *made, global const X_MEMORY *grad, global const X_MEMORY *data,
-        global const I *given, global const X_MEMORY *out, ulong8 begin, long8 size, int way,
+        global const I *given, global const X_MEMORY *out, ulong8 begin, ulong8 size, int is_mean,
         int has_initial, REAL initial)
 {
     TEAM_MEMORY
@@ -114,23 +109,23 @@ kernel void segments_back(global X_MEMORY *made, global const X_MEMORY *grad, gl
         global const X_MEMORY *x = data + begin.s2 + base;
         global X_MEMORY *y = made + begin.s0 + base;
         T slope = X_S(grad, begin.s1 + beside);
-        if (way <= 1) {
-            if (way == 1) slope /= (T)(REAL)(count ? count : 1);
-            WALK(count, SLOPE)
-        } else if (way == 2) {
-            FOLD_LINE(zeros, count, 0, ADDED, ZERO_COUNT)
-            FOLD_LINE(rest, count, 1, MULTIPLIED, NO_ZERO)
-            if (has_initial) rest *= (T)initial;
-            const T whole = slope * X_S(out, begin.s4 + beside);
-            const T alone = zeros == (T)1 ? slope * rest : whole;
-            slope = whole;
-            WALK(count, OF_PRODUCT)
-        } else {
-            const T best = X_S(out, begin.s4 + beside);
-            FOLD_LINE(ties, count, 0, ADDED, TIE)
-            slope /= ties == (T)0 ? (T)1 : ties;
-            WALK(count, SHARE_OF)
-        }
+#if WAY == 0
+        if (is_mean) slope /= (T)(REAL)(count ? count : 1);
+        WALK(count, SLOPE)
+#elif WAY == 1
+        FOLD_LINE(zeros, count, 0, ADDED, ZERO_COUNT)
+        FOLD_LINE(rest, count, 1, MULTIPLIED, NO_ZERO)
+        if (has_initial) rest *= (T)initial;
+        const T whole = slope * X_S(out, begin.s4 + beside);
+        const T alone = zeros == (T)1 ? slope * rest : whole;
+        slope = whole;
+        WALK(count, OF_PRODUCT)
+#else
+        const T best = X_S(out, begin.s4 + beside);
+        FOLD_LINE(ties, count, 0, ADDED, TIE)
+        slope /= ties == (T)0 ? (T)1 : ties;
+        WALK(count, SHARE_OF)
+#endif
         // What is in no segment.
         if (segment == 0) {
             y -= first * inner;

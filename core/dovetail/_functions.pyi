@@ -1076,7 +1076,8 @@ def cov(
         (variables, variables); 0-d of one variable.
 
     Raises:
-        RuntimeError: more dims, or weights of another size or dtype or below 0.
+        RuntimeError: more dims, or weights of another size or dtype or below 0: at the call, or
+            where values are asked for of a device that looks at them itself.
     """
 
 def cross(

@@ -118,9 +118,10 @@ CALLS: dict[str, Callable[[Any, Any], Any]] = {
     "cov": lambda x, i: dt.cov(x, **_weights(x)),
     "mse_loss": lambda x, i: F.mse_loss(x, x, weight=x),
     "huber_loss": lambda x, i: F.huber_loss(x, x, weight=x),
+    "triplet_margin_loss": lambda x, i: F.triplet_margin_loss(x, x + 1, x, p=1.5, swap=True),
     "nanmedian": lambda x, i: x[0, 0].nanmedian(),
 }
-BESIDE = {"segment_reduce of a batch": 1, "cov": 3}
+BESIDE = {"segment_reduce of a batch": 1, "cov": 3, "triplet_margin_loss": 1}
 """Launches that make the operands."""
 
 
@@ -149,6 +150,19 @@ def test_losses_with_weights(
         found.append([t.detach().cpu().numpy() for t in (made, *(x.grad for x in given))])
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, 2e-5, 1e-6)
+
+
+@pytest.mark.parametrize(("p", "swap"), [(2, True), (1, False), (3.5, True)])
+def test_triplets_by_norms(opencl: dt.device, p: float, swap: bool) -> None:
+    arrays = np.random.default_rng(5).standard_normal((3, 40, 9)).astype(np.float32)
+    found = []
+    for library, device in ((dt, opencl), (torch, "cpu")):
+        given = [library.tensor(a, device=device).requires_grad_() for a in arrays]
+        made = library.nn.functional.triplet_margin_loss(*given, p=p, swap=swap)
+        made.backward()
+        found.append([t.detach().cpu().numpy() for t in (made, *(x.grad for x in given))])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, 1e-4, 1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1076,7 +1076,8 @@ def cov(
         (variables, variables); 0-d of one variable.
 
     Raises:
-        RuntimeError: more dims, or weights of another size or dtype or below 0.
+        RuntimeError: more dims, or weights of another size or dtype or below 0: at the call, or
+            where values are asked for of a device that looks at them itself.
     """
 
 def cross(
@@ -1854,7 +1855,8 @@ def histc(
         max: the upper end.
 
     Raises:
-        RuntimeError: no bins, or ends that are not finite or turned round.
+        RuntimeError: no bins, or ends that are not finite or turned round; the elements' own may be
+            found where values are asked for.
         NotImplementedError: the input is not of a floating-point dtype.
     """
 
@@ -3541,12 +3543,13 @@ def segment_reduce(
         lengths: (\\*batch, segments), how long each part is; together N.
         offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
         axis: the dim that is taken apart; the number of batch dims.
-        unsafe: lengths are not looked at, so that nothing waits for the device.
+        unsafe: lengths are not looked at.
         initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
             1 (``prod``), or an infinity.
 
     Raises:
-        RuntimeError: lengths that are negative or do not add up, or shapes that do not fit.
+        RuntimeError: shapes that do not fit, or lengths that are negative or do not add up: at the
+            call, or where values are asked for of a device that looks at them itself.
         NotImplementedError: another dtype.
     """
 

@@ -21,6 +21,7 @@ from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_direct import (
     key_and_tensors,
     records,
+    rows_under,
     taken,
     write_at,
     write_rows,
@@ -137,6 +138,10 @@ def getitem(tensor: Tensor, index: Any) -> Tensor:
         run = _wrapped(tensor._spec, index._spec)
         if run is not None:
             return run(tensor, index)  # type: ignore[no-any-return]
+        if index._spec.dtype is d.bool_:
+            rows = rows_under(tensor, index)
+            if rows is not None:
+                return call(INDEX_WRAPPED, rows, (0, 0))  # type: ignore[no-any-return]
     elif index.__class__ is tuple and not observe.active:
         found = key_and_tensors(index)
         if found is not None:
@@ -238,7 +243,7 @@ def setitem(tensor: Tensor, index: Any, value: Any) -> None:
     if index.__class__ is Tensor:
         kind = index._spec.dtype
         if kind is d.bool_:
-            if _filled(tensor, index, value):
+            if _filled(tensor, index, value) or _written_under(tensor, index, value):
                 return
         elif (
             kind is d.int64
@@ -296,6 +301,17 @@ def _filled(tensor: Tensor, mask: Tensor, value: Any) -> bool:
         mask = raw.view(mask, wide, 0)
     tensor.masked_fill_(mask, value)
     return True
+
+
+def _written_under(tensor: Tensor, mask: Tensor, value: Any) -> bool:
+    """``tensor[mask] = value`` of as many rows as are set, where nothing is wrong or recorded."""
+    if not isinstance(value, Tensor) or observe.active or records(tensor, value):
+        return False
+    spec, given, many = tensor._spec, value._spec, mask._spec.ndim
+    if given.dtype is not spec.dtype or given.shape[1:] != spec.shape[many:] or not given.ndim:
+        return False
+    rows = rows_under(tensor, mask)
+    return rows is not None and write_rows(*rows, value)
 
 
 def _written_by(

@@ -6,24 +6,36 @@ expression of such indices came to is kept by the spec of what is indexed.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail import raw
 from dovetail.autograd.grad_mode import mode
 from dovetail.backend.state import state_of
 from dovetail.dispatch import NUMBERS
 from dovetail.fitting import fits
 from dovetail.indexing_parse import BOUNDS, Advanced
 from dovetail.ops.direct import in_place
+from dovetail.ops.indexed.index import nonzero
 from dovetail.ops.indexed.indexing import INDEX_PUT_WRAPPED, INDEX_WRAPPED
 from dovetail.ops.indexed.several import INDEX_SEVERAL, INDEX_SEVERAL_PUT, MOST, selected_shape
 from dovetail.ops.schema import OpDef
-from dovetail.spec import Spec
+from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["Taken", "key_and_tensors", "records", "taken", "write_at", "write_rows", "writes"]
+__all__ = [
+    "Taken",
+    "key_and_tensors",
+    "records",
+    "rows_under",
+    "taken",
+    "write_at",
+    "write_rows",
+    "writes",
+]
 
 
 def key_and_tensors(index: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Tensor]] | None:
@@ -84,6 +96,38 @@ def _wide(advanced: list[Advanced]) -> tuple[int, ...] | None:
 
 _put_rows = in_place(INDEX_PUT_WRAPPED, label="index_put_")
 _put_several = in_place(INDEX_SEVERAL_PUT, label="index_put_")
+
+
+def rows_under(tensor: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+    """(The tensor, with the dims of a mask as one, and where the mask is set along that): reads and
+    writes go by these as by a vector of rows. It waits for the count.
+
+    None where the mask does not fit, is on another device, or on one that is not waited for, and
+    where the dims cannot be seen as one, or a gradient is recorded.
+    """
+    spec, where = tensor._spec, mask._spec
+    many = where.ndim
+    if not many or where.device is not spec.device or where.shape != spec.shape[:many]:
+        return None
+    if not spec.numel or spec.batch is not None or where.batch is not None:
+        return None
+    if state_of(spec.device).host_arrays or (many > 1 and not spec.is_contiguous):
+        return None
+    if many > 1:
+        if records(tensor):
+            return None
+        key = "rows under a mask", many
+        flat = spec.memo.get(key)
+        if flat is None:
+            shape = (math.prod(where.shape), *spec.shape[many:])
+            flat = spec.memo[key] = spec_of(shape, spec.dtype, spec.device)
+        inference = tensor._inference
+        tensor = raw.view(tensor, flat, 0)
+        tensor._inference = inference
+        mask = mask.reshape(-1)
+    places = nonzero(mask)
+    vector = spec_of((places._spec.shape[0],), d.int64, spec.device)
+    return tensor, raw.view(places, vector, 0)
 
 
 def records(*tensors: Any) -> bool:

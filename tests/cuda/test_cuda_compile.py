@@ -260,8 +260,8 @@ NOT_ASKED = {
     "recurrent_cells", "team", "lines", "fold", "powers", "mathematics", "mathematics_angles",
     "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
-    "row_distances", "row_margins", "matrices", "lu_lanes",
-    "lanes", "reflections", "rotations",
+    "row_distances", "row_margins", "matrices", "lu_lanes", "lanes", "reflections", "rotations",
+    "bincount",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

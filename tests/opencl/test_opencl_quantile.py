@@ -58,9 +58,20 @@ def test_both_classes_of_device_compute_what_pytorch_does(
     in_class(CASES + CHECKS[name], kind)
 
 
-def test_launches(opencl: dt.device, queue: Any) -> None:
-    x, q = dt.randn(4, 6, device=opencl), dt.tensor([0.2, 0.7], device=opencl)
-    x.quantile(q, 1)
+@pytest.mark.parametrize(("n", "launches"), [(6, 1), (200, 2)])  # long lines are sorted first
+@pytest.mark.parametrize("q", [0.2, [0.2, 0.7]])
+def test_launches(opencl: dt.device, queue: Any, n: int, launches: int, q: Any) -> None:
+    x = dt.randn(4, n, device=opencl)
+    given = q if isinstance(q, float) else dt.tensor(q, device=opencl)
+    for _ in range(3):  # a number becomes one on the device when it has come twice
+        x.quantile(given, 1)
     before = queue.launches
-    x.quantile(q, 1)
-    assert queue.launches == before + 2  # sorted, then looked at
+    x.quantile(given, 1)
+    assert queue.launches == before + launches
+
+
+def test_a_number_that_is_no_fraction_is_refused_by_a_known_call(opencl: dt.device) -> None:
+    x = dt.ones(3, device=opencl)
+    x.quantile(0.5)
+    with pytest.raises(RuntimeError, match=r"in the range \[0, 1\] but got 1.5"):
+        x.quantile(1.5)

@@ -18,10 +18,10 @@ from dovetail_kernels.device import Device, Launch, device_of, known, register
 __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
-    "elementwise", "polynomials", "storage", "ranges", "random", "chances", "reduce",
+    "elementwise", "float_parts", "polynomials", "storage", "ranges", "random", "chances", "reduce",
     "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick", "quantile",
-    "histogram", "search", "index", "scatter", "scatter_mean", "several", "contract", "conv",
-    "exchange", "orthogonal", "factors", "fused",
+    "histogram", "bincount", "search", "index", "scatter", "scatter_mean", "several", "contract",
+    "conv", "exchange", "orthogonal", "factors", "fused",
 )  # fmt: skip
 
 

@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from dovetail.backend.sentences import ENDS
 from dovetail.errors import LinAlgError, OutOfRangeError
 
 __all__ = [
     "WORDS",
     "bounds_fault_of",
+    "ends_fault_of",
     "failure_of",
     "fault_of",
     "found",
@@ -85,6 +87,19 @@ def bounds_fault_of() -> Any:
         )
 
     return _numbered(*map(error_of, sentences))
+
+
+@functools.cache
+def ends_fault_of(name: str) -> Any:
+    """The number that ends of a histogram are reported by that are not finite: in the place of an
+    index and a size, the bits of float32."""
+
+    def error(low: int, high: int) -> Exception:
+        ends = np.array([low, high], np.uint32).view(np.float32)
+        text = ENDS.format(name=f"torch.{name}: range of", low=ends[0], high=ends[1])
+        return RuntimeError(f"{text} ({name}, {_LATE})")
+
+    return _numbered(error)
 
 
 @functools.cache

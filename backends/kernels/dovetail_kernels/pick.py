@@ -43,7 +43,9 @@ def _is_whole(name: str) -> bool:
 def _fits(facts: Any) -> bool:
     (source,), name = facts.inputs, facts.op.name
     device = known(source.device)
-    if not source.ndim or not source.numel or device is None or not device.is_cpu:
+    if not source.numel or device is None or not device.is_cpu:
+        return False
+    if not source.ndim and not _is_whole(name):
         return False
     count = source.numel if _is_whole(name) else source.shape[facts.attributes["dim"]]
     if name == "mode":

@@ -108,8 +108,8 @@ class Device(device.Device):
         self._programs: dict[tuple[str, str], Any] = {}
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._handed_over = 0
-        self._copying = _Copying(self)
-        self.waiting: deque[tuple[Launch | _Copying, Sequence[Any], Sequence[Any]]] = deque()
+        self._copying, self._writing = _Copying(self), _Writing(self)
+        self.waiting: deque[tuple[Launch | _Copying | _Writing, Sequence[Any], Any]] = deque()
         limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
         self.memory_total = int(limit) if limit else int(handle.global_mem_size)
         self.used = 0
@@ -131,7 +131,7 @@ class Device(device.Device):
     @property
     def launches(self) -> int:  # type: ignore[override]
         """Kernels queued since the start, with those that wait."""
-        waiting = [entry for entry in list(self.waiting) if entry[0] is not self._copying]
+        waiting = [entry for entry in list(self.waiting) if isinstance(entry[0], Launch)]
         return self._handed_over + len(waiting)
 
     # memory
@@ -195,7 +195,16 @@ class Device(device.Device):
             self._left.append(buffer)
 
     def write(self, buffer: Any, offset: int, source: memoryview) -> None:
-        """Copy bytes in; ``source`` may change when the call returns."""
+        """Copy bytes in; ``source`` may change when the call returns.
+
+        Few of them wait as launches do: to be written at once, all that waits would have to be
+        handed over.
+        """
+        if self.is_cpu and source.nbytes <= LITTLE:
+            self.waiting.append((self._writing, (buffer,), (offset, source.tobytes())))
+            if len(self.waiting) >= TOGETHER:
+                self.flush()
+            return
         with self.lock:
             self.flush()
             try:
@@ -408,6 +417,18 @@ class _Copying:
         if device.watch is not None:
             device.watch("copy", event, buffers)
         return event
+
+
+class _Writing:
+    """A copy of bytes of the host's, queued as a launch is."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def enqueue(self, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
+        """Hand it to the driver: the target; its offset, and the bytes."""
+        device, (offset, source) = self.device, numbers
+        device.transfers.write_pinned(device.queue, buffers[0], offset, source)
 
 
 @functools.cache

@@ -111,7 +111,9 @@ class Transfers:
         for start in range(0, data.nbytes, PIECE):
             ring.write(queue, buffer, offset + start, data[start : start + PIECE])
 
-    def write_pinned(self, queue: Any, buffer: Any, offset: int, source: memoryview) -> None:
+    def write_pinned(
+        self, queue: Any, buffer: Any, offset: int, source: memoryview | bytes
+    ) -> None:
         """Queue the bytes' way in; the device's lock is held. ``source`` may not change until then.
 
         An event holds what it copies from, and waits where it is dropped before it has happened.

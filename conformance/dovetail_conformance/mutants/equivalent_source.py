@@ -185,7 +185,7 @@ EQUIVALENT_SOURCE: dict[str, str] = {
     "device=input.device) -> full((size + 1,), 1, dtype=d.int64, device=input.device)": (
         _NO_SUCH_ROW
     ),
-    "constant/segment_reduce.py:_gradient: count.masked_fill(count.eq(0), 1) -> "
+    "constant/segment_reduce.py:segment_reduce_backward: count.masked_fill(count.eq(0), 1) -> "
     "count.masked_fill(count.eq(0), 2)": _NO_TIES,
     "compare/differences.py:_diff: len(parts) > 1 -> len(parts) >= 1": (
         "a cat of one tensor is a copy of it"

@@ -7,10 +7,20 @@ may stand which operator it was (``facts.op.title``) and that it was found late.
 
 from __future__ import annotations
 
-__all__ = ["ALONG", "FLAT", "IN_SELF", "TARGET"]
+__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "NEGATIVE", "TARGET"]
 
 ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
+ENDS = "{name} [{low:g}, {high:g}] is not finite"
+"""Of histograms: no index either."""
 FLAT = "out of range: tried to access index {index} on a tensor of {size} elements."
 IN_SELF = "index out of range in self: index {index}, size {size}"
 """PyTorch ends before the colon."""
 TARGET = "Target {index} is out of bounds."
+LENGTHS = (
+    "lengths contains negative value!",
+    "segment_reduce(): Expected all rows of lengths along axis to sum to "
+    "data.size(lengths.dim()-1) when !unsafe.",
+)
+"""Of ``segment_reduce``: no index, but found as late."""
+NEGATIVE = "cov(): {label} cannot be negative"
+"""Of its weights."""

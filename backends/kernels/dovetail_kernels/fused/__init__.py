@@ -13,8 +13,8 @@ FAMILIES = (
     "covariance", "ctc", "differences", "distances", "element_loss", "element_slopes", "fourier",
     "gates", "grid", "group_norm", "instance_step", "join", "layer_norm", "loss", "marked",
     "masked", "matrix_exp", "norms", "pad", "pool", "quantize", "recurrent", "recurrent_step",
-    "renorm", "repeat", "resample", "row_loss", "rows", "similarity", "softmax", "steps",
-    "triangle", "view_scatter",
+    "renorm", "repeat", "resample", "row_loss", "rows", "segments", "similarity", "softmax",
+    "steps", "triangle", "view_scatter",
 )  # fmt: skip
 
 

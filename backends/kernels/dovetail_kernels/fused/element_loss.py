@@ -24,7 +24,7 @@ from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.reduce_group import reduction_of
 from dovetail_kernels.source import element, program
 
-__all__ = ["enter"]
+__all__ = ["by_weights", "enter"]
 
 FEW = 1 << 12
 """Elements that one work group adds up."""
@@ -87,12 +87,14 @@ TERMS = {
         lambda a: {"least": a["eps"]},
         refuses=(Refusal("float", "x2 < 0", "var has negative entry/entries", error=ValueError),),
     ),
+    "weighted_loss": Term(""),
 }
 
 VARIANTS: dict[str, Callable[[Any], Term]] = {
     "kl_div": lambda a: Term("exp(x1) * (x1 - x0)") if a["log_target"] else TERMS["kl_div"],
     "poisson_nll_loss": lambda a: _counted(a),
     "gaussian_nll_loss": lambda a: _normal(a),
+    "weighted_loss": lambda a: TERMS[a["loss"]],
 }
 """By operator, the loss of a call's attributes, where these say which it is."""
 
@@ -157,7 +159,16 @@ def _fits(facts: Any) -> bool:
         return False
     if any(s.dtype.category != 2 for s in (input, target, *given)):
         return False
+    if by_weights(facts) and not _is_few(facts):
+        return False
     return all(_is_behind(tuple(w.shape), shape) for w in given)
+
+
+def by_weights(facts: Any) -> bool:
+    """Whether a sum of losses, or what reaches each of them, is divided by that of the weights."""
+    options = facts.attributes
+    is_mean = options["reduction"] == "mean"
+    return is_mean and options.get("loss") in ("mse_loss", "l1_loss")
 
 
 def _is_few(facts: Any) -> bool:
@@ -193,6 +204,7 @@ def _few(facts: Any) -> Callable[..., None]:
         "GROUP": group,
         "TERM(x0, x1, x2, x3)": f"({text})",
         "WEIGHTS": len(weights),
+        "BY_WEIGHTS": int(by_weights(facts)),
         "PARAMETERS": "".join(f", T {p}" for p in parameters),
         "REFUSED(x0, x1, x2)": " | ".join(
             f"({refusal.condition}) << {k}" for k, refusal in enumerate(refused)
@@ -231,6 +243,7 @@ def _few(facts: Any) -> Callable[..., None]:
 def _word(facts: Any, name: str) -> str:
     """The name of an elementwise kernel, by which it is known: another for each text."""
     parts = [name, *[key for key, value in facts.attributes.items() if value is True]]
+    parts += [facts.attributes.get("loss", "")] * ("loss" in facts.attributes)
     parts += ["batch"] * (facts.attributes["reduction"] == "batchmean")
     optional = zip(facts.op.inputs[2:], facts.inputs[2:], strict=True)
     return "_".join([*parts, *[key for key, fact in optional if fact is not None]])

@@ -14,6 +14,7 @@ from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import Elementwise, ghost, number
 from dovetail_kernels.folds import accumulated
+from dovetail_kernels.fused.element_loss import by_weights
 from dovetail_kernels.fused.team import FLOATS
 
 __all__ = ["enter"]
@@ -77,7 +78,10 @@ VARIANTS: dict[tuple[str, str], tuple[bool, Slope]] = {
 }  # fmt: skip
 """By operator and attribute, the value of that for which the gradient is another, and that."""
 
-WEIGHTED = ("binary_cross_entropy_backward", "binary_cross_entropy_with_logits_backward")
+WEIGHTED = (
+    "binary_cross_entropy_backward", "binary_cross_entropy_with_logits_backward",
+    "weighted_loss_backward",
+)  # fmt: skip
 """Those whose third input is a weight; the fourth is one of the positive class."""
 
 POSITIVE = f"((x{{0}} * x2 + 1 - x2) * {_SIGMOID} - x{{0}} * x2) * part"
@@ -85,7 +89,7 @@ POSITIVE = f"((x{{0}} * x2 + 1 - x2) * {_SIGMOID} - x{{0}} * x2) * part"
 
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for name in SLOPES:
+    for name in (*SLOPES, "weighted_loss_backward"):
         table.add(
             name, _specialised, dtypes=FLOATS, layout="contiguous", specialize=True, when=_fits
         )
@@ -99,6 +103,8 @@ def _fits(facts: Any) -> bool:
     given = [s for s in others if s is not None]
     tensors = others[:2] if facts.op.name in WEIGHTED else given
     if not out.numel or any(s.dtype is not out.dtype for s in (grad, *given)):
+        return False
+    if by_weights(facts):
         return False
     shape = tuple(out.shape)
     if any(tuple(s.shape) != shape for s in tensors):
@@ -115,6 +121,9 @@ def _broadcasts(part: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def _slope(facts: Any) -> tuple[str, Slope]:
     """(a word for it, the gradient of a call)."""
     name = facts.op.name
+    if "loss" in facts.attributes:
+        loss = facts.attributes["loss"]
+        return f"weighted_{loss}", SLOPES[f"{loss}_backward"]
     for (op, key), (value, slope) in VARIANTS.items():
         if op == name and facts.attributes[key] is value:
             return f"{name}_{key}", slope
@@ -129,7 +138,7 @@ def _text(facts: Any, slope: Slope) -> str:
     weight, *positive = facts.inputs[3:]
     if positive and positive[0] is not None:
         text = POSITIVE.format(3 + (weight is not None))
-    return text if weight is None else f"{text} * x3"
+    return text if weight is None else f"({text}) * x3"
 
 
 def _specialised(facts: Any) -> Callable[..., None]:

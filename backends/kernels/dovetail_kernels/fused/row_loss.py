@@ -52,7 +52,7 @@ class RowLoss(NamedTuple):
 LOSSES = {
     "pairwise_distance": RowLoss("row_distances", "IS_DISTANCE", parameters=lambda a: (a["eps"],)),
     "triplet_margin_loss": RowLoss(
-        "row_distances", "IS_TRIPLET", parameters=lambda a: (a["eps"], a["margin"])
+        "row_distances", "IS_TRIPLET", parameters=lambda a: (a["eps"], a["margin"], a["p"])
     ),
     "cosine_embedding_loss": RowLoss(
         "row_distances", "IS_COSINE", 2, lambda a: (TINY, a["margin"])
@@ -114,7 +114,9 @@ class _Call:
             "T": dialect.VALUES[self.work.name],
             self.loss.macro: 1,
             "IS_FAULTY": int(self.is_faulty),
-            "POWER": facts.attributes.get("p", 1),
+            "POWER": int(facts.attributes.get("p", 1)),
+            "NORM": int(facts.attributes.get("p", 2) in (1, 2)) * int(facts.attributes.get("p", 2)),
+            "IS_SWAPPED": int(facts.attributes.get("swap", False)),
             "HAS_WEIGHT": int(len(self.inputs) == 3),
             "ARGUMENTS": ", ".join(
                 f"global const {kind}_MEMORY *x{i}" for i, kind in enumerate(kinds)

@@ -1,4 +1,5 @@
-// Distances and cosines of rows, for row_loss.cl: IS_DISTANCE, IS_TRIPLET or IS_COSINE.
+// Distances and cosines of rows, for row_loss.cl: IS_DISTANCE, IS_TRIPLET or IS_COSINE. Triplets by a norm:
+// NORM 1, 2 or (0) the one that `p` says; IS_SWAPPED: by the smaller of two distances.
 
 #define LANES 8
 
@@ -41,24 +42,61 @@ static T by_length(T v, T length)
 #endif
 
 #if IS_TRIPLET
-#define PARAMETERS , T eps, T margin
+#if NORM == 1
+#define SIZE(v) fabs(v)
+#define ROOT(sum) (sum)
+#define SLOPE(v, length) sign_of(v)
+#elif NORM == 2
+#define SIZE(v) squared(v)
+#define ROOT(sum) sqrt(sum)
+#define SLOPE(v, length) by_length(v, length)
+#else
+#define SIZE(v) pow(fabs(v), p)
+#define ROOT(sum) pow(sum, 1 / p)
+#define SLOPE(v, length) (sign_of(v) * pow(fabs(by_length(v, length)), p - 1))
+#endif
+
+static T sign_of(T v)
+{
+    return v > 0 ? (T)1 : v < 0 ? (T)-1 : v;
+}
+
+#define PARAMETERS , T eps, T margin, T p
+#define BETWEEN(i) (IN_LOAD(x1, first + (i)) - IN_LOAD(x2, first + (i)) + eps)
+#define NEAR_SIZE(i) SIZE(AWAY(x1, i))
+#define FAR_SIZE(i) SIZE(AWAY(x2, i))
+#define OTHER_SIZE(i) SIZE(BETWEEN(i))
+#if IS_SWAPPED
+#define OTHER \
+    SUM_OF_ROW(other, OTHER_SIZE) \
+    other = ROOT(other); \
+    const T of_far_ = far < other ? (T)1 : far == other ? (T)0.5f : (T)0; \
+    const T smaller_ = other < far || other != other ? other : far;
+#define OF_OTHER const T w_ = SLOPE(BETWEEN(i), other) * kept_ * (1 - of_far_);
+#else
+#define OTHER const T of_far_ = 1, smaller_ = far;
+#define OF_OTHER const T w_ = 0;
+#endif
+#define DISTANCES \
+    SUM_OF_ROW(near, NEAR_SIZE) \
+    SUM_OF_ROW(far, FAR_SIZE) \
+    near = ROOT(near); \
+    far = ROOT(far); \
+    OTHER
 #define LOSS \
-    SUM_OF_ROW(near, NEAR) \
-    SUM_OF_ROW(far, FAR) \
-    loss = margin + sqrt(near) - sqrt(far); \
+    DISTANCES \
+    loss = margin + near - smaller_; \
     loss = loss < 0 ? (T)0 : loss;
 #define SLOPES \
-    SUM_OF_ROW(near, NEAR) \
-    SUM_OF_ROW(far, FAR) \
-    near = sqrt(near); \
-    far = sqrt(far); \
-    const T kept_ = margin + near - far >= 0 ? part : (T)0; \
+    DISTANCES \
+    const T kept_ = margin + near - smaller_ >= 0 ? part : (T)0; \
     for (uint i = 0; i < n; i++) { \
-        const T u_ = by_length(AWAY(x1, i), near) * kept_; \
-        const T v_ = by_length(AWAY(x2, i), far) * kept_; \
+        const T u_ = SLOPE(AWAY(x1, i), near) * kept_; \
+        const T v_ = SLOPE(AWAY(x2, i), far) * kept_ * of_far_; \
+        OF_OTHER \
         OUT_STORE(y0, first + i, u_ - v_); \
-        OUT_STORE(y1, first + i, -u_); \
-        OUT_STORE(y2, first + i, v_); \
+        OUT_STORE(y1, first + i, -u_ - w_); \
+        OUT_STORE(y2, first + i, v_ + w_); \
     }
 #endif
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import dovetail
 from dovetail import ops
+from dovetail.indexing_combine import from_array
 from dovetail.nn.functional.arguments import check_reduction
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index_checks import INDICES
@@ -114,8 +117,8 @@ def ctc_loss(
     if targets.dtype not in INDICES:
         targets = targets.to(dovetail.int64)
     padded = _padded(targets, labels).to(log_probs.device, dovetail.int64)
-    rows = [steps, labels, [max(n, 1) for n in labels]]
-    lengths = dovetail.tensor(rows, dtype=dovetail.int64, device=log_probs.device).unbind()
+    rows = np.array([steps, labels, [max(n, 1) for n in labels]], np.int64)
+    lengths = from_array(rows, log_probs).unbind()
     losses = ops.ctc_losses(
         log_probs,
         padded,

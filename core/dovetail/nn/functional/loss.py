@@ -56,6 +56,12 @@ def _regression(
         return function(input, target, reduction=reduction, **options)
     if weight.size() != input.size():
         raise ValueError("Weights and input must have the same size.")
+    kind = input._spec.dtype
+    if kind.category == 2 and kind is target._spec.dtype and kind is weight._spec.dtype:
+        loss: Tensor = ops.weighted_loss(
+            input, target, weight, loss=function.__name__, reduction=reduction, **options
+        )
+        return loss
     weighted = function(input, target, reduction="none", **options) * weight
     # The mean is over the weights, but for huber_loss over the elements, as PyTorch has it.
     if reduction == "mean" and "delta" not in options:

@@ -205,10 +205,11 @@ def triplet_margin_loss(
             f"dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
             f"negative {negative.dim()}D inputs"
         )
-    if p == 2 and not swap and is_one_record(anchor, positive, negative):
+    if 1 <= p < math.inf and is_one_record(anchor, positive, negative):
         return ops.triplet_margin_loss(
-            anchor, positive, negative, margin=float(margin), eps=float(eps), reduction=reduction
-        )
+            anchor, positive, negative, margin=float(margin), eps=float(eps), p=float(p),
+            swap=bool(swap), reduction=reduction,
+        )  # fmt: skip
     near = pairwise_distance(anchor, positive, p, eps)
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:

@@ -377,8 +377,9 @@ def _count(input: Tensor) -> int:
         return 0  # the plan says that this cannot be
     if state_of(input._spec.device).host_arrays:
         return int(np.count_nonzero(raw.to_host(input)))
-    flags = input if input._spec.dtype is d.bool_ else input.ne(0)
-    return int(flags.sum().item())
+    from dovetail.ops import count_nonzero
+
+    return int(count_nonzero(input).item())
 
 
 @operator(NONZERO)

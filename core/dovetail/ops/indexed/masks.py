@@ -75,6 +75,12 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if mask._spec.dtype is not d.bool_:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
+    if mask._spec.shape == input._spec.shape:
+        from dovetail.indexing_direct import rows_under
+
+        rows = rows_under(input, mask)
+        if rows is not None:
+            return call(INDEX_SELECT, rows, (0,))
     chosen = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)
     flat = input.expand(shape).reshape(-1)
     return call(INDEX_SELECT, (flat, chosen), (0,))

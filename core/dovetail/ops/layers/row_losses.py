@@ -1,7 +1,7 @@
 """Distances of rows, and the losses made of them: triplet_margin_loss, cosine_embedding_loss.
 
 Shapes are settled in ``nn.functional``; the operators take tensors of one shape, whose rows are
-along the last dim. Distances are 2-norms.
+along the last dim.
 """
 
 from __future__ import annotations
@@ -69,12 +69,15 @@ def _apart(x: Any, y: Any, eps: float) -> Any:
     return np.sqrt(((x - y + eps) ** 2).sum(-1))
 
 
-def _direction(x: Any, y: Any, eps: float) -> tuple[Any, Any]:
+def _direction(x: Any, y: Any, eps: float, p: float = 2.0) -> tuple[Any, Any]:
     """(the distance, its slope for ``x``: 0 where it has none), both with the last dim."""
     difference = x - y + eps
-    distance = vector_norm(difference, 2, -1, True)
+    distance = vector_norm(difference, p, -1, True)
+    if p == 1:
+        return distance, difference.sgn()
     none = distance.eq(0)
-    return distance, (difference / distance.masked_fill(none, 1)).masked_fill(none, 0)
+    slope = (difference / distance.masked_fill(none, 1)).masked_fill(none, 0)
+    return distance, slope if p == 2 else slope.sgn() * slope.abs().pow(p - 1)
 
 
 def _direction_of(x: Any, y: Any, eps: float) -> Any:
@@ -125,19 +128,27 @@ def pairwise_distance(x1: Any, x2: Any, *, eps: float) -> Any:
 
 # triplet_margin_loss
 
+_TRIPLETS: tuple[dict[str, Any], ...] = (
+    {"margin": 1.0, "eps": 1e-6},
+    {"margin": 0.4, "eps": 0.25},
+    {"margin": 0.4, "eps": 0.25, "swap": True},
+    {"margin": 1.0, "eps": 1e-6, "p": 1.0},
+    {"margin": 1.0, "eps": 0.25, "p": 3.0, "swap": True},
+)
+"""Attributes to try."""
+
 
 def _triplets(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     made: list[Sample] = []
     for shape in SHAPES:
         for reduction in REDUCTIONS:
-            for margin, eps in ((1.0, 1e-6), (0.4, 0.25)):
+            for named in _TRIPLETS if shape == SHAPES[0] else _TRIPLETS[:2]:
                 while True:
                     tensors = [draw(rng, shape, dtype, -2, 2) for _ in range(3)]
-                    a, p, n = (t.astype(np.float64) for t in tensors)
-                    if not _is_near(margin + _apart(a, p, eps) - _apart(a, n, eps)):
+                    near, far, other = _distances(*(t.astype(np.float64) for t in tensors), **named)
+                    if not _is_near(named["margin"] + near - np.minimum(far, other), far - other):
                         break
-                named = {"margin": margin, "eps": eps, "reduction": reduction}
-                made.append(Sample(tuple(tensors), named))
+                made.append(Sample(tuple(tensors), {**named, "reduction": reduction}))
     return made
 
 
@@ -149,20 +160,42 @@ def _with_grads(samples: list[Sample], rng: np.random.Generator, dtype: d.dtype)
     return made
 
 
+def _distances(
+    anchor: Any, positive: Any, negative: Any, eps: float, p: float = 2.0, swap: bool = False,
+    **_: Any,
+) -> list[Any]:  # fmt: skip
+    """A reference: from anchor to positive and negative, and between these if that is asked for."""
+    pairs = ((anchor, positive), (anchor, negative), (positive, negative))
+    found = [(np.abs(x - y + eps) ** p).sum(-1) ** (1 / p) for x, y in pairs]
+    return found if swap else [*found[:2], found[1] + 1]
+
+
 def _triplet_reference(
-    a: Any, p: Any, n: Any, margin: float, eps: float, reduction: str = "none"
-) -> Any:
-    loss = np.maximum(margin + _apart(a, p, eps) - _apart(a, n, eps), 0)
+    anchor: Any, positive: Any, negative: Any, *, margin: float, reduction: str = "none",
+    **named: Any,
+) -> Any:  # fmt: skip
+    near, far, other = _distances(anchor, positive, negative, **named)
+    loss = np.maximum(margin + near - np.minimum(far, other), 0)
     return {"none": lambda x: x, "mean": np.mean, "sum": np.sum}[reduction](loss)
 
 
 def _triplet_slopes(
-    g: Any, a: Any, p: Any, n: Any, margin: float, eps: float, reduction: str
-) -> tuple[Any, ...]:
-    loss = _triplet_reference(a, p, n, margin, eps)
+    g: Any, anchor: Any, positive: Any, negative: Any, *, margin: float, eps: float,
+    reduction: str, p: float = 2.0, swap: bool = False,
+) -> tuple[Any, ...]:  # fmt: skip
+    near, far, other = _distances(anchor, positive, negative, eps, p, swap)
+    loss = np.maximum(margin + near - np.minimum(far, other), 0)
     part = (g * (loss > 0) / (loss.size if reduction == "mean" else 1))[..., None]
-    near, far = part * _direction_of(a, p, eps), part * _direction_of(a, n, eps)
-    return near - far, -near, far
+
+    def slope(x: Any, y: Any, distance: Any) -> Any:
+        z = x - y + eps
+        return np.sign(z) * (np.abs(z) / distance[..., None]) ** (p - 1) * part
+
+    is_other = (other < far)[..., None]
+    of_near = slope(anchor, positive, near)
+    of_far = np.where(is_other, 0, slope(anchor, negative, far))
+    of_other = np.where(is_other, slope(positive, negative, other), 0)
+    return of_near - of_far, -of_near - of_other, of_far + of_other
 
 
 @row_record(
@@ -175,44 +208,52 @@ def _triplet_slopes(
     samples=lambda rng, dtype: _with_grads(_triplets(rng, dtype), rng, dtype),
 )
 def triplet_margin_loss_backward(
-    grad: Any,
-    anchor: Any,
-    positive: Any,
-    negative: Any,
-    *,
-    margin: float,
-    eps: float,
-    reduction: str,
-) -> tuple[Any, ...]:
+    grad: Any, anchor: Any, positive: Any, negative: Any, *, margin: float, eps: float,
+    p: float = 2.0, swap: bool = False, reduction: str,
+) -> tuple[Any, ...]:  # fmt: skip
     """The gradients of ``triplet_margin_loss``."""
-    near, of_near = _direction(anchor, positive, eps)
-    far, of_far = _direction(anchor, negative, eps)
+    near, of_near = _direction(anchor, positive, eps, p)
+    far, of_far = _direction(anchor, negative, eps, p)
+    of_other = None
+    if swap:
+        other, of_other = _direction(positive, negative, eps, p)
+        kept = ops.where(far < other, 1.0, ops.where(far.eq(other), 0.5, 0.0)).to(far.dtype)
+        of_far, of_other = of_far * kept, of_other * (1 - kept)
+        far = ops.minimum(far, other)
     is_kept = (margin + near - far).ge(0)
     part = ops.where(is_kept, shared_rows(grad, near, reduction), 0.0)
     of_near, of_far = of_near * part, of_far * part
-    return of_near - of_far, -of_near, of_far
+    if of_other is None:
+        return of_near - of_far, -of_near, of_far
+    of_other = of_other * part
+    return of_near - of_far, -of_near - of_other, of_far + of_other
 
 
 @row_record(
     "triplet_margin_loss",
     ("anchor", "positive", "negative"),
-    infer=lambda a, p, n, margin, eps, reduction: Inferred(
+    infer=lambda a, positive, negative, *, reduction, **_: Inferred(
         (None,) * 3, ((rows_of(a, reduction), a.dtype),)
     ),
-    gradient=lambda g, anchor, positive, negative, margin, eps, reduction: (
+    gradient=lambda g, anchor, positive, negative, margin, eps, p, swap, reduction: (
         ops.triplet_margin_loss_backward(
-            g, anchor, positive, negative, margin=margin, eps=eps, reduction=reduction
+            g, anchor, positive, negative, margin=margin, eps=eps, p=p, swap=swap,
+            reduction=reduction,
         )
     ),
     reference=_triplet_reference,
     samples=_triplets,
-)
+)  # fmt: skip
 def triplet_margin_loss(
-    anchor: Any, positive: Any, negative: Any, *, margin: float, eps: float, reduction: str
-) -> Any:
-    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` of each row."""
-    near = vector_norm(anchor - positive + eps, 2, -1)
-    far = vector_norm(anchor - negative + eps, 2, -1)
+    anchor: Any, positive: Any, negative: Any, *, margin: float, eps: float, p: float = 2.0,
+    swap: bool = False, reduction: str,
+) -> Any:  # fmt: skip
+    """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` of each row, with the p-norm
+    for d, p from 1 on; ``swap``: the smaller of d(anchor, negative) and d(positive, negative)."""
+    near = vector_norm(anchor - positive + eps, p, -1)
+    far = vector_norm(anchor - negative + eps, p, -1)
+    if swap:
+        far = ops.minimum(far, vector_norm(positive - negative + eps, p, -1))
     return reduced((margin + near - far).clamp_min(0), reduction)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail.backend.sentences import NEGATIVE
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
@@ -23,6 +24,7 @@ from dovetail.warning import warn
 
 __all__: list[str] = []
 
+_WEIGHTS = ("fweights", "aweights")
 _ACCEPTS = (*d.INTEGRAL, *d.FLOATING, *d.COMPLEX)
 
 
@@ -58,9 +60,14 @@ def _check_weights(label: str, weights: Any, count: int) -> None:
             f"cov(): expected {label} to have the same numel as there are observations in the "
             f"input but got {spec.numel} != {count}"
         )
-    values = values_of(weights) if count else None
-    if values is not None and (values < 0).any():
-        raise RuntimeError(f"cov(): {label} cannot be negative")
+
+
+def _check_signs(fweights: Any, aweights: Any) -> None:
+    """Refuse negative weights; waits for the device that they are on."""
+    for label, weights in zip(_WEIGHTS, (fweights, aweights), strict=True):
+        values = None if weights is None or not weights._spec.numel else values_of(weights)
+        if values is not None and (values < 0).any():
+            raise RuntimeError(NEGATIVE.format(label=label))
 
 
 def _observed(
@@ -83,6 +90,8 @@ def _observed(
 
 
 def _decompose(input: Any, fweights: Any, aweights: Any, correction: int) -> Any:
+    if not state_of(input.device).host_arrays:  # there they were looked at
+        _check_signs(fweights, aweights)
     return _products(input, fweights, aweights, correction).squeeze()
 
 
@@ -182,17 +191,19 @@ def cov(
         (variables, variables); 0-d of one variable.
 
     Raises:
-        RuntimeError: more dims, or weights of another size or dtype or below 0.
+        RuntimeError: more dims, or weights of another size or dtype or below 0: at the call, or
+            where values are asked for of a device that looks at them itself.
     """
     spec = _matrix_only("cov", input)
     correction = whole_number("cov", "correction", correction)
     count = spec.shape[1] if spec.ndim == 2 else spec.numel
-    given = [("fweights", fweights), ("aweights", aweights)]
-    for label, weights in given:
+    together = True
+    for label, weights in zip(_WEIGHTS, (fweights, aweights), strict=True):
         if weights is not None:
             _check_weights(label, weights, count)
-    together = all(w is None or w._spec.device is spec.device for _, w in given)
+            together = together and weights._spec.device is spec.device
     if together and state_of(spec.device).host_arrays:
+        _check_signs(fweights, aweights)
         freedom = _freedom(count, fweights, aweights, correction)
         if freedom <= 0:
             warn(

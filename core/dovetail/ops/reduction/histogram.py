@@ -10,6 +10,7 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
+from dovetail.backend.sentences import ENDS
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
@@ -94,6 +95,23 @@ BINCOUNT = OpDef(
 )
 
 
+def _highest(input: Any) -> int:
+    """The largest of numbers none of which is negative; one number is read from the device.
+
+    Raises:
+        RuntimeError: one is negative.
+    """
+    kind = input._spec.dtype
+    if not kind.is_signed:
+        return int(input.amax().item())
+    lowest = d.iinfo(kind).min
+    # With the sign bit turned over, negative numbers are the largest, and not negative.
+    highest = int((input ^ lowest).amax().item())
+    if highest >= 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    return highest - lowest
+
+
 @operator(BINCOUNT)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of the numbers 0, 1, … occurs in a vector, up to the largest.
@@ -123,9 +141,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return zeros(minlength, dtype=d.int64, device=spec.device)
     if spec.batch is not None:
         raise BATCHED.dynamic_shape("bincount")
-    low, high = (int(x.item()) for x in input.aminmax())
-    if low < 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    high = _highest(input)
     if weights is not None:
         more = need_tensor("bincount", "weights", 2, weights)._spec
         if more.ndim != 1 or more.numel != spec.numel:
@@ -156,7 +172,10 @@ def _check_ends(name: str, low: Any, high: Any) -> None:
             return
         low, high = (float(x[wrong][0]) for x in ends)
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise RuntimeError(f"{name} [{low:g}, {high:g}] is not finite")
+        raise RuntimeError(ENDS.format(name=name, low=low, high=high))
+
+
+_RANGE = "torch.histc: range of"
 
 
 def _histc_inputs(
@@ -165,13 +184,10 @@ def _histc_inputs(
     spec = need_tensor("histc", "input", 1, input)._spec
     if bins <= 0:
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
-    if spec.dtype.is_floating_point:
-        if min == max and spec.numel:
-            _check_ends("torch.histc: range of", *input.detach().aminmax())
-        elif min != max:
-            _check_ends("torch.histc: range of", float(min), float(max))
-            if min > max:
-                raise RuntimeError("torch.histc: max must be larger than min")
+    if spec.dtype.is_floating_point and min != max:
+        _check_ends(_RANGE, float(min), float(max))
+        if min > max:
+            raise RuntimeError("torch.histc: max must be larger than min")
     return (input,), (bins, float(min), float(max))
 
 
@@ -244,7 +260,8 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
         max: the upper end.
 
     Raises:
-        RuntimeError: no bins, or ends that are not finite or turned round.
+        RuntimeError: no bins, or ends that are not finite or turned round; the elements' own may be
+            found where values are asked for.
         NotImplementedError: the input is not of a floating-point dtype.
     """
     x = input.detach().reshape(-1)
@@ -252,6 +269,8 @@ def histc(input: Any, bins: int = 100, min: Any = 0, max: Any = 0) -> Any:
     high: Any = x.new_full((), max)
     if min == max:
         low, high = _ends(x, 1)
+        if x.numel():
+            _check_ends(_RANGE, low, high)
     inside = x.ge(low) & x.le(high)
     place = (x - low) * bins / (high - low)
     counts = _added_up(place.to(d.int64).clamp(0, bins - 1), inside.to(d.int64), bins)

@@ -12,6 +12,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import ops
 from dovetail.dispatch import call
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import attach
 from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import values_of
@@ -29,22 +30,28 @@ _MOST = 1 << 24
 """A float32 tells so many places apart."""
 
 
-def _shape(spec: Spec, q: Spec, dim: int | None, keepdim: bool) -> tuple[int, ...]:
+def _fractions(q: Any) -> tuple[int, ...]:
+    """The shape of fractions: none of a Python number."""
+    return () if isinstance(q, type) else tuple(q.shape)
+
+
+def _shape(spec: Spec, q: Any, dim: int | None, keepdim: bool) -> tuple[int, ...]:
     gone = tuple(range(spec.ndim)) if dim is None else (dim,) if spec.ndim else ()
     kept = kept_shape(spec.shape, gone)
     rest = kept if keepdim else tuple(n for i, n in enumerate(kept) if i not in gone)
-    return (*q.shape, *rest)
+    return (*_fractions(q), *rest)
 
 
-def _strides(shape: tuple[int, ...], q: Spec) -> tuple[int, ...] | None:
+def _strides(shape: tuple[int, ...], q: Any) -> tuple[int, ...] | None:
     """The dim of ``q`` is the fastest, though it comes first; as PyTorch leaves it."""
-    if not q.ndim:
+    given = _fractions(q)
+    if not given:
         return None
-    many = max(q.numel, 1)
+    many = max(given[0], 1)
     return (1, *(step * many for step in contiguous_strides(shape[1:])))
 
 
-def _infer(spec: Spec, q: Spec, dim: int | None, keepdim: bool, **_: Any) -> Inferred:
+def _infer(spec: Spec, q: Any, dim: int | None, keepdim: bool, **_: Any) -> Inferred:
     shape = _shape(spec, q, dim, keepdim)
     return Inferred((None, None), ((shape, spec.dtype, _strides(shape, q)),))
 
@@ -84,7 +91,9 @@ def _in_order_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 @composite(
     "quantile_in_order",
     inputs=("rows", "q"),
-    infer=lambda rows, q, **_: Inferred((None, None), (((rows.shape[0], q.numel), rows.dtype),)),
+    infer=lambda rows, q, **_: Inferred(
+        (None, rows.dtype), (((rows.shape[0], math.prod(_fractions(q))), rows.dtype),)
+    ),
     accepts=_ACCEPTS,
     method=False,
     public=False,
@@ -93,15 +102,18 @@ def _in_order_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     tolerance=Tolerance(8),
 )
 def quantile_in_order(rows: Any, q: Any, *, interpolation: str, skips_nan: bool) -> Any:
-    """(R, Q): what lies at fractions ``q`` of rows (R, n) in order, NaN last.
+    """(R, Q): what lies at fractions ``q``, also a number, of rows (R, n) in order, NaN last.
 
     Raises:
         RuntimeError: a fraction outside of [0, 1].
     """
-    values = values_of(q)
-    if values is not None and not ((values >= 0) & (values <= 1)).all():
-        raise RuntimeError("quantile() q values must be in the range [0, 1]")
-    q = q.reshape(-1)
+    if isinstance(q, Tensor):
+        values = values_of(q)
+        if values is not None and not ((values >= 0) & (values <= 1)).all():
+            raise RuntimeError("quantile() q values must be in the range [0, 1]")
+        q = q.reshape(-1)
+    else:
+        q = rows.new_full((1,), q)
     last = rows.shape[-1] - 1
     nan = rows.ne(rows)
     if skips_nan:
@@ -115,7 +127,7 @@ def quantile_in_order(rows: Any, q: Any, *, interpolation: str, skips_nan: bool)
 def _decompose(
     input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skips_nan: bool
 ) -> Any:
-    shape = _shape(input._spec, q._spec, dim, keepdim)
+    shape = _shape(input._spec, q._spec if isinstance(q, Tensor) else float, dim, keepdim)
     if dim is None or not input.ndim:
         rows = input.reshape(1, -1)
     else:
@@ -184,8 +196,9 @@ def _errors() -> list[ErrorInput]:
     ]
 
 
-def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
-    """``q`` as a tensor of the input's dtype, whose values are looked at where they are used."""
+def _check_fraction(name: str, input: Tensor, q: Any) -> None:
+    """Refuse what is no tensor of the input's dtype, nor a number from 0 to 1; the values of a
+    tensor are looked at where they are used."""
     spec = input._spec
     if isinstance(q, Tensor):
         if q._spec.ndim > 1:
@@ -194,15 +207,13 @@ def _fraction(name: str, input: Tensor, q: Any) -> Tensor:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
         if q._spec.device is not spec.device:
             raise RuntimeError(f"{name}() q tensor must be on the same device as the input tensor")
-        return q
+        return
     if not isinstance(q, (int, float, np.integer, np.floating)):
         raise TypeError(
             f"{name}(): argument 'q' must be Tensor or a number, not {type(q).__name__}"
         )
     if not 0 <= q <= 1:
         raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {float(q):g}")
-    made: Tensor = input.new_full((), float(q))
-    return made
 
 
 def _quantile(name: str, skips_nan: bool, doc: str) -> Callable[..., Any]:
@@ -219,6 +230,31 @@ def _quantile(name: str, skips_nan: bool, doc: str) -> Callable[..., Any]:
         tolerance=Tolerance(8),
     )
 
+    def prepare(
+        input: Tensor, q: Any, dim: int | None, keepdim: bool, *, interpolation: str
+    ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        spec = spec_of_input(name, input)
+        if not spec.numel:
+            raise RuntimeError(f"{name}() input tensor must be non-empty")
+        if spec.dtype not in _ACCEPTS:
+            raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+        _check_fraction(name, input, q)
+        if interpolation not in _WAYS:
+            raise RuntimeError(
+                f"{name}() interpolation must be one of linear, lower, higher, midpoint or "
+                f"nearest, but got {interpolation}"
+            )
+        if dim is not None:
+            dim = one_dim(name, dim, spec.ndim)
+        if (spec.numel if dim is None or not spec.ndim else spec.shape[dim]) > _MOST:
+            raise RuntimeError(f"{name}() input tensor is too large")
+        given = q if isinstance(q, Tensor) else float(q)
+        return (input, given), (dim, bool(keepdim), interpolation, skips_nan)
+
+    @function_by_specs(op, prepare)
+    def found(input: Tensor, q: Any, dim: Any, keepdim: bool, *, interpolation: str) -> Any:
+        return call(op, *prepare(input, q, dim, keepdim, interpolation=interpolation))
+
     @numpy_names
     def function(
         input: Tensor,
@@ -229,23 +265,10 @@ def _quantile(name: str, skips_nan: bool, doc: str) -> Callable[..., Any]:
         interpolation: str = "linear",
         out: Tensor | None = None,
     ) -> Any:
-        spec = spec_of_input(name, input)
-        if not spec.numel:
-            raise RuntimeError(f"{name}() input tensor must be non-empty")
-        if spec.dtype not in _ACCEPTS:
-            raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
-        q = _fraction(name, input, q)
-        if interpolation not in _WAYS:
-            raise RuntimeError(
-                f"{name}() interpolation must be one of linear, lower, higher, midpoint or "
-                f"nearest, but got {interpolation}"
-            )
-        if dim is not None:
-            dim = one_dim(name, dim, spec.ndim)
-        if (spec.numel if dim is None or not spec.ndim else spec.shape[dim]) > _MOST:
-            raise RuntimeError(f"{name}() input tensor is too large")
-        result = call(op, (input, q), (dim, bool(keepdim), interpolation, skips_nan))
-        return finish(name, result, out)
+        if q.__class__ is float and not 0 <= q <= 1:  # it is no matter of specs
+            _check_fraction(name, input, q)
+        result = found(input, q, dim, keepdim, interpolation=interpolation)
+        return result if out is None else finish(name, result, out)
 
     return attach(op, function, doc=doc)
 

@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail.backend.sentences import LENGTHS
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import arange
+from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator
-from dovetail.ops.families import draw
+from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.index_checks import INDICES, need_tensor, values_of
 from dovetail.ops.indexed.masks import where
 from dovetail.ops.indexed.scatter_reduce import product_gradient
 from dovetail.ops.layout.joining import cat
 from dovetail.ops.reduction.search import searchsorted
-from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
+from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
@@ -30,9 +32,20 @@ _WAYS = {"sum": "sum", "mean": "mean", "prod": "prod", "max": "amax", "min": "am
 _START = {"sum": 0.0, "mean": 0.0, "prod": 1.0, "amax": -math.inf, "amin": math.inf}
 
 
-def _infer(data: Spec, offsets: Spec, reduce: str, axis: int, initial: Any) -> Inferred:
-    shape = (*data.shape[:axis], offsets.shape[-1] - 1, *data.shape[axis + 1 :])
-    return Inferred((None, None), ((shape, data.dtype),))
+def _infer(
+    data: Spec, lengths: Spec | None, offsets: Spec | None, reduce: str, axis: int, **_: Any
+) -> Inferred:
+    many = lengths.shape[-1] if offsets is None else offsets.shape[-1] - 1
+    shape = (*data.shape[:axis], many, *data.shape[axis + 1 :])
+    return Inferred((None,) * 3, ((shape, data.dtype),))
+
+
+def _bounds(lengths: Any, offsets: Any) -> Any:
+    """Where each segment starts, and the last one ends: (\\*batch, segments + 1) of int64."""
+    if offsets is not None:
+        return offsets.to(d.int64)
+    whole = lengths.to(d.int64)
+    return cat([whole.new_zeros((*whole.shape[:-1], 1)), whole.cumsum(-1)], -1)
 
 
 def _places(data: Any, offsets: Any, axis: int) -> Any:
@@ -58,7 +71,12 @@ def _counts(data: Any, offsets: Any, axis: int, initial: Any) -> Any:
     return count if initial is None else count.masked_fill(count.eq(0), 1)
 
 
-def _decompose(data: Any, offsets: Any, reduce: str, axis: int, initial: Any) -> Any:
+def _decompose(
+    data: Any, lengths: Any, offsets: Any, reduce: str, axis: int, initial: Any, unsafe: bool
+) -> Any:
+    if offsets is None and not unsafe:
+        _check_lengths(lengths, data.shape[axis])
+    offsets = _bounds(lengths, offsets)
     many = offsets.shape[-1] - 1
     at = _places(data, offsets, axis)
     board = _board(data, many, reduce, axis, initial)
@@ -73,23 +91,102 @@ def _decompose(data: Any, offsets: Any, reduce: str, axis: int, initial: Any) ->
     return made.contiguous()
 
 
+def _check_lengths(lengths: Tensor, size: int) -> None:
+    """Refuse lengths that are negative or do not add up; waits for the device that they are on."""
+    counts = values_of(lengths)
+    if counts is None:
+        return
+    if counts.min() < 0:
+        raise RuntimeError(LENGTHS[0])
+    if (counts.sum(-1) != size).any():
+        raise RuntimeError(LENGTHS[1])
+
+
 def _gradient(
-    g: Any, data: Any, offsets: Any, out: Any, reduce: str, axis: int, initial: Any
-) -> tuple[Any, None]:
+    g: Any, data: Any, lengths: Any, offsets: Any, out: Any, reduce: str, axis: int, initial: Any
+) -> tuple[Any, None, None]:
+    slopes = segment_reduce_backward(
+        g, data, lengths, offsets, out, reduce=reduce, axis=axis, initial=initial
+    )
+    return slopes, None, None
+
+
+def _slopes_reference(
+    grad: np.ndarray, data: np.ndarray, lengths: Any, offsets: Any, result: np.ndarray,
+    *, reduce: str, axis: int, initial: Any,
+) -> np.ndarray:  # fmt: skip
+    if offsets is None:
+        nothing = np.zeros((*lengths.shape[:-1], 1), np.int64)
+        offsets = np.concatenate([nothing, lengths.cumsum(-1)], -1)
+    made = np.zeros(data.shape)
+    for place in np.ndindex(*grad.shape):
+        at = offsets[place[:axis]]
+        part = (*place[:axis], slice(at[place[axis]], at[place[axis] + 1]), *place[axis + 1 :])
+        x, g = data[part], grad[place]
+        if reduce in ("sum", "mean"):
+            made[part] = g / (len(x) if reduce == "mean" and len(x) else 1)
+        elif reduce == "prod":
+            start, is_alone = 1 if initial is None else initial, (x == 0).sum() == 1
+            rest = g * start * np.prod(x[x != 0])
+            made[part] = np.where(
+                (x == 0) & is_alone, rest, g * result[place] / np.where(x == 0, 1, x)
+            )
+        else:
+            ties = (x == result[place]) | np.isnan(x)
+            made[part] = np.where(ties, g / max(ties.sum(), 1), 0)
+    return made
+
+
+def _slopes_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for sample in _samples(rng, dtype):
+        data, way = sample.args
+        named = {"lengths": None, "offsets": None, **sample.kwargs}
+        options = {"axis": named.pop("axis", 0) % data.ndim, "initial": named.pop("initial", None)}
+        at, lengths = named["offsets"], named["lengths"]
+        with np.errstate(invalid="ignore"):
+            out = _reference(data, way, lengths=lengths, offsets=at, **options)
+        out = out.astype(dtype.numpy)
+        if np.isnan(out).any() and way == "mean":
+            continue  # a part of nothing
+        grad = draw(rng, out.shape, dtype, -2, 2)
+        options["reduce"] = _WAYS[way]
+        made.append(Sample((grad, data, lengths, at, out), options, sample.name))
+    return made
+
+
+@composite(
+    "segment_reduce_backward",
+    inputs=("grad", "data", "lengths", "offsets", "result"),
+    infer=lambda grad, data, *_, **__: Inferred((None,) * 5, ((data.shape, data.dtype),)),
+    compute=d.float32,
+    accepts=d.FLOATING,
+    method=False,
+    public=False,
+    reference=_slopes_reference,
+    samples=_slopes_samples,
+    tolerance=Tolerance(16, against="inputs"),
+)
+def segment_reduce_backward(
+    grad: Any, data: Any, lengths: Any, offsets: Any, result: Any,
+    *, reduce: str, axis: int, initial: Any,
+) -> Any:  # fmt: skip
+    """The gradient of ``segment_reduce`` for its data."""
+    g, offsets = grad, _bounds(lengths, offsets)
     at = _places(data, offsets, axis)
     if reduce == "mean":
         g = g / _counts(data, offsets, axis, initial)
-    g, out = _one_more(g, axis), _one_more(out, axis)
+    g, result = _one_more(g, axis), _one_more(result, axis)
     if reduce in ("sum", "mean"):
-        return g.gather(axis, at), None
+        return g.gather(axis, at)
     if reduce == "prod":
         board = _board(data, offsets.shape[-1] - 1, reduce, axis, initial)
-        return product_gradient(g, board, at, data, out, axis, reduce, True)[1], None
+        return product_gradient(g, board, at, data, result, axis, reduce, True)[1]
     # Shared evenly by all that are as large as the largest; of NaN, by all NaN.
-    best = out.gather(axis, at)
+    best = result.gather(axis, at)
     ties = (data.eq(best) | data.ne(data)).to(g.dtype)
     count = g.new_zeros(tuple(g.shape)).scatter_add(axis, at, ties)
-    return ties * (g / count.masked_fill(count.eq(0), 1)).gather(axis, at), None
+    return ties * (g / count.masked_fill(count.eq(0), 1)).gather(axis, at)
 
 
 def _one_more(x: Any, axis: int) -> Any:
@@ -166,8 +263,8 @@ def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 SEGMENT_REDUCE = OpDef(
     "segment_reduce",
     kind="index",
-    inputs=("data", "offsets"),
-    attributes=("reduce", "axis", "initial"),
+    inputs=("data", "lengths", "offsets"),
+    attributes=("reduce", "axis", "initial", "unsafe"),
     infer=_infer,
     decompose=_decompose,
     compute=d.float32,
@@ -183,8 +280,7 @@ SEGMENT_REDUCE = OpDef(
 )
 
 
-def _bounds(data: Tensor, lengths: Any, offsets: Any, axis: int, unsafe: bool) -> Any:
-    """Where each segment starts, and the last one ends: (\\*batch, segments + 1) of int64."""
+def _check_parts(data: Tensor, lengths: Any, offsets: Any, axis: int, unsafe: bool) -> None:
     given = lengths if offsets is None else offsets
     label = "lengths" if offsets is None else "offsets"
     spec = need_tensor("segment_reduce", label, 3, given)._spec
@@ -206,45 +302,14 @@ def _bounds(data: Tensor, lengths: Any, offsets: Any, axis: int, unsafe: bool) -
             f"segment_reduce(): the leading dims of {label} must be those of data "
             f"{list(data._spec.shape[:axis])}, got {list(spec.shape[:-1])}"
         )
-    if offsets is not None:
-        return offsets.to(d.int64)
-    if not unsafe and not spec.numel:
+    if offsets is None and not unsafe and not spec.numel:
         raise RuntimeError("segment_reduce(): lengths must have elements unless unsafe, got none")
-    counts = None if unsafe else values_of(lengths)
-    if counts is not None:
-        if counts.min() < 0:
-            raise RuntimeError("lengths contains negative value!")
-        if (counts.sum(-1) != data._spec.shape[axis]).any():
-            raise RuntimeError(
-                "segment_reduce(): Expected all rows of lengths along axis to sum to "
-                "data.size(lengths.dim()-1) when !unsafe."
-            )
-    whole = lengths.to(d.int64)
-    return cat([whole.new_zeros((*spec.shape[:-1], 1)), whole.cumsum(-1)], -1)
 
 
-@operator(SEGMENT_REDUCE)
-def segment_reduce(
-    data: Tensor, reduce: str, *, lengths: Tensor | None = None, indices: Tensor | None = None,
-    offsets: Tensor | None = None, axis: int = 0, unsafe: bool = False,
-    initial: float | None = None,
-) -> Tensor:  # fmt: skip
-    """A reduction of each of several consecutive parts of a dim.
-
-    Args:
-        data: (\\*batch, N, \\*rest), floating-point.
-        reduce: ``sum``, ``mean``, ``max``, ``min`` or ``prod``.
-        lengths: (\\*batch, segments), how long each part is; together N.
-        offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
-        axis: the dim that is taken apart; the number of batch dims.
-        unsafe: lengths are not looked at, so that nothing waits for the device.
-        initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
-            1 (``prod``), or an infinity.
-
-    Raises:
-        RuntimeError: lengths that are negative or do not add up, or shapes that do not fit.
-        NotImplementedError: another dtype.
-    """
+def _prepare(
+    data: Tensor, reduce: str, lengths: Any = None, indices: Any = None, offsets: Any = None,
+    axis: int = 0, unsafe: bool = False, initial: float | None = None,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
     spec = need_tensor("segment_reduce", "data", 1, data)._spec
     axis = check_dim(axis, spec.ndim)
     if not isinstance(reduce, str):
@@ -261,6 +326,36 @@ def segment_reduce(
         raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
     if lengths is None and offsets is None:
         raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
-    bounds = _bounds(data, lengths, offsets, axis, unsafe)
+    _check_parts(data, lengths, offsets, axis, unsafe)
     initial = None if initial is None else float(initial)
-    return call(SEGMENT_REDUCE, (data, bounds), (way, axis, initial))
+    if offsets is not None:
+        return (data, None, offsets), (way, axis, initial, False)
+    return (data, lengths, None), (way, axis, initial, bool(unsafe))
+
+
+@operator(SEGMENT_REDUCE)
+@function_by_specs(SEGMENT_REDUCE, _prepare)
+def segment_reduce(
+    data: Tensor, reduce: str, *, lengths: Tensor | None = None, indices: Tensor | None = None,
+    offsets: Tensor | None = None, axis: int = 0, unsafe: bool = False,
+    initial: float | None = None,
+) -> Tensor:  # fmt: skip
+    """A reduction of each of several consecutive parts of a dim.
+
+    Args:
+        data: (\\*batch, N, \\*rest), floating-point.
+        reduce: ``sum``, ``mean``, ``max``, ``min`` or ``prod``.
+        lengths: (\\*batch, segments), how long each part is; together N.
+        offsets: (\\*batch, segments + 1), instead: where each part begins, and the last one ends.
+        axis: the dim that is taken apart; the number of batch dims.
+        unsafe: lengths are not looked at.
+        initial: what each part starts from. A part of nothing is that, or else 0, NaN (``mean``),
+            1 (``prod``), or an infinity.
+
+    Raises:
+        RuntimeError: shapes that do not fit, or lengths that are negative or do not add up: at the
+            call, or where values are asked for of a device that looks at them itself.
+        NotImplementedError: another dtype.
+    """
+    given = {"lengths": lengths, "indices": indices, "offsets": offsets, "axis": axis}
+    return call(SEGMENT_REDUCE, *_prepare(data, reduce, **given, unsafe=unsafe, initial=initial))

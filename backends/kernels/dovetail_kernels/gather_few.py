@@ -22,7 +22,7 @@ EACH = 1 << 12
 
 
 class FewSum:
-    """The gradient of a convolution ``c`` (see ``conv.py``) for its weight: ``run(grad, x, out)``."""
+    """The gradient of a convolution (see ``conv.py``) for its weight: ``run(grad, x, out)``."""
 
     def __init__(self, device: Device, c: Any, label: str) -> None:
         kind, arrays = wrapping(c.work), (c.weight, c.y, c.x)

@@ -258,7 +258,8 @@ NOT_ASKED = {
     "radix", "topk", "pick", "pool_max", "pool_average", "pool_divisor", "gemm_pairs", "nonzero",
     "conv_sum", "attention_rows", "attention_scores", "recurrent", "recurrent_values",
     "recurrent_cells", "recurrent_panels", "team", "lines", "fold", "powers", "mathematics",
-    "mathematics_angles", "mathematics_powers", "mathematics_half", "mathematics_double", "mathematics_double_angles",
+    "mathematics_angles", "mathematics_powers", "mathematics_half", "mathematics_double",
+    "mathematics_double_angles",
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins",
 }  # fmt: skip

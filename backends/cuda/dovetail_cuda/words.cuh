@@ -76,6 +76,8 @@ template <class T> struct Eight { T s0, s1, s2, s3, s4, s5, s6, s7; };
 #define float8 Eight<float>
 #define double8 Eight<double>
 #define ulong8 Eight<ulong>
+#define int8 Eight<int>
+#define long8 Eight<long>
 #define half Half
 
 float2 convert_float2(double2 z) { return float2((float)z.x, (float)z.y); }

@@ -7,8 +7,9 @@ from typing import Any
 
 from dovetail.backend import KernelTable, StridedView
 from dovetail.dtypes import FLOATING
-from dovetail_kernels.arrays import Array
+from dovetail_kernels.arrays import Array, packed, part
 from dovetail_kernels.complex_product import ComplexProduct, is_worth_it
+from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.gemm import Added, Product
@@ -69,13 +70,21 @@ def _affine(facts: Any) -> Any:
     return lambda input, a, b, out: product(a, b, out, input)
 
 
+FEW = 1 << 18
+"""Products of two numbers up to which an input is not packed: its first dim is one of batches."""
+
+
 def _has_rows(call: Any) -> bool:
-    """Leading dims that lie in memory as one, of input, output and what is added."""
+    """Leading dims of output and what is added that lie in memory as one, or few products."""
     made = call.outputs[0]
-    flat: list[StridedView] = [ghost(call.input), ghost(made)]
+    flat: list[StridedView] = [ghost(made)]
     if call.bias is not None:
         flat.append(ghost(call.bias).expand(made.shape))
-    return all(_rows(array) is not None for array in flat)
+    return all(_rows(array) is not None for array in flat) or _has_batches(call.input, made)
+
+
+def _has_batches(input: Any, made: Any) -> bool:
+    return bool(input.ndim == 3 and made.numel * input.shape[-1] <= FEW)
 
 
 def _rows(array: StridedView) -> Array | None:
@@ -99,16 +108,36 @@ def _linear(facts: Any) -> Any:
     """(*, K) by (N, K), plus what expands to the output, and a ReLU of it."""
     input, weight, bias = facts.inputs
     made = facts.outputs[0]
-    a, out = _rows(ghost(input)), _rows(ghost(made))
-    assert a is not None
-    assert out is not None
-    w = ghost(weight)
-    b = Array(None, 0, w.shape[::-1], w.strides[::-1], w.dtype)
     device, is_rectified = device_of(made.device), facts.op.name == "linear_relu"
+    x, w, out = map(ghost, (input, weight, made))
+    b = Array(None, 0, w.shape[::-1], w.strides[::-1], w.dtype)
+    arrays: list[Any] = [x, out] if bias is None else [x, out, ghost(bias).expand(made.shape)]
+    dense = None
+    if any(_rows(array) is None for array in arrays) and _has_batches(input, made):
+        if made.shape[0] > made.shape[1]:
+            arrays = [part(array, (1, 0, 2)) for array in arrays]
+    else:
+        if _rows(x) is None:
+            arrays[0] = dense = packed(x)
+        arrays = list(map(_rows, arrays))
+    a, out, *more = arrays
+    added = Added(*more) if more else None
+    product = Product(device, a, b, out, added, is_rectified=is_rectified)
+    if dense is not None:
+        return _packing(device, x, dense, product)
     if bias is None:
-        product = Product(device, a, b, out, is_rectified=is_rectified)
         return lambda input, weight, bias, out: product(input, weight, out)
-    flat = _rows(ghost(bias).expand(made.shape))
-    assert flat is not None
-    product = Product(device, a, b, out, Added(flat), is_rectified=is_rectified)
     return lambda input, weight, bias, out: product(input, weight, out, bias)
+
+
+def _packing(device: Any, x: Array, dense: Array, product: Product) -> Any:
+    """The product of a packed copy of its input."""
+    copy, size = Copy(device, x, dense), dense.numel * dense.itemsize
+
+    def run(input: Any, weight: Any, bias: Any, out: Any) -> None:
+        with device.scratch(size) as (block,):
+            rows = Array(block, 0, dense.shape, dense.strides, dense.dtype)
+            copy(input, rows)
+            product(rows, weight, out, *(() if bias is None else (bias,)))
+
+    return run

@@ -26,6 +26,7 @@ from dovetail_kernels.folds import accumulated
 from dovetail_kernels.gather import Filters, Gathered, Lines, Map, Part, tile_for
 from dovetail_kernels.gather_blocks import Blocks
 from dovetail_kernels.gather_direct import FEW, Direct, DirectSum
+from dovetail_kernels.gather_few import FEW_PRODUCTS, FewSum
 from dovetail_kernels.gather_packed import Packed, is_packed
 from dovetail_kernels.gather_padded import Padded, is_padded, reads_few
 from dovetail_kernels.gather_padded_sum import PaddedSum, Windows, is_padded_sum
@@ -346,6 +347,8 @@ class Unbiased:
 
 def _grad_weight(call: Any, c: Convolution) -> Any:
     device = device_of(call.outputs[0].device)
+    if c.operations <= 2 * FEW_PRODUCTS:
+        return FewSum(device, c, call.op.name)
     few = _goes_by_lines(c, c.made) and device.is_cpu
     out = c.weight.element_strides
     image = image_of(device, c.x, c.padding, c.reach, c.work, in_place=not few)

@@ -168,7 +168,7 @@ class RNNBase(Module):
 
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """Refuse an input of another dtype or shape."""
-        kind = self._flat_weights[0].dtype
+        kind = getattr(self, self._all_weights[0][0]).dtype
         if input.dtype is not kind:
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({kind}). Convert "
@@ -410,8 +410,10 @@ class LSTM(RNNBase):
         check_pair("lstm", hx)
 
     def _zeros(self, input: Tensor, batch_sizes: Tensor | None) -> Any:
-        cells = input.new_zeros(self.get_expected_cell_size(input, batch_sizes))
-        return super()._zeros(input, batch_sizes), cells
+        hidden = super()._zeros(input, batch_sizes)
+        if not self.proj_size:
+            return hidden, hidden  # nobody writes to it
+        return hidden, input.new_zeros(self.get_expected_cell_size(input, batch_sizes))
 
     def _batched_state(self, hx: Any, is_batched: bool) -> Any:
         h, c = hx

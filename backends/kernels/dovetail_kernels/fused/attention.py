@@ -1,19 +1,24 @@
-"""Scaled dot-product attention: one launch forward, one backward, and no matrix of scores."""
+"""Scaled dot-product attention: one launch forward, one backward (two on a GPU), and no matrix of
+scores.
+
+Lines of queries, keys, values and gradients are read where they lie, as those of several heads in
+one projection do; who has none (``layout="contiguous"``) gets them packed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from dovetail.backend import KernelTable, collapse
+from dovetail.backend import KernelTable, StridedView, collapse
 from dovetail.dtypes import bool_
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import Array, offsets, packed
-from dovetail_kernels.copy import Copy
+from dovetail_kernels.arrays import Array, joined, offsets, packed
 from dovetail_kernels.device import Device, Launch, Size, device_of
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.folds import accumulated
@@ -31,21 +36,35 @@ WIDEST = 256
 
 
 class Attention:
-    """What all kernels need of one call."""
+    """What all kernels need of one call.
 
-    def __init__(self, facts: Any, query: Any, value: Any, mask: Any) -> None:
+    Args:
+        lines: the arrays that are read by lines, by name: ghosts (*, L, E). None: all are dense.
+        as_they_are: so is the mask; else it is packed.
+    """
+
+    def __init__(
+        self, facts: Any, query: Any, value: Any, mask: Any, lines: dict[str, Array] | None = None,
+        *, as_they_are: bool = False,
+    ) -> None:  # fmt: skip
         self.device: Device = device_of(query.device)
         self.work = accumulated(query.dtype)
         *lead, rows, size = query.shape
         keys, width = value.shape[-2:]
         self.batches, self.rows, self.keys = prod(lead), rows, keys
-        seen = Array(None, 0, tuple(lead), (0,) * len(lead), query.dtype)
+
+        def walk(strides: tuple[int, ...], dtype: Any) -> Array:
+            return Array(None, 0, tuple(lead), strides, dtype)
+
+        seen = walk((0,) * len(lead), query.dtype)
         steps: tuple[int, ...] = (0, 0)
         if mask is not None:  # repeated where it has size 1, or no dim
-            whole = packed(ghost(mask)).expand((*lead, rows, keys))
-            seen = Array(None, 0, tuple(lead), whole.strides[:-2], mask.dtype)
-            steps = whole.element_strides[-2:]
-        loops = collapse(seen, keep_order=True)
+            whole: StridedView = ghost(mask) if as_they_are else packed(ghost(mask))
+            whole = whole.expand((*lead, rows, keys))
+            seen, steps = walk(whole.strides[:-2], mask.dtype), whole.element_strides[-2:]
+        given = lines or {}
+        walks = [walk(x.strides[:-2], x.dtype) for x in given.values()]
+        loops = collapse(seen, *walks, keep_order=True)
         kind = dialect.VALUES[self.work.name]
         self.width = w = min(16, 64 // self.work.itemsize) if self.device.is_cpu else 1
         self.macros = {
@@ -60,13 +79,16 @@ class Attention:
             "BLOCK": BLOCK,
             "IS_CAUSAL": int(facts.attributes["is_causal"]),
             "HAS_MASK": 0 if mask is None else 1 if mask.dtype is bool_ else 2,
-            **places("MASK_PLACE", loops, "k", ("masked",)),
+            **places("MASK_PLACE", loops, "k", ("masked", *(f"from_{name}" for name in given))),
         }
         scale = np.dtype(self.work.numpy).type(facts.attributes["scale"])
         self.numbers = [
             np.uint64(self.batches), np.int32(rows), np.int32(keys), scale,
             *(np.uint64(s) for s in steps), *loop_numbers(loops),
         ]  # fmt: skip
+        if lines:
+            strides = [x.element_strides[-2] for x in given.values()]
+            self.numbers.append(joined(strides, 8, np.uint64))
         self.mask = query.dtype if mask is None else mask.dtype
 
     def launch(
@@ -87,9 +109,21 @@ class Attention:
         return self.device.launch(text, name, buffers, numbers, size, label)
 
 
-def _forward(facts: Any) -> Any:
-    query, key, value, mask = facts.inputs
-    made = Attention(facts, query, value, mask)
+READ_BY_LINES = ("query", "key", "value", "grad")
+
+
+def _by_lines(facts: Any, *, as_they_are: bool) -> Attention:
+    named = dict(zip(facts.op.inputs, facts.inputs, strict=True))
+    lines: dict[str, Any] = {n: ghost(named[n]) for n in READ_BY_LINES if n in named}
+    if not as_they_are:
+        lines = {name: packed(array) for name, array in lines.items()}
+    query, value, mask = named["query"], named["value"], named["mask"]
+    return Attention(facts, query, value, mask, lines, as_they_are=as_they_are)
+
+
+def _forward(facts: Any, *, as_they_are: bool = False) -> Any:
+    query, key, value, _ = facts.inputs
+    made = _by_lines(facts, as_they_are=as_they_are)
     items = made.batches * made.rows
     if made.device.is_cpu:
         items = made.batches * -(-made.rows // BLOCK)
@@ -104,51 +138,47 @@ def _forward(facts: Any) -> Any:
     return run
 
 
-def _backward(facts: Any) -> Any:
-    grad, query, key, value, mask, seen, sums, of_sums = facts.inputs
-    made = Attention(facts, query, value, mask)
-    device, work = made.device, made.work
+def _backward(facts: Any, *, as_they_are: bool = False) -> Any:
+    grad, query, key, value, _, seen, sums, of_sums = facts.inputs
+    made = _by_lines(facts, as_they_are=as_they_are)
+    device, work, lines = made.device, made.work, made.batches * made.rows
     slopes = grad if of_sums is None else of_sums
-    deltas = made.launch(
-        "IS_DELTA", "delta", 4, device.workers(made.batches * made.rows, 1), facts.op.name,
-        extra={"HAS_SLOPES": int(of_sums is not None)}, G=grad.dtype, SEEN=seen.dtype,
-        SLOPE=slopes.dtype,
-    )  # fmt: skip
-    lead = (made.batches * made.rows,)
-    delta = packed(Array(None, 0, lead, (work.itemsize,), work))
+    has_slopes = {"HAS_SLOPES": int(of_sums is not None)}
+    of_rows = {"G": grad.dtype, "SEEN": seen.dtype, "SLOPE": slopes.dtype}
+    deltas = None
+    if not device.is_cpu:
+        size = device.workers(lines, 1)
+        deltas = made.launch(
+            "IS_DELTA", "delta", 4, size, facts.op.name, extra=has_slopes, **of_rows
+        )
     items = made.batches if device.is_cpu else made.batches * (made.rows + made.keys)
     kinds = {
-        "OUT": query.dtype, "G": grad.dtype, "Q": query.dtype, "K": key.dtype, "X": value.dtype,
-        "SUM": sums.dtype, "DELTA": work,
+        "OUT": query.dtype, "Q": query.dtype, "K": key.dtype, "X": value.dtype, "SUM": sums.dtype,
     }  # fmt: skip
+    is_wide = device.is_cpu and work is not query.dtype
+    extra = {**has_slopes, "IS_WIDE": int(is_wide)}
     size = device.workers(items, 1)
-    launch = made.launch("IS_BACKWARD", "backward", 10, size, facts.op.name, **kinds)
+    launch = made.launch(
+        "IS_BACKWARD", "backward", 12, size, facts.op.name, extra=extra, **of_rows, **kinds
+    )
+    held = lines * (1 + is_wide * query.shape[-1])
+    take, give = device.room(held * work.itemsize)
 
     def run(*arrays: Any) -> None:
         grad, query, key, value, mask, seen, sums, of_sums, *outs = arrays
-        mask = query if mask is None else mask
-        with device.scratch(delta.numel * work.itemsize) as (block,):
-            held = Array(block, 0, delta.shape, delta.strides, work)
-            order = (held, grad, seen, grad if of_sums is None else of_sums)
-            deltas.with_numbers([a.buffer for a in order], offsets(*order))
-            order = (*outs, grad, query, key, value, mask, sums, held)
+        mask, slopes = query if mask is None else mask, grad if of_sums is None else of_sums
+        block = take()
+        try:
+            room = Array(block, 0, (held,), (work.itemsize,), work)
+            if deltas is not None:
+                order = (room, grad, seen, slopes)
+                deltas.with_numbers([a.buffer for a in order], offsets(*order))
+            order = (*outs, grad, query, key, value, mask, sums, seen, slopes, room)
             launch.with_numbers([a.buffer for a in order], offsets(*order))
+        finally:
+            give(block)
 
-    if work is query.dtype:
-        return run
-    # The gradient of the query is gathered over all keys, so halves are gathered wide.
-    out = packed(ghost(facts.outputs[0]))
-    wide = packed(out, made.work)
-    narrow = Copy(device, wide, out)
-
-    def run_wide(*arrays: Any) -> None:
-        *inputs, of_query, of_key, of_value = arrays
-        with device.scratch(wide.numel * made.work.itemsize) as (block,):
-            held = Array(block, 0, wide.shape, wide.strides, made.work)
-            run(*inputs, held, of_key, of_value)
-            narrow(held, of_query)
-
-    return run_wide
+    return run
 
 
 def _fits(facts: Any) -> bool:
@@ -163,10 +193,23 @@ def _fits(facts: Any) -> bool:
     )
 
 
+def _has_lines(facts: Any) -> bool:
+    """Lines of neighbours, whatever lies between them; all else is dense."""
+    named = dict(zip(facts.op.inputs, facts.inputs, strict=True))
+    lines = [spec for name, spec in named.items() if name in READ_BY_LINES]
+    others = [s for n, s in named.items() if s is not None and n not in (*READ_BY_LINES, "mask")]
+    return (
+        _fits(facts)
+        and all(spec.strides[-1] == 1 or spec.shape[-1] == 1 for spec in lines)
+        and all(spec.is_contiguous for spec in (*others, *facts.outputs))
+    )
+
+
 def enter(table: KernelTable) -> None:
     """Enter them."""
     name = "scaled_dot_product_attention"
+    options: dict[str, Any] = {"dtypes": FLOATS, "specialize": True}
     for suffix, function in (("", _forward), ("_backward", _backward)):
-        table.add(
-            name + suffix, function, dtypes=FLOATS, layout="contiguous", specialize=True, when=_fits
-        )
+        table.add(name + suffix, function, layout="contiguous", when=_fits, **options)
+        by_lines = partial(function, as_they_are=True)
+        table.add(name + suffix, by_lines, layout="strided", when=_has_lines, **options)

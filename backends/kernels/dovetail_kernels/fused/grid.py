@@ -1,4 +1,5 @@
-"""grid_sample and its gradients: a launch each, for all modes and paddings."""
+"""grid_sample and its gradients: a launch each, for all modes and paddings; and read_linear, which
+its second gradients are made of."""
 
 from __future__ import annotations
 
@@ -33,9 +34,15 @@ SOME = 8
 """Channels that a work item of a GPU reads at each of its places."""
 
 
-def _macros(device: Device, facts: Any, part: str, width: int) -> tuple[dict[str, Any], str]:
-    """(macros, what the text begins with) for work items that take ``width`` places at once."""
-    grid, out = facts.grid, facts.outputs[0]
+def _macros(
+    device: Device, facts: Any, part: str, width: int, *, taps: int = 0, ndim: int = 0
+) -> tuple[dict[str, Any], str]:
+    """(macros, what the text begins with) for work items that take ``width`` places at once.
+
+    Args:
+        taps, ndim: 0: those of the mode and of the grid.
+    """
+    out = facts.outputs[0]
     dtype, work = out.dtype, accumulated(out.dtype)
     kind = dialect.VALUES[work.name]
     index = "long" if width == 8 else "int"
@@ -43,8 +50,9 @@ def _macros(device: Device, facts: Any, part: str, width: int) -> tuple[dict[str
         f"IS_{part}": 1,
         "IS_CPU": int(device.is_cpu),
         "IS_PLAIN": int(dtype is work),
-        "TAPS": TAPS[facts.attributes["mode"]],
-        "NDIM": grid.shape[-1],
+        "IS_APART": int(bool(ndim)),
+        "TAPS": taps or TAPS[facts.attributes["mode"]],
+        "NDIM": ndim or facts.grid.shape[-1],
         "T": kind,
         "W": width,
         "INDEX": index,
@@ -81,9 +89,14 @@ def _sized(device: Device, facts: Any) -> int:
 
 
 def _numbers(facts: Any, images: int, channels: int, size: Any, blocks: int) -> list[Any]:
-    grid, options = facts.grid, facts.attributes
-    places = prod(grid.shape[1:-1])
+    options = facts.attributes
     option = PADDINGS.index(options["padding"]) + 256 * options["align"]
+    return _counted(images, channels, prod(facts.grid.shape[1:-1]), size, blocks, option)
+
+
+def _counted(
+    images: int, channels: int, places: int, size: Any, blocks: int, option: int
+) -> list[Any]:
     sizes = [*[1] * (3 - len(size)), *size, 0]
     return [
         NO_OFFSETS,
@@ -111,6 +124,30 @@ def _forward(facts: Any) -> Callable[..., None]:
 
     def run(image: Any, grid: Any, out: Any) -> None:
         queue(*place(out, image, grid))
+
+    return run
+
+
+def _read(facts: Any) -> Callable[..., None]:
+    """read_linear: an array of places for each dim."""
+    (out,), size = facts.outputs, facts.attributes["sizes"]
+    device, ndim = device_of(out.device), len(size)
+    width = _sized(device, facts)
+    macros, helpers = _macros(device, facts, "FORWARD", width, taps=2, ndim=ndim)
+    arrays = ", ".join(f"global const OUT_MEMORY *place{d}" for d in range(ndim))
+    loaded = [f"x[{ndim - 1 - d}] = PLACE(place{d}, begin.s{2 + d});" for d in range(ndim)]
+    macros |= {"PLACES_GIVEN": arrays, "PLACES_LOADED": " ".join(loaded)}
+    text = program(device, "grid", macros, (out.dtype,), text=helpers)
+    images, channels, places = out.shape
+    blocks = 1 if device.is_cpu else -(-channels // SOME)
+    items = images * blocks * -(-places // width)
+    workers = device.workers(items, max(1, 4096 // (channels * 2**ndim * width)))
+    numbers = _counted(images, channels, places, size, blocks, 0)
+    launch = device.launch(text, "grid_sample", 2 + ndim, numbers, workers, facts.op.name)
+    place, queue = placing(2 + ndim), launch.with_numbers
+
+    def run(*arrays: Any) -> None:
+        queue(*place(arrays[-1], *arrays[:-1]))
 
     return run
 
@@ -219,6 +256,10 @@ def _or_nothing(make: Callable[[Any], Callable[..., None]]) -> Callable[[Any], C
 
 def enter(table: KernelTable) -> None:
     """Enter them."""
+    table.add(
+        "read_linear", _or_nothing(_read), dtypes=FLOATS, layout="contiguous", specialize=True,
+        when=lambda call: len(call.attributes["sizes"]) in (2, 3) and _fits(call),
+    )  # fmt: skip
     for name, make in (
         ("grid_sample", _forward),
         ("grid_sample_backward_input", _for_input),

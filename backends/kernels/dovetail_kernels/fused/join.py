@@ -1,6 +1,7 @@
 """cat and stack: as many tensors as a device's launch takes, in one where each would be a copy.
 
 Tensors must have rows: the dims before the joined one lie in memory as one, the others are dense.
+Of others, and of a single one, each is a copy.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels.arrays import Array
+from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost
 from dovetail_kernels.source import moved, program
@@ -23,6 +25,7 @@ __all__ = ["enter"]
 def enter(table: KernelTable) -> None:
     """Enter them."""
     for name in ("cat", "stack"):
+        table.add(name, _copied, when=_is_known, specialize=True)
         table.add(name, _specialised, when=_fits, specialize=True)
     table.add("complex", _of_parts, when=_are_dense, specialize=True)
 
@@ -55,6 +58,32 @@ def _fits(call: Any) -> bool:
     if device is None or not 1 < len(parts) <= device.tensors or not out.is_contiguous:
         return False
     return all(x.dtype is out.dtype and _step(ghost(x), dim) is not None for x in parts)
+
+
+def _is_known(call: Any) -> bool:
+    return known(call.outputs[0].device) is not None
+
+
+def _copied(facts: Any) -> Any:
+    """A copy for each tensor that has elements."""
+    (out,) = facts.outputs
+    device, dim, whole = device_of(out.device), facts.attributes["dim"], ghost(out)
+    step, kind, is_new = whole.strides[dim], out.dtype, facts.op.name == "stack"
+    strides = (*whole.strides[:dim], *whole.strides[dim + 1 :]) if is_new else whole.strides
+    made, at = [], 0
+    for i, fact in enumerate(facts.inputs):
+        if fact.numel:
+            x = ghost(fact)
+            target = Array(None, 0, x.shape, strides, kind)
+            made.append((i, Copy(device, x, target), at * step, x.shape))
+            at += 1 if is_new else x.shape[dim]
+
+    def run(*arrays: Any) -> None:
+        out = arrays[-1]
+        for i, copy, begin, shape in made:
+            copy(arrays[i], Array(out.buffer, out.offset + begin, shape, strides, kind))
+
+    return run
 
 
 _WOVEN = 4

@@ -1,7 +1,8 @@
 """Whole recurrent layers, and their gradients: LSTM, GRU and plain cells.
 
 On the host's cores two launches: the weight in panels, then all steps, or a launch for each step
-where there are too few rows to share out. On a GPU a launch for each step.
+where there are too few rows to share out; one launch where a single work item does it all. On a
+GPU a launch for each step.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import offsets
+from dovetail_kernels.arrays import START, offsets
 from dovetail_kernels.device import Device, Launch, device_of, known
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.recurrent_arrays import RecurrentText
@@ -68,6 +69,10 @@ PACKED_BY = ("IS_BACKWARD", "SUMS_EACH", "DEPTH", "STATES")
 """What ``src/recurrent_begin.cl`` knows a layer by."""
 
 
+ALIGNED = 64
+"""Elements: parts of work memory begin at multiples of it."""
+
+
 class _Call:
     """One record with given shapes: what both classes of devices have in common."""
 
@@ -96,9 +101,9 @@ class _Call:
             np.uint64(self.rows), np.int32(self.size), np.int32(self.steps),
             np.int32(facts.attributes["reverse"]),
         ]  # fmt: skip
-        itemsize = self.text.work.itemsize
-        self.kept = 2 * self.rows * self.size * layer.depth * itemsize
-        self.carry = self.rows * self.size * itemsize if layer.carried else 0
+        carry = self.rows * self.size if layer.carried else 0
+        self.carry_at = _rounded(2 * self.rows * self.size * layer.depth)
+        self.panels_at = self.carry_at + _rounded(carry)
 
     @property
     def launched_steps(self) -> int:
@@ -110,14 +115,24 @@ class _Call:
         layer = self.layer
         return 2 * self.steps * self.rows * self.size**2 * layer.sums * layer.depth
 
+    @property
+    def firsts(self) -> tuple[str, str, str]:
+        """The tensors that work memory is filled from: two states, where there are so many."""
+        return *(*self.layer.states, "weight", "weight")[:2], "weight"  # type: ignore[return-value]
+
+    @property
+    def parts(self) -> list[Any]:
+        """Where the parts of work memory begin."""
+        return [np.uint64(self.carry_at), np.uint64(self.panels_at)]
+
     def begin(self, macros: dict[str, Any], items: int) -> Launch:
         """The launch that fills work memory."""
         text = RecurrentText(self.device, self.text.dtype, ())
         own = {name: self.macros[name] for name in PACKED_BY}  # the others make copies of a kernel
-        program = text.program("recurrent_begin", own | macros)
-        numbers = [*[np.uint64(0)] * 3, np.uint64(self.rows), np.int32(self.size)]
+        program = text.program("recurrent_begin", own | macros, ("recurrent_panels",))
+        numbers = [*[np.uint64(0)] * 4, np.uint64(self.rows), np.int32(self.size), *self.parts]
         size = self.device.workers(items, 4096)
-        return self.device.launch(program, "begin", 6, numbers, size, self.label)
+        return self.device.launch(program, "begin", 4, numbers, size, self.label)
 
     def run(
         self, text: RecurrentText, begin: Launch | None, panels: int, queue: Callable[..., None]
@@ -126,28 +141,35 @@ class _Call:
 
         Args:
             text: of the steps.
-            begin: what fills work memory, if anything.
-            panels: bytes of the weight in panels; 0: the steps read it as it is.
+            begin: what fills work memory, if it is a launch.
+            panels: elements of the weight in panels; 0: the steps read it as it is.
             queue: queues the steps, given (buffers, places).
         """
-        names = self.names
-        firsts = (*(*self.layer.states, "weight", "weight")[:2], "weight")
-        device, label, flops = self.device, self.label, self.flops()
+        device, label, flops, work = self.device, self.label, self.flops(), self.text.work
+        size = (self.panels_at + panels) * work.itemsize
+        firsts = [self.names.index(name) for name in self.firsts]
+        taken = [self.names.index(name) for name in text.names]
+        take, give = device.room(size)
 
         def run(*arrays: Any) -> None:
             if device.worked is not None:
                 device.worked(label, flops)
-            given = dict(zip(names, arrays, strict=True))
-            with device.scratch(self.kept, self.carry, panels) as (kept, carry, packed):
+            block = take()
+            try:
                 if begin is not None:
-                    found = [given[n] for n in firsts]
-                    buffers = [kept, carry, packed, *(a.buffer for a in found)]
-                    begin.with_numbers(buffers, offsets(*found))
-                found = [given[n] for n in text.names]
-                extra = (packed,) if panels else ()
-                queue([*(a.buffer for a in found), *extra, kept, carry], offsets(*found))
+                    found = [arrays[i] for i in firsts]
+                    begin.with_numbers([block, *[a.buffer for a in found]], offsets(START, *found))
+                found = [arrays[i] for i in taken]
+                queue([*[a.buffer for a in found], block], offsets(*found))
+            finally:
+                give(block)
 
         return run
+
+
+def _rounded(elements: int) -> int:
+    """So that what follows begins at a vector's place."""
+    return -(-elements // ALIGNED) * ALIGNED
 
 
 def _woven(text: RecurrentText, columns: int) -> dict[str, Any]:
@@ -179,17 +201,23 @@ def _on_cores(call: _Call) -> Any:
             f"global const T *p{i} = from + min({i}, rows - 1) * depth;" for i in range(rows)
         ),
     }
-    weights = call.size * call.size * layer.sums * layer.depth
-    begin = call.begin(packed, weights)
-    program = text.program("recurrent", call.macros | macros, ("recurrent_cells",))
+    size, begin, before = shares.chunks * shares.parts, None, ["recurrent_cells"]
+    if size == 1:
+        hx, cx, _ = call.firsts
+        macros["FIRSTS"] = f"{hx}, {cx}"
+        names = dict.fromkeys((*text.names, *call.firsts))
+        text = RecurrentText(device, text.dtype, tuple(names))
+        before.append("recurrent_panels")
+    else:
+        begin = call.begin(packed, call.size * call.size * layer.sums * layer.depth)
+    program = text.program("recurrent", call.macros | macros, before)
     numbers = [
-        *text.places(), *call.numbers, np.uint64(shares.each), np.int32(shares.parts),
+        *text.places(), *call.parts, *call.numbers, np.uint64(shares.each), np.int32(shares.parts),
         np.int32(0), np.int32(call.launched_steps),
     ]  # fmt: skip
-    size = (shares.chunks * shares.parts,), (1,)
-    buffers = len(text.names) + 3
-    launch = device.launch(program, "steps", buffers, numbers, size, call.label)
-    panels = shares.blocks * tile.columns * call.size * layer.depth * text.work.itemsize
+    buffers = len(text.names) + 1
+    launch = device.launch(program, "steps", buffers, numbers, ((size,), (1,)), call.label)
+    panels = shares.blocks * tile.columns * call.size * layer.depth
     at = len(numbers) - 2
 
     def queue(buffers: Sequence[Any], places: list[Any]) -> None:
@@ -214,10 +242,10 @@ def _by_groups(call: _Call) -> Any:
     begin = call.begin(states, call.rows * call.size) if layer.states else None
     own = {"EACH": each}
     program = text.program("recurrent_groups", call.macros | own, ("recurrent_cells",))
-    numbers = [*text.places(), *call.numbers, np.int32(0)]
+    numbers = [*text.places(), *call.parts, *call.numbers, np.int32(0)]
     groups = -(-call.size // SIDE) * -(-call.rows // (SIDE * each))
     size = (groups * SIDE * SIDE,), (SIDE * SIDE,)
-    launch = device.launch(program, "steps", len(text.names) + 2, numbers, size, call.label)
+    launch = device.launch(program, "steps", len(text.names) + 1, numbers, size, call.label)
     at = len(numbers) - 1
 
     def queue(buffers: Sequence[Any], places: list[Any]) -> None:

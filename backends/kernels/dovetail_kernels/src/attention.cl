@@ -1,9 +1,28 @@
 // Scaled dot-product attention without a matrix of scores, and its gradients from the logsumexp of
 // the rows of scores (Dao et al., "FlashAttention", 2022), in terms of attention_scores.cl.
 //
+// Queries, keys, values and gradients lie in lines of neighbours; LINE(P): from one to the next. A
+// batch's begin where MASK_PLACE says, as its mask does.
+//
 // On a CPU, vectors are of W neighbouring keys: keys and values of a block are turned, so that a
 // row of scores is made of products of a number and a vector. On a GPU a work item has a row; where
 // they are many enough, attention_tiles.cl is faster.
+
+#define LINE(P) LINE_##P
+#define LINE_Q lines.s0
+#define LINE_K lines.s1
+#define LINE_X lines.s2
+#define LINE_G lines.s3
+#if HAS_MASK
+#define PLACE(batch) PLACE_MASK(batch)
+#else
+#define PLACE(batch) MASK_PLACE(batch)
+#endif
+#define OPERANDS(batch) \
+    PLACE(batch) \
+    global const Q_MEMORY *q = query + offset_query + from_query; \
+    global const K_MEMORY *k = key + offset_key + from_key; \
+    global const X_MEMORY *v = value + offset_value + from_value;
 
 #if IS_CPU
 // Scores of one row for the keys from `first` on, as a vector.
@@ -27,7 +46,7 @@
 #define TURN(P, turned, from, first, size) \
     for (int j = 0; j < W; j++) \
         for (int e = 0; e < size; e++) \
-            turned[e * W + j] = (first) + j < keys ? P##_S(from, ((first) + j) * size + e) : (T)0;
+            turned[e * W + j] = (first) + j < keys ? P##_S(from, ((first) + j) * LINE(P) + e) : (T)0;
 // Several sums at once, so that none waits for the one before.
 #define PRODUCT(result, P, row, turned, size) \
     VECTOR result = 0; \
@@ -52,12 +71,12 @@
         for (; e + W <= size; e += W) { \
             VECTOR sum_ = LOAD_LANES(to + e); \
             for (int j = 0; j < there; j++) \
-                sum_ = fma((VECTOR)(weight[j]), P##_V(from, ((first) + j) * size + e), sum_); \
+                sum_ = fma((VECTOR)(weight[j]), P##_V(from, ((first) + j) * LINE(P) + e), sum_); \
             STORE_LANES(sum_, to + e); \
         } \
         for (; e < size; e++) \
             for (int j = 0; j < there; j++) \
-                to[e] += weight[j] * P##_S(from, ((first) + j) * size + e); \
+                to[e] += weight[j] * P##_S(from, ((first) + j) * LINE(P) + e); \
     }
 #endif
 
@@ -65,16 +84,14 @@
 kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMORY *query,
         global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
         ulong offset_out, ulong offset_sums, ulong offset_query, ulong offset_key,
-        ulong offset_value, ulong offset_mask, SIZES)
+        ulong offset_value, ulong offset_mask, SIZES, ulong8 lines)
 {
     const ulong blocks = (rows - 1) / BLOCK + 1, items = batches * blocks;
     for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
         const ulong batch = item / blocks;
         const int start = item % blocks * BLOCK, count = min(BLOCK, rows - start);
-        PLACE_MASK(batch)
-        global const Q_MEMORY *q = query + offset_query + (batch * rows + start) * E;
-        global const K_MEMORY *k = key + offset_key + batch * keys * E;
-        global const X_MEMORY *v = value + offset_value + batch * keys * V;
+        OPERANDS(batch)
+        q += start * LINE(Q);
         T most[BLOCK], total[BLOCK], result[BLOCK * V], turned[E * W];
         for (int r = 0; r < count; r++) { most[r] = -INFINITY; total[r] = 0; }
         for (int i = 0; i < count * V; i++) result[i] = 0;
@@ -83,7 +100,7 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
             TURN(K, turned, k, first, E)
             for (int r = 0; r < count; r++) {
                 if (IS_CAUSAL && first > start + r) continue;
-                PRODUCT(s, Q, q + r * E, turned, E)
+                PRODUCT(s, Q, q + r * LINE(Q), turned, E)
                 s *= scale;
                 HIDE(start + r, first)
                 T weight[W], largest = most[r], sum = 0;
@@ -115,26 +132,24 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
 kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMORY *query,
         global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
         ulong offset_out, ulong offset_sums, ulong offset_query, ulong offset_key,
-        ulong offset_value, ulong offset_mask, SIZES)
+        ulong offset_value, ulong offset_mask, SIZES, ulong8 lines)
 {
     for (ulong item = get_global_id(0); item < batches * rows; item += get_global_size(0)) {
         const ulong batch = item / rows;
         const int row = item % rows;
-        PLACE_MASK(batch)
-        global const K_MEMORY *k = key + offset_key + batch * keys * E;
-        global const X_MEMORY *v = value + offset_value + batch * keys * V;
-        T q[E], result[V], most = -INFINITY, total = 0;
-        for (int e = 0; e < E; e++) q[e] = Q_S(query, offset_query + item * E + e) * scale;
+        OPERANDS(batch)
+        T own[E], result[V], most = -INFINITY, total = 0;
+        for (int e = 0; e < E; e++) own[e] = Q_S(q, row * LINE(Q) + e) * scale;
         for (int e = 0; e < V; e++) result[e] = 0;
         for (int j = 0; j < keys; j++) {
             T s = 0;
-            for (int e = 0; e < E; e++) s += q[e] * K_S(k, j * E + e);
+            for (int e = 0; e < E; e++) s += own[e] * K_S(k, j * LINE(K) + e);
             s = SCORED(s, row, j);
             const T largest = fmax(most, s), level = FINITE(largest);
             const T fade = exp(most - level), p = exp(s - level);
             most = largest;
             total = total * fade + p;
-            for (int e = 0; e < V; e++) result[e] = result[e] * fade + p * X_S(v, j * V + e);
+            for (int e = 0; e < V; e++) result[e] = result[e] * fade + p * X_S(v, j * LINE(X) + e);
         }
         const T inverse = total == 0 ? (T)1 : total;
         for (int e = 0; e < V; e++) OUT_SET_S(out, offset_out + item * V + e, result[e] / inverse);
@@ -143,44 +158,64 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
 }
 #endif
 
+// A row's gradient times what the forward gave; less the gradient of its logsumexp.
+#if HAS_SLOPES
+#define LESS_SLOPE(line) - SLOPE_S(slopes, offset_slopes + (line))
+#else
+#define LESS_SLOPE(line)
+#endif
+#define DELTA(sum, row, line) \
+    T sum = 0; \
+    for (int e = 0; e < V; e++) \
+        sum += G_S(g, (row) * LINE(G) + e) * SEEN_S(seen, offset_seen + (line) * V + e); \
+    sum = sum LESS_SLOPE(line);
+
 #if IS_DELTA
-// For each row, its gradient times what the forward gave; less the gradient of its logsumexp.
 kernel void delta(
     global T *deltas, global const G_MEMORY *grad, global const SEEN_MEMORY *seen,
     global const SLOPE_MEMORY *slopes, ulong offset_deltas, ulong offset_grad, ulong offset_seen,
-    ulong offset_slopes, SIZES)
+    ulong offset_slopes, SIZES, ulong8 lines)
 {
     for (ulong item = get_global_id(0); item < batches * rows; item += get_global_size(0)) {
-        T sum = 0;
-        for (int e = 0; e < V; e++)
-            sum += G_S(grad, offset_grad + item * V + e) * SEEN_S(seen, offset_seen + item * V + e);
-#if HAS_SLOPES
-        sum -= SLOPE_S(slopes, offset_slopes + item);
-#endif
+        MASK_PLACE(item / rows)
+        global const G_MEMORY *g = grad + offset_grad + from_grad;
+        DELTA(sum, item % rows, item)
         deltas[offset_deltas + item] = sum;
     }
 }
 #endif
 
 #define BACKWARD_ARGUMENTS \
-    global T *of_query, global OUT_MEMORY *of_key, global OUT_MEMORY *of_value, \
+    global OUT_MEMORY *of_query, global OUT_MEMORY *of_key, global OUT_MEMORY *of_value, \
     global const G_MEMORY *grad, global const Q_MEMORY *query, global const K_MEMORY *key, \
     global const X_MEMORY *value, global const MASK_MEMORY *mask, global const SUM_MEMORY *sums, \
-    global const DELTA_MEMORY *deltas, ulong offset_of_query, ulong offset_of_key, \
-    ulong offset_of_value, ulong offset_grad, ulong offset_query, ulong offset_key, \
-    ulong offset_value, ulong offset_mask, ulong offset_sums, ulong offset_deltas, SIZES
+    global const SEEN_MEMORY *seen, global const SLOPE_MEMORY *slopes, global T *deltas, \
+    ulong offset_of_query, ulong offset_of_key, ulong offset_of_value, ulong offset_grad, \
+    ulong offset_query, ulong offset_key, ulong offset_value, ulong offset_mask, \
+    ulong offset_sums, ulong offset_seen, ulong offset_slopes, ulong offset_deltas, SIZES, \
+    ulong8 lines
+#define ALL_OPERANDS(batch) \
+    OPERANDS(batch) \
+    global const G_MEMORY *g = grad + offset_grad + from_grad;
 
 #if IS_BACKWARD && IS_CPU
-// A work item has a batch: blocks of keys, and for each all rows that see it.
+// A work item has a batch: blocks of keys, and for each all rows that see it. The gradient of the
+// query is gathered over all keys; halves wide, behind the deltas of all rows (IS_WIDE).
 kernel void backward(BACKWARD_ARGUMENTS)
 {
     for (ulong batch = get_global_id(0); batch < batches; batch += get_global_size(0)) {
-        PLACE_MASK(batch)
-        global const G_MEMORY *g = grad + offset_grad + batch * rows * V;
-        global const Q_MEMORY *q = query + offset_query + batch * rows * E;
-        global const K_MEMORY *k = key + offset_key + batch * keys * E;
-        global const X_MEMORY *v = value + offset_value + batch * keys * V;
-        global T *to = of_query + offset_of_query + batch * rows * E;
+        ALL_OPERANDS(batch)
+        global T *own = deltas + batch * rows;
+        for (int r = 0; r < rows; r++) {
+            DELTA(sum, r, batch * rows + r)
+            own[r] = sum;
+        }
+        global OUT_MEMORY *given = of_query + offset_of_query + batch * rows * E;
+#if IS_WIDE
+        global T *to = deltas + (batches + batch * E) * rows;
+#else
+        global T *to = given;
+#endif
         for (ulong i = 0; i < (ulong)rows * E; i++) to[i] = 0;
         for (int first = 0; first < keys; first += W) {
             T turned_k[E * W], turned_v[V * W], slope_k[E * W], slope_v[V * W];
@@ -189,18 +224,18 @@ kernel void backward(BACKWARD_ARGUMENTS)
             for (int i = 0; i < E * W; i++) slope_k[i] = 0;
             for (int i = 0; i < V * W; i++) slope_v[i] = 0;
             for (int r = IS_CAUSAL ? first : 0; r < rows; r++) {
-                PRODUCT(s, Q, q + r * E, turned_k, E)
+                PRODUCT(s, Q, q + r * LINE(Q), turned_k, E)
                 s *= scale;
                 HIDE(r, first)
                 const T level = SUM_S(sums, offset_sums + batch * rows + r);
                 const VECTOR p = exp(s - FINITE(level));
-                PRODUCT(slope, G, g + r * V, turned_v, V)
-                slope = p * (slope - DELTA_S(deltas, offset_deltas + batch * rows + r)) * scale;
+                PRODUCT(slope, G, g + r * LINE(G), turned_v, V)
+                slope = p * (slope - own[r]) * scale;
                 for (int e = 0; e < V; e++)
-                    STORE_LANES(fma((VECTOR)(G_S(g, r * V + e)), p, LOAD_LANES(slope_v + e * W)),
-                        slope_v + e * W);
+                    STORE_LANES(fma((VECTOR)(G_S(g, r * LINE(G) + e)), p,
+                        LOAD_LANES(slope_v + e * W)), slope_v + e * W);
                 for (int e = 0; e < E; e++)
-                    STORE_LANES(fma((VECTOR)(Q_S(q, r * E + e)), slope,
+                    STORE_LANES(fma((VECTOR)(Q_S(q, r * LINE(Q) + e)), slope,
                         LOAD_LANES(slope_k + e * W)), slope_k + e * W);
                 T weight[W];
                 STORE_LANES(slope, weight);
@@ -215,6 +250,9 @@ kernel void backward(BACKWARD_ARGUMENTS)
                     OUT_SET_S(of_value, offset_of_value + at * V + e, slope_v[e * W + j]);
             }
         }
+#if IS_WIDE
+        for (ulong i = 0; i < (ulong)rows * E; i++) OUT_SET_S(given, i, to[i]);
+#endif
     }
 }
 #endif
@@ -222,19 +260,13 @@ kernel void backward(BACKWARD_ARGUMENTS)
 #if IS_BACKWARD && !IS_CPU
 #define SLOPE(row, j) \
     T s = 0, slope = 0; \
-    for (int e = 0; e < E; e++) s += Q_S(q, (row) * E + e) * K_S(k, (j) * E + e); \
-    for (int e = 0; e < V; e++) slope += G_S(g, (row) * V + e) * X_S(v, (j) * V + e); \
+    for (int e = 0; e < E; e++) s += Q_S(q, (row) * LINE(Q) + e) * K_S(k, (j) * LINE(K) + e); \
+    for (int e = 0; e < V; e++) slope += G_S(g, (row) * LINE(G) + e) * X_S(v, (j) * LINE(X) + e); \
     s = s * scale; \
     s = SCORED(s, row, j); \
     const T level = SUM_S(sums, offset_sums + batch * rows + (row)); \
     const T p = exp(s - FINITE(level)); \
-    slope = p * (slope - DELTA_S(deltas, offset_deltas + batch * rows + (row))) * scale;
-#define OPERANDS \
-    PLACE_MASK(batch) \
-    global const G_MEMORY *g = grad + offset_grad + batch * rows * V; \
-    global const Q_MEMORY *q = query + offset_query + batch * rows * E; \
-    global const K_MEMORY *k = key + offset_key + batch * keys * E; \
-    global const X_MEMORY *v = value + offset_value + batch * keys * V;
+    slope = p * (slope - deltas[offset_deltas + batch * rows + (row)]) * scale;
 
 // The first work items have a row each, the others a key.
 kernel void backward(BACKWARD_ARGUMENTS)
@@ -244,25 +276,25 @@ kernel void backward(BACKWARD_ARGUMENTS)
         if (item < of_rows) {
             const ulong batch = item / rows;
             const int row = item % rows;
-            OPERANDS
+            ALL_OPERANDS(batch)
             T sum[E];
             for (int e = 0; e < E; e++) sum[e] = 0;
             for (int j = 0; j < keys; j++) {
                 SLOPE(row, j)
-                for (int e = 0; e < E; e++) sum[e] += slope * K_S(k, j * E + e);
+                for (int e = 0; e < E; e++) sum[e] += slope * K_S(k, j * LINE(K) + e);
             }
-            for (int e = 0; e < E; e++) of_query[offset_of_query + item * E + e] = sum[e];
+            for (int e = 0; e < E; e++) OUT_SET_S(of_query, offset_of_query + item * E + e, sum[e]);
         } else {
             const ulong batch = (item - of_rows) / keys, at = item - of_rows;
             const int j = at % keys;
-            OPERANDS
+            ALL_OPERANDS(batch)
             T sum[E], total[V];
             for (int e = 0; e < E; e++) sum[e] = 0;
             for (int e = 0; e < V; e++) total[e] = 0;
             for (int row = 0; row < rows; row++) {
                 SLOPE(row, j)
-                for (int e = 0; e < E; e++) sum[e] += slope * Q_S(q, row * E + e);
-                for (int e = 0; e < V; e++) total[e] += p * G_S(g, row * V + e);
+                for (int e = 0; e < E; e++) sum[e] += slope * Q_S(q, row * LINE(Q) + e);
+                for (int e = 0; e < V; e++) total[e] += p * G_S(g, row * LINE(G) + e);
             }
             for (int e = 0; e < E; e++) OUT_SET_S(of_key, offset_of_key + at * E + e, sum[e]);
             for (int e = 0; e < V; e++)

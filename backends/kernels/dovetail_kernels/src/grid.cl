@@ -4,7 +4,8 @@
 // made of along each dim, 1 (the nearest), 2 (linear) or 4 (cubic). A work item takes W places at once, V is
 // a number of each and I an index. how: images, channels, places, blocks of channels. option: padding
 // (0 zeros, 1 border, 2 reflection; a whole byte, for a simulator has no smaller ones), and 256 where the
-// corners' centres are at -1 and 1.
+// corners' centres are at -1 and 1. IS_APART: places are elements from the first, and those of each dim an
+// array of its own, place0 (the first dim's), place1, …
 
 #if TAPS == 1
 #define CORNERS 1
@@ -98,7 +99,11 @@ static void find(V x, int size, int option, I *at, V *weight, V *slope)
 {
     const int align = option & 256;
     const T scale = (align ? (T)(size - 1) : (T)size) / 2;
+#if IS_APART
+    V turn, place = x;
+#else
     V turn, place = align ? (x + 1) / 2 * (T)(size - 1) : ((x + 1) * (T)size - 1) / 2;
+#endif
 #if TAPS == 4
     const V low = FLOOR(place), t = place - low;
     for (int k = 0; k < 4; k++) at[k] = inside(RINT(padded(low + (T)(k - 1), size, option, &turn)), size);
@@ -191,10 +196,20 @@ static V gradient(global const OUT_MEMORY *from, uint first, uint places)
 #define WEIGHT (weight[2][iz] * weight[1][iy] * weight[0][ix])
 #endif
 
-#define FIND(grid, p) \
+#if IS_APART
+#define PLACE(array, at) gradient(array + at + image * how.z, p, how.z)
+#define GRID PLACES_GIVEN
+#define LOAD(p) PLACES_LOADED
+#else
+#define GRID global const OUT_MEMORY *grid
+#define LOAD(p) load(grid + begin.s2 + image * how.z * NDIM, p, how.z, x);
+#endif
+#define FIND(p) FIND_BY(LOAD(p))
+#define FIND_AT(grid, p) FIND_BY(load(grid, p, how.z, x);)
+#define FIND_BY(load) \
     V x[NDIM], weight[NDIM][TAPS], slope[NDIM][TAPS]; \
     I at[NDIM][TAPS], index[CORNERS]; \
-    load(grid, p, how.z, x); \
+    load \
     for (int d = 0; d < NDIM; d++) \
         find(x[d], d == 0 ? sizes.z : d == 1 ? sizes.y : sizes.x, option, at[d], weight[d], slope[d]); \
     EACH_CORNER(index[k] = INDEX_OF(at, sizes);)
@@ -202,15 +217,14 @@ static V gradient(global const OUT_MEMORY *from, uint first, uint places)
 #define BLOCKS(n) (((n) - 1) / W + 1)
 
 #if IS_FORWARD
-kernel void grid_sample(global OUT_MEMORY *out, global const OUT_MEMORY *in, global const OUT_MEMORY *grid,
-        NUMBERS)
+kernel void grid_sample(global OUT_MEMORY *out, global const OUT_MEMORY *in, GRID, NUMBERS)
 {
     const ulong area = (ulong)sizes.x * sizes.y * sizes.z;
     const uint blocks = BLOCKS(how.z), some = (how.y - 1) / how.w + 1;
     EACH(item, (ulong)how.x * how.w * blocks) {
         const uint p = (uint)(item % blocks) * W, first = (uint)(item / blocks % how.w) * some;
         const ulong image = item / blocks / how.w;
-        FIND(grid + begin.s2 + image * how.z * NDIM, p)
+        FIND(p)
         V all[CORNERS];
         EACH_CORNER(all[k] = WEIGHT;)
         const uint last = min(how.y, first + some);
@@ -234,7 +248,7 @@ kernel void grid_gradient(global OUT_MEMORY *out, global const OUT_MEMORY *g, gl
     EACH(item, (ulong)how.x * blocks) {
         const uint p = (uint)(item % blocks) * W;
         const ulong image = item / blocks;
-        FIND(grid + begin.s3 + image * how.z * NDIM, p)
+        FIND_AT(grid + begin.s3 + image * how.z * NDIM, p)
         V all[CORNERS];
         EACH_CORNER(all[k] = (V)0;)
         for (uint c = 0; c < how.y; c++) {
@@ -293,7 +307,7 @@ kernel void image_gradient(global T *out, global const OUT_MEMORY *g, global con
         global T *to = out + begin.s0 + first * area;
         for (ulong k = 0; k < (last - first) * area; k++) to[k] = (T)0;
         for (uint p = 0; p < how.z; p += W) {
-            FIND(grid + begin.s2 + image * how.z * NDIM, p)
+            FIND_AT(grid + begin.s2 + image * how.z * NDIM, p)
             for (ulong plane = first; plane < last; plane++) {
                 global T *sums = out + begin.s0 + plane * area;
                 const V v = gradient(g + begin.s1 + plane * how.z, p, how.z);
@@ -349,7 +363,7 @@ kernel void image_gradient_atomic(global T *out, global const OUT_MEMORY *g, glo
     EACH(item, (ulong)how.x * how.w * how.z) {
         const uint p = (uint)(item % how.z), first = (uint)(item / how.z % how.w) * some;
         const ulong image = item / how.z / how.w;
-        FIND(grid + begin.s2 + image * how.z * NDIM, p)
+        FIND_AT(grid + begin.s2 + image * how.z * NDIM, p)
         const uint end = min(how.y, first + some);
         for (uint c = first; c < end; c++) {
             const ulong plane = image * how.y + c;

@@ -4,14 +4,19 @@
 // each other.
 //
 // weights: panels of COLUMNS = VECTORS * SUMS_EACH * W columns, in which a unit's gates are side by
-// side. kept: the left operand of the products of even and of odd steps, (2, n, depth).
+// side. kept: the left operand of the products of even and of odd steps, (2, n, depth). These are
+// parts of `work`. HAS_weight: a single work item fills them itself, see recurrent_panels.cl.
 // ARRAYS, ARRAY_PLACES, ARRAYS_FOUND: the tensors. ROWS, SUMS, PRODUCTS, PUT, ALL_ROWS: see gemm.cl.
 
-kernel void steps(ARRAYS, global const T *weights, global T *kept, global T *carry ARRAY_PLACES,
-        ulong n, int size, int count_of_steps, int is_reverse, ulong each, int parts, int begin,
-        int end)
+kernel void steps(ARRAYS, global T *work ARRAY_PLACES, ulong carry_at, ulong panels_at, ulong n,
+        int size, int count_of_steps, int is_reverse, ulong each, int parts, int begin, int end)
 {
     ARRAYS_FOUND
+    global T *kept = work, *carry = work + carry_at;
+    global const T *weights = work + panels_at;
+#if HAS_weight
+    begun(work, carry, work + panels_at, FIRSTS, weight, n, size, 0, 1);
+#endif
     const int depth = size * DEPTH, blocks = (size - 1) / (VECTORS * W) + 1;
     const int part = get_global_id(0) % parts, share = (blocks - 1) / parts + 1;
     const ulong first_row = get_global_id(0) / parts * each, last_row = min(n, first_row + each);

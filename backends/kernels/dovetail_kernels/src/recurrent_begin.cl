@@ -1,49 +1,9 @@
-// What a recurrent layer begins with, in what is computed in: its first states, and on the host's
-// cores the weight in panels.
-//
-// STATES: how many states there are, which lie side by side in memory: kept, then carry. PANELS:
-// whether the weight is packed, (gates, units) by units, GATES rows of it for a unit; COLUMNS and
-// IS_BACKWARD: see recurrent.cl.
+// What a recurrent layer begins with (recurrent_panels.cl), in a launch of its own.
 
-kernel void begin(global T *kept, global T *carry, global T *weights, global const E_MEMORY *hx,
-        global const E_MEMORY *cx, global const E_MEMORY *weight, ulong offset_hx,
-        ulong offset_cx, ulong offset_weight, ulong n, int size)
+kernel void begin(global T *work, global const E_MEMORY *hx, global const E_MEMORY *cx,
+        global const E_MEMORY *weight, ulong offset_work, ulong offset_hx, ulong offset_cx,
+        ulong offset_weight, ulong n, int size, ulong carry_at, ulong panels_at)
 {
-    const ulong states = n * size;
-    for (ulong i = get_global_id(0); i < states; i += get_global_size(0)) {
-#if STATES > 0
-        kept[i] = E_S(hx, offset_hx + i);
-#endif
-#if STATES > 1
-        carry[i] = E_S(cx, offset_cx + i);
-#endif
-    }
-#if PANELS
-    const int depth = size * DEPTH, panels = ((size - 1) / (VECTORS * W) + 1) * VECTORS * SUMS_EACH;
-    global const E_MEMORY *w = weight + offset_weight;
-    for (int panel = get_global_id(0); panel < panels; panel += get_global_size(0)) {
-        const int g = panel % SUMS_EACH, vector = panel / SUMS_EACH;
-        const int u = vector * W, count = min(W, size - u);
-        global T *to = weights + (ulong)(vector / VECTORS) * depth * COLUMNS
-            + (vector % VECTORS * SUMS_EACH + g) * W;
-#if IS_BACKWARD
-        (void)g;
-        for (int k = 0; k < depth; k++) {
-            const VECTOR v = READ(w, (ulong)k * size + u);
-            K_SET_V(to, (ulong)k * COLUMNS, v);
-        }
-#else
-        global const E_MEMORY *lines = w + ((ulong)g * size + u) * size;
-        int k = 0;
-#if IS_WOVEN
-        for (; count == W && k + W <= depth; k += W)
-            WOVEN(lines + k, size, to + (ulong)k * COLUMNS)
-#endif
-        for (; k < depth; k++)
-            for (int j = 0; j < W; j++)
-                to[(ulong)k * COLUMNS + j]
-                    = j < count ? (T)(E_S(lines, (ulong)j * size + k)) : (T)0;
-#endif
-    }
-#endif
+    begun(work, work + carry_at, work + panels_at, hx + offset_hx, cx + offset_cx,
+        weight + offset_weight, n, size, get_global_id(0), get_global_size(0));
 }

@@ -2,7 +2,7 @@
 // the product of the state with the weight by way of local memory and what follows of it.
 //
 // weight: as it is, (gates, units) by units; RIGHT(g, unit, k) is its element for sum g at depth k.
-// kept, ARRAYS, …: see recurrent.cl.
+// work, kept, ARRAYS, …: see recurrent.cl.
 
 #define SIDE 16
 #define STEPS 32
@@ -18,10 +18,11 @@
 #define SIZED(group) __attribute__((reqd_work_group_size(group, 1, 1)))
 #endif
 
-kernel SIZED(WORK_ITEMS) void steps(ARRAYS, global T *kept, global T *carry ARRAY_PLACES, ulong n,
-        int size, int count_of_steps, int is_reverse, int s)
+kernel SIZED(WORK_ITEMS) void steps(ARRAYS, global T *work ARRAY_PLACES, ulong carry_at,
+        ulong panels_at, ulong n, int size, int count_of_steps, int is_reverse, int s)
 {
     ARRAYS_FOUND
+    global T *kept = work, *carry = work + carry_at;
     local T left[EACH * SIDE][STEPS + 1], right[SUMS_EACH * SIDE][STEPS + 1];
     const int item = get_local_id(0), x = item % SIDE, y = item / SIDE, depth = size * DEPTH;
     const int is_last = s == 0, is_first = s == count_of_steps - 1;

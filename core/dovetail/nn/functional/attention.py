@@ -152,16 +152,19 @@ def _check_mask(mask: Tensor, heads: int, wanted: tuple[int, int]) -> Tensor:
     return mask.unsqueeze(0) if mask.dim() == 2 else mask
 
 
-def _static(name: str, given: Tensor | None, x: Tensor, heads: int, size: int) -> Tensor:
-    """(heads, S, size) from what was projected, or what was given instead of it."""
+def _static(
+    name: str, given: Tensor | None, x: Tensor, batch: int, split: tuple[int, int]
+) -> Tensor:
+    """(batch, heads, S, size) from what was projected, or what was given instead of it; ``split``:
+    (heads, size)."""
     if given is None:
-        return x.reshape(x.shape[0], heads, size).transpose(0, 1)
-    for dim, wanted in ((0, heads), (2, size)):
+        return x.unflatten(-1, split).permute(1, 2, 0, 3)
+    for dim, wanted in ((0, batch * split[0]), (2, split[1])):
         if given.size(dim) != wanted:
             raise AssertionError(
                 f"expecting {name}.size({dim}) of {wanted}, but got {given.size(dim)}"
             )
-    return given
+    return given.unflatten(0, (batch, split[0]))
 
 
 def _padded(mask: Tensor | None) -> Tensor | None:
@@ -303,13 +306,14 @@ def multi_head_attention_forward(
     if bias_k is not None or bias_v is not None:
         k, v = _with_bias(k, v, bias_k, bias_v, (static_k is not None, static_v is not None))
         mask, padding = _padded(mask), _padded(padding)
-    q = q.reshape(length, heads, each).transpose(0, 1)
-    k = _static("static_k", static_k, k, heads, each)
-    v = _static("static_v", static_v, v, heads, each)
+    split = (num_heads, each)
+    q = q.unflatten(-1, split).permute(1, 2, 0, 3)
+    k = _static("static_k", static_k, k, batch, split)
+    v = _static("static_v", static_v, v, batch, split)
     if add_zero_attn:
-        k, v = (dovetail.cat([x, x.new_zeros((heads, 1, each))], 1) for x in (k, v))
+        k, v = (dovetail.cat([x, x.new_zeros((batch, num_heads, 1, each))], 2) for x in (k, v))
         mask, padding = _padded(mask), _padded(padding)
-    seen = k.size(1)
+    seen = k.size(2)
     if mask is not None:
         lead = (1, 1) if mask.shape[0] == 1 else (batch, num_heads)
         mask = mask.reshape(*lead, *mask.shape[1:])
@@ -318,7 +322,6 @@ def multi_head_attention_forward(
         padding = padding.reshape(batch, 1, 1, seen)
         mask = padding if mask is None else mask + padding
 
-    q, k, v = (x.reshape(batch, num_heads, -1, each) for x in (q, k, v))
     dropped = dropout_p if training else 0.0
     attention = None
     if need_weights:

@@ -219,13 +219,12 @@ class _Program:
             term.slot, tuple(term.labels[i] for i in kept), tuple(term.shape[i] for i in kept)
         )
 
-    def arrange(self, term: _Term, *groups: list[Any]) -> None:
-        """The dims of each group joined to one; no first group, no first dim."""
-        groups = groups if groups[0] else groups[1:]
-        term = self.permute(term, [label for group in groups for label in group])
+    def arrange(self, term: _Term, batch: list[Any], *groups: list[Any]) -> None:
+        """The dims of the batch, which a product has as they are, and those of each group joined
+        to one."""
+        term = self.permute(term, [*batch, *(label for group in groups for label in group)])
         sizes = dict(zip(term.labels, term.shape, strict=True))
-        joined = [math.prod(sizes[label] for label in group) for group in groups]
-        self.reshape(term.slot, term.shape, joined)
+        self.reshape(term.slot, term.shape, _joined(sizes, batch, groups))
 
     def multiply(self, a: _Term, b: _Term, needed: set[Any]) -> _Term:
         """The product of two terms, summed over what nobody needs any more."""
@@ -249,10 +248,14 @@ class _Program:
         self.arrange(a, batch, rows, inner)
         self.arrange(b, batch, inner, columns)
         self.steps.append(("matmul", a.slot, b.slot))
-        groups = (batch, rows, columns) if batch else (rows, columns)
-        joined = [math.prod(sizes[label] for label in group) for group in groups]
-        self.reshape(a.slot, joined, shape)
+        self.reshape(a.slot, _joined(sizes, batch, (rows, columns)), shape)
         return _Term(a.slot, labels, shape)
+
+
+def _joined(sizes: dict[Any, int], batch: Sequence[Any], groups: Sequence[list[Any]]) -> list[int]:
+    """The sizes of the batch, and of each group as one dim."""
+    whole = [math.prod(sizes[label] for label in group) for group in groups]
+    return [*(sizes[label] for label in batch), *whole]
 
 
 def _cheapest(terms: list[_Term], sizes: dict[Any, int]) -> tuple[int, int]:
@@ -296,6 +299,11 @@ def _compile(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Program:
     return program
 
 
+_PROGRAMS: dict[Any, _Program] = {}
+"""By the equation and the operands' specs, which are found faster than their shapes."""
+_MOST_PROGRAMS = 1024
+
+
 @publish(method=False)
 def einsum(*args: Any) -> Tensor:
     """Sums of products over named dims.
@@ -327,9 +335,15 @@ def einsum(*args: Any) -> Tensor:
             operands = list(operands[0])
     else:
         equation, operands = _from_sublists(args)
-    program = _compile(equation, tuple([tuple(x._spec.shape) for x in operands]))
-    for x in operands[1:]:
-        same_scalar_type(operands[0]._spec, x._spec)
+    key = (equation, *[x._spec for x in operands])
+    program = _PROGRAMS.get(key)
+    if program is None:
+        program = _compile(equation, tuple([tuple(x._spec.shape) for x in operands]))
+        for x in operands[1:]:
+            same_scalar_type(operands[0]._spec, x._spec)
+        if len(_PROGRAMS) >= _MOST_PROGRAMS:
+            _PROGRAMS.clear()
+        _PROGRAMS[key] = program
     return program.run(operands)
 
 

@@ -241,7 +241,8 @@ def _hypot(input: Any, other: Any) -> Any:
     a, b = input.abs(), other.abs()
     large, small = a.maximum(b), a.minimum(b)
     ratio = _where(large.eq(small), 1.0, small / large)
-    return _where(large.eq(0), large, large * (ratio * ratio + 1.0).sqrt())
+    size = _where(large.eq(0), large, large * (ratio * ratio + 1.0).sqrt())
+    return _where(a.eq(inf) | b.eq(inf), inf, size)  # beside NaN, too
 
 
 elementwise(
@@ -257,7 +258,7 @@ elementwise(
     },
     reference=np.hypot,
     samples=pairs(-5, 5),
-    special=(0.0, 1.0, -1.0, inf, -inf),
+    special=(0.0, 1.0, -1.0, inf, -inf, nan),
     doc="``sqrt(input**2 + other**2)`` without overflow.",
 )
 

@@ -46,15 +46,6 @@ def minimum(input: np.ndarray, other: np.ndarray, out: np.ndarray) -> None:
         np.minimum(input, other, out=out)
 
 
-def clamp(input: np.ndarray, min: Any, max: Any, out: np.ndarray) -> None:
-    """``minimum(maximum(input, min), max)`` of numbers, either of which may be None."""
-    np.clip(input, -np.inf if min is None else min, np.inf if max is None else max, out=out)
-
-
-def _by_numbers(facts: Any) -> bool:
-    return not any(hasattr(bound, "shape") for bound in facts.inputs[1:])
-
-
 def _whole(input: np.ndarray, out: np.ndarray) -> None:
     """Rounding a whole number."""
     np.copyto(out, input)
@@ -181,7 +172,6 @@ def enter(table: KernelTable) -> None:
     table.add("square", np.square)
     table.add("rsqrt", rsqrt)
     table.add("tanh_backward", tanh_backward, dtypes=(float32, float64))
-    table.add("clamp", clamp, dtypes=(float32, float64), scalars=True, when=_by_numbers)
     table.add("where", where)
     table.add("erf", erf)
     table.add("floor_divide", np.floor_divide)

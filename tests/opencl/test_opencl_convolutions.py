@@ -66,8 +66,9 @@ IN_THREE_VECTORS = [  # a line of the gradient, with vectors of 16, 8 and 4 elem
 
 @pytest.fixture
 def made(queue: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
-    """Names of the kernels that were asked for since the test began."""
+    """Names of the kernels that were asked for since the test began, of small weights too."""
     clear_plans()  # another test may have asked for the same
+    monkeypatch.setattr("dovetail_kernels.conv.FEW_PRODUCTS", 0)
     monkeypatch.setattr(queue, "_kernels", {})
     return lambda: {key[1] for key in queue._kernels}
 
@@ -140,6 +141,13 @@ def test_all_lanes_are_added_up(queue: Any, made: Any, case: Any) -> None:
         assert not convolutions(case, dtype)
     if queue.is_cpu:
         assert "direct_sum" in made()
+
+
+@pytest.mark.parametrize("case", IN_THREE_VECTORS[:1], ids=str)
+def test_the_gradient_of_a_small_weight_is_one_launch(queue: Any, case: Any) -> None:
+    clear_plans()
+    assert not convolutions(case, dt.float32)
+    assert "few" in {key[1] for key in queue._kernels}
 
 
 @pytest.mark.usefixtures("opencl")

@@ -25,7 +25,7 @@ __all__ = ["enter"]
 def enter(table: KernelTable) -> None:
     """Enter them."""
     for name in ("cat", "stack"):
-        table.add(name, _copied, when=_is_known, specialize=True)
+        table.add(name, _copied, when=_are_alike, specialize=True)
         table.add(name, _specialised, when=_fits, specialize=True)
     table.add("complex", _of_parts, when=_are_dense, specialize=True)
 
@@ -60,8 +60,9 @@ def _fits(call: Any) -> bool:
     return all(x.dtype is out.dtype and _step(ghost(x), dim) is not None for x in parts)
 
 
-def _is_known(call: Any) -> bool:
-    return known(call.outputs[0].device) is not None
+def _are_alike(call: Any) -> bool:
+    (out,) = call.outputs
+    return known(out.device) is not None and all(x.dtype is out.dtype for x in call.inputs)
 
 
 def _copied(facts: Any) -> Any:

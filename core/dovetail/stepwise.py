@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dovetail.composed import Step, composition
 from dovetail.dtypes import bfloat16, dtype, float16, float32
-from dovetail.kernels import bind_kernel
+from dovetail.kernels import bind_kernel, fitting_entry
 from dovetail.ops.schema import CallFacts
 from dovetail.spec import spec_of
 
@@ -105,7 +105,9 @@ def _widened(facts: Any, table: KernelTable, count: int) -> Stepwise | None:
     if op.kind not in ("elementwise", "compare") or op.infer is None or len(facts.outputs) != 1:
         return None
     compute = op.infer(*facts.inputs, **facts.attributes).compute
-    kinds = [k or getattr(f, "dtype", None) for f, k in zip(facts.inputs, compute, strict=True)]
+    kinds: list[Any] = [
+        k or getattr(f, "dtype", None) for f, k in zip(facts.inputs, compute, strict=True)
+    ]
     wide = tuple(float32 if k in (float16, bfloat16) else k for k in kinds)
     if out.dtype not in (float16, bfloat16) or set(wide) != {float32}:
         return None
@@ -155,8 +157,5 @@ def _calls(
 
 
 def _kernel(facts: CallFacts, kind: dtype, table: KernelTable) -> Callable[..., None] | None:
-    for entry in table.entries(facts.op.name):
-        fits = entry.dtypes is None or kind in entry.dtypes
-        if fits and (entry.when is None or entry.when(facts)):
-            return bind_kernel(entry, facts)
-    return None
+    entry = fitting_entry(table, facts.op.name, facts, kind)
+    return None if entry is None else bind_kernel(entry, facts)

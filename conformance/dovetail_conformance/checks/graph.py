@@ -269,8 +269,8 @@ def _grad_leaves_alone(device: str) -> str:
 def _none_is_recorded(device: str) -> str:
     x = _leaf(device)
     with dt.no_grad():
-        y = x * 2
-    if y.requires_grad or (x.detach() * 2).requires_grad:
+        y, copy = x * 2, x.clone()
+    if y.requires_grad or copy.requires_grad or (x.detach() * 2).requires_grad:
         return "nothing must be recorded under no_grad() and after detach()"
     (x * 2 + y).sum().backward()
     return _differs(x.grad, [2, 2, 2])

@@ -102,7 +102,6 @@ __all__ = [
     "program_source",
     "random_words",
     "registry",
-    "stepwise",
 ]
 
 
@@ -113,7 +112,6 @@ _ELSEWHERE = {
     ),
     "dovetail.backend.expressions": ("EXPRESSIONS", "POWERS", "Expression", "Refusal"),
     "dovetail.composed": ("composable", "composed"),
-    "dovetail.stepwise": ("KernelCall", "Stepwise", "stepwise"),
     "dovetail.backend.dialect": ("C99", "Dialect"),
     "dovetail.backend.source": (
         "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",

@@ -11,8 +11,9 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail.ops.schema import OpDef, Sample
 from dovetail_conformance.calls import operators, samples_of
-from dovetail_conformance.checks.sizes import _columns, sized
+from dovetail_conformance.checks.sizes import sized
 from dovetail_conformance.checks.values import ask, level_of
+from dovetail_conformance.columns import columns_of
 from dovetail_conformance.layouts import LAYOUTS
 from dovetail_conformance.model import Case, Trial
 from dovetail_conformance.target import Target
@@ -45,10 +46,11 @@ def _fuzz(op: OpDef, dtype: d.dtype, layout: str, seed: Any, trial: Trial) -> No
 
 def _samples(op: OpDef, dtype: d.dtype, rng: np.random.Generator) -> Iterator[tuple[str, Sample]]:
     elementwise = op.kind in ("elementwise", "compare", "select")
-    columns, options = _columns(op, dtype) if elementwise else ((), {})
+    columns = columns_of(op, dtype)[:1] if elementwise else ()
     if columns:
         shape = tuple(int(n) for n in rng.choice(_LENGTHS, rng.integers(0, 5)))
-        yield "random shape", Sample(tuple(_broadcasting(c, shape, rng) for c in columns), options)
+        arrays = [_broadcasting(c, shape, rng) for c in columns[0].arrays]
+        yield "random shape", columns[0].sample(arrays)
         return
     for i, sample in enumerate(samples_of(op, dtype, int(rng.integers(2**31)))):
         yield sample.name or str(i), sample

@@ -9,6 +9,7 @@ SUBJECTS = (
     "optional",
     "variants",
     "sizes",
+    "large",
     "special",
     "storage",
     "claims",

@@ -6,15 +6,16 @@ The values come from the record's samples, repeated; what is asked is whether th
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.ops.schema import REGISTRY, OpDef, Sample
-from dovetail_conformance.calls import operators, samples_of
+from dovetail_conformance.calls import operators
 from dovetail_conformance.checks.values import ask, level_of
+from dovetail_conformance.columns import columns_of
 from dovetail_conformance.model import Case, Trial
 from dovetail_conformance.target import Target
 
@@ -41,7 +42,7 @@ def _kinds(op: OpDef) -> tuple[d.dtype, ...]:
 
 
 def _has_sizes(op: OpDef, dtype: d.dtype) -> bool:
-    return op.name in _SIZED or bool(_columns(op, dtype)[0])
+    return op.name in _SIZED or bool(columns_of(op, dtype))
 
 
 def _sizes(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
@@ -59,28 +60,7 @@ def sized(op: OpDef, dtype: d.dtype, n: int) -> list[Sample]:
     if make is not None:
         rng = np.random.default_rng(n)
         return make(rng, dtype, n)
-    columns, options = _columns(op, dtype)
-    return [Sample(tuple(np.resize(column, n) for column in columns), options)]
-
-
-@functools.lru_cache(maxsize=64)
-def _columns(op: OpDef, dtype: d.dtype) -> tuple[tuple[np.ndarray, ...], Mapping[str, Any]]:
-    """Per input, values that fit those of the other inputs, and the keywords they go with.
-
-    From the samples that have the first such one's keywords, and arrays for all inputs.
-    """
-    parts: list[Any] = []
-    options: Mapping[str, Any] = {}
-    for sample in samples_of(op, dtype):
-        arrays = [a for a in sample.args if isinstance(a, np.ndarray)]
-        if len(arrays) == len(op.inputs) == len(sample.args):
-            options = options if parts else sample.kwargs
-            if sample.kwargs == options:
-                parts.append(np.broadcast_arrays(*arrays))
-    if not parts:
-        return (), {}
-    columns = [np.concatenate([p[i].reshape(-1) for p in parts]) for i in range(len(op.inputs))]
-    return tuple(columns), options
+    return [columns_of(op, dtype)[0].sized(n)]
 
 
 def _draw(rng: np.random.Generator, dtype: d.dtype, *shape: int) -> np.ndarray:

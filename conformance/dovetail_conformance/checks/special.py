@@ -15,7 +15,7 @@ from dovetail_conformance.checks.values import level_of
 from dovetail_conformance.model import Case, Mismatch, Trial
 from dovetail_conformance.target import Target
 
-__all__ = ["cases"]
+__all__ = ["cases", "check_zeros", "special_values"]
 
 inf, nan = float("inf"), float("nan")
 
@@ -37,19 +37,24 @@ def cases(target: Target) -> Iterator[Case]:
 
 
 def _special(op: OpDef, dtype: d.dtype, trial: Trial) -> None:
-    grids = np.meshgrid(*[np.array(op.special)] * len(op.inputs), indexing="ij")
-    with np.errstate(over="ignore"):  # what a dtype does not reach is infinite in it
-        arguments = tuple(np.ascontiguousarray(g).astype(dtype.numpy) for g in grids)
+    arguments = special_values(op, dtype)
     for layout in ("contiguous", "mixed"):
         call = Call.placed(op, Sample(arguments), layout, trial.device)
         with trial.attempt(layout=layout, numel=arguments[0].size, stage="special values"):
             result = call.run()
             expected = reference(op, call.values, {}, result.dtype)
             judge(trial, call, result, expected, call.on_meta(), f"{op.name} of special values")
-            _check_zeros(op, result, np.asarray(expected[0]), call)
+            check_zeros(op, result, np.asarray(expected[0]), call)
 
 
-def _check_zeros(op: OpDef, result: Any, expected: np.ndarray, call: Call) -> None:
+def special_values(op: OpDef, dtype: d.dtype) -> tuple[np.ndarray, ...]:
+    """Per input an array; together they hold every set of the record's special values."""
+    grids = np.meshgrid(*[np.array(op.special)] * len(op.inputs), indexing="ij")
+    with np.errstate(over="ignore"):  # what a dtype does not reach is infinite in it
+        return tuple(np.ascontiguousarray(g).astype(dtype.numpy) for g in grids)
+
+
+def check_zeros(op: OpDef, result: Any, expected: np.ndarray, call: Call) -> None:
     """A zero has the reference's sign."""
     if result.dtype.category != 2 or op.name in _EITHER_ZERO:
         return

@@ -12,10 +12,16 @@ from dovetail.backend import Kernel, KernelTable
 from dovetail.dtypes import dtype
 from dovetail.kernels import bind_kernel
 from dovetail.ops.schema import CallFacts, OpDef
+from dovetail.spec import Spec
 
-__all__ = ["Fault", "Resolved", "Unmeant", "faulty_table", "is_float", "outs_of"]
+__all__ = [
+    "ELEMENTWISE", "Fault", "Resolved", "Unmeant", "faulty_table", "is_float", "outs_of",
+    "with_specs",
+]  # fmt: skip
 
 Run = Callable[..., None]
+
+ELEMENTWISE = ("elementwise", "compare", "select")
 
 
 class Unmeant(Exception):
@@ -32,6 +38,8 @@ class Fault:
         applies: whether it has a meaning for an operator.
         change: ``change(good, facts) -> kernel``: the kernel with the mistake in it.
         dtypes: of the first input, the only ones in which it is a mistake; None: all.
+        shown_by: ``shown_by(facts)``: a like call that shows the mistake; None: any call may. A
+            kernel of single elements that the table gives no such call has no mistake.
     """
 
     name: str
@@ -39,6 +47,7 @@ class Fault:
     applies: Callable[[OpDef], bool]
     change: Callable[[Run, CallFacts], Run]
     dtypes: frozenset[dtype] | None = None
+    shown_by: Callable[[CallFacts], CallFacts] | None = None
 
 
 @dataclass
@@ -76,6 +85,8 @@ def _faulty(entry: Kernel, fault: Fault, resolved: Resolved) -> Callable[[CallFa
         try:
             if fault.dtypes and entry.dtypes is not None and not entry.dtypes & fault.dtypes:
                 raise Unmeant("the table has this kernel for other dtypes only")
+            if fault.shown_by and not _is_given(entry, facts, fault.shown_by):
+                raise Unmeant("the table's `when` admits no call that shows it")
             bad = fault.change(good, facts)
         except Unmeant as error:
             resolved.unmeant += 1
@@ -85,6 +96,22 @@ def _faulty(entry: Kernel, fault: Fault, resolved: Resolved) -> Callable[[CallFa
         return bad
 
     return specialised
+
+
+def _is_given(entry: Kernel, facts: CallFacts, other: Callable[[CallFacts], CallFacts]) -> bool:
+    """Whether the table gives a kernel of single elements such calls."""
+    if entry.when is None or facts.op.kind not in ELEMENTWISE:
+        return True
+    return bool(entry.when(other(facts)))
+
+
+def with_specs(change: Callable[[Spec], Spec], facts: CallFacts) -> CallFacts:
+    """The same call with tensors of which something is otherwise."""
+    inputs, outputs = (
+        tuple(change(s) if isinstance(s, Spec) else s for s in specs)
+        for specs in (facts.inputs, facts.outputs)
+    )
+    return CallFacts(facts.op, inputs, outputs, facts.attributes)
 
 
 def outs_of(facts: CallFacts) -> int:

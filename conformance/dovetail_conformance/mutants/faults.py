@@ -13,14 +13,21 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail.ops.schema import CallFacts, OpDef
-from dovetail.spec import Spec
+from dovetail.spec import Spec, spec_of
 from dovetail_conformance.compare import EPS
-from dovetail_conformance.mutants.fault import Fault, Run, Unmeant, is_float, outs_of
+from dovetail_conformance.mutants.fault import (
+    ELEMENTWISE,
+    Fault,
+    Run,
+    Unmeant,
+    is_float,
+    outs_of,
+    with_specs,
+)
 
 __all__ = ["ATTRIBUTES", "FAULTS", "attribute_fault"]
 
 Arrays = tuple[Any, ...]
-ELEMENTWISE = ("elementwise", "compare", "select")
 
 
 def _real(array: Any) -> bool:
@@ -641,7 +648,24 @@ def _gives(test: Callable[[np.ndarray], Any]) -> Callable[[OpDef], bool]:
     )
 
 
-_SIZED = ("elementwise", "compare", "select")
+def _of_shape(*shape: int) -> Callable[[CallFacts], CallFacts]:
+    """A call like another, with tensors of this shape."""
+    return functools.partial(with_specs, lambda s: spec_of(shape, s.dtype, s.device))
+
+
+def _with_steps(times: int) -> Callable[[CallFacts], CallFacts]:
+    """A call like another, whose inputs have so many times their strides."""
+
+    def change(facts: CallFacts) -> CallFacts:
+        inputs = with_specs(
+            lambda s: spec_of(s.shape, s.dtype, s.device, tuple(n * times for n in s.strides)),
+            facts,
+        ).inputs
+        return CallFacts(facts.op, inputs, facts.outputs, facts.attributes)
+
+    return change
+
+
 _IRREVERSIBLE = ("sub", "div", "pow", "floor_divide", "remainder", "atan2", "lt", "le",
                  "shift_left", "shift_right", "matmul")  # fmt: skip
 
@@ -649,12 +673,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault("tail-unwritten", "the last element is not written", _any, _after(_tail)),
     Fault("vector-of-4", "what is left after vectors of 4 is not written", _any,
           _after(_vector(4))),
-    Fault("blocks-of-64", "right only at multiples of 64", _kinds(*_SIZED), _after(_vector(64))),
+    Fault("blocks-of-64", "right only at multiples of 64", _kinds(*ELEMENTWISE),
+          _after(_vector(64))),
     Fault("beyond-65536", "elements past 65536 are not written",
-          lambda op: op.kind in _SIZED or op.name in ("copy", "arange"), _after(_beyond)),
-    Fault("no-0-d", "a 0-d result is not written", _kinds(*_SIZED, "reduce"), _after(_no_scalars)),
-    Fault("no-empty", "fails where an array is empty", _kinds(*_SIZED, "scan", "contract"),
-          _fails_on(lambda a: a.size == 0, "the grid is empty")),
+          lambda op: op.kind in ELEMENTWISE or op.name in ("copy", "arange"), _after(_beyond)),
+    Fault("no-0-d", "a 0-d result is not written", _kinds(*ELEMENTWISE, "reduce"),
+          _after(_no_scalars), shown_by=_of_shape()),
+    Fault("no-empty", "fails where an array is empty", _kinds(*ELEMENTWISE, "scan", "contract"),
+          _fails_on(lambda a: a.size == 0, "the grid is empty"), shown_by=_of_shape(0)),
     Fault("sign-flip", "the result is negated", _any, _after(_negated)),
     Fault("off-by-one", "results are one place further on", _any, _after(_rolled)),
     Fault("accumulates-into-out", "adds to what the output held", _any, _after(_added)),
@@ -681,10 +707,11 @@ FAULTS: tuple[Fault, ...] = (
                  "bitwise_not", "eq", "lt", "le", "neg", "abs", "mul"), _before(_through_float)),
     Fault("ignores-offset", "inputs are read from the start of their memory", _takes_tensors,
           _before(_no_offset)),
-    Fault("ignores-strides", "inputs are read as if dense", _takes_tensors, _before(_no_strides)),
+    Fault("ignores-strides", "inputs are read as if dense", _takes_tensors, _before(_no_strides),
+          shown_by=_with_steps(2)),
     Fault("stride-0-dense", "a stride of 0 is taken for a dense one",
-          lambda op: op.kind in (*_SIZED, "reduce", "contract") or op.name == "copy",
-          _before(_dense_zero)),
+          lambda op: op.kind in (*ELEMENTWISE, "reduce", "contract") or op.name == "copy",
+          _before(_dense_zero), shown_by=_with_steps(0)),
     Fault("writes-dense", "outputs are written as if dense",
           _named("fill", "copy"), _writes_dense),
     Fault("swapped", "the operands are swapped", _named(*_IRREVERSIBLE), _swapped),

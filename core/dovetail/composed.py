@@ -16,10 +16,10 @@ import math
 import re
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from dovetail.dtypes import bfloat16, bool_, dtype, float16
 from dovetail.ops.schema import REGISTRY, CallFacts
 from dovetail.spec import Spec, spec_of
 
-__all__ = ["composable", "composed"]
+__all__ = ["Composition", "Step", "composable", "composed", "composition"]
 
 _HALVES = (float16, bfloat16)
 """What is computed in float32 and rounded at the end."""
@@ -47,10 +47,46 @@ _SHAPE = (3,)
 _MOST = 1024
 """Expressions that are kept."""
 
-_known: dict[tuple[Any, ...], Expression | None] = {}
+_known: dict[tuple[Any, ...], Composition | None] = {}
 _lock = threading.RLock()
 _trace: _Trace
 _place: Device | None = None
+
+
+class Step(NamedTuple):
+    """A line, as a call: ``result = op(*operands, **attributes)``.
+
+    Attributes:
+        op: the record; ``copy`` casts.
+        operands: names, and numbers.
+        kinds: per operand, its dtype.
+        kind: the result's dtype.
+    """
+
+    op: Any
+    operands: tuple[Any, ...]
+    kinds: tuple[dtype, ...]
+    attributes: dict[str, Any]
+    result: str
+    kind: dtype
+
+
+class Composition(NamedTuple):
+    """A decomposition that is one of single elements.
+
+    Attributes:
+        expression: its text.
+        steps: its lines.
+        given: per operand, its dtype.
+        kinds: per operand, called a0, a1, ..., the dtype that it is computed in.
+        result: what of the names is the result.
+    """
+
+    expression: Expression
+    steps: tuple[Step, ...]
+    given: tuple[dtype, ...]
+    kinds: tuple[dtype, ...]
+    result: str
 
 
 class _NotOfElements(Exception):
@@ -82,6 +118,12 @@ def composed(facts: Any) -> Expression | None:
             return t1;
         }
     """
+    found = composition(facts)
+    return None if found is None else found.expression
+
+
+def composition(facts: Any) -> Composition | None:
+    """What :func:`composed` is of, with the calls that it is made of."""
     op = facts.op
     if op.decompose is None or op.infer is None or len(facts.outputs) != 1 or not facts.inputs:
         return None
@@ -110,7 +152,7 @@ def composed(facts: Any) -> Expression | None:
 
 def _traced(
     op: Any, kinds: tuple[dtype, ...], out: dtype, values: tuple[tuple[str, Any], ...]
-) -> Expression | None:
+) -> Composition | None:
     wide = [op.compute if op.compute and k in _HALVES else k for k in kinds]
     (real,) = {k for k in wide if k is not bool_}
     name = f"composed_{op.name}"
@@ -132,8 +174,9 @@ def _traced(
     lines = "".join(f"    {line}\n" for line in (*trace.lines, f"return {result};"))
     text = f"{word[out is bool_]} {name}({parameters}) {{\n{lines}}}"
     call = f"{name}({', '.join(f'x{i}' for i in range(len(wide)))})"
-    result = "bool" if out is bool_ else "same"
-    return Expression(len(wide), {"float": call}, result=result, helpers={name: text})
+    kind = "bool" if out is bool_ else "same"
+    expression = Expression(len(wide), {"float": call}, result=kind, helpers={name: text})
+    return Composition(expression, tuple(trace.steps), kinds, tuple(wide), result)
 
 
 _OF_ELEMENTS = ("angle",)
@@ -143,8 +186,10 @@ _OTHERWISE = re.compile(r"conj_physical|frexp|nextafter|.*_polynomial_\w+")
 """What is computed of bits, of pairs, or as far as the data say."""
 
 
-def composable() -> tuple[str, ...]:
-    """Operators that :func:`composed` may have an expression of, and the table has none.
+def composable(known: Container[str] = EXPRESSIONS) -> tuple[str, ...]:
+    """Operators that :func:`composed` may have an expression of, and ``known`` has not.
+
+    None of them refuses values, which a kernel has to tell the host of.
 
     Example:
         >>> "bessel_j0" in composable(), "exp" in composable(), "softmax" in composable()
@@ -156,7 +201,8 @@ def composable() -> tuple[str, ...]:
         if (op.kind in ("elementwise", "compare") or name in _OF_ELEMENTS)
         and op.decompose is not None
         and op.infer is not None
-        and name not in EXPRESSIONS
+        and name not in known
+        and not (name in EXPRESSIONS and EXPRESSIONS[name].refuses)
         and not _OTHERWISE.fullmatch(name)
     )
 
@@ -167,10 +213,17 @@ class _Trace:
     def __init__(self, real: dtype) -> None:
         self.real = real
         self.lines: list[str] = []
+        self.steps: list[Step] = []
+        self.numbers: dict[str, Any] = {}  # by text
         self._names: dict[str, str] = {}
 
     def number(self, value: Any, kind: dtype) -> str:
         """A number in the table's language."""
+        text = self._number(value, kind)
+        self.numbers[text] = value
+        return text
+
+    def _number(self, value: Any, kind: dtype) -> str:
         if kind is bool_:
             return "1" if value else "0"
         if kind is not self.real:
@@ -191,14 +244,24 @@ class _Trace:
             return given.text(kind)
         return self.number(given, kind)
 
-    def line(self, text: str, kind: dtype) -> str:
-        """The name of what ``text`` computes."""
+    def line(
+        self,
+        text: str,
+        kind: dtype,
+        op: Any,
+        operands: list[str],
+        kinds: list[dtype],
+        attributes: dict[str, Any],
+    ) -> str:
+        """The name of what ``text`` computes, and what it is a call of."""
         if kind not in (bool_, self.real):
             raise _NotOfElements
         found = self._names.get(text)
         if found is None:
             found = self._names[text] = f"t{len(self.lines)}"
             self.lines.append(f"const {'B' if kind is bool_ else 'T'} {found} = {text};")
+            given = tuple(self.numbers.get(x, x) for x in operands)
+            self.steps.append(Step(op, given, tuple(kinds), attributes, found, kind))
         return found
 
 
@@ -294,7 +357,9 @@ def _refused(*arrays: Any, **attributes: Any) -> None:
 def _copied(source: _Array, target: _Array) -> None:
     value = source.text(source.dtype)
     if target.dtype is not source.dtype:
-        value = _trace.line(_cast(value, source.dtype, target.dtype), target.dtype)
+        text = _cast(value, source.dtype, target.dtype)
+        copying = REGISTRY["copy"]
+        value = _trace.line(text, target.dtype, copying, [value], [source.dtype], {})
     target.hold(value)
 
 
@@ -325,13 +390,11 @@ def _writes(facts: CallFacts) -> Any:
         text = expression.text(kinds[-1])
         if name == "pow" and not isinstance(operands[1], _Array) and operands[1] in POWERS:
             text = POWERS[operands[1]][1]
-        words = {
-            f"x{i}": _trace.value(x, k)
-            for i, (x, k) in enumerate(zip(operands, kinds, strict=True))
-        }
+        values = [_trace.value(x, k) for x, k in zip(operands, kinds, strict=True)]
+        words = {f"x{i}": value for i, value in enumerate(values)}
         words |= {p: _trace.number(attributes[p], kinds[-1]) for p in expression.parameters}
         text = _WORD.sub(lambda match: words.get(match.group(), match.group()), text)
-        out.hold(_trace.line(text, out.dtype))
+        out.hold(_trace.line(text, out.dtype, facts.op, values, kinds, facts.attributes))
 
     return run
 

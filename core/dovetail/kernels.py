@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dovetail.backend.api import Kernel
+    from dovetail.backend.api import Kernel, KernelTable
     from dovetail.ops.schema import CallFacts, OpDef
 
-__all__ = ["bind_kernel", "find_kernel", "select_kernel"]
+__all__ = ["bind_kernel", "find_kernel", "fitting_entry", "select_kernel"]
 
 
 def select_kernel(op: OpDef, facts: CallFacts, dtypes: tuple[Any, ...], state: Any) -> Any:
@@ -21,7 +21,12 @@ def select_kernel(op: OpDef, facts: CallFacts, dtypes: tuple[Any, ...], state: A
 
 def find_kernel(name: str, facts: CallFacts, dtype: Any, state: Any) -> Any:
     """The entry of a name for this call, whose first input is computed in ``dtype``; or None."""
-    for entry in state.table.entries(name):
+    return fitting_entry(state.table, name, facts, dtype)
+
+
+def fitting_entry(table: KernelTable, name: str, facts: CallFacts, dtype: Any) -> Kernel | None:
+    """The same in a table that is no device's yet."""
+    for entry in table.entries(name):
         if entry.dtypes is not None and dtype is not None and dtype not in entry.dtypes:
             continue
         if entry.when is None or entry.when(facts):

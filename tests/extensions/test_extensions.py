@@ -107,7 +107,7 @@ def test_a_fused_override(need_device: Any) -> None:
 
         def kernels(self) -> Any:
             table = registry.get("cpu").table.copy()
-            assert "softplus" not in table
+            table.remove("softplus")  # which it has of many elements
             example.enter(table)
             return forwarding_table(table, "strided")
 
@@ -165,16 +165,16 @@ def test_an_overlay(site: Any) -> None:
     install(site, "overlay")
     seen = site.json(OVERLAY)
     assert not seen["early"], "import dovetail imported the overlay"
-    assert seen["served"] == ["fused", "fused", "decomposed"]
+    assert seen["served"] == ["fused", "fused", "fused"]  # the last by the cpu itself
     assert seen["error"] < 1e-6
     assert ["dovetail_quick_hardswish", "applied", ["hardswish"]] in seen["overlays"]
     listed = site.command("devices").stdout
     assert "overlay dovetail_quick_hardswish applied (1 kernels)" in " ".join(listed.split())
     without = site.json(OVERLAY, DOVETAIL_DISABLE="dovetail_quick_hardswish")
-    assert without["served"] == ["decomposed"] * 3
+    assert without["served"] == ["fused", "decomposed", "fused"]
     assert ["dovetail_quick_hardswish", "disabled", []] in without["overlays"]
     by_distribution = site.json(OVERLAY, DOVETAIL_DISABLE="dovetail-quick-hardswish")
-    assert by_distribution["served"] == ["decomposed"] * 3
+    assert by_distribution["served"] == without["served"]
     complaints = site.command("doctor", DOVETAIL_DISABLE="dovetail_quick_hardswish")
     assert "no plugin offers" not in complaints.stdout
     assert complaints.returncode == 0

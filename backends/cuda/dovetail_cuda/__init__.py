@@ -16,7 +16,7 @@ class Plugin:
         from dovetail_cuda.doctor import doctor
         from dovetail_cuda.runtime import CUDARuntime
 
-        return Backend(CUDARuntime(), version=_version(), contract=(1, 5), doctor=doctor)
+        return Backend(CUDARuntime(), version=_version(), contract=(1, 6), doctor=doctor)
 
 
 def _version() -> str:

@@ -41,7 +41,7 @@ def _fitting(function: Callable[..., Any], facts: Any) -> Any:
 
 def table() -> KernelTable:
     """A new table with every kernel of this package."""
-    made = _Table(contract=(1, 5), layout="strided")
+    made = _Table(contract=(1, 6), layout="strided")
     for family in FAMILIES:
         importlib.import_module(f"dovetail_kernels.{family}").enter(made)
     return made

@@ -16,7 +16,7 @@ class Plugin:
         from dovetail_opencl.doctor import doctor
         from dovetail_opencl.runtime import OpenCLRuntime
 
-        return Backend(OpenCLRuntime(), version=_version(), contract=(1, 5), doctor=doctor)
+        return Backend(OpenCLRuntime(), version=_version(), contract=(1, 6), doctor=doctor)
 
 
 def _version() -> str:

@@ -107,11 +107,8 @@ def _is_given(entry: Kernel, facts: CallFacts, other: Callable[[CallFacts], Call
 
 def with_specs(change: Callable[[Spec], Spec], facts: CallFacts) -> CallFacts:
     """The same call with tensors of which something is otherwise."""
-    inputs, outputs = (
-        tuple(change(s) if isinstance(s, Spec) else s for s in specs)
-        for specs in (facts.inputs, facts.outputs)
-    )
-    return CallFacts(facts.op, inputs, outputs, facts.attributes)
+    inputs = tuple(change(s) if isinstance(s, Spec) else s for s in facts.inputs)
+    return CallFacts(facts.op, inputs, tuple(map(change, facts.outputs)), facts.attributes)
 
 
 def outs_of(facts: CallFacts) -> int:

@@ -102,6 +102,7 @@ __all__ = [
     "program_source",
     "random_words",
     "registry",
+    "stepwise",
 ]
 
 
@@ -112,6 +113,7 @@ _ELSEWHERE = {
     ),
     "dovetail.backend.expressions": ("EXPRESSIONS", "POWERS", "Expression", "Refusal"),
     "dovetail.composed": ("composable", "composed"),
+    "dovetail.stepwise": ("KernelCall", "Stepwise", "stepwise"),
     "dovetail.backend.dialect": ("C99", "Dialect"),
     "dovetail.backend.source": (
         "Form", "elementwise_source", "form_of", "kernel_name", "pack_width", "program_source",

@@ -28,7 +28,7 @@ __all__ = [
     "Runtime",
 ]
 
-CONTRACT_VERSION = (1, 5)
+CONTRACT_VERSION = (1, 6)
 """(major, minor). A table built for another major is refused with one sentence; a minor version
 adds what is optional, so a table of an earlier (or a later) one loads."""
 

@@ -10,10 +10,11 @@ from dovetail.backend import KernelTable
 __all__ = ["table"]
 
 FAMILIES = (
-    "storage", "elementwise", "elementwise_more", "reduce", "statistics", "scan", "order", "index",
-    "rows", "random", "contract", "shape", "complex", "conv_pool", "select", "activation",
-    "rectified", "softmax", "norm", "attention", "recurrent", "recurrent_layers", "steps",
-    "steps_scaled", "fourier", "linalg", "quantize", "special", "columns", "reading",
+    "composed", "storage", "elementwise", "elementwise_more", "reduce", "statistics", "scan",
+    "order", "index", "rows", "random", "contract", "shape", "complex", "conv_pool", "select",
+    "activation", "rectified", "softmax", "norm", "attention", "recurrent", "recurrent_layers",
+    "steps", "steps_scaled", "fourier", "linalg", "quantize", "special", "columns", "reading",
+    "halves",
 )  # fmt: skip
 
 # NumPy reports overflow and invalid values as warnings; PyTorch's operators are silent.

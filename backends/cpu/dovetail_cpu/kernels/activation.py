@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
 from dovetail_cpu.kernels.blocks import BLOCK, flat, in_blocks, scratch, select
+from dovetail_cpu.kernels.composed import by_steps, has_steps
 from dovetail_cpu.onednn import pointwise
+from dovetail_cpu.onednn.pointwise import Function
 from dovetail_cpu.onednn.session import current
 
 __all__ = ["enter", "erf32"]
@@ -97,12 +100,23 @@ def silu_backward(grad: Array, input: Array, out: Array) -> None:
 
 
 def elu(input: Array, out: Array, *, alpha: float, scale: float, input_scale: float) -> None:
-    """scale · x above 0, scale · alpha · (exp(input_scale · x) - 1) below."""
+    """scale · (max(x, 0) + alpha · (exp(min(input_scale · x, 0)) - 1))."""
     low = _like(out)
-    np.multiply(input, input_scale, out=low)
+    if input_scale != 1:
+        np.multiply(input, input_scale, out=low)
+    np.clip(low if input_scale != 1 else input, -np.inf, 0, out=low)
     np.expm1(low, out=low)
-    np.multiply(low, alpha * scale, out=low)
-    select(np.less_equal(input, 0), low, np.multiply(input, scale, out=_like(out, 1)), out)
+    if alpha != 1:
+        np.multiply(low, alpha, out=low)
+    np.clip(input, 0, np.inf, out=out)
+    np.add(out, low, out=out)
+    if scale != 1:
+        np.multiply(out, scale, out=out)
+
+
+def hardtanh(input: Array, out: Array, *, min_val: float, max_val: float) -> None:
+    """min(max(x, min_val), max_val)."""
+    np.clip(input, min_val, max_val, out=out)
 
 
 # erf(x) is x · P(x²) / Q(x²) on [-4, 4] to 2.5e-8, and ±1 in float32 beyond: a rational fit to
@@ -182,21 +196,23 @@ def gelu_backward(grad: Array, input: Array, out: Array, *, approximate: str) ->
 
 
 def _or_onednn(
-    kernel: Any, primitive: Any, least: int, name_of: Callable[[Any], str]
+    primitive: Any,
+    function: Callable[[Any], Function],
+    otherwise: Callable[[Any], Any],
+    least: int = BLOCK >> 3,
 ) -> Callable[[Any], Any]:
-    """A table entry: oneDNN's primitive from ``least`` elements on, else ``kernel`` in blocks."""
-    blocked = in_blocks(kernel)
+    """A table entry: oneDNN's primitive from ``least`` elements on, else ``otherwise``."""
 
     def specialised(facts: Any) -> Any:
-        plain, out = blocked(facts), facts.outputs[0]
+        plain, out = otherwise(facts), facts.outputs[0]
         alike = all(getattr(s, "strides", None) == out.strides for s in facts.inputs)
         if not (alike and out.is_dense) or out.numel < least or out.dtype is not float32:
             return plain
-        name = name_of(facts)
+        wanted = function(facts)
 
         def run(*arrays: Array) -> None:
             session = current()
-            if session is None or not primitive(session, name, *map(flat, arrays)):
+            if session is None or not primitive(session, wanted, *map(flat, arrays)):
                 plain(*arrays)
 
         return run
@@ -204,12 +220,33 @@ def _or_onednn(
     return specialised
 
 
-def _swish(facts: Any) -> str:
-    return "swish"
+def _named(name: str, *numbers: float) -> Callable[[Any], Function]:
+    function = Function(name, *numbers)
+    return lambda facts: function
 
 
-def _gelu(facts: Any) -> str:
-    return "gelu_erf" if facts.approximate == "none" else "gelu_tanh"
+_SURE = 18.0
+"""The logistic function is 1 in float32 from here on."""
+
+
+def _elu(facts: Any) -> Function:
+    return Function("elu", facts.alpha)
+
+
+def _soft_relu(facts: Any) -> Function:
+    return Function("soft_relu", facts.beta)
+
+
+def _always(facts: Any) -> bool:
+    return True
+
+
+def _has_steps(facts: Any, table: KernelTable, fits: Callable[[Any], bool]) -> bool:
+    return fits(facts) and has_steps(facts, table)
+
+
+def _gelu(facts: Any) -> Function:
+    return Function("gelu_erf" if facts.approximate == "none" else "gelu_tanh")
 
 
 def enter(table: KernelTable) -> None:
@@ -219,9 +256,9 @@ def enter(table: KernelTable) -> None:
     for name, kernel in {
         "threshold_backward": threshold_backward,
         "leaky_relu_backward": leaky_relu_backward,
-        "sigmoid": sigmoid,
         "sigmoid_backward": sigmoid_backward,
         "elu": elu,
+        "hardtanh": hardtanh,
     }.items():
         table.add(name, in_blocks(kernel), dtypes=floats, specialize=True)
     table.add(
@@ -233,10 +270,22 @@ def enter(table: KernelTable) -> None:
     )
     table.add("erf", in_blocks(erf32), dtypes=(float32,), specialize=True)
     forward, backward = pointwise.elementwise, pointwise.elementwise_backward
+    logistic, swish = _named("logistic"), _named("swish")
     for name, entry, kinds in (
-        ("silu", _or_onednn(silu, forward, BLOCK, _swish), floats),
-        ("silu_backward", _or_onednn(silu_backward, backward, BLOCK, _swish), floats),
-        ("gelu", _or_onednn(gelu, forward, 1, _gelu), (float32,)),
-        ("gelu_backward", _or_onednn(gelu_backward, backward, 1, _gelu), (float32,)),
+        ("sigmoid", _or_onednn(forward, logistic, in_blocks(sigmoid)), floats),
+        ("silu", _or_onednn(forward, swish, in_blocks(silu), BLOCK), floats),
+        ("silu_backward", _or_onednn(backward, swish, in_blocks(silu_backward), BLOCK), floats),
+        ("gelu", _or_onednn(forward, _gelu, in_blocks(gelu), 1), (float32,)),
+        ("gelu_backward", _or_onednn(backward, _gelu, in_blocks(gelu_backward), 1), (float32,)),
     ):
         table.add(name, entry, dtypes=kinds, specialize=True)
+    steps = partial(by_steps, table=table)
+    for name, primitive, function, fits in (
+        ("mish_backward", backward, _named("mish"), _always),
+        ("elu_backward", backward, _elu, lambda f: f.input_scale == 1 and f.scale == 1),
+        ("softplus_backward", backward, _soft_relu, lambda f: f.threshold > _SURE),
+    ):
+        table.add(
+            name, _or_onednn(primitive, function, steps), dtypes=(float32,), specialize=True,
+            when=partial(_has_steps, table=table, fits=fits),
+        )  # fmt: skip

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["BLOCK", "KEPT", "flat", "in_blocks", "row_blocks", "scratch", "select", "single"]
+__all__ = [
+    "BLOCK", "KEPT", "are_alike", "blocked", "flat", "in_blocks", "row_blocks", "scratch", "select",
+    "single",
+]  # fmt: skip
 
 BLOCK = 1 << 15
 """Elements of a block: a few operands and scratch arrays of so many stay in a core's own cache."""
@@ -64,31 +67,43 @@ def in_blocks(kernel: Callable[..., None]) -> Callable[[Any], Callable[..., None
     """
 
     def specialised(facts: Any) -> Callable[..., None]:
-        out = facts.outputs[0]
-        whole = [not isinstance(s, type) and bool(s.ndim) for s in facts.inputs]
-        alike = out.is_dense and all(
-            s.strides == out.strides and s.shape == out.shape
-            for s, is_array in zip(facts.inputs, whole, strict=True)
-            if is_array
-        )
-        call = partial(kernel, **facts.attributes) if facts.attributes else kernel
-        if not alike:
-            return lambda *arrays: call(
-                *(np.broadcast_to(a, arrays[-1].shape) for a in arrays[:-1]), arrays[-1]
-            )
-        if out.numel <= BLOCK:
-            return call
-        whole.append(True)
-
-        def blocked(*arrays: np.ndarray) -> None:
-            long = [flat(a) if w else single(a) for a, w in zip(arrays, whole, strict=True)]
-            for start in range(0, out.numel, BLOCK):
-                part = slice(start, start + BLOCK)
-                call(*[a[part] if w else a for a, w in zip(long, whole, strict=True)])
-
-        return blocked
+        return blocked(partial(kernel, **facts.attributes) if facts.attributes else kernel, facts)
 
     return specialised
+
+
+def _are_whole(facts: Any) -> list[bool]:
+    """Per input, whether it is no single number."""
+    return [not isinstance(s, type) and bool(s.ndim) for s in facts.inputs]
+
+
+def are_alike(facts: Any) -> bool:
+    """Whether all operands are dense in the same order, or single numbers."""
+    out = facts.outputs[0]
+    return out.is_dense and all(
+        s.strides == out.strides and s.shape == out.shape
+        for s, is_array in zip(facts.inputs, _are_whole(facts), strict=True)
+        if is_array
+    )
+
+
+def blocked(call: Callable[..., None], facts: Any) -> Callable[..., None]:
+    """``call(*inputs, out)`` for each block of a call's operands."""
+    out, whole = facts.outputs[0], [*_are_whole(facts), True]
+    if not are_alike(facts):
+        return lambda *arrays: call(
+            *(np.broadcast_to(a, arrays[-1].shape) for a in arrays[:-1]), arrays[-1]
+        )
+    if out.numel <= BLOCK:
+        return call
+
+    def run(*arrays: np.ndarray) -> None:
+        long = [flat(a) if w else single(a) for a, w in zip(arrays, whole, strict=True)]
+        for start in range(0, out.numel, BLOCK):
+            part = slice(start, start + BLOCK)
+            call(*[a[part] if w else a for a, w in zip(long, whole, strict=True)])
+
+    return run
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import COMPLEX, INTEGRAL, bool_, float32, float64
+from dovetail_cpu.kernels.composed import enter_steps
 from dovetail_cpu.kernels.elementwise import no_zero
 from dovetail_cpu.kernels.order import order_of
 
@@ -17,6 +18,9 @@ UFUNCS = {
     "fmod": np.fmod, "hypot": np.hypot, "copysign": np.copysign, "logaddexp": np.logaddexp,
     "logaddexp2": np.logaddexp2, "signbit": np.signbit, "nextafter": np.nextafter,
 }  # fmt: skip
+
+_SLOW = ("hypot", "logaddexp", "logaddexp2")
+"""Ufuncs that take longer than the steps of their decomposition."""
 
 
 def addcmul(
@@ -123,6 +127,8 @@ def enter(table: KernelTable) -> None:
     """Put these kernels into a table."""
     real = (float32, float64)
     table.update(UFUNCS, dtypes=real)
+    for name in _SLOW:
+        enter_steps(name, table, dtypes=real)
     table.add("fmod", fmod_integers, dtypes=INTEGRAL)
     table.update(
         {"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp}, dtypes=(*real, *COMPLEX),

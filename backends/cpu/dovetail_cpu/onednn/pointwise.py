@@ -1,7 +1,9 @@
 """One primitive on dense arrays: elementwise functions, softmax and layer normalisation.
 
-Only those whose results have a NaN wherever PyTorch's have: oneDNN's relu, logistic and softmax
-replace NaN by a number, so relu and logistic are not here, and a softmax takes finite numbers only.
+Only those whose results have a NaN wherever PyTorch's have: oneDNN's relu, clip and softmax replace
+NaN by a number, so the first two are not here, and a softmax takes finite numbers only. elu, mish
+and soft_relu serve for their gradients alone: where their own results are small, the digits are
+lost.
 Batch normalisation of row-major arrays is not here either: its sums have too large an error.
 """
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dovetail_cpu.onednn.session import Session
 
 __all__ = [
+    "Function",
     "elementwise",
     "elementwise_backward",
     "layer_norm",
@@ -28,7 +31,10 @@ __all__ = [
     "softmax_backward",
 ]
 
-ELEMENTWISE = {"gelu_tanh": 0x2B, "swish": 0x2C, "gelu_erf": 0x31}
+ELEMENTWISE = {
+    "elu": 0x22, "soft_relu": 0x27, "logistic": 0x29, "gelu_tanh": 0x2B, "swish": 0x2C,
+    "gelu_erf": 0x31, "mish": 0x33,
+}  # fmt: skip
 SOFTMAX = {"softmax": 0x30000, "log_softmax": 0x30001}
 BACKWARD = 128
 SCALE_AND_SHIFT = 0x2 | 0x4
@@ -92,32 +98,43 @@ def _engine(assembly: Assembly) -> int:
     return assembly.library.engine
 
 
-def elementwise(session: Session, name: str, x: np.ndarray, out: np.ndarray) -> bool:
-    """``out = f(x)`` for dense 1-D float32 arrays; ``name`` as in ELEMENTWISE."""
+class Function(NamedTuple):
+    """An elementwise function: its name, as in ELEMENTWISE, and oneDNN's parameters."""
+
+    name: str
+    alpha: float = 1.0
+    beta: float = 0.0
+
+
+def elementwise(session: Session, function: Function, x: np.ndarray, out: np.ndarray) -> bool:
+    """``out = f(x)`` for dense 1-D float32 arrays."""
+    name, *numbers = function
 
     def describe(assembly: Assembly, layouts: dict[str, int]) -> int:
         kind = (_engine(assembly), FORWARD_TRAINING, ELEMENTWISE[name])
-        return assembly.describe("eltwise_forward", *kind, layouts["src"], layouts["dst"], 1.0, 0.0)
+        pair = (layouts["src"], layouts["dst"])
+        return assembly.describe("eltwise_forward", *kind, *pair, *numbers)
 
     work = x.size * _EFFORT["elementwise"]
-    return _run(session, (name, x.size), work, describe, {"src": x, "dst": out})
+    return _run(session, (*function, x.size), work, describe, {"src": x, "dst": out})
 
 
 def elementwise_backward(
-    session: Session, name: str, grad: np.ndarray, x: np.ndarray, out: np.ndarray
+    session: Session, function: Function, grad: np.ndarray, x: np.ndarray, out: np.ndarray
 ) -> bool:
     """``out = grad · f'(x)``."""
+    name, *numbers = function
 
     def describe(assembly: Assembly, layouts: dict[str, int]) -> int:
         engine, code, data = _engine(assembly), ELEMENTWISE[name], layouts["src"]
         forward = assembly.describe(
-            "eltwise_forward", engine, FORWARD_TRAINING, code, data, data, 1.0, 0.0
+            "eltwise_forward", engine, FORWARD_TRAINING, code, data, data, *numbers
         )
         pair = (layouts["diff_src"], layouts["diff_dst"])
-        return assembly.describe("eltwise_backward", engine, code, *pair, data, 1.0, 0.0, forward)
+        return assembly.describe("eltwise_backward", engine, code, *pair, data, *numbers, forward)
 
     arrays = {"diff_dst": grad, "src": x, "diff_src": out}
-    key = (name, "backward", x.size)
+    key = (*function, "backward", x.size)
     return _run(session, key, x.size * _EFFORT["elementwise"], describe, arrays)
 
 

@@ -13,4 +13,4 @@ __version__ = "0.1.0"
 @hookimpl
 def dovetail_backend() -> Backend:
     """The hook that the entry point in ``pyproject.toml`` leads to."""
-    return Backend(TemplateRuntime(), version=__version__, contract=(1, 5))
+    return Backend(TemplateRuntime(), version=__version__, contract=(1, 6))

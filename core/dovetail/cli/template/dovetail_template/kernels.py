@@ -186,7 +186,7 @@ def silent(kernel: Callable[..., None]) -> Callable[..., None]:
 
 def table() -> KernelTable:
     """A table with all of these; a later entry of the same name is preferred."""
-    made = KernelTable(contract=(1, 5), layout="strided")
+    made = KernelTable(contract=(1, 6), layout="strided")
     made.update({name: silent(writing(compute)) for name, compute in RETURNING.items()})
     made.update({name: silent(kernel) for name, kernel in WRITING.items()})
     return made

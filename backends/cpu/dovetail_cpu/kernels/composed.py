@@ -1,0 +1,108 @@
+"""Elementwise operators of many steps without a kernel here: all steps of a block, then the next.
+
+Where all is one block, the steps are the dispatcher's. Its calls take longer than the arithmetic of
+a block, so here the kernels are called by code that is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dovetail.backend import KernelTable, Stepwise, composable, stepwise
+from dovetail_cpu.kernels.blocks import BLOCK, are_alike, blocked, scratch
+
+__all__ = ["by_steps", "enter", "enter_steps", "has_steps"]
+
+_SCRATCH = 100
+"""Scratch arrays with numbers from here on are no kernel's."""
+
+
+def _steps(facts: Any, table: KernelTable) -> Stepwise | None:
+    """What a large call is made of; None: it is small, or none of single elements."""
+    if len(facts.outputs) > 1 or facts.outputs[0].numel <= BLOCK or not are_alike(facts):
+        return None
+    return stepwise(facts, table, BLOCK)
+
+
+def has_steps(facts: Any, table: KernelTable) -> bool:
+    """Whether a call is a large one of single elements."""
+    return _steps(facts, table) is not None
+
+
+def by_steps(facts: Any, table: KernelTable) -> Callable[..., None]:
+    """The kernel of such a call."""
+    steps = _steps(facts, table)
+    assert steps is not None
+    return blocked(_written(steps, facts.outputs[0].dtype), facts)
+
+
+def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
+    """``run(*inputs, out)`` of a block: a line for each step, in scratch that serves again."""
+    known: dict[str, Any] = {
+        "__name__": __name__,
+        "scratch": scratch,
+        "copy": np.copyto,
+        "widened": _widened,
+    }
+    lines: list[str] = []
+    places = {f"a{i}": f"a{i}" for i in range(len(steps.kinds))}
+    head = f"def run({', '.join(places)}, out):"
+    free: dict[Any, list[str]] = {}
+    last = {x: i for i, call in enumerate(steps.calls) for x in call.operands if isinstance(x, str)}
+
+    def place(kind: Any) -> str:
+        """Scratch for a value."""
+        if free.get(kind):
+            return free[kind].pop()
+        name = f"s{len(known)}"
+        known[f"of_{name}"] = kind.numpy
+        lines.insert(0, f"    {name} = scratch(of_{name}, out.size, {_SCRATCH + len(known)})")
+        return name
+
+    for i, (given, kind) in enumerate(zip(steps.given, steps.kinds, strict=True)):
+        if given is not kind:  # a half
+            lines.append(f"    a{i} = widened(a{i}, {place(kind)})")
+    for i, call in enumerate(steps.calls):
+        known[f"k{i}"] = call.kernel
+        operands = []
+        for x, kind in zip(call.operands, call.kinds, strict=True):
+            if isinstance(x, str):
+                operands.append(places[x])
+            else:
+                operands.append(f"c{len(known)}")
+                known[operands[-1]] = np.asarray(x, kind.numpy)
+        direct = call.result == steps.result and steps.dtype is wanted
+        places[call.result] = "out" if direct else place(call.dtype)
+        lines.append(f"    k{i}({', '.join((*operands, places[call.result]))})")
+        for x in {x for x in call.operands if isinstance(x, str) and last[x] == i}:
+            if places[x].startswith("s"):
+                kind = next((c.dtype for c in steps.calls if c.result == x), None)
+                free.setdefault(kind, []).append(places[x])
+    if steps.dtype is not wanted:
+        lines.append(f"    copy(out, {places[steps.result]})")
+    exec("\n".join((head, *lines)), known)
+    made: Callable[..., None] = known["run"]
+    return made
+
+
+def _widened(half: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """Its values in the dtype of ``place``."""
+    made = place[: half.size]
+    np.copyto(made, half)
+    return made
+
+
+def enter(table: KernelTable) -> None:
+    """Put these kernels into a table; what comes after them is asked first."""
+    for name in composable(()):
+        enter_steps(name, table)
+
+
+def enter_steps(name: str, table: KernelTable, **options: Any) -> None:
+    """An operator's large calls, by the steps of this table's kernels."""
+    made = partial(by_steps, table=table)
+    table.add(name, made, when=partial(has_steps, table=table), specialize=True, **options)

@@ -108,7 +108,7 @@ class _Tiled(Attention):
         if launch is None:
             launch = self._launches[name, is_quad] = self.launch(
                 macro, name, len(arrays), size, self.label,
-                {"IS_QUAD": int(is_quad), **(extra or {})}, "attention_tiles", **kinds,
+                {"IS_QUAD": int(is_quad), **(extra or {})}, "attention_tiles", (), **kinds,
             )  # fmt: skip
         launch.with_numbers([a.buffer for a in arrays], offsets(*arrays))
 

@@ -115,9 +115,7 @@ def _planned(
         *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
         given += [_padded(firsts, many, count), np.uint64(count)]
         workers = (min(count, device.units * 256) * device.group,), (device.group,)
-    launch = _launch(
-        device, kernel, macros, len(here), dtype, workers, [*given, *own], before
-    )
+    launch = _launch(device, kernel, macros, len(here), dtype, workers, [*given, *own], before)
     return launch, _pairs(given, 0)
 
 

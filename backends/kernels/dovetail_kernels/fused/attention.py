@@ -8,7 +8,7 @@ one projection do; who has none (``layout="contiguous"``) gets them packed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import ceil, prod
 from types import MappingProxyType
@@ -29,7 +29,7 @@ from dovetail_kernels.source import loop_numbers, places, program
 from dovetail_kernels.vectors import lanes, vector_helpers
 
 __all__ = [
-    "Attention", "by_lines", "enter", "enter_both", "has_lines", "kinds_backward", "runs_backward",
+    "Attention", "by_lines", "enter", "enter_both", "kinds_backward", "named", "runs_backward",
     "runs_forward",
 ]  # fmt: skip
 
@@ -130,11 +130,13 @@ class Attention:
         lanes_of = vectors if self.has_noise and w > 1 else {}
         return {"HAS_NOISE": int(self.has_noise), "LANES": w if lanes_of else 1, **lanes_of}
 
-    def drawn(self, buffers: int, seed: int, offset: int) -> tuple[tuple[int, bytes], ...]:
-        """The number of a launch of so many buffers that says where its noise is drawn."""
-        if not self.has_noise:
-            return ()
-        return ((buffers + self.stream_at, _stream(seed, offset & _WORD, offset >> 64 & _WORD, 0)),)
+    def pairs(self, arrays: Sequence[Array], seed: int, offset: int) -> tuple[tuple[int, Any], ...]:
+        """The numbers of a launch with these arrays that differ from call to call."""
+        begins = offsets(*arrays)
+        if not self.has_noise:  # the same object says that nothing has changed
+            return begins
+        stream = _stream(seed, offset & _WORD, offset >> 64 & _WORD, 0)
+        return (*begins, (len(arrays) + self.stream_at, stream))
 
     def launch(
         self, macro: str, name: str, buffers: int, size: Size, label: str,
@@ -197,14 +199,13 @@ def runs_forward(made: Attention, launch: Launch) -> Any:
         offset: int = 0,
     ) -> None:  # fmt: skip
         order = (out, sums, query, key, value, query if mask is None else mask)
-        drawn = made.drawn(len(order), seed, offset)
-        launch.with_numbers([a.buffer for a in order], (*offsets(*order), *drawn))
+        launch.with_numbers([a.buffer for a in order], made.pairs(order, seed, offset))
 
     return run
 
 
 def _backward(facts: Any, *, as_they_are: bool = False) -> Any:
-    grad, query, key, value, _, seen, sums, of_sums = facts.inputs
+    grad, query, *_, seen, _, of_sums = facts.inputs
     made = by_lines(facts, as_they_are=as_they_are)
     device, work, lines = made.device, made.work, made.batches * made.rows
     slopes = grad if of_sums is None else of_sums
@@ -253,11 +254,9 @@ def runs_backward(made: Attention, launch: Launch, held: int, deltas: Launch | N
             room = Array(block, 0, (held,), (work.itemsize,), work)
             if deltas is not None:
                 order = (room, grad, seen, slopes)
-                pairs = (*offsets(*order), *made.drawn(len(order), seed, offset))
-                deltas.with_numbers([a.buffer for a in order], pairs)
+                deltas.with_numbers([a.buffer for a in order], made.pairs(order, seed, offset))
             order = (*outs, grad, query, key, value, mask, sums, seen, slopes, room)
-            pairs = (*offsets(*order), *made.drawn(len(order), seed, offset))
-            launch.with_numbers([a.buffer for a in order], pairs)
+            launch.with_numbers([a.buffer for a in order], made.pairs(order, seed, offset))
         finally:
             give(block)
 
@@ -294,6 +293,15 @@ def enter(table: KernelTable) -> None:
     enter_both(table, _forward, _backward)
 
 
+def named(forward: Any, backward: Any) -> Sequence[tuple[str, str, Any]]:
+    """(The operator that a kernel serves, the step of the core's that it is, the kernel)."""
+    name = "scaled_dot_product_attention"
+    return (
+        (name, "attention_step", forward),
+        (f"{name}_backward", "attention_backward_step", backward),
+    )
+
+
 def enter_both(table: KernelTable, forward: Any, backward: Any, more: Any = None) -> None:
     """Enter kernels that read by lines, for calls as ``more`` has them."""
 
@@ -301,10 +309,7 @@ def enter_both(table: KernelTable, forward: Any, backward: Any, more: Any = None
         return fit if more is None else lambda facts: fit(facts) and more(facts)
 
     options: dict[str, Any] = {"dtypes": FLOATS, "specialize": True}
-    for name, step, function in (
-        ("scaled_dot_product_attention", "attention_step", forward),
-        ("scaled_dot_product_attention_backward", "attention_backward_step", backward),
-    ):
+    for name, step, function in named(forward, backward):
         table.add(name, function, layout="contiguous", when=when(fits), **options)
         direct = partial(function, as_they_are=True)
         for label in (name, step):

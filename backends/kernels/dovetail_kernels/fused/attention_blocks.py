@@ -34,7 +34,8 @@ def _rounded(n: int, to: int) -> int:
 
 def _macros(made: Attention, size: int, width: int) -> tuple[dict[str, Any], str]:
     """(The macros of the file, the text before it)."""
-    # Vectors of 64 bytes come with 32 registers; of others there are 16, and four of them to a vector.
+    # Vectors of 64 bytes come with 32 registers; of others there may be 16, of which two or four
+    # are a vector.
     tall, parts = (8, 2) if made.device.vector == 64 else (4, 1)
     own, _, text = exponentials(made.work, made.width, (), made.work, "exp")
     side = parts * made.width

@@ -1,5 +1,5 @@
-"""The norm of many tensors together, and what scales, unscales or bounds them: clip_grad_norm_ and its
-like.
+"""The norm of many tensors together, and what scales, unscales or bounds them: clip_grad_norm_ and
+its like.
 
 The core says what they compute, in ``ops/layers/gradient_norms.py``.
 """

@@ -1,4 +1,4 @@
-"""Attention with dropout, or with heads that share keys, in one launch: where a device has a kernel.
+"""Attention with dropout, or with heads that share keys: one kernel, where a device has it.
 
 A table may have, specialised for calls of ``scaled_dot_product_attention`` and of its gradient with
 one attribute more, ``kept``,
@@ -7,8 +7,8 @@ one attribute more, ``kept``,
     attention_backward_step(grad, query, key, value, mask, out, sums, None, of_query, of_key,
                             of_value, *, seed, offset)
 
-where weights are multiplied by noise, 1 / kept with chance ``kept``, else 0: ``random_noise`` of the
-weights' shape (*, L, S), which is drawn where it is wanted and never written. ``sums`` are the
+where weights are multiplied by noise, 1 / kept with chance ``kept``, else 0: ``random_noise`` of
+the weights' shape (*, L, S), which is drawn where it is wanted and never written. ``sums`` are the
 logsumexp of scores without it. Heads (dim -3) of the query are ``group`` times those of key and
 value, whose gradients are sums over the heads that share one.
 

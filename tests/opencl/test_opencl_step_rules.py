@@ -135,3 +135,33 @@ def test_unscaling(queue: Any, size: int, wrong: float | None) -> None:
     for i, p in enumerate(params):
         assert p.grad[0].item() == 2.0 * i
         assert p[0].item() == (1 if wrong is not None else 1 - 2 * 2.0 * i)
+
+
+OF_A_GPU = """
+import numpy as np
+import torch
+import dovetail as dt
+from dovetail_opencl.runtime import device_of
+
+assert not device_of(0).is_cpu
+for name, options in {rules!r}.values():
+    results = []
+    for library, device in ((torch, "cpu"), (dt, "opencl:0")):
+        params = [
+            library.tensor(np.random.default_rng(i).standard_normal(3 + 4100 * (i % 2)))
+            .to(library.float32).to(device).requires_grad_(True) for i in range(5)
+        ]
+        rule = getattr(library.optim, name)(params, lr=1e-2, **options)
+        for _ in range(6):
+            for p in params:
+                p.grad = (p.detach() * 3).sin()
+            rule.step()
+        results.append([p.detach().cpu().numpy() for p in params])
+    for theirs, ours in zip(*results):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=3e-6, err_msg=name)
+"""
+
+
+def test_optimizers_on_a_gpu(in_class: Callable[[str, str], None]) -> None:
+    few = {name: RULES[name] for name in ("Adamax", "NAdam", "RMSprop, all", "Rprop")}
+    in_class(OF_A_GPU.format(rules=few), "gpu")

@@ -88,7 +88,7 @@ def _lerp(given: dict[str, Any]) -> Made:
 
 
 RULES = {
-    "adamax": Rule("mn", _adamax),
+    "adamax": Rule("mu", _adamax),
     "nadam": Rule("mv", _nadam),
     "radam": Rule("mv", _radam),
     "adagrad": Rule("s", _adagrad),

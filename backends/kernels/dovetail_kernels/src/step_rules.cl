@@ -13,10 +13,10 @@
 #if IS_ADAMAX
 #define UPDATE(AT) { \
         SLOPE(AT) \
-        const T old = AT(n) * beta2, now = fabs(slope) + eps; \
+        const T old = AT(u) * beta2, now = fabs(slope) + eps; \
         LERP(AT(m), slope, share1) \
-        AT(n) = old > now || old != old ? old : now; \
-        AT(p) -= AT(m) / AT(n) * rate; \
+        AT(u) = old > now || old != old ? old : now; \
+        AT(p) -= AT(m) / AT(u) * rate; \
     }
 #elif IS_NADAM
 #define UPDATE(AT) { \

@@ -21,8 +21,8 @@ __all__ = ["enter"]
 KEYS = 64
 """Keys at a time: with the scores of a block of rows they stay in the nearest cache."""
 
-LEAST = 24
-"""Rows from which on a block's vectors are not mostly empty."""
+LEAST, LEAST_NOISE = 17, 4
+"""Rows from which on a block's vectors are not too empty; with noise, which is drawn by them, too."""
 
 SHARES = 16
 """Work items for each core, for those of causal attention have more or less to do."""
@@ -95,7 +95,8 @@ def _backward(facts: Any, *, as_they_are: bool = False) -> Any:
 
 def _has_rows(facts: Any) -> bool:
     device = known(facts.outputs[0].device)
-    return device is not None and device.is_cpu and facts.query.shape[-2] >= LEAST
+    least = LEAST if facts.attributes.get("kept", 1.0) == 1.0 else LEAST_NOISE
+    return device is not None and device.is_cpu and facts.query.shape[-2] >= least
 
 
 def enter(table: KernelTable) -> None:

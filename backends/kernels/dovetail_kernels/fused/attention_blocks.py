@@ -22,7 +22,8 @@ KEYS = 64
 """Keys at a time: with the scores of a block of rows they stay in the nearest cache."""
 
 LEAST, LEAST_NOISE = 17, 4
-"""Rows from which on a block's vectors are not too empty; with noise, which is drawn by them, too."""
+"""Rows from which on a block's vectors are not too empty; the latter with noise, which is drawn by
+vectors too."""
 
 SHARES = 16
 """Work items for each core, for those of causal attention have more or less to do."""

@@ -75,11 +75,11 @@ static inline void tile(T *c, int c_line, const T *a, int a_line, int a_step, co
 static inline UINTS drawn(uint *words, ulong4 stream, ulong line, int keys, int first, int there)
 {
     const ULONGS element = ((ULONGS)(line) + LONG_LANES) * (ulong)keys + (ulong)first;
-    const ULONGS block = (element >> 2) + stream.s1;
-    const uint2 key = (uint2)((uint)stream.s0, (uint)(stream.s0 >> 32));
+    const ULONGS block = (element >> 2) + stream.y;
+    const uint2 key = (uint2)((uint)stream.x, (uint)(stream.x >> 32));
     for (int k = 0; 4 * k < there + 3; k++) {
         const ULONGS at = block + (ulong)k;
-        const ULONGS top = at < stream.s1 ? (ULONGS)(stream.s2 + 1) : (ULONGS)(stream.s2);
+        const ULONGS top = at < stream.y ? (ULONGS)(stream.z + 1) : (ULONGS)(stream.z);
         Words c;
         c.x = LANES_OF(UINTS, at);
         c.y = LANES_OF(UINTS, at >> 32);

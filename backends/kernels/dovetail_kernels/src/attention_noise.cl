@@ -8,9 +8,9 @@
 #define NOISE_NUMBERS , ulong4 stream, uint below, T noise
 static inline bool is_kept(ulong4 stream, ulong element, uint below)
 {
-    const ulong at = stream.s1 + (element >> 2), top = stream.s2 + (at < stream.s1);
+    const ulong at = stream.y + (element >> 2), top = stream.z + (at < stream.y);
     const uint4 c = philox((uint4)((uint)at, (uint)(at >> 32), (uint)top, (uint)(top >> 32)),
-        (uint2)((uint)stream.s0, (uint)(stream.s0 >> 32)));
+        (uint2)((uint)stream.x, (uint)(stream.x >> 32)));
     const uint low = element & 1 ? c.y : c.x, high = element & 1 ? c.w : c.z;
     return (element & 2 ? high : low) >> 8 < below;
 }

@@ -99,9 +99,9 @@
     ((ITEM_Y + 8 * (i)) * (OTHER / 4) + ((ITEM_X / 4 + 2 * (j)) ^ ITEM_Y)) * 4 + ITEM_X % 4]
 
 #if HAS_NOISE
-#define KEPT(quad) fmax(quad, (QUAD)(0))
+#define KEPT(weight) fmax(weight, (T)0)
 #else
-#define KEPT(quad) (quad)
+#define KEPT(weight) (weight)
 #endif
 // sum[i][u] += weights of own lines times the other lines; u: an item's quads ITEM_X + 8 * u.
 #define COMBINE(sum, weights, other, chunks, FACTOR) \
@@ -112,10 +112,10 @@
                 b_[t][u] = other[ \
                     (4 * c_ + t) * (chunks) + ((ITEM_X + 8 * u) ^ ((4 * c_ + t) & 7))]; \
         UNROLL for (int i = 0; i < EACH; i++) { \
-            const QUAD a_ = FACTOR(weights[(ITEM_Y + 8 * i) * (OTHER / 4) + (c_ ^ ITEM_Y)]); \
+            const QUAD a_ = weights[(ITEM_Y + 8 * i) * (OTHER / 4) + (c_ ^ ITEM_Y)]; \
             UNROLL for (int u = 0; u < (chunks) / 8; u++) \
-                sum[i][u] = fma((QUAD)(a_.w), b_[3][u], fma((QUAD)(a_.z), b_[2][u], \
-                    fma((QUAD)(a_.y), b_[1][u], fma((QUAD)(a_.x), b_[0][u], sum[i][u])))); \
+                sum[i][u] = fma((QUAD)(FACTOR(a_.w)), b_[3][u], fma((QUAD)(FACTOR(a_.z)), b_[2][u], \
+                    fma((QUAD)(FACTOR(a_.y)), b_[1][u], fma((QUAD)(FACTOR(a_.x)), b_[0][u], sum[i][u])))); \
         } \
     }
 #define CLEAR(sum, chunks) \

@@ -18,6 +18,7 @@ import dovetail as dt
 import dovetail_kernels
 from dovetail import dtypes as d
 from dovetail.backend import registry
+from dovetail.ops.layers.gradient_norms import unscale_all
 
 Program = tuple[str, tuple[str, ...]]
 """(text, options)."""
@@ -85,6 +86,16 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         yield lambda device, s=size, o=offset: attended(device, dt.float32, s, o)
     for dtype in (dt.float64, dt.bfloat16, dt.float16):
         yield lambda device, dtype=dtype: attended(device, dtype, 64, 0)
+
+    def dropped(device: str, dtype: Any, rows: int) -> None:
+        q = dt.ones(2, 4, rows, 8, device=device, dtype=dtype, requires_grad=True)
+        k = dt.ones(2, 2, 70, 8, device=device, dtype=dtype, requires_grad=True)
+        dt.nn.functional.scaled_dot_product_attention(
+            q, k, k, dropout_p=0.1, is_causal=True, enable_gqa=True
+        ).sum().backward()
+
+    for dtype, rows in ((dt.float32, 5), (dt.float32, 70), (dt.bfloat16, 5), (dt.float64, 70)):
+        yield lambda device, dtype=dtype, rows=rows: dropped(device, dtype, rows)
     yield lost
     yield lambda device: dt.linspace(0, 1, 5, device=device)
     yield lambda device: dt.logspace(0, 1, 5, device=device)
@@ -121,6 +132,8 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         ("SGD", {}), ("SGD", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
         ("Adam", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
         ("AdamW", {"capturable": True}), ("AdamW", {"fused": True, "amsgrad": True}),
+        ("Adamax", {}), ("NAdam", {}), ("RAdam", {}), ("Adagrad", {}), ("Adadelta", {}),
+        ("RMSprop", {"centered": True, "momentum": 0.9}), ("Rprop", {}), ("ASGD", {}),
     )  # fmt: skip
 
     def stepped(device: str, dtype: Any, kind: str, options: Any) -> None:
@@ -137,6 +150,7 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         for order in (1.0, 2.0, float("inf")):
             dt.nn.utils.clip_grad_norm_(made, 1.0, order)
         dt.nn.utils.clip_grad_value_(made, 1.0)
+        unscale_all([x.grad for x in made], *(dt.zeros((), device=device) for _ in range(2)))
 
     for dtype in (dt.float32, dt.float64, dt.bfloat16, dt.float16):
         for count, size in ((3, 5), (40, 5), (2, 90000)):
@@ -262,7 +276,8 @@ NOT_ASKED = {
     "mathematics_double_angles",
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins", "matrices", "lu_lanes", "lanes", "reflections", "rotations",
-    "bincount",
+    "bincount", "attention_blocks", "attention_noise", "attention_operands", "philox",
+    "step_rules",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

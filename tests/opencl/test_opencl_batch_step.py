@@ -209,3 +209,37 @@ def test_second_order(queue: Any) -> None:
         (g * g).sum().backward()
         results.append(x.grad.cpu().numpy())
     np.testing.assert_allclose(results[1], results[0], rtol=1e-4, atol=1e-3)
+
+
+def test_given_statistics_are_one_launch_with_a_gradient(queue: Any) -> None:
+    """Fine-tuning with layers that are frozen; also gradients for the statistics."""
+    torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal((4, 3, 5, 2)), *random.uniform(0.5, 2, (4, 3))]
+    found = []
+    for library, device in ((torch, "cpu"), (dt, "opencl:0")):
+        x, mean, var, weight, bias = (
+            library.tensor(a, device=device, requires_grad=library is dt or i not in (1, 2))
+            for i, a in enumerate(arrays)
+        )
+        call = library.nn.functional.batch_norm
+        for _ in range(2):
+            queue.synchronize()
+            before = queue.launches
+            out = call(x, mean, var, weight, bias)
+            queue.synchronize()
+        if library is dt:
+            assert queue.launches - before == 1
+        out.pow(3).sum().backward()
+        found.append([t.cpu().numpy() for t in (out.detach(), x.grad, weight.grad, bias.grad)])
+        if library is dt:
+            ones = [mean.grad, var.grad]
+    for theirs, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+    wide = [torch.tensor(a, requires_grad=True) for a in arrays]
+    x, mean, var, weight, bias = wide
+    shape = (1, 3, 1, 1)
+    normal = (x - mean.view(shape)) / (var.view(shape) + 1e-5).sqrt()
+    (normal * weight.view(shape) + bias.view(shape)).pow(3).sum().backward()
+    for ours, theirs in zip(ones, (mean.grad, var.grad), strict=True):
+        np.testing.assert_allclose(ours.cpu().numpy(), theirs.numpy(), rtol=1e-9)

@@ -94,7 +94,7 @@ def _launch(
         "double_or_float": wide,
         **element(device, "OUT", out.dtype),
     }
-    text = program(device, "random", macros, (out.dtype,), text=helpers)
+    text = program(device, "random", macros, (out.dtype,), ("philox",), helpers)
     size = device.workers(-(-out.numel // per), 1024)
     kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
     own = [kind(given.get(label, 0)) for label, kind in kinds.items()]

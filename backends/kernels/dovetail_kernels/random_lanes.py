@@ -15,7 +15,7 @@ from dovetail_kernels.device import Device
 from dovetail_kernels.shuffle import transposed
 from dovetail_kernels.vectors import lanes, vector_helpers, whole_stores
 
-__all__ = ["NORMAL", "drawn"]
+__all__ = ["CONVERTED", "NORMAL", "drawn", "word_types"]
 
 _WORDS = "xyzw"
 NORMAL = ("log", "sin", "cos")
@@ -24,7 +24,7 @@ NORMAL = ("log", "sin", "cos")
 _WHOLE = {"int32": "uint", "uint32": "uint", "int64": "ulong", "uint64": "ulong"}
 """By dtype of whole numbers, the type that its vectors are stored as; there are none of others."""
 
-_TEXT = """
+CONVERTED = """
 #if __has_builtin(__builtin_convertvector)
 #define LANES_OF(kind, v) __builtin_convertvector(v, kind)
 #else
@@ -32,6 +32,7 @@ _TEXT = """
 #define LANES_OF_(kind, v) convert_##kind(v)
 #endif
 """
+"""``LANES_OF(type, v)``: vectors of numbers as those of another type."""
 
 
 def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]:
@@ -53,11 +54,11 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
     weaving, woven = transposed(made, width, kind)
     stores = [f"PUT_LANES(e + {i * width}, {m})" for i, m in enumerate(woven)]
     macros = {
-        **_types(width),
+        **word_types(width),
         "LANES": width,
         "DRAW_LANES": " ".join([*statements, weaving, *stores]),
     }
-    text = _TEXT
+    text = CONVERTED
     if name == "random_normal":
         for lanes_of, word in ((width, "LANES"), (1, "ONE")):  # the same bits wherever a draw ends
             called = [(function, lanes_of) for function in NORMAL]
@@ -75,7 +76,7 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
     return macros, text + vector_helpers((dtype,), width)
 
 
-def _types(width: int) -> dict[str, str]:
+def word_types(width: int) -> dict[str, str]:
     """Vectors of so many lanes. Names are not pasted together: see ``declarations.py``."""
     wide = f"ulong{width // 2}"
     return {

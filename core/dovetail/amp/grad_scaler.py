@@ -16,7 +16,8 @@ from dovetail.amp.autocast_mode import _has_device, is_autocast_available
 from dovetail.autograd.grad_mode import no_grad
 from dovetail.backend.loader import registry
 from dovetail.device import get_default_device, meaning
-from dovetail.factories import full, zeros_like
+from dovetail.factories import full, zeros, zeros_like
+from dovetail.ops.layers.gradient_norms import unscale_all
 from dovetail.tensor import Tensor
 from dovetail.warning import warn
 
@@ -36,6 +37,21 @@ class OptState(Enum):
 
 def _fresh() -> dict[str, Any]:
     return {"stage": OptState.READY, "found_inf_per_device": {}}
+
+
+def _unscaled(gradients: list[Any], factor: Any) -> Any:
+    """Multiply gradients of a device and dtype, in place; 1 where one was not finite, else 0."""
+    if factor is not None and all(g.numel() for g in gradients):
+        found = zeros((), dtype=d.float32, device=factor.device)
+        if unscale_all(gradients, found, factor):
+            return found
+    found = None
+    for gradient in gradients:
+        bad = gradient.isfinite().all().logical_not().float()
+        found = bad if found is None else found.maximum(bad)
+        if factor is not None:
+            gradient.mul_(factor)
+    return found
 
 
 class GradScaler:
@@ -126,7 +142,7 @@ class GradScaler:
     @no_grad()
     def _unscale(self, optimizer: Optimizer, factor: Any, allow_half: bool) -> dict[Any, Any]:
         """Gradients times ``factor``, in place; per device, 1 where one was not finite, else 0."""
-        found: dict[Any, Any] = {}
+        gradients: dict[Any, list[Tensor]] = {}
         for group in optimizer.param_groups:
             for p in group["params"]:
                 gradient = p.grad
@@ -134,12 +150,12 @@ class GradScaler:
                     continue
                 if gradient.dtype is d.float16 and not allow_half:
                     raise ValueError("Attempting to unscale FP16 gradients.")
-                bad = gradient.isfinite().all().logical_not().float()
-                device = gradient.device
-                # No look at the value: that would wait for the device.
-                found[device] = found[device].maximum(bad) if device in found else bad
-                if factor is not None:
-                    gradient.mul_(factor.to(device))
+                gradients.setdefault((gradient.device, gradient.dtype), []).append(gradient)
+        found: dict[Any, Any] = {}
+        for (device, _), alike in gradients.items():
+            bad = _unscaled(alike, None if factor is None else factor.to(device))
+            # No look at the value: that would wait for the device.
+            found[device] = found[device].maximum(bad) if device in found else bad
         return found
 
     def unscale_(self, optimizer: Optimizer) -> None:

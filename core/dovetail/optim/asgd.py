@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.optim.optimizer import check_lr, check_options
-from dovetail.optim.scalars import scalar_of
-from dovetail.optim.stepwise import (
-    Stepwise,
-    like,
-    rate_of,
-    steps_of,
-)
+from dovetail.optim.scalars import Mirror, scalar_of
+from dovetail.optim.stepwise import Stepwise, assign, like, rate_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,12 +73,19 @@ class ASGD(Stepwise):
 
     def _numbers(self, group: dict[str, Any], states: list[dict[str, Any]]) -> dict[str, Any]:
         lr, lambd, alpha = rate_of(group), group["lambd"], group["alpha"]
-        rates = [state["eta"].item() for state in states]
-        weights = [state["mu"].item() for state in states]
+        # Counts are on the device, and reading one would wait for it.
+        mirror: Mirror = self.__dict__.setdefault("_mirror", Mirror())
+        steps = [mirror.read(state["step"], counted=1) for state in states]
+        rates, weights = ([mirror.read(s[name]) for s in states] for name in ("eta", "mu"))
         # For the next step: what this one uses has been read.
-        for state, step in zip(states, steps_of(states), strict=True):
-            state["eta"].fill_(lr / (1 + lambd * lr * step) ** alpha)
-            state["mu"].fill_(1 / max(1, step - group["t0"]))
+        etas = [lr / (1 + lambd * lr * step) ** alpha for step in steps]
+        mus = [1 / max(1, step - group["t0"]) for step in steps]
+        for name, old, new in (("eta", rates, etas), ("mu", weights, mus)):
+            changed = [i for i, value in enumerate(new) if value != old[i]]
+            scalars = [states[i][name] for i in changed]
+            assign(scalars, [new[i] for i in changed])
+            for scalar, i in zip(scalars, changed, strict=True):
+                mirror.note(scalar, new[i])
         return {
             "rates": rates,
             "weights": weights,

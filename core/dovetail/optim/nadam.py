@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovetail.optim.optimizer import check_lr, check_options
-from dovetail.optim.stepwise import Stepwise, like, rate_of, steps_of
+from dovetail.optim.stepwise import Stepwise, like, number_of, rate_of, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ class NAdam(Stepwise):
         for state, step in zip(states, steps_of(states), strict=True):
             now = beta1 * (1.0 - 0.5 * 0.96 ** (step * growth))
             ahead = beta1 * (1.0 - 0.5 * 0.96 ** ((step + 1) * growth))
-            product = state["mu_product"].mul_(now).item()
+            product = number_of(state["mu_product"].mul_(now))
             gradient_rates.append(lr * (1.0 - now) / (1.0 - product))
             mean_rates.append(lr * ahead / (1.0 - product * ahead))
             corrections.append(1 - beta2**step)

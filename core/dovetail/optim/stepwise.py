@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Stepwise",
     "advance",
+    "assign",
     "like",
+    "number_of",
     "on_device",
     "rate_of",
     "steps_of",
@@ -81,8 +83,8 @@ class Stepwise(Optimizer):
             state = self.state[p]
             if not state:
                 state.update(self._start(p, group))
-            state["step"].add_(1)
             states.append(state)
+        advance(states)
         names = self._names(group)
         tables = [[s[name] for s in states] if name in names else [] for name in self._kept]
         numbers = self._numbers(group, states)
@@ -145,15 +147,33 @@ def advance(states: list[dict[str, Any]]) -> list[Any]:
 
 def _count(counts: list[Tensor]) -> None:
     """Add 1 to each: together where their device can do that."""
-    if has_step("running_step", counts[0]):
-        ones = [dovetail.ones_like(counts[0])] * len(counts)
-        weights = [1.0] * len(counts)
-        if fused_step("running_step", [counts, ones], {"keep": 1.0, "weights": weights}):
-            return
-    for count in counts:
-        count.add_(1)
+    if not _written(counts, 1.0, [1.0] * len(counts)):
+        for count in counts:
+            count.add_(1)
+
+
+def assign(scalars: list[Tensor], values: list[float]) -> None:
+    """Write a finite number to each 0-d tensor, which holds one: together where their device can
+    do that."""
+    if scalars and not _written(scalars, 0.0, values):
+        for scalar, value in zip(scalars, values, strict=True):
+            scalar.fill_(value)
+
+
+def _written(scalars: list[Tensor], keep: float, values: list[float]) -> bool:
+    """Whether one kernel could write ``keep`` of what they hold plus a number each."""
+    if not has_step("running_step", scalars[0]):
+        return False
+    ones = [dovetail.ones_like(scalars[0])] * len(scalars)
+    return fused_step("running_step", [scalars, ones], {"keep": keep, "weights": values})
 
 
 def steps_of(states: list[dict[str, Any]]) -> list[float]:
     """How many steps each parameter has made, this one included."""
-    return [state["step"].item() for state in states]
+    return [number_of(state["step"]) for state in states]
+
+
+def number_of(scalar: Any) -> float:
+    """A 0-d tensor's number; on the host without a call of an operator."""
+    is_here = state_of(scalar._spec.device).host_arrays
+    return (scalar._materialize() if is_here else scalar).item()  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail.nn.module import Module
 from dovetail.nn.running_norm import _BatchNorm
+from dovetail.ops.layers.optimizer_steps import fused_step
 from dovetail.optim.lr_scheduler.base import LRScheduler, per_group
 from dovetail.tensor import Tensor
 
@@ -46,12 +47,20 @@ def _is_inexact(x: Tensor) -> bool:
     return x.is_floating_point() or x.is_complex()
 
 
+def _moved(averages: list[Tensor], values: list[Tensor], weight: float) -> bool:
+    """Whether the device could move all averages towards the values, by a share, in one kernel."""
+    with dovetail.no_grad():
+        return fused_step("lerp_step", [averages, values], {"weight": weight})
+
+
 def get_ema_multi_avg_fn(decay: float = 0.999) -> AverageMany:
     """A function of lists: average · decay + parameter · (1 - decay), written to the averages."""
     _check_decay(decay)
 
     @dovetail.no_grad()
     def ema_update(averages: Sequence[Any], params: Sequence[Any], _: Any) -> None:
+        if _moved([*averages], [*params], 1 - decay):
+            return
         for average, param in zip(averages, params, strict=True):
             if _is_inexact(averages[0]):
                 average.lerp_(param, 1 - decay)
@@ -66,9 +75,12 @@ def get_swa_multi_avg_fn() -> AverageMany:
 
     @dovetail.no_grad()
     def swa_update(averages: Sequence[Any], params: Sequence[Any], num_averaged: Any) -> None:
+        weight = float(1 / (num_averaged + 1))
+        if _moved([*averages], [*params], weight):
+            return
         for average, param in zip(averages, params, strict=True):
             if _is_inexact(averages[0]):
-                average.lerp_(param, float(1 / (num_averaged + 1)))
+                average.lerp_(param, weight)
             else:
                 average.add_((param - average) / (num_averaged + 1))
 
@@ -152,24 +164,30 @@ class AveragedModel(Module):
         """Take the module's present parameters into the averages."""
         averages, values = self._averaged(self.module), self._averaged(model)
         pairs = [(a, v.to(a.device)) for a, v in zip(averages, values, strict=False)]
-        if int(self.n_averaged) == 0:
+        count = int(self.n_averaged)
+        if count == 0:
             for average, value in pairs:
                 average.copy_(value)
-        elif self.multi_avg_fn is not None:
+        elif self.avg_fn is None:
             groups: dict[Any, list[tuple[Any, Any]]] = {}
             for average, value in pairs:
                 groups.setdefault((average.device, average.dtype), []).append((average, value))
             for (device, _), group in groups.items():
-                own, new = zip(*group, strict=True)
-                self.multi_avg_fn(list(own), list(new), self.n_averaged.to(device))
+                own, new = map(list, zip(*group, strict=True))
+                if self.multi_avg_fn is not None:
+                    self.multi_avg_fn(own, new, self.n_averaged.to(device))
+                elif not _moved(own, new, 1 / (count + 1)):
+                    self._each(group, get_swa_avg_fn())
         else:
-            average_of = self.avg_fn or get_swa_avg_fn()
-            for average, value in pairs:
-                average.copy_(average_of(average, value, self.n_averaged.to(average.device)))
+            self._each(pairs, self.avg_fn)
         if not self.use_buffers:
             for buffer, last in zip(self.module.buffers(), model.buffers(), strict=True):
                 buffer.detach().copy_(last.detach().to(buffer.device))
         self.n_averaged += 1
+
+    def _each(self, pairs: Iterable[tuple[Any, Any]], average_of: AverageOne) -> None:
+        for average, value in pairs:
+            average.copy_(average_of(average, value, self.n_averaged.to(average.device)))
 
 
 @dovetail.no_grad()

@@ -9,12 +9,12 @@ from dovetail.backend import KernelTable
 __all__ = ["enter"]
 
 FAMILIES = (
-    "adaptive_pool", "affine_grid", "attention", "attention_tiles", "bags", "batch_norm", "columns",
-    "covariance", "ctc", "differences", "distances", "element_loss", "element_slopes", "fourier",
-    "gates", "grid", "group_norm", "instance_step", "join", "layer_norm", "loss", "marked",
-    "masked", "matrix_exp", "norms", "pad", "pool", "quantize", "recurrent", "recurrent_step",
-    "renorm", "repeat", "resample", "row_loss", "rows", "segments", "similarity", "softmax",
-    "steps", "triangle", "view_scatter",
+    "adaptive_pool", "affine_grid", "attention", "attention_blocks", "attention_tiles", "bags",
+    "batch_norm", "columns", "covariance", "ctc", "differences", "distances", "element_loss",
+    "element_slopes", "fourier", "gates", "grid", "group_norm", "instance_step", "join",
+    "layer_norm", "loss", "marked", "masked", "matrix_exp", "norms", "pad", "pool", "quantize",
+    "recurrent", "recurrent_step", "renorm", "repeat", "resample", "row_loss", "rows", "segments",
+    "similarity", "softmax", "step_rules", "steps", "triangle", "view_scatter",
 )  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import Array, offsets
+from dovetail_kernels.arrays import Array
 from dovetail_kernels.device import Device, Launch, Size, known
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.fused.attention import Attention
+from dovetail_kernels.fused.attention import Attention, named
 from dovetail_kernels.fused.team import FLOATS
 
 __all__ = ["enter", "fits"]
@@ -93,35 +93,39 @@ class _Tiled(Attention):
         }
         self._launches: dict[tuple[str, bool], Launch] = {}
 
-    def groups(self, lines: int) -> Size:
-        """One for each tile of so many own lines of all batches."""
-        count = min(MOST_GROUPS, self.batches * -(-lines // self.own))
+    def groups(self, lines: int, batches: int) -> Size:
+        """One for each tile of so many own lines of so many batches."""
+        count = min(MOST_GROUPS, batches * -(-lines // self.own))
         return (count * GROUP,), (GROUP,)
 
     def queue(
-        self, macro: str, name: str, size: Size, arrays: Any, *, extra: Any = None, **kinds: Any
-    ) -> None:
-        """Queue a kernel."""
+        self, macro: str, name: str, size: Size, arrays: Any, seed: int, offset: int, *,
+        extra: Any = None, **kinds: Any,
+    ) -> None:  # fmt: skip
+        """Queue a kernel, whose noise is drawn from ``seed`` and ``offset``."""
         itemsize = 4 * self.work.itemsize
         is_quad = self.can_be_quads and not any(a.offset % itemsize for a in arrays)
         launch = self._launches.get((name, is_quad))
         if launch is None:
             launch = self._launches[name, is_quad] = self.launch(
                 macro, name, len(arrays), size, self.label,
-                {"IS_QUAD": int(is_quad), **(extra or {})}, "attention_tiles", **kinds,
+                {"IS_QUAD": int(is_quad), **(extra or {})}, "attention_tiles", (), **kinds,
             )  # fmt: skip
-        launch.with_numbers([a.buffer for a in arrays], offsets(*arrays))
+        launch.with_numbers([a.buffer for a in arrays], self.pairs(arrays, seed, offset))
 
 
 def _forward(facts: Any) -> Any:
     made = _Tiled(facts)
     query, key, value, _ = facts.inputs
-    size = made.groups(made.rows)
+    size = made.groups(made.rows, made.batches)
     kinds = {"OUT": query.dtype, "Q": query.dtype, "K": key.dtype, "X": value.dtype}
 
-    def run(query: Any, key: Any, value: Any, mask: Any, out: Any, sums: Any) -> None:
+    def run(
+        query: Any, key: Any, value: Any, mask: Any, out: Any, sums: Any, *, seed: int = 0,
+        offset: int = 0,
+    ) -> None:  # fmt: skip
         arrays = (out, sums, query, key, value, query if mask is None else mask)
-        made.queue("IS_FORWARD", "forward", size, arrays, **kinds)
+        made.queue("IS_FORWARD", "forward", size, arrays, seed, offset, **kinds)
 
     return run
 
@@ -136,18 +140,23 @@ def _backward(facts: Any) -> Any:
     slopes = grad if of_sums is None else of_sums
     of_rows = {"G": grad.dtype, "SEEN": seen.dtype, "SLOPE": slopes.dtype}
     has_slopes = {"HAS_SLOPES": int(of_sums is not None)}
-    by_rows, by_keys = made.groups(made.rows), made.groups(made.keys)
+    by_rows = made.groups(made.rows, made.batches)
+    by_keys = made.groups(made.keys, made.batches // made.group)
     by_lines = ((-(-lines // made.own) * GROUP,), (GROUP,))
 
-    def run(*arrays: Any) -> None:
+    def run(*arrays: Any, seed: int = 0, offset: int = 0) -> None:
         grad, query, key, value, mask, seen, sums, of_sums, of_query, of_key, of_value = arrays
         with device.scratch(lines * work.itemsize) as (block,):
             deltas = Array(block, 0, (lines,), (work.itemsize,), work)
             measured = (deltas, grad, seen, grad if of_sums is None else of_sums)
-            made.queue("IS_DELTA", "delta", by_lines, measured, extra=has_slopes, **of_rows)
+            made.queue(
+                "IS_DELTA", "delta", by_lines, measured, seed, offset, extra=has_slopes, **of_rows
+            )
             rest = (grad, query, key, value, query if mask is None else mask, sums, deltas)
-            made.queue("IS_OF_QUERY", "of_query", by_rows, (of_query, *rest), **kinds)
-            made.queue("IS_OF_KEYS", "of_keys", by_keys, (of_key, of_value, *rest), **kinds)
+            made.queue("IS_OF_QUERY", "of_query", by_rows, (of_query, *rest), seed, offset, **kinds)
+            made.queue(
+                "IS_OF_KEYS", "of_keys", by_keys, (of_key, of_value, *rest), seed, offset, **kinds
+            )
 
     return run
 
@@ -169,10 +178,15 @@ def fits(call: Any) -> bool:
     )
 
 
+def _is_dense(call: Any) -> bool:
+    """Where nobody packs what is not."""
+    tensors = (x for x in (*call.inputs, *call.outputs) if x is not None)
+    return all(x.is_contiguous for x in tensors) and fits(call)
+
+
 def enter(table: KernelTable) -> None:
     """Enter them, before those that are there."""
-    name = "scaled_dot_product_attention"
-    for suffix, function in (("", _forward), ("_backward", _backward)):
-        table.add(
-            name + suffix, function, dtypes=FLOATS, layout="contiguous", specialize=True, when=fits
-        )
+    options: dict[str, Any] = {"dtypes": FLOATS, "layout": "contiguous", "specialize": True}
+    for name, step, function in named(_forward, _backward):
+        table.add(name, function, when=fits, **options)
+        table.add(step, function, when=_is_dense, **options)

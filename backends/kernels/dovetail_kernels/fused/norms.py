@@ -1,4 +1,5 @@
-"""The norm of many tensors together, and what scales or bounds them: clip_grad_norm_ and its like.
+"""The norm of many tensors together, and what scales, unscales or bounds them: clip_grad_norm_ and
+its like.
 
 The core says what they compute, in ``ops/layers/gradient_norms.py``.
 """
@@ -61,7 +62,7 @@ CLIPS = {
     for order, macros in NORMS.items()
 }
 
-_SCALE, _BOUND = {"IS_SCALE": 1}, {"IS_BOUND": 1}
+_SCALE, _BOUND, _UNSCALE = {"IS_SCALE": 1}, {"IS_BOUND": 1}, {"IS_UNSCALE": 1}
 
 
 class _Part(NamedTuple):
@@ -144,6 +145,7 @@ def _own(kernel: str, dtype: DType, first: int, is_all: bool) -> list[Any]:
         "norm_scale_step": [np.uint64(0), kind(1)],
         "norm_clip_step": [kind(1)],
         "bound_step": [kind(1)],
+        "unscale_step": [np.uint64(0), np.uint64(0)],
     }[kernel]
 
 
@@ -240,7 +242,16 @@ def bound_step(arrays: Sequence[Any], *, most: float) -> None:
         part.launch.with_numbers(_buffers(arrays, part), numbers)
 
 
+def unscale_step(arrays: Sequence[Any], founds: Sequence[Any], factors: Sequence[Any]) -> None:
+    """Each times a float32 factor; a float32 that is 0 becomes 1 where one is not finite."""
+    others = (founds[0], factors[0])
+    _, plan = _plan(arrays, "unscale_step", _UNSCALE, len(others))
+    numbers = tuple([(4 + i, (a.offset // 4).to_bytes(8, "little")) for i, a in enumerate(others)])
+    for part in plan.parts:
+        part.launch.with_numbers((*_buffers(arrays, part), *map(_buffer, others)), numbers)
+
+
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for function in (norm_step, norm_scale_step, norm_clip_step, bound_step):
+    for function in (norm_step, norm_scale_step, norm_clip_step, bound_step, unscale_step):
         table.add(function.__name__, function, dtypes=FLOATS)

@@ -17,7 +17,7 @@ from dovetail_kernels import dialect
 from dovetail_kernels.device import Device, Launch, Size, owner_of
 from dovetail_kernels.source import program
 
-__all__ = ["enter"]
+__all__ = ["enter", "queue_step"]
 
 CHUNK = 1 << 12
 """Elements that a work group of a GPU takes at once: what is read at a time lies close together."""
@@ -28,7 +28,7 @@ Pairs = tuple[tuple[int, bytes], ...]
 
 def _launch(
     device: Device, kernel: str, macros: dict[str, Any], lists: int, dtype: DType, size: Size,
-    numbers: list[Any],
+    numbers: list[Any], before: tuple[str, ...],
 ) -> Launch:  # fmt: skip
     """The kernel for as many tensors as the device takes, with numbers like these."""
     many = device.tensors
@@ -44,7 +44,7 @@ def _launch(
             "ARGUMENTS": ", ".join(f"BUFFERS({t})" for t in range(many)),
             **macros,
         }
-        text = program(device, "steps", given, (dtype,))
+        text = program(device, "steps", given, (dtype,), before)
         return device.launch(text, kernel, many * lists, numbers, size, f"{kernel}_step")
 
     key = ("steps", kernel, *macros.items(), dtype, size)
@@ -55,9 +55,10 @@ def _launch(
 _shape, _offset, _buffer = map(attrgetter, ("shape", "offset", "buffer"))
 
 
-def _run(
+def queue_step(
     lists: Sequence[list[Any]], kernel: str, macros: dict[str, Any],
     numbers: Callable[[int, int, int], list[Any]], known: tuple[Any, ...] | None = None,
+    before: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     """Queue a step.
 
@@ -66,6 +67,7 @@ def _run(
         numbers: the kernel's own numbers for the tensors from the first index to the second, in
             lists of the third's length.
         known: what they follow from, so that those of the last call may serve; None: they don't.
+        before: files that the rule is written in.
     """
     params = lists[0]
     device, dtype = owner_of(params[0].buffer), params[0].dtype
@@ -81,7 +83,7 @@ def _run(
         if found is None or known is None or found[2] != known:
             own = numbers(start, stop, many)
             if found is None:
-                launch, common = _planned(device, here, kernel, macros, dtype, own)
+                launch, common = _planned(device, here, kernel, macros, dtype, own, before)
             else:
                 launch, given, _ = found
                 common = given[: len(given) - len(own)]
@@ -98,7 +100,7 @@ def _run(
 
 def _planned(
     device: Device, here: Sequence[Any], kernel: str, macros: dict[str, Any], dtype: DType,
-    own: list[Any],
+    own: list[Any], before: tuple[str, ...],
 ) -> tuple[Launch | None, Pairs]:  # fmt: skip
     """The launch for tensors that lie so, with its own numbers last, and those before them."""
     many = device.tensors
@@ -113,7 +115,7 @@ def _planned(
         *firsts, count = accumulate((-(-n // CHUNK) for n in counts), initial=0)
         given += [_padded(firsts, many, count), np.uint64(count)]
         workers = (min(count, device.units * 256) * device.group,), (device.group,)
-    launch = _launch(device, kernel, macros, len(here), dtype, workers, [*given, *own])
+    launch = _launch(device, kernel, macros, len(here), dtype, workers, [*given, *own], before)
     return launch, _pairs(given, 0)
 
 
@@ -145,7 +147,7 @@ def sgd_step(
         return [np.dtype(params[0].dtype.numpy).type(v) for v in given]
 
     lists = [params, grads, buffers] if momentum else [params, grads]
-    _run(lists, "sgd", macros, numbers, given)
+    queue_step(lists, "sgd", macros, numbers, given)
 
 
 def adam_step(
@@ -184,7 +186,7 @@ def adam_step(
     lists = [params, grads, means, squares, *([largest] if largest else [])]
     if counted:
         lists.append(steps)
-    _run(lists, "adam", macros, numbers)
+    queue_step(lists, "adam", macros, numbers)
 
 
 def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) -> None:
@@ -195,7 +197,7 @@ def running_step(values: Any, batch: Any, *, keep: float, weights: list[float]) 
         padded = [*weights[start:stop], *[0] * (many - stop + start)]
         return [np.array(padded, kind), kind.type(keep)]
 
-    _run([values, batch], "running", {"IS_RUNNING": 1}, numbers, (keep, *weights))
+    queue_step([values, batch], "running", {"IS_RUNNING": 1}, numbers, (keep, *weights))
 
 
 def enter(table: KernelTable) -> None:

@@ -1,28 +1,10 @@
 // Scaled dot-product attention without a matrix of scores, and its gradients from the logsumexp of
-// the rows of scores (Dao et al., "FlashAttention", 2022), in terms of attention_scores.cl.
-//
-// Queries, keys, values and gradients lie in lines of neighbours; LINE(P): from one to the next. A
-// batch's begin where MASK_PLACE says, as its mask does.
+// the rows of scores (Dao et al., "FlashAttention", 2022), in terms of attention_operands.cl.
 //
 // On a CPU, vectors are of W neighbouring keys: keys and values of a block are turned, so that a
-// row of scores is made of products of a number and a vector. On a GPU a work item has a row; where
-// they are many enough, attention_tiles.cl is faster.
-
-#define LINE(P) LINE_##P
-#define LINE_Q lines.s0
-#define LINE_K lines.s1
-#define LINE_X lines.s2
-#define LINE_G lines.s3
-#if HAS_MASK
-#define PLACE(batch) PLACE_MASK(batch)
-#else
-#define PLACE(batch) MASK_PLACE(batch)
-#endif
-#define OPERANDS(batch) \
-    PLACE(batch) \
-    global const Q_MEMORY *q = query + offset_query + from_query; \
-    global const K_MEMORY *k = key + offset_key + from_key; \
-    global const X_MEMORY *v = value + offset_value + from_value;
+// row of scores is made of products of a number and a vector; this is for few rows, of more
+// attention_blocks.cl makes vectors. On a GPU a work item has a row; where they are many enough,
+// attention_tiles.cl is faster.
 
 #if IS_CPU
 // Scores of one row for the keys from `first` on, as a vector.
@@ -80,6 +62,23 @@
     }
 #endif
 
+// The weights of a row with their noise.
+#if HAS_NOISE
+#define NOISE_LINE(weight, line, first) \
+    for (int j = 0; j < W; j++) weight[j] = NOISED(line, (first) + j, weight[j]);
+#define WITH_NOISE(kept, p, line, first) \
+    VECTOR kept; \
+    { \
+        T w_[W]; \
+        STORE_LANES(p, w_); \
+        NOISE_LINE(w_, line, first) \
+        kept = LOAD_LANES(w_); \
+    }
+#else
+#define NOISE_LINE(weight, line, first)
+#define WITH_NOISE(kept, p, line, first) const VECTOR kept = p;
+#endif
+
 #if IS_FORWARD && IS_CPU
 kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMORY *query,
         global const K_MEMORY *key, global const X_MEMORY *value, global const MASK_MEMORY *mask,
@@ -110,6 +109,7 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
                 const VECTOR p = exp(s - level);
                 STORE_LANES(p, weight);
                 for (int j = 0; j < W; j++) sum += weight[j];
+                NOISE_LINE(weight, batch * rows + start + r, first)
                 total[r] = total[r] * fade + sum;
                 most[r] = largest;
                 T *to = result + r * V;
@@ -149,7 +149,9 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
             const T fade = exp(most - level), p = exp(s - level);
             most = largest;
             total = total * fade + p;
-            for (int e = 0; e < V; e++) result[e] = result[e] * fade + p * X_S(v, j * LINE(X) + e);
+            const T kept = NOISED(item, j, p);
+            for (int e = 0; e < V; e++)
+                result[e] = result[e] * fade + kept * X_S(v, j * LINE(X) + e);
         }
         const T inverse = total == 0 ? (T)1 : total;
         for (int e = 0; e < V; e++) OUT_SET_S(out, offset_out + item * V + e, result[e] / inverse);
@@ -158,12 +160,7 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
 }
 #endif
 
-// A row's gradient times what the forward gave; less the gradient of its logsumexp.
-#if HAS_SLOPES
-#define LESS_SLOPE(line) - SLOPE_S(slopes, offset_slopes + (line))
-#else
-#define LESS_SLOPE(line)
-#endif
+// A row's gradient times what the forward gave.
 #define DELTA(sum, row, line) \
     T sum = 0; \
     for (int e = 0; e < V; e++) \
@@ -172,78 +169,74 @@ kernel void forward(global OUT_MEMORY *out, global T *sums, global const Q_MEMOR
 
 #if IS_DELTA
 kernel void delta(
-    global T *deltas, global const G_MEMORY *grad, global const SEEN_MEMORY *seen,
-    global const SLOPE_MEMORY *slopes, ulong offset_deltas, ulong offset_grad, ulong offset_seen,
+    global T *room, global const G_MEMORY *grad, global const SEEN_MEMORY *seen,
+    global const SLOPE_MEMORY *slopes, ulong offset_room, ulong offset_grad, ulong offset_seen,
     ulong offset_slopes, SIZES, ulong8 lines)
 {
     for (ulong item = get_global_id(0); item < batches * rows; item += get_global_size(0)) {
         MASK_PLACE(item / rows)
         global const G_MEMORY *g = grad + offset_grad + from_grad;
         DELTA(sum, item % rows, item)
-        deltas[offset_deltas + item] = sum;
+        room[offset_room + item] = sum;
     }
 }
 #endif
 
-#define BACKWARD_ARGUMENTS \
-    global OUT_MEMORY *of_query, global OUT_MEMORY *of_key, global OUT_MEMORY *of_value, \
-    global const G_MEMORY *grad, global const Q_MEMORY *query, global const K_MEMORY *key, \
-    global const X_MEMORY *value, global const MASK_MEMORY *mask, global const SUM_MEMORY *sums, \
-    global const SEEN_MEMORY *seen, global const SLOPE_MEMORY *slopes, global T *deltas, \
-    ulong offset_of_query, ulong offset_of_key, ulong offset_of_value, ulong offset_grad, \
-    ulong offset_query, ulong offset_key, ulong offset_value, ulong offset_mask, \
-    ulong offset_sums, ulong offset_seen, ulong offset_slopes, ulong offset_deltas, SIZES, \
-    ulong8 lines
-#define ALL_OPERANDS(batch) \
-    OPERANDS(batch) \
-    global const G_MEMORY *g = grad + offset_grad + from_grad;
-
 #if IS_BACKWARD && IS_CPU
-// A work item has a batch: blocks of keys, and for each all rows that see it. The gradient of the
-// query is gathered over all keys; halves wide, behind the deltas of all rows (IS_WIDE).
+// A work item has the heads that share a head of keys: blocks of keys, and for each all rows that see
+// it. The gradient of the query is gathered over all keys; halves wide, behind the deltas of all rows
+// (IS_WIDE).
+#if IS_WIDE
+#define OF_QUERY(batch) (room + (batches + (batch) * E) * rows)
+#else
+#define OF_QUERY(batch) (of_query + offset_of_query + (batch) * rows * E)
+#endif
 kernel void backward(BACKWARD_ARGUMENTS)
 {
-    for (ulong batch = get_global_id(0); batch < batches; batch += get_global_size(0)) {
-        ALL_OPERANDS(batch)
-        global T *own = deltas + batch * rows;
-        for (int r = 0; r < rows; r++) {
-            DELTA(sum, r, batch * rows + r)
-            own[r] = sum;
+    for (ulong shared = get_global_id(0); shared < batches / group; shared += get_global_size(0)) {
+        const ulong begin = shared * group, end = begin + group;
+        for (ulong batch = begin; batch < end; batch++) {
+            ALL_OPERANDS(batch)
+            for (int r = 0; r < rows; r++) {
+                DELTA(sum, r, batch * rows + r)
+                room[batch * rows + r] = sum;
+            }
+            for (ulong i = 0; i < (ulong)rows * E; i++) OF_QUERY(batch)[i] = 0;
         }
-        global OUT_MEMORY *given = of_query + offset_of_query + batch * rows * E;
-#if IS_WIDE
-        global T *to = deltas + (batches + batch * E) * rows;
-#else
-        global T *to = given;
-#endif
-        for (ulong i = 0; i < (ulong)rows * E; i++) to[i] = 0;
         for (int first = 0; first < keys; first += W) {
             T turned_k[E * W], turned_v[V * W], slope_k[E * W], slope_v[V * W];
-            TURN(K, turned_k, k, first, E)
-            TURN(X, turned_v, v, first, V)
+            {
+                OPERANDS(begin)
+                TURN(K, turned_k, k, first, E)
+                TURN(X, turned_v, v, first, V)
+            }
             for (int i = 0; i < E * W; i++) slope_k[i] = 0;
             for (int i = 0; i < V * W; i++) slope_v[i] = 0;
-            for (int r = IS_CAUSAL ? first : 0; r < rows; r++) {
-                PRODUCT(s, Q, q + r * LINE(Q), turned_k, E)
-                s *= scale;
-                HIDE(r, first)
-                const T level = SUM_S(sums, offset_sums + batch * rows + r);
-                const VECTOR p = exp(s - FINITE(level));
-                PRODUCT(slope, G, g + r * LINE(G), turned_v, V)
-                slope = p * (slope - own[r]) * scale;
-                for (int e = 0; e < V; e++)
-                    STORE_LANES(fma((VECTOR)(G_S(g, r * LINE(G) + e)), p,
-                        LOAD_LANES(slope_v + e * W)), slope_v + e * W);
-                for (int e = 0; e < E; e++)
-                    STORE_LANES(fma((VECTOR)(Q_S(q, r * LINE(Q) + e)), slope,
-                        LOAD_LANES(slope_k + e * W)), slope_k + e * W);
-                T weight[W];
-                STORE_LANES(slope, weight);
-                global T *row = to + r * E;
-                COMBINE(K, row, weight, k, first, E)
+            for (ulong batch = begin; batch < end; batch++) {
+                ALL_OPERANDS(batch)
+                for (int r = IS_CAUSAL ? first : 0; r < rows; r++) {
+                    PRODUCT(s, Q, q + r * LINE(Q), turned_k, E)
+                    s *= scale;
+                    HIDE(r, first)
+                    const T level = SUM_S(sums, offset_sums + batch * rows + r);
+                    const VECTOR p = exp(s - FINITE(level));
+                    PRODUCT(slope, G, g + r * LINE(G), turned_v, V)
+                    WITH_NOISE(kept, p, batch * rows + r, first)
+                    slope = (kept * slope - p * room[batch * rows + r]) * scale;
+                    for (int e = 0; e < V; e++)
+                        STORE_LANES(fma((VECTOR)(G_S(g, r * LINE(G) + e)), kept,
+                            LOAD_LANES(slope_v + e * W)), slope_v + e * W);
+                    for (int e = 0; e < E; e++)
+                        STORE_LANES(fma((VECTOR)(Q_S(q, r * LINE(Q) + e)), slope,
+                            LOAD_LANES(slope_k + e * W)), slope_k + e * W);
+                    T weight[W];
+                    STORE_LANES(slope, weight);
+                    global T *row = OF_QUERY(batch) + r * E;
+                    COMBINE(K, row, weight, k, first, E)
+                }
             }
             for (int j = 0; j < min(W, keys - first); j++) {
-                const ulong at = batch * keys + first + j;
+                const ulong at = shared * keys + first + j;
                 for (int e = 0; e < E; e++)
                     OUT_SET_S(of_key, offset_of_key + at * E + e, slope_k[e * W + j]);
                 for (int e = 0; e < V; e++)
@@ -251,7 +244,8 @@ kernel void backward(BACKWARD_ARGUMENTS)
             }
         }
 #if IS_WIDE
-        for (ulong i = 0; i < (ulong)rows * E; i++) OUT_SET_S(given, i, to[i]);
+        for (ulong i = begin * rows * E; i < end * rows * E; i++)
+            OUT_SET_S(of_query, offset_of_query + i, OF_QUERY(0)[i]);
 #endif
     }
 }
@@ -266,12 +260,13 @@ kernel void backward(BACKWARD_ARGUMENTS)
     s = SCORED(s, row, j); \
     const T level = SUM_S(sums, offset_sums + batch * rows + (row)); \
     const T p = exp(s - FINITE(level)); \
-    slope = p * (slope - deltas[offset_deltas + batch * rows + (row)]) * scale;
+    const T kept = NOISED(batch * rows + (row), j, p); \
+    slope = (kept * slope - p * room[offset_room + batch * rows + (row)]) * scale;
 
 // The first work items have a row each, the others a key.
 kernel void backward(BACKWARD_ARGUMENTS)
 {
-    const ulong of_rows = batches * rows, items = of_rows + batches * keys;
+    const ulong of_rows = batches * rows, items = of_rows + batches / group * keys;
     for (ulong item = get_global_id(0); item < items; item += get_global_size(0)) {
         if (item < of_rows) {
             const ulong batch = item / rows;
@@ -285,16 +280,18 @@ kernel void backward(BACKWARD_ARGUMENTS)
             }
             for (int e = 0; e < E; e++) OUT_SET_S(of_query, offset_of_query + item * E + e, sum[e]);
         } else {
-            const ulong batch = (item - of_rows) / keys, at = item - of_rows;
+            const ulong shared = (item - of_rows) / keys, at = item - of_rows;
             const int j = at % keys;
-            ALL_OPERANDS(batch)
             T sum[E], total[V];
             for (int e = 0; e < E; e++) sum[e] = 0;
             for (int e = 0; e < V; e++) total[e] = 0;
-            for (int row = 0; row < rows; row++) {
-                SLOPE(row, j)
-                for (int e = 0; e < E; e++) sum[e] += slope * Q_S(q, row * LINE(Q) + e);
-                for (int e = 0; e < V; e++) total[e] += p * G_S(g, row * LINE(G) + e);
+            for (ulong batch = shared * group; batch < (shared + 1) * group; batch++) {
+                ALL_OPERANDS(batch)
+                for (int row = 0; row < rows; row++) {
+                    SLOPE(row, j)
+                    for (int e = 0; e < E; e++) sum[e] += slope * Q_S(q, row * LINE(Q) + e);
+                    for (int e = 0; e < V; e++) total[e] += kept * G_S(g, row * LINE(G) + e);
+                }
             }
             for (int e = 0; e < E; e++) OUT_SET_S(of_key, offset_of_key + at * E + e, sum[e]);
             for (int e = 0; e < V; e++)

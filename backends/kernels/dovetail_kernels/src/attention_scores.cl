@@ -1,11 +1,11 @@
 // What a score becomes: hidden, or with a number of the mask added; and the arguments that say so.
 //
-// query (batches, L, E), key (batches, S, E), value (batches, S, V). E, V: macros. MASKED(batch):
-// the place of a mask's first row. HAS_MASK: 0 none, 1 bool (0 hides), 2 added to the scores, times
+// query (batches, L, E), key (batches / group, S, E), value (batches / group, S, V): so many heads of the
+// query share one of keys. E, V: macros. MASKED(batch): the place of a mask's first row. HAS_MASK: 0 none, 1 bool (0 hides), 2 added to the scores, times
 // MASK_SCALE.
 
 #define SIZES ulong batches, int rows, int keys, T scale, ulong mask_row, ulong mask_column \
-    MASK_PLACE_NUMBERS
+    MASK_PLACE_NUMBERS, int group NOISE_NUMBERS
 
 #define HIDES(row, key) ((IS_CAUSAL && (key) > (row)) || (key) >= keys || (row) >= rows)
 #ifndef MASK_SCALE

@@ -98,8 +98,13 @@
 #define WEIGHT(tile, i, j) LOCAL_AS(T, tile)[ \
     ((ITEM_Y + 8 * (i)) * (OTHER / 4) + ((ITEM_X / 4 + 2 * (j)) ^ ITEM_Y)) * 4 + ITEM_X % 4]
 
+#if HAS_NOISE
+#define KEPT(weight) fmax(weight, (T)0)
+#else
+#define KEPT(weight) (weight)
+#endif
 // sum[i][u] += weights of own lines times the other lines; u: an item's quads ITEM_X + 8 * u.
-#define COMBINE(sum, weights, other, chunks) \
+#define COMBINE(sum, weights, other, chunks, FACTOR) \
     SOME for (int c_ = 0; c_ < OTHER / 4; c_++) { \
         QUAD b_[4][(chunks) / 8]; \
         UNROLL for (int t = 0; t < 4; t++) \
@@ -109,8 +114,8 @@
         UNROLL for (int i = 0; i < EACH; i++) { \
             const QUAD a_ = weights[(ITEM_Y + 8 * i) * (OTHER / 4) + (c_ ^ ITEM_Y)]; \
             UNROLL for (int u = 0; u < (chunks) / 8; u++) \
-                sum[i][u] = fma((QUAD)(a_.w), b_[3][u], fma((QUAD)(a_.z), b_[2][u], \
-                    fma((QUAD)(a_.y), b_[1][u], fma((QUAD)(a_.x), b_[0][u], sum[i][u])))); \
+                sum[i][u] = fma((QUAD)(FACTOR(a_.w)), b_[3][u], fma((QUAD)(FACTOR(a_.z)), b_[2][u], \
+                    fma((QUAD)(FACTOR(a_.y)), b_[1][u], fma((QUAD)(FACTOR(a_.x)), b_[0][u], sum[i][u])))); \
         } \
     }
 #define CLEAR(sum, chunks) \
@@ -155,17 +160,25 @@
 
 // The tiles of so many own lines. Where it is causal, rows at the end see the most keys, and keys at
 // the start are seen by the most rows: these are taken first, so that none is left over.
-#define EACH_TILE(lines) \
+#define EACH_TILE(lines, many) \
     const ulong blocks = ((lines) - 1) / OWN + 1; \
-    for (ulong item = get_group_id(0); item < batches * blocks; item += get_num_groups(0))
-#define TILE_OF(block) \
-    const ulong batch = item % batches, of_rows = batch * rows, of_keys = batch * keys; \
+    for (ulong item = get_group_id(0); item < (many) * blocks; item += get_num_groups(0))
+#define TILE_OF(head, block) \
+    const ulong batch = head, of_rows = batch * rows, of_keys = batch / group * keys; \
     const int start = (int)(block) * OWN; \
     PLACE_MASK(batch)
 #define OPERANDS \
     global const Q_MEMORY *q = query + offset_query + of_rows * E; \
     global const K_MEMORY *k = key + offset_key + of_keys * E; \
     global const X_MEMORY *v = value + offset_value + of_keys * V;
+
+// Whether a score of an own row and another key is kept, and what its weight is multiplied by.
+#if HAS_NOISE
+#define KEEPS(row, key) IS_KEPT(of_rows + (row), key)
+#else
+#define KEEPS(row, key) true
+#define noise (T)1
+#endif
 
 #if IS_FORWARD
 kernel SIZED(GROUP) void forward(global OUT_MEMORY *out, global T *sums,
@@ -175,8 +188,8 @@ kernel SIZED(GROUP) void forward(global OUT_MEMORY *out, global T *sums,
 {
     // Weights lie where the keys were.
     local QUAD queries[OWN * E4], seen[ROOM], values[OTHER * V4];
-    EACH_TILE(rows) {
-        TILE_OF(blocks - 1 - item / batches)
+    EACH_TILE(rows, batches) {
+        TILE_OF(item % batches, blocks - 1 - item / batches)
         OPERANDS
         const int end = IS_CAUSAL ? min(keys, start + OWN) : keys;
         T most[EACH], total[EACH], largest[EACH];
@@ -204,17 +217,18 @@ kernel SIZED(GROUP) void forward(global OUT_MEMORY *out, global T *sums,
                 UNROLL for (int j = 0; j < ACROSS; j++) {
                     const T p = EXP2(s[i][j] - level);
                     total[i] += p;
-                    WEIGHT(seen, i, j) = p;
+                    WEIGHT(seen, i, j) =
+                        KEEPS(start + ITEM_Y + 8 * i, first + ITEM_X + 8 * j) ? p : (T)0;
                 }
                 UNROLL for (int u = 0; u < V4 / 8; u++) result[i][u] = result[i][u] * (QUAD)(fade);
             }
             FENCE
-            COMBINE(result, seen, values, V4)
+            COMBINE(result, seen, values, V4, PLAIN)
         }
         FENCE
         FOLD_OWN(total, SUM, seen)
         PUT(OUT, out, offset_out + of_rows * V, result, start, rows, V, V4,
-            total[i] == 0 ? (T)1 : 1 / total[i])
+            noise * (total[i] == 0 ? (T)1 : 1 / total[i]))
         UNROLL for (int i = 0; i < EACH; i++)
             if (ITEM_X == 0 && start + ITEM_Y + 8 * i < rows)
                 sums[offset_sums + of_rows + start + ITEM_Y + 8 * i] =
@@ -274,8 +288,8 @@ kernel SIZED(GROUP) void of_query(global OUT_MEMORY *out, BACKWARD_INPUTS, ulong
         BACKWARD_OFFSETS)
 {
     local QUAD own[OWN * MOST4], other[OTHER * MOST4], slopes[OWN * OTHER / 4];
-    EACH_TILE(rows) {
-        TILE_OF(blocks - 1 - item / batches)
+    EACH_TILE(rows, batches) {
+        TILE_OF(item % batches, blocks - 1 - item / batches)
         OPERANDS
         global const G_MEMORY *g = grad + offset_grad + of_rows * V;
         const int end = IS_CAUSAL ? min(keys, start + OWN) : keys;
@@ -301,11 +315,13 @@ kernel SIZED(GROUP) void of_query(global OUT_MEMORY *out, BACKWARD_INPUTS, ulong
                 UNROLL for (int j = 0; j < ACROSS; j++) {
                     T p = fma(s[i][j], SCALE2, -level);
                     if (has_hidden) p = SCORED(p, row, first + ITEM_X + 8 * j);
-                    WEIGHT(slopes, i, j) = EXP2(p) * (WEIGHT(slopes, i, j) - delta);
+                    const T slope =
+                        KEEPS(row, first + ITEM_X + 8 * j) ? WEIGHT(slopes, i, j) * noise : (T)0;
+                    WEIGHT(slopes, i, j) = EXP2(p) * (slope - delta);
                 }
             }
             FENCE
-            COMBINE(result, slopes, other, E4)
+            COMBINE(result, slopes, other, E4, PLAIN)
         }
         PUT(OUT, out, offset_out + of_rows * E, result, start, rows, E, E4, scale)
     }
@@ -316,14 +332,17 @@ kernel SIZED(GROUP) void of_query(global OUT_MEMORY *out, BACKWARD_INPUTS, ulong
 kernel SIZED(GROUP) void of_keys(global OUT_MEMORY *of_key, global OUT_MEMORY *of_value,
         BACKWARD_INPUTS, ulong offset_of_key, ulong offset_of_value, BACKWARD_OFFSETS)
 {
-    // Lines of `weights` are keys: those of the rows come first, their slopes then.
+    // Lines of `weights` are keys: those of the rows come first, minus where they are dropped, and
+    // their slopes then.
     local QUAD own[OWN * MOST4], other[OTHER * MOST4], weights[OWN * OTHER / 4];
-    EACH_TILE(keys) {
-        TILE_OF(item / batches)
-        OPERANDS
-        global const G_MEMORY *g = grad + offset_grad + of_rows * V;
+    EACH_TILE(keys, batches / group) {
+        const ulong shared = item % (batches / group);
         CLEAR(keyed, E4)
         CLEAR(valued, V4)
+        for (ulong head = shared * group; head < (shared + 1) * group; head++) {
+        TILE_OF(head, item / (batches / group))
+        OPERANDS
+        global const G_MEMORY *g = grad + offset_grad + of_rows * V;
         for (int first = IS_CAUSAL ? start / OTHER * OTHER : 0; first < rows; first += OTHER) {
             FENCE
             FILL(K, own, OWN, k, start, keys, E, E4)
@@ -338,7 +357,8 @@ kernel SIZED(GROUP) void of_keys(global OUT_MEMORY *of_key, global OUT_MEMORY *o
                     UNROLL for (int i = 0; i < EACH; i++) {
                         T p = fma(s[i][j], SCALE2, -level);
                         if (has_hidden) p = SCORED(p, row, start + ITEM_Y + 8 * i);
-                        WEIGHT(weights, i, j) = EXP2(p);
+                        p = EXP2(p);
+                        WEIGHT(weights, i, j) = KEEPS(row, start + ITEM_Y + 8 * i) ? p : -p;
                     }
                 }
             }
@@ -346,21 +366,26 @@ kernel SIZED(GROUP) void of_keys(global OUT_MEMORY *of_key, global OUT_MEMORY *o
             FILL(X, own, OWN, v, start, keys, V, V4)
             FILL(G, other, OTHER, g, first, rows, V, V4)
             FENCE
-            COMBINE(valued, weights, other, V4)
+            COMBINE(valued, weights, other, V4, KEPT)
             MULTIPLY(t, own, other, V4)
             UNROLL for (int j = 0; j < ACROSS; j++) {
                 const T delta = DELTA(first + ITEM_X + 8 * j);
                 UNROLL for (int i = 0; i < EACH; i++)
-                    t[i][j] = WEIGHT(weights, i, j) * (t[i][j] - delta);
+                    t[i][j] = WEIGHT(weights, i, j) > 0
+                        ? WEIGHT(weights, i, j) * (t[i][j] * noise - delta)
+                        : WEIGHT(weights, i, j) * delta;
             }
             FENCE
             EACH_SCORE WEIGHT(weights, i, j) = t[i][j];
             FILL(Q, other, OTHER, q, first, rows, E, E4)
             FENCE
-            COMBINE(keyed, weights, other, E4)
+            COMBINE(keyed, weights, other, E4, PLAIN)
         }
+        }
+        const ulong of_keys = shared * keys;
+        const int start = (int)(item / (batches / group)) * OWN;
         PUT(OUT, of_key, offset_of_key + of_keys * E, keyed, start, keys, E, E4, scale)
-        PUT(OUT, of_value, offset_of_value + of_keys * V, valued, start, keys, V, V4, (T)1)
+        PUT(OUT, of_value, offset_of_value + of_keys * V, valued, start, keys, V, V4, noise)
     }
 }
 #endif

@@ -1,4 +1,4 @@
-// The norm of up to MANY tensors together, and what scales or bounds them, in one launch.
+// The norm of up to MANY tensors together, and what scales, unscales or bounds them, in one launch.
 //
 // ARGUMENTS: their buffers, p0, p1, ...; POINTERS: the same as a list. Work groups (on a CPU of one work item) take chunks of CHUNK
 // elements, of which those of tensor t are numbers chunks.at[t] and on; a tensor that is not there has none.
@@ -133,5 +133,23 @@ kernel void bound_step(ARGUMENTS, PLACES, T most)
             OUT_STORE(p, i, v < -most ? -most : v > most ? most : v);
         }
     }
+}
+#endif
+
+#if IS_UNSCALE
+// found: a float as its bits, 0 before; 1 where an element was not finite.
+kernel void unscale_step(ARGUMENTS, global uint *found, global const float *factor, PLACES, ulong at_found,
+        ulong at_factor)
+{
+    const T by = factor[at_factor];
+    uint is_bad = 0;
+    EACH_CHUNK(global OUT_MEMORY)
+        for (uint i = get_local_id(0); i < n; i += GROUP) {
+            const T v = IN_LOAD(p, i);
+            is_bad |= v - v != 0;
+            OUT_STORE(p, i, v * by);
+        }
+    }
+    if (is_bad) atomic_cmpxchg(found + at_found, 0u, 0x3F800000u);
 }
 #endif

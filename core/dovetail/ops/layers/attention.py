@@ -18,6 +18,7 @@ from dovetail.dispatch import call
 from dovetail.factories import arange
 from dovetail.ops.expose import operator
 from dovetail.ops.families import broadcast_shapes, composite, draw
+from dovetail.ops.layers.attention_step import attention_step
 from dovetail.ops.layers.norm import wide, wide_dtype
 from dovetail.ops.schema import REGISTRY, Inferred, Sample, Tolerance
 from dovetail.spec import Spec
@@ -145,14 +146,18 @@ def _weights_and_slope(
     grad_logsumexp: Any,
     is_causal: bool,
     scale: float,
+    noise: Any = None,
 ) -> tuple[Any, Any]:
+    """The weights, times their noise if there is any, and the gradient of the scores."""
     delta = (grad * output).sum(-1)
     if grad_logsumexp is not None:
         delta = delta - grad_logsumexp
     scores = _scores(query, key, mask, is_causal, scale)
     weights = (scores - _finite(logsumexp).unsqueeze(-1)).exp()
-    slope = grad.matmul(value.transpose(-2, -1)) - delta.unsqueeze(-1)
-    return weights, weights * slope
+    slope = grad.matmul(value.transpose(-2, -1))
+    if noise is None:
+        return weights, weights * (slope - delta.unsqueeze(-1))
+    return weights * noise, weights * (slope * noise - delta.unsqueeze(-1))
 
 
 def _gradient(
@@ -318,10 +323,18 @@ def scaled_dot_product_attention(
             run = None
         if run is not None:
             return run(query, key, value, attn_mask)[0]
+    if 0 < dropout_p < 1 or (enable_gqa and query.shape[-3:-2] != key.shape[-3:-2]):
+        factor = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else float(scale)
+        made = attention_step(
+            query, key, value, attn_mask, 1.0 - dropout_p, is_causal, factor, _check,
+            _weights_and_slope,
+        )  # fmt: skip
+        if made is not None:
+            return made
     _check(query, key, value, attn_mask, is_causal)
+    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     if enable_gqa:
         key, value = (_shared_heads(x, query.shape[-3]) for x in (key, value))
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else float(scale)
     leads = [tuple(x.shape[:-2]) for x in (query, key, value)]
     lead = broadcast_shapes(*leads)
     query, key, value = (

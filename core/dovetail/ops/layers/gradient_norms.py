@@ -8,6 +8,8 @@ The kernels are
     norm_scale_step(tensors, totals, *, most)   tensors *= min(1, most / (totals[0] + 1e-6))
     norm_clip_step(tensors, outs, *, order, most)       the first, and the second by that
     bound_step(tensors, *, most)                tensors = min(max(tensors, -most), most)
+    unscale_step(tensors, founds, factors)      tensors *= factors[0], a float32 of one element;
+                                                founds[0], another, 1 where one was not finite
 
 where ``tensors`` are dense arrays of one dtype, with something in each, and ``order`` is 1, 2 or
 infinity.
@@ -26,7 +28,7 @@ from dovetail.backend.state import state_of
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
-__all__ = ["bound_all", "clip_all", "norm_of_all", "scale_all"]
+__all__ = ["bound_all", "clip_all", "norm_of_all", "scale_all", "unscale_all"]
 
 ORDERS = (1.0, 2.0, math.inf)
 
@@ -50,7 +52,7 @@ def scale_all(tensors: list[Tensor], total: Tensor, most: float) -> bool:
         return False
     if total._spec.numel != 1 or total._spec.batch is not None:
         return False
-    return _write("norm_scale_step", tensors, [[total._materialize()]], most)
+    return _write("norm_scale_step", tensors, [[total._materialize()]], most=most)
 
 
 def clip_all(tensors: list[Tensor], order: float, most: float) -> Tensor | None:
@@ -72,20 +74,31 @@ def clip_all(tensors: list[Tensor], order: float, most: float) -> Tensor | None:
 def bound_all(tensors: list[Tensor], most: float) -> bool:
     """Bring their elements into [-most, most]; False, with nothing done, where no kernel serves
     them."""
-    return _write("bound_step", tensors, [], most)
+    return _write("bound_step", tensors, [], most=most)
+
+
+def unscale_all(tensors: list[Tensor], found: Tensor, factor: Tensor) -> bool:
+    """Multiply them by a factor, and set ``found``, which is 0, to 1 where an element was not
+    finite; False, with nothing done, where no kernel serves them. Both are float32, of one element,
+    on their device."""
+    others = [[found._materialize()], [factor._materialize()]]
+    if not _write("unscale_step", tensors, others):
+        return False
+    note_writes([storage_of(found)], "unscale_step")
+    return True
 
 
 _array = Tensor._materialize
 
 
-def _write(name: str, tensors: list[Tensor], others: list[Any], most: float) -> bool:
+def _write(name: str, tensors: list[Tensor], others: list[Any], **numbers: float) -> bool:
     kernel = _kernel(name, tensors)
     if kernel is None:
         return False
     for t in tensors:
         if t._inference:  # to be refused, or not
             return False
-    kernel[0]([*map(_array, tensors)], *others, most=most)
+    kernel[0]([*map(_array, tensors)], *others, **numbers)
     note_writes([*map(storage_of, tensors)], name, 1)
     return True
 

@@ -208,6 +208,28 @@ def batch_norm_train(input: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     return scaled(centred, scale.reshape(shape), shift).to(kind), mean, var
 
 
+def _eval_gradient(
+    g: Any, input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float, needs: Any
+) -> tuple[Any, ...]:
+    """Statistics that are given are as the other numbers of a channel."""
+    dims, shape = channels_of(input)
+    grad, root = wide(g), (wide(var) + eps).rsqrt()
+    slope = root if weight is None else root * wide(weight)
+    of_input = (grad * slope.reshape(shape)).to(input.dtype) if needs[0] else None
+    level, steep = None, None
+    if needs[1] or needs[4]:
+        level = grad.sum(dims)
+    if needs[2] or needs[3]:
+        steep = ((wide(input) - wide(mean).reshape(shape)) * grad).sum(dims) * root
+    return (
+        of_input,
+        (level * -slope).to(mean.dtype) if needs[1] else None,
+        (steep * slope * root * -0.5).to(var.dtype) if needs[2] else None,
+        steep.to(weight.dtype) if steep is not None and needs[3] else None,
+        level.to(bias.dtype) if level is not None and needs[4] else None,
+    )
+
+
 @norm_record(
     "batch_norm_eval",
     ("input", "mean", "var", "weight", "bias"),
@@ -218,6 +240,7 @@ def batch_norm_train(input: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     reference=lambda x, mean, var, weight=None, bias=None, *, eps: _normal_reference(
         x, mean, var, weight, bias, eps
     ),
+    gradient=_eval_gradient,
     samples=_batch_norm_samples(False),
 )
 def batch_norm_eval(input: Any, mean: Any, var: Any, weight: Any, bias: Any, *, eps: float) -> Any:

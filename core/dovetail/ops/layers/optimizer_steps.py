@@ -18,6 +18,7 @@ serve. The kernels are
     rmsprop_step(params, grads, squares, buffers, means, *, lr, alpha, eps, momentum, …)
     rprop_step(params, grads, befores, sizes, *, less, more, smallest, largest, maximize)
     asgd_step(params, grads, averages, *, rates, weights, lambd, …)
+    lerp_step(averages, values, *, weight)    averages += weight * (values - averages)
     running_step(values, batch, *, keep, weights)    values = keep * values + weights * batch
 
 where … is ``weight_decay`` and ``maximize``, to be applied to the gradient first, and plurals among
@@ -46,13 +47,14 @@ __all__ = ["STEPS", "fused_step", "has_step", "running_step"]
 
 STEPS = (
     "sgd_step", "adam_step", "adam_step_counted", "adamax_step", "nadam_step", "radam_step",
-    "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "running_step",
-    "batch_norm_step", "dropout_step", "norm_step", "norm_scale_step",
-    "norm_clip_step", "bound_step", "instance_norm_step",
+    "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "lerp_step",
+    "running_step", "batch_norm_step", "dropout_step", "attention_step", "attention_backward_step",
+    "norm_step", "norm_scale_step", "norm_clip_step", "bound_step", "unscale_step",
+    "instance_norm_step",
 )  # fmt: skip
 """The kernels' names: a table may have them, though they are no operators; the last are as
-``batch_norm_step.py``, ``dropout_step.py``, ``gradient_norms.py`` and ``instance_norm_step.py``
-say."""
+``batch_norm_step.py``, ``dropout_step.py``, ``attention_step.py``, ``gradient_norms.py`` and
+``instance_norm_step.py`` say."""
 
 
 def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:

@@ -559,8 +559,12 @@ def eye(
     """The n by m matrix with ones on the diagonal."""
     kind, place = _place(dtype, device, out, layout, pin_memory)
     rows = whole("eye", "n", n)
-    made = zeros(rows, rows if m is None else whole("eye", "m", m), dtype=kind, device=place)
-    fill_raw(made.diagonal(), 1)
+    columns = rows if m is None else whole("eye", "m", m)
+    if rows == columns and state_of(place).table.entries("diag_embed"):  # no filling of a view
+        made = ones(1, dtype=kind, device=place).expand(rows).diag_embed()  # type: ignore[attr-defined]
+    else:
+        made = zeros(rows, columns, dtype=kind, device=place)
+        fill_raw(made.diagonal(), 1)
     return _finish(_deliver(made, out), requires_grad, pin_memory and out is None)
 
 

@@ -26,6 +26,7 @@ from dovetail.backend import (
 )
 from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, float16
 from dovetail.dtypes import dtype as DType
+from dovetail_kernels.any_layout import AnyLayout, any_layout
 from dovetail_kernels.arrays import Array, packed, part
 from dovetail_kernels.bits import remembering
 from dovetail_kernels.copy import Copy
@@ -308,9 +309,9 @@ class Elementwise:
         self._faults = device.faults if refused else None
         self._plain: Launch | None = None
         self._offset: Launch | None = None
-        self._packing: _Packing | None = None
+        self._packing: _Packing | AnyLayout | None = None
         if self.patience and any(step not in ("0", "1") for step in form.steps):
-            self._packing = _Packing(self)
+            self._packing = any_layout(device, name, expression, self.views, form) or _Packing(self)
 
     def _launch(self) -> Launch:
         form = Form(self.form.steps, True, self.form.is_wide)
@@ -343,6 +344,8 @@ class Elementwise:
     @property
     def kernel(self) -> Callable[..., None]:
         """What :meth:`__call__` does, for its number of inputs: most of a small call's time."""
+        if isinstance(self._packing, AnyLayout) and self._packing.is_best:
+            return self._packing.kernel
         made: dict[int, Callable[..., None]] = {1: self._unary, 2: self._binary}
         if self._reported:
             made = {2: self._reporting}

@@ -7,7 +7,7 @@ may stand which operator it was (``facts.op.title``) and that it was found late.
 
 from __future__ import annotations
 
-__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "NEGATIVE", "TARGET"]
+__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "NEGATIVE", "PIVOTS", "TARGET"]
 
 ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
 ENDS = "{name} [{low:g}, {high:g}] is not finite"
@@ -24,3 +24,16 @@ LENGTHS = (
 """Of ``segment_reduce``: no index, but found as late."""
 NEGATIVE = "cov(): {label} cannot be negative"
 """Of its weights."""
+PIVOTS = {
+    "lu_solve": tuple(
+        f"Pivots given to lu_solve must all be {wanted}. Did you properly pass the result of "
+        "lu_factor?"
+        for wanted in ("greater or equal to 1", "smaller or equal to LU.size(-2)")
+    ),
+    "lu_unpack": (
+        "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive. Did you properly "
+        "pass the result of lu_factor?",
+    )
+    * 2,
+}
+"""Of pivots that are too small, and too large."""

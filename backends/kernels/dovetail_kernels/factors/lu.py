@@ -13,6 +13,9 @@ __all__ = ["enter"]
 LANES = "lu_lanes"
 """The file for tiny matrices."""
 
+OF_RIGHT, INVERSE, ADJUGATE = range(3)
+"""What ``solve`` solves for."""
+
 CHUNK = 128
 """Columns of the right side that a work item of the host's cores takes."""
 
@@ -25,6 +28,7 @@ def enter(table: KernelTable) -> None:
         ("slogdet", _determinant, _is_small),
         ("linalg_solve_ex", _solution, _is_small_system),
         ("linalg_inv_ex", _inverse, _has_room_twice),
+        ("det_adjugate", _adjugate, _has_room_twice),
     ):
         table.add(name, make, dtypes=FACTORED, when=when, specialize=True)
 
@@ -66,12 +70,13 @@ def _determinant(facts: Any) -> Callable[..., None]:
     return lambda input, out: queue(out, out, input)
 
 
-def _solved(facts: Any, a: Any, b: Any, is_inverse: bool = False) -> Callable[..., None]:
-    (out, info), (n, columns) = facts.outputs, facts.outputs[0].shape[-2:]
+def _solved(facts: Any, a: Any, b: Any, kind: int = OF_RIGHT) -> Callable[..., None]:
+    (out, *infos), (n, columns) = facts.outputs, facts.outputs[0].shape[-2:]
     chunk, chunks = chunked(facts, n, n, columns, max(n, CHUNK))
-    operands = (Operand(out, 2), Operand(info, 0), Operand(a, 2), Operand(b, 2))
+    info = Operand(infos[0], 0) if infos else Operand(out, 2)
+    operands = (Operand(out, 2), info, Operand(a, 2), Operand(b, 2))
     return launched(
-        facts, "lu", "solve", operands, n, columns, [is_inverse, chunk, chunks],
+        facts, "lu", "solve", operands, n, columns, [kind, chunk, chunks],
         kept=(n, chunk), chunks=chunks, lanes=LANES,
     )  # fmt: skip
 
@@ -83,5 +88,11 @@ def _solution(facts: Any) -> Callable[..., None]:
 
 def _inverse(facts: Any) -> Callable[..., None]:
     (source,) = facts.inputs
-    queue = _solved(facts, source, source, is_inverse=True)
+    queue = _solved(facts, source, source, INVERSE)
     return lambda a, out, info: queue(out, info, a, a)
+
+
+def _adjugate(facts: Any) -> Callable[..., None]:
+    (source,) = facts.inputs
+    queue = _solved(facts, source, source, ADJUGATE)
+    return lambda a, out: queue(out, out, a, a)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dovetail.backend import collapse
-from dovetail.dtypes import complex64, complex128, float32, float64
+from dovetail.dtypes import complex64, complex128, finfo, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import NO_OFFSETS, Array, joined, part, placing
@@ -93,12 +93,17 @@ def chunked(facts: Any, rows: int, kept: int, columns: int, usual: int) -> tuple
     return chunk, max(1, -(-columns // chunk))
 
 
+def _epsilon(dtype: DType) -> str:
+    """Of a number's real type."""
+    return f"({dialect.VALUES[dtype.to_real().name]}){finfo(dtype.to_real()).eps!r}"
+
+
 def _macros(device: Device, dtype: DType, wanted: int) -> dict[str, Any]:
     kind = dialect.VALUES[dtype.name]
     real = dialect.VALUES[dtype.to_real().name]
     made: dict[str, Any] = {
         "IS_CPU": int(device.is_cpu), "IS_COMPLEX": int(dtype.is_complex), "T": kind, "R": real,
-        "LENGTH(x, y)": "hypot(x, y)", **dialect.pairing(kind),
+        "LENGTH(x, y)": "hypot(x, y)", "EPSILON": _epsilon(dtype), **dialect.pairing(kind),
     }  # fmt: skip
     if not device.is_cpu:
         small, room = SMALL // dtype.itemsize, _room(device, dtype)
@@ -126,6 +131,7 @@ def _lanes(dtype: DType) -> tuple[dict[str, Any], str]:
     made = {
         "T": kind, "V": f"{kind}{width}", "N": number, "I": f"{number}{width}", "W": width,
         "vloadW": f"vload{width}", "vstoreW": f"vstore{width}", "LOG": log,
+        "EPSILON": _epsilon(dtype),
     }  # fmt: skip
     return made, text
 

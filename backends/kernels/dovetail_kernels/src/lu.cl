@@ -169,10 +169,11 @@ kernel void determinant(global T *out, global R *logs, global const T *input ROO
     }
 }
 
-// X of A X = B, or A's inverse; a chunk of X's columns by a work item or group. Beside A there is room for
+// X of A X = B, with kind 1 A's inverse, with 2 that times the determinant, of which zeros on U's diagonal are
+// epsilon; a chunk of X's columns by a work item or group. Beside A there is room for
 // these from number size.z of a row on.
 kernel void solve(global T *out, global int *info, global const T *input, global const T *right ROOM_BUFFER,
-        NUMBERS_OF_ALL, int is_inverse, int chunk, int chunks BATCH_NUMBERS)
+        NUMBERS_OF_ALL, int kind, int chunk, int chunks BATCH_NUMBERS)
 {
     SIZES
     OWN(a)
@@ -184,7 +185,7 @@ kernel void solve(global T *out, global int *info, global const T *input, global
         BATCH(i)
         load(a, wide, input + begin.s2 + p2, steps.s4, steps.s5, rows, rows);
         clear(a, wide, rows, rows);
-        if (is_inverse)
+        if (kind)
             load_one(x, wide, first, rows, count);
         else
             load(x, wide, right + begin.s3 + p3 + first * steps.s7, steps.s6, steps.s7, rows, count);
@@ -192,8 +193,16 @@ kernel void solve(global T *out, global int *info, global const T *input, global
         SYNC
         int odd = 0;
         const int found = eliminated(a, rows, rows, all + count, wide, 0, 0, &odd, best, where);
+        // Without a barrier in a branch: there is a determinant of no rows else.
+        const int own = kind == 2 ? rows : 0;
+        EACH(j, 0, own) if (IS_ZERO(a[j * wide + j])) a[j * wide + j] = OF_REAL(EPSILON);
+        SYNC
         substitute(a, x, rows, count, wide);
-        if (MEMBER == 0 && first == 0) info[begin.s1 + p1] = found;
+        T scale = odd ? NEGATED(ONE) : ONE;
+        for (int j = 0; j < own; j++) scale = times(scale, a[j * wide + j]);
+        EACH_ROW(j, 0, own) EACH_COLUMN(k, 0, count) x[j * wide + k] = times(x[j * wide + k], scale);
+        SYNC
+        if (MEMBER == 0 && first == 0 && kind != 2) info[begin.s1 + p1] = found;
         store(x, wide, out + begin.s0 + p0 + first * steps.s1, steps.s0, steps.s1, rows, count);
         SYNC
     }

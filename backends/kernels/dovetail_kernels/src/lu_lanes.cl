@@ -126,7 +126,7 @@ kernel void determinant(global T *out, global T *logs, global const T *input, NU
 }
 
 kernel void solve(global T *out, global int *info, global const T *input, global const T *right,
-        NUMBERS_OF_ALL, int is_inverse, int chunk, int chunks BATCH_NUMBERS)
+        NUMBERS_OF_ALL, int kind, int chunk, int chunks BATCH_NUMBERS)
 {
     SIZES
     global V *x = a + all;
@@ -138,17 +138,28 @@ kernel void solve(global T *out, global int *info, global const T *input, global
         LANES(of_right, begin.s3, p3)
         I odd = 0;
         gather(a, wide, input, of_input, steps.s4, steps.s5, rows, rows);
-        if (is_inverse)
+        if (kind)
             for (int i = 0; i < rows * rows; i++) x[i / rows * wide + i % rows] = i / rows == i % rows;
         else
             gather(x, wide, right, of_right, steps.s6, steps.s7, rows, columns);
-        put(eliminated(a, rows, rows, all + columns, wide, 0, of_info, there, 0, &odd), info, of_info, there, 0);
+        const I found = eliminated(a, rows, rows, all + columns, wide, 0, of_info, there, 0, &odd);
+        V scale = odd ? (V)-1 : (V)1;
+        if (kind == 2)
+            for (int j = 0; j < rows; j++) {
+                const V v = a[j * wide + j];
+                a[j * wide + j] = v == 0 ? (V)EPSILON : v;
+                scale *= a[j * wide + j];
+            }
+        else
+            put(found, info, of_info, there, 0);
         for (int j = rows - 1; j >= 0; j--)
             for (int k = 0; k < columns; k++) {
                 const V v = x[j * wide + k] / a[j * wide + j];
                 x[j * wide + k] = v;
                 for (int i = 0; i < j; i++) x[i * wide + k] = fma(-a[i * wide + j], v, x[i * wide + k]);
             }
+        for (int i = 0; kind == 2 && i < rows; i++)
+            for (int k = 0; k < columns; k++) x[i * wide + k] *= scale;
         scatter(x, wide, out, of_out, there, steps.s0, steps.s1, rows, columns);
     }
 }

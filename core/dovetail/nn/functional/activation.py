@@ -310,8 +310,10 @@ def gumbel_softmax(
     """
     if eps != 1e-10:
         warn("`eps` parameter is deprecated and has no effect.")
-    exponential = -dovetail.rand_like(logits, requires_grad=False).mul(-1).log1p()
-    soft = softmax((logits - exponential.log()) / tau, dim)
+    uniform = dovetail.rand_like(logits, requires_grad=False)
+    # Of 0, which is drawn too, the logarithm's logarithm would be infinite.
+    noisy = ops.gumbel_noise(logits, uniform, least=dovetail.finfo(logits.dtype).eps / 2)
+    soft = softmax(noisy if tau == 1 else noisy / tau, dim)
     if not hard:
         return soft
     index = soft.argmax(dim, keepdim=True)

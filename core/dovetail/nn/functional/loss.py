@@ -287,9 +287,11 @@ def _probability_cross_entropy(
                 f"{list(weight.shape)}"
             )
         product = product * weight.reshape((classes,) + (1,) * (input.dim() - dim - 1))
-    loss = -product.sum(dim)
+    if reduction == "none":
+        return -product.sum(dim)
     # Probabilities: the mean is over samples, whatever the weights.
-    return reduced(loss, reduction)
+    total = product.sum()
+    return total / -(product.numel() / classes if classes else 0) if reduction == "mean" else -total
 
 
 @told

@@ -41,8 +41,11 @@ def _gradient(g: Any, out0: Any, upper: bool) -> Any:
     # I. Murray, "Differentiation of the Cholesky decomposition" (2016), eq. 10, made Hermitian.
     factor, slope = (conj_transpose(x) if upper else x for x in (out0, g))
     inner = (conj_transpose(factor) @ slope).tril()
-    inner = (inner.tril(-1) + 0.5 * inner.triu()) / 2
-    inner = inner + conj_transpose(inner)
+    if inner.dtype.is_complex:  # of a diagonal the real part
+        inner = inner.tril(-1) + 0.5 * inner.triu()
+        inner = (inner + conj_transpose(inner)) / 2
+    else:
+        inner = (inner + inner.tril(-1).transpose(-2, -1)) / 2
     turned = conj_transpose(factor)
     half = solve_triangular(turned, inner, upper=True)
     return solve_triangular(factor, half, upper=False, left=False)

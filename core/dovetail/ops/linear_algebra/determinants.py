@@ -38,6 +38,11 @@ def _parity(pivots: Any) -> Any:
     return 1 - 2 * (pivots.ne(rows).sum(-1) % 2)
 
 
+def _on_diagonal(values: Any, n: int) -> Any:
+    """One number times the identity: (*) -> (*, n, n)."""
+    return values.unsqueeze(-1).expand(*values.shape, n).diag_embed()
+
+
 def _det(input: Any) -> Any:
     packed, pivots, _ = lu_parts(input)
     return packed.diagonal(0, -2, -1).prod(-1) * _parity(pivots)
@@ -72,16 +77,9 @@ def _det_gradient(g: Any, input: Any, out: Any) -> Any:
         return g.reshape(*g.shape, 1, 1) if n else input.new_zeros(input.shape)
     if mode.grad and has_data(out) and bool(out.detach().abs().lt(_NEARLY * eps).any()):
         return _adjugate_gradient(g, input)
-    scale = (g * conj(out)).unsqueeze(-1).unsqueeze(-1)
-    right = scale * eye_like(input, n)
-    if mode.grad:
-        return solve_parts(conj_transpose(input), right)
-    packed, pivots, _ = lu_parts(input)
-    zeros = packed.diagonal(0, -2, -1).eq(0)
-    shifted = packed + (zeros.to(packed.dtype) * eps).diag_embed()
-    near = shifted.diagonal(0, -2, -1).prod(-1) * _parity(pivots)
-    scale = (g * conj(near)).unsqueeze(-1).unsqueeze(-1)
-    return solve_factored(shifted, pivots, scale * eye_like(input, n), adjoint=True)
+    if not mode.grad:
+        return g.unsqueeze(-1).unsqueeze(-1) * conj_transpose(call(ADJUGATE, (input,)))
+    return solve_parts(conj_transpose(input), _on_diagonal(g * conj(out), n))
 
 
 def _det_infer(spec: Spec) -> Inferred:
@@ -131,6 +129,43 @@ DET = OpDef(
 )
 
 
+def _adjugate(input: Any) -> Any:
+    n, eps = input.shape[-1], float(np.finfo(input.dtype.numpy).eps)
+    packed, pivots, _ = lu_parts(input)
+    zeros = packed.diagonal(0, -2, -1).eq(0)
+    shifted = packed + (zeros.to(packed.dtype) * eps).diag_embed()
+    near = shifted.diagonal(0, -2, -1).prod(-1) * _parity(pivots)
+    return solve_factored(shifted, pivots, near.unsqueeze(-1).unsqueeze(-1) * eye_like(input, n))
+
+
+def _adjugate_reference(x: np.ndarray) -> Any:
+    """The minors' determinants, with their signs, transposed."""
+    n = x.shape[-1]
+    made = np.empty_like(x)
+    for i in range(n):
+        for j in range(n):
+            minor = np.delete(np.delete(x, i, -2), j, -1)
+            made[..., j, i] = (-1) ** (i + j) * _det_reference(minor)
+    return made
+
+
+ADJUGATE = OpDef(
+    "det_adjugate",
+    infer=lambda spec: Inferred((None,), ((tuple(spec.shape), spec.dtype),)),
+    decompose=_adjugate,
+    differentiable=(),
+    accepts=FACTORED,
+    reference=_adjugate_reference,
+    samples=lambda rng, dtype: [s for s in _det_samples(rng, dtype) if s.args[0].shape[-1] > 1],
+    tolerance=Tolerance(64, against="inputs", length=lambda x: max(1, x.shape[-1]) ** 2),
+    method=False,
+    public=False,
+    function=lambda input: call(ADJUGATE, (input,)),
+)
+"""``det_adjugate(input, out)``: the determinant times the inverse, (*, N, N); zeros on U's diagonal
+count as epsilon, so that there is one of singular matrices too, for the gradient of ``det``."""
+
+
 def _named_det(name: str) -> Any:
     def det(input: Tensor) -> Any:
         """The determinant of square matrices: (*, N, N) -> (*).
@@ -166,7 +201,7 @@ def _slogdet_gradient(g: Any, input: Any, out0: Any) -> Any:
         scale = make_complex(real, turn)
     elif scale is None:
         return input.new_zeros(input.shape)
-    right = scale.unsqueeze(-1).unsqueeze(-1) * eye_like(input, input.shape[-1])
+    right = _on_diagonal(scale.to(input.dtype), input.shape[-1])
     return solve_parts(conj_transpose(input), right)
 
 

@@ -65,6 +65,11 @@ def _largest(values: Any) -> Any:
     return values.amax(-1) if values.shape[-1] else values.sum(-1)
 
 
+def _first(values: Any) -> Any:
+    """The largest of singular values, which fall; 0 where there is none."""
+    return values.select(-1, 0) if values.shape[-1] else values.sum(-1)
+
+
 # --------------------------------------------------------------------- pinv
 
 
@@ -202,7 +207,8 @@ def _matrix_rank(
     atol, rtol = _tolerance(name, A, atol, rtol)
     plain: Any = A.detach()
     values = hermitian_values(plain).abs() if hermitian else singular_values(plain)
-    limit = _limit(_largest(values), atol, rtol)
+    largest = _largest(values) if hermitian else _first(values)
+    limit = _limit(largest, atol, rtol)
     return values.gt(limit.unsqueeze(-1)).sum(-1)
 
 
@@ -269,7 +275,7 @@ def _solution(A: Any, B: Any, rcond: Any, driver: str | None) -> tuple[Any, Any,
     values = singular_values(plain)
     if rcond is None:
         rcond = float(np.finfo(A.dtype.numpy).eps) * max(A.shape[-2:])
-    limit = _largest(values) * rcond
+    limit = _first(values) * rcond
     rank = values.gt(limit.unsqueeze(-1)).sum(-1)
     return call(LSTSQ, (A, B, limit), (False,)), rank, values
 

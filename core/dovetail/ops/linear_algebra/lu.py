@@ -8,16 +8,18 @@ import numpy as np
 
 from dovetail import dtypes as d
 from dovetail import return_types
+from dovetail.backend.sentences import PIVOTS
+from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.factories import arange
 from dovetail.ops.expose import publish
-from dovetail.ops.families import broadcast_shapes, draw
+from dovetail.ops.families import draw
 from dovetail.ops.indexed.index_checks import values_of
 from dovetail.ops.linear_algebra.matrices import (
     FACTORED,
+    broadcast_batches,
     check_info,
     eye_like,
-    has_data,
     linalg,
     matrices,
     need_matrix,
@@ -196,6 +198,42 @@ def permutation(pivots: Any, size: int) -> Any:
     return call(PERMUTATION, (pivots,), (size,))
 
 
+CHECKED = OpDef(
+    "lu_checked_permutation",
+    inputs=("pivots",),
+    attributes=("size", "of"),
+    infer=lambda spec, size, of: _permutation_infer(spec, size),
+    decompose=lambda pivots, size, of: permutation(pivots, size),
+    differentiable=(),
+    accepts=(d.int32,),
+    reference=lambda pivots, size, of: _permutation_reference(pivots, size),
+    samples=lambda rng, dtype: [
+        Sample((*s.args, "lu_solve"))
+        for s in PERMUTATION.samples(rng, dtype)  # type: ignore[misc]
+    ],
+    method=False,
+    public=False,
+    function=lambda pivots, size, of: call(CHECKED, (pivots,), (size, of)),
+)
+"""The same of pivots that a user gave to the operator named ``of``: a device with a kernel of it
+looks at them, and tells where values are asked for next."""
+
+
+def _order_of(pivots: Any, size: int, of: str) -> Any:
+    """The order that a user's pivots give.
+
+    Raises:
+        RuntimeError: they are no rows.
+    """
+    if not state_of(pivots._spec.device).table.entries("lu_checked_permutation"):
+        values = values_of(pivots)
+        if values is not None and values.size:
+            wrong = (values.min() < 1, values.max() > size)
+            if any(wrong):
+                raise RuntimeError(PIVOTS[of][wrong.index(True)])
+    return call(CHECKED, (pivots,), (size, of))
+
+
 def _permuted(x: Any, order: Any) -> Any:
     """Rows of x (*, N, K) in an order (*, N)."""
     return x.gather(-2, order.unsqueeze(-1).expand(x.shape))
@@ -210,7 +248,11 @@ def _unpermuted(x: Any, order: Any) -> Any:
 
 def solve_factored(packed: Any, pivots: Any, B: Any, adjoint: bool = False) -> Any:
     """X with ``A X = B`` (``A^H X = B``) without checks; leading dims are equal."""
-    order = permutation(pivots, packed.shape[-1])
+    return _solved_in(permutation(pivots, packed.shape[-1]), packed, B, adjoint)
+
+
+def _solved_in(order: Any, packed: Any, B: Any, adjoint: bool) -> Any:
+    """The same, given the order that pivots come to."""
     if not adjoint:
         half = solve_triangular(packed, _permuted(B, order), upper=False, unitriangular=True)
         return solve_triangular(packed, half, upper=True)
@@ -231,16 +273,6 @@ def _check_pivots(name: str, packed: Tensor, pivots: Tensor) -> None:
         raise RuntimeError(
             f"{name}: Expected LU.shape[:-1] and pivots.shape to be the same, but got pivots with "
             f"shape {list(pivots._spec.shape)} instead"
-        )
-    values = values_of(pivots)
-    if values is None or not values.size:
-        return
-    wrong = "greater or equal to 1" if values.min() < 1 else ""
-    wrong = wrong or "smaller or equal to LU.size(-2)" * bool(values.max() > packed._spec.shape[-2])
-    if wrong:
-        raise RuntimeError(
-            f"Pivots given to lu_solve must all be {wrong}. Did you properly pass the result of "
-            "lu_factor?"
         )
 
 
@@ -269,13 +301,13 @@ def _lu_solve(
 
 
 def _solved(LU: Any, pivots: Any, B: Any, left: bool, adjoint: bool) -> Any:
-    batch = broadcast_shapes(tuple(LU.shape[:-2]), tuple(B.shape[:-2]))
-    LU = LU.expand(*batch, *LU.shape[-2:])
-    pivots = pivots.expand(*batch, pivots.shape[-1])
-    B = B.expand(*batch, *B.shape[-2:])
+    order = _order_of(pivots, LU.shape[-2], "lu_solve")
+    LU, B = broadcast_batches(LU, B)
+    if tuple(order.shape[:-1]) != tuple(LU.shape[:-2]):
+        order = order.expand(*LU.shape[:-2], order.shape[-1])
     if left:
-        return solve_factored(LU, pivots, B, adjoint)
-    return conj_transpose(solve_factored(LU, pivots, conj_transpose(B), not adjoint))
+        return _solved_in(order, LU, B, adjoint)
+    return conj_transpose(_solved_in(order, LU, conj_transpose(B), not adjoint))
 
 
 @publish(out=True)
@@ -341,8 +373,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
 def _as_matrix(order: Any, like: Any) -> Any:
     """P with ``P^T A = A[order]``, in the dtype of ``like``."""
     m = order.shape[-1]
-    zeros = like.new_zeros((*order.shape, m))
-    return zeros.scatter(-2, order.unsqueeze(-2), like.new_ones((*order.shape[:-1], 1, m)))
+    return like.new_zeros((*order.shape, m)).scatter(-2, order.unsqueeze(-2), 1.0)
 
 
 @linalg("lu")
@@ -413,7 +444,7 @@ def lu_unpack(
         lower, upper = _below(packed), _above(packed)
     if unpack_pivots:
         _check_rows(LU_pivots, a)
-        order = _as_matrix(permutation(LU_pivots, a.shape[-2]), packed.detach())
+        order = _as_matrix(_order_of(LU_pivots, a.shape[-2], "lu_unpack"), packed.detach())
     return return_types.lu_unpack(order, lower, upper)
 
 
@@ -424,11 +455,4 @@ def _check_rows(pivots: Any, spec: Spec) -> None:
             f"torch.lu_unpack: LU_pivots should have shape {list(wanted)}, a pivot for each row of "
             f"an LU_data of shape {list(spec.shape)}, but it has shape {list(pivots.shape)}. Did "
             "you properly pass the result of lu_factor?"
-        )
-    if not has_data(pivots) or not pivots.numel():
-        return
-    if int(pivots.amin()) < 1 or int(pivots.amax()) > spec.shape[-2]:
-        raise RuntimeError(
-            "pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive. Did you "
-            "properly pass the result of lu_factor?"
         )

@@ -6,12 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+import dovetail.dtypes as d
+from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
+from dovetail.ops.families import broadcast_shapes, draw, result_strides
 from dovetail.ops.linear_algebra.affine import addmm, affine, expandable, factors, linear
 from dovetail.ops.linear_algebra.contract import matmul, mm, mv_many
-from dovetail.ops.linear_algebra.operands import as_rows, need_tensors, same_scalar_type
+from dovetail.ops.linear_algebra.operands import as_rows, conj, need_tensors, same_scalar_type
 from dovetail.ops.out import finish
+from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
+from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
@@ -166,9 +173,17 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     rows = [a._spec.shape[i] for i in keep[0]]
     columns = [b._spec.shape[i] for i in keep[1]]
     depth = math.prod(a._spec.shape[i] for i in one)
-    left = a.permute(*keep[0], *one).reshape(math.prod(rows), depth)
-    right = b.permute(*two, *keep[1]).reshape(depth, math.prod(columns))
-    return mm(left, right).reshape(*rows, *columns)
+    left = _arranged(a, [*keep[0], *one], (math.prod(rows), depth))
+    right = _arranged(b, [*two, *keep[1]], (depth, math.prod(columns)))
+    made = mm(left, right)
+    return made if len(rows) == len(columns) == 1 else made.reshape(*rows, *columns)
+
+
+def _arranged(x: Any, order: list[int], shape: tuple[int, ...]) -> Any:
+    """The dims in this order, as a matrix; what is so already stays as it is."""
+    if order != sorted(order):
+        x = x.permute(*order)
+    return x if tuple(x._spec.shape) == shape else x.reshape(*shape)
 
 
 @publish(method=False)
@@ -217,6 +232,42 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return (left * right).reshape([n * m for n, m in zip(a, b, strict=True)])
 
 
+def _cross(input: Any, other: Any, dim: int) -> Any:
+    one = [input.roll(-i, dim) for i in (1, 2)]
+    two = [other.roll(-i, dim) for i in (1, 2)]
+    return one[0] * two[1] - one[1] * two[0]
+
+
+def _cross_infer(input: Spec, other: Spec, dim: int) -> Inferred:
+    shape = tuple(input.shape)
+    return Inferred((None, None), ((shape, input.dtype, result_strides([input, other], shape)),))
+
+
+CROSS = OpDef(
+    "linalg_cross",
+    inputs=("input", "other"),
+    attributes=("dim",),
+    infer=_cross_infer,
+    decompose=_cross,
+    gradient={
+        "input": lambda g, other, dim: call(CROSS, (conj(other), g), (dim,)),
+        "other": lambda g, input, dim: call(CROSS, (g, conj(input)), (dim,)),
+    },
+    accepts=d.NUMBER,
+    compute=d.float32,
+    reference=lambda a, b, dim: np.cross(a, b, axis=dim),
+    samples=lambda rng, dtype: [
+        Sample((draw(rng, shape, dtype, -3, 3), draw(rng, shape, dtype, -3, 3)), {"dim": dim})
+        for shape, dim in (((3,), 0), ((4, 3), 1), ((3, 5), 0), ((2, 3, 3), 1), ((0, 3), 1))
+    ],
+    tolerance=Tolerance(8, against="inputs"),
+    method=False,
+    public=False,
+    function=lambda input, other, dim: call(CROSS, (input, other), (dim,)),
+)
+"""``linalg_cross(input, other, out, *, dim)``: of one shape, whose ``dim`` has three elements."""
+
+
 @publish(out=True)
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The vector product along a dim of size 3 (the first such, if None).
@@ -239,9 +290,10 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
             f"{sizes[0]} and {sizes[1]}"
         )
     same_scalar_type(input._spec, other._spec)
-    one = [input.roll(-i, dim) for i in (1, 2)]
-    two = [other.roll(-i, dim) for i in (1, 2)]
-    return one[0] * two[1] - one[1] * two[0]
+    if shape != tuple(other._spec.shape):
+        shape = broadcast_shapes(shape, tuple(other._spec.shape))
+        input, other = input.expand(*shape), other.expand(*shape)
+    return call(CROSS, (input, other), (dim,))  # type: ignore[no-any-return]
 
 
 @publish(method=False)

@@ -94,9 +94,10 @@ def _gradient(g: Any, out0: Any, out1: Any, out2: Any) -> Any:
 
 def check_phase(name: str, of_u: Any, of_v: Any, what: str) -> None:
     """Raise RuntimeError where a complex loss depends on a phase that is free."""
-    total = of_u if of_v is None else of_v if of_u is None else of_u + of_v
-    if not total.dtype.is_complex or not has_data(total):
+    one = of_v if of_u is None else of_u
+    if not one.dtype.is_complex or not has_data(one):
         return
+    total = one if of_u is None or of_v is None else of_u + of_v
     free = total.diagonal(0, -2, -1).imag.abs().detach()
     if free.numel() and float(free.amax()) > 1e-2 * max(1.0, float(total.detach().abs().amax())):
         raise RuntimeError(

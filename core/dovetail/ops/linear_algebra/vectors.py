@@ -33,11 +33,11 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Any:
         return FUNCTIONS["vdot"](x, y)
     dim = check_dim(dim, ndim)
     broadcast_shapes(tuple(x._spec.shape), tuple(y._spec.shape))
-    a, b = conj(x).movedim(dim, -1) if x._spec.ndim == ndim else conj(x), y
-    if x._spec.ndim == y._spec.ndim and dim != ndim - 1:
-        b = y.movedim(dim, -1)
-    elif dim != ndim - 1:
-        return (conj(x) * y).sum(dim)
+    a, b = conj(x), y
+    if dim != ndim - 1:
+        if x._spec.ndim != y._spec.ndim:
+            return (a * y).sum(dim)
+        a, b = a.movedim(dim, -1), y.movedim(dim, -1)
     return (a.unsqueeze(-2) @ b.unsqueeze(-1)).squeeze(-1).squeeze(-1)
 
 

@@ -18,6 +18,7 @@ from dovetail.ops.families import (
     draw,
     elementwise,
     elementwise_infer,
+    pairs,
     same,
     to_float,
     uniform,
@@ -342,3 +343,38 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
         return input * (((input * math.sqrt(0.5)).erf() + 1) * 0.5)
     inner = input * (input * input * _CUBIC + 1) * _ROOT
     return input * ((inner.tanh() + 1) * 0.5)
+
+
+# ------------------------------------------------------- with noise
+
+
+def _noise_infer(input: Any, uniform: Any, least: float) -> Any:
+    return elementwise_infer("gumbel_noise", same, tensors_only=True)(input, uniform)
+
+
+def _noise_slope(g: Any, uniform: Any, least: float) -> Any:
+    exponential = -(-uniform).log1p()
+    slope = g / (exponential * (uniform - 1))
+    return ops.where(exponential.lt(least), 0.0, slope)
+
+
+@composite(
+    "gumbel_noise",
+    kind="elementwise",
+    inputs=("input", "uniform"),
+    infer=_noise_infer,
+    gradient={"input": lambda g: g, "uniform": _noise_slope},
+    accepts=d.FLOATING,
+    compute=d.float32,
+    reference=lambda x, u, least: x - np.log(np.maximum(-np.log1p(-u), least)),
+    samples=lambda rng, dtype: [
+        Sample((*s.args, least)) for s in pairs(-3, 3, 0, 0.9)(rng, dtype) for least in (1e-3, 0.25)
+    ],
+    tolerance=Tolerance(32, against="inputs"),
+    method=False,
+    public=False,
+)
+def gumbel_noise(input: Any, uniform: Any, least: float) -> Any:
+    """``input`` with a number of the Gumbel distribution added: minus the logarithm of one of the
+    exponential distribution, which is made of one from [0, 1), and not below ``least``."""
+    return input - (-(-uniform).log1p()).clamp_min(least).log()

@@ -2,17 +2,67 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 import dovetail.dtypes as d
+from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import FUNCTIONS, publish
+from dovetail.ops.families import elementwise_infer, pairs, to_bool
+from dovetail.ops.schema import OpDef, Sample
 from dovetail.tensor import Tensor
 
 __all__ = [
     "allclose", "dist", "equal", "is_complex", "is_floating_point", "is_nonzero",
     "is_same_size", "isclose", "isin", "numel",
 ]  # fmt: skip
+
+
+def _within(input: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
+    close = input.eq(other)
+    if equal_nan and input.dtype.category > 1:
+        close = close | (input.isnan() & other.isnan())
+    gap = (input - other).abs()
+    allowed = (other * rtol).abs() + atol
+    return close | (gap.isfinite() & gap.le(allowed))
+
+
+def _within_infer(input: Any, other: Any, **_: Any) -> Any:
+    return elementwise_infer("isclose", to_bool, tensors_only=True)(input, other)
+
+
+def _within_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    edges = np.array([0.0, 1.0, -2.0, math.inf, -math.inf, math.nan, 1.5], dtype.numpy)
+    found = [*pairs(-2, 2)(rng, dtype), Sample((edges, edges)), Sample((edges, edges[::-1].copy()))]
+    near = [Sample((x, x + x.dtype.type(step))) for x in (edges,) for step in (2e-3, 2e-2)]
+    given = ((1e-2, 1e-8, False), (0.0, 0.5, True), (0.25, 0.0, True))
+    return [
+        Sample(s.args, dict(zip(("rtol", "atol", "equal_nan"), values, strict=True)))
+        for s in (*found, *near)
+        for values in given
+    ]
+
+
+WITHIN = OpDef(
+    "isclose_within",
+    kind="compare",
+    inputs=("input", "other"),
+    attributes=("rtol", "atol", "equal_nan"),
+    infer=_within_infer,
+    decompose=_within,
+    accepts=(d.float32, d.float64),
+    reference=np.isclose,
+    samples=_within_samples,
+    method=False,
+    public=False,
+    function=lambda input, other, *, rtol, atol, equal_nan: call(
+        WITHIN, (input, other), (rtol, atol, equal_nan)
+    ),
+)
+"""``isclose`` of floats that are computed in as they are, with a tolerance that is not 0."""
 
 
 @publish()
@@ -30,14 +80,15 @@ def isclose(
     for label, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{label} must be greater than or equal to zero, but got {value:g}")
-    close = input.eq(other)
-    if equal_nan and kind.category > 1:
-        close = close | (input.isnan() & other.isnan())
     if (not rtol and not atol) or kind is d.bool_:
+        close = input.eq(other)
+        if equal_nan and kind.category > 1:
+            close = close | (input.isnan() & other.isnan())
         return close
-    gap = (input - other).abs()
-    allowed = (other * rtol).abs() + atol
-    return close | (gap.isfinite() & gap.le(allowed))
+    if kind not in WITHIN.accepts:
+        return _within(input, other, rtol, atol, equal_nan)  # type: ignore[no-any-return]
+    values = (float(rtol), float(atol), bool(equal_nan))
+    return call(WITHIN, (input, other), values)  # type: ignore[no-any-return]
 
 
 @publish()

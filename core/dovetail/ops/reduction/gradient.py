@@ -30,11 +30,20 @@ def _weighted(x: Any, dim: int, start: int, weights: Sequence[Any]) -> Any:
 def _even(x: Any, step: Any, dim: int, edge_order: int) -> Any:
     """Along points that are ``step`` apart."""
     n = x.shape[dim]
-    first, last = _FIRST if edge_order == 1 else _SECOND
-    center = (x.narrow(dim, 2, n - 2) - x.narrow(dim, 0, n - 2)) / step / 2.0
-    before = _weighted(x, dim, 0, first) / step
-    behind = _weighted(x, dim, n - len(last), last) / step
-    return cat([before, center, behind], dim)
+    center = _over(x.narrow(dim, 2, n - 2) - x.narrow(dim, 0, n - 2), step) / 2.0
+    if edge_order == 1:
+        before, behind = (x.narrow(dim, i + 1, 1) - x.narrow(dim, i, 1) for i in (0, n - 2))
+    else:
+        first, last = _SECOND
+        before = _weighted(x, dim, 0, first)
+        behind = _weighted(x, dim, n - len(last), last)
+    return cat([_over(before, step), center, _over(behind, step)], dim)
+
+
+def _over(x: Any, step: Any) -> Any:
+    """A difference by the distance, which of 1 changes floats by nothing."""
+    is_one = step.__class__ in (int, float) and step == 1 and x._spec.dtype.category > 1
+    return x if is_one else x / step
 
 
 def _uneven(x: Any, points: Any, dim: int, edge_order: int) -> Any:

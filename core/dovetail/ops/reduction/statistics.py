@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
+from dovetail import ops
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import FUNCTIONS, attach
-from dovetail.ops.families import draw
+from dovetail.ops.families import draw, elementwise, uniform
 from dovetail.ops.out import finish
 from dovetail.ops.reduction.reducing import (
     by_numpy,
@@ -102,6 +103,21 @@ attach(
 
 # nansum, nanmean
 
+elementwise(
+    "nan_to_zero",
+    accepts=d.FLOATING,
+    decompose=lambda input: input.masked_fill(input.isnan(), 0),
+    gradient=lambda g, input: g * input.eq(input),  # infinite slopes of NaN are NaN, as PyTorch's
+    reference=lambda x: np.where(np.isnan(x), 0, x),
+    samples=uniform(-5, 5),
+    special=(0.0, -0.0, 1.0, math.inf, -math.inf, math.nan),
+    ulp=0,
+    inplace=False,
+    method=False,
+    public=False,
+    doc="``input`` with 0 for NaN: what a sum of all but NaN adds up.",
+)
+
 
 @numpy_names
 def _nansum(
@@ -123,7 +139,7 @@ def _nansum(
         raise RuntimeError("nansum does not support complex inputs")
     filled: Any = input
     if spec.dtype.is_floating_point:
-        filled = input.masked_fill(input.isnan(), 0)
+        filled = ops.nan_to_zero(input)
     return finish("nansum", filled.sum(dim, keepdim, dtype=dtype), out)
 
 
@@ -151,7 +167,7 @@ def _nanmean(
     kind = dtype or spec.dtype
     x: Any = input
     wide = x.to(d.float32) if kind in (d.float16, d.bfloat16) else x.to(kind)
-    count = x.isnan().logical_not().sum(dim, keepdim)
+    count = x.eq(x).sum(dim, keepdim)
     result = _nansum(wide, dim, keepdim) / count
     return finish("nanmean", result.to(kind), out)
 

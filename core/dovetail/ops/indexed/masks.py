@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import dovetail.dtypes as d
+from dovetail import observe
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import FUNCTIONS, publish
 from dovetail.ops.families import broadcast_shapes
+from dovetail.ops.indexed.counted import is_served
 from dovetail.ops.indexed.index import GATHER, SCATTER, nonzero
 from dovetail.ops.indexed.index_checks import checked_dim, need_tensor
 from dovetail.ops.indexed.rows import INDEX_SELECT
+from dovetail.ops.indexed.under_mask import PUT_UNDER_MASK
 from dovetail.ops.schema import REGISTRY
 from dovetail.tensor import Tensor, check_dim
 
@@ -76,8 +80,11 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
     shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
     if mask._spec.shape == input._spec.shape:
-        from dovetail.indexing_direct import rows_under
+        from dovetail.indexing_direct import rows_under, selected_under
 
+        found = selected_under(input, mask)
+        if found is not None:
+            return found
         rows = rows_under(input, mask)
         if rows is not None:
             return call(INDEX_SELECT, rows, (0,))
@@ -106,6 +113,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
             f"{type_name(input._spec.dtype)} and {type_name(source._spec.dtype)}"
         )
     shape = broadcast_shapes(tuple(mask._spec.shape), tuple(input._spec.shape))
+    wide = input.expand(shape), mask.expand(shape), source.reshape(-1)
+    if is_served(PUT_UNDER_MASK, wide, (False,)):
+        return call(PUT_UNDER_MASK, wide, (False,))
     chosen = nonzero(mask.expand(shape).reshape(-1)).reshape(-1)
     count = chosen._spec.numel
     if source._spec.numel < count:
@@ -114,6 +124,30 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     flat = input.expand(shape).reshape(-1)
     made = call(SCATTER, (flat, chosen, values), (0,))
     return made.reshape(shape)
+
+
+_scattered = Tensor.masked_scatter_  # type: ignore[attr-defined]
+
+
+@functools.wraps(_scattered)
+def _masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    from dovetail.indexing_direct import put_under, records
+
+    is_plain = mask.__class__ is Tensor and source.__class__ is Tensor and not observe.active
+    if (
+        is_plain
+        and mask._spec.dtype is d.bool_
+        and source._spec.dtype is self._spec.dtype
+        and mask._spec.shape == self._spec.shape
+        and not records(self, source)
+        and put_under(self, mask, source.reshape(-1), is_exact=False)
+    ):
+        return self
+    made: Tensor = _scattered(self, mask, source)
+    return made
+
+
+Tensor.masked_scatter_ = FUNCTIONS["masked_scatter_"] = _masked_scatter_  # type: ignore[attr-defined]
 
 
 _ALONG_DIM = GATHER.part_of("take_along_dim")

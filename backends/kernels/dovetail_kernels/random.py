@@ -26,6 +26,19 @@ __all__ = ["enter"]
 BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
 """Bits of a word that become a number in [0, 1)."""
 
+AFTER = "AFTER({})"
+"""What a number becomes before it is kept (see ``FORMS``)."""
+
+FORMS = {
+    "random_between": ("min((v) * first + second, third)", ("width", "low", "most")),
+    "random_scaled": ("((v) * first + second)", ("std", "mean")),
+}
+"""By name of a draw, what becomes of its numbers, and the attributes that stand in it."""
+
+APART = """#pragma OPENCL FP_CONTRACT OFF
+"""
+"""A product is rounded before anything is added to it, as that of two operators is."""
+
 FOUR = "{{{0}(c.x), {0}(c.y), {0}(c.z), {0}(c.w)}}"
 
 
@@ -48,20 +61,27 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
         return 4, f"const float made[4] = {_each('NOISE')};"
     if name == "random_integers":
         return 4, f"const long made[4] = {_each('WHOLE')};"
-    if name == "random_uniform":
+    if name == "random_keys":
+        pairs = ", ".join(f"(long)((ulong)c.{b} << 32 | c.{a})" for a, b in ("xy", "zw"))
+        return 2, f"const long made[2] = {{{pairs}}};"
+    if name == "random_whole":
+        return 4, f"const {kind} made[4] = {_each(f'({kind})WHOLE')};"
+    if name in ("random_uniform", "random_between"):
         if is_double:
-            return 2, "const double made[2] = {UNIFORM_DOUBLE(c.x, c.y), UNIFORM_DOUBLE(c.z, c.w)};"
-        return 4, f"const float made[4] = {_each('UNIFORM')};"
+            pairs = "UNIFORM_DOUBLE(c.x, c.y)", "UNIFORM_DOUBLE(c.z, c.w)"
+            return 2, f"const double made[2] = {{{', '.join(map(AFTER.format, pairs))}}};"
+        return 4, f"const float made[4] = {_each('UNIFORM_AFTER')};"
     if is_double:
         return 2, (
             "const double r = RADIUS(UNIFORM_DOUBLE(c.x, c.y)); "
             "const double t = UNIFORM_DOUBLE(c.z, c.w) * TURN; "
-            "const double made[2] = {r * COS_ONE(t), r * SIN_ONE(t)};"
+            "const double made[2] = {AFTER(r * COS_ONE(t)), AFTER(r * SIN_ONE(t))};"
         )
     return 4, (
         "const float r = RADIUS(UNIFORM(c.x)), q = RADIUS(UNIFORM(c.z)); "
         "const float s = UNIFORM(c.y) * TURN, t = UNIFORM(c.w) * TURN; "
-        "const float made[4] = {r * COS_ONE(s), r * SIN_ONE(s), q * COS_ONE(t), q * SIN_ONE(t)};"
+        "const float made[4] = {AFTER(r * COS_ONE(s)), AFTER(r * SIN_ONE(s)), "
+        "AFTER(q * COS_ONE(t)), AFTER(q * SIN_ONE(t))};"
     )
 
 
@@ -79,6 +99,9 @@ def _launch(
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
     bits = BITS.get(out.dtype.name, 24) if name == "random_uniform" else 24
+    form, owned = FORMS.get(name, ("(v)", ()))
+    if name == "random_between":
+        given = {**given, "width": given["high"] - given["low"]}
     wide, scalar = ("double", np.float64) if device.has_double else ("float", np.float32)
     side_by_side, helpers = drawn(device, name, out.dtype)
     macros = {
@@ -92,12 +115,16 @@ def _launch(
         "BITS": bits,
         "STEP": f"{2.0**-bits!r}f",
         "double_or_float": wide,
+        "FORM": "double" if out.dtype.name == "float64" else "float",
+        "AFTER(v)": form,
         **element(device, "OUT", out.dtype),
     }
-    text = program(device, "random", macros, (out.dtype,), text=helpers)
+    text = program(device, "random", macros, (out.dtype,), text=APART * bool(owned) + helpers)
     size = device.workers(-(-out.numel // per), 1024)
     kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
-    own = [kind(given.get(label, 0)) for label, kind in kinds.items()]
+    own: list[Any] = [kind(given.get(label, 0)) for label, kind in kinds.items()]
+    formed = np.float64 if out.dtype.name == "float64" else np.float32
+    own += [formed(given[label]) for label in owned] + [formed(0)] * (3 - len(owned))
     numbers = [np.zeros(8, np.uint64), np.uint64(out.numel), *own]
     return device.launch(text, "draw", 1 + 2 * times + moves, numbers, size, name)
 
@@ -181,10 +208,12 @@ def enter(table: KernelTable) -> None:
     """Enter the primitive and the draws."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
     table.add("random_bits", _bits, **options)
-    for name in ("random_uniform", "random_normal", "random_noise"):
+    for name in ("random_uniform", "random_normal", "random_noise", *FORMS):
         table.add(name, _specialised(name), dtypes=FLOATING, **options)
     table.add("dropout_step", _dropout, dtypes=FLOATING, **options)
-    table.add(
-        "random_integers", _specialised("random_integers"),
-        when=lambda call: call.attributes["range"] <= 1 << 31, **options,
-    )  # fmt: skip
+    table.add("random_keys", _specialised("random_keys"), **options)
+    for name in ("random_integers", "random_whole"):
+        table.add(
+            name, _specialised(name), when=lambda call: call.attributes["range"] <= 1 << 31,
+            **options,
+        )  # fmt: skip

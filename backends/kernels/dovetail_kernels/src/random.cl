@@ -1,5 +1,6 @@
 // Random numbers of Philox4x32-10: element e of a draw is made of its own words of the counter.
 //
+// AFTER(v): what becomes of a number before it is kept, with the numbers first, second and third.
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
 // stream: the seed, the counter of the first block in two words, and where the elements begin; one
 // argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved
@@ -19,6 +20,7 @@ uint4 philox(uint4 c, uint2 k) {
 #define UNIFORM(w) ((float)((w) >> (32 - BITS)) * STEP)
 #define UNIFORM_DOUBLE(a, b) \
     ((double)((ulong)((a) >> 5) * 67108864ul + ((b) >> 6)) * (1.0 / 9007199254740992.0))
+#define UNIFORM_AFTER(w) AFTER(UNIFORM(w))
 #define NOISE(w) (UNIFORM(w) < p ? (float)scale : 0.0f)
 #define WHOLE(w) (low_value + (long)((ulong)(w) * range >> 32))
 #define RADIUS(u) sqrt(-2 * LOG_ONE(1 - (u)))
@@ -89,7 +91,8 @@ static inline Words counters(ulong at, ulong top) {
 
 kernel void draw(global OUT_MEMORY *out, IF_TIMES(global OUT_MEMORY *product,)
         IF_TIMES(global const OUT_MEMORY *in,) IF_MOVES(global const ulong *moved,)
-        ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range)
+        ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range,
+        FORM first, FORM second, FORM third)
 {
     ulong seed = stream.s0, low = stream.s1;
     const ulong high = stream.s2, offset = stream.s3;

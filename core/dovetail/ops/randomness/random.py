@@ -6,6 +6,7 @@ on every device. Meanings of arguments follow PyTorch's pages of the same names.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from dovetail.ops.randomness.draws import (
     draw_noise,
     draw_normal,
     draw_permutation,
+    draw_scaled,
     draw_uniform,
 )
 from dovetail.spec import Spec, spec_of
@@ -60,18 +62,23 @@ def check_range(low: int, high: int, kind: d.dtype) -> None:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    if kind is d.bool_:
-        least, most = 0, 1
-    elif kind.category == 1:
-        info = d.iinfo(kind)
-        least, most = info.min, info.max
-    else:
-        most = int(d.finfo(kind).max)
-        least = -most
-    name = _C_NAMES.get(kind.name, kind.name)
+    least, most, name = _limits(kind)
     for label, value in (("from", low), ("to - 1", high - 1)):
         if not least <= value <= most:
             raise RuntimeError(f"{label} is out of bounds for {name}")
+
+
+@functools.cache
+def _limits(kind: d.dtype) -> tuple[int, int, str]:
+    """The least and the largest whole number of a dtype, and what C calls it."""
+    name = _C_NAMES.get(kind.name, kind.name)
+    if kind is d.bool_:
+        return 0, 1, name
+    if kind.category == 1:
+        info = d.iinfo(kind)
+        return info.min, info.max, name
+    most = int(d.finfo(kind).max)
+    return -most, most, name
 
 
 _C_NAMES = {
@@ -125,11 +132,6 @@ _randn = _floating(
 )
 
 
-def _integers_as(spec: Spec, low: int, high: int, generator: Any) -> Tensor:
-    made = draw_integers(spec, low, high, generator)
-    return made if spec.dtype is d.int64 else raw.cast(made, made._spec.to(dtype=spec.dtype))
-
-
 def _randint(
     *bounds: Any,
     low: int | None = None,
@@ -169,7 +171,7 @@ def _randint(
     chosen_kind = dtype or (d.int64 if out is None else None)
     kind, where = place(chosen_kind, device, out, layout, pin_memory)
     check_range(first, last, kind)
-    made = _integers_as(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
+    made = draw_integers(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
     return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
 
 
@@ -197,7 +199,7 @@ def _randperm(
     kind, where = place(named, device, out, layout, pin_memory)
     if kind is d.bool_ or kind.is_complex:
         raise Unsupported(f"\"randperm\" not implemented for '{type_name(kind)}'")
-    if kind.category < 2 and n and n - 1 > d.iinfo(kind).max:
+    if kind.category < 2 and n and n - 1 > _limits(kind)[1]:
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
     if n > _EXACT_TO.get(kind, n):
         raise RuntimeError(
@@ -265,7 +267,7 @@ def _randint_like(
     )
     spec = _spec_like(input, dtype, device)
     check_range(first, last, spec.dtype)
-    made = _formatted_like(_integers_as(spec, first, last, generator), input, memory_format)
+    made = _formatted_like(draw_integers(spec, first, last, generator), input, memory_format)
     return finish_factory(made, requires_grad, pin_memory)
 
 
@@ -309,8 +311,12 @@ def _normal(
         kind, where = place(dtype, device)
     floating_only("normal_kernel_cpu", kind)
     with no_grad():
-        drawn: Any = draw_normal(spec_of(shape, kind, where), generator)
-        made = (drawn * std + mean).to(kind)
+        spec = spec_of(shape, kind, where)
+        if tensors or kind.is_complex or isinstance(mean, complex):
+            drawn: Any = draw_normal(spec, generator)
+            made = (drawn * std + mean).to(kind)
+        else:
+            made = draw_scaled(spec, mean, std, generator)
     if tensors and out is None:
         return constant_of(made, mean, std)
     return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)

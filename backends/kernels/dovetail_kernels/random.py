@@ -21,9 +21,12 @@ from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.random_lanes import NORMAL, drawn
 from dovetail_kernels.source import element, program
 
-__all__ = ["enter"]
+__all__ = ["WORD_BITS", "enter", "stream"]
 
-BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
+WORD_BITS = 24
+"""Bits of a word that float32 holds."""
+
+BITS = {"float32": WORD_BITS, "float16": 11, "bfloat16": 8}
 """Bits of a word that become a number in [0, 1)."""
 
 AFTER = "AFTER({})"
@@ -98,7 +101,7 @@ def _launch(
     device = device_of(out.device)
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
-    bits = BITS.get(out.dtype.name, 24) if name == "random_uniform" else 24
+    bits = BITS.get(out.dtype.name, WORD_BITS) if name == "random_uniform" else WORD_BITS
     form, owned = FORMS.get(name, ("(v)", ()))
     if name == "random_between":
         given = {**given, "width": given["high"] - given["low"]}
@@ -119,7 +122,9 @@ def _launch(
         "AFTER(v)": form,
         **element(device, "OUT", out.dtype),
     }
-    text = program(device, "random", macros, (out.dtype,), text=APART * bool(owned) + helpers)
+    text = program(
+        device, "random", macros, (out.dtype,), ("philox",), text=APART * bool(owned) + helpers
+    )
     size = device.workers(-(-out.numel // per), 1024)
     kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
     own: list[Any] = [kind(given.get(label, 0)) for label, kind in kinds.items()]
@@ -133,7 +138,7 @@ _WORD = (1 << 64) - 1
 _pack = struct.Struct("<8Q").pack
 
 
-def _stream(
+def stream(
     seed: int, offset: int, begin: int, product: int = 0, factor: int = 0
 ) -> tuple[tuple[int, bytes]]:
     """What differs from draw to draw, and where its arrays begin, in elements."""
@@ -164,7 +169,7 @@ def _specialised(name: str) -> Any:
             moves = state is not None
             launch = launches.get(moves) or launched(moves=moves)
             buffers = (array.buffer, state) if moves else (array.buffer,)
-            launch.with_numbers(buffers, _stream(seed, offset, array.offset // itemsize))
+            launch.with_numbers(buffers, stream(seed, offset, array.offset // itemsize))
 
         return run
 
@@ -195,11 +200,11 @@ def _dropout(facts: Any) -> Any:
             launch = _launch("random_noise", out, own, moves=moves, times=True)
             launches[moves] = launch
         buffers = (noise.buffer, made.buffer, array.buffer)
-        stream = _stream(
+        begin = stream(
             seed, offset, noise.offset // itemsize, made.offset // itemsize,
             array.offset // itemsize,
         )  # fmt: skip
-        launch.with_numbers((*buffers, state) if moves else buffers, stream)
+        launch.with_numbers((*buffers, state) if moves else buffers, begin)
 
     return run
 

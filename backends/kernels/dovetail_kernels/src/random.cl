@@ -7,29 +7,11 @@
 // has what its seed is combined with by then, and how many blocks its counter has moved on. TIMES:
 // product becomes `in` times what is drawn. LANES: blocks side by side (see random_lanes.py).
 
-uint4 philox(uint4 c, uint2 k) {
-    for (int round = 0; round < 10; round++) {
-        const uint h0 = mul_hi(0xD2511F53u, c.x), l0 = 0xD2511F53u * c.x;
-        const uint h1 = mul_hi(0xCD9E8D57u, c.z), l1 = 0xCD9E8D57u * c.z;
-        c = (uint4)(h1 ^ c.y ^ k.x, l1, h0 ^ c.w ^ k.y, l0);
-        k += (uint2)(0x9E3779B9u, 0xBB67AE85u);
-    }
-    return c;
-}
-
-#define UNIFORM(w) ((float)((w) >> (32 - BITS)) * STEP)
-#define UNIFORM_DOUBLE(a, b) \
-    ((double)((ulong)((a) >> 5) * 67108864ul + ((b) >> 6)) * (1.0 / 9007199254740992.0))
 #define UNIFORM_AFTER(w) AFTER(UNIFORM(w))
 #define NOISE(w) (UNIFORM(w) < p ? (float)scale : 0.0f)
 #define WHOLE(w) (low_value + (long)((ulong)(w) * range >> 32))
 #define RADIUS(u) sqrt(-2 * LOG_ONE(1 - (u)))
 
-#if MOVES
-#define IF_MOVES(...) __VA_ARGS__
-#else
-#define IF_MOVES(...)
-#endif
 #if TIMES
 #define IF_TIMES(...) __VA_ARGS__
 #else

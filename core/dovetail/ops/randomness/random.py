@@ -24,6 +24,7 @@ from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index_checks import true_anywhere
 from dovetail.ops.out import deliver
+from dovetail.ops.randomness.drawn_step import drawn_step
 from dovetail.ops.randomness.draws import (
     draw_integers,
     draw_noise,
@@ -32,6 +33,7 @@ from dovetail.ops.randomness.draws import (
     draw_scaled,
     draw_uniform,
 )
+from dovetail.ops.schema import REGISTRY
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -340,9 +342,13 @@ def chosen(spec: Spec, p: Any, generator: Any) -> Tensor:
         check_chance("bernoulli_", p)
         return draw_noise(spec, p, 1, generator)
     floating_only("bernoulli_tensor_cpu_p_", p._spec.dtype)
+    uniform = spec_of(tuple(spec.shape), d.float32, spec.device)
+    if p._spec.device is spec.device:
+        stepped = drawn_step(REGISTRY["bernoulli_of"], p, uniform, generator, kind=spec.dtype)
+        if stepped is not None:
+            return stepped
     with no_grad():
-        u: Any = draw_uniform(spec_of(tuple(spec.shape), d.float32, spec.device), generator)
-        made: Tensor = ops.bernoulli_of(p, u, kind=spec.dtype)
+        made: Tensor = ops.bernoulli_of(p, draw_uniform(uniform, generator), kind=spec.dtype)
         return made
 
 
@@ -414,14 +420,25 @@ def _multinomial(
         )
     with no_grad():
         weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)
-        if replacement:
-            shape = (*spec.shape[:-1], num_samples)
-            u = draw_uniform(spec_of(shape, weights.dtype, spec.device), generator)
-            picked = ops.multinomial_reached(weights, weights.cumsum(-1), u)
-        else:
-            u = draw_uniform(raw.packed(weights._spec), generator)
-            picked = ops.multinomial_ordered(weights, u, count=num_samples)
+        picked = _picked(weights, num_samples, replacement, generator)
     return deliver(picked, out)
+
+
+def _picked(weights: Any, count: int, replacement: bool, generator: Any) -> Any:
+    spec = weights._spec
+    if replacement:
+        uniform = spec_of((*spec.shape[:-1], count), spec.dtype, spec.device)
+        op, options = REGISTRY["multinomial_reached"], {}
+    else:
+        uniform = raw.packed(spec)
+        op, options = REGISTRY["multinomial_ordered"], {"count": count}
+    made = drawn_step(op, weights, uniform, generator, **options)
+    if made is not None:
+        return made
+    u = draw_uniform(uniform, generator)
+    if replacement:
+        return ops.multinomial_reached(weights, weights.cumsum(-1), u)
+    return ops.multinomial_ordered(weights, u, count=count)
 
 
 for _name, _function in (

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.dtypes import FLOATING
+from dovetail.dtypes import FLOATING, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, device_of
@@ -89,27 +90,36 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
 
 
 def _launch(
-    name: str, out: Any, given: Mapping[str, Any], *, moves: bool = False, times: bool = False
+    name: str,
+    out: Any,
+    given: Mapping[str, Any],
+    *,
+    moves: bool = False,
+    times: Mapping[str, str] | None = None,
 ) -> Launch:
     """The kernel, to be called with the stream's numbers.
 
     Args:
         given: the draw's own numbers.
         moves: for :meth:`Device.draw_state`, as the last buffer.
-        times: the second and third buffers are a product and an input (see :func:`_dropout`).
+        times: the second and third buffers are a product and an input, and this is what becomes of
+            them (see ``STEPS``).
     """
     device = device_of(out.device)
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
     bits = BITS.get(out.dtype.name, WORD_BITS) if name == "random_uniform" else WORD_BITS
-    form, owned = FORMS.get(name, ("(v)", ()))
+    form, owned = FORMS.get(name, ("(v)", ("slope", "shift") if "slope" in given else ()))
     if name == "random_between":
         given = {**given, "width": given["high"] - given["low"]}
     wide, scalar = ("double", np.float64) if device.has_double else ("float", np.float32)
     side_by_side, helpers = drawn(device, name, out.dtype)
     macros = {
         "MOVES": int(moves),
-        "TIMES": int(times),
+        "TIMES": int(times is not None),
+        "TIMED(x, v)": "((x) * (v))",
+        "NOISE_OF(x, v)": "(v)",
+        "INNER": 0,
         **{f"{function.upper()}_ONE(v)": f"{function}(v)" for function in NORMAL},
         **side_by_side,
         "PER": per,
@@ -121,6 +131,7 @@ def _launch(
         "FORM": "double" if out.dtype.name == "float64" else "float",
         "AFTER(v)": form,
         **element(device, "OUT", out.dtype),
+        **(times or {}),
     }
     text = program(
         device, "random", macros, (out.dtype,), ("philox",), text=APART * bool(owned) + helpers
@@ -131,7 +142,7 @@ def _launch(
     formed = np.float64 if out.dtype.name == "float64" else np.float32
     own += [formed(given[label]) for label in owned] + [formed(0)] * (3 - len(owned))
     numbers = [np.zeros(8, np.uint64), np.uint64(out.numel), *own]
-    return device.launch(text, "draw", 1 + 2 * times + moves, numbers, size, name)
+    return device.launch(text, "draw", 1 + 2 * (times is not None) + moves, numbers, size, name)
 
 
 _WORD = (1 << 64) - 1
@@ -183,13 +194,29 @@ def _bits(facts: Any) -> Any:
     return lambda array: run(array, seed=seed, offset=offset)
 
 
-def _dropout(facts: Any) -> Any:
-    """``random_noise`` that multiplies an input, too."""
-    (out,) = facts.outputs
+OF_FEATURES = {"INNER": "1", "LANES": "1"}
+SHIFTED = {"TIMED(x, v)": "((x) * (v) + ((v) * first + second))"}
+
+STEPS: dict[str, tuple[str, dict[str, str]]] = {
+    "dropout_step": ("random_noise", {}),
+    "feature_dropout_step": ("random_noise", OF_FEATURES),
+    "alpha_dropout_step": ("random_noise", SHIFTED),
+    "feature_alpha_dropout_step": ("random_noise", OF_FEATURES | SHIFTED),
+    "rrelu_step": ("random_between", {"NOISE_OF(x, v)": "((x) >= 0 ? (v) * 0 + 1 : (v))"}),
+}
+"""By name, what is drawn, and what becomes of an element and of what is drawn for it."""
+
+
+def _times(name: str, facts: Any) -> Any:
+    """A draw that multiplies an input, too."""
+    out, (drawn_name, macros) = facts.inputs[1], STEPS[name]  # the noise
     device, itemsize = device_of(out.device), out.dtype.itemsize
-    # The product is that by the noise in memory, so the scale is rounded as that is.
-    rounded = np.array(facts.attributes["scale"]).astype(out.dtype.numpy)
-    own = {"p": facts.attributes["p"], "scale": rounded.astype(np.float64)}
+    own = dict(facts.attributes)
+    if "INNER" in macros:
+        own["range"] = facts.outputs[0].numel // out.numel
+    if "scale" in own:
+        # The product is that by the noise in memory, so the scale is rounded as that is.
+        own["scale"] = np.array(own["scale"]).astype(out.dtype.numpy).astype(np.float64)
     launches: dict[bool, Launch] = {}
 
     def run(array: Any, seed: int, offset: int, made: Any, noise: Any) -> None:
@@ -197,8 +224,7 @@ def _dropout(facts: Any) -> Any:
         moves = state is not None
         launch = launches.get(moves)
         if launch is None:
-            launch = _launch("random_noise", out, own, moves=moves, times=True)
-            launches[moves] = launch
+            launch = launches[moves] = _launch(drawn_name, out, own, moves=moves, times=macros)
         buffers = (noise.buffer, made.buffer, array.buffer)
         begin = stream(
             seed, offset, noise.offset // itemsize, made.offset // itemsize,
@@ -215,7 +241,10 @@ def enter(table: KernelTable) -> None:
     table.add("random_bits", _bits, **options)
     for name in ("random_uniform", "random_normal", "random_noise", *FORMS):
         table.add(name, _specialised(name), dtypes=FLOATING, **options)
-    table.add("dropout_step", _dropout, dtypes=FLOATING, **options)
+    for name, (drawn_name, _) in STEPS.items():
+        # The slopes of halves would be rounded once more in memory.
+        kinds = FLOATING if drawn_name == "random_noise" else (float32, float64)
+        table.add(name, partial(_times, name), dtypes=kinds, **options)
     table.add("random_keys", _specialised("random_keys"), **options)
     for name in ("random_integers", "random_whole"):
         table.add(

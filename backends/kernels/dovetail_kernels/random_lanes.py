@@ -57,6 +57,7 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
     macros = {
         **_types(width),
         "LANES": width,
+        "VALUES": f"{kind}{width}",
         "DRAW_LANES": " ".join([*statements, weaving, *stores]),
     }
     text = _TEXT

@@ -5,7 +5,8 @@
 // stream: the seed, the counter of the first block in two words, and where the elements begin; one
 // argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved
 // has what its seed is combined with by then, and how many blocks its counter has moved on. TIMES:
-// product becomes `in` times what is drawn. LANES: blocks side by side (see random_lanes.py).
+// product becomes `in` times what is drawn, or what TIMED makes of an element and its noise, and the noise
+// what NOISE_OF makes of an element and of what is drawn for it. INNER: each number is for `range` neighbours. LANES: blocks side by side (see random_lanes.py).
 
 #define UNIFORM_AFTER(w) AFTER(UNIFORM(w))
 #define NOISE(w) (UNIFORM(w) < p ? (float)scale : 0.0f)
@@ -14,12 +15,27 @@
 
 #if TIMES
 #define IF_TIMES(...) __VA_ARGS__
+#define IF_ALONE(...)
 #else
 #define IF_TIMES(...)
+#define IF_ALONE(...) __VA_ARGS__
 #endif
+#if INNER
+#define PUT(e, v) { \
+        const OUT_VALUE v_ = (v); \
+        OUT_STORE(out, offset + (e), v_); \
+        for (ulong i_ = (e) * range; i_ < ((e) + 1) * range; i_++) \
+            OUT_STORE(product, to + i_, TIMED(OUT_LOAD(in, from + i_), v_)); \
+    }
+#else
 #define PUT(e, v) \
-    OUT_STORE(out, offset + (e), v); \
-    IF_TIMES(OUT_STORE(product, to + (e), OUT_LOAD(in, from + (e)) * (v));)
+    IF_ALONE(OUT_STORE(out, offset + (e), v);) \
+    IF_TIMES({ \
+        const OUT_VALUE x_ = OUT_LOAD(in, from + (e)), v_ = NOISE_OF(x_, v); \
+        OUT_STORE(out, offset + (e), v_); \
+        OUT_STORE(product, to + (e), TIMED(x_, v_)); \
+    })
+#endif
 
 #if LANES > 1
 #define UNIFORM_LANES(w) (LANES_OF(FLOATS, AS_INTS((w) >> (32 - BITS))) * STEP)
@@ -27,8 +43,12 @@
     LANES_OF(DOUBLES, AS_INTS((b) >> 6))) * (1.0 / 9007199254740992.0))
 #define RADIUS_LANES(u) sqrt(-2 * LOG_LANES(1 - (u)))
 #define PUT_LANES(e, v) \
-    OUT_SET_V(out, offset + (e), v); \
-    IF_TIMES(OUT_SET_V(product, to + (e), OUT_V(in, from + (e)) * (v));)
+    IF_ALONE(OUT_SET_V(out, offset + (e), v);) \
+    IF_TIMES({ \
+        const VALUES x_ = OUT_V(in, from + (e)), v_ = NOISE_OF(x_, v); \
+        OUT_SET_V(out, offset + (e), v_); \
+        OUT_SET_V(product, to + (e), TIMED(x_, v_)); \
+    })
 
 typedef struct { UINTS x, y, z, w; } Words;
 

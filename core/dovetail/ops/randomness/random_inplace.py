@@ -42,6 +42,7 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
+    "below",
     "bernoulli_",
     "cauchy_",
     "exponential_",
@@ -112,7 +113,7 @@ def uniform_(
     if from_ == 0 and to == 1:
         return _fill(self, "uniform_", draw_uniform, generator)
     if not self._spec.dtype.is_complex:  # rounding may reach the end of the range
-        ends = from_, to, _below(to, self._spec.dtype) if from_ < to else to
+        ends = from_, to, below(to, self._spec.dtype) if from_ < to else to
         return _fill(self, "uniform_", draw_between, *ends, generator)
 
     def make(spec: Spec) -> Any:
@@ -123,7 +124,7 @@ def uniform_(
 
 
 @functools.lru_cache(maxsize=256)
-def _below(value: float, kind: d.dtype) -> float:
+def below(value: float, kind: d.dtype) -> float:
     """The largest number of a dtype that is less than ``value``."""
     here = np.asarray(value).astype(kind.numpy)
     if not float(here) < value:

@@ -66,8 +66,8 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
     if name == "random_integers":
         return 4, f"const long made[4] = {_each('WHOLE')};"
     if name == "random_keys":
-        pairs = ", ".join(f"(long)((ulong)c.{b} << 32 | c.{a})" for a, b in ("xy", "zw"))
-        return 2, f"const long made[2] = {{{pairs}}};"
+        keys = ", ".join(f"(long)((ulong)c.{b} << 32 | c.{a})" for a, b in ("xy", "zw"))
+        return 2, f"const long made[2] = {{{keys}}};"
     if name == "random_whole":
         return 4, f"const {kind} made[4] = {_each(f'({kind})WHOLE')};"
     if name in ("random_uniform", "random_between"):

@@ -49,10 +49,12 @@ def _wide(mask: Any, ndim: int) -> Any:
     return mask.to(d.bool_).reshape(*mask.shape, *[1] * (ndim - mask.ndim))
 
 
-def _values_gradient(g: Any, mask: Any, specs: Any) -> Any:
+def _values_gradient(g: Any, mask: Any, specs: Any, is_exact: bool) -> Any:
     """The rows of ``g`` under the mask, cut to the number of rows there were, or zeros behind."""
     rows, wanted = call(ROWS_COUNTED, (g, mask), ())[0], tuple(specs[2].shape)
     count = rows.shape[0]
+    if is_exact and wanted[0] == 1:
+        return rows.sum(0, keepdim=True)
     if count >= wanted[0]:
         return rows.narrow(0, 0, wanted[0])
     return REGISTRY[

@@ -136,7 +136,8 @@ def _launch(
     text = program(
         device, "random", macros, (out.dtype,), ("philox",), text=APART * bool(owned) + helpers
     )
-    size = device.workers(-(-out.numel // per), 1024)
+    each = given.get("range", 1) if times and "INNER" in times else 1
+    size = device.workers(-(-out.numel * each // per), 1024)
     kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
     own: list[Any] = [kind(given.get(label, 0)) for label, kind in kinds.items()]
     formed = np.float64 if out.dtype.name == "float64" else np.float32
@@ -245,9 +246,19 @@ def enter(table: KernelTable) -> None:
         # The slopes of halves would be rounded once more in memory.
         kinds = FLOATING if drawn_name == "random_noise" else (float32, float64)
         table.add(name, partial(_times, name), dtypes=kinds, **options)
-    table.add("random_keys", _specialised("random_keys"), **options)
-    for name in ("random_integers", "random_whole"):
-        table.add(
-            name, _specialised(name), when=lambda call: call.attributes["range"] <= 1 << 31,
-            **options,
-        )  # fmt: skip
+    table.add("random_keys", _specialised("random_keys"), when=_is_few, **options)
+    table.add("random_integers", _specialised("random_integers"), when=_is_short, **options)
+    whole = _specialised("random_whole")
+    table.add("random_whole", whole, when=lambda call: _is_few(call) and _is_short(call), **options)
+
+
+FEW = 1 << 14
+"""Numbers that are drawn one by one; of more, vectors are made into what is asked for."""
+
+
+def _is_few(call: Any) -> bool:
+    return bool(call.outputs[0].numel <= FEW)
+
+
+def _is_short(call: Any) -> bool:
+    return bool(call.attributes["range"] <= 1 << 31)

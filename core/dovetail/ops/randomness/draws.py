@@ -21,8 +21,14 @@ integers
 permutation
     The stable order of int64 keys ``(b << 32) | a`` of two words each. Exact.
 
-A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise`` and
-``random_integers`` of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
+between, scaled, whole
+    ``u * (high - low) + low`` of uniform numbers of float32 (float64), brought to the dtype and
+    kept below ``high``; ``n * std + mean`` of normal ones; integers in another dtype than int64.
+    Each step is rounded.
+
+A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise``,
+``random_integers``, ``random_between``, ``random_scaled``, ``random_whole`` and ``random_keys``
+(a permutation's) of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
 the other attributes then, and seed and offset with each call. Without them a draw is made of
 ``random_bits`` and elementwise primitives.
 """
@@ -162,7 +168,7 @@ def _formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
 
 def _whole(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Any:
     made = spec_of(tuple(spec.shape), d.int64, spec.device)
-    return raw.cast(draw(INTEGERS, made, seed, offset, low=low, range=range), spec)
+    return draw(INTEGERS, made, seed, offset, low=low, range=range)
 
 
 UNIFORM = _record("random_uniform", _uniform)
@@ -234,7 +240,8 @@ def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[..., Te
             return into
         # A view of what was drawn would tie the result to a base that nobody has; what was
         # computed in a wider dtype is one too.
-        return raw.cast(value, spec) if value._base is not None else value
+        is_done = value._base is None and value._spec.dtype is spec.dtype
+        return value if is_done else raw.cast(value, spec)
 
     decomposed.served_by = "decomposed"  # type: ignore[attr-defined]
     return decomposed
@@ -325,10 +332,12 @@ def draw_scaled(
 
 
 @_per_example
-def draw_noise(spec: Spec, p: float, scale: float = 1, generator: Any = None) -> Tensor:
+def draw_noise(
+    spec: Spec, p: float, scale: float = 1, generator: Any = None, into: Tensor | None = None
+) -> Tensor:
     """``scale`` with chance ``p``, else 0."""
     seed, offset = stream_of(spec.device, generator, spec.numel)
-    return draw(NOISE, spec, seed, offset, p=float(p), scale=scale)
+    return draw(NOISE, spec, seed, offset, into, p=float(p), scale=scale)
 
 
 @_per_example

@@ -26,6 +26,7 @@ from dovetail.ops.randomness.chances import exponential
 from dovetail.ops.randomness.draws import (
     draw_between,
     draw_integers,
+    draw_noise,
     draw_normal,
     draw_scaled,
     draw_uniform,
@@ -169,6 +170,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         check_chance("bernoulli_", p)
         if self._spec.dtype.is_complex:
             raise Unsupported(f"\"bernoulli_\" not implemented for '{type_name(self._spec.dtype)}'")
+        return _fill(self, "bernoulli_", draw_noise, p, 1, generator)
     return _write(self, "bernoulli_", lambda spec: chosen(spec, p, generator))
 
 

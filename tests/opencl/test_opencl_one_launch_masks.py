@@ -93,6 +93,10 @@ def test_what_was_not_found_is_given_up(opencl: dt.device) -> None:
     assert x[x < 3].untyped_storage().nbytes() == 24
     assert (x < 3).nonzero().untyped_storage().nbytes() == 24
     assert (x[:4] % 3).bincount().untyped_storage().nbytes() == 24
+    large = dt.arange(16_000, device=opencl)
+    few = (large > 15_997).nonzero()  # in memory of its own
+    assert few.tolist() == [[15_998], [15_999]]
+    assert few.untyped_storage().nbytes() == 16
 
 
 def test_bins(opencl: dt.device) -> None:

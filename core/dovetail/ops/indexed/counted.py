@@ -25,6 +25,14 @@ from dovetail.tensor import Tensor, storage_of
 __all__ = ["NONZERO_COUNTED", "ROWS_COUNTED", "begun", "counted", "is_served", "number_of"]
 
 
+_KEPT = 1 << 12
+"""Facts that a spec keeps, before all are forgotten."""
+
+
+MUCH = 1 << 16
+"""Bytes of a block that is not kept for less than half of them."""
+
+
 def is_served(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = ()) -> bool:
     """Whether the device has a kernel of ``op`` for tensors like these, and nobody watches."""
     if observe.active:
@@ -33,6 +41,8 @@ def is_served(op: OpDef, inputs: tuple[Any, ...], attributes: tuple[Any, ...] = 
     memo, key = specs[0].memo, (op.name, *specs[1:], attributes)
     found = memo.get(key)
     if found is None:
+        if len(memo) > _KEPT:  # numbers of rows differ from call to call
+            memo.clear()
         found = memo[key] = _is_served(op, specs, attributes)
     return found  # type: ignore[no-any-return]
 
@@ -58,13 +68,17 @@ def number_of(x: Tensor) -> int:
 
 
 def begun(block: Tensor, count: int) -> Tensor:
-    """The first ``count`` rows of a new tensor that nobody else has; the rest is given up."""
+    """The first ``count`` rows of a new tensor that nobody else has; the rest is given up, and
+    where that is much, they get memory of their own."""
     spec = block._spec
     short = spec_of((count, *spec.shape[1:]), spec.dtype, spec.device)
     if short is spec:
         return block
-    storage_of(block).nbytes = short.nbytes
     made = raw.view(block, short, 0)
+    if spec.nbytes > MUCH and 2 * short.nbytes < spec.nbytes:
+        made = raw.cast(made, short)
+    else:
+        storage_of(block).nbytes = short.nbytes
     made._inference = block._inference
     return made
 

@@ -61,4 +61,7 @@ def rearranged(input: Any, split: Sizes, order: Sizes, shape: Sizes, label: str)
     Args:
         label: what its node is called.
     """
-    return input.reshape(split).permute(order).reshape(shape).contiguous()
+    made = input.reshape(split).permute(order).reshape(shape)
+    base = made._base
+    is_new = base is None or (base is not input and base is not input._base)
+    return made if is_new else made.clone()

@@ -53,8 +53,12 @@ def _draws(ghost: Device, kind: DType) -> None:
         draws.draw_uniform(spec)
         draws.draw_normal(spec)
         draws.draw_noise(spec, 0.5)
-    elif kind is dtypes.int64:
-        draws.draw_integers(spec, 0, 10)
+        draws.draw_between(spec, 0, 2, 1)
+        draws.draw_scaled(spec, 1, 2)
+    if not kind.is_complex:
+        draws.draw_integers(spec, 0, 2)
+    if kind is dtypes.int64:
+        draws.draw_permutation(4, ghost)
 
 
 def _rounded_quotients(ghost: Device, kind: DType) -> None:

@@ -20,8 +20,10 @@ from dovetail.fitting import check_fits, fits
 from dovetail.indexing_combine import check_kinds, from_array, together
 from dovetail.indexing_direct import (
     key_and_tensors,
+    put_under,
     records,
     rows_under,
+    selected_under,
     taken,
     write_at,
     write_rows,
@@ -139,6 +141,9 @@ def getitem(tensor: Tensor, index: Any) -> Tensor:
         if run is not None:
             return run(tensor, index)  # type: ignore[no-any-return]
         if index._spec.dtype is d.bool_:
+            found = selected_under(tensor, index)
+            if found is not None:
+                return found
             rows = rows_under(tensor, index)
             if rows is not None:
                 return call(INDEX_WRAPPED, rows, (0, 0))  # type: ignore[no-any-return]
@@ -310,6 +315,8 @@ def _written_under(tensor: Tensor, mask: Tensor, value: Any) -> bool:
     spec, given, many = tensor._spec, value._spec, mask._spec.ndim
     if given.dtype is not spec.dtype or given.shape[1:] != spec.shape[many:] or not given.ndim:
         return False
+    if put_under(tensor, mask, value, is_exact=True):
+        return True
     rows = rows_under(tensor, mask)
     return rows is not None and write_rows(*rows, value)
 

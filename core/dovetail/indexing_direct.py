@@ -19,9 +19,11 @@ from dovetail.dispatch import NUMBERS
 from dovetail.fitting import fits
 from dovetail.indexing_parse import BOUNDS, Advanced
 from dovetail.ops.direct import in_place
+from dovetail.ops.indexed.counted import ROWS_COUNTED, counted, is_served
 from dovetail.ops.indexed.index import nonzero
 from dovetail.ops.indexed.indexing import INDEX_PUT_WRAPPED, INDEX_WRAPPED
 from dovetail.ops.indexed.several import INDEX_SEVERAL, INDEX_SEVERAL_PUT, MOST, selected_shape
+from dovetail.ops.indexed.under_mask import PUT_UNDER_MASK
 from dovetail.ops.schema import OpDef
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
@@ -29,8 +31,10 @@ from dovetail.tensor import Tensor
 __all__ = [
     "Taken",
     "key_and_tensors",
+    "put_under",
     "records",
     "rows_under",
+    "selected_under",
     "taken",
     "write_at",
     "write_rows",
@@ -95,7 +99,35 @@ def _wide(advanced: list[Advanced]) -> tuple[int, ...] | None:
 # ------------------------------------------------------------------ writing
 
 _put_rows = in_place(INDEX_PUT_WRAPPED, label="index_put_")
+_put_under = in_place(PUT_UNDER_MASK, label="index_put_")
+_scatter_under = in_place(PUT_UNDER_MASK, label="masked_scatter_")
 _put_several = in_place(INDEX_SEVERAL_PUT, label="index_put_")
+
+
+def _covers(mask: Tensor, tensor: Tensor) -> bool:
+    """Whether a mask is of a tensor's first dims."""
+    where, spec = mask._spec, tensor._spec
+    return bool(where.ndim) and where.shape == spec.shape[: where.ndim]
+
+
+def selected_under(tensor: Tensor, mask: Tensor) -> Tensor | None:
+    """``tensor[mask]`` by a kernel that counts; it waits for the count. None where there is none,
+    where the mask does not fit, or a gradient is recorded."""
+    if not _covers(mask, tensor) or records(tensor):
+        return None
+    return counted(ROWS_COUNTED, (tensor, mask))
+
+
+def put_under(tensor: Tensor, mask: Tensor, rows: Tensor, *, is_exact: bool) -> bool:
+    """Write rows where a mask is set, by a kernel that finds itself whether there are enough; False
+    where there is none, or the mask does not fit. Nothing is recorded."""
+    spec = tensor._spec
+    if not _covers(mask, tensor) or not spec.is_contiguous:
+        return False
+    if not is_served(PUT_UNDER_MASK, (tensor, mask, rows), (is_exact,)):
+        return False
+    (_put_under if is_exact else _scatter_under)(tensor, mask, rows, is_exact)
+    return True
 
 
 def rows_under(tensor: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:

@@ -62,7 +62,20 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         yield lambda device, dtype=dtype: dt.nn.functional.dropout(
             dt.ones(5, device=device, dtype=dtype)
         )
+        yield lambda device, dtype=dtype: dt.nn.functional.feature_alpha_dropout(
+            dt.ones(2, 3, 5, device=device, dtype=dtype), training=True
+        )
+        yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).uniform_(-1, 2)
+        yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).normal_(1, 2)
+        yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).random_(9)
+        yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).bernoulli()
+        for replacement in (False, True):
+            yield lambda device, dtype=dtype, r=replacement: dt.ones(
+                5, device=device, dtype=dtype
+            ).multinomial(2, r)
     yield lambda device: dt.randint(0, 9, (5,), device=device)
+    yield lambda device: dt.randperm(5, device=device)
+    yield lambda device: dt.nn.functional.rrelu(dt.ones(5, device=device), training=True)
 
     def captured(device: str) -> None:
         module = getattr(dt, NAME)
@@ -70,6 +83,7 @@ def _beside() -> Iterator[Callable[[str], Any]]:
             dt.rand(5, device=device)
             dt.randn(5, device=device)
             dt.nn.functional.dropout(dt.ones(5, device=device))
+            dt.full((5,), 0.5, device=device).bernoulli()
 
     def lost(device: str) -> None:
         x = dt.ones(4, 200, device=device, requires_grad=True)
@@ -276,8 +290,8 @@ NOT_ASKED = {
     "mathematics_double_angles",
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins", "matrices", "lu_lanes", "lanes", "reflections", "rotations",
-    "bincount", "attention_blocks", "attention_noise", "attention_operands", "philox",
-    "step_rules",
+    "bincount", "found", "under_mask", "attention_blocks", "attention_noise",
+    "attention_operands", "philox", "step_rules",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

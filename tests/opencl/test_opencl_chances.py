@@ -85,10 +85,14 @@ def test_both_classes_of_device_choose_what_the_host_does(
 
 def test_launches(opencl: dt.device, queue: Any) -> None:
     chances = dt.full((4, 6), 0.5, device=opencl)
+    many = chances.expand(3000, 4, 6).reshape(-1, 6)
     for choose, launches in (
-        (chances.bernoulli, 2),
-        (lambda: chances.multinomial(2), 2),
-        (lambda: chances.multinomial(9, True), 3),
+        (chances.bernoulli, 1),
+        (lambda: chances.multinomial(2), 1),
+        (lambda: chances.multinomial(9, True), 1),
+        (many.bernoulli, 2),
+        (lambda: many.multinomial(2), 2),
+        (lambda: many.multinomial(9, True), 3),
     ):
         choose()
         before = queue.launches

@@ -112,6 +112,23 @@ CASES: dict[str, tuple[tuple[int, ...], Call]] = {
     "index_reduce mean alone": ((3, 5), _rows("mean", include_self=False)),
     "index_reduce amax": ((3, 5), _rows("amax", include_self=True)),
     "index_reduce prod alone": ((3, 5), _rows("prod", include_self=False)),
+    "pixel_shuffle": (
+        (2, 8, 3, 5),
+        lambda library, x, t: library.nn.functional.pixel_shuffle(x, 2),
+    ),
+    "pixel_unshuffle": (
+        (3, 2, 4, 6),
+        lambda library, x, t: library.nn.functional.pixel_unshuffle(x, 2),
+    ),
+    "channel_shuffle": (
+        (2, 6, 7),
+        lambda library, x, t: library.nn.functional.channel_shuffle(x, 3),
+    ),
+    "take_along_dim, broadcast": (
+        (3, 1, 5),
+        lambda library, x, t: library.take_along_dim(x, t([[[0], [2]]] * 2), 0),
+    ),
+    "take_along_dim, flat": ((3, 5), lambda library, x, t: library.take_along_dim(x, t([9, 0]))),
 }
 NUMBERS = {"reflect", "replicate", "mean", "index_reduce", "index_add", "trapezoid"}
 """What PyTorch has not of bool."""

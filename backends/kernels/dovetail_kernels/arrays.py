@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,6 +23,7 @@ __all__ = [
     "dense_strides",
     "joined",
     "joined_offsets",
+    "merged",
     "offsets",
     "offsets_at",
     "packed",
@@ -71,6 +74,19 @@ def part(array: StridedView, dims: Sequence[int]) -> Array:
     """These dims of an array, the others at their first element; without memory."""
     shape = tuple(array.shape[i] for i in dims)
     return Array(None, 0, shape, tuple(array.strides[i] for i in dims), array.dtype)
+
+
+def merged(array: StridedView, dim: int, count: int) -> Array | None:
+    """``count`` dims of an array from ``dim`` on as one (of size 1 where there are none), without
+    memory; None where they lie so that they are not."""
+    shape, strides = array.shape[dim : dim + count], array.strides[dim : dim + count]
+    kept = [(n, step) for n, step in zip(shape, strides, strict=True) if n != 1]
+    for (_, step), (n, within) in itertools.pairwise(kept):
+        if step != n * within:
+            return None
+    sizes = (*array.shape[:dim], math.prod(shape), *array.shape[dim + count :])
+    steps = (*array.strides[:dim], kept[-1][1] if kept else 0, *array.strides[dim + count :])
+    return Array(None, 0, sizes, steps, array.dtype)
 
 
 START = Array(None, 0, (), (), uint8)

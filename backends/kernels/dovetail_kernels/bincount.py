@@ -1,4 +1,5 @@
-"""bincount of few numbers on the host's cores: one launch. Of more of them, ``scatter_add``."""
+"""bincount of few numbers on the host's cores: one launch, which finds the largest too. Of more of
+them, ``scatter_add``."""
 
 from __future__ import annotations
 
@@ -29,12 +30,23 @@ def _fits(facts: Any) -> bool:
 def _bincount(facts: Any) -> Callable[..., None]:
     out, has_weights = facts.outputs[0], facts.weights is not None
     device = device_of(out.device)
-    macros = {"HAS_WEIGHTS": int(has_weights), "OUT": dialect.VALUES[out.dtype.name]}
+    finds_ends = len(facts.outputs) > 1
+    macros = {
+        "HAS_WEIGHTS": int(has_weights),
+        "FINDS_ENDS": int(finds_ends),
+        "OUT": dialect.VALUES[out.dtype.name],
+    }
     text = program(device, "bincount", macros, (out.dtype,))
     numbers = [NO_OFFSETS, np.uint64(facts.input.numel), np.uint64(out.numel)]
-    size = ((1,), (1,))
-    launch = device.launch(text, "bincount", 2 + has_weights, numbers, size, "bincount")
-    place, queue = placing(2 + has_weights), launch.with_numbers
+    size, buffers = ((1,), (1,)), 2 + has_weights + finds_ends
+    launch = device.launch(text, "bincount", buffers, numbers, size, "bincount")
+    place, queue = placing(buffers), launch.with_numbers
+
+    def ended(input: Any, weights: Any, out: Any, ends: Any) -> None:
+        queue(*(place(out, input, weights, ends) if has_weights else place(out, input, ends)))
+
+    if finds_ends:
+        return ended
 
     def weighed(input: Any, weights: Any, out: Any) -> None:
         queue(*place(out, input, weights))
@@ -46,7 +58,7 @@ def _bincount(facts: Any) -> Callable[..., None]:
 
 
 def enter(table: KernelTable) -> None:
-    """Enter it; the core has brought the numbers to int64."""
-    table.add(
-        "bincount", _bincount, dtypes=(int64,), layout="contiguous", specialize=True, when=_fits
-    )  # fmt: skip
+    """Enter them; the core has brought the numbers to int64."""
+    options: dict[str, Any] = {"layout": "contiguous", "specialize": True, "when": _fits}
+    table.add("bincount", _bincount, dtypes=(int64,), **options)
+    table.add("bincount_counted", _bincount, dtypes=(int64,), **options)

@@ -29,6 +29,7 @@ __all__ = [
     "found",
     "refusals_of",
     "reporting",
+    "rows_fault_of",
     "values_fault_of",
 ]
 
@@ -131,6 +132,22 @@ def values_fault_of(name: str, *sentences: str) -> Any:
         return lambda index, size: RuntimeError(f"{sentence} ({name}, {_LATE})")
 
     return _numbered(*map(error_of, sentences))
+
+
+@functools.cache
+def rows_fault_of(name: str, sentence: str, given: tuple[int, ...], rest: tuple[int, ...]) -> Any:
+    """The number that a wrong number of rows is reported by, with how many there are places for.
+
+    Args:
+        given: the shape of the rows.
+        rest: that of one of them.
+    """
+
+    def error(count: int, size: int) -> Exception:
+        text = sentence.format(given=list(given), wanted=[count, *rest])
+        return RuntimeError(f"{text} ({name}, {_LATE})")
+
+    return _numbered(error)
 
 
 @functools.cache

@@ -10,10 +10,11 @@ import numpy as np
 from dovetail.backend import KernelTable, Loops, collapse
 from dovetail.backend.sentences import ALONG, FLAT
 from dovetail_kernels.arrays import Array, offsets, offsets_at
-from dovetail_kernels.device import Device, device_of
+from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost, seen
 from dovetail_kernels.faults import fault_of
-from dovetail_kernels.nonzero import IS_SET, nonzero_of
+from dovetail_kernels.nonzero import FEW as MANY
+from dovetail_kernels.nonzero import IS_SET, counted_of, nonzero_of
 from dovetail_kernels.source import (
     MOST,
     element,
@@ -31,6 +32,7 @@ def enter(table: KernelTable) -> None:
     """Enter the index primitives."""
     table.add("gather", _gather, specialize=True)
     table.add("nonzero", _nonzero, specialize=True)
+    table.add("nonzero_counted", _counted, when=_is_few, layout="contiguous", specialize=True)
     table.add("nonzero_static", _nonzero, when=_has_places, specialize=True)
     table.add("wrapped_index", _wrap, layout="contiguous", specialize=True)
 
@@ -135,6 +137,17 @@ FEW = 1 << 12
 def _has_places(call: Any) -> bool:
     is_any = call.input.numel and call.outputs[0].numel
     return bool(is_any and 1 <= call.input.ndim <= MOST)
+
+
+def _is_few(call: Any) -> bool:
+    device = known(call.outputs[0].device)
+    is_on_host = device is not None and device.is_cpu
+    return is_on_host and 1 <= call.input.ndim <= MOST and 0 < call.input.numel <= MANY
+
+
+def _counted(facts: Any) -> Any:
+    device = device_of(facts.outputs[0].device)
+    return counted_of(device, ghost(facts.inputs[0]), ghost(facts.outputs[0]))
 
 
 def _nonzero(facts: Any) -> Any:

@@ -9,22 +9,39 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.dtypes import FLOATING
+from dovetail.dtypes import FLOATING, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.random_lanes import NORMAL, drawn
 from dovetail_kernels.source import element, program
 
-__all__ = ["enter"]
+__all__ = ["WORD_BITS", "enter", "stream"]
 
-BITS = {"float32": 24, "float16": 11, "bfloat16": 8}
+WORD_BITS = 24
+"""Bits of a word that float32 holds."""
+
+BITS = {"float32": WORD_BITS, "float16": 11, "bfloat16": 8}
 """Bits of a word that become a number in [0, 1)."""
+
+AFTER = "AFTER({})"
+"""What a number becomes before it is kept (see ``FORMS``)."""
+
+FORMS = {
+    "random_between": ("min((v) * first + second, third)", ("width", "low", "most")),
+    "random_scaled": ("((v) * first + second)", ("std", "mean")),
+}
+"""By name of a draw, what becomes of its numbers, and the attributes that stand in it."""
+
+APART = """#pragma OPENCL FP_CONTRACT OFF
+"""
+"""A product is rounded before anything is added to it, as that of two operators is."""
 
 FOUR = "{{{0}(c.x), {0}(c.y), {0}(c.z), {0}(c.w)}}"
 
@@ -48,42 +65,61 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
         return 4, f"const float made[4] = {_each('NOISE')};"
     if name == "random_integers":
         return 4, f"const long made[4] = {_each('WHOLE')};"
-    if name == "random_uniform":
+    if name == "random_keys":
+        keys = ", ".join(f"(long)((ulong)c.{b} << 32 | c.{a})" for a, b in ("xy", "zw"))
+        return 2, f"const long made[2] = {{{keys}}};"
+    if name == "random_whole":
+        return 4, f"const {kind} made[4] = {_each(f'({kind})WHOLE')};"
+    if name in ("random_uniform", "random_between"):
         if is_double:
-            return 2, "const double made[2] = {UNIFORM_DOUBLE(c.x, c.y), UNIFORM_DOUBLE(c.z, c.w)};"
-        return 4, f"const float made[4] = {_each('UNIFORM')};"
+            pairs = "UNIFORM_DOUBLE(c.x, c.y)", "UNIFORM_DOUBLE(c.z, c.w)"
+            return 2, f"const double made[2] = {{{', '.join(map(AFTER.format, pairs))}}};"
+        return 4, f"const float made[4] = {_each('UNIFORM_AFTER')};"
     if is_double:
         return 2, (
             "const double r = RADIUS(UNIFORM_DOUBLE(c.x, c.y)); "
             "const double t = UNIFORM_DOUBLE(c.z, c.w) * TURN; "
-            "const double made[2] = {r * COS_ONE(t), r * SIN_ONE(t)};"
+            "const double made[2] = {AFTER(r * COS_ONE(t)), AFTER(r * SIN_ONE(t))};"
         )
     return 4, (
         "const float r = RADIUS(UNIFORM(c.x)), q = RADIUS(UNIFORM(c.z)); "
         "const float s = UNIFORM(c.y) * TURN, t = UNIFORM(c.w) * TURN; "
-        "const float made[4] = {r * COS_ONE(s), r * SIN_ONE(s), q * COS_ONE(t), q * SIN_ONE(t)};"
+        "const float made[4] = {AFTER(r * COS_ONE(s)), AFTER(r * SIN_ONE(s)), "
+        "AFTER(q * COS_ONE(t)), AFTER(q * SIN_ONE(t))};"
     )
 
 
 def _launch(
-    name: str, out: Any, given: Mapping[str, Any], *, moves: bool = False, times: bool = False
+    name: str,
+    out: Any,
+    given: Mapping[str, Any],
+    *,
+    moves: bool = False,
+    times: Mapping[str, str] | None = None,
 ) -> Launch:
     """The kernel, to be called with the stream's numbers.
 
     Args:
         given: the draw's own numbers.
         moves: for :meth:`Device.draw_state`, as the last buffer.
-        times: the second and third buffers are a product and an input (see :func:`_dropout`).
+        times: the second and third buffers are a product and an input, and this is what becomes of
+            them (see ``STEPS``).
     """
     device = device_of(out.device)
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
-    bits = BITS.get(out.dtype.name, 24) if name == "random_uniform" else 24
+    bits = BITS.get(out.dtype.name, WORD_BITS) if name == "random_uniform" else WORD_BITS
+    form, owned = FORMS.get(name, ("(v)", ("slope", "shift") if "slope" in given else ()))
+    if name == "random_between":
+        given = {**given, "width": given["high"] - given["low"]}
     wide, scalar = ("double", np.float64) if device.has_double else ("float", np.float32)
     side_by_side, helpers = drawn(device, name, out.dtype)
     macros = {
         "MOVES": int(moves),
-        "TIMES": int(times),
+        "TIMES": int(times is not None),
+        "TIMED(x, v)": "((x) * (v))",
+        "NOISE_OF(x, v)": "(v)",
+        "INNER": 0,
         **{f"{function.upper()}_ONE(v)": f"{function}(v)" for function in NORMAL},
         **side_by_side,
         "PER": per,
@@ -92,21 +128,29 @@ def _launch(
         "BITS": bits,
         "STEP": f"{2.0**-bits!r}f",
         "double_or_float": wide,
+        "FORM": "double" if out.dtype.name == "float64" else "float",
+        "AFTER(v)": form,
         **element(device, "OUT", out.dtype),
+        **(times or {}),
     }
-    text = program(device, "random", macros, (out.dtype,), ("philox",), helpers)
-    size = device.workers(-(-out.numel // per), 1024)
+    text = program(
+        device, "random", macros, (out.dtype,), ("philox",), text=APART * bool(owned) + helpers
+    )
+    each = given.get("range", 1) if times and "INNER" in times else 1
+    size = device.workers(-(-out.numel * each // per), 1024)
     kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
-    own = [kind(given.get(label, 0)) for label, kind in kinds.items()]
+    own: list[Any] = [kind(given.get(label, 0)) for label, kind in kinds.items()]
+    formed = np.float64 if out.dtype.name == "float64" else np.float32
+    own += [formed(given[label]) for label in owned] + [formed(0)] * (3 - len(owned))
     numbers = [np.zeros(8, np.uint64), np.uint64(out.numel), *own]
-    return device.launch(text, "draw", 1 + 2 * times + moves, numbers, size, name)
+    return device.launch(text, "draw", 1 + 2 * (times is not None) + moves, numbers, size, name)
 
 
 _WORD = (1 << 64) - 1
 _pack = struct.Struct("<8Q").pack
 
 
-def _stream(
+def stream(
     seed: int, offset: int, begin: int, product: int = 0, factor: int = 0
 ) -> tuple[tuple[int, bytes]]:
     """What differs from draw to draw, and where its arrays begin, in elements."""
@@ -137,7 +181,7 @@ def _specialised(name: str) -> Any:
             moves = state is not None
             launch = launches.get(moves) or launched(moves=moves)
             buffers = (array.buffer, state) if moves else (array.buffer,)
-            launch.with_numbers(buffers, _stream(seed, offset, array.offset // itemsize))
+            launch.with_numbers(buffers, stream(seed, offset, array.offset // itemsize))
 
         return run
 
@@ -151,13 +195,29 @@ def _bits(facts: Any) -> Any:
     return lambda array: run(array, seed=seed, offset=offset)
 
 
-def _dropout(facts: Any) -> Any:
-    """``random_noise`` that multiplies an input, too."""
-    (out,) = facts.outputs
+OF_FEATURES = {"INNER": "1", "LANES": "1"}
+SHIFTED = {"TIMED(x, v)": "((x) * (v) + ((v) * first + second))"}
+
+STEPS: dict[str, tuple[str, dict[str, str]]] = {
+    "dropout_step": ("random_noise", {}),
+    "feature_dropout_step": ("random_noise", OF_FEATURES),
+    "alpha_dropout_step": ("random_noise", SHIFTED),
+    "feature_alpha_dropout_step": ("random_noise", OF_FEATURES | SHIFTED),
+    "rrelu_step": ("random_between", {"NOISE_OF(x, v)": "((x) >= 0 ? (v) * 0 + 1 : (v))"}),
+}
+"""By name, what is drawn, and what becomes of an element and of what is drawn for it."""
+
+
+def _times(name: str, facts: Any) -> Any:
+    """A draw that multiplies an input, too."""
+    out, (drawn_name, macros) = facts.inputs[1], STEPS[name]  # the noise
     device, itemsize = device_of(out.device), out.dtype.itemsize
-    # The product is that by the noise in memory, so the scale is rounded as that is.
-    rounded = np.array(facts.attributes["scale"]).astype(out.dtype.numpy)
-    own = {"p": facts.attributes["p"], "scale": rounded.astype(np.float64)}
+    own = dict(facts.attributes)
+    if "INNER" in macros:
+        own["range"] = facts.outputs[0].numel // out.numel
+    if "scale" in own:
+        # The product is that by the noise in memory, so the scale is rounded as that is.
+        own["scale"] = np.array(own["scale"]).astype(out.dtype.numpy).astype(np.float64)
     launches: dict[bool, Launch] = {}
 
     def run(array: Any, seed: int, offset: int, made: Any, noise: Any) -> None:
@@ -165,14 +225,13 @@ def _dropout(facts: Any) -> Any:
         moves = state is not None
         launch = launches.get(moves)
         if launch is None:
-            launch = _launch("random_noise", out, own, moves=moves, times=True)
-            launches[moves] = launch
+            launch = launches[moves] = _launch(drawn_name, out, own, moves=moves, times=macros)
         buffers = (noise.buffer, made.buffer, array.buffer)
-        stream = _stream(
+        begin = stream(
             seed, offset, noise.offset // itemsize, made.offset // itemsize,
             array.offset // itemsize,
         )  # fmt: skip
-        launch.with_numbers((*buffers, state) if moves else buffers, stream)
+        launch.with_numbers((*buffers, state) if moves else buffers, begin)
 
     return run
 
@@ -181,10 +240,25 @@ def enter(table: KernelTable) -> None:
     """Enter the primitive and the draws."""
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
     table.add("random_bits", _bits, **options)
-    for name in ("random_uniform", "random_normal", "random_noise"):
+    for name in ("random_uniform", "random_normal", "random_noise", *FORMS):
         table.add(name, _specialised(name), dtypes=FLOATING, **options)
-    table.add("dropout_step", _dropout, dtypes=FLOATING, **options)
-    table.add(
-        "random_integers", _specialised("random_integers"),
-        when=lambda call: call.attributes["range"] <= 1 << 31, **options,
-    )  # fmt: skip
+    for name, (drawn_name, _) in STEPS.items():
+        # The slopes of halves would be rounded once more in memory.
+        kinds = FLOATING if drawn_name == "random_noise" else (float32, float64)
+        table.add(name, partial(_times, name), dtypes=kinds, **options)
+    table.add("random_keys", _specialised("random_keys"), when=_is_few, **options)
+    table.add("random_integers", _specialised("random_integers"), when=_is_short, **options)
+    whole = _specialised("random_whole")
+    table.add("random_whole", whole, when=lambda call: _is_few(call) and _is_short(call), **options)
+
+
+FEW = 1 << 14
+"""Numbers that are drawn one by one; of more, vectors are made into what is asked for."""
+
+
+def _is_few(call: Any) -> bool:
+    return bool(call.outputs[0].numel <= FEW)
+
+
+def _is_short(call: Any) -> bool:
+    return bool(call.attributes["range"] <= 1 << 31)

@@ -43,12 +43,14 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
         name: the kernel, such as ``random_uniform``.
         dtype: of what is drawn.
     """
+    if name in ("random_whole", "random_keys"):
+        return {"LANES": 1}, ""
     is_whole = dtype not in FLOATING
     if not device.is_cpu or (is_whole and dtype.name not in _WHOLE):
         return {"LANES": 1}, ""
     width = 64 // max(4, dtype.itemsize)
     kind = _WHOLE[dtype.name] if is_whole else dialect.VALUES[dtype.name]
-    rows = _rows(name, kind, width)
+    rows = [f"AFTER({row})" for row in _rows(name, kind, width)]
     made = [f"m{i}" for i in range(len(rows))]
     statements = [f"const {kind}{width} {m} = {row};" for m, row in zip(made, rows, strict=True)]
     weaving, woven = transposed(made, width, kind)
@@ -56,10 +58,11 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
     macros = {
         **word_types(width),
         "LANES": width,
+        "VALUES": f"{kind}{width}",
         "DRAW_LANES": " ".join([*statements, weaving, *stores]),
     }
     text = CONVERTED
-    if name == "random_normal":
+    if name in ("random_normal", "random_scaled"):
         for lanes_of, word in ((width, "LANES"), (1, "ONE")):  # the same bits wherever a draw ends
             called = [(function, lanes_of) for function in NORMAL]
             calls, functions = mathematics.taken(called, kind, is_own=True)
@@ -100,7 +103,7 @@ def _rows(name: str, kind: str, width: int) -> list[str]:
     if name == "random_integers":
         ranged = "LANES_OF({0}, {1}) * (range & 0xFFFFFFFFu) >> 32"
         return [f"(ulong)low_value + ({ranged.format(vector, w)})" for w in words]
-    if name == "random_normal":
+    if name in ("random_normal", "random_scaled"):
         if is_double:
             r, s = (
                 "RADIUS_LANES(UNIFORM_DOUBLE_LANES(c.x, c.y))",

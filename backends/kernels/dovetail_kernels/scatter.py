@@ -17,7 +17,7 @@ from dovetail.backend import KernelTable, collapse
 from dovetail.backend.sentences import ALONG, FLAT
 from dovetail.dtypes import FLOATING, INTEGRAL, bool_, iinfo
 from dovetail.dtypes import dtype as DType
-from dovetail_kernels.arrays import Array, offsets, packed, part
+from dovetail_kernels.arrays import Array, merged, offsets, packed, part
 from dovetail_kernels.bits import BITS, bits_of
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.deterministic import is_ordered
@@ -51,8 +51,9 @@ def enter(table: KernelTable) -> None:
         table.add(name, partial(Scatter, **options), when=_has_rows, specialize=True)
     table.add("index_fill", _by_number, when=_has_number, scalars=True, specialize=True)
     put: dict[str, Any] = {"specialize": True, "in_place": True}
-    table.add("index_put_wrapped", _put, when=_is_vector, **put)
-    table.add("index_put_wrapped", _by_number, when=_has_number, scalars=True, **put)
+    for name in ("index_put_wrapped", "index_put"):
+        table.add(name, _put, when=_is_vector, **put)
+        table.add(name, _by_number, when=_has_number, scalars=True, **put)
 
 
 def _can_reduce(call: Any) -> bool:
@@ -82,8 +83,28 @@ ROWS: dict[str, dict[str, bool]] = {
 """Those whose indices are a vector of rows."""
 
 
+PUT = ("index_put_wrapped", "index_put")
+"""Those that may be given several dims, and as many of indices, which lie as one."""
+
+
 def _is_vector(call: Any) -> bool:
-    return call.index.ndim == 1 and bool(call.input.numel)
+    return bool(call.input.numel) and None not in _as_rows(call)
+
+
+def _as_rows(facts: Any) -> tuple[Array | None, ...]:
+    """The input, the index, what is written (no dims: a number) and the output of ``PUT``, each
+    with the indexed dims as one; None for one that does not lie so."""
+    dim = facts.attributes.get("position", facts.attributes["dim"])
+    count = facts.attributes.get("count", 1)
+    source, index, out = map(ghost, (facts.inputs[0], facts.inputs[1], facts.outputs[0]))
+    values: Array | None = Array(None, 0, (), (), out.dtype)
+    given = facts.inputs[2]
+    if not isinstance(given, type) and given.ndim:
+        shape = (*out.shape[:dim], *index.shape, *out.shape[dim + count :])
+        values = merged(_expanded(ghost(given), shape), dim, index.ndim)
+    return (
+        merged(source, dim, count), merged(index, 0, index.ndim), values, merged(out, dim, count)
+    )  # fmt: skip
 
 
 def _has_rows(call: Any) -> bool:
@@ -97,7 +118,7 @@ def _has_number(call: Any) -> bool:
     """One Python number to write, as a word."""
     kind, value = call.outputs[0].dtype, call.inputs[2]
     fits = isinstance(value, type) and (value is not complex or kind.is_complex)
-    is_put = call.op.name == "index_put_wrapped"
+    is_put = call.op.name in PUT
     if (is_put and not _is_vector(call)) or call.attributes.get("accumulate"):
         return False
     return fits and kind.itemsize <= 8 and bool(call.inputs[0].ndim)
@@ -105,7 +126,8 @@ def _has_number(call: Any) -> bool:
 
 def _by_number(facts: Any) -> Any:
     """``kernel(input, index, number, out)``."""
-    made = Scatter(facts, is_add=False, wraps=facts.op.name != "scatter", has_number=True)
+    wraps = facts.op.name not in ("scatter", "index_put")
+    made = Scatter(facts, is_add=False, wraps=wraps, has_number=True)
     kind = facts.outputs[0].dtype
 
     def run(x: Any, index: Any, value: Any, out: Any) -> None:
@@ -115,7 +137,8 @@ def _by_number(facts: Any) -> Any:
 
 
 def _put(facts: Any) -> Scatter:
-    return Scatter(facts, is_add=facts.attributes["accumulate"], wraps=True)
+    wraps = facts.op.name != "index_put"
+    return Scatter(facts, is_add=facts.attributes["accumulate"], wraps=wraps)
 
 
 def _as_wide(index: Array, shape: Sequence[int], dim: int) -> Array:
@@ -157,9 +180,11 @@ class Scatter:
         self.reduce = facts.attributes.get("reduce", "mean" if self.IS_MEAN else "sum")
         if self.name == "put":
             source, index, src, out = map(_flat, (source, index, src, out))
+        elif self.name in PUT:
+            source, index, src, out = (a or out for a in _as_rows(facts))
         self.has_number, self.alpha = has_number, facts.attributes.get("alpha", 1)
         self.starts = not facts.attributes.get("include_self", True)
-        if self.name in ROWS or self.name in ("index_put_wrapped", "index_reduce"):
+        if self.name in ROWS or self.name in (*PUT, "index_reduce"):
             rows = list(out.shape)
             rows[self.dim] = index.numel
             index = _as_wide(index, rows, self.dim)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from dovetail.backend import EXPRESSIONS, KernelTable
-from dovetail_kernels.arrays import Array
+from dovetail_kernels.arrays import Array, dense_strides, packed
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import device_of
 from dovetail_kernels.elementwise import Elementwise, ghost, given
@@ -21,11 +21,22 @@ def enter(table: KernelTable) -> None:
     table.add("fill", _fill, specialize=True)
     table.add("copy", _copy, specialize=True)
     table.add("flip", _flip, specialize=True)
+    table.add("rearranged", _rearranged, layout="contiguous", specialize=True)
 
 
 def _copy(facts: Any) -> Any:
     (source,), (target,) = facts.inputs, facts.outputs
     return Copy(device_of(target.device), ghost(source), ghost(target))
+
+
+def _rearranged(facts: Any) -> Any:
+    """A copy of the dims in their other order."""
+    out, order = facts.outputs[0], facts.attributes["order"]
+    split, size = facts.attributes["split"], out.dtype.itemsize
+    steps = dense_strides(split, size)
+    shape = tuple(split[i] for i in order)
+    turned = Array(None, 0, shape, tuple(steps[i] for i in order), out.dtype)
+    return Copy(device_of(out.device), turned, packed(turned))
 
 
 def _flip(facts: Any) -> Any:

@@ -7,7 +7,10 @@ may stand which operator it was (``facts.op.title``) and that it was found late.
 
 from __future__ import annotations
 
-__all__ = ["ALONG", "ENDS", "FLAT", "IN_SELF", "LENGTHS", "NEGATIVE", "PIVOTS", "TARGET"]
+__all__ = [
+    "ALONG", "ENDS", "FEW_ROWS", "FLAT", "IN_SELF", "LENGTHS", "NEGATIVE", "OTHER_ROWS", "PIVOTS",
+    "TARGET",
+]  # fmt: skip
 
 ALONG = "index {index} is out of bounds for dimension {dim} with size {size}"
 ENDS = "{name} [{low:g}, {high:g}] is not finite"
@@ -24,6 +27,13 @@ LENGTHS = (
 """Of ``segment_reduce``: no index, but found as late."""
 NEGATIVE = "cov(): {label} cannot be negative"
 """Of its weights."""
+OTHER_ROWS = (
+    "shape mismatch: value tensor of shape {given} cannot be broadcast to indexing result of shape "
+    "{wanted}"
+)
+"""Of rows that are written where a mask is set in as many places as ``wanted`` begins with."""
+FEW_ROWS = "Number of elements of source < number of ones in mask"
+"""Of ``masked_scatter``."""
 PIVOTS = {
     "lu_solve": tuple(
         f"Pivots given to lu_solve must all be {wanted}. Did you properly pass the result of "

@@ -9,7 +9,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.backend.sentences import ALONG, IN_SELF
 from dovetail.dtypes import float32, float64
-from dovetail_kernels.arrays import START, Array, offsets, packed
+from dovetail_kernels.arrays import START, Array, merged, offsets, packed
 from dovetail_kernels.copy import WORDS, Copy
 from dovetail_kernels.device import Device, device_of, known
 from dovetail_kernels.elementwise import ghost, seen
@@ -32,9 +32,14 @@ LEAST = 4
 def _select(facts: Any) -> Any:
     x, index = map(ghost, seen(facts))
     out = ghost(facts.outputs[0])
+    if not out.numel:
+        return lambda *arrays: None
     device, name = device_of(facts.outputs[0].device), facts.op.name
     dim, fault, wraps = facts.attributes.get("dim", 0), fault_of(facts.op, IN_SELF), False
-    if name == "index_wrapped":
+    if name == "index":
+        fault = fault_of(facts.op, ALONG, dim)
+        x = merged(x, dim, facts.attributes["count"]) or x
+    elif name == "index_wrapped":
         dim, wraps = facts.attributes["position"], True
         fault = fault_of(facts.op, ALONG, facts.attributes["dim"])
     outer, rows, n = sides(x.shape, dim)
@@ -184,6 +189,18 @@ def _can_select(facts: Any) -> bool:
     return _length(facts, facts.inputs[0].shape) > 0
 
 
+def _can_read(facts: Any) -> bool:
+    return bool(facts.inputs[0].numel) if not facts.inputs[1].numel else _can_select(facts)
+
+
+def _can_index(facts: Any) -> bool:
+    """The indexed dims lie as one, and there is something to read."""
+    if not facts.input.numel:
+        return False
+    whole = ghost(facts.input)
+    return merged(whole, facts.attributes["dim"], facts.attributes["count"]) is not None
+
+
 def _can_add(facts: Any) -> bool:
     if facts.attributes.get("scale_grad_by_freq"):
         return False
@@ -199,6 +216,7 @@ def enter(table: KernelTable) -> None:
     table.add("bag_sum", _sum_bags, when=_can_select, **whole)
     table.add("bag_sum_backward", _add_bags, when=_can_add_bags, **whole)
     for name in ("index_select", "embedding", "index_wrapped"):
-        table.add(name, _select, when=_can_select, specialize=True)
+        table.add(name, _select, when=_can_read, specialize=True)
+    table.add("index", _select, when=_can_index, specialize=True)
     for name in ("index_select_backward", "embedding_backward"):
         table.add(name, _add, dtypes=FLOATS, when=_can_add, **options)

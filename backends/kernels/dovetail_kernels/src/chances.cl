@@ -1,11 +1,50 @@
 // What uniform numbers choose by chances, which are looked at on the way: what is none is reported (see
 // fault.cl), and nothing is raised before values are asked for.
 
+//
+// DRAWS: the numbers are not read but drawn, element by element, of what stream says (see random.cl).
+
+#if DRAWS
+#define UNIFORM_BUFFER(T)
+#define MOVED IF_MOVES(, global const ulong *moved)
+#define STREAM , ulong8 stream
+#define BEGIN_STREAM IF_MOVES(stream.s0 ^= moved[0]; stream.s1 += moved[1]; stream.s2 += stream.s1 < moved[1];)
+#define U(at, e) DRAWN(stream, e)
+
+static uint4 words_of(ulong8 stream, ulong block) {
+    const ulong at = stream.s1 + block, top = stream.s2 + (at < stream.s1);
+    return philox((uint4)((uint)at, (uint)(at >> 32), (uint)top, (uint)(top >> 32)),
+        (uint2)((uint)stream.s0, (uint)(stream.s0 >> 32)));
+}
+
+static float drawn(ulong8 stream, ulong e) {
+    uint words[4];
+    vstore4(words_of(stream, e / 4), 0, words);
+    return UNIFORM(words[e % 4]);
+}
+#if IS_DOUBLE
+static double drawn_double(ulong8 stream, ulong e) {
+    const uint4 c = words_of(stream, e / 2);
+    return e % 2 ? UNIFORM_DOUBLE(c.z, c.w) : UNIFORM_DOUBLE(c.x, c.y);
+}
+#define DRAWN drawn_double
+#else
+#define DRAWN drawn
+#endif
+#else
+#define UNIFORM_BUFFER(T) global const T *uniform,
+#define MOVED
+#define STREAM
+#define BEGIN_STREAM
+#define U(at, e) uniform[(at) + (e)]
+#endif
+
 #if IS_BERNOULLI
 // 1 where the uniform number is below the chance, else 0.
-kernel void bernoulli(global OUT_MEMORY *out, global const P_MEMORY *chances, global const float *uniform,
-        global uint *faults, ulong8 begin, ulong count, uint fault_of)
+kernel void bernoulli(global OUT_MEMORY *out, global const P_MEMORY *chances, UNIFORM_BUFFER(float)
+        global uint *faults MOVED, ulong8 begin, ulong count, uint fault_of STREAM)
 {
+    BEGIN_STREAM
     int is_wrong = 0;
 #if IS_CPU
     const ulong share = SHARE(ulong, count), end = min(count, share * (get_global_id(0) + 1));
@@ -15,7 +54,7 @@ kernel void bernoulli(global OUT_MEMORY *out, global const P_MEMORY *chances, gl
 #endif
         const P_VALUE p = P_LOAD(chances, begin.s1 + i);
         is_wrong |= !(p >= 0 && p <= 1);
-        OUT_STORE(out, begin.s0 + i, (OUT_VALUE)(uniform[begin.s2 + i] < p ? 1 : 0));
+        OUT_STORE(out, begin.s0 + i, (OUT_VALUE)(U(begin.s2, i) < p ? 1 : 0));
     }
     if (is_wrong) report(faults, fault_of, 0, 0);
 }
@@ -25,16 +64,24 @@ kernel void bernoulli(global OUT_MEMORY *out, global const P_MEMORY *chances, gl
 // The `count` elements of a row that come first by weight / exponential number, equal ones in their order.
 #define BEFORE(key, at, other, other_at) ((key) > (other) || ((key) == (other) && (at) < (other_at)))
 
-kernel void ordered(global long *out, global const T *weights, global const T *uniform, global T *keys,
-        global uint *faults, ulong8 begin, ulong rows, ulong n, ulong count, uint fault_of)
+kernel void ordered(global long *out, global const T *weights, UNIFORM_BUFFER(T) global T *keys,
+        global uint *faults MOVED, ulong8 begin, ulong rows, ulong n, ulong count, uint fault_of STREAM)
 {
+    BEGIN_STREAM
 #if !IS_CPU
     local T local_key[GROUP];
     local ulong local_at[GROUP];
 #endif
     for (ulong row = get_group_id(0); row < rows; row += get_num_groups(0)) {
-        global const T *w = weights + begin.s1 + row * n, *u = uniform + begin.s2 + row * n;
+        global const T *w = weights + begin.s1 + row * n;
         global T *key = keys + get_group_id(0) * n;
+#if DRAWS
+        for (ulong j = MEMBER; j < n; j += MEMBERS) key[j] = U(0, row * n + j);
+        SYNC
+        global const T *u = key;
+#else
+        global const T *u = uniform + begin.s2 + row * n;
+#endif
         int is_wrong = 0;
         ulong i = MEMBER;
 #if W > 1
@@ -93,19 +140,37 @@ kernel void ordered(global long *out, global const T *weights, global const T *u
 #endif
 
 #if IS_REACHED
+#if DRAWS
+#define EDGES
+#else
+#define EDGES global const T *edges,
+#endif
 // How many of a row's running sums `edges` a uniform number times the last of them has reached. A binary
-// search; the weights are only looked at.
-kernel void reached(global long *out, global const T *weights, global const T *edges, global const T *uniform,
-        global uint *faults, ulong8 begin, ulong rows, ulong n, ulong count, uint fault_of)
+// search; the weights are only looked at. DRAWS: the sums are made on the way, and gone through one by one.
+kernel void reached(global long *out, global const T *weights, EDGES UNIFORM_BUFFER(T)
+        global uint *faults MOVED, ulong8 begin, ulong rows, ulong n, ulong count, uint fault_of STREAM)
 {
+    BEGIN_STREAM
     int is_wrong = 0, is_nothing = 0;
     for (ulong item = get_global_id(0); item < rows * n; item += get_global_size(0)) {
         const T x = weights[begin.s1 + item];
         is_wrong |= !(x >= 0 && x < (T)INFINITY);
     }
     for (ulong item = get_global_id(0); item < rows * count; item += get_global_size(0)) {
+#if DRAWS
+        global const T *w = weights + begin.s1 + item / count * n;
+        T sum = 0, edge = 0;
+        for (ulong j = 0; j < n; j++) sum += w[j];
+        is_nothing |= sum == 0;
+        const T u = U(0, item) * sum;
+        ulong low = 0;
+        for (; low < n; low++) {
+            edge += w[low];
+            if (!(edge <= u)) break;
+        }
+#else
         global const T *edge = edges + begin.s2 + item / count * n;
-        const T sum = edge[n - 1], u = uniform[begin.s3 + item] * sum;
+        const T sum = edge[n - 1], u = U(begin.s3, item) * sum;
         is_nothing |= sum == 0;
         ulong low = 0, high = n;
         while (low < high) {
@@ -113,6 +178,7 @@ kernel void reached(global long *out, global const T *weights, global const T *e
             if (edge[middle] <= u) low = middle + 1;
             else high = middle;
         }
+#endif
         out[begin.s0 + item] = (long)low;
     }
     if (is_wrong) report(faults, fault_of, 0, 0);

@@ -1,22 +1,11 @@
 // Places of elements that are not zero, of dense tensors on the host's cores: each work item has some
 // chunks, in which it counts them, and writes them where those of the chunks before it end.
 //
-// NDIM: dims. CHUNK: elements of a chunk. IS_SET(v): an element is not zero.
+// NDIM: dims. CHUNK, IS_SET: see found.cl. counts: the one work item leaves the count in the place of
+// totals, and zeros in rows that nothing was found for.
 
-kernel void found(global uint *totals, global const X_MEMORY *in, ulong offset_in, ulong count,
-        ulong chunks)
-{
-    for (ulong c = get_global_id(0); c < chunks; c += get_global_size(0)) {
-        global const X_MEMORY *from = in + offset_in + c * CHUNK;
-        const int n = (int)min((ulong)CHUNK, count - c * CHUNK);
-        uint sum = 0;
-        for (int i = 0; i < n; i++) sum += IS_SET(X_LOAD(from, i));
-        totals[c] = sum;
-    }
-}
-
-kernel void nonzero(global long *out, global const uint *totals, global const X_MEMORY *in,
-        ulong offset_out, ulong offset_in, ulong count, ulong chunks, ulong most, ulong8 size)
+kernel void nonzero(global long *out, global uint *totals, global const X_MEMORY *in, ulong offset_out,
+        ulong offset_totals, ulong offset_in, ulong count, ulong chunks, ulong most, ulong counts, ulong8 size)
 {
     const ulong share = (chunks - 1) / get_global_size(0) + 1, first = get_global_id(0) * share;
     ulong row = 0;
@@ -56,5 +45,9 @@ kernel void nonzero(global long *out, global const uint *totals, global const X_
         }
 #endif
         row += kept;
+    }
+    if (counts) {
+        ((global ulong *)totals)[offset_totals] = row;
+        for (ulong i = row * NDIM; i < most * NDIM; i++) out[offset_out + i] = 0;
     }
 }

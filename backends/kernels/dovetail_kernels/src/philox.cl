@@ -1,6 +1,8 @@
-// Words of Philox4x32-10 (Salmon et al., "Parallel random numbers", 2011), four of a counter and a key.
+// Words of Philox4x32-10 (Salmon et al., "Parallel random numbers", 2011), four of a counter and a key,
+// and uniform numbers of them.
 //
-// LANES: blocks side by side, where it is more than 1 (see random_lanes.py).
+// BITS, STEP: of a word that become a number in [0, 1), and what the last of them is worth. LANES:
+// blocks side by side, where it is more than 1 (see random_lanes.py).
 
 uint4 philox(uint4 c, uint2 k) {
     for (int round = 0; round < 10; round++) {
@@ -11,6 +13,16 @@ uint4 philox(uint4 c, uint2 k) {
     }
     return c;
 }
+
+#define UNIFORM(w) ((float)((w) >> (32 - BITS)) * STEP)
+#define UNIFORM_DOUBLE(a, b) \
+    ((double)((ulong)((a) >> 5) * 67108864ul + ((b) >> 6)) * (1.0 / 9007199254740992.0))
+
+#if MOVES
+#define IF_MOVES(...) __VA_ARGS__
+#else
+#define IF_MOVES(...)
+#endif
 
 #if LANES > 1
 typedef struct { UINTS x, y, z, w; } Words;

@@ -1,32 +1,42 @@
 // Random numbers of Philox4x32-10, in terms of philox.cl: element e of a draw is made of its own words
 // of the counter.
 //
+// AFTER(v): what becomes of a number before it is kept, with the numbers first, second and third.
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
 // stream: the seed, the counter of the first block in two words, and where the elements begin; one
 // argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved
 // has what its seed is combined with by then, and how many blocks its counter has moved on. TIMES:
-// product becomes `in` times what is drawn. LANES: blocks side by side (see random_lanes.py).
+// product becomes `in` times what is drawn, or what TIMED makes of an element and its noise, and the noise
+// what NOISE_OF makes of an element and of what is drawn for it. INNER: each number is for `range` neighbours. LANES: blocks side by side (see random_lanes.py).
 
-#define UNIFORM(w) ((float)((w) >> (32 - BITS)) * STEP)
-#define UNIFORM_DOUBLE(a, b) \
-    ((double)((ulong)((a) >> 5) * 67108864ul + ((b) >> 6)) * (1.0 / 9007199254740992.0))
+#define UNIFORM_AFTER(w) AFTER(UNIFORM(w))
 #define NOISE(w) (UNIFORM(w) < p ? (float)scale : 0.0f)
 #define WHOLE(w) (low_value + (long)((ulong)(w) * range >> 32))
 #define RADIUS(u) sqrt(-2 * LOG_ONE(1 - (u)))
 
-#if MOVES
-#define IF_MOVES(...) __VA_ARGS__
-#else
-#define IF_MOVES(...)
-#endif
 #if TIMES
 #define IF_TIMES(...) __VA_ARGS__
+#define IF_ALONE(...)
 #else
 #define IF_TIMES(...)
+#define IF_ALONE(...) __VA_ARGS__
 #endif
+#if INNER
+#define PUT(e, v) { \
+        const OUT_VALUE v_ = (v); \
+        OUT_STORE(out, offset + (e), v_); \
+        for (ulong i_ = (e) * range; i_ < ((e) + 1) * range; i_++) \
+            OUT_STORE(product, to + i_, TIMED(OUT_LOAD(in, from + i_), v_)); \
+    }
+#else
 #define PUT(e, v) \
-    OUT_STORE(out, offset + (e), v); \
-    IF_TIMES(OUT_STORE(product, to + (e), OUT_LOAD(in, from + (e)) * (v));)
+    IF_ALONE(OUT_STORE(out, offset + (e), v);) \
+    IF_TIMES({ \
+        const OUT_VALUE x_ = OUT_LOAD(in, from + (e)), v_ = NOISE_OF(x_, v); \
+        OUT_STORE(out, offset + (e), v_); \
+        OUT_STORE(product, to + (e), TIMED(x_, v_)); \
+    })
+#endif
 
 #if LANES > 1
 #define UNIFORM_LANES(w) (LANES_OF(FLOATS, AS_INTS((w) >> (32 - BITS))) * STEP)
@@ -34,8 +44,12 @@
     LANES_OF(DOUBLES, AS_INTS((b) >> 6))) * (1.0 / 9007199254740992.0))
 #define RADIUS_LANES(u) sqrt(-2 * LOG_LANES(1 - (u)))
 #define PUT_LANES(e, v) \
-    OUT_SET_V(out, offset + (e), v); \
-    IF_TIMES(OUT_SET_V(product, to + (e), OUT_V(in, from + (e)) * (v));)
+    IF_ALONE(OUT_SET_V(out, offset + (e), v);) \
+    IF_TIMES({ \
+        const VALUES x_ = OUT_V(in, from + (e)), v_ = NOISE_OF(x_, v); \
+        OUT_SET_V(out, offset + (e), v_); \
+        OUT_SET_V(product, to + (e), TIMED(x_, v_)); \
+    })
 
 // The counters of neighbouring blocks.
 static inline Words counters(ulong at, ulong top) {
@@ -53,7 +67,8 @@ static inline Words counters(ulong at, ulong top) {
 
 kernel void draw(global OUT_MEMORY *out, IF_TIMES(global OUT_MEMORY *product,)
         IF_TIMES(global const OUT_MEMORY *in,) IF_MOVES(global const ulong *moved,)
-        ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range)
+        ulong8 stream, ulong n, float p, double_or_float scale, long low_value, ulong range,
+        FORM first, FORM second, FORM third)
 {
     ulong seed = stream.s0, low = stream.s1;
     const ulong high = stream.s2, offset = stream.s3;

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import dovetail
 from dovetail import ops
 from dovetail.ops.calling import told
+from dovetail.ops.layers.dropout_step import dropout_step
+from dovetail.ops.randomness.random_inplace import below
 from dovetail.warning import warn
 
 if TYPE_CHECKING:
@@ -105,6 +107,11 @@ def rrelu(
     """Leaky ReLU with slopes drawn from [lower, upper] in training, their mean otherwise."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
+    if not inplace and 0 <= lower < upper:
+        most = below(upper, input._spec.dtype)
+        made = dropout_step(input, None, "rrelu_step", low=lower, high=upper, most=most)
+        if made is not None:
+            return made
     slopes = dovetail.empty_like(input, requires_grad=False).uniform_(lower, upper)
     result = dovetail.where(input >= 0, input, input * slopes)
     return input.copy_(result) if inplace else result

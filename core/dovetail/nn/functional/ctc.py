@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import dovetail
-from dovetail import ops
-from dovetail.indexing_combine import from_array
+from dovetail import ops, raw
+from dovetail.backend.state import state_of
+from dovetail.device import device as Device
+from dovetail.dtypes import dtype as DType
+from dovetail.dtypes import int64
 from dovetail.nn.functional.arguments import check_reduction
 from dovetail.ops.calling import told
 from dovetail.ops.indexed.index_checks import INDICES
+from dovetail.spec import spec_of
 
 if TYPE_CHECKING:
     from dovetail.nn.functional.arguments import Reduction
@@ -68,6 +73,15 @@ def _padded(targets: Tensor, lengths: list[int]) -> Tensor:
     return dovetail.stack(rows)
 
 
+@functools.lru_cache(maxsize=64)
+def _on_device(values: tuple[int, ...], kind: DType, device: Device) -> Tensor:
+    """Numbers on a device: batches of an epoch have the same ones again, and nobody writes to
+    them."""
+    if device.type == "meta":
+        return raw.empty(spec_of((len(values),), kind, device))
+    return raw.from_host(np.array(values, kind.numpy), kind, state_of(device))
+
+
 @told
 def ctc_loss(
     log_probs: Tensor,
@@ -117,12 +131,12 @@ def ctc_loss(
     if targets.dtype not in INDICES:
         targets = targets.to(dovetail.int64)
     padded = _padded(targets, labels).to(log_probs.device, dovetail.int64)
-    rows = np.array([steps, labels, [max(n, 1) for n in labels]], np.int64)
-    lengths = from_array(rows, log_probs).unbind()
+    device = log_probs._spec.device
     losses = ops.ctc_losses(
         log_probs,
         padded,
-        *lengths[:2],
+        _on_device(tuple(steps), int64, device),
+        _on_device(tuple(labels), int64, device),
         blank=blank,
         zero_infinity=bool(zero_infinity),
         normalised=True,
@@ -130,7 +144,8 @@ def ctc_loss(
     if zero_infinity:
         losses = losses.masked_fill(losses.isinf(), 0.0)
     if reduction == "mean":
-        return (losses / lengths[2]).mean()  # type: ignore[no-any-return]
+        many = _on_device(tuple([max(n, 1) for n in labels]), losses._spec.dtype, device)
+        return (losses / many).mean()  # type: ignore[no-any-return]
     if reduction == "sum":
         return losses.sum()  # type: ignore[no-any-return]
     return losses if is_batched else losses.squeeze(0)  # type: ignore[no-any-return]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dovetail import ops
+from dovetail.ops.layout.rearranged import rearranged
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -49,8 +51,9 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
             f"got input of shape {tuple(input.shape)}"
         )
     out = channels // (r * r)
-    blocks = input.reshape(-1, out, r, r, height, width).permute(0, 1, 4, 2, 5, 3)
-    return blocks.reshape(*batch, out, height * r, width * r)
+    split = math.prod(batch), out, r, r, height, width
+    shape = *batch, out, height * r, width * r
+    return rearranged(input, split, (0, 1, 4, 2, 5, 3), shape, "pixel_shuffle")  # type: ignore[no-any-return]
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -66,8 +69,9 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
             f"pixel_unshuffle: height and width must be divisible by downscale_factor = {r}, "
             f"got input of shape {tuple(input.shape)}"
         )
-    blocks = input.reshape(-1, channels, height // r, r, width // r, r).permute(0, 1, 3, 5, 2, 4)
-    return blocks.reshape(*batch, channels * r * r, height // r, width // r)
+    split = math.prod(batch), channels, height // r, r, width // r, r
+    shape = *batch, channels * r * r, height // r, width // r
+    return rearranged(input, split, (0, 1, 3, 5, 2, 4), shape, "pixel_unshuffle")  # type: ignore[no-any-return]
 
 
 def _at_least_3d(name: str, input: Tensor) -> tuple[int, ...]:
@@ -95,5 +99,6 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
             f"channel_shuffle: channels must be divisible by groups={groups}, "
             f"got input of shape {tuple(input.shape)}"
         )
-    grouped = input.reshape(batch, groups, channels // groups, *places)
-    return grouped.transpose(1, 2).reshape(batch, channels, *places)
+    split = batch, groups, channels // groups, math.prod(places)
+    shape = tuple(input.shape)
+    return rearranged(input, split, (0, 2, 1, 3), shape, "channel_shuffle")  # type: ignore[no-any-return]

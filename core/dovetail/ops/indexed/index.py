@@ -17,6 +17,7 @@ from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
 from dovetail.ops.families import draw
+from dovetail.ops.indexed.counted import NONZERO_COUNTED, counted
 from dovetail.ops.indexed.index_checks import checked_dim, need_tensor, no_larger
 from dovetail.ops.out import finish
 from dovetail.ops.schema import Facts, Inferred, OpDef, Sample
@@ -393,4 +394,8 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
     if as_tuple:
         places = nonzero(input if input._spec.ndim else input.reshape(1))
         return places.unbind(1)
+    if input._spec.batch is None:
+        found = counted(NONZERO_COUNTED, (input,))
+        if found is not None:
+            return finish("nonzero", found, out)
     return finish("nonzero", call(NONZERO, (input,), (_count(input),)), out)

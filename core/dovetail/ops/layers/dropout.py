@@ -25,6 +25,9 @@ _SELU_FLOOR = 1.7580993408473766
 """Minus what SELU tends to on the left: its scale times its alpha."""
 
 
+_ALPHA = "alpha_dropout_step", None
+
+
 def _checked(input: Tensor, p: float, train: bool) -> bool:
     """Whether anything is to be dropped.
 
@@ -62,11 +65,13 @@ def _plain(input: Any, p: float, train: bool, by_feature: bool, times: Any, gene
     if p == 1:
         return times(input, input.new_zeros(()))
     kept, scale = float(1.0 - p), 1.0 / (1.0 - p)
-    if times is _mul and not by_feature:
-        made = dropout_step(input, kept, scale, generator)
+    noise = _noise_spec(input, by_feature)
+    if times is _mul:
+        name, wide = ("feature_dropout_step", noise) if by_feature else ("dropout_step", None)
+        made = dropout_step(input, generator, name, wide, p=kept, scale=scale)
         if made is not None:
             return made
-    return times(input, draw_noise(_noise_spec(input, by_feature), kept, scale, generator))
+    return times(input, draw_noise(noise, kept, scale, generator))
 
 
 def _alpha(input: Any, p: float, train: bool, by_feature: bool, times: Any, generator: Any) -> Any:
@@ -76,7 +81,16 @@ def _alpha(input: Any, p: float, train: bool, by_feature: bool, times: Any, gene
         return times(input, input.new_zeros(()))
     # Dropped elements become SELU's floor; scale and shift bring mean and variance back.
     scale = 1.0 / math.sqrt((_SELU_FLOOR**2 * p + 1) * (1 - p))
-    kept: Any = draw_noise(_noise_spec(input, by_feature), 1.0 - p, 1, generator)
+    noise = _noise_spec(input, by_feature)
+    if times is _mul:
+        name, wide = ("feature_alpha_dropout_step", noise) if by_feature else _ALPHA
+        shift = _SELU_FLOOR * scale * (p - 1)
+        made = dropout_step(
+            input, generator, name, wide, p=1.0 - p, scale=scale, slope=_SELU_FLOOR, shift=shift
+        )
+        if made is not None:
+            return made
+    kept: Any = draw_noise(noise, 1.0 - p, 1, generator)
     shift = (kept - 1) * (_SELU_FLOOR * scale) + _SELU_FLOOR * scale * p
     result = times(input, kept * scale)
     return result.add_(shift) if result is input else result + shift

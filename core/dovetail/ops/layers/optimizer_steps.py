@@ -50,11 +50,13 @@ STEPS = (
     "adagrad_step", "adadelta_step", "rmsprop_step", "rprop_step", "asgd_step", "lerp_step",
     "running_step", "batch_norm_step", "dropout_step", "attention_step", "attention_backward_step",
     "norm_step", "norm_scale_step", "norm_clip_step", "bound_step", "unscale_step",
-    "instance_norm_step",
+    "instance_norm_step", "feature_dropout_step", "alpha_dropout_step",
+    "feature_alpha_dropout_step", "rrelu_step", "bernoulli_of_step", "multinomial_ordered_step",
+    "multinomial_reached_step",
 )  # fmt: skip
 """The kernels' names: a table may have them, though they are no operators; the last are as
-``batch_norm_step.py``, ``dropout_step.py``, ``attention_step.py``, ``gradient_norms.py`` and
-``instance_norm_step.py`` say."""
+``batch_norm_step.py``, ``dropout_step.py``, ``attention_step.py``, ``gradient_norms.py``,
+``instance_norm_step.py`` and ``drawn_step.py`` say."""
 
 
 def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:

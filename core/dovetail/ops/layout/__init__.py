@@ -7,6 +7,6 @@ __all__ = ["FAMILIES"]
 FAMILIES = (
     "views", "view_shapes", "view_parts", "strided", "view_samples", "convert", "inplace_views",
     "broadcasting", "joining", "splitting", "shape", "repeating", "turning", "triangle", "padding",
-    "columns", "resampling", "view_scatter", "view_copies", "combinations",
+    "rearranged", "columns", "resampling", "view_scatter", "view_copies", "combinations",
 )  # fmt: skip
 """The files that have records and functions; an earlier one is imported first."""

@@ -21,8 +21,14 @@ integers
 permutation
     The stable order of int64 keys ``(b << 32) | a`` of two words each. Exact.
 
-A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise`` and
-``random_integers`` of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
+between, scaled, whole
+    ``u * (high - low) + low`` of uniform numbers of float32 (float64), brought to the dtype and
+    kept below ``high``; ``n * std + mean`` of normal ones; integers in another dtype than int64.
+    Each step is rounded.
+
+A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise``,
+``random_integers``, ``random_between``, ``random_scaled``, ``random_whole`` and ``random_keys``
+(a permutation's) of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
 the other attributes then, and seed and offset with each call. Without them a draw is made of
 ``random_bits`` and elementwise primitives.
 """
@@ -50,10 +56,12 @@ from dovetail.tensor import Tensor
 
 __all__ = [
     "draw",
+    "draw_between",
     "draw_integers",
     "draw_noise",
     "draw_normal",
     "draw_permutation",
+    "draw_scaled",
     "draw_uniform",
     "stream_of",
     "words",
@@ -127,7 +135,7 @@ def _wide_integers(whole: Any, low: int, range: int) -> Any:
 
 def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Any:
     """int64 numbers of two words each, the first word low."""
-    pair = words((*shape, 2), device, seed, offset).to(d.int64)
+    pair: Any = words((*shape, 2), device, seed, offset).to(d.int64)
     return (pair.select(-1, 1) << 32) | (pair.select(-1, 0) & 0xFFFFFFFF)
 
 
@@ -143,18 +151,49 @@ def _record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> Op
     )
 
 
+def _between(spec: Spec, *, seed: int, offset: int, low: float, high: float, most: float) -> Any:
+    value = _formed(UNIFORM, spec, seed, offset) * (high - low) + low
+    return value.to(spec.dtype).clamp_max(most) if low < high else value.to(spec.dtype)
+
+
+def _scaled(spec: Spec, *, seed: int, offset: int, mean: float, std: float) -> Any:
+    return (_formed(NORMAL, spec, seed, offset) * std + mean).to(spec.dtype)
+
+
+def _formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
+    """A draw in what formulas are computed in: float64 for itself, float32 for all others."""
+    kind = d.float64 if spec.dtype is d.float64 else d.float32
+    return draw(op, spec_of(tuple(spec.shape), kind, spec.device), seed, offset)
+
+
+def _whole(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Any:
+    made = spec_of(tuple(spec.shape), d.int64, spec.device)
+    return draw(INTEGERS, made, seed, offset, low=low, range=range)
+
+
 UNIFORM = _record("random_uniform", _uniform)
 NORMAL = _record("random_normal", _normal)
 NOISE = _record("random_noise", _noise, "p", "scale")
 INTEGERS = _record("random_integers", _integers, "low", "range")
+BETWEEN = _record("random_between", _between, "low", "high", "most")
+SCALED = _record("random_scaled", _scaled, "mean", "std")
+KEYS = _record(
+    "random_keys",
+    lambda spec, *, seed, offset: _pairs(tuple(spec.shape), spec.device, seed, offset),
+)
+WHOLE = _record("random_whole", _whole, "low", "range")
 
 
 _KEPT = 1 << 12
 """Plans of a record, before all are forgotten: a chance or a range may be another in every call."""
 
 
-def draw(op: OpDef, spec: Spec, seed: int, offset: int, **attributes: Any) -> Tensor:
-    """A new tensor of a dense row-major ``spec``, from one kernel where the device has it."""
+def draw(
+    op: OpDef, spec: Spec, seed: int, offset: int, into: Tensor | None = None, **attributes: Any
+) -> Tensor:
+    """A new tensor of a dense row-major ``spec``, from one kernel where the device has it; or
+    ``into``, a tensor of that spec, with the numbers written into it.
+    """
     key = (spec, *attributes.values())
     plan = op.plans.get(key)
     if plan is None:
@@ -162,16 +201,16 @@ def draw(op: OpDef, spec: Spec, seed: int, offset: int, **attributes: Any) -> Te
             op.plans.clear()
         plan = op.plans[key] = _plan(op, spec, attributes)
     if observe.active:
-        run = functools.partial(plan, seed, offset)
+        run = functools.partial(plan, seed, offset, into)
         run.served_by = plan.served_by  # type: ignore[attr-defined]
         result: Tensor = observe.run(op, run, (), (seed, offset, *attributes.values()))
         return result
-    made: Tensor = plan(seed, offset)
+    made: Tensor = plan(seed, offset, into)
     return made
 
 
-def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[[int, int], Tensor]:
-    """``run(seed, offset)`` for draws of a spec."""
+def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[..., Tensor]:
+    """``run(seed, offset, into)`` for draws of a spec."""
     state = state_of(spec.device)
     facts = CallFacts(op, (), (spec,), attributes)
     state.check_dtype(op.name, spec.dtype)
@@ -179,8 +218,8 @@ def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[[int, i
     if entry is not None:
         kernel, is_empty = bind_kernel(entry, facts), not spec.numel
 
-        def fused(seed: int, offset: int) -> Tensor:
-            made = raw.empty(spec)
+        def fused(seed: int, offset: int, into: Tensor | None) -> Tensor:
+            made = raw.empty(spec) if into is None else into
             if not is_empty:
                 kernel(made._materialize(), seed=seed, offset=offset)
             return made
@@ -190,15 +229,19 @@ def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[[int, i
     assert op.decompose is not None
     decompose = op.decompose
 
-    def decomposed(seed: int, offset: int) -> Tensor:
+    def decomposed(seed: int, offset: int, into: Tensor | None) -> Tensor:
         with_grad, mode.grad = mode.grad, False
         try:
             value = decompose(spec, seed=seed, offset=offset, **attributes)
         finally:
             mode.grad = with_grad
+        if into is not None:
+            raw.copy(value, into)
+            return into
         # A view of what was drawn would tie the result to a base that nobody has; what was
         # computed in a wider dtype is one too.
-        return raw.cast(value, spec) if value._base is not None else value
+        is_done = value._base is None and value._spec.dtype is spec.dtype
+        return value if is_done else raw.cast(value, spec)
 
     decomposed.served_by = "decomposed"  # type: ignore[attr-defined]
     return decomposed
@@ -226,7 +269,10 @@ def stream_of(device: Device, generator: Any, words: int) -> tuple[int, int]:
     return found
 
 
-def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:
+def _floating(
+    op: OpDef, spec: Spec, generator: Any, count: int, into: Tensor | None = None,
+    **attributes: Any,
+) -> Tensor:  # fmt: skip
     kind = spec.dtype
     if kind.is_complex:
         shape = (*spec.shape, 2)
@@ -237,7 +283,7 @@ def _floating(op: OpDef, spec: Spec, generator: Any, count: int) -> Tensor:
         raise Unsupported(f"{op.name}: the dtype must be a floating-point one, got {kind}")
     each = 2 if kind is d.float64 else 1
     seed, offset = stream_of(spec.device, generator, each * count)
-    return draw(op, spec, seed, offset)
+    return draw(op, spec, seed, offset, into, **attributes)
 
 
 def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -253,34 +299,57 @@ def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @_per_example
-def draw_uniform(spec: Spec, generator: Any = None) -> Tensor:
+def draw_uniform(spec: Spec, generator: Any = None, into: Tensor | None = None) -> Tensor:
     """Numbers in [0, 1); for complex dtypes both parts are."""
-    return _floating(UNIFORM, spec, generator, spec.numel)
+    return _floating(UNIFORM, spec, generator, spec.numel, into)
 
 
 @_per_example
-def draw_normal(spec: Spec, generator: Any = None) -> Tensor:
+def draw_between(
+    spec: Spec, low: float, high: float, most: float, generator: Any = None,
+    into: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Real numbers in [low, high); ``most``: the largest of the dtype's below ``high``."""
+    ends = {"low": float(low), "high": float(high), "most": most}
+    return _floating(BETWEEN, spec, generator, spec.numel, into, **ends)
+
+
+@_per_example
+def draw_normal(spec: Spec, generator: Any = None, into: Tensor | None = None) -> Tensor:
     """Numbers of mean 0 and variance 1; a complex number's parts have variance 1/2 each."""
     even = spec.numel + (spec.numel & 1 and not spec.dtype.is_complex)
-    value = _floating(NORMAL, spec, generator, even)
+    value = _floating(NORMAL, spec, generator, even, into)
     return value * math.sqrt(0.5) if spec.dtype.is_complex else value
 
 
 @_per_example
-def draw_noise(spec: Spec, p: float, scale: float = 1, generator: Any = None) -> Tensor:
-    """``scale`` with chance ``p``, else 0."""
-    seed, offset = stream_of(spec.device, generator, spec.numel)
-    return draw(NOISE, spec, seed, offset, p=float(p), scale=scale)
+def draw_scaled(
+    spec: Spec, mean: float, std: float, generator: Any = None, into: Tensor | None = None
+) -> Tensor:
+    """Real normal numbers of a mean and a standard deviation."""
+    ends = {"mean": float(mean), "std": float(std)}
+    return _floating(SCALED, spec, generator, spec.numel + (spec.numel & 1), into, **ends)
 
 
 @_per_example
-def draw_integers(spec: Spec, low: int, high: int, generator: Any = None) -> Tensor:
-    """Whole numbers in [low, high), as int64; ``spec`` says shape and device."""
-    spec = spec_of(tuple(spec.shape), d.int64, spec.device)
+def draw_noise(
+    spec: Spec, p: float, scale: float = 1, generator: Any = None, into: Tensor | None = None
+) -> Tensor:
+    """``scale`` with chance ``p``, else 0."""
+    seed, offset = stream_of(spec.device, generator, spec.numel)
+    return draw(NOISE, spec, seed, offset, into, p=float(p), scale=scale)
+
+
+@_per_example
+def draw_integers(
+    spec: Spec, low: int, high: int, generator: Any = None, into: Tensor | None = None
+) -> Tensor:
+    """Whole numbers in [low, high), in the spec's dtype."""
     span = high - low
     each = 1 if span <= 1 << 31 else 2
     seed, offset = stream_of(spec.device, generator, each * spec.numel)
-    return draw(INTEGERS, spec, seed, offset, low=low, range=span)
+    op = INTEGERS if spec.dtype is d.int64 else WHOLE
+    return draw(op, spec, seed, offset, into, low=low, range=span)
 
 
 def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
@@ -291,6 +360,6 @@ def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
 @_per_example
 def _order(spec: Spec, generator: Any) -> Tensor:
     seed, offset = stream_of(spec.device, generator, 2 * spec.numel)
-    keys = _pairs(tuple(spec.shape), spec.device, seed, offset)
+    keys: Any = draw(KEYS, spec, seed, offset)
     order: Tensor = keys.sort(-1, stable=True)[1]
     return order

@@ -6,6 +6,7 @@ on every device. Meanings of arguments follow PyTorch's pages of the same names.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,13 +24,16 @@ from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.indexed.index_checks import true_anywhere
 from dovetail.ops.out import deliver
+from dovetail.ops.randomness.drawn_step import drawn_step
 from dovetail.ops.randomness.draws import (
     draw_integers,
     draw_noise,
     draw_normal,
     draw_permutation,
+    draw_scaled,
     draw_uniform,
 )
+from dovetail.ops.schema import REGISTRY
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -60,18 +64,23 @@ def check_range(low: int, high: int, kind: d.dtype) -> None:
         raise RuntimeError(
             f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
-    if kind is d.bool_:
-        least, most = 0, 1
-    elif kind.category == 1:
-        info = d.iinfo(kind)
-        least, most = info.min, info.max
-    else:
-        most = int(d.finfo(kind).max)
-        least = -most
-    name = _C_NAMES.get(kind.name, kind.name)
+    least, most, name = _limits(kind)
     for label, value in (("from", low), ("to - 1", high - 1)):
         if not least <= value <= most:
             raise RuntimeError(f"{label} is out of bounds for {name}")
+
+
+@functools.cache
+def _limits(kind: d.dtype) -> tuple[int, int, str]:
+    """The least and the largest whole number of a dtype, and what C calls it."""
+    name = _C_NAMES.get(kind.name, kind.name)
+    if kind is d.bool_:
+        return 0, 1, name
+    if kind.category == 1:
+        info = d.iinfo(kind)
+        return info.min, info.max, name
+    most = int(d.finfo(kind).max)
+    return -most, most, name
 
 
 _C_NAMES = {
@@ -125,11 +134,6 @@ _randn = _floating(
 )
 
 
-def _integers_as(spec: Spec, low: int, high: int, generator: Any) -> Tensor:
-    made = draw_integers(spec, low, high, generator)
-    return made if spec.dtype is d.int64 else raw.cast(made, made._spec.to(dtype=spec.dtype))
-
-
 def _randint(
     *bounds: Any,
     low: int | None = None,
@@ -169,7 +173,7 @@ def _randint(
     chosen_kind = dtype or (d.int64 if out is None else None)
     kind, where = place(chosen_kind, device, out, layout, pin_memory)
     check_range(first, last, kind)
-    made = _integers_as(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
+    made = draw_integers(spec_of(shape_of((tuple(size),)), kind, where), first, last, generator)
     return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
 
 
@@ -197,7 +201,7 @@ def _randperm(
     kind, where = place(named, device, out, layout, pin_memory)
     if kind is d.bool_ or kind.is_complex:
         raise Unsupported(f"\"randperm\" not implemented for '{type_name(kind)}'")
-    if kind.category < 2 and n and n - 1 > d.iinfo(kind).max:
+    if kind.category < 2 and n and n - 1 > _limits(kind)[1]:
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
     if n > _EXACT_TO.get(kind, n):
         raise RuntimeError(
@@ -265,7 +269,7 @@ def _randint_like(
     )
     spec = _spec_like(input, dtype, device)
     check_range(first, last, spec.dtype)
-    made = _formatted_like(_integers_as(spec, first, last, generator), input, memory_format)
+    made = _formatted_like(draw_integers(spec, first, last, generator), input, memory_format)
     return finish_factory(made, requires_grad, pin_memory)
 
 
@@ -309,8 +313,12 @@ def _normal(
         kind, where = place(dtype, device)
     floating_only("normal_kernel_cpu", kind)
     with no_grad():
-        drawn: Any = draw_normal(spec_of(shape, kind, where), generator)
-        made = (drawn * std + mean).to(kind)
+        spec = spec_of(shape, kind, where)
+        if tensors or kind.is_complex or isinstance(mean, complex):
+            drawn: Any = draw_normal(spec, generator)
+            made = (drawn * std + mean).to(kind)
+        else:
+            made = draw_scaled(spec, mean, std, generator)
     if tensors and out is None:
         return constant_of(made, mean, std)
     return finish_factory(deliver(made, out), requires_grad, pin_memory and out is None)
@@ -334,9 +342,13 @@ def chosen(spec: Spec, p: Any, generator: Any) -> Tensor:
         check_chance("bernoulli_", p)
         return draw_noise(spec, p, 1, generator)
     floating_only("bernoulli_tensor_cpu_p_", p._spec.dtype)
+    uniform = spec_of(tuple(spec.shape), d.float32, spec.device)
+    if p._spec.device is spec.device:
+        stepped = drawn_step(REGISTRY["bernoulli_of"], p, uniform, generator, kind=spec.dtype)
+        if stepped is not None:
+            return stepped
     with no_grad():
-        u: Any = draw_uniform(spec_of(tuple(spec.shape), d.float32, spec.device), generator)
-        made: Tensor = ops.bernoulli_of(p, u, kind=spec.dtype)
+        made: Tensor = ops.bernoulli_of(p, draw_uniform(uniform, generator), kind=spec.dtype)
         return made
 
 
@@ -408,14 +420,25 @@ def _multinomial(
         )
     with no_grad():
         weights: Any = input if spec.dtype is d.float64 else input.to(d.float32)
-        if replacement:
-            shape = (*spec.shape[:-1], num_samples)
-            u = draw_uniform(spec_of(shape, weights.dtype, spec.device), generator)
-            picked = ops.multinomial_reached(weights, weights.cumsum(-1), u)
-        else:
-            u = draw_uniform(raw.packed(weights._spec), generator)
-            picked = ops.multinomial_ordered(weights, u, count=num_samples)
+        picked = _picked(weights, num_samples, replacement, generator)
     return deliver(picked, out)
+
+
+def _picked(weights: Any, count: int, replacement: bool, generator: Any) -> Any:
+    spec = weights._spec
+    if replacement:
+        uniform = spec_of((*spec.shape[:-1], count), spec.dtype, spec.device)
+        op, options = REGISTRY["multinomial_reached"], {}
+    else:
+        uniform = raw.packed(spec)
+        op, options = REGISTRY["multinomial_ordered"], {"count": count}
+    made = drawn_step(op, weights, uniform, generator, **options)
+    if made is not None:
+        return made
+    u = draw_uniform(uniform, generator)
+    if replacement:
+        return ops.multinomial_reached(weights, weights.cumsum(-1), u)
+    return ops.multinomial_ordered(weights, u, count=count)
 
 
 for _name, _function in (

@@ -5,6 +5,7 @@ Meanings and checks are PyTorch's. The result has no history: what was there bef
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,14 @@ from dovetail.factory_arguments import whole
 from dovetail.generator import Generator
 from dovetail.ops.expose import FUNCTIONS
 from dovetail.ops.randomness.chances import exponential
-from dovetail.ops.randomness.draws import draw_integers, draw_normal, draw_uniform
+from dovetail.ops.randomness.draws import (
+    draw_between,
+    draw_integers,
+    draw_noise,
+    draw_normal,
+    draw_scaled,
+    draw_uniform,
+)
 from dovetail.ops.randomness.random import (
     _C_NAMES,
     check_chance,
@@ -35,6 +43,7 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
+    "below",
     "bernoulli_",
     "cauchy_",
     "exponential_",
@@ -51,9 +60,22 @@ def _write(self: Tensor, label: str, make: Callable[[Spec], Tensor]) -> Tensor:
     check_writable(self, label)
     with no_grad():
         value = make(raw.packed(self._spec))
-    storage = storage_of(self)
     raw.copy(value, self)
-    note_write(storage, label)
+    return _noted(self, label)
+
+
+def _fill(self: Tensor, label: str, draw: Callable[..., Tensor], *how: Any) -> Tensor:
+    """Fill ``self`` with ``draw(spec, *how)``, which is written where it is where that may be."""
+    spec = self._spec
+    if not spec.is_contiguous or spec.dtype.is_complex or spec.batch is not None or mode.maps:
+        return _write(self, label, lambda spec: draw(spec, *how))
+    check_writable(self, label)
+    draw(spec, *how, self)
+    return _noted(self, label)
+
+
+def _noted(self: Tensor, label: str) -> Tensor:
+    note_write(storage_of(self), label)
     if mode.grad and self._node is not None:
         rebase(self, None)
     return self
@@ -90,20 +112,20 @@ def uniform_(
             f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
         )
     if from_ == 0 and to == 1:
-        return _write(self, "uniform_", lambda spec: draw_uniform(spec, generator))
+        return _fill(self, "uniform_", draw_uniform, generator)
+    if not self._spec.dtype.is_complex:  # rounding may reach the end of the range
+        ends = from_, to, below(to, self._spec.dtype) if from_ < to else to
+        return _fill(self, "uniform_", draw_between, *ends, generator)
 
     def make(spec: Spec) -> Any:
-        if spec.dtype.is_complex:
-            return draw_uniform(spec, generator) * (to - from_) + complex(from_, from_)
-        value = draw_uniform(_computed(spec), generator) * (to - from_) + from_
-        if from_ < to:  # rounding may reach the end of the range
-            value = value.to(spec.dtype).clamp_max(_below(to, spec.dtype))
-        return value
+        drawn: Any = draw_uniform(spec, generator)
+        return drawn * (to - from_) + complex(from_, from_)
 
     return _write(self, "uniform_", make)
 
 
-def _below(value: float, kind: d.dtype) -> float:
+@functools.lru_cache(maxsize=256)
+def below(value: float, kind: d.dtype) -> float:
     """The largest number of a dtype that is less than ``value``."""
     here = np.asarray(value).astype(kind.numpy)
     if not float(here) < value:
@@ -120,15 +142,20 @@ def normal_(
         RuntimeError: std is negative, or the dtype is not a floating-point one.
     """
     for label, value in (("mean", mean), ("std", std)):
-        if isinstance(value, complex):
-            raise TypeError(f"normal_(): argument '{label}' must be float, not complex")
+        if isinstance(value, complex) or not hasattr(value, "__float__"):
+            kind = type(value).__name__
+            raise TypeError(f"normal_(): argument '{label}' must be float, not {kind}")
     check_std(std)
     floating_only("normal_kernel_cpu", self._spec.dtype)
 
+    if mean == 0 and std == 1:
+        return _fill(self, "normal_", draw_normal, generator)
+    if not self._spec.dtype.is_complex:
+        return _fill(self, "normal_", draw_scaled, mean, std, generator)
+
     def make(spec: Spec) -> Any:
-        where = spec if spec.dtype.is_complex else _computed(spec)
-        value = draw_normal(where, generator)
-        return value if mean == 0 and std == 1 else value * std + mean
+        drawn: Any = draw_normal(spec, generator)
+        return drawn * std + mean
 
     return _write(self, "normal_", make)
 
@@ -143,6 +170,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         check_chance("bernoulli_", p)
         if self._spec.dtype.is_complex:
             raise Unsupported(f"\"bernoulli_\" not implemented for '{type_name(self._spec.dtype)}'")
+        return _fill(self, "bernoulli_", draw_noise, p, 1, generator)
     return _write(self, "bernoulli_", lambda spec: chosen(spec, p, generator))
 
 
@@ -185,7 +213,7 @@ def random_(
     else:
         low, high = (0, int(given[0])) if len(given) == 1 else (int(given[0]), int(given[1]))
     check_range(low, high, kind)
-    return _write(self, "random_", lambda spec: draw_integers(spec, low, high, generator))
+    return _fill(self, "random_", draw_integers, low, high, generator)
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dovetail import dtypes as d
-from dovetail import return_types
+from dovetail import raw, return_types
 from dovetail.backend.sentences import ENDS
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
@@ -18,16 +18,21 @@ from dovetail.factories import arange, zeros
 from dovetail.late_binding import BATCHED
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
+from dovetail.ops.indexed.counted import begun, is_served
 from dovetail.ops.indexed.index_checks import need_tensor, values_of
 from dovetail.ops.indexed.masks import where
+from dovetail.ops.layout.joining import stack
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.ops.out import finish
 from dovetail.ops.reduction.search import searchsorted
-from dovetail.ops.schema import ErrorInput, Inferred, OpDef, Sample
+from dovetail.ops.schema import REGISTRY, ErrorInput, Inferred, OpDef, Sample
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
 __all__: list[str] = []
+
+
+_NEGATIVE = "bincount only supports 1-d non-negative integral inputs."
 
 
 def _added_up(places: Any, values: Any, size: int) -> Any:
@@ -95,6 +100,86 @@ BINCOUNT = OpDef(
 )
 
 
+ROOM = 1 << 10
+"""Results that a block has room for whose length is not known, at least."""
+
+
+def _counted_infer(input: Spec, weights: Spec | None, room: int) -> Inferred:
+    plain = _bincount_infer(input, weights, room)
+    return Inferred(plain.compute, (*plain.outs, ((2,), d.int64)))
+
+
+def _counted_reference(
+    x: np.ndarray, weights: np.ndarray | None, room: int
+) -> tuple[np.ndarray, np.ndarray]:
+    kind = np.int64 if weights is None else np.float64
+    x, high, out = x.astype(np.int64), int(x.max()), np.zeros(room, kind)
+    if x.min() >= 0 and high < room:
+        out = np.bincount(x, weights, room)
+    return out, np.array([x.min(), high])
+
+
+def _counted_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    x, weights = draw(rng, (9,), dtype, 0, 9), rng.uniform(-1, 1, 9)
+    found = [Sample((x, w, room)) for w in (None, weights) for room in (12, 5)]
+    if dtype.is_signed:
+        found.append(Sample((x - 4, weights.astype(np.float32), 12)))
+    return found
+
+
+@composite(
+    "bincount_counted",
+    kind="index",
+    inputs=("input", "weights"),
+    outputs=2,
+    infer=_counted_infer,
+    differentiable=(),
+    accepts=d.INTEGRAL,
+    reference=_counted_reference,
+    samples=_counted_samples,
+    method=False,
+    public=False,
+    named="bincount",
+)
+def bincount_counted(input: Any, weights: Any, room: int) -> Any:
+    """``bincount`` in a block with room for ``room`` results, (room,); the smallest number and the
+    largest, (2,).
+
+    Where one is negative, or there is no room for the largest, all results are zero.
+
+    Args:
+        input: (N), N > 0.
+        weights: (N), or None.
+    """
+    low, high = input.to(d.int64).aminmax()
+    is_there = (low >= 0) & (high < room)
+    places = where(is_there, input.to(d.int64), 0)
+    values = input.new_ones(input.numel(), dtype=d.int64) if weights is None else weights
+    if weights is not None and weights.dtype is not d.float32:
+        values = weights.to(d.float64)
+    return _added_up(places, values * is_there, room), stack((low, high))
+
+
+BINCOUNT_COUNTED = REGISTRY["bincount_counted"]
+
+
+def _binned(input: Tensor, weights: Tensor | None, minlength: int) -> tuple[Any, int]:
+    """The counts, where a kernel finds them with their number, and else None; the largest number.
+
+    Raises:
+        RuntimeError: one is negative.
+    """
+    room = max(minlength, ROOM)
+    fits = weights is None or (weights._spec.ndim == 1 and weights.numel() == input.numel())
+    if not fits or not is_served(BINCOUNT_COUNTED, (input, weights), (room,)):
+        return None, _highest(input)
+    block, ends = call(BINCOUNT_COUNTED, (input, weights), (room,))
+    low, high = raw.to_host(ends).tolist()
+    if low < 0:
+        raise RuntimeError(_NEGATIVE)
+    return (begun(block, max(high + 1, minlength)) if high < room else None), high
+
+
 def _highest(input: Any) -> int:
     """The largest of numbers none of which is negative; one number is read from the device.
 
@@ -108,7 +193,7 @@ def _highest(input: Any) -> int:
     # With the sign bit turned over, negative numbers are the largest, and not negative.
     highest = int((input ^ lowest).amax().item())
     if highest >= 0:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+        raise RuntimeError(_NEGATIVE)
     return highest - lowest
 
 
@@ -134,18 +219,22 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if spec.dtype not in d.INTEGRAL:
         raise Unsupported(f"\"bincount\" not implemented for '{type_name(spec.dtype)}'")
     if spec.ndim != 1:
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+        raise RuntimeError(_NEGATIVE)
     if spec.device.type == "meta":
         raise NotImplementedError("bincount: the result's shape depends on data that meta has not")
     if not spec.numel:
         return zeros(minlength, dtype=d.int64, device=spec.device)
     if spec.batch is not None:
         raise BATCHED.dynamic_shape("bincount")
-    high = _highest(input)
     if weights is not None:
-        more = need_tensor("bincount", "weights", 2, weights)._spec
+        need_tensor("bincount", "weights", 2, weights)
+    made, high = _binned(input, weights, minlength)
+    if weights is not None:
+        more = weights._spec
         if more.ndim != 1 or more.numel != spec.numel:
             raise RuntimeError("weights should be 1-d and have the same length as input")
+    if made is not None:
+        return made  # type: ignore[no-any-return]
     return call(BINCOUNT, (input, weights), (max(high + 1, minlength),))
 
 

@@ -84,12 +84,12 @@ def test_a_variable_that_hides_an_installed_driver_is_all_that_is_said(
 def test_a_variable_comes_before_what_is_not_installed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dovetail_opencl.absence import INSTALL_DRIVER, NO_DRIVER, without_platform
+    from dovetail_opencl.absence import NO_DRIVER, without_platform
 
     monkeypatch.setenv("OCL_ICD_VENDORS", str(tmp_path / "missing"))
     first, second, without_root = without_platform()
     assert first[1] == "unset OCL_ICD_VENDORS"
-    assert second == (NO_DRIVER, INSTALL_DRIVER)
+    assert second == (NO_DRIVER, "sudo apt-get install pocl-opencl-icd")
     assert without_root[0].startswith("or without root")
 
 
@@ -128,19 +128,27 @@ def test_devices_have_an_order_that_stays(opencl: dt.device) -> None:
     assert [d.name for d in discover().devices] == names
 
 
-def test_the_doctor_finds_nothing_wrong_where_there_is_a_device(opencl: dt.device) -> None:
+def test_the_doctor_names_the_device_that_there_is(opencl: dt.device) -> None:
+    from dovetail_opencl.discovery import discover
     from dovetail_opencl.doctor import doctor
 
-    assert doctor() == []
+    first = discover().devices[0]
+    reason, command = doctor()[0]
+    assert reason.startswith("opencl:0 is a ")
+    assert first.name in reason
+    assert first.driver_version in reason
+    assert command == ""
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that Python was installed to, on a machine without an OpenCL driver."""
+    """A folder that Python was installed to, on a Debian machine without an OpenCL driver."""
     from dovetail_opencl import absence
 
     monkeypatch.setattr(absence, "VENDORS", tmp_path / "nowhere")
     monkeypatch.setattr(absence, "_is_for_wheels", lambda: True)
+    monkeypatch.setattr("dovetail_opencl.hardware.distributions", lambda: ["debian"])
+    monkeypatch.setattr("dovetail_opencl.hardware.is_root", lambda: False)
     monkeypatch.setattr("sys.prefix", str(tmp_path / "the root"))
     monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path / "user"))
     for name in absence.HIDING:
@@ -162,7 +170,7 @@ def test_there_is_a_way_without_root(root: Path, monkeypatch: pytest.MonkeyPatch
     from dovetail_opencl import absence
 
     with_root, (reason, command) = absence.without_platform()
-    assert with_root == (absence.NO_DRIVER, absence.INSTALL_DRIVER)
+    assert with_root == (absence.NO_DRIVER, "sudo apt-get install pocl-opencl-icd")
     assert "without root" in reason
     assert "lasts for this shell" in reason
     install, name, show = command.split(" && ")

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
+from dovetail_opencl.drivers import LASTS, POCL, install
+
 __all__ = ["without_platform"]
 
 NO_DRIVER = (
-    "no OpenCL driver is installed: a GPU's comes with its vendor's driver package, the CPU's is "
-    "pocl-opencl-icd"
+    "no OpenCL driver is installed: docs/opencl.md has those of GPUs, the CPU's is PoCL "
+    f"({' or '.join(dict.fromkeys(POCL.values()))})"
 )
 UNANSWERED = "no OpenCL platform answers, though a driver is installed in"
-INSTALL_DRIVER = "apt-get install pocl-opencl-icd"
-LASTS = "export lasts for this shell; the same line in ~/.bashrc keeps it"
 
 VENDORS = Path("/etc/OpenCL/vendors")
 HIDING = ("OCL_ICD_VENDORS", "OPENCL_VENDOR_PATH")
@@ -47,7 +47,7 @@ def without_platform() -> list[tuple[str, str]]:
         found = [*_wheels(of_wheels)] or found
     if of_wheels is not None or len(icds) > len(broken):
         return found or [(f"{UNANSWERED} {of_wheels or VENDORS}", "")]
-    found.append((NO_DRIVER, INSTALL_DRIVER))
+    found.append((NO_DRIVER, install(POCL)))
     if _is_for_wheels():
         found.append(_without_root(roots[0]))
     return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import re
 import threading
 from collections import deque
@@ -19,7 +18,7 @@ from dovetail.backend.allocator import pool_for
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import device, dialect, faults
 from dovetail_kernels.device import Size
-from dovetail_opencl import limits, tuning
+from dovetail_opencl import limits, settings, tuning
 from dovetail_opencl.cache import ProgramCache
 from dovetail_opencl.transfers import Transfers
 
@@ -31,9 +30,6 @@ _NO_MEMORY = (
     cl.status_code.OUT_OF_HOST_MEMORY,
     cl.status_code.INVALID_BUFFER_SIZE,
 )
-CLASS = "DOVETAIL_OPENCL_CLASS"
-"""``cpu`` or ``gpu``: how kernels are written and launched, whatever the device says it is."""
-
 ALONE = "-Dkernel=__attribute__((intel_vec_len_hint(1)))__kernel"
 """Kernels for the host's cores have their vectors in the text; Intel's compiler would make vectors
 of sixteen work items, where a work group has one, and run their loops lane by lane."""
@@ -76,13 +72,12 @@ class Device(device.Device):
     """
 
     def __init__(self, handle: Any, index: int = 0) -> None:
-        patience = os.environ.get("DOVETAIL_OPENCL_PATIENCE")
-        super().__init__(index, device.PATIENCE if patience is None else int(patience))
+        super().__init__(index, settings.patience(device.PATIENCE))
         self.handle = handle
         self.context: Any = cl.Context([handle])
         self.queue: Any = cl.CommandQueue(self.context, handle)
         self._left: deque[Any] | None = None
-        chosen = os.environ.get(CLASS)
+        chosen = settings.class_of_kernels()
         self.is_cpu = chosen == "cpu" if chosen else bool(handle.type & cl.device_type.CPU)
         self.dialect = dialect.CPU if self.is_cpu else dialect.GPU
         self.units = int(handle.max_compute_units)
@@ -110,8 +105,8 @@ class Device(device.Device):
         self._handed_over = 0
         self._copying, self._writing = _Copying(self), _Writing(self)
         self.waiting: deque[tuple[Launch | _Copying | _Writing, Sequence[Any], Any]] = deque()
-        limit = os.environ.get("DOVETAIL_OPENCL_MEMORY")
-        self.memory_total = int(limit) if limit else int(handle.global_mem_size)
+        limit = settings.memory()
+        self.memory_total = int(handle.global_mem_size) if limit is None else limit
         self.used = 0
         # Memory has a lock of its own, under which nothing is made or waited for: a pool that
         # allocates holds its lock, and a thread that queues a kernel may wait for that pool.

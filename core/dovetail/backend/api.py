@@ -443,7 +443,8 @@ class Backend:
         runtime: memory and transfers.
         version: the backend package's version, for people.
         contract: the contract version it was written for.
-        doctor: an optional function that returns ``[(what is wrong, command that mends it)]``.
+        doctor: an optional function that returns ``[(what is wrong, command that mends it)]``;
+            what is worth knowing of a device that works has no command, ``""``.
 
     Raises:
         ContractVersionError: not here, but when the device is used: ``contract`` has another major

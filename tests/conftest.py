@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each worker takes a core; with more t
         os.environ.setdefault(name, "1")
 
 import dovetail as dt
+from tests.extras import COMMANDS, without
 
 # Files with tests of half a minute: compilers for GPUs, the simulator of races, whole programs.
 LONG = ("test_cuda_compile.py", "test_opencl_oclgrind.py", "test_style.py", "test_command.py")
@@ -63,6 +65,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = {kind: len(terminalreporter.getreports(kind)) for kind in ("passed", "skipped")}
     device = terminalreporter.config.getoption("--device")
     terminalreporter.write_line(f"device {device}: {counts}")
+    for reason in filter(None, map(without, COMMANDS if counts["skipped"] else ())):
+        terminalreporter.write_line(f"skipped what needs it: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -83,6 +87,12 @@ def need_device() -> Callable[[str], dt.device]:
         return dt.device(name)
 
     return need
+
+
+@pytest.fixture(scope="session")
+def torch() -> Any:
+    """PyTorch, which results are compared with; or a skip that says what brings it."""
+    return pytest.importorskip("torch", reason=without("torch"))
 
 
 def why_unusable(name: str) -> str:

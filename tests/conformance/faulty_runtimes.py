@@ -7,10 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import INTEGRAL
 from dovetail.errors import OutOfMemoryError
+
+pytest.importorskip("dovetail_loopback", reason="its runtimes are made of the loopback plugin")
+
 from dovetail_loopback import LoopbackRuntime
 from dovetail_loopback.arrays import Array
 

@@ -14,7 +14,11 @@ from dovetail_conformance.collect import collect
 from dovetail_conformance.model import run_case
 
 DEVICE = "loop:0"
-pytest.importorskip("dovetail_loopback")
+
+
+@pytest.fixture(autouse=True)
+def _loop(need_device: Any) -> None:
+    need_device(DEVICE)
 
 
 def outcome(check: str = "optional", op: str = "linalg_eigh") -> Any:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
+import pytest
 from nn_parity import array, kind_of, like
 
 import dovetail as dt
+
+torch = pytest.importorskip("torch", reason="the parity extra (torch) is not installed")
 
 Run = Callable[..., Any]
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.extras import imported, without
 
 import dovetail as dt
 
@@ -36,6 +37,7 @@ def fresh(opencl: dt.device) -> Callable[..., str]:
     """Run a program in a process of its own, with environment variables; what it prints."""
 
     def run(code: str, **environment: str) -> str:
+        skip_without_imports(code)
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             env={**os.environ, **environment},
@@ -47,6 +49,12 @@ def fresh(opencl: dt.device) -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+def skip_without_imports(code: str) -> None:
+    """Skip the test where the program imports an extra's package that is not installed."""
+    for reason in filter(None, map(without, imported(code))):
+        pytest.skip(reason)
 
 
 PROGRAMS = """
@@ -116,6 +124,7 @@ def in_class(opencl: dt.device, runners: dict[str, Runner]) -> Callable[[str, st
     """
 
     def run(code: str, kind: str) -> None:
+        skip_without_imports(code)
         if kind not in runners:
             runners[kind] = Runner(kind)
         try:

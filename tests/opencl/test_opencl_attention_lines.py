@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 import dovetail as dt
-from dovetail_opencl.runtime import device_of
 
 torch = pytest.importorskip("torch")
 
 
-def test_heads_of_one_projection_are_read_where_they_lie() -> None:
-    queue = device_of(0)
+def test_heads_of_one_projection_are_read_where_they_lie(queue: Any) -> None:
     whole = np.random.default_rng(3).standard_normal((2, 9, 3 * 2 * 4), np.float32)
 
     def attended(library: Any, x: Any) -> Any:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyopencl as cl
 import pytest
 
 from dovetail_opencl import declarations
-from dovetail_opencl.cache import ProgramCache
 from dovetail_opencl.declarations import Declarations
+
+if TYPE_CHECKING:
+    from dovetail_opencl.cache import ProgramCache
 
 HEADER = """// float unheard(float);
 #ifndef _OPENCL_H_
@@ -52,6 +53,8 @@ def test_a_program_has_all_overloads_of_what_it_names_and_every_directive() -> N
 @pytest.fixture
 def cache(queue: Any) -> ProgramCache:
     """One of its own for ``opencl:0``, whose compiler is PoCL's."""
+    from dovetail_opencl.cache import ProgramCache
+
     made = ProgramCache(queue.context, queue.handle)
     if made.folder is not None or declarations.of_driver(queue.handle.platform.name) is None:
         pytest.skip("the driver is not PoCL, or has its programs from elsewhere")
@@ -70,6 +73,8 @@ kernel void many(global float *x, global int *n, local float *shared) {
 
 
 def test_the_code_is_that_of_the_whole_header(queue: Any, cache: ProgramCache) -> None:
+    import pyopencl as cl
+
     short = cache.build(MANY, ["-w"])
     assert (cache.compiled, cache.whole) == (1, 0)
     cache._declarations = None

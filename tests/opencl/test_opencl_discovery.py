@@ -15,6 +15,12 @@ import dovetail as dt
 HIDDEN = {"OCL_ICD_VENDORS": "/nonexistent", "OCL_ICD_FILENAMES": ""}
 """What Khronos' loader and Debian's are told, so that they find no driver."""
 
+NO_WHEELS = """
+import site, sys
+site.USER_BASE = sys.prefix = "/nonexistent"
+"""
+"""Where wheels of Intel's runtime are installed, what they lack is told first."""
+
 
 def _python(code: str, **environment: str) -> str:
     done = subprocess.run(
@@ -41,7 +47,7 @@ try:
 except RuntimeError as error:
     print("refused:", error)
 """
-    first, refused = _python(code, **HIDDEN).splitlines()
+    first, refused = _python(NO_WHEELS + code, **HIDDEN).splitlines()
     reason = "OCL_ICD_VENDORS names /nonexistent, which does not exist"
     assert first == repr((reason, "unset OCL_ICD_VENDORS"))
     assert refused == f"refused: opencl: {reason}; see `dovetail doctor opencl`"
@@ -49,8 +55,9 @@ except RuntimeError as error:
 
 def test_the_demo_says_why_there_is_no_device(tmp_path: Path) -> None:
     pytest.importorskip("pyopencl", reason="PyOpenCL is not installed")
+    code = f"{NO_WHEELS}from dovetail.cli import main\nsys.exit(main())"
     done = subprocess.run(
-        [sys.executable, "-m", "dovetail", "demo", "--device", "opencl:0", "--out", str(tmp_path)],
+        [sys.executable, "-c", code, "demo", "--device", "opencl:0", "--out", str(tmp_path)],
         env={**os.environ, **HIDDEN},
         capture_output=True,
         text=True,

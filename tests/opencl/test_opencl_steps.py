@@ -55,7 +55,7 @@ def test_steps_counted_on_the_device(queue: Any, kind: str, dtype: str, amsgrad:
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance)
 
 
-def test_numbers_that_change_reach_the_kernel() -> None:
+def test_numbers_that_change_reach_the_kernel(opencl: dt.device) -> None:
     """A launch keeps its last call's: a learning rate, and the share of a batch of many."""
     torch = pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
     results = []

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 
 import dovetail as dt
 
@@ -42,7 +41,7 @@ CALLS: dict[str, Call] = {
 
 @pytest.mark.filterwarnings("ignore::dovetail.errors.HostFallbackWarning")
 @pytest.mark.parametrize("name", CALLS)
-def test_as_pytorch_refuses(name: str, device: Any) -> None:
+def test_as_pytorch_refuses(name: str, device: Any, torch: Any) -> None:
     call = CALLS[name]
     with pytest.raises(RuntimeError) as theirs:
         call(torch, torch.tensor)
@@ -71,7 +70,9 @@ LATE: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("name", LATE)
-def test_refused_where_values_are_asked_for_at_the_latest(name: str, device: Any) -> None:
+def test_refused_where_values_are_asked_for_at_the_latest(
+    name: str, device: Any, torch: Any
+) -> None:
     call = LATE[name]
     with pytest.raises(RuntimeError) as theirs:
         call(torch, torch.tensor)

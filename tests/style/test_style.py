@@ -105,11 +105,8 @@ def test_the_style_comes_nearer() -> None:
 
 
 @pytest.mark.parametrize(("name", "steps"), [("loop", 8), ("opencl", 8), ("dlp", 6)])
-def test_the_same_losses_on_other_devices(name: str, steps: int) -> None:
-    try:
-        dt.empty(0, device=name)
-    except RuntimeError as error:
-        pytest.skip(str(error))
+def test_the_same_losses_on_other_devices(name: str, steps: int, need_device: Any) -> None:
+    need_device(name)
     np.testing.assert_allclose(losses(name, steps), losses("cpu", steps), rtol=5e-4, atol=1e-6)
 
 
@@ -179,11 +176,8 @@ def test_the_small_network_learns() -> None:
 
 
 @pytest.mark.parametrize("name", ["loop", "opencl"])
-def test_the_small_network_begins_with_the_same_numbers(name: str) -> None:
-    try:
-        dt.empty(0, device=name)
-    except RuntimeError as error:
-        pytest.skip(str(error))
+def test_the_small_network_begins_with_the_same_numbers(name: str, need_device: Any) -> None:
+    need_device(name)
     seen: dict[str, list[float]] = {"cpu": [], name: []}
     for device, losses_of in seen.items():
         network.trained(

@@ -80,11 +80,6 @@ def values(dtype: Any = np.float32) -> np.ndarray:
     return np.arange(math.prod(SHAPE)).reshape(SHAPE).astype(dtype)
 
 
-@pytest.fixture
-def torch() -> Any:
-    return pytest.importorskip("torch", reason="parity extra not installed")
-
-
 class Ours:
     """Makes tensors, and index expressions that hold tensors, on the device under test."""
 

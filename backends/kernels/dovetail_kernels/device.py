@@ -117,6 +117,7 @@ class Device(abc.ABC):
         tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
         has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
+        memory_total: bytes of memory that may be in use at a time.
         vector: bytes of a vector register.
         has_pairs: the processor multiplies pairs of bfloat16 (AVX-512 BF16), and the compiler
             takes its instructions.
@@ -144,6 +145,7 @@ class Device(abc.ABC):
     has_pairs: bool = False
     tensors: int = 8
     local_memory: int
+    memory_total: int
     vector: int = 16
     launches: int = 0
     has_double: bool

@@ -31,8 +31,8 @@ CHANNELS = 32
 """Fewer channels or filters do not make up for what is moved."""
 
 MOVED = 32
-"""Products of two numbers in the time in which one number comes from memory or goes there. Counted,
-not measured: what is known of GPUs, at a third of their peak, says 12 (those of data centres) to 70."""
+"""Products of two numbers in the time in which one number comes from memory or goes there: assumed,
+for GPUs' peaks, of which products reach a third, say 12 (data centres) to 70 (desktops)."""
 
 ROOM = 1 << 28
 """Bytes that transformed tiles and sums take at most, where an eighth of the memory is not less."""
@@ -154,7 +154,7 @@ class WinogradSteps:
         tiles, wide, high = _tiles(made)
         most = max(1, _room(device) // (4 * POINTS * (channels + filters)) // tile.columns)
         panels = -(-tiles // tile.columns)
-        each = -(-panels // -(-panels // most)) * tile.columns  # of pieces as few and equal as can be
+        each = -(-panels // -(-panels // most)) * tile.columns  # pieces are few, and much the same
         self._pieces = []
         for first in range(0, tiles, each):
             across = min(each, _up(tiles - first, tile.columns))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -259,6 +259,15 @@ class Device(abc.ABC):
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         """The one of ``candidates`` that products of ``work`` were measured to be fastest by; None
         where nothing was measured."""
+        return None
+
+    def faster(self, what: str, ways: Mapping[str, Callable[[], Callable[[], None]]]) -> str | None:
+        """The name of the one of ``ways`` that was measured to be faster for what is called
+        ``what``; None where nothing was measured.
+
+        Args:
+            ways: what makes a function to be measured; not called where nothing is to be.
+        """
         return None
 
     @staticmethod

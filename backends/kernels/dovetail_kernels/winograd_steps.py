@@ -10,6 +10,7 @@ Winograd, an infinite or NaN element of the image reaches the whole tile of 4 by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from dovetail.dtypes import float32
 from dovetail_kernels.arrays import Array, dense_strides
 from dovetail_kernels.device import Device, Launch
-from dovetail_kernels.gather import Map, biased
+from dovetail_kernels.gather import Gathered, Map, biased
 from dovetail_kernels.gemm import Product, offset_of
 from dovetail_kernels.source import program
 from dovetail_kernels.tiles import Tile, tile_of
@@ -72,17 +73,45 @@ def _is_possible(made: Map, source: Array) -> bool:
 def pays_in_steps(made: Map, source: Array) -> bool:
     """Whether a map of windows of 3 by 3 without dilation, of ``source``, is for these kernels.
 
-    Products in whole tiles are weighed against those of the direct way, with what is moved more:
-    the points of image and sums twice, those of filters twice, and the filters.
+    Where nothing was measured on the device for layers about as large, products in whole tiles are
+    weighed against those of the direct way, with what is moved more: the points of image, sums and
+    filters twice, and the filters.
     """
     if not _is_possible(made, source):
         return False
+    sizes = source.shape[1], made.columns, _tiles(made)[0]
+    way = made.device.faster(
+        f"conv of 3 by 3, of {', '.join(str(1 << n.bit_length() - 1) for n in sizes)}",
+        {
+            "direct": lambda: _trial(made, source, Gathered(made)),
+            "winograd": lambda: _trial(made, source, WinogradSteps(made, source)),
+        },
+    )
+    if way is not None:
+        return way == "winograd"
     tile, channels, filters = tile_of(made.device, float32), source.shape[1], made.columns
     tiles, places = _up(_tiles(made)[0], tile.columns), made.images * len(made.parts[0].rows_at)
     direct = 9 * channels * _up(places, tile.rows) * _up(filters, tile.columns)
     products = POINTS * channels * tiles * _up(filters, tile.rows)
     moved = 2 * POINTS * tiles * (channels + filters) + (2 * POINTS + 9) * channels * filters
     return products + MOVED * moved < direct
+
+
+def _trial(made: Map, source: Array, run: Callable[..., None]) -> Callable[[], None]:
+    """``run`` with arrays of its own, whatever is in them."""
+    arrays = [source, made.filters.weight, made.bias, made.out]
+    there = [x for x in arrays if x is not None]
+    ends = [sum((n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)) + 4 for x in there]
+
+    def once() -> None:
+        with made.device.scratch(*ends) as blocks:
+            placed = iter(
+                Array(block, 0, x.shape, x.strides, x.dtype)
+                for block, x in zip(blocks, there, strict=True)
+            )
+            run(*(None if x is None else next(placed) for x in arrays))
+
+    return once
 
 
 class _Products(Product):

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -398,6 +398,9 @@ class Device(device.Device):
 
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         return tuning.found(self, work, list(candidates))
+
+    def faster(self, what: str, ways: Mapping[str, Callable[[], Callable[[], None]]]) -> str | None:
+        return tuning.faster(self, what, ways)
 
 
 class _Copying:

@@ -129,6 +129,9 @@ def _beside() -> Iterator[Callable[[str], Any]]:
             getattr(dt.nn.functional, f"{kind}_pool2d")(x, 3, 2, 1).sum().backward()
 
     yield pooled
+    yield lambda device: dt.nn.functional.conv2d(  # by Winograd's filtering
+        dt.ones(2, 128, 28, 28, device=device), dt.ones(128, 128, 3, 3, device=device), padding=1
+    )
 
     def normalised(device: str, dtype: Any, name: str, shape: tuple[int, ...], size: Any) -> None:
         x = dt.ones(shape, device=device, dtype=dtype, requires_grad=True)

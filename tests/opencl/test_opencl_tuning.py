@@ -110,3 +110,57 @@ def test_where_nothing_can_be_kept_it_says_so_and_goes_on(
     monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "file"))
     with pytest.warns(RuntimeWarning, match="cannot be kept"):
         tuning.keep(queue, dt.float32, known[0], 0.25)
+
+
+def test_of_two_ways_the_faster_one_is_kept(
+    queue: Any, known: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def way(name: str, seconds: float) -> Callable[[], Callable[[], float]]:
+        return lambda: made.append(name) or (lambda: seconds)  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(tuning, "_seconds", lambda device, run: run())
+    ways = {"slow": way("slow", 2.0), "fast": way("fast", 1.0)}
+    assert queue.faster("it", ways) is None
+    assert not made, "nobody asked"
+    monkeypatch.setenv(tuning.TUNE, "1")
+    assert queue.faster("it", ways) == "fast"
+    assert queue.faster("it", {"fast": way("again", 3.0)}) == "fast"
+    monkeypatch.delenv(tuning.TUNE)
+    assert queue.faster("it", ways) == "fast"
+    assert queue.faster("others", ways) is None
+    assert queue.faster("it", {"slow": way("slow", 2.0)}) is None, "it is no longer there"
+    monkeypatch.setenv(tuning.TUNE, "0")
+    assert queue.faster("it", ways) is None
+    assert made == ["slow", "fast"]
+    (path,) = tmp_path.glob("way-*")
+    assert json.loads(path.read_text())["seconds"] == 1.0
+
+
+def test_a_convolution_goes_the_way_that_was_measured(
+    fresh: Callable[..., str], tmp_path: Path
+) -> None:
+    code = """
+import dovetail as dt
+from dovetail_opencl import tuning
+from dovetail_opencl.runtime import device_of
+
+tuning.SECONDS, tuning.ROUNDS = 0.0, 1
+found, seen = tuning.faster, []
+tuning.faster = lambda *arguments: seen.append(found(*arguments)) or seen[-1]
+x = dt.ones(2, 32, 9, 9, device="opencl:0")
+weight = dt.ones(32, 32, 3, 3, device="opencl:0")
+y = dt.nn.functional.conv2d(x, weight, dt.ones(32, device="opencl:0"))
+assert ((y - 289).abs() < 1e-2).all().item()
+print(seen, "transform_image" in {key[1] for key in device_of(0)._kernels})
+"""
+    given = {cache.VARIABLE: str(tmp_path), "DOVETAIL_OPENCL_CLASS": "gpu"}
+    assert fresh(code, **given).strip() == "[None] False"
+    measured = fresh(code, **given, **{tuning.TUNE: "1"}).strip()
+    assert measured in ("['direct'] True", "['winograd'] True")  # both were tried
+    (path,) = tmp_path.glob("way-*")
+    for way, is_there in (("direct", False), ("winograd", True)):
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps({**data, "way": way}))
+        assert fresh(code, **given).strip() == f"['{way}'] {is_there}"

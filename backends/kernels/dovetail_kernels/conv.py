@@ -34,6 +34,7 @@ from dovetail_kernels.gather_planes import Planes, PlanesSum, is_cached
 from dovetail_kernels.gather_sum import Sum, Summed
 from dovetail_kernels.spread import SLACK, Three, grid, image_of, three
 from dovetail_kernels.winograd import Winograd, pays
+from dovetail_kernels.winograd_steps import WinogradSteps, pays_in_steps
 
 __all__ = ["enter"]
 
@@ -268,6 +269,8 @@ def _resolved(made: Map, source: Array, first: Three, c: Convolution) -> Any:
     is_plain = c.kernel == (1, 3, 3) and c.dilation[1:] == (1, 1)
     if is_plain and min(first) >= 0 and pays(made, source, first):
         return Winograd(made, source, first)
+    if is_plain and pays_in_steps(made, source):
+        return WinogradSteps(made, source)
     if is_packed(made, source):
         return Packed(made, source)
     return Gathered(made)

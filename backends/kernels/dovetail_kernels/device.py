@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -117,6 +117,7 @@ class Device(abc.ABC):
         tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
         has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
+        memory_total: bytes of memory that may be in use at a time.
         vector: bytes of a vector register.
         has_pairs: the processor multiplies pairs of bfloat16 (AVX-512 BF16), and the compiler
             takes its instructions.
@@ -144,6 +145,7 @@ class Device(abc.ABC):
     has_pairs: bool = False
     tensors: int = 8
     local_memory: int
+    memory_total: int
     vector: int = 16
     launches: int = 0
     has_double: bool
@@ -257,6 +259,15 @@ class Device(abc.ABC):
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         """The one of ``candidates`` that products of ``work`` were measured to be fastest by; None
         where nothing was measured."""
+        return None
+
+    def faster(self, what: str, ways: Mapping[str, Callable[[], Callable[[], None]]]) -> str | None:
+        """The name of the one of ``ways`` that was measured to be faster for what is called
+        ``what``; None where nothing was measured.
+
+        Args:
+            ways: what makes a function to be measured; not called where nothing is to be.
+        """
         return None
 
     @staticmethod

@@ -98,7 +98,12 @@ class Product:
         added: what is added to it.
         tile: another shape of tile than the device's own.
         is_rectified: a ReLU is taken of what is written.
+
+    Attributes:
+        label: what its launches are called.
     """
+
+    label = "matmul"
 
     def __init__(
         self,
@@ -134,7 +139,7 @@ class Product:
         """Queue it."""
         if self._run is not None:
             if self.device.worked is not None:
-                self.device.worked("matmul", 2 * self.out.numel * self.depth)
+                self.device.worked(self.label, 2 * self.out.numel * self.depth)
             self._run(a, b, out, *input)
 
     @property
@@ -193,7 +198,7 @@ class Product:
         file = "gemm_pairs" if name == "pack_pairs" else "gemm"
         helpers += PAIRED if self.is_paired else ""
         text = program(self.device, file, macros, dtypes, text=helpers)
-        return self.device.launch(text, name, buffers, numbers, size, "matmul")
+        return self.device.launch(text, name, buffers, numbers, size, self.label)
 
     # element by element
 

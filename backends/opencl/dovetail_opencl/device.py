@@ -7,7 +7,7 @@ import math
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -393,6 +393,9 @@ class Device(device.Device):
 
     def tile(self, work: DType, candidates: Sequence[Any]) -> Any:
         return tuning.found(self, work, list(candidates))
+
+    def faster(self, what: str, ways: Mapping[str, Callable[[], Callable[[], None]]]) -> str | None:
+        return tuning.faster(self, what, ways)
 
 
 class _Copying:

@@ -70,6 +70,14 @@ def _rounded_quotients(ghost: Device, kind: DType) -> None:
 _WITH_GRADIENTS = 2
 """Of so many samples per operator and dtype the graph is walked."""
 
+_OF_SIZE = ("contract", "composite")
+"""Kernels of these kinds may be for small calls only."""
+
+_TIMES, _TIMES_MADE_OF_STEPS = 100, 32
+"""Where such a kernel has a condition, each sample is tried with dims of so many times the size as
+well, to see whether that goes to the host. One whose arguments name sizes is refused then, and says
+nothing. What has a decomposition may fill memory of the host's with places, by its size."""
+
 _MORE = (_draws, _rounded_quotients)
 """Calls of records without samples, which no gradient calls either."""
 
@@ -234,6 +242,17 @@ def capabilities(device: Device | str | int, op: str = "*") -> Capabilities:
     return _table(where, found, op)
 
 
+def _grown_sample(sample: Sample, times: int) -> Sample:
+    def grown(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return np.broadcast_to(np.zeros((), value.dtype), [times * n for n in value.shape])
+        if isinstance(value, (list, tuple)):
+            return type(value)(grown(v) for v in value)
+        return value
+
+    return Sample(grown(sample.args), {name: grown(v) for name, v in sample.kwargs.items()})
+
+
 def _try_more(
     call: Callable[[Device, DType], None],
     kind: DType,
@@ -270,11 +289,26 @@ def _try(
     assert op.samples is not None
     if kind not in op.accepts or kind not in state.dtypes:
         return
-    for i, sample in enumerate(op.samples(np.random.default_rng(0), kind)):
+    without_it = None
+    samples = list(op.samples(np.random.default_rng(0), kind))
+    for i, sample in enumerate(samples):
         seen, works = _seen(op, sample, ghost, recorder, i < _WITH_GRADIENTS)
         _keep_unsampled(seen, found)
-        if works and op.kind != "view":
-            found[op.name, kind].add(_own_label(op, seen, kind, state))
+        if not works or op.kind == "view":
+            continue
+        own = [label for name, _, label in seen if name == op.name]
+        if own:
+            found[op.name, kind].add(max(own, key=_ORDER.index))
+        else:
+            without_it = seen
+    if without_it is not None and not found[op.name, kind]:
+        found[op.name, kind].add(_guessed(op, without_it, kind, state))
+    if op.kind in _OF_SIZE and any(entry.when for entry in state.table.entries(op.name)):
+        times = _TIMES if op.decompose is None else _TIMES_MADE_OF_STEPS
+        for sample in samples:
+            seen, _ = _seen(op, _grown_sample(sample, times), ghost, recorder, False)
+            if any(name == op.name and label == "host" for name, _, label in seen):
+                found[op.name, kind].add("host")
 
 
 def _seen(
@@ -331,13 +365,10 @@ def _backward(result: Any) -> None:
             return  # a gradient that needs data; what was seen until then counts
 
 
-def _own_label(
+def _guessed(
     op: OpDef, seen: list[tuple[str, DType | None, str]], kind: DType, state: DeviceState
 ) -> str:
-    """The label of the operator itself among the calls of one sample."""
-    own = [label for name, _, label in seen if name == op.name]
-    if own:
-        return max(own, key=_ORDER.index)
+    """The label of an operator that none of its samples comes to, by what one of them calls."""
     if any(label == "host" for _, _, label in seen):
         return "host"
     # Data is needed before the operator is called; the table says it as far as it can.

@@ -23,10 +23,23 @@ from dovetail.fallback import host_device
 from dovetail.ops.schema import REGISTRY, CallFacts
 from dovetail.spec import Spec, forget_specs
 
-__all__ = ["HOST_REFUSES", "ghost_of", "would_go_to_the_host"]
+__all__ = ["HOST_REFUSES", "Ghost", "ghost_of", "would_go_to_the_host"]
 
 HOST_REFUSES = ("view", "storage", "random")
 """Kinds of operator that are never run on the host in a device's place."""
+
+
+class Ghost(Device):
+    """The name of a ghost.
+
+    Attributes:
+        stands_for: the device whose table it has. A condition of a kernel (``when``) that depends
+            on more than the call, such as how many units there are, asks this one.
+    """
+
+    __slots__ = ("stands_for",)
+
+    stands_for: Device
 
 
 def would_go_to_the_host(facts: CallFacts) -> bool:
@@ -104,11 +117,12 @@ def ghost_of(device: Device, on_host: Callable[[], None]) -> Iterator[Device]:
     Args:
         on_host: called each time that a call would go to the host.
     """
-    ghost: Device = object.__new__(Device)
+    ghost: Device = object.__new__(Ghost)
     for field, value in (
         ("type", "meta"),
         ("index", device.index),
         ("_text", f"ghost of {device}"),
+        ("stands_for", device),
     ):
         object.__setattr__(ghost, field, value)
     target = state_of(device)

@@ -44,6 +44,11 @@ def host_device() -> Device:
     return Device("cpu")
 
 
+def _lacks(op: OpDef, state: DeviceState) -> str:
+    declines = bool(state.table.entries(op.name))
+    return f"has no kernel of it{' that takes this call' if declines else ''}"
+
+
 @contextlib.contextmanager
 def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[None]:
     """Apply the policy to one host call, and count it.
@@ -55,12 +60,12 @@ def counted(op: OpDef, state: DeviceState, inputs: tuple[Any, ...]) -> Iterator[
     policy = "allow" if op.name in _permitted else fallback_policy()
     if policy == "error":
         raise HostFallbackError(
-            f"{op.name}: {state.device} has no kernel of it and DOVETAIL_FALLBACK=error; add the "
+            f"{op.name}: {state.device} {_lacks(op, state)} and DOVETAIL_FALLBACK=error; add the "
             "kernel to the backend, or set DOVETAIL_FALLBACK=warn"
         )
     if policy == "warn" and key not in ledger:
         warn(
-            f"{op.name}: {state.device} has no kernel of it; running on the host "
+            f"{op.name}: {state.device} {_lacks(op, state)}; running on the host "
             "(DOVETAIL_FALLBACK=error|warn|allow)",
             HostFallbackWarning,
         )

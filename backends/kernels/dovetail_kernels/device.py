@@ -324,13 +324,15 @@ def register(kind: str, find: Callable[[int], Device]) -> None:
 
 
 def device_of(device: Any) -> Device:
-    """What a tensor's device (with ``type`` and ``index``) stands for."""
+    """What a tensor's device (with ``type`` and ``index``) stands for, in a dry run too."""
+    device = getattr(device, "stands_for", device)
     return _finders[device.type](device.index)
 
 
 def known(device: Any) -> Device | None:
-    """What a tensor's device stands for; None where it is no device of these backends, as in a dry
-    run."""
+    """What a tensor's device stands for, in a dry run too; None where it is no device of these
+    backends."""
+    device = getattr(device, "stands_for", device)
     return device_of(device) if device.type in _finders else None
 
 

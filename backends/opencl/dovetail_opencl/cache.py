@@ -4,7 +4,8 @@ An entry (see ``dovetail_kernels.entries``) is named by a hash of all that its c
 source, options, device and driver. One that is damaged, or that the driver refuses, is compiled
 again and replaced; the logger ``dovetail.opencl`` says so.
 
-Drivers that keep what they compile are left to it: see docs/decisions/opencl.md.
+Drivers that keep what they compile are left to it (see docs/decisions/opencl.md), but for what a
+process that was stopped may have left there (``kept``).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import pyopencl as cl
 from pyopencl.characterize import has_src_build_cache
 
 from dovetail_kernels import entries
-from dovetail_opencl import declarations
+from dovetail_opencl import declarations, kept
 
 __all__ = ["VARIABLE", "ProgramCache", "folder"]
 
@@ -91,8 +92,11 @@ class ProgramCache:
         self._context, self._handle = context, handle
         chosen = os.environ.get(VARIABLE, "")
         self.folder: Path | None = None
-        if chosen not in ("", "0") or (not chosen and not has_src_build_cache(handle)):
+        keeps = has_src_build_cache(handle)
+        if chosen not in ("", "0") or (not chosen and not keeps):
             self.folder = folder()
+        if keeps:
+            kept.begin(folder() / "open", kept.pocl_folder())
         platform = handle.platform
         words = (
             platform.name, platform.version, handle.vendor, handle.name, handle.version,

@@ -25,9 +25,8 @@ def _run(folder: Path, program: str = PROGRAM) -> subprocess.CompletedProcess[st
         "DOVETAIL_OPENCL_CACHE": "",
         "XDG_CACHE_HOME": str(folder),
     }
-    return subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=300
-    )
+    words = [sys.executable, "-c", program]
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("suffix", [".so", ".bc"])

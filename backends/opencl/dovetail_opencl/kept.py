@@ -1,7 +1,7 @@
 """What PoCL keeps of its compiled programs, where a process did not come to its end.
 
-PoCL names an entry when it is written, so two processes do not meet; but what a machine lost when it
-stopped, or a disk that was full, it loads as it is, and the process that does so is ended by the
+PoCL names an entry when it is written, so two processes do not meet; but what a machine lost when
+it stopped, or a disk that was full, it loads as it is, and the process that does so is ended by the
 system. So a process that opens such a device leaves a mark, which it takes away at its end. Where
 one is left whose process is gone, entries that have been used since are looked at, and those that
 are cut off are removed; the logger ``dovetail.opencl`` says so.

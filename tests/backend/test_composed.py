@@ -38,6 +38,8 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "logit": {"eps": None},
     "polygamma": {"n": 1},
     "mvlgamma": {"p": 2},
+    "isclose_within": {"rtol": 0.5, "atol": 0.25, "equal_nan": True},
+    "gumbel_noise": {"least": 1e-3},
 }
 FROM_3 = {"mvlgamma"}
 """Operators that refuse smaller operands."""

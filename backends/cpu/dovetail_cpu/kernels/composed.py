@@ -34,10 +34,27 @@ def has_steps(facts: Any, table: KernelTable) -> bool:
 
 
 def by_steps(facts: Any, table: KernelTable) -> Callable[..., None]:
-    """The kernel of such a call."""
-    steps = _steps(facts, table)
+    """The kernel of such a call, or of one whose operands were packed since it was found to be one:
+    a device with this table may pack an input and leave the output as it is."""
+    steps = stepwise(facts, table, BLOCK)
     assert steps is not None
-    return blocked(_written(steps, facts.outputs[0].dtype), facts)
+    run = _written(steps, facts.outputs[0].dtype)
+    return blocked(run, facts) if are_alike(facts) else _in_order(run)
+
+
+def _in_order(run: Callable[..., None]) -> Callable[..., None]:
+    """Elements in the order of the shape, copied from wherever they lie."""
+
+    def kernel(*arrays: np.ndarray) -> None:
+        out = arrays[-1]
+        flat = [np.broadcast_to(a, out.shape).reshape(-1) for a in arrays[:-1]]
+        made = np.empty(out.size, out.dtype)
+        for start in range(0, out.size, BLOCK):
+            part = slice(start, start + BLOCK)
+            run(*[a[part] for a in flat], made[part])
+        out[...] = made.reshape(out.shape)
+
+    return kernel
 
 
 def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:

@@ -87,7 +87,9 @@ def _put_reference(
 
 def _put_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     found = []
-    for shape, where in (((3, 4), (5,)), ((5,), (2, 2)), ((2, 3, 2), (3,)), ((), (1,))):
+    # The last is of more places than are looked at one by one.
+    shapes = [((3, 4), (5,)), ((5,), (2, 2)), ((2, 3, 2), (3,)), ((), (1,)), ((9, 9), (70,))]
+    for shape, where in shapes:
         size = int(np.prod(shape))
         x, source = draw(rng, shape, dtype, -5, 5), draw(rng, where, dtype, -5, 5)
         count = int(np.prod(where))

@@ -246,16 +246,19 @@ def _unpermuted(x: Any, order: Any) -> Any:
 # ------------------------------------------------------------------- systems
 
 
-def solve_factored(packed: Any, pivots: Any, B: Any, adjoint: bool = False) -> Any:
-    """X with ``A X = B`` (``A^H X = B``) without checks; leading dims are equal."""
-    return _solved_in(permutation(pivots, packed.shape[-1]), packed, B, adjoint)
+def solve_factored(packed: Any, pivots: Any, B: Any) -> Any:
+    """X with ``A X = B`` without checks; leading dims are equal."""
+    return _solved_in(permutation(pivots, packed.shape[-1]), packed, B)
 
 
-def _solved_in(order: Any, packed: Any, B: Any, adjoint: bool) -> Any:
+def _solved_in(order: Any, packed: Any, B: Any) -> Any:
     """The same, given the order that pivots come to."""
-    if not adjoint:
-        half = solve_triangular(packed, _permuted(B, order), upper=False, unitriangular=True)
-        return solve_triangular(packed, half, upper=True)
+    half = solve_triangular(packed, _permuted(B, order), upper=False, unitriangular=True)
+    return solve_triangular(packed, half, upper=True)
+
+
+def _solved_adjoint(order: Any, packed: Any, B: Any) -> Any:
+    """X with ``A^H X = B``."""
     turned = conj_transpose(packed)
     half = solve_triangular(turned, B, upper=False)
     made = solve_triangular(turned, half, upper=True, unitriangular=True)
@@ -306,8 +309,9 @@ def _solved(LU: Any, pivots: Any, B: Any, left: bool, adjoint: bool) -> Any:
     if tuple(order.shape[:-1]) != tuple(LU.shape[:-2]):
         order = order.expand(*LU.shape[:-2], order.shape[-1])
     if left:
-        return _solved_in(order, LU, B, adjoint)
-    return conj_transpose(_solved_in(order, LU, conj_transpose(B), not adjoint))
+        return (_solved_adjoint if adjoint else _solved_in)(order, LU, B)
+    turned = (_solved_in if adjoint else _solved_adjoint)(order, LU, conj_transpose(B))
+    return conj_transpose(turned)
 
 
 @publish(out=True)

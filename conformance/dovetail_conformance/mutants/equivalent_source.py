@@ -57,6 +57,10 @@ _PADS_BACK = (
     "cutting the sides off by padding with less than 0 gives what narrow gives; it only copies"
 )
 _ROUNDED_BEYOND = "it takes off what rounding has added beyond 1, a unit in the last place"
+_ELSEWHERE = (
+    "indices in host memory alone are looked at, and the device that is asked has none there; the "
+    "grade of the cpu has, whose put is asked more negative places than are looked at one by one"
+)
 _DIVIDED_OUT = "what a covariance is divided by is divided out again by the deviations"
 _COINCIDE = "points that coincide have no difference for this weight to be of"
 _MIDDLE = "the middle of equal margins is in the same bin, whatever their width"
@@ -339,9 +343,9 @@ EQUIVALENT_SOURCE: dict[str, str] = {
         "maximum, minimum and the logarithm of a sum of exponentials take theirs in any order"
     ),
     "condition/index_checks.py:check_bounds: if not wraps and spec.dtype is d.int64 -> "
-    "if not (not wraps and spec.dtype is d.int64)": (
-        "indices in host memory alone are looked at, and the device that is asked has none there"
-    ),
+    "if not (not wraps and spec.dtype is d.int64)": _ELSEWHERE,
+    "unary/index_checks.py:check_bounds: not wraps and spec.dtype is d.int64 -> "
+    "wraps and spec.dtype is d.int64": _ELSEWHERE,
     "swap/windows.py:padded_with: zip(before, x.shape[2:], after, strict=True) -> "
     "zip(before, after, x.shape[2:], strict=True)": "the three sizes are added up",
     "swap/windows.py:window_view: zip(steps, dilation, strict=True) -> "

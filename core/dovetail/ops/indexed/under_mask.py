@@ -57,11 +57,8 @@ def _values_gradient(g: Any, mask: Any, specs: Any, is_exact: bool) -> Any:
         return rows.sum(0, keepdim=True)
     if count >= wanted[0]:
         return rows.narrow(0, 0, wanted[0])
-    return REGISTRY[
-        "cat"
-    ].function(  # type: ignore[misc]
-        (rows, g.new_zeros(wanted[0] - count, *wanted[1:]))
-    )
+    missing = g.new_zeros(wanted[0] - count, *wanted[1:])
+    return REGISTRY["cat"].function((rows, missing))  # type: ignore[misc]
 
 
 @composite(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dovetail as dt
+from dovetail_opencl.kept import MARKS
 
 PROGRAM = """
 import dovetail as dt
@@ -37,7 +38,7 @@ def test_entries_that_are_cut_off_are_compiled_again(
     if "Portable" not in queue.handle.platform.name:
         pytest.skip("of PoCL's programs")
     assert _run(tmp_path).stdout == "[1.0, 2.0, 3.0]\n"
-    marks = tmp_path / "dovetail" / "opencl" / "open"
+    marks = tmp_path / "pocl" / MARKS
     assert list(marks.iterdir()) == []  # it came to its end
     entries = [p for p in (tmp_path / "pocl").rglob(f"*{suffix}") if p.is_file()]
     assert entries
@@ -45,7 +46,7 @@ def test_entries_that_are_cut_off_are_compiled_again(
         os.truncate(entry, size)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    (marks / str(gone.pid)).write_text(str(tmp_path / "pocl"))
+    (marks / str(gone.pid)).touch()
     last = min((tmp_path / "pocl").rglob("last_accessed"), key=lambda p: p.stat().st_mtime)
     os.utime(marks / str(gone.pid), (last.stat().st_mtime, last.stat().st_mtime))
     mended = _run(tmp_path)
@@ -58,7 +59,7 @@ def test_entries_that_are_cut_off_are_compiled_again(
 def test_a_process_that_is_killed_leaves_its_mark(tmp_path: Path, opencl: dt.device) -> None:
     ended = _run(tmp_path, PROGRAM + "import os; os.kill(os.getpid(), 9)")
     assert ended.returncode == -9
-    marks = tmp_path / "dovetail" / "opencl" / "open"
+    marks = tmp_path / "pocl" / MARKS
     assert len(list(marks.iterdir())) == 1
     assert _run(tmp_path).stderr == ""  # nothing is cut off
     assert list(marks.iterdir()) == []

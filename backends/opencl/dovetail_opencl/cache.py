@@ -24,6 +24,7 @@ from pyopencl.characterize import has_src_build_cache
 
 from dovetail_kernels import entries
 from dovetail_opencl import declarations, kept
+from dovetail_opencl.limits import POCL
 
 __all__ = ["VARIABLE", "ProgramCache", "folder"]
 
@@ -95,9 +96,9 @@ class ProgramCache:
         keeps = has_src_build_cache(handle)
         if chosen not in ("", "0") or (not chosen and not keeps):
             self.folder = folder()
-        if keeps:
-            kept.begin(folder() / "open", kept.pocl_folder())
         platform = handle.platform
+        if platform.name == POCL:
+            kept.begin(kept.pocl_folder())
         words = (
             platform.name, platform.version, handle.vendor, handle.name, handle.version,
             handle.driver_version,

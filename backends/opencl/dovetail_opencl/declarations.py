@@ -13,6 +13,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from dovetail_opencl.limits import POCL
+
 __all__ = ["GUARDED", "Declarations", "of_driver"]
 
 GUARDED = "-D_OPENCL_H_"
@@ -56,7 +58,7 @@ class Declarations:
 @functools.cache
 def of_driver(platform: str) -> Declarations | None:
     """Those of the header that a platform's compiler reads; None where it is not known."""
-    if platform != "Portable Computing Language":
+    if platform != POCL:
         return None
     for library in _loaded("libpocl"):
         for folder in library.parents:

@@ -10,6 +10,7 @@ are cut off are removed; the logger ``dovetail.opencl`` says so.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import shutil
@@ -17,7 +18,10 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["begin", "is_cut", "pocl_folder"]
+__all__ = ["MARKS", "begin", "is_cut", "pocl_folder"]
+
+MARKS = "dovetail-open"
+"""The marks' folder in PoCL's: a file for each process, named by its number."""
 
 _log = logging.getLogger("dovetail.opencl")
 
@@ -34,24 +38,26 @@ def pocl_folder() -> Path:
     return Path(base) / "pocl" / "kcache"
 
 
-def begin(marks: Path, entries: Path) -> None:
+def begin(entries: Path) -> None:
     """Mend what processes left that did not come to their end, and leave this one's mark.
 
     Args:
-        marks: a folder for the marks; without a right to write there nothing is done.
-        entries: PoCL's folder.
+        entries: PoCL's folder, where the marks are too; without a right to write there nothing is
+            done.
     """
     process = os.getpid()
     if process in _begun:
         return
     _begun.add(process)
+    marks = entries / MARKS
     try:
         marks.mkdir(parents=True, exist_ok=True)
         for mark in marks.iterdir():
             if mark.name.isdecimal() and _is_gone(int(mark.name)):
-                _mend(mark)
+                with contextlib.suppress(FileNotFoundError):  # another process was first
+                    _mend(mark, entries)
         mine = marks / str(process)
-        mine.write_text(str(entries), encoding="utf-8")
+        mine.touch()
     except OSError as error:
         _log.debug("%s: no mark of this process: %s", marks, error)
         return
@@ -73,9 +79,9 @@ def _is_gone(process: int) -> bool:
     return False
 
 
-def _mend(mark: Path) -> None:
+def _mend(mark: Path, entries: Path) -> None:
     """Remove the entries that were used since a mark was made and are cut off, and the mark."""
-    since, entries = mark.stat().st_mtime, Path(mark.read_text(encoding="utf-8"))
+    since = mark.stat().st_mtime
     for program in list(_used(entries, since)):
         cut = next((p for p in program.rglob("*") if p.is_file() and is_cut(p)), None)
         if cut is not None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import pyopencl as cl
 
-__all__ = ["VARIABLE", "Limits", "of_device", "pretended"]
+__all__ = ["POCL", "VARIABLE", "Limits", "of_device", "pretended"]
 
 POCL = "Portable Computing Language"
+"""PoCL's name of its platform."""
 
 CPUINFO = Path("/proc/cpuinfo")
 """Where Linux says what its processor has."""

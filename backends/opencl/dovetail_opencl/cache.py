@@ -24,7 +24,6 @@ from pyopencl.characterize import has_src_build_cache
 
 from dovetail_kernels import entries
 from dovetail_opencl import declarations, kept
-from dovetail_opencl.limits import POCL
 
 __all__ = ["VARIABLE", "ProgramCache", "folder"]
 
@@ -97,7 +96,7 @@ class ProgramCache:
         if chosen not in ("", "0") or (not chosen and not keeps):
             self.folder = folder()
         platform = handle.platform
-        if platform.name == POCL:
+        if platform.name == declarations.POCL:
             kept.begin(kept.pocl_folder())
         words = (
             platform.name, platform.version, handle.vendor, handle.name, handle.version,

@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from dovetail_opencl.limits import POCL
+__all__ = ["GUARDED", "POCL", "Declarations", "of_driver"]
 
-__all__ = ["GUARDED", "Declarations", "of_driver"]
+POCL = "Portable Computing Language"
+"""PoCL's name of its platform."""
 
 GUARDED = "-D_OPENCL_H_"
 """The option that has the compiler skip the header."""

@@ -14,10 +14,9 @@ from typing import Any
 
 import pyopencl as cl
 
-__all__ = ["POCL", "VARIABLE", "Limits", "of_device", "pretended"]
+from dovetail_opencl.declarations import POCL
 
-POCL = "Portable Computing Language"
-"""PoCL's name of its platform."""
+__all__ = ["VARIABLE", "Limits", "of_device", "pretended"]
 
 CPUINFO = Path("/proc/cpuinfo")
 """Where Linux says what its processor has."""

@@ -1,4 +1,4 @@
-"""Pages of docs/decisions: their links lead somewhere, and files that those of opencl name exist."""
+"""Pages of docs/decisions: links lead somewhere, and files that those of opencl name are there."""
 
 from __future__ import annotations
 

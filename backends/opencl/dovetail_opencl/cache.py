@@ -4,8 +4,8 @@ An entry (see ``dovetail_kernels.entries``) is named by a hash of all that its c
 source, options, device and driver. One that is damaged, or that the driver refuses, is compiled
 again and replaced; the logger ``dovetail.opencl`` says so.
 
-Drivers that keep what they compile are left to it (docs/decisions/opencl/programs.md), but for what a
-process that was stopped may have left there (``kept``).
+Drivers that keep what they compile are left to it (docs/decisions/opencl/programs.md), but for what
+a process that was stopped may have left there (``kept``).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Bytes between the host's memory and a device's.
 
-Where both are one memory, a copy costs no more than to map a buffer (docs/decisions/opencl/devices.md),
-so all is copied; a small write is copied aside first, so that the caller need not wait for what was
-queued before. Where a device has a memory of its own, its copies are made from and to page-locked
-memory: everything written, and every large read, passes through that in pieces, so that the host
-copies one piece while the device copies another.
+Where both are one memory, a copy costs no more than to map a buffer (figures are in
+docs/decisions/opencl/devices.md), so all is copied; a small write is copied aside first, so that
+the caller need not wait for what was queued before. Where a device has a memory of its own, its
+copies are made from and to page-locked memory: everything written, and every large read, passes
+through that in pieces, so that the host copies one piece while the device copies another.
 """
 
 from __future__ import annotations

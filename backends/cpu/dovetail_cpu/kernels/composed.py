@@ -13,17 +13,26 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, Stepwise, composable, stepwise
-from dovetail_cpu.kernels.blocks import BLOCK, are_alike, blocked, scratch
+from dovetail.dtypes import bfloat16, float16
+from dovetail_cpu.kernels.blocks import BLOCK, are_alike, by_blocks, scratch
+from dovetail_cpu.kernels.conversion import convert_block
 
-__all__ = ["by_steps", "enter", "enter_steps", "has_steps"]
+__all__ = ["by_steps", "enter", "enter_steps", "has_steps", "written"]
 
 _SCRATCH = 100
 """Scratch arrays with numbers from here on are no kernel's."""
 
 
+_FEW_HALVES = 1 << 12
+"""So many halves are computed one after another, as NumPy does it."""
+
+
 def _steps(facts: Any, table: KernelTable) -> Stepwise | None:
     """What a large call is made of; None: it is small, or none of single elements."""
-    if len(facts.outputs) > 1 or facts.outputs[0].numel <= BLOCK or not are_alike(facts):
+    if len(facts.outputs) > 1 or not are_alike(facts):
+        return None
+    is_half = any(getattr(s, "dtype", None) in (float16, bfloat16) for s in facts.inputs)
+    if facts.outputs[0].numel <= (_FEW_HALVES if is_half else BLOCK):
         return None
     return stepwise(facts, table, BLOCK)
 
@@ -38,8 +47,8 @@ def by_steps(facts: Any, table: KernelTable) -> Callable[..., None]:
     a device with this table may pack an input and leave the output as it is."""
     steps = stepwise(facts, table, BLOCK)
     assert steps is not None
-    run = _written(steps, facts.outputs[0].dtype)
-    return blocked(run, facts) if are_alike(facts) else _in_order(run)
+    run = written(steps, facts.outputs[0].dtype)
+    return by_blocks(run, facts) if are_alike(facts) else _in_order(run)
 
 
 def _in_order(run: Callable[..., None]) -> Callable[..., None]:
@@ -57,12 +66,12 @@ def _in_order(run: Callable[..., None]) -> Callable[..., None]:
     return kernel
 
 
-def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
+def written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
     """``run(*inputs, out)`` of a block: a line for each step, in scratch that serves again."""
     known: dict[str, Any] = {
         "__name__": __name__,
         "scratch": scratch,
-        "copy": np.copyto,
+        "copy": convert_block,
         "widened": _widened,
     }
     lines: list[str] = []
@@ -100,7 +109,7 @@ def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
                 kind = next((c.dtype for c in steps.calls if c.result == x), None)
                 free.setdefault(kind, []).append(places[x])
     if steps.dtype is not wanted:
-        lines.append(f"    copy(out, {places[steps.result]})")
+        lines.append(f"    copy({places[steps.result]}, out)")
     exec("\n".join((head, *lines)), known)
     made: Callable[..., None] = known["run"]
     return made
@@ -109,7 +118,10 @@ def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
 def _widened(half: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Its values in the dtype of ``place``."""
     made = place[: half.size]
-    np.copyto(made, half)
+    if half.ndim:
+        convert_block(half, made)
+    else:
+        np.copyto(made, half)
     return made
 
 

@@ -14,7 +14,7 @@ FAMILIES = (
     "order", "index", "rows", "random", "contract", "shape", "complex", "conv_pool", "select",
     "activation", "piecewise", "rectified", "softmax", "norm", "attention", "recurrent",
     "recurrent_layers", "steps", "steps_scaled", "fourier", "linalg", "quantize", "special",
-    "columns", "reading", "halves", "remainders",
+    "columns", "reading", "halves", "half_bits", "remainders",
 )  # fmt: skip
 
 # NumPy reports overflow and invalid values as warnings; PyTorch's operators are silent.

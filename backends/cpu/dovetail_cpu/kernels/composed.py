@@ -27,19 +27,22 @@ _FEW_HALVES = 1 << 12
 """So many halves are computed one after another, as NumPy does it."""
 
 
-def _steps(facts: Any, table: KernelTable) -> Stepwise | None:
-    """What a large call is made of; None: it is small, or none of single elements."""
+def _steps(facts: Any, table: KernelTable, few: int = BLOCK) -> Stepwise | None:
+    """What a large call is made of; None: it is small, or none of single elements.
+
+    few: elements that are not many yet, but of halves.
+    """
     if len(facts.outputs) > 1 or not are_alike(facts):
         return None
     is_half = any(getattr(s, "dtype", None) in (float16, bfloat16) for s in facts.inputs)
-    if facts.outputs[0].numel <= (_FEW_HALVES if is_half else BLOCK):
+    if facts.outputs[0].numel <= (_FEW_HALVES if is_half else few):
         return None
     return stepwise(facts, table, BLOCK)
 
 
-def has_steps(facts: Any, table: KernelTable) -> bool:
+def has_steps(facts: Any, table: KernelTable, few: int = BLOCK) -> bool:
     """Whether a call is a large one of single elements."""
-    return _steps(facts, table) is not None
+    return _steps(facts, table, few) is not None
 
 
 def by_steps(facts: Any, table: KernelTable) -> Callable[..., None]:
@@ -131,7 +134,7 @@ def enter(table: KernelTable) -> None:
         enter_steps(name, table)
 
 
-def enter_steps(name: str, table: KernelTable, **options: Any) -> None:
-    """An operator's large calls, by the steps of this table's kernels."""
-    made = partial(by_steps, table=table)
-    table.add(name, made, when=partial(has_steps, table=table), specialize=True, **options)
+def enter_steps(name: str, table: KernelTable, few: int = BLOCK, **options: Any) -> None:
+    """An operator's calls of more than ``few`` elements, by the steps of this table's kernels."""
+    made, fits = partial(by_steps, table=table), partial(has_steps, table=table, few=few)
+    table.add(name, made, when=fits, specialize=True, **options)

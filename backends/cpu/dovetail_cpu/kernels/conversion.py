@@ -105,7 +105,8 @@ def convert_block(source: np.ndarray, out: np.ndarray) -> None:
 
 def convert(source: np.ndarray, out: np.ndarray) -> None:
     """Elements of one shape between float16 and float32 or bfloat16, from wherever they lie."""
-    if out.size < LEAST or not _is_in_order(source, out):
+    is_slow = _HALF in (source.dtype, out.dtype) and source.dtype != out.dtype
+    if out.size < LEAST or not is_slow or not _is_in_order(source, out):
         with np.errstate(all="ignore"):
             np.copyto(out, source, casting="unsafe")
         return

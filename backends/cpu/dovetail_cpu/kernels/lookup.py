@@ -99,7 +99,8 @@ def _is_of_one(facts: Any, table: KernelTable) -> bool:
     if len(whole) != 1 or out.numel < least:
         return False
     kind = facts.inputs[whole[0]].dtype
-    if kind not in (float16, bfloat16) or out.dtype not in (kind, bool_):
+    made = (kind, bool_) if len(facts.inputs) == 1 else (kind,)  # comparing costs less
+    if kind not in (float16, bfloat16) or out.dtype not in made:
         return False
     try:
         hash(tuple(facts.attributes.values()))

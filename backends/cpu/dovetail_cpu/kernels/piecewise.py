@@ -115,8 +115,11 @@ def hardswish_backward(grad: Array, input: Array, out: Array) -> None:
 
 def leaky_relu_backward(grad: Array, input: Array, out: Array, *, negative_slope: float) -> None:
     """grad above 0, slope · grad elsewhere."""
-    slope, ones = scratch(out.dtype, out.size).reshape(out.shape), np.ones((), out.dtype)
-    passing(np.greater(input, 0, out=_mask(out)), ones, slope, negative_slope)
+    slope, kind = scratch(out.dtype, out.size).reshape(out.shape), _BITS[out.itemsize]
+    high, low = (np.array(number, out.dtype).view(kind) for number in (1, negative_slope))
+    above = np.greater(input, 0, out=_mask(out)).view(np.int8)
+    np.multiply(above, high ^ low, out=slope.view(kind))
+    np.bitwise_xor(slope.view(kind), low, out=slope.view(kind))
     np.multiply(grad, slope, out=out)
 
 

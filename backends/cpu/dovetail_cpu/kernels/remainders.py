@@ -14,7 +14,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32
 from dovetail_cpu.kernels.blocks import in_blocks, scratch
-from dovetail_cpu.kernels.halves import copysign
+from dovetail_cpu.kernels.half_bits import copysign
 
 __all__ = ["enter"]
 

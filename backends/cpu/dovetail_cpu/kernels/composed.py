@@ -19,8 +19,8 @@ from dovetail_cpu.kernels.conversion import convert_block
 
 __all__ = ["by_steps", "enter", "enter_steps", "has_steps", "written"]
 
-_SCRATCH = 100
-"""Scratch arrays with numbers from here on are no kernel's."""
+_SCRATCH, _WITHIN = 100, 1000
+"""Scratch arrays with numbers from here on are no kernel's; those of steps within steps."""
 
 
 _FEW_HALVES = 1 << 12
@@ -45,12 +45,12 @@ def has_steps(facts: Any, table: KernelTable, few: int = BLOCK) -> bool:
     return _steps(facts, table, few) is not None
 
 
-def by_steps(facts: Any, table: KernelTable) -> Callable[..., None]:
+def by_steps(facts: Any, table: KernelTable, first: int = _SCRATCH) -> Callable[..., None]:
     """The kernel of such a call, or of one whose operands were packed since it was found to be one:
     a device with this table may pack an input and leave the output as it is."""
     steps = stepwise(facts, table, BLOCK)
     assert steps is not None
-    run = written(steps, facts.outputs[0].dtype)
+    run = written(steps, facts.outputs[0].dtype, first)
     return by_blocks(run, facts) if are_alike(facts) else _in_order(run)
 
 
@@ -69,7 +69,7 @@ def _in_order(run: Callable[..., None]) -> Callable[..., None]:
     return kernel
 
 
-def written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
+def written(steps: Stepwise, wanted: Any, first: int = _SCRATCH) -> Callable[..., None]:
     """``run(*inputs, out)`` of a block: a line for each step, in scratch that serves again."""
     known: dict[str, Any] = {
         "__name__": __name__,
@@ -89,7 +89,7 @@ def written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
             return free[kind].pop()
         name = f"s{len(known)}"
         known[f"of_{name}"] = kind.numpy
-        lines.insert(0, f"    {name} = scratch(of_{name}, out.size, {_SCRATCH + len(known)})")
+        lines.insert(0, f"    {name} = scratch(of_{name}, out.size, {first + len(known)})")
         return name
 
     for i, (given, kind) in enumerate(zip(steps.given, steps.kinds, strict=True)):
@@ -135,6 +135,11 @@ def enter(table: KernelTable) -> None:
 
 
 def enter_steps(name: str, table: KernelTable, few: int = BLOCK, **options: Any) -> None:
-    """An operator's calls of more than ``few`` elements, by the steps of this table's kernels."""
-    made, fits = partial(by_steps, table=table), partial(has_steps, table=table, few=few)
+    """An operator's calls of more than ``few`` elements, by the steps of this table's kernels.
+
+    A block has to be more than ``few`` where it is a step of halves.
+    """
+    first = _SCRATCH if few >= BLOCK else _WITHIN
+    made = partial(by_steps, table=table, first=first)
+    fits = partial(has_steps, table=table, few=few)
     table.add(name, made, when=fits, specialize=True, **options)

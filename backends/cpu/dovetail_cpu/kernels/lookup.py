@@ -6,14 +6,14 @@ number stands beside the array, the values are computed for each call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable, stepwise
-from dovetail.dtypes import bfloat16, bool_, float16
+from dovetail.dtypes import bfloat16, bool_, dtype, float16
 from dovetail_cpu.kernels.blocks import BLOCK, are_alike, flat, scratch, single
 from dovetail_cpu.kernels.composed import written
 
@@ -72,7 +72,8 @@ def _looked_up(facts: Any, table: KernelTable) -> Callable[..., None]:
     assert steps is not None
     run = written(steps, out.dtype)
     alike = are_alike(facts)  # a device with this table may pack one of both
-    key = (facts.op.name, facts.inputs[place].dtype, tuple(facts.attributes.items()))
+    # By text, -0.0 is not 0.0.
+    key = (facts.op.name, facts.inputs[place].dtype, repr(sorted(facts.attributes.items())))
 
     def kernel(*arrays: np.ndarray) -> None:
         operands = [a if i == place else single(a) for i, a in enumerate(arrays[:-1])]
@@ -102,14 +103,14 @@ def _is_of_one(facts: Any, table: KernelTable) -> bool:
     made = (kind, bool_) if len(facts.inputs) == 1 else (kind,)  # comparing costs less
     if kind not in (float16, bfloat16) or out.dtype not in made:
         return False
-    try:
-        hash(tuple(facts.attributes.values()))
-    except TypeError:
+    if kind is bfloat16 and len(facts.inputs) > 1:  # as quick in float32
+        return False
+    if not all(isinstance(v, (int, float, str)) for v in facts.attributes.values()):
         return False
     return stepwise(facts, table, BLOCK) is not None
 
 
-def enter_lookup(name: str, table: KernelTable, dtypes: Any = (float16, bfloat16)) -> None:
+def enter_lookup(name: str, table: KernelTable, dtypes: Sequence[dtype]) -> None:
     """Put an operator's large calls into a table."""
     table.add(
         name, partial(_looked_up, table=table), when=partial(_is_of_one, table=table),

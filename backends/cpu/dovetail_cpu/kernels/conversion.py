@@ -7,16 +7,14 @@ addition: Maratyszcza's way (the library FP16), with a magic number for each exp
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from dovetail.dtypes import bfloat16
 from dovetail_cpu.kernels.blocks import BLOCK, flat, scratch
 
-__all__ = ["LEAST", "as_float32", "convert", "convert_block", "narrow", "widen"]
+__all__ = ["as_float32", "convert", "convert_block", "narrow", "widen"]
 
-LEAST = 1 << 11
+_LEAST = 1 << 11
 """Fewer elements are quicker one after another."""
 
 _HALF, _WIDE, _BFLOAT16 = np.dtype(np.float16), np.dtype(np.float32), bfloat16.numpy
@@ -106,7 +104,7 @@ def convert_block(source: np.ndarray, out: np.ndarray) -> None:
 def convert(source: np.ndarray, out: np.ndarray) -> None:
     """Elements of one shape between float16 and float32 or bfloat16, from wherever they lie."""
     is_slow = _HALF in (source.dtype, out.dtype) and source.dtype != out.dtype
-    if out.size < LEAST or not is_slow or not _is_in_order(source, out):
+    if out.size < _LEAST or not is_slow or not _is_in_order(source, out):
         with np.errstate(all="ignore"):
             np.copyto(out, source, casting="unsafe")
         return
@@ -119,8 +117,8 @@ def convert(source: np.ndarray, out: np.ndarray) -> None:
 
 def as_float32(array: np.ndarray) -> np.ndarray:
     """``array.astype(np.float32)``."""
-    if array.dtype != _HALF:
+    if array.dtype != _HALF or array.size < _LEAST:
         return array.astype(np.float32)
-    made: Any = np.empty_like(array, np.float32)
+    made = np.empty_like(array, dtype=np.float32)
     convert(array, made)
-    return made  # type: ignore[no-any-return]
+    return made

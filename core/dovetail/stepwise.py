@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dovetail.composed import Step, composition
-from dovetail.dtypes import bfloat16, dtype, float16, float32
+from dovetail.dtypes import bfloat16, bool_, dtype, float16, float32
 from dovetail.kernels import bind_kernel, fitting_entry
 from dovetail.ops.schema import CallFacts
 from dovetail.spec import spec_of
@@ -109,18 +109,20 @@ def _widened(facts: Any, table: KernelTable, count: int) -> Stepwise | None:
         k or getattr(f, "dtype", None) for f, k in zip(facts.inputs, compute, strict=True)
     ]
     wide = tuple(float32 if k in (float16, bfloat16) else k for k in kinds)
-    if out.dtype not in (float16, bfloat16) or set(wide) != {float32}:
+    halves = (float16, bfloat16)
+    if out.dtype not in (*halves, bool_) or not {*kinds} & {*halves} or {*wide} != {float32}:
         return None
+    made_kind = bool_ if out.dtype is bool_ else float32
     inputs = tuple(
         f if isinstance(f, type) else spec_of((count,), float32, out.device) for f in facts.inputs
     )
-    made = CallFacts(op, inputs, (spec_of((count,), float32, out.device),), facts.attributes)
+    made = CallFacts(op, inputs, (spec_of((count,), made_kind, out.device),), facts.attributes)
     kernel = _kernel(made, float32, table)
     if kernel is None:
         return None
     operands = tuple(f"a{i}" for i in range(len(wide)))
-    call = KernelCall(kernel, operands, wide, "t0", float32)
-    return Stepwise((call,), tuple(kinds), wide, "t0", float32)
+    call = KernelCall(kernel, operands, wide, "t0", made_kind)
+    return Stepwise((call,), tuple(kinds), wide, "t0", made_kind)
 
 
 def _calls(

@@ -22,7 +22,7 @@ EDGES = (0.0, -0.0, 1.0, -1.0, 3.0, -3.0, 20.0, -20.0, 200.0, -200.0, np.inf, -n
 HAS_NAN_AT_INF = {"gelu"}
 """PyTorch's have too, where they are large."""
 
-ULP = {d.float32: 2.0**-19, d.bfloat16: 2.0**-7}
+ULP = {d.float32: 2.0**-19, d.float16: 2.0**-9, d.bfloat16: 2.0**-7}
 
 
 def _samples(name: str, kind: d.dtype) -> list[Sample]:
@@ -61,7 +61,7 @@ def _pieces(args: list[Any]) -> Iterator[list[Any]]:
         yield [x[part] if isinstance(x, np.ndarray) else x for x in args]
 
 
-@pytest.mark.parametrize("kind", [d.float32, d.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", [d.float32, d.float16, d.bfloat16], ids=str)
 @pytest.mark.parametrize("name", sorted({*composable(()), *halves.SINGLY}))
 def test_large_calls_are_as_small_ones(name: str, kind: d.dtype) -> None:
     for sample in _samples(name, kind):

@@ -12,9 +12,9 @@ __all__ = ["table"]
 FAMILIES = (
     "composed", "storage", "elementwise", "elementwise_more", "reduce", "statistics", "scan",
     "order", "index", "rows", "random", "contract", "shape", "complex", "conv_pool", "select",
-    "activation", "rectified", "softmax", "norm", "attention", "recurrent", "recurrent_layers",
-    "steps", "steps_scaled", "fourier", "linalg", "quantize", "special", "columns", "reading",
-    "halves",
+    "activation", "piecewise", "rectified", "softmax", "norm", "attention", "recurrent",
+    "recurrent_layers", "steps", "steps_scaled", "fourier", "linalg", "quantize", "special",
+    "columns", "reading", "halves", "half_bits", "remainders",
 )  # fmt: skip
 
 # NumPy reports overflow and invalid values as warnings; PyTorch's operators are silent.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "BLOCK", "KEPT", "are_alike", "blocked", "flat", "in_blocks", "row_blocks", "scratch", "select",
-    "single",
+    "BLOCK", "KEPT", "are_alike", "blocked", "by_blocks", "flat", "in_blocks", "row_blocks",
+    "scratch", "select", "single",
 ]  # fmt: skip
 
 BLOCK = 1 << 15
@@ -89,13 +89,17 @@ def are_alike(facts: Any) -> bool:
 
 def blocked(call: Callable[..., None], facts: Any) -> Callable[..., None]:
     """``call(*inputs, out)`` for each block of a call's operands."""
-    out, whole = facts.outputs[0], [*_are_whole(facts), True]
+    out = facts.outputs[0]
     if not are_alike(facts):
         return lambda *arrays: call(
             *(np.broadcast_to(a, arrays[-1].shape) for a in arrays[:-1]), arrays[-1]
         )
-    if out.numel <= BLOCK:
-        return call
+    return call if out.numel <= BLOCK else by_blocks(call, facts)
+
+
+def by_blocks(call: Callable[..., None], facts: Any) -> Callable[..., None]:
+    """The same with flat arrays only, of operands that are alike."""
+    out, whole = facts.outputs[0], [*_are_whole(facts), True]
 
     def run(*arrays: np.ndarray) -> None:
         long = [flat(a) if w else single(a) for a, w in zip(arrays, whole, strict=True)]

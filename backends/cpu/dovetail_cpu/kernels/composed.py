@@ -13,33 +13,45 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable, Stepwise, composable, stepwise
-from dovetail_cpu.kernels.blocks import BLOCK, are_alike, blocked, scratch
+from dovetail.dtypes import bfloat16, float16
+from dovetail_cpu.kernels.blocks import BLOCK, are_alike, by_blocks, scratch
+from dovetail_cpu.kernels.conversion import convert_block
 
-__all__ = ["by_steps", "enter", "enter_steps", "has_steps"]
+__all__ = ["by_steps", "enter", "enter_steps", "has_steps", "written"]
 
-_SCRATCH = 100
-"""Scratch arrays with numbers from here on are no kernel's."""
+_SCRATCH, _WITHIN = 100, 1000
+"""Scratch arrays with numbers from here on are no kernel's; those of steps within steps."""
 
 
-def _steps(facts: Any, table: KernelTable) -> Stepwise | None:
-    """What a large call is made of; None: it is small, or none of single elements."""
-    if len(facts.outputs) > 1 or facts.outputs[0].numel <= BLOCK or not are_alike(facts):
+_FEW_HALVES = 1 << 12
+"""So many halves are computed one after another, as NumPy does it."""
+
+
+def _steps(facts: Any, table: KernelTable, few: int = BLOCK) -> Stepwise | None:
+    """What a large call is made of; None: it is small, or none of single elements.
+
+    few: elements that are not many yet, but of halves.
+    """
+    if len(facts.outputs) > 1 or not are_alike(facts):
+        return None
+    is_half = any(getattr(s, "dtype", None) in (float16, bfloat16) for s in facts.inputs)
+    if facts.outputs[0].numel <= (_FEW_HALVES if is_half else few):
         return None
     return stepwise(facts, table, BLOCK)
 
 
-def has_steps(facts: Any, table: KernelTable) -> bool:
+def has_steps(facts: Any, table: KernelTable, few: int = BLOCK) -> bool:
     """Whether a call is a large one of single elements."""
-    return _steps(facts, table) is not None
+    return _steps(facts, table, few) is not None
 
 
-def by_steps(facts: Any, table: KernelTable) -> Callable[..., None]:
+def by_steps(facts: Any, table: KernelTable, first: int = _SCRATCH) -> Callable[..., None]:
     """The kernel of such a call, or of one whose operands were packed since it was found to be one:
     a device with this table may pack an input and leave the output as it is."""
     steps = stepwise(facts, table, BLOCK)
     assert steps is not None
-    run = _written(steps, facts.outputs[0].dtype)
-    return blocked(run, facts) if are_alike(facts) else _in_order(run)
+    run = written(steps, facts.outputs[0].dtype, first)
+    return by_blocks(run, facts) if are_alike(facts) else _in_order(run)
 
 
 def _in_order(run: Callable[..., None]) -> Callable[..., None]:
@@ -57,12 +69,12 @@ def _in_order(run: Callable[..., None]) -> Callable[..., None]:
     return kernel
 
 
-def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
+def written(steps: Stepwise, wanted: Any, first: int = _SCRATCH) -> Callable[..., None]:
     """``run(*inputs, out)`` of a block: a line for each step, in scratch that serves again."""
     known: dict[str, Any] = {
         "__name__": __name__,
         "scratch": scratch,
-        "copy": np.copyto,
+        "copy": convert_block,
         "widened": _widened,
     }
     lines: list[str] = []
@@ -77,7 +89,7 @@ def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
             return free[kind].pop()
         name = f"s{len(known)}"
         known[f"of_{name}"] = kind.numpy
-        lines.insert(0, f"    {name} = scratch(of_{name}, out.size, {_SCRATCH + len(known)})")
+        lines.insert(0, f"    {name} = scratch(of_{name}, out.size, {first + len(known)})")
         return name
 
     for i, (given, kind) in enumerate(zip(steps.given, steps.kinds, strict=True)):
@@ -100,7 +112,7 @@ def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
                 kind = next((c.dtype for c in steps.calls if c.result == x), None)
                 free.setdefault(kind, []).append(places[x])
     if steps.dtype is not wanted:
-        lines.append(f"    copy(out, {places[steps.result]})")
+        lines.append(f"    copy({places[steps.result]}, out)")
     exec("\n".join((head, *lines)), known)
     made: Callable[..., None] = known["run"]
     return made
@@ -109,7 +121,10 @@ def _written(steps: Stepwise, wanted: Any) -> Callable[..., None]:
 def _widened(half: np.ndarray, place: np.ndarray) -> np.ndarray:
     """Its values in the dtype of ``place``."""
     made = place[: half.size]
-    np.copyto(made, half)
+    if half.ndim:
+        convert_block(half, made)
+    else:
+        np.copyto(made, half)
     return made
 
 
@@ -119,7 +134,12 @@ def enter(table: KernelTable) -> None:
         enter_steps(name, table)
 
 
-def enter_steps(name: str, table: KernelTable, **options: Any) -> None:
-    """An operator's large calls, by the steps of this table's kernels."""
-    made = partial(by_steps, table=table)
-    table.add(name, made, when=partial(has_steps, table=table), specialize=True, **options)
+def enter_steps(name: str, table: KernelTable, few: int = BLOCK, **options: Any) -> None:
+    """An operator's calls of more than ``few`` elements, by the steps of this table's kernels.
+
+    A block has to be more than ``few`` where it is a step of halves.
+    """
+    first = _SCRATCH if few >= BLOCK else _WITHIN
+    made = partial(by_steps, table=table, first=first)
+    fits = partial(has_steps, table=table, few=few)
+    table.add(name, made, when=fits, specialize=True, **options)

@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import complex64, complex128, float32, float64
+from dovetail_cpu.kernels.conversion import as_float32
 from dovetail_cpu.kernels.matmul import matmul, quantized_matmul
 
 __all__ = ["enter"]
@@ -47,7 +48,7 @@ def _dot(input: np.ndarray, tensor: np.ndarray, out: np.ndarray) -> None:
 
 
 def _dot_wide(input: np.ndarray, tensor: np.ndarray, out: np.ndarray) -> None:
-    out[...] = np.dot(input.astype(np.float32), tensor.astype(np.float32))
+    out[...] = np.dot(as_float32(input), as_float32(tensor))
 
 
 def affine(

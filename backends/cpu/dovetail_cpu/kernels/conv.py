@@ -16,6 +16,7 @@ import numpy as np
 from ml_dtypes import bfloat16
 from numpy.lib.stride_tricks import as_strided
 
+from dovetail_cpu.kernels.conversion import as_float32, convert
 from dovetail_cpu.onednn import convolution as onednn
 from dovetail_cpu.onednn.convolution import Geometry, Sizes
 from dovetail_cpu.onednn.session import Session, current
@@ -121,9 +122,9 @@ def _compute(task: _Task, inputs: _Inputs, out: np.ndarray, geometry: _Attribute
             return
     if out.dtype in _NARROW:
         wide = np.empty(out.shape, np.float32)
-        widened = [None if array is None else array.astype(np.float32) for array in inputs]
+        widened = [None if array is None else as_float32(array) for array in inputs]
         _compute(task, tuple(widened), wide, geometry)
-        out[...] = wide
+        convert(wide, out)
         return
     task.numpy(*inputs, out, Geometry(*geometry))
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.dtypes import bfloat16, float16
+from dovetail_cpu.kernels.conversion import as_float32, convert
 
 __all__ = [
     "MEDIUM",
@@ -156,8 +157,8 @@ def widened(kernel: Kernel, kind: Any) -> Kernel:
 
     def run(x: np.ndarray, *outs: np.ndarray) -> None:
         wide = [np.empty(o.shape, o.dtype if o.dtype.kind in "iub" else np.float32) for o in outs]
-        kernel(np.asarray(x.astype(np.float32), order="C"), *wide)
+        kernel(np.asarray(as_float32(x), order="C"), *wide)
         for out, value in zip(outs, wide, strict=True):
-            np.copyto(out, value, casting="unsafe")
+            convert(value, out)
 
     return run

@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING, INTEGRAL, bfloat16, bool_, float16, float32, float64
+from dovetail_cpu.kernels.conversion import as_float32, convert
 
 __all__ = ["enter", "no_zero"]
 
@@ -156,8 +157,8 @@ _ONE = np.array(1, np.int8)  # casts to any dtype without a rounding of its own
 def _through_float32(ufunc: Any) -> Any:
     def kernel(*arrays: np.ndarray) -> None:
         *inputs, out = arrays
-        wide = ufunc(*[x.astype(np.float32) for x in inputs])
-        np.copyto(out, wide, casting="unsafe")
+        wide = ufunc(*[as_float32(x) for x in inputs])
+        convert(wide, out)
 
     return kernel
 

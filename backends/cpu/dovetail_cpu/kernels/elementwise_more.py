@@ -8,6 +8,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import COMPLEX, INTEGRAL, bool_, float32, float64
+from dovetail_cpu.kernels.blocks import BLOCK
 from dovetail_cpu.kernels.composed import enter_steps
 from dovetail_cpu.kernels.elementwise import no_zero
 from dovetail_cpu.kernels.order import order_of
@@ -128,7 +129,7 @@ def enter(table: KernelTable) -> None:
     real = (float32, float64)
     table.update(UFUNCS, dtypes=real)
     for name in _SLOW:
-        enter_steps(name, table, dtypes=real)
+        enter_steps(name, table, BLOCK - 1, dtypes=real)  # a block of halves is one of float32
     table.add("fmod", fmod_integers, dtypes=INTEGRAL)
     table.update(
         {"addcmul": addcmul, "addcdiv": addcdiv, "lerp": lerp}, dtypes=(*real, *COMPLEX),

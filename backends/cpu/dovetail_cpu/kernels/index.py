@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail_cpu.kernels.conversion import as_float32, convert
 from dovetail_cpu.kernels.places import add_flat, at, blocks_of, fancy, is_half, take
 from dovetail_cpu.kernels.rows import add_rows
 
@@ -103,10 +104,10 @@ def _summed_wide(run: Kernel, out: int) -> Kernel:
         if not is_half(target):
             run(*arrays)
             return
-        first, index, *rest = [x if x.dtype.kind in "iu" else x.astype(np.float32) for x in arrays]
+        first, index, *rest = [x if x.dtype.kind in "iu" else as_float32(x) for x in arrays]
         total = rest[-1]
         run(first, index, *rest)
-        target[...] = total
+        convert(total, target)
 
     return wide
 

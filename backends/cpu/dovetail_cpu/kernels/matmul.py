@@ -10,6 +10,7 @@ import numpy as np
 from ml_dtypes import bfloat16
 
 from dovetail_cpu.blas import one_blas_thread
+from dovetail_cpu.kernels.conversion import as_float32, convert
 from dovetail_cpu.onednn import matmul as onednn
 from dovetail_cpu.onednn.session import Session, current
 
@@ -151,8 +152,8 @@ def _onednn_or_blas(session: Session, a: np.ndarray, b: np.ndarray, out: np.ndar
 
 def _through_float32(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     wide = np.empty(out.shape, np.float32)
-    _float32(a.astype(np.float32), b.astype(np.float32), wide)
-    out[...] = wide
+    _float32(as_float32(a), as_float32(b), wide)
+    convert(wide, out)
 
 
 def _bfloat16(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:

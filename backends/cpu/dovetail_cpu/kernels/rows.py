@@ -9,6 +9,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import float32, float64
+from dovetail_cpu.kernels.conversion import as_float32, convert
 from dovetail_cpu.kernels.places import (
     BLOCK,
     add_flat,
@@ -32,9 +33,9 @@ def add_rows(out: np.ndarray, dim: int, index: np.ndarray, source: np.ndarray) -
     if not source.size:
         return
     if is_half(out):
-        wide = out.astype(np.float32)
-        add_rows(wide, dim, index, source.astype(np.float32))
-        out[...] = wide
+        wide = as_float32(out)
+        add_rows(wide, dim, index, as_float32(source))
+        convert(wide, out)
         return
     if not out.ndim:
         out += source.sum(dtype=out.dtype)
@@ -146,7 +147,7 @@ def embedding_backward(
             flat, values = flat[keep], values[keep]
     if scale_grad_by_freq and flat.size:
         counts = np.bincount(flat, minlength=rows)
-        values = values.astype(np.float32) if values.itemsize == 2 else values
+        values = as_float32(values) if values.itemsize == 2 else values
         values = values / counts[flat].astype(values.dtype)[:, None]
     if flat.size:
         add_rows(out, 0, flat, values)

@@ -17,6 +17,7 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING, bfloat16, float16, float32, float64
+from dovetail_cpu.kernels.conversion import as_float32, convert
 
 __all__ = ["enter"]
 
@@ -108,6 +109,11 @@ def _regroups(ufunc: Any, kind: Any) -> bool:
     return ufunc is np.add and kind not in (float64, float16, bfloat16) and not kind.is_complex
 
 
+def _read(x: np.ndarray) -> np.ndarray:
+    """float16 as float32, which NumPy converts slowly."""
+    return as_float32(x) if x.dtype == np.float16 else x
+
+
 def _scan(ufunc: Any) -> Callable[[Any], Kernel]:
     def make(facts: Any) -> Kernel:
         spec, dim = facts.inputs[0], facts.attributes["dim"]
@@ -133,7 +139,7 @@ def _scan(ufunc: Any) -> Callable[[Any], Kernel]:
             return by_runs
         if wide == kind.numpy:
             return lambda x, out: ufunc.accumulate(x, dim, wide, out)
-        return lambda x, out: np.copyto(out, ufunc.accumulate(x, dim, wide), casting="unsafe")
+        return lambda x, out: convert(ufunc.accumulate(_read(x), dim, wide), out)
 
     return make
 
@@ -173,12 +179,12 @@ def _running(ufunc: Any) -> Callable[[Any], Kernel]:
             return alone
 
         def plain(x: np.ndarray, values: np.ndarray, indices: np.ndarray) -> None:
-            wide = x.astype(np.float32) if low else x
+            wide = as_float32(x) if low else x
             best = ufunc.accumulate(wide, dim)
             place = np.arange(x.shape[dim]).reshape([-1 if i == dim else 1 for i in range(x.ndim)])
             hit = _where_best(wide, best)
             np.maximum.accumulate(np.where(hit, place, 0), dim, None, indices)
-            np.copyto(values, best, casting="unsafe")
+            convert(best, values)
 
         lines, runs = _by_lines(facts, dim), _by_runs(facts, dim)
 
@@ -232,8 +238,7 @@ def logcumsumexp(facts: Any) -> Kernel:
     runs = _by_runs(facts, dim)
 
     def plain(x: np.ndarray, out: np.ndarray) -> None:
-        x = x.astype(wide, copy=False)
-        np.copyto(out, np.logaddexp.accumulate(x, dim), casting="unsafe")
+        convert(np.logaddexp.accumulate(_read(x).astype(wide, copy=False), dim), out)
 
     def by_runs(x: np.ndarray, out: np.ndarray) -> None:
         x, out = x.reshape(runs), out.reshape(runs)

@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
+from dovetail.dtypes import bfloat16, float16, float32
 from dovetail_cpu.kernels.blocks import BLOCK
+from dovetail_cpu.kernels.conversion import convert
 
 __all__ = ["enter"]
+
+_CONVERTED = ((float16, float32), (float32, float16), (float16, bfloat16))
+"""What NumPy and ``ml_dtypes`` convert more slowly."""
 
 
 def fill(facts: Any) -> Any:
@@ -27,6 +32,8 @@ def copy(facts: Any) -> Any:
         return _truncate
     if target.category == 0 and source.category:
         return _test
+    if (source, target) in _CONVERTED:
+        return convert
     if target.category == 2 and target.itemsize < source.itemsize:
         return _narrow
     return _plain

@@ -22,15 +22,14 @@ __all__ = ["WeightNorm", "norm_except_dim", "remove_weight_norm", "weight_norm",
 
 def with_norm(v: Any, g: Any, dim: int) -> Tensor:
     """``v`` with the norms ``g``."""
-    norms, spec, ndim = g._spec, v._spec, v._spec.ndim
+    spec, lengths, ndim = v._spec, g._spec, v._spec.ndim
+    place = dim if dim == -1 else dim % max(ndim, 1)
+    sizes = () if dim == -1 else tuple(n if i == place else 1 for i, n in enumerate(spec.shape))
+    is_record = spec.dtype.category == 2 and lengths.dtype is spec.dtype and -ndim <= dim < ndim
     made: Tensor
-    if spec.dtype.category == 2 and norms.dtype is spec.dtype and mode.autocast is None:
-        if dim == -1 or -ndim <= dim < ndim:
-            place = dim if dim == -1 else dim % ndim
-            sizes = (n if i == place else 1 for i, n in enumerate(spec.shape))
-            if tuple(norms.shape) == (() if dim == -1 else tuple(sizes)):
-                made = ops.weight_norm(v, g, dim=place)
-                return made
+    if is_record and tuple(lengths.shape) == sizes and mode.autocast is None:
+        made = ops.weight_norm(v, g, dim=place)
+        return made
     made = v * (g / norm_except_dim(v, dim))
     return made
 

@@ -13,9 +13,9 @@ FAMILIES = (
     "batch_norm", "columns", "covariance", "ctc", "differences", "distances", "element_loss",
     "element_slopes", "fourier", "gates", "grid", "group_norm", "instance_step", "join",
     "layer_norm", "loss", "marked", "masked", "matrix_exp", "norms", "pad", "pool", "quantize",
-    "recurrent", "recurrent_step", "renorm", "repeat", "resample", "row_loss", "rows", "segments",
-    "similarity", "softmax", "spectral_norm", "step_rules", "steps", "triangle", "vector_product",
-    "view_scatter", "weight_norm",
+    "recurrent", "recurrent_step", "renorm", "repeat", "resample", "response_norm", "row_loss",
+    "rows", "segments", "similarity", "softmax", "spectral_norm", "step_rules", "steps", "triangle",
+    "vector_product", "view_scatter", "weight_norm",
 )  # fmt: skip
 
 

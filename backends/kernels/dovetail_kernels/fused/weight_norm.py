@@ -23,7 +23,10 @@ from dovetail_kernels.source import element, program
 __all__ = ["enter"]
 
 MANY = 16
-"""Slices that keep all cores busy; also elements of memory's lines, of which a slice has runs."""
+"""Slices that keep all cores busy, and neighbours of a slice in memory, which a line of it holds."""
+
+FAR = 64
+"""Neighbours where a slice is in several places, and is only read and written once."""
 
 LONG = 1 << 16
 """Elements of a slice that are added up in a row, at most."""
@@ -47,7 +50,8 @@ def _fits(facts: Any) -> bool:
     outer, slices, inner = _sizes(facts)
     if 0 < facts.v.numel <= FEW:
         return True
-    return slices >= MANY and inner >= MANY and outer * inner <= LONG
+    near = FAR if outer > 1 and len(facts.outputs) == 1 else MANY
+    return slices >= MANY and inner >= near and outer * inner <= LONG
 
 
 def _specialised(facts: Any) -> Callable[..., None]:

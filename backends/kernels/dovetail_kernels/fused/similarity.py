@@ -47,13 +47,12 @@ def _fits(facts: Any) -> bool:
 def outputs_first(launch: Any, inputs: int, outputs: int) -> Callable[..., None]:
     """A kernel of a launch whose buffers are the outputs, then the inputs."""
     place, queue = placing(inputs + outputs), launch.with_numbers
-    if outputs == 1:
-        return {
-            1: lambda x, out: queue(*place(out, x)),
-            2: lambda x, y, out: queue(*place(out, x, y)),
-            3: lambda x, y, z, out: queue(*place(out, x, y, z)),
-            4: lambda x, y, z, w, out: queue(*place(out, x, y, z, w)),
-        }[inputs]
+    if outputs == 1 and inputs == 1:
+        return lambda x, out: queue(*place(out, x))
+    if outputs == 1 and inputs == 2:
+        return lambda x, y, out: queue(*place(out, x, y))
+    if outputs == 1 and inputs == 3:
+        return lambda x, y, z, out: queue(*place(out, x, y, z))
     return lambda *arrays: queue(*place(*arrays[inputs:], *arrays[:inputs]))
 
 

@@ -23,7 +23,7 @@ from dovetail_kernels.source import element, program
 __all__ = ["enter"]
 
 MANY = 16
-"""Slices that keep all cores busy, and neighbours of a slice in memory, which a line of it holds."""
+"""Slices that keep all cores busy, and neighbours in memory that one of its lines holds."""
 
 FAR = 64
 """Neighbours where a slice is in several places, and is only read and written once."""

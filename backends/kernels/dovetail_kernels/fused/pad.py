@@ -12,7 +12,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import finfo, float32, float64
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import NO_OFFSETS, placing
+from dovetail_kernels.arrays import NO_OFFSETS, joined, placing
 from dovetail_kernels.bits import BITS
 from dovetail_kernels.device import device_of
 from dovetail_kernels.source import MOST, element, moved, program
@@ -96,7 +96,7 @@ def _back(facts: Any) -> Callable[..., None]:
     lines = out.numel // out.shape[-1]
     numbers = [NO_OFFSETS, np.uint64(lines)]
     numbers += [
-        np.array([*values, 0], np.int64).view(np.uint64)
+        joined(values, 8, np.int64).view(np.uint64)
         for values in (inner, first, count, places, before)
     ]
     size = device.workers(lines, max(1, 2048 // out.shape[-1]))

@@ -1,6 +1,6 @@
 // The gradient of padding with elements: an element of (outer, depth, height, width) has the sum over the places that
-// it stands at. The last three dims are those of sizes and before: first elements beyond which nothing was cut off,
-// and how many there are; places; places before the first.
+// it stands at. Of the last three dims there are the sizes `inner`; the first elements that were not cut off, and how
+// many; the sizes `places` of what was padded; and places before the first.
 //
 // MAP(at, n): the element at a place, from before the first on. T: what is computed in.
 
@@ -22,18 +22,18 @@ static inline long again(const long at, const long n)
 }
 
 // Places beyond the n elements, of all there are.
-#define BEYOND(n, b, size) (max(b, 0L) + max(size - n - b, 0L))
+#define BEYOND(n, b, size) (max(b, (long)0) + max(size - n - b, (long)0))
 
 // The t-th place that may have element i, the first of which is its own; -1 where it has not.
 static long place_of(long t, long i, long n, long b, long size)
 {
     if (i < 0 || i >= n) return -1;
-    const long ahead = max(b, 0L), j = t == 0 ? i + b : t <= ahead ? t - 1 : n + b + t - 1 - ahead;
+    const long ahead = max(b, (long)0), j = t == 0 ? i + b : t <= ahead ? t - 1 : n + b + t - 1 - ahead;
     return t == 0 ? (j < 0 || j >= size ? -1 : j) : MAP(j - b, n) == i ? j : -1;
 }
 
-kernel void pad_back(global X_MEMORY *out, global const X_MEMORY *grad, ulong8 begin, ulong lines, ulong4 inner,
-        ulong4 first, ulong4 count, ulong4 places, ulong4 before)
+kernel void pad_back(global X_MEMORY *out, global const X_MEMORY *grad, ulong8 begin, ulong lines, ulong8 inner,
+        ulong8 first, ulong8 count, ulong8 places, ulong8 before)
 {
     out += begin.s0, grad += begin.s1;
     const long width = inner.s2, b = (long)before.s2, n = count.s2;
@@ -61,7 +61,7 @@ kernel void pad_back(global X_MEMORY *out, global const X_MEMORY *grad, ulong8 b
                 global const T *from = grad + ((o * size_d + depth) * size_h + height) * size_w;
 #if IS_CPU
                 for (long j = 0; j < b; j++) to[MAP(j - b, n)] += from[j];
-                for (long i = max(0L, -b); i < min(n, size_w - b); i++) to[i] += from[i + b];
+                for (long i = max((long)0, -b); i < min(n, size_w - b); i++) to[i] += from[i + b];
                 for (long j = n + b; j < size_w; j++) to[MAP(j - b, n)] += from[j];
 #else
                 const long i = (long)(item % width) - (long)first.s2;

@@ -95,7 +95,12 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         x = flat[offset:].view(2, 70, size)
         dt.nn.functional.scaled_dot_product_attention(x, x, x, is_causal=True).sum().backward()
 
+    def spectral(device: str) -> None:
+        layer = dt.nn.utils.parametrizations.spectral_norm(dt.nn.Linear(5, 6)).to(device)
+        layer(dt.ones(2, 5, device=device))
+
     yield captured
+    yield spectral
     for size, offset in ((64, 0), (64, 1), (128, 0), (33, 0)):
         yield lambda device, s=size, o=offset: attended(device, dt.float32, s, o)
     for dtype in (dt.float64, dt.bfloat16, dt.float16):
@@ -294,7 +299,7 @@ NOT_ASKED = {
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins", "matrices", "lu_lanes", "lanes", "reflections", "rotations",
     "bincount", "found", "under_mask", "attention_blocks", "attention_noise",
-    "attention_operands", "philox", "step_rules",
+    "attention_operands", "philox", "step_rules", "binned",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -38,6 +38,14 @@ CASES: dict[str, Call] = {
     "cosine_similarity, dim 0": lambda m, x, y, v: m.nn.functional.cosine_similarity(x, y, 0),
     "cosine_similarity, short": lambda m, x, y, v: m.nn.functional.cosine_similarity(x, y, eps=2.5),
     "cosine_similarity, wide": lambda m, x, y, v: m.nn.functional.cosine_similarity(x, v[None]),
+    "local_response_norm": lambda m, x, y, v: m.nn.functional.local_response_norm(
+        x[None], 3, alpha=0.5, k=2.0
+    ),
+    "local_response_norm, even": lambda m, x, y, v: m.nn.functional.local_response_norm(
+        x[None], 4, alpha=0.5, beta=1.5
+    ),
+    "block_diag": lambda m, x, y, v: m.block_diag(x, y[:3], x.t()),
+    "block_diag of a row": lambda m, x, y, v: m.block_diag(v, x),
     "dot": lambda m, x, y, v: v.dot(x[0]),
     "mv": lambda m, x, y, v: x.mv(v),
     "matrices by a vector": lambda m, x, y, v: x.reshape(3, 2, 5)[:, ::2] @ v,
@@ -53,7 +61,7 @@ CASES: dict[str, Call] = {
 SEVERAL = {
     "add_, alpha", "clamp by tensors", "clamp by a row", "clamp_ by a tensor", "clamp_min_",
     "kl_div", "kl_div of each", "normalize by the sum", "cosine_similarity, wide", "xlogy",
-    "matrices by a vector", "where of numbers", "where of rows", "heaviside",
+    "matrices by a vector", "block_diag", "where of numbers", "where of rows", "heaviside",
 }  # fmt: skip
 """With other operators beside, or operands that are packed first."""
 

@@ -1,12 +1,14 @@
-"""cat and stack: as many tensors as a device's launch takes, in one where each would be a copy.
+"""cat, stack and block_diag: as many tensors as a device's launch takes, in one where each would be
+a copy.
 
-Tensors must have rows: the dims before the joined one lie in memory as one, the others are dense.
-Of others, and of a single one, each is a copy.
+Of cat and stack, tensors must have rows: the dims before the joined one lie in memory as one, the
+others are dense. Of others, and of a single one, each is a copy.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ def enter(table: KernelTable) -> None:
     for name in ("cat", "stack"):
         table.add(name, _copied, when=_are_alike, specialize=True)
         table.add(name, _specialised, when=_fits, specialize=True)
+    table.add("block_diagonal", _diagonal, when=_has_blocks, layout="contiguous", specialize=True)
     table.add("complex", _of_parts, when=_are_dense, specialize=True)
 
 
@@ -143,7 +146,6 @@ def _woven(device: Device, name: str, dtype: DType, items: int, here: list[int])
 def _specialised(facts: Any) -> Any:
     (out,) = facts.outputs
     device, dim = device_of(out.device), facts.attributes["dim"]
-    many = device.tensors
     here = [i for i, fact in enumerate(facts.inputs) if fact.numel]
     parts = [facts.inputs[i] for i in here]
     rows = math.prod(out.shape[:dim])
@@ -151,14 +153,47 @@ def _specialised(facts: Any) -> Any:
     runs = [x.numel // rows for x in parts]
     steps = [_step(ghost(x), dim) for x in parts]
     starts = [sum(runs[:i]) for i in range(len(parts))]
-    size = out.dtype.itemsize
-
-    def numbers(values: list[Any], filler: int = 0) -> Any:
-        return np.array([*values, *[filler] * (many - len(values))], np.uint64)
-
     is_woven = len(parts) <= _WOVEN and not {*runs, *steps} - {1}
     if device.is_cpu and is_woven and rows >= _MANY:
         return _woven(device, facts.op.name, out.dtype, rows, here)
+    numbers = [(runs, 0), (steps, 0), (starts, width)]
+    return _launched("join", device, facts, here, numbers, (width, rows))
+
+
+def _has_blocks(call: Any) -> bool:
+    (out,) = call.outputs
+    device = known(out.device)
+    fits = device is not None and len(call.inputs) <= device.tensors and out.dtype.itemsize <= 8
+    return fits and all(x.numel and x.dtype is out.dtype for x in call.inputs)
+
+
+def _diagonal(facts: Any) -> Any:
+    (out,), parts = facts.outputs, facts.inputs
+    rows, width = out.shape
+    heads, starts = (list(accumulate((x.shape[i] for x in parts), initial=0)) for i in (0, 1))
+    numbers = [([x.shape[1] for x in parts], 0), (heads[:-1], rows), (starts[:-1], 0)]
+    here = list(range(len(parts)))
+    sizes = (width, rows)
+    return _launched("block_diagonal", device_of(out.device), facts, here, numbers, sizes)
+
+
+def _launched(
+    kernel: str, device: Device, facts: Any, here: list[int],
+    numbers: list[tuple[list[Any], int]], sizes: tuple[int, int],
+) -> Any:  # fmt: skip
+    """The launch of a kernel.
+
+    Args:
+        here: which arguments are taken.
+        numbers: of each of them, and what stands for one that is not there.
+        sizes: (width, rows) of the result.
+    """
+    (out,), many = facts.outputs, device.tensors
+    size = out.dtype.itemsize
+
+    def padded(values: list[Any], filler: int = 0) -> Any:
+        return np.array([*values, *[filler] * (many - len(values))], np.uint64)
+
     macros = {
         "WORD": _word(out.dtype),
         "IS_CPU": int(device.is_cpu),
@@ -167,13 +202,10 @@ def _specialised(facts: Any) -> Any:
         "EACH_TENSOR(DO)": " ".join(f"DO({t})" for t in range(many)),
         "ARGUMENTS": ", ".join(f"BUFFERS({t})" for t in range(many)),
     }
-    text = program(device, "join", macros, ())
-    given = [
-        np.uint64(0), numbers([]), numbers(runs), numbers(steps), numbers(starts, width),
-        np.uint64(width), np.uint64(rows),
-    ]  # fmt: skip
-    launch = device.launch(text, "join", many + 1, given, device.workers(out.numel), facts.op.name)
-    missing = many - len(parts)
+    text = program(device, kernel, macros, ())
+    given = [np.uint64(0), padded([]), *[padded(*each) for each in numbers], *map(np.uint64, sizes)]
+    launch = device.launch(text, kernel, many + 1, given, device.workers(out.numel), facts.op.name)
+    missing = many - len(here)
     at_their_start = [(0, bytes(8)), (1, bytes(8 * many))]
 
     def run(*arrays: Any) -> None:
@@ -183,7 +215,7 @@ def _specialised(facts: Any) -> Any:
         buffers += buffers[1:2] * missing
         places = [a.offset // size for a in given]
         if any(places) or target.offset:
-            shifts: Any = [(0, np.uint64(target.offset // size)), (1, numbers(places))]
+            shifts: Any = [(0, np.uint64(target.offset // size)), (1, padded(places))]
         else:
             shifts = at_their_start
         launch.with_numbers(buffers, shifts)

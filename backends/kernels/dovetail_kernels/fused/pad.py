@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.dtypes import finfo
-from dovetail_kernels.arrays import NO_OFFSETS, placing
+from dovetail.dtypes import finfo, float32, float64
+from dovetail_kernels import dialect
+from dovetail_kernels.arrays import NO_OFFSETS, joined, placing
 from dovetail_kernels.bits import BITS
 from dovetail_kernels.device import device_of
-from dovetail_kernels.source import MOST, moved, program
+from dovetail_kernels.source import MOST, element, moved, program
 
 __all__ = ["enter"]
 
@@ -30,6 +31,7 @@ def enter(table: KernelTable) -> None:
     options: dict[str, Any] = {"layout": "contiguous", "specialize": True}
     table.add("pad", _by_value, when=_fits, **options)
     table.add("pad_ends", _by_elements, when=_is_small, **options)
+    table.add("pad_ends_backward", _back, when=_is_small, dtypes=(float32, float64), **options)
     table.add("roll", _rolled, when=_is_small, **options)
 
 
@@ -72,6 +74,37 @@ def _by_elements(facts: Any) -> Callable[..., None]:
             step *= source.shape[d]
         before = [max(n, 0) for n in before]
     return _padded(facts, source.shape, out.shape, before, lengths, start, ends)
+
+
+def _back(facts: Any) -> Callable[..., None]:
+    (grad,), (out,) = facts.inputs, facts.outputs
+    device, ends = device_of(out.device), ENDS[facts.attributes["mode"]]
+    sides = [*[(0, 0)] * 3, *facts.attributes["sides"]][-3:]
+    inner, places = ([1, 1, 1, *x.shape][-3:] for x in (out, grad))
+    before, first, count = [side[0] for side in sides], [0] * 3, [*inner]
+    if ends == 3:  # what is cut off does not come again
+        first = [max(-n, 0) for n in before]
+        count = [n + min(a, 0) + min(b, 0) for n, (a, b) in zip(inner, sides, strict=True)]
+        before = [max(n, 0) for n in before]
+    macros = {
+        "T": dialect.VALUES[out.dtype.name],
+        "IS_CPU": int(device.is_cpu),
+        "MAP(at, n)": MAPS[ends],
+        **element(device, "X", out.dtype),
+    }
+    text = program(device, "pad_back", macros, (out.dtype,))
+    lines = out.numel // out.shape[-1]
+    numbers = [NO_OFFSETS, np.uint64(lines)]
+    numbers += [
+        joined(values, 8, np.int64).view(np.uint64)
+        for values in (inner, first, count, places, before)
+    ]
+    size = device.workers(lines, max(1, 2048 // out.shape[-1]))
+    if not device.is_cpu:
+        size = device.workers(out.numel)
+    launch = device.launch(text, "pad_back", 2, numbers, size, facts.op.name)
+    place, queue = placing(2), launch.with_numbers
+    return lambda grad, out: queue(*place(out, grad))
 
 
 def _rolled(facts: Any) -> Callable[..., None]:

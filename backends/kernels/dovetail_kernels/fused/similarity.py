@@ -1,4 +1,5 @@
-"""normalize and cosine_similarity of few elements in one launch, a vector for each work item."""
+"""normalize, cosine_similarity and their gradients of few elements in one launch, a vector for each
+work item."""
 
 from __future__ import annotations
 
@@ -16,46 +17,61 @@ from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.source import element, program
 
-__all__ = ["enter"]
+__all__ = ["enter", "outputs_first"]
 
 FEW = 1 << 14
 """Elements; of more of them the core's steps, which are shared out among all cores."""
 
+KINDS = {
+    "normalize": (0, 0),
+    "cosine_similarity": (1, 0),
+    "normalize_backward": (0, 1),
+    "cosine_similarity_backward": (1, 1),
+}
+"""By record: whether it is of two tensors, and whether it is a gradient."""
+
 
 def enter(table: KernelTable) -> None:
     """Enter them."""
-    for name in ("normalize", "cosine_similarity"):
+    for name in KINDS:
         table.add(
             name, _specialised, dtypes=FLOATS, layout="contiguous", specialize=True, when=_fits
         )
 
 
 def _fits(facts: Any) -> bool:
-    return bool(0 < facts.inputs[0].numel <= FEW)
+    whole = facts.inputs[KINDS[facts.op.name][1]]
+    return bool(0 < whole.numel <= FEW)
+
+
+def outputs_first(launch: Any, inputs: int, outputs: int) -> Callable[..., None]:
+    """A kernel of a launch whose buffers are the outputs, then the inputs."""
+    place, queue = placing(inputs + outputs), launch.with_numbers
+    if outputs == 1 and inputs == 1:
+        return lambda x, out: queue(*place(out, x))
+    if outputs == 1 and inputs == 2:
+        return lambda x, y, out: queue(*place(out, x, y))
+    if outputs == 1 and inputs == 3:
+        return lambda x, y, z, out: queue(*place(out, x, y, z))
+    return lambda *arrays: queue(*place(*arrays[inputs:], *arrays[:inputs]))
 
 
 def _specialised(facts: Any) -> Callable[..., None]:
-    (out,), source = facts.outputs, facts.inputs[0]
-    device, work, name = device_of(out.device), accumulated(out.dtype), facts.op.name
-    outer, size, inner = sides(tuple(source.shape), facts.attributes["dim"])
-    is_pair = len(facts.inputs) == 2
+    is_pair, is_slope = KINDS[facts.op.name]
+    out, whole = facts.outputs[0], facts.inputs[is_slope]
+    device, work = device_of(out.device), accumulated(out.dtype)
+    outer, size, inner = sides(tuple(whole.shape), facts.attributes["dim"])
     macros = {
         "T": dialect.VALUES[work.name],
-        "IS_PAIR": int(is_pair),
-        **element(device, "IN", source.dtype),
+        "IS_PAIR": is_pair,
+        "IS_SLOPE": is_slope,
+        **element(device, "IN", whole.dtype),
         **element(device, "OUT", out.dtype),
     }
     text = program(device, "similarity", macros, (out.dtype, work))
     eps = np.dtype(work.numpy).type(facts.attributes["eps"])
     numbers = [NO_OFFSETS, *(np.uint32(n) for n in (outer * inner, size, inner)), eps]
     lines = device.workers(outer * inner, max(1, 2048 // size))
-    launch = device.launch(text, "similarity", 2 + is_pair, numbers, lines, name)
-    place, queue = placing(2 + is_pair), launch.with_numbers
-
-    def by_length(x: Any, out: Any) -> None:
-        queue(*place(out, x))
-
-    def beside(x: Any, y: Any, out: Any) -> None:
-        queue(*place(out, x, y))
-
-    return beside if is_pair else by_length
+    given, made = len(facts.inputs), len(facts.outputs)
+    launch = device.launch(text, "similarity", given + made, numbers, lines, facts.op.name)
+    return outputs_first(launch, given, made)

@@ -13,7 +13,7 @@ from dovetail.autograd.mode import mode
 from dovetail.backend.state import state_of
 from dovetail.nn.functional.padding import pad
 from dovetail.nn.functional.planned import finder
-from dovetail.nn.functional.pooling import avg_pool2d, avg_pool3d
+from dovetail.nn.functional.pooling import avg_pool2d
 from dovetail.ops.calling import told
 from dovetail.ops.layers.batch_norm_step import batch_norm_step
 from dovetail.ops.layers.instance_norm_step import instance_norm_step
@@ -296,15 +296,14 @@ def local_response_norm(
         )
     if input.numel() == 0:
         return input
-    squares = input.mul(input).unsqueeze(1)
-    if input.dim() == 3:
-        padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
-        mean = avg_pool2d(padded, (size, 1), stride=1).squeeze(1)
-    else:
-        batch, channels, height = input.shape[:3]
-        flat = squares.view(batch, 1, channels, height, -1)
-        padded = pad(flat, (0, 0, 0, 0, size // 2, (size - 1) // 2))
-        mean = avg_pool3d(padded, (size, 1, 1), stride=1).squeeze(1).view(input.size())
+    if input.dtype.category == 2 and mode.autocast is None and size > 0:
+        made: Tensor = ops.local_response_norm(
+            input, size=size, alpha=float(alpha), beta=float(beta), k=float(k)
+        )
+        return made
+    squares = input.mul(input).reshape(input.shape[0], 1, input.shape[1], -1)
+    padded = pad(squares, (0, 0, size // 2, (size - 1) // 2))
+    mean = avg_pool2d(padded, (size, 1), stride=1).reshape(input.shape)
     return input / mean.mul(alpha).add(k).pow(beta)
 
 

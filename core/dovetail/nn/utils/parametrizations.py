@@ -8,8 +8,10 @@ import dovetail
 from dovetail.nn.functional import normalize
 from dovetail.nn.module import Module
 from dovetail.nn.utils import parametrize
-from dovetail.nn.utils.spectral_norm import as_matrix, output_dim
-from dovetail.nn.utils.weight_norm import norm_except_dim, with_norm
+from dovetail.nn.utils.spectral_norm import output_dim, over_form
+from dovetail.nn.utils.weight_norm import with_norm
+from dovetail.ops.layers.spectral_norm_step import spectral_norm_step
+from dovetail.ops.layers.weight_norm import as_matrix, norm_except_dim
 from dovetail.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -233,12 +235,17 @@ class _SpectralNorm(Module):
     def forward(self, weight: Any) -> Any:
         if weight.ndim == 1:
             return normalize(weight, dim=0, eps=self.eps)
-        matrix = as_matrix(weight, self.dim)
+        kept = None
         if self.training:
-            self._improve(matrix, self.n_power_iterations)
+            steps = self.n_power_iterations
+            kept = spectral_norm_step(
+                weight, self._u, self._v, dim=self.dim, steps=steps, eps=self.eps, is_u_first=True
+            )
+            if kept is None:
+                self._improve(as_matrix(weight, self.dim), steps)
         # The next forward writes to the buffers; backward needs them as they are.
-        u, v = self._u.clone(), self._v.clone()
-        return weight / dovetail.vdot(u, matrix.mv(v))
+        u, v = kept or (self._u.clone(), self._v.clone())
+        return over_form(weight, u.conj(), v, self.dim)
 
     def right_inverse(self, value: Any) -> Any:
         return value

@@ -8,9 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import dovetail
+from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dovetail.nn.functional import normalize
 from dovetail.nn.parameter import Parameter
+from dovetail.ops.layers.spectral_norm_step import spectral_norm_step
+from dovetail.ops.layers.weight_norm import as_matrix
 
 if TYPE_CHECKING:
     from dovetail.nn.module import Module
@@ -20,8 +24,8 @@ __all__ = [
     "SpectralNorm",
     "SpectralNormLoadStateDictPreHook",
     "SpectralNormStateDictHook",
-    "as_matrix",
     "output_dim",
+    "over_form",
     "remove_spectral_norm",
     "spectral_norm",
 ]
@@ -32,11 +36,14 @@ def output_dim(module: Module) -> int:
     return int(isinstance(module, (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)))
 
 
-def as_matrix(weight: Any, dim: int) -> Any:
-    """(size of ``dim``, all the rest)."""
-    if dim != 0:
-        weight = weight.permute(dim, *(d for d in range(weight.dim()) if d != dim))
-    return weight.reshape(weight.shape[0], -1)
+def over_form(weight: Any, u: Any, v: Any, dim: int) -> Tensor:
+    """The weight over the product of its matrix with two vectors."""
+    made: Tensor
+    if weight._spec.dtype.category == 2 and mode.autocast is None:
+        made = ops.spectral_norm(weight, u, v, dim=dim)
+    else:
+        made = weight / u.dot(as_matrix(weight, dim).mv(v))
+    return made
 
 
 class SpectralNorm:
@@ -71,16 +78,21 @@ class SpectralNorm:
         """The weight over its largest singular value; the vectors' buffers are written in place."""
         weight: Any = getattr(module, self.name + "_orig")
         u, v = getattr(module, self.name + "_u"), getattr(module, self.name + "_v")
-        matrix = as_matrix(weight, self.dim)
         if do_power_iteration:
-            with dovetail.no_grad():
-                for _ in range(self.n_power_iterations):
-                    v.copy_(normalize(matrix.t().mv(u), dim=0, eps=self.eps))
-                    u.copy_(normalize(matrix.mv(v), dim=0, eps=self.eps))
-                # The next forward writes to the buffers; backward needs them as they are.
-                u, v = u.clone(), v.clone()
-        made: Tensor = weight / u.dot(matrix.mv(v))
-        return made
+            steps = self.n_power_iterations
+            made = spectral_norm_step(
+                weight, u, v, dim=self.dim, steps=steps, eps=self.eps, is_u_first=False
+            )
+            u, v = made or self._stepped(as_matrix(weight, self.dim), u, v)
+        return over_form(weight, u, v, self.dim)
+
+    @dovetail.no_grad()
+    def _stepped(self, matrix: Any, u: Any, v: Any) -> tuple[Any, Any]:
+        for _ in range(self.n_power_iterations):
+            v.copy_(normalize(matrix.t().mv(u), dim=0, eps=self.eps))
+            u.copy_(normalize(matrix.mv(v), dim=0, eps=self.eps))
+        # The next forward writes to the buffers; backward needs them as they are.
+        return u.clone(), v.clone()
 
     def remove(self, module: Module) -> None:
         """Make the weight a parameter again."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import dovetail
+from dovetail import ops
+from dovetail.autograd.mode import mode
 from dovetail.nn.parameter import Parameter
+from dovetail.ops.layers.weight_norm import norm_except_dim
 from dovetail.warning import warn
 
 if TYPE_CHECKING:
@@ -18,24 +20,17 @@ if TYPE_CHECKING:
 __all__ = ["WeightNorm", "norm_except_dim", "remove_weight_norm", "weight_norm", "with_norm"]
 
 
-def norm_except_dim(v: Any, dim: int) -> Any:
-    """The 2-norm over all dims but ``dim``, which are kept with size 1; 0-d for -1: over all."""
-    if dim == -1:
-        return dovetail.linalg.vector_norm(v)
-    if not -v.dim() <= dim < v.dim():
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-v.dim()}, {v.dim() - 1}], "
-            f"but got {dim})"
-        )
-    others = tuple(i for i in range(v.dim()) if i != dim % v.dim())
-    if not others:
-        return v.abs()
-    return dovetail.linalg.vector_norm(v, 2, others, True)
-
-
 def with_norm(v: Any, g: Any, dim: int) -> Tensor:
     """``v`` with the norms ``g``."""
-    made: Tensor = v * (g / norm_except_dim(v, dim))
+    spec, lengths, ndim = v._spec, g._spec, v._spec.ndim
+    place = dim if dim == -1 else dim % max(ndim, 1)
+    sizes = () if dim == -1 else tuple(n if i == place else 1 for i, n in enumerate(spec.shape))
+    is_record = spec.dtype.category == 2 and lengths.dtype is spec.dtype and -ndim <= dim < ndim
+    made: Tensor
+    if is_record and tuple(lengths.shape) == sizes and mode.autocast is None:
+        made = ops.weight_norm(v, g, dim=place)
+        return made
+    made = v * (g / norm_except_dim(v, dim))
     return made
 
 

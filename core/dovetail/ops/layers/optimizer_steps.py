@@ -52,11 +52,11 @@ STEPS = (
     "norm_step", "norm_scale_step", "norm_clip_step", "bound_step", "unscale_step",
     "instance_norm_step", "feature_dropout_step", "alpha_dropout_step",
     "feature_alpha_dropout_step", "rrelu_step", "bernoulli_of_step", "multinomial_ordered_step",
-    "multinomial_reached_step",
+    "multinomial_reached_step", "spectral_norm_step",
 )  # fmt: skip
 """The kernels' names: a table may have them, though they are no operators; the last are as
 ``batch_norm_step.py``, ``dropout_step.py``, ``attention_step.py``, ``gradient_norms.py``,
-``instance_norm_step.py`` and ``drawn_step.py`` say."""
+``instance_norm_step.py``, ``drawn_step.py`` and ``spectral_norm_step.py`` say."""
 
 
 def fused_step(name: str, lists: Sequence[list[Tensor]], attributes: Mapping[str, Any]) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 import dovetail.dtypes as d
+from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.ops.families import composite, draw, result_strides
+from dovetail.ops.families import composite, draw, of_floats, result_strides
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -41,21 +42,47 @@ def _unit(x: np.ndarray, dim: int, eps: float) -> np.ndarray:
     return np.asarray(x / np.maximum(length, eps))
 
 
-def _normalize_gradient(g: Any, input: Any, out: Any, dim: int, eps: float) -> Any:
-    length = input.norm(2, dim, keepdim=True)
-    along = (g * out).sum(dim, keepdim=True) * length.ge(eps)
-    return (g - out * along) / length.clamp(eps)
-
-
-def _like_input(input: Spec, dim: int, eps: float) -> Inferred:
+def _like(input: Spec) -> tuple[Any, ...]:
     shape = tuple(input.shape)
-    return Inferred((None,), ((shape, input.dtype, result_strides([input], shape)),))
+    return shape, input.dtype, result_strides([input], shape)
+
+
+def _unit_slope(g: np.ndarray, x: np.ndarray, out: np.ndarray, dim: int, eps: float) -> Any:
+    length = np.sqrt((x * x).sum(dim, keepdims=True))
+    along = (g * out).sum(dim, keepdims=True) * (length >= eps)
+    return (g - out * along) / np.maximum(length, eps)
+
+
+def _unit_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for (x,), kwargs, _ in _samples(1)(rng, dtype):
+        unit = _unit(x.astype(np.float64), **kwargs).astype(dtype.numpy)
+        made.append(Sample((draw(rng, x.shape, dtype, -2, 2), x, unit), kwargs))
+    return made
+
+
+@of_floats(64)(
+    "normalize_backward",
+    ("grad", "input", "result"),
+    infer=lambda grad, input, result, dim, eps: Inferred((None,) * 3, (_like(input),)),
+    reference=_unit_slope,
+    samples=_unit_slope_samples,
+)
+def normalize_backward(grad: Any, input: Any, result: Any, *, dim: int, eps: float) -> Any:
+    """The gradient of ``normalize``, whose ``result`` is given."""
+    length = input.norm(2, dim, keepdim=True)
+    along = (grad * result).sum(dim, keepdim=True) * length.ge(eps)
+    return (grad - result * along) / length.clamp(eps)
 
 
 @composite(
     "normalize",
-    infer=_like_input,
-    gradient={"input": _normalize_gradient},
+    infer=lambda input, dim, eps: Inferred((None,), (_like(input),)),
+    gradient={
+        "input": lambda g, input, out, dim, eps: ops.normalize_backward(
+            g, input, out, dim=dim, eps=eps
+        )
+    },
     accepts=d.FLOATING,
     compute=d.float32,
     reference=lambda x, dim, eps: _unit(x, dim, eps),
@@ -75,10 +102,42 @@ def _cosine_infer(x1: Spec, x2: Spec, dim: int, eps: float) -> Inferred:
     return Inferred((None, None), ((shape, x1.dtype),))
 
 
-def _cosine_gradient(
-    g: Any, x1: Any, x2: Any, out: Any, needs: Any, dim: int, eps: float
+def _cosine_slopes(
+    g: np.ndarray, x: np.ndarray, y: np.ndarray, out: np.ndarray, dim: int, eps: float
 ) -> tuple[Any, Any]:
-    g, out = g.unsqueeze(dim), out.unsqueeze(dim)
+    g, out = np.expand_dims(g, dim), np.expand_dims(out, dim)
+
+    def share(x: np.ndarray, y: np.ndarray) -> Any:
+        length = np.sqrt((x * x).sum(dim, keepdims=True))
+        along = x / np.where(length == 0, 1, length)
+        return g * (_unit(y, dim, eps) - along * out) / np.maximum(length, eps)
+
+    return share(x, y), share(y, x)
+
+
+def _cosine_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for (x, y), kwargs, _ in _samples(2)(rng, dtype):
+        units = (_unit(a.astype(np.float64), **kwargs) for a in (x, y))
+        cosine = np.asarray(np.prod([*units], 0).sum(kwargs["dim"])).astype(dtype.numpy)
+        made.append(Sample((draw(rng, cosine.shape, dtype, -2, 2), x, y, cosine), kwargs))
+    return made
+
+
+@of_floats(64)(
+    "cosine_similarity_backward",
+    ("grad", "x1", "x2", "result"),
+    outputs=2,
+    differentiable=(0, 1),
+    infer=lambda grad, x1, x2, result, dim, eps: Inferred((None,) * 4, (_like(x1), _like(x2))),
+    reference=_cosine_slopes,
+    samples=_cosine_slope_samples,
+)
+def cosine_similarity_backward(
+    grad: Any, x1: Any, x2: Any, result: Any, *, dim: int, eps: float
+) -> tuple[Any, Any]:
+    """The gradients of ``cosine_similarity``, whose ``result`` is given."""
+    g, out = grad.unsqueeze(dim), result.unsqueeze(dim)
     norms = [x.norm(2, dim, keepdim=True) for x in (x1, x2)]
 
     def share(mine: int) -> Any:
@@ -87,7 +146,7 @@ def _cosine_gradient(
         beside = other / norms[1 - mine].clamp(eps)
         return g * (beside - along * out) / norm.clamp(eps)
 
-    return share(0) if needs[0] else None, share(1) if needs[1] else None
+    return share(0), share(1)
 
 
 def _kept_length(x: Any, dim: int, eps: float) -> Any:
@@ -102,7 +161,9 @@ def _kept_length(x: Any, dim: int, eps: float) -> Any:
     "cosine_similarity",
     inputs=("x1", "x2"),
     infer=_cosine_infer,
-    gradient=_cosine_gradient,
+    gradient=lambda g, x1, x2, out, dim, eps: ops.cosine_similarity_backward(
+        g, x1, x2, out, dim=dim, eps=eps
+    ),
     accepts=d.FLOATING,
     compute=d.float32,
     reference=lambda x, y, dim, eps: (_unit(x, dim, eps) * _unit(y, dim, eps)).sum(dim),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from dovetail.dispatch import call
 from dovetail.factories import fill_raw
 from dovetail.ops.expose import operator, publish
 from dovetail.ops.families import composite, draw
-from dovetail.ops.schema import Inferred, OpDef, Sample
+from dovetail.ops.schema import Inferred, OpDef, Sample, Tolerance
 from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
@@ -141,9 +142,61 @@ def _ends_reference(x: np.ndarray, sides: Sides, mode: str) -> Any:
     return _reference(x, [n for side in reversed(sides) for n in side], mode)
 
 
+def _unpadded(shape: Sequence[int], sides: Sides) -> tuple[int, ...]:
+    ahead = len(shape) - len(sides)
+    ends = (n - before - after for n, (before, after) in zip(shape[ahead:], sides, strict=True))
+    return (*shape[:ahead], *ends)
+
+
+def _back_infer(grad: Spec, sides: Sides, mode: str) -> Inferred:
+    return Inferred((None,), ((_unpadded(grad.shape, sides), grad.dtype),))
+
+
+def _back_reference(g: np.ndarray, sides: Sides, mode: str) -> Any:
+    shape = _unpadded(g.shape, sides)
+    places = _ends_reference(np.arange(math.prod(shape)).reshape(shape), sides, mode)
+    made = np.zeros(math.prod(shape), g.dtype)
+    np.add.at(made, places.reshape(-1), g.reshape(-1))
+    return made.reshape(shape)
+
+
+def _back_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    made = []
+    for (x, *rest), _, _ in _ends_samples(rng, dtype):
+        made.append(Sample((draw(rng, _ends_reference(x, *rest).shape, dtype, -5, 5), *rest)))
+    return made
+
+
+@composite(
+    "pad_ends_backward",
+    inputs=("grad",),
+    infer=_back_infer,
+    gradient={"grad": lambda g, sides, mode: pad_ends(g, sides, mode)},
+    accepts=tuple(k for k in d.ALL if k.category >= 2),
+    compute=d.float32,
+    reference=_back_reference,
+    samples=_back_samples,
+    tolerance=Tolerance(16),
+    method=False,
+    public=False,
+    named="pad",
+)
+def pad_ends_backward(grad: Any, sides: Sides, mode: str) -> Any:
+    """The gradient of ``pad_ends``: each element has the sum over the places that it stands at."""
+    shape = _unpadded(grad._spec.shape, sides)
+    for dim, (before, after) in enumerate(sides, grad._spec.ndim - len(sides)):
+        if before or after:
+            places = _PLACES[mode](shape, dim, before, after)
+            index = raw.from_host(places, d.int64, state_of(grad._spec.device))
+            part = (*grad._spec.shape[:dim], shape[dim], *grad._spec.shape[dim + 1 :])
+            grad = grad.new_zeros(part).index_add(dim, index, grad)
+    return grad
+
+
 @composite(
     "pad_ends",
     infer=_ends_infer,
+    gradient={"input": lambda g, sides, mode: pad_ends_backward(g, sides, mode)},
     reference=_ends_reference,
     samples=_ends_samples,
     method=False,

@@ -1,4 +1,4 @@
-"""Triangles and diagonals: tril, triu, diag, diag_embed, diagflat, block_diag, trace."""
+"""Triangles and diagonals: tril, triu, diag, diag_embed, diagflat, trace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
-from dovetail.factories import arange, empty
+from dovetail.factories import arange
 from dovetail.factory_arguments import finish, place, whole
 from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.expose import operator, publish
@@ -26,8 +26,7 @@ from dovetail.spec import Spec
 from dovetail.tensor import Tensor, check_dim
 
 __all__ = [
-    "block_diag", "diag", "diag_embed", "diagflat", "trace", "tril", "tril_indices", "triu",
-    "triu_indices",
+    "diag", "diag_embed", "diagflat", "trace", "tril", "tril_indices", "triu", "triu_indices",
 ]  # fmt: skip
 
 
@@ -233,35 +232,6 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix with all elements on its diagonal."""
     return diag_embed(input.reshape(-1), offset)
-
-
-@publish(method=False)
-def block_diag(*tensors: Tensor) -> Tensor:
-    """Matrices one after the other along the diagonal, 0 elsewhere; vectors count as rows.
-
-    Raises:
-        RuntimeError: more than two dims.
-    """
-    from dovetail.ops.layout.broadcasting import at_least
-    from dovetail.ops.layout.joining import cat
-
-    for i, x in enumerate(tensors):
-        if x._spec.ndim > 2:
-            raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
-                f"{x._spec.ndim} dimensions"
-            )
-    if not tensors:
-        return empty((1, 0))
-    blocks = [at_least(x, 2) for x in tensors]
-    width = sum(x._spec.shape[1] for x in blocks)
-    at, rows = 0, []
-    for x in blocks:
-        n, columns = x._spec.shape
-        gaps = (x.new_zeros((n, at)), x, x.new_zeros((n, width - at - columns)))
-        rows.append(cat(gaps, 1))
-        at += columns
-    return cat(rows, 0)
 
 
 # -------------------------------------------------------------------- trace

@@ -347,8 +347,23 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
     return input - input.maximum(-lambd).minimum(lambd)
 
 
+@backward_record("softsign_backward", lambda x: 1 / (1 + np.abs(x)) ** 2)
+def softsign_backward(grad: Any, input: Any) -> Any:
+    """The gradient of ``softsign`` at ``input``."""
+    size = input.abs() + 1
+    return grad / (size * size)
+
+
+def _softsign_complex(g: Any, input: Any) -> Any:
+    size = input.abs() + 1
+    return g / size - input.sgn() * ops.real(g * input.conj()) / (size * size)
+
+
 @composite(
     "softsign",
+    gradient={"input": lambda g, input: ops.softsign_backward(g, input)},
+    complex_gradient={"input": _softsign_complex},
+    node_name=lambda *_, **__: "div",
     method=False,
     public=False,
     accepts=d.NUMBER,

@@ -11,6 +11,7 @@ import numpy as np
 from dovetail import dtypes as d
 from dovetail import raw, return_types
 from dovetail.backend.sentences import ENDS
+from dovetail.backend.state import state_of
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
@@ -21,7 +22,7 @@ from dovetail.ops.families import composite, draw
 from dovetail.ops.indexed.counted import begun, is_served
 from dovetail.ops.indexed.index_checks import need_tensor, values_of
 from dovetail.ops.indexed.masks import where
-from dovetail.ops.layout.joining import stack
+from dovetail.ops.layout.joining import cat, stack
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.ops.out import finish
 from dovetail.ops.reduction.search import searchsorted
@@ -405,34 +406,100 @@ def _edges_of(x: Any, bins: Any, ends: Any, dim: int) -> Any:
         )
     if edges is not None:
         return edges
+    name = f"torch.histogramdd: dimension {dim}'s range"
+    if ends is None and _is_read(x):
+        # The values are waited for anyway, so the edges need no launches.
+        ends = raw.to_host(stack(x.aminmax())).tolist() if x.numel() else [0, 1]
     if ends is None:
         low, high = _ends(x, 0.5)
-        _check_ends(f"torch.histogramdd: dimension {dim}'s range", low, high)
+        _check_ends(name, low, high)
     else:
-        _check_ends(f"torch.histogramdd: dimension {dim}'s range", *ends)
+        _check_ends(name, *ends)
         if ends[0] > ends[1]:
             raise RuntimeError(
                 f"torch.histogramdd: min should not exceed max, but got min {ends[0]:g} max "
                 f"{ends[1]:g} for dimension {dim}"
             )
         wider = 0.5 if ends[0] == ends[1] else 0
+        if _is_read(x):
+            low, high = (x.dtype.numpy.type(end) for end in (ends[0] - wider, ends[1] + wider))
+            return raw.from_host(_even(low, high, bins), x.dtype, state_of(x._spec.device))
         low, high = x.new_full((), ends[0] - wider), x.new_full((), ends[1] + wider)
     return _even_edges(low, high, bins)
 
 
-def _counted(points: Any, edges: Sequence[Any], weight: Any, density: bool) -> Any:
-    """The histogram of points (N, D) in the bins between the edges of each column."""
-    flat: Any = 0
+def _is_read(x: Any) -> bool:
+    """Whether there are values that the host can be told."""
+    return x._spec.device.type != "meta" and x._spec.batch is None
+
+
+def _even(low: Any, high: Any, bins: int) -> Any:
+    """``_even_edges`` of numbers of NumPy's, on the host."""
+    i = np.arange(bins + 1).astype(low.dtype)
+    step = (high - low) / low.dtype.type(bins)
+    return np.where(i < (bins + 1) // 2, low + step * i, high - step * (bins - i))
+
+
+def _binned_infer(points: Spec, edges: Spec, weight: Spec | None, sizes: Any) -> Inferred:
+    return Inferred((None,) * 3, ((tuple(n - 1 for n in sizes), points.dtype),))
+
+
+def _binned_reference(
+    points: np.ndarray, edges: np.ndarray, weight: np.ndarray | None, sizes: Any
+) -> Any:
+    rows = np.split(edges, np.cumsum(sizes)[:-1])
+    return np.histogramdd(points[np.isfinite(points).all(1)], rows, weights=weight)[0]
+
+
+def _binned_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
+    def points(*shape: int) -> np.ndarray:
+        return np.asarray(np.round(draw(rng, shape, dtype, -4, 4) * 4) / 4, dtype.numpy)
+
+    found, weight = [], draw(rng, (30,), dtype, 0, 2)
+    for sizes in ((5,), (4, 3), (2, 3, 6)):
+        rows = [np.sort(rng.choice(24, n, replace=False) / 4 - 3) for n in sizes]
+        edges = np.concatenate(rows).astype(dtype.numpy)
+        found += [Sample((points(30, len(sizes)), edges, w, sizes)) for w in (None, weight)]
+    return found
+
+
+@composite(
+    "histogram_binned",
+    inputs=("points", "edges", "weight"),
+    infer=_binned_infer,
+    differentiable=(),
+    accepts=(d.float32, d.float64),
+    reference=_binned_reference,
+    samples=_binned_samples,
+    method=False,
+    public=False,
+    named="histogramdd",
+)
+def histogram_binned(points: Any, edges: Any, weight: Any, sizes: tuple[int, ...]) -> Any:
+    """The histogram of points (N, D) in the bins between the edges of each column.
+
+    Args:
+        edges: those of all columns, one after the other.
+        weight: (N), or None.
+        sizes: how many edges each column has.
+    """
+    flat: Any = None
     inside: Any = None
-    for x, e in zip(points.unbind(1), edges, strict=True):
+    for x, e in zip(points.unbind(1), edges.split(list(sizes)), strict=True):
         n = e.shape[0] - 1
         within = x.ge(e[0]) & x.le(e[-1])
         inside = within if inside is None else inside & within
-        place = searchsorted(e, x.contiguous(), right=True) - 1
-        flat = flat * n + place.clamp(0, n - 1)
-    shape = tuple(e.shape[0] - 1 for e in edges)
+        place = (searchsorted(e.contiguous(), x.contiguous(), right=True) - 1).clamp(0, n - 1)
+        flat = place if flat is None else flat * n + place
+    shape = tuple(n - 1 for n in sizes)
     values = inside.to(d.int64) if weight is None else weight.masked_fill(~inside, 0)
-    hist = _added_up(flat, values, math.prod(shape)).to(points.dtype).reshape(shape)
+    return _added_up(flat, values, math.prod(shape)).to(points.dtype).reshape(shape)
+
+
+def _histogram(points: Any, edges: Sequence[Any], weight: Any, density: bool) -> Any:
+    joined = edges[0] if len(edges) == 1 else cat(edges)
+    sizes = tuple(e.shape[0] for e in edges)
+    hist: Any = call(REGISTRY["histogram_binned"], (points, joined, weight), (sizes,))
     if density:
         hist = hist / hist.sum()
         for dim, e in enumerate(edges):
@@ -472,7 +539,7 @@ def _histogram_of(
     edges = []
     for dim, (x, some) in enumerate(zip(points.unbind(1), bins, strict=True)):
         edges.append(_edges_of(x, some, ends and ends[2 * dim : 2 * dim + 2], dim))
-    return _counted(points, edges, weight, density), tuple(edges)
+    return _histogram(points, edges, weight, density), tuple(edges)
 
 
 @publish()

@@ -86,6 +86,8 @@ class Device(device.Device):
         self.has_long_atomics = bool(self.limits.long_atomics)
         self.group = self.largest_group = min(256, self.limits.group)
         self.local_memory = self.limits.local_memory
+        self.arguments = self.limits.arguments
+        self._pointer = int(handle.address_bits) // 8
         self.vector = 4 * max(1, int(handle.native_vector_width_float))
         self.has_pairs = self.is_cpu and self.vector == 64 and bool(self.limits.pairs)
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
@@ -379,6 +381,12 @@ class Device(device.Device):
         label: str,
         options: str = "",
     ) -> Launch:
+        taken = self._pointer * buffers + sum(number.nbytes for number in numbers)
+        if taken > self.arguments:
+            raise RuntimeError(
+                f"{label}: the arguments of the kernel {name} must have {self.arguments} bytes or "
+                f"fewer on {self.handle.name}, got {taken}"
+            )
         kernel = self.kernel(source, name, options)
         asked = math.prod(size[1])
         if asked > kernel.room:

@@ -27,8 +27,8 @@ Pairs = tuple[tuple[int, bytes], ...]
 
 
 def _many(device: Device, lists: int) -> int:
-    """Tensors of a launch that takes so many arrays of each: their buffers, where these begin, what
-    a tensor has besides and two rates of it must fit into the arguments, with the rule's numbers."""
+    """Tensors of a launch that takes so many arrays of each. Their buffers and where these begin, a
+    size, a chunk and two rates of each must fit into the arguments, with the rule's numbers."""
     return min(device.tensors, (device.arguments - 128) // (16 * lists + 32))
 
 

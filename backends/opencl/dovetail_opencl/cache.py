@@ -45,8 +45,9 @@ def folder() -> Path | None:
     return Path(named) if named not in ("", "0", "1") else entries.user_folder("opencl")
 
 
-_silence = threading.Lock()
-"""Held while PyOpenCL says nothing: two devices may compile at once, and its name is one."""
+_silence = threading.RLock()
+"""Held while PyOpenCL says nothing: two devices may compile at once, and its name is one. A
+signal's handler may compile while the thread that it interrupted does."""
 
 
 @contextlib.contextmanager

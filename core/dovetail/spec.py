@@ -13,6 +13,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from dovetail.dtypes import dtype as DType
+from dovetail.late_binding import PLANS
 
 if TYPE_CHECKING:
     from dovetail.device import device as Device
@@ -225,6 +226,7 @@ def spec_of(
         if found is None:
             found = Spec(tuple(shape), full, dtype, device)
         if len(_interned) > _LIMIT:
+            PLANS.clear()  # nobody would find them by new specs
             _interned.clear()
         _interned[key] = _interned[exact] = found
     return found

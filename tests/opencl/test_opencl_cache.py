@@ -170,3 +170,73 @@ with warnings.catch_warnings(record=True) as seen:
 print(device.cache.compiled, len(seen))
 """
     assert fresh(code, DOVETAIL_OPENCL_CACHE="0").strip() == "3 1"
+
+
+def test_what_cannot_be_written_to_its_end_leaves_nothing(
+    opencl: dt.device, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on a full disk: a file of this process may have 1000 bytes."""
+    import logging
+    import resource
+
+    from dovetail_kernels import entries
+
+    caplog.set_level(logging.DEBUG)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        entries.write(tmp_path / "a.bin", b"", bytes(5000), 1 << 20, logging.getLogger("here"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "a.bin cannot be written" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_never_written_to_its_end_is_removed(opencl: dt.device, tmp_path: Path) -> None:
+    """A process that was killed left it; of one that is at work it stays."""
+    import logging
+
+    from dovetail_kernels import entries
+
+    left, begun = tmp_path / f"{entries.BESIDE}left", tmp_path / f"{entries.BESIDE}begun"
+    for path in (left, begun):
+        path.write_bytes(b"part")
+    os.utime(left, (1000, 1000))
+    entries.write(tmp_path / "a.bin", b"", b"whole", 1 << 20, logging.getLogger("here"))
+    assert sorted(tmp_path.iterdir()) == [begun, tmp_path / "a.bin"]
+
+
+def test_a_relative_cache_is_none(
+    opencl: dt.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dovetail_kernels import entries
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    assert entries.user_folder("opencl") == tmp_path / ".cache" / "dovetail" / "opencl"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))
+    assert entries.user_folder("opencl") == tmp_path / "there" / "dovetail" / "opencl"
+
+
+def test_a_user_without_a_home_keeps_nothing(fresh: Callable[..., str]) -> None:
+    code = """
+import os, pathlib, warnings
+import dovetail as dt
+
+def home():
+    raise RuntimeError("Could not determine home directory.")
+
+pathlib.Path.home = home
+for name in ("HOME", "XDG_CACHE_HOME"):
+    os.environ.pop(name, None)
+from dovetail_opencl import tuning
+from dovetail_opencl.runtime import device_of
+
+print(device_of(0).cache.folder, (dt.ones(2, device="opencl:0") + 1).tolist())
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    print(tuning.faster(device_of(0), "a way", {"one": lambda: lambda: None}))
+print("has no home" in str(seen[0].message))
+"""
+    said = fresh(code, DOVETAIL_OPENCL_CACHE="1", DOVETAIL_OPENCL_TUNE="1")
+    assert said.splitlines() == ["None [2.0, 2.0]", "one", "True"]

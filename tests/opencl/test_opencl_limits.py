@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 
 LIMITS = "work_group=64,kernel_group=32,local_memory=16384,double=0,long_atomics=0,half=0"
@@ -100,3 +102,39 @@ def test_limits_are_the_smaller_ones() -> None:
     made = pretended(Limits(100, 100, 1 << 15, double=0), "work_group=1000,double=1,local_memory=9")
     assert made == Limits(100, 100, 9, double=0)
     assert made.group == 64
+
+
+ARGUMENTS = """
+import dovetail as dt
+
+def run(device):
+    params = [dt.ones(i % 3 + 1, dtype=dt.float64, device=device) * i for i in range(33)]
+    for p in params:
+        p.requires_grad_(True)
+        p.grad = p.detach() / 2
+    total = dt.nn.utils.clip_grad_norm_(params, 7.0)
+    dt.nn.utils.clip_grad_value_(params, 0.5)
+    options = {} if device == "cpu" else {"capturable": True}
+    rule = dt.optim.AdamW(params, lr=0.1, amsgrad=True, maximize=True, **options)
+    for _ in range(2):
+        rule.step()
+    return [t.detach().cpu() for t in (total, *params, *[p.grad for p in params])]
+
+for ours, wanted in zip(run("opencl:0"), run("cpu"), strict=True):
+    assert dt.allclose(ours, wanted, rtol=1e-12, atol=1e-12), (ours, wanted)
+"""
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+def test_arguments_fit_where_there_is_room_for_what_opencl_promises(
+    fresh: Callable[..., str], kind: str
+) -> None:
+    """1024 bytes; a launch of more is refused."""
+    fresh(ARGUMENTS, DOVETAIL_OPENCL_CLASS=kind, DOVETAIL_OPENCL_LIMITS="arguments=1024")
+
+
+def test_more_arguments_than_a_device_takes_are_refused(queue: Any) -> None:
+    numbers = [np.zeros(queue.arguments // 8, np.uint64), np.int32(0)]
+    said = f"sum: the arguments of the kernel f must have {queue.arguments} bytes or fewer on .*"
+    with pytest.raises(RuntimeError, match=f"{said}, got {queue.arguments + 4}$"):
+        queue.launch("", "f", 0, numbers, ((1,), (1,)), "sum")

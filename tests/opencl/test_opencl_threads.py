@@ -122,3 +122,104 @@ def test_threads_train_while_garbage_is_collected(queue: Any, often: None) -> No
             np.testing.assert_allclose(gradient(), wanted, rtol=1e-4, atol=1e-6)
 
     _together(run, run, run)
+
+
+ADDS = """
+kernel void added(global int *out, int value, int place)
+{
+    if (get_global_id(0) == 0) out[place] += value;
+}
+"""
+
+
+@pytest.fixture(params=["little", "large"])
+def adding(request: pytest.FixtureRequest, queue: Any) -> Any:
+    """(what adds 1, 10 and 100 to three places, the places)."""
+    size = ((1,), (1,)) if request.param == "little" else ((1 << 12,), (1,))
+    made = [
+        queue.launch(ADDS, "added", 1, [np.int32(10**n), np.int32(n)], size, "added")
+        for n in range(3)
+    ]
+    x = dt.zeros(3, dtype=dt.int32, device="opencl:0")
+    buffer = x._storage.buffer
+    return [lambda launch=launch: launch(buffer) for launch in made], x, made[0]._bound
+
+
+def _once(bound: Any, name: str, function: Callable[[Any], None]) -> None:
+    """Have the next call of a bound kernel's function be another one's."""
+    usual = getattr(bound, name)
+
+    def replaced(values: Any) -> None:
+        setattr(bound, name, usual)
+        usual(values)
+        function(values)
+
+    setattr(bound, name, replaced)
+
+
+@pytest.mark.parametrize("place", ["set_numbers", "set_buffers"])
+def test_a_signals_handler_uses_the_device(queue: Any, adding: Any, place: str) -> None:
+    """It finds what it interrupted done, and that goes on behind it, and is not done twice."""
+    (one, ten, hundred), x, bound = adding
+    x.tolist()
+    seen = []
+
+    def handler(values: Any) -> None:
+        ten()
+        seen.append(x.tolist())
+
+    before = queue.launches
+    _once(bound, place, handler)
+    one()
+    for _ in range(7):  # so many that an event holds the queue
+        hundred()
+    one()
+    assert x.tolist() == [2, 10, 700]
+    assert queue.launches == before + 10
+    assert seen in ([[2, 10, 700]], [[1, 10, 0]])  # all that waited, or the one that did not
+    one()
+    ten()
+    assert x.tolist() == [3, 20, 700]
+
+
+@pytest.mark.parametrize("place", ["set_numbers", "set_buffers"])
+def test_what_was_interrupted_is_done_later(queue: Any, adding: Any, place: str) -> None:
+    (one, ten, hundred), x, bound = adding
+
+    def interrupt(values: Any) -> None:
+        raise KeyboardInterrupt
+
+    hundred()
+    x.tolist()
+    _once(bound, place, interrupt)
+
+    def call() -> None:
+        one()
+        queue.flush()
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    ten()
+    hundred()
+    assert x.tolist() == [1, 10, 200]
+
+
+def test_what_the_driver_refuses_is_not_asked_again(queue: Any, adding: Any) -> None:
+    import pyopencl as cl
+
+    (one, ten, _), x, bound = adding
+
+    def refuse(values: Any) -> None:
+        raise cl.LogicError("no")
+
+    x.tolist()
+    _once(bound, "set_buffers", refuse)
+
+    def call() -> None:
+        one()
+        queue.flush()
+
+    with pytest.raises(cl.LogicError, match="no"):
+        call()
+    ten()
+    assert x.tolist() == [0, 10, 0]

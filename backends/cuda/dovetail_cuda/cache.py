@@ -37,10 +37,7 @@ def folder() -> Path | None:
     named = os.environ.get(VARIABLE, "")
     if named == "0":
         return None
-    if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dovetail" / "cuda"
+    return Path(named) if named else entries.user_folder("cuda")
 
 
 def cubin(source: str, options: tuple[str, ...], arch: str) -> bytes:

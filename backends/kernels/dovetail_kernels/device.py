@@ -114,7 +114,8 @@ class Device(abc.ABC):
         units: compute units.
         group: work items of a work group, a power of two.
         largest_group: those of the largest that there may be.
-        tensors: how many an optimizer's step takes in one launch: what a kernel's arguments hold.
+        tensors: how many an optimizer's step takes in one launch at most.
+        arguments: bytes that a kernel's arguments may have together.
         has_shuffles: 32 neighbours of a group tell each other values without memory.
         local_memory: bytes that a work group shares at most.
         memory_total: bytes of memory that may be in use at a time.
@@ -144,6 +145,7 @@ class Device(abc.ABC):
     has_shuffles: bool = False
     has_pairs: bool = False
     tensors: int = 8
+    arguments: int = 1024  # what OpenCL 1.2 promises of any device
     local_memory: int
     memory_total: int
     vector: int = 16

@@ -11,9 +11,29 @@ import hashlib
 import logging
 import os
 import tempfile
+import time
 from pathlib import Path
 
-__all__ = ["read", "trim", "used", "write"]
+__all__ = ["place", "read", "trim", "used", "user_folder", "write"]
+
+BESIDE = ".new-"
+"""What the name of a file that is being written begins with."""
+
+ABANDONED = 3600.0
+"""Seconds after which nobody is at such a file: who was has been killed."""
+
+
+def user_folder(name: str) -> Path | None:
+    """``dovetail/NAME`` in the user's cache; None where the user has no home.
+
+    Source: XDG Base Directory Specification, for which a relative path counts as none.
+    """
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
+    except RuntimeError:  # a number for a user, without a name, as in containers
+        return None
+    return base / "dovetail" / name
 
 
 def read(path: Path, magic: bytes, log: logging.Logger) -> bytes | None:
@@ -39,21 +59,40 @@ def used(path: Path) -> None:
         os.utime(path)
 
 
+def place(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; nothing of it is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=BESIDE)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(name, path)
+    except BaseException:  # a full disk, or a program that is interrupted
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
 def write(path: Path, magic: bytes, content: bytes, limit: int, log: logging.Logger) -> None:
     """Keep an entry, and no more than ``limit`` bytes with its like; ``log`` hears why not."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(magic + hashlib.sha256(content).digest() + content)
-        os.replace(name, path)
+        place(path, magic + hashlib.sha256(content).digest() + content)
         trim(path.parent, f"*{path.suffix}", limit)
     except OSError as error:
         log.debug("%s cannot be written (%s)", path, error)
 
 
 def trim(folder: Path, pattern: str, limit: int) -> None:
-    """Remove the entries that were not used longest, until all take ``limit`` bytes at most."""
+    """Remove the entries that were not used longest, until all take ``limit`` bytes at most; and
+    what was never written to its end."""
+    for path in folder.glob(f"{BESIDE}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - ABANDONED:
+                path.unlink()
     entries = []
     for path in folder.glob(pattern):
         with contextlib.suppress(FileNotFoundError):  # another process removed it

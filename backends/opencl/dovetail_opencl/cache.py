@@ -38,17 +38,15 @@ _MAGIC = b"dovetail-opencl-1\n"
 _log = logging.getLogger("dovetail.opencl")
 
 
-def folder() -> Path:
-    """The folder that was named, else ``dovetail/opencl`` in the user's cache."""
+def folder() -> Path | None:
+    """The folder that was named, else ``dovetail/opencl`` in the user's cache, if there is one."""
     named = os.environ.get(VARIABLE, "")
-    if named not in ("", "0", "1"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "dovetail" / "opencl"
+    return Path(named) if named not in ("", "0", "1") else entries.user_folder("opencl")
 
 
-_silence = threading.Lock()
-"""Held while PyOpenCL says nothing: two devices may compile at once, and its name is one."""
+_silence = threading.RLock()
+"""Held while PyOpenCL says nothing: two devices may compile at once, and its name is one. A
+signal's handler may compile while the thread that it interrupted does."""
 
 
 @contextlib.contextmanager

@@ -1,4 +1,10 @@
-"""One OpenCL device in use: its context, queue, compiled programs, and what was launched last."""
+"""One OpenCL device in use: its context, queue, compiled programs, and what was launched last.
+
+A signal's handler may run between any two calls of this thread, while it has the device's lock, and
+use the device. So what is to be handed to the driver stays first in the list until it has been, and
+who comes in between hands it over. Python looks for signals behind calls and where a loop goes on:
+``for event in …`` calls the driver, and the line after it takes the launch from the list.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +13,8 @@ import math
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -53,6 +60,11 @@ SEVERAL = 6
 """Launches that are worth an event that holds the queue while they are handed over."""
 
 
+REFUSALS = (cl.Error, TypeError)
+"""Errors of a launch that the driver would not take later either. Others, such as Ctrl-C's, come in
+between, and leave it to who comes next."""
+
+
 class Buffer(cl.Buffer):
     """A buffer that knows the device it is on."""
 
@@ -86,6 +98,8 @@ class Device(device.Device):
         self.has_long_atomics = bool(self.limits.long_atomics)
         self.group = self.largest_group = min(256, self.limits.group)
         self.local_memory = self.limits.local_memory
+        self.arguments = self.limits.arguments
+        self._pointer = int(handle.address_bits) // 8
         self.vector = 4 * max(1, int(handle.native_vector_width_float))
         self.has_pairs = self.is_cpu and self.vector == 64 and bool(self.limits.pairs)
         exact = cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
@@ -104,7 +118,8 @@ class Device(device.Device):
         self._kernels: dict[tuple[str, str, str], Bound] = {}
         self._handed_over = 0
         self._copying, self._writing = _Copying(self), _Writing(self)
-        self.waiting: deque[tuple[Launch | _Copying | _Writing, Sequence[Any], Any]] = deque()
+        self.waiting: deque[Entry] = deque()
+        self._gate: Any = None
         limit = settings.memory()
         self.memory_total = int(handle.global_mem_size) if limit is None else limit
         self.used = 0
@@ -289,15 +304,19 @@ class Device(device.Device):
             count = len(waiting)
             if not count:
                 return
-            gate = cl.UserEvent(self.context) if count >= SEVERAL else None
-            if gate is not None:
+            if count >= SEVERAL and self._gate is None:
+                gate = self._gate = cl.UserEvent(self.context)
                 cl.enqueue_barrier(self.queue, wait_for=[gate])
-            take = waiting.popleft
             try:
                 for _ in range(count):
-                    launch, buffers, numbers = take()
-                    launch.enqueue(buffers, numbers)
+                    if waiting:  # else a signal's handler handed them over
+                        entry = waiting[0]
+                        entry[0].enqueue(entry)
+            except REFUSALS:
+                _done(waiting, entry)
+                raise
             finally:
+                gate, self._gate = self._gate, None
                 if gate is not None:
                     gate.set_status(cl.command_execution_status.COMPLETE)
 
@@ -320,7 +339,7 @@ class Device(device.Device):
             return None
         with self.lock:
             self.flush()
-            return self._copying.enqueue((target, source), numbers)
+            return self._copying.queued((target, source), numbers)
 
     # kernels
 
@@ -379,6 +398,12 @@ class Device(device.Device):
         label: str,
         options: str = "",
     ) -> Launch:
+        taken = self._pointer * buffers + sum(number.nbytes for number in numbers)
+        if taken > self.arguments:
+            raise RuntimeError(
+                f"{label}: the arguments of the kernel {name} must have {self.arguments} bytes or "
+                f"fewer on {self.handle.name}, got {taken}"
+            )
         kernel = self.kernel(source, name, options)
         asked = math.prod(size[1])
         if asked > kernel.room:
@@ -404,8 +429,13 @@ class _Copying:
     def __init__(self, device: Device) -> None:
         self.device = device
 
-    def enqueue(self, buffers: Sequence[Any], numbers: Sequence[Any]) -> Any:
-        """Hand it to the driver: target and source; their offsets, and how many bytes."""
+    def enqueue(self, entry: Entry) -> None:
+        """Hand it to the driver; the device's lock is held."""
+        self.queued(*entry[1:])
+        _done(self.device.waiting, entry)
+
+    def queued(self, buffers: Sequence[Any], numbers: Sequence[Any]) -> Any:
+        """The event of a copy: target and source; their offsets, and how many bytes."""
         device, (target, source) = self.device, buffers
         event = cl.enqueue_copy(
             device.queue, target, source,
@@ -423,10 +453,21 @@ class _Writing:
     def __init__(self, device: Device) -> None:
         self.device = device
 
-    def enqueue(self, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
+    def enqueue(self, entry: Entry) -> None:
         """Hand it to the driver: the target; its offset, and the bytes."""
-        device, (offset, source) = self.device, numbers
-        device.transfers.write_pinned(device.queue, buffers[0], offset, source)
+        device, (offset, source) = self.device, entry[2]
+        device.transfers.write_pinned(device.queue, entry[1][0], offset, source)
+        _done(device.waiting, entry)
+
+
+Entry = tuple["Launch | _Copying | _Writing", Sequence[Any], Any]
+"""What waits, its buffers and numbers."""
+
+
+def _done(waiting: deque[Entry], entry: Entry) -> None:
+    """Take what was handed over from the list, unless a signal's handler has."""
+    if waiting and waiting[0] is entry:
+        del waiting[0]
 
 
 @functools.cache
@@ -483,7 +524,8 @@ class Launch:
     """
 
     __slots__ = (
-        "_bound", "_global", "_is_little", "_local", "_numbered", "_numbers", "device", "label",
+        "_bound", "_calls", "_global", "_is_little", "_local", "_numbered", "_numbers", "_queue",
+        "device", "label",
     )  # fmt: skip
 
     def __init__(
@@ -498,6 +540,8 @@ class Launch:
         self._is_little = device.is_cpu and math.prod(size[0]) < 4 * device.units
         pairs = [(i, number.tobytes()) for i, number in enumerate(numbers, buffers)]
         self._numbers = tuple(part for pair in pairs for part in pair)
+        self._queue: Any = None
+        self._calls: Iterator[Any]
 
     def __call__(self, *buffers: Any) -> None:
         """Queue it."""
@@ -515,31 +559,49 @@ class Launch:
         The same ones must be given at each call. Who gives the same object again says that nothing
         in it has changed.
         """
-        device = self.device
+        device, entry = self.device, (self, buffers, numbers)
+        waiting = device.waiting
+        waiting.append(entry)
         if self._is_little:
-            waiting = device.waiting
-            waiting.append((self, buffers, numbers))
             if len(waiting) >= TOGETHER:
                 device.flush()
             return
         with device.lock:
-            if device.waiting:
+            if not waiting or waiting[0] is not entry:
                 device.flush()
-            self.enqueue(buffers, numbers)
+                return
+            try:
+                self.enqueue(entry)
+            except REFUSALS:
+                _done(waiting, entry)
+                raise
 
-    def enqueue(self, buffers: Sequence[Any], numbers: Sequence[tuple[int, Any]]) -> None:
+    def enqueue(self, entry: Entry) -> None:
         """Hand it to the driver; the device's lock is held."""
+        _, buffers, numbers = entry
         device, bound = self.device, self._bound
         if bound.user is not self:
+            bound.user = bound.given = None  # whatever comes before all are set
             bound.set_numbers(self._numbers)
-            bound.user, bound.given = self, None
+            bound.user = self
         bound.set_buffers(self._numbered(*buffers))
         if numbers is not bound.given:
+            bound.given = None
             set_number, i = bound.set_number, len(buffers)
             for place, value in numbers:
                 set_number(i + place, value if value.__class__ is bytes else value.tobytes())
             bound.given = numbers
-        event = enqueue(device.queue, bound.kernel, self._global, self._local)
+        if self._queue is not device.queue:
+            self._queue = device.queue
+            given = (self._queue, bound.kernel, self._global, self._local)
+            self._calls = map(enqueue, *map(repeat, given))
+        waiting = device.waiting
+        if not waiting or waiting[0] is not entry:  # what is set in the kernel may be another's
+            bound.user = bound.given = None
+            return
+        for event in self._calls:  # noqa: B007 - what was called is used behind it
+            del waiting[0]
+            break
         device._handed_over += 1
         device.recent.append(self.label)
         if device.watch is not None:

@@ -30,11 +30,13 @@ _begun: set[int] = set()
 
 
 def pocl_folder() -> Path:
-    """Where PoCL keeps what it compiles (its documentation: ``POCL_CACHE_DIR``)."""
+    """Where PoCL keeps what it compiles (its documentation: ``POCL_CACHE_DIR``; its source,
+    ``pocl_cache.c``, for who has no home)."""
     named = os.environ.get("POCL_CACHE_DIR")
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.environ.get("HOME")
+    base = os.environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else "/tmp")
     return Path(base) / "pocl" / "kcache"
 
 

@@ -1,8 +1,9 @@
 """What an OpenCL device allows a kernel: what it says of itself, and less where that is asked for.
 
 ``DOVETAIL_OPENCL_LIMITS`` has any device stand in for a smaller one, to try kernels on it:
-``work_group=64,kernel_group=32,local_memory=16384,double=0,long_atomics=0,half=0,pairs=0``. What
-is named is the most that is allowed; programs are compiled without what the device is said to lack.
+``work_group=64,kernel_group=32,local_memory=16384,arguments=1024,double=0,long_atomics=0,half=0,
+pairs=0``. What is named is the most that is allowed; programs are compiled without what the device
+is said to lack.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Limits:
         kernel_group: those that every kernel can be launched with; a driver says for each kernel
             how many its registers allow, and this is the most that is believed.
         local_memory: bytes that a work group shares at most.
+        arguments: bytes that a kernel's arguments may have together.
         double, long_atomics: float64, and atomics of 64 bits.
         half: float16 to compute with; kernels use it as storage only, and do not need it.
         pairs: products of pairs of bfloat16 (see :func:`_has_pairs`).
@@ -41,6 +43,7 @@ class Limits:
     work_group: int
     kernel_group: int
     local_memory: int
+    arguments: int = 1024
     double: int = 1
     long_atomics: int = 1
     half: int = 1
@@ -78,7 +81,7 @@ def of_device(handle: Any) -> Limits:
     extensions = set(handle.extensions.split())
     most = int(handle.max_work_group_size)
     found = Limits(
-        most, most, int(handle.local_mem_size),
+        most, most, int(handle.local_mem_size), int(handle.max_parameter_size),
         int("cl_khr_fp64" in extensions or _has_double(handle)),
         int("cl_khr_int64_base_atomics" in extensions),
         pairs=int(_has_pairs(handle)),

@@ -95,6 +95,7 @@ class Transfers:
     def __init__(self, context: Any, *, is_apart: bool) -> None:
         self._context, self.is_apart = context, is_apart
         self._ring: Ring | None = None
+        self._is_in_ring = False
         self._landing: np.ndarray | None = None
         self._reading = threading.Lock()
         self._lent: deque[Any] = deque()
@@ -102,14 +103,19 @@ class Transfers:
     def write(self, queue: Any, buffer: Any, offset: int, source: memoryview) -> None:
         """Copy bytes in; the device's lock is held. ``source`` may change when this returns."""
         data = np.frombuffer(source, np.uint8)
-        if data.nbytes > PIECE and not self.is_apart:
+        # The ring has no place for a signal's handler that comes while another write is in it.
+        if self._is_in_ring or (data.nbytes > PIECE and not self.is_apart):
             cl.enqueue_copy(queue, buffer, data, dst_offset=offset, is_blocking=True)
             return
         ring = self._ring
         if ring is None:
             ring = self._ring = Ring(self.memory(WRITING))
-        for start in range(0, data.nbytes, PIECE):
-            ring.write(queue, buffer, offset + start, data[start : start + PIECE])
+        self._is_in_ring = True
+        try:
+            for start in range(0, data.nbytes, PIECE):
+                ring.write(queue, buffer, offset + start, data[start : start + PIECE])
+        finally:
+            self._is_in_ring = False
 
     def write_pinned(
         self, queue: Any, buffer: Any, offset: int, source: memoryview | bytes

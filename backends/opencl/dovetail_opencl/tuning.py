@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import statistics
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -30,6 +29,7 @@ import numpy as np
 
 import dovetail_kernels
 from dovetail.dtypes import dtype as DType
+from dovetail_kernels import entries
 from dovetail_kernels.arrays import Array
 from dovetail_opencl.cache import VARIABLE, folder
 
@@ -61,7 +61,15 @@ def _key(device: Any, what: str) -> list[str]:
 
 
 def _file(kind: str, key: list[str]) -> Path:
-    return folder() / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
+    """Where a finding is kept.
+
+    Raises:
+        FileNotFoundError: there is no place for it.
+    """
+    where = folder()
+    if where is None:
+        raise FileNotFoundError("the user has no home")
+    return where / f"{kind}-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}.json"
 
 
 def found(device: Any, work: DType, tiles: list[Any]) -> Any:
@@ -113,15 +121,9 @@ def _read(kind: str, key: list[str]) -> Any:
 
 
 def _write(kind: str, key: list[str], finding: Any, seconds: float) -> None:
-    target = _file(kind, key)
     text = json.dumps({"key": key, kind: finding, "seconds": seconds}, indent=1)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=target.parent, prefix=f".{kind}-", delete=False, encoding="utf-8"
-        ) as partial:
-            partial.write(text)
-        os.replace(partial.name, target)
+        entries.place(_file(kind, key), text.encode())
     except OSError as error:
         message = f"{TUNE}: the {kind} that was measured cannot be kept: {error} ({VARIABLE} names "
         warnings.warn(f"{message}another folder)", RuntimeWarning, stacklevel=3)

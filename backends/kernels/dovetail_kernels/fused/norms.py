@@ -32,8 +32,9 @@ CHUNK = 1 << 12
 FEW = 1 << 14
 """Elements of one work group: to share them out, and to add up the shares, takes as long."""
 
-MANY = (8, 32)
-"""Tensors of one launch: a driver takes its time for each, there or not."""
+MANY = (8, 30)
+"""Tensors of one launch: a driver takes its time for each, there or not. The buffers and numbers of
+30 are 1000 bytes, and a device need not take more than 1024 as a kernel's arguments."""
 
 GROUPS = 256
 """Work groups of a launch at most, each of which leaves a number."""

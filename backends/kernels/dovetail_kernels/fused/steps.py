@@ -26,12 +26,18 @@ Pairs = tuple[tuple[int, bytes], ...]
 """Numbers of a launch, each with its position."""
 
 
+def _many(device: Device, lists: int) -> int:
+    """Tensors of a launch that takes so many arrays of each. Their buffers and where these begin, a
+    size, a chunk and two rates of each must fit into the arguments, with the rule's numbers."""
+    return min(device.tensors, (device.arguments - 128) // (16 * lists + 32))
+
+
 def _launch(
     device: Device, kernel: str, macros: dict[str, Any], lists: int, dtype: DType, size: Size,
     numbers: list[Any], before: tuple[str, ...],
 ) -> Launch:  # fmt: skip
-    """The kernel for as many tensors as the device takes, with numbers like these."""
-    many = device.tensors
+    """The kernel for as many tensors as its arguments hold, with numbers like these."""
+    many = _many(device, lists)
 
     def make() -> Launch:
         given = {
@@ -71,7 +77,8 @@ def queue_step(
     """
     params = lists[0]
     device, dtype = owner_of(params[0].buffer), params[0].dtype
-    many, rows = device.tensors, len(lists)
+    rows = len(lists)
+    many = _many(device, rows)
     for start in range(0, len(params), many):
         stop = min(len(params), start + many)
         here = [arrays[start:stop] for arrays in lists] if len(params) > many else lists
@@ -103,7 +110,7 @@ def _planned(
     own: list[Any], before: tuple[str, ...],
 ) -> tuple[Launch | None, Pairs]:  # fmt: skip
     """The launch for tensors that lie so, with its own numbers last, and those before them."""
-    many = device.tensors
+    many = _many(device, len(here))
     counts = [p.numel for p in here[0]]
     if not any(counts):
         return None, ()

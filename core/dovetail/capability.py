@@ -46,7 +46,7 @@ _STORAGE = {"arange": (*dtypes.INTEGRAL, *dtypes.FLOATING)}
 
 def _draws(ghost: Device, kind: DType) -> None:
     """Random numbers: their records have no samples, the values being nobody's to choose."""
-    from dovetail.ops.randomness import draws
+    from dovetail.ops.randomness import draws, laws
 
     spec = spec_of((4,), kind, ghost)
     if kind in dtypes.FLOATING:
@@ -55,6 +55,11 @@ def _draws(ghost: Device, kind: DType) -> None:
         draws.draw_noise(spec, 0.5)
         draws.draw_between(spec, 0, 2, 1)
         draws.draw_scaled(spec, 1, 2)
+        laws.draw_law(spec, laws.EXPONENTIAL, {"rate": 2})
+        laws.draw_law(spec, laws.CAUCHY, {"median": 1, "sigma": 2})
+        laws.draw_law(spec, laws.LOG_NORMAL, {"mean": 1, "std": 2})
+    if not kind.is_complex and kind is not dtypes.bool_:
+        laws.draw_law(spec, laws.GEOMETRIC, {"p": 0.5})
     if not kind.is_complex:
         draws.draw_integers(spec, 0, 2)
     if kind is dtypes.int64:

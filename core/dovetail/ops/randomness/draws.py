@@ -26,6 +26,9 @@ between, scaled, whole
     kept below ``high``; ``n * std + mean`` of normal ones; integers in another dtype than int64.
     Each step is rounded.
 
+exponential, geometric, cauchy, log normal
+    See ``laws.py``.
+
 A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise``,
 ``random_integers``, ``random_between``, ``random_scaled``, ``random_whole`` and ``random_keys``
 (a permutation's) of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
@@ -55,6 +58,8 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
 __all__ = [
+    "NORMAL",
+    "UNIFORM",
     "draw",
     "draw_between",
     "draw_integers",
@@ -63,6 +68,9 @@ __all__ = [
     "draw_permutation",
     "draw_scaled",
     "draw_uniform",
+    "formed",
+    "per_example",
+    "record",
     "stream_of",
     "words",
 ]
@@ -139,7 +147,8 @@ def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Any:
     return (pair.select(-1, 1) << 32) | (pair.select(-1, 0) & 0xFFFFFFFF)
 
 
-def _record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> OpDef:
+def record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> OpDef:
+    """The record of a draw, whose ``decompose(spec, *, seed, offset, ...)`` makes it of others."""
     return OpDef(
         name,
         kind="random",
@@ -152,15 +161,15 @@ def _record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> Op
 
 
 def _between(spec: Spec, *, seed: int, offset: int, low: float, high: float, most: float) -> Any:
-    value = _formed(UNIFORM, spec, seed, offset) * (high - low) + low
+    value = formed(UNIFORM, spec, seed, offset) * (high - low) + low
     return value.to(spec.dtype).clamp_max(most) if low < high else value.to(spec.dtype)
 
 
 def _scaled(spec: Spec, *, seed: int, offset: int, mean: float, std: float) -> Any:
-    return (_formed(NORMAL, spec, seed, offset) * std + mean).to(spec.dtype)
+    return (formed(NORMAL, spec, seed, offset) * std + mean).to(spec.dtype)
 
 
-def _formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
+def formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
     """A draw in what formulas are computed in: float64 for itself, float32 for all others."""
     kind = d.float64 if spec.dtype is d.float64 else d.float32
     return draw(op, spec_of(tuple(spec.shape), kind, spec.device), seed, offset)
@@ -171,17 +180,17 @@ def _whole(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Any:
     return draw(INTEGERS, made, seed, offset, low=low, range=range)
 
 
-UNIFORM = _record("random_uniform", _uniform)
-NORMAL = _record("random_normal", _normal)
-NOISE = _record("random_noise", _noise, "p", "scale")
-INTEGERS = _record("random_integers", _integers, "low", "range")
-BETWEEN = _record("random_between", _between, "low", "high", "most")
-SCALED = _record("random_scaled", _scaled, "mean", "std")
-KEYS = _record(
+UNIFORM = record("random_uniform", _uniform)
+NORMAL = record("random_normal", _normal)
+NOISE = record("random_noise", _noise, "p", "scale")
+INTEGERS = record("random_integers", _integers, "low", "range")
+BETWEEN = record("random_between", _between, "low", "high", "most")
+SCALED = record("random_scaled", _scaled, "mean", "std")
+KEYS = record(
     "random_keys",
     lambda spec, *, seed, offset: _pairs(tuple(spec.shape), spec.device, seed, offset),
 )
-WHOLE = _record("random_whole", _whole, "low", "range")
+WHOLE = record("random_whole", _whole, "low", "range")
 
 
 _KEPT = 1 << 12
@@ -286,7 +295,7 @@ def _floating(
     return draw(op, spec, seed, offset, into, **attributes)
 
 
-def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A draw that has numbers for each example inside of a vmap, where that is asked for."""
 
     @functools.wraps(function)
@@ -298,13 +307,13 @@ def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return draw
 
 
-@_per_example
+@per_example
 def draw_uniform(spec: Spec, generator: Any = None, into: Tensor | None = None) -> Tensor:
     """Numbers in [0, 1); for complex dtypes both parts are."""
     return _floating(UNIFORM, spec, generator, spec.numel, into)
 
 
-@_per_example
+@per_example
 def draw_between(
     spec: Spec, low: float, high: float, most: float, generator: Any = None,
     into: Tensor | None = None,
@@ -314,7 +323,7 @@ def draw_between(
     return _floating(BETWEEN, spec, generator, spec.numel, into, **ends)
 
 
-@_per_example
+@per_example
 def draw_normal(spec: Spec, generator: Any = None, into: Tensor | None = None) -> Tensor:
     """Numbers of mean 0 and variance 1; a complex number's parts have variance 1/2 each."""
     even = spec.numel + (spec.numel & 1 and not spec.dtype.is_complex)
@@ -322,7 +331,7 @@ def draw_normal(spec: Spec, generator: Any = None, into: Tensor | None = None) -
     return value * math.sqrt(0.5) if spec.dtype.is_complex else value
 
 
-@_per_example
+@per_example
 def draw_scaled(
     spec: Spec, mean: float, std: float, generator: Any = None, into: Tensor | None = None
 ) -> Tensor:
@@ -331,7 +340,7 @@ def draw_scaled(
     return _floating(SCALED, spec, generator, spec.numel + (spec.numel & 1), into, **ends)
 
 
-@_per_example
+@per_example
 def draw_noise(
     spec: Spec, p: float, scale: float = 1, generator: Any = None, into: Tensor | None = None
 ) -> Tensor:
@@ -340,7 +349,7 @@ def draw_noise(
     return draw(NOISE, spec, seed, offset, into, p=float(p), scale=scale)
 
 
-@_per_example
+@per_example
 def draw_integers(
     spec: Spec, low: int, high: int, generator: Any = None, into: Tensor | None = None
 ) -> Tensor:
@@ -357,7 +366,7 @@ def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
     return _order(spec_of((n,), d.int64, device), generator)
 
 
-@_per_example
+@per_example
 def _order(spec: Spec, generator: Any) -> Tensor:
     seed, offset = stream_of(spec.device, generator, 2 * spec.numel)
     keys: Any = draw(KEYS, spec, seed, offset)

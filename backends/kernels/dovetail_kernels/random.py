@@ -63,6 +63,7 @@ APART = """#pragma OPENCL FP_CONTRACT OFF
 """
 """A product is rounded before anything is added to it, as that of two operators is."""
 
+
 def _shifting(given: Mapping[str, Any], kind: DType) -> tuple[float, ...]:
     return given["slope"], given["shift"]
 

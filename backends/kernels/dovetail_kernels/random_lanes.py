@@ -39,6 +39,7 @@ def called(name: str, ending: str) -> dict[str, str]:
     """By function, the macro that calls it for ``ONE`` number or for ``LANES``."""
     return {function: f"{function.upper()}_{ending}" for function in _CALLED.get(name, ())}
 
+
 _WHOLE = {"int32": "uint", "uint32": "uint", "int64": "ulong", "uint64": "ulong"}
 """By dtype of whole numbers, the type that its vectors are stored as; there are none of others."""
 

@@ -32,7 +32,8 @@ exponential, geometric, cauchy, log normal
 A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise``,
 ``random_integers``, ``random_between``, ``random_scaled``, ``random_whole`` and ``random_keys``
 (a permutation's) of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
-the other attributes then, and seed and offset with each call. Without them a draw is made of
+the other attributes then, and seed and offset with each call; inputs, where a record has any
+(``counts.py``), stand before ``out``. Without them a draw is made of
 ``random_bits`` and elementwise primitives.
 """
 
@@ -147,12 +148,19 @@ def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Any:
     return (pair.select(-1, 1) << 32) | (pair.select(-1, 0) & 0xFFFFFFFF)
 
 
-def record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> OpDef:
-    """The record of a draw, whose ``decompose(spec, *, seed, offset, ...)`` makes it of others."""
+def record(
+    name: str, decompose: Callable[..., Tensor], *attributes: str, inputs: tuple[str, ...] = ()
+) -> OpDef:
+    """The record of a draw.
+
+    Args:
+        decompose: ``decompose(spec, *inputs, seed, offset, **attributes)`` makes it of others.
+        inputs: tensors that say, element by element, what is drawn.
+    """
     return OpDef(
         name,
         kind="random",
-        inputs=(),
+        inputs=inputs,
         attributes=("seed", "offset", *attributes),
         decompose=decompose,
         method=False,
@@ -198,39 +206,47 @@ _KEPT = 1 << 12
 
 
 def draw(
-    op: OpDef, spec: Spec, seed: int, offset: int, into: Tensor | None = None, **attributes: Any
-) -> Tensor:
+    op: OpDef, spec: Spec, seed: int, offset: int, into: Tensor | None = None,
+    inputs: tuple[Tensor, ...] = (), **attributes: Any,
+) -> Tensor:  # fmt: skip
     """A new tensor of a dense row-major ``spec``, from one kernel where the device has it; or
     ``into``, a tensor of that spec, with the numbers written into it.
+
+    Args:
+        inputs: dense row-major ones, where the record has any.
     """
-    key = (spec, *attributes.values())
+    key = (spec, *attributes.values(), *[x._spec for x in inputs])
     plan = op.plans.get(key)
     if plan is None:
         if len(op.plans) >= _KEPT:
             op.plans.clear()
-        plan = op.plans[key] = _plan(op, spec, attributes)
+        plan = op.plans[key] = _plan(op, spec, tuple(x._spec for x in inputs), attributes)
     if observe.active:
         run = functools.partial(plan, seed, offset, into)
         run.served_by = plan.served_by  # type: ignore[attr-defined]
-        result: Tensor = observe.run(op, run, (), (seed, offset, *attributes.values()))
+        given = (seed, offset, *attributes.values())
+        result: Tensor = observe.run(op, run, inputs, given)
         return result
-    made: Tensor = plan(seed, offset, into)
+    made: Tensor = plan(seed, offset, into, *inputs)
     return made
 
 
-def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[..., Tensor]:
-    """``run(seed, offset, into)`` for draws of a spec."""
+def _plan(
+    op: OpDef, spec: Spec, inputs: tuple[Spec, ...], attributes: dict[str, Any]
+) -> Callable[..., Tensor]:
+    """``run(seed, offset, into, *inputs)`` for draws of a spec."""
     state = state_of(spec.device)
-    facts = CallFacts(op, (), (spec,), attributes)
+    facts = CallFacts(op, inputs, (spec,), attributes)
     state.check_dtype(op.name, spec.dtype)
-    entry = select_kernel(op, facts, (spec.dtype,), state)
+    entry = select_kernel(op, facts, tuple(x.dtype for x in inputs) or (spec.dtype,), state)
     if entry is not None:
         kernel, is_empty = bind_kernel(entry, facts), not spec.numel
 
-        def fused(seed: int, offset: int, into: Tensor | None) -> Tensor:
+        def fused(seed: int, offset: int, into: Tensor | None, *inputs: Tensor) -> Tensor:
             made = raw.empty(spec) if into is None else into
             if not is_empty:
-                kernel(made._materialize(), seed=seed, offset=offset)
+                arrays = [x._materialize() for x in inputs]
+                kernel(*arrays, made._materialize(), seed=seed, offset=offset)
             return made
 
         fused.served_by = "fused"  # type: ignore[attr-defined]
@@ -238,10 +254,10 @@ def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[..., Te
     assert op.decompose is not None
     decompose = op.decompose
 
-    def decomposed(seed: int, offset: int, into: Tensor | None) -> Tensor:
+    def decomposed(seed: int, offset: int, into: Tensor | None, *inputs: Tensor) -> Tensor:
         with_grad, mode.grad = mode.grad, False
         try:
-            value = decompose(spec, seed=seed, offset=offset, **attributes)
+            value = decompose(spec, *inputs, seed=seed, offset=offset, **attributes)
         finally:
             mode.grad = with_grad
         if into is not None:

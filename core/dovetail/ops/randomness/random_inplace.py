@@ -249,9 +249,7 @@ def log_normal_(
     floating_only("log_normal_", self._spec.dtype)
     if self._spec.dtype.is_complex:
         raise Unsupported(f"\"log_normal_\" not implemented for '{type_name(self._spec.dtype)}'")
-    return _fill(
-        self, "log_normal_", draw_law, LOG_NORMAL, {"mean": mean, "std": std}, generator
-    )
+    return _fill(self, "log_normal_", draw_law, LOG_NORMAL, {"mean": mean, "std": std}, generator)
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
@@ -279,9 +277,7 @@ def cauchy_(
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     _continuous("Cauchy", self)
-    return _fill(
-        self, "cauchy_", draw_law, CAUCHY, {"median": median, "sigma": sigma}, generator
-    )
+    return _fill(self, "cauchy_", draw_law, CAUCHY, {"median": median, "sigma": sigma}, generator)
 
 
 def _with_from(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import fnmatch
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -66,6 +67,16 @@ def _draws(ghost: Device, kind: DType) -> None:
         draws.draw_permutation(4, ghost)
 
 
+def _counts(name: str, kinds: Sequence[DType], ghost: Device, kind: DType) -> None:
+    """A draw from inputs; without a kernel it looks at values."""
+    from dovetail.ops.randomness.draws import draw
+
+    if kind in kinds:
+        spec, op = spec_of((4,), kind, ghost), REGISTRY[name]
+        given = raw.empty(spec)
+        draw(op, spec, 0, 0, inputs=(given,) * len(op.inputs))
+
+
 def _rounded_quotients(ghost: Device, kind: DType) -> None:
     x: Any = raw.empty(spec_of((4,), kind, ghost))
     for rounding in ("floor", "trunc"):
@@ -83,7 +94,12 @@ _TIMES, _TIMES_MADE_OF_STEPS = 100, 32
 well, to see whether that goes to the host. One whose arguments name sizes is refused then, and says
 nothing. What has a decomposition may fill memory of the host's with places, by its size."""
 
-_MORE = (_draws, _rounded_quotients)
+_MORE = (
+    _draws,
+    functools.partial(_counts, "random_poisson", dtypes.FLOATING),
+    functools.partial(_counts, "random_binomial", (dtypes.float32, dtypes.float64)),
+    _rounded_quotients,
+)
 """Calls of records without samples, which no gradient calls either."""
 
 
@@ -268,7 +284,9 @@ def _try_more(
     recorder.taken()
     try:
         call(ghost, kind)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError) as error:
+        if isinstance(error, NotImplementedError) and "meta" in str(error):
+            recorder.done += recorder.cut  # data decides from here on
         recorder.cut.clear()  # refused for this dtype
     _keep_unsampled(recorder.taken(), found)
 

@@ -15,7 +15,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import FLOATING, float32, float64
 from dovetail_kernels.arrays import NO_OFFSETS, placing
-from dovetail_kernels.chances import DRAWS, drawing
+from dovetail_kernels.chances import drawing
 from dovetail_kernels.device import Launch, device_of
 from dovetail_kernels.faults import values_fault_of
 from dovetail_kernels.mathematics import taken

@@ -24,14 +24,14 @@ static T tail(T k) {
 #define INPUTS global const P_MEMORY *rates,
 #define LAW_AT(i) law_of(P_LOAD(rates, begin.s1 + (i)))
 
-typedef struct { T rate, mean, a, b, height, sure; int is_large, is_wrong; } Law;
+typedef struct { T mean, a, b, height, sure; int is_large, is_wrong; } Law;
 
 static Law law_of(T rate) {
     Law law;
     law.is_wrong = !(rate >= 0);
     law.is_large = rate >= LARGE;
-    law.rate = OR_LESS(rate, LARGE);
-    law.mean = OR_MORE(rate, LARGE);
+    law.mean = rate;
+    if (!law.is_large) return law;
     law.b = (T)0.931 + (T)2.53 * sqrt(law.mean);
     law.a = (T)-0.059 + (T)0.02483 * law.b;
     law.height = (T)1.1239 + (T)1.1328 / (law.b - (T)3.4);
@@ -39,8 +39,8 @@ static Law law_of(T rate) {
     return law;
 }
 
-#define FIRST(law) EXP_ONE(-(law).rate)
-#define RATIO(law, k) ((law).rate / (T)((k) + 1))
+#define FIRST(law) EXP_ONE(-(law).mean)
+#define RATIO(law, k) ((law).mean / (T)((k) + 1))
 #define FINISHED(law, k) (k)
 
 static int attempt(const Law *law, T u, T v, T *made) {
@@ -115,16 +115,25 @@ static int attempt(const Law *law, T u, T v, T *made) {
 }
 #endif
 
-// How many of the cumulative chances a uniform number has reached.
-static T walked(Law law, T u) {
-    T chance = FIRST(law), total = chance, count = u >= total ? 1 : 0;
-    for (int k = 0; k < STEPS; k++) {
-        chance *= RATIO(law, k);
-        total += chance;
-        if (!(u >= total && chance > 0)) break;
-        count += 1;
+// How many of the cumulative chances each uniform number has reached; all elements of a block go on until
+// none has reached the next.
+static void walk(const Law *laws, const T *u, T *count) {
+    T chance[PER], total[PER];
+    for (int j = 0; j < PER; j++) {
+        chance[j] = total[j] = FIRST(laws[j]);
+        count[j] = u[j] >= total[j] ? 1 : 0;
     }
-    return count;
+    for (int k = 0; k < STEPS; k++) {
+        int is_any = 0;
+        for (int j = 0; j < PER; j++) {
+            chance[j] *= RATIO(laws[j], k);
+            total[j] += chance[j];
+            const int passed = (u[j] >= total[j]) & (chance[j] > 0);
+            count[j] += passed ? 1 : 0;
+            is_any |= passed;
+        }
+        if (!is_any) break;
+    }
 }
 
 static void uniform(ulong8 stream, ulong block, T *numbers) {
@@ -144,21 +153,21 @@ kernel void counted(global OUT_MEMORY *out, INPUTS global uint *faults MOVED, ul
         Law laws[PER];
         T found[PER], u[PER], v[PER];
         int is_open[PER], open = 0;
-        for (int j = 0; j < here; j++) {
-            laws[j] = LAW_AT(at + j);
+        for (int j = 0; j < PER; j++) {
+            laws[j] = LAW_AT(at + (j < here ? j : 0));
             is_wrong |= laws[j].is_wrong;
             is_open[j] = laws[j].is_large;
             open += is_open[j];
-            found[j] = 0;
         }
-        if (open < here) {
+        if (open < PER) {
             uniform(stream, block, u);
-            for (int j = 0; j < here; j++) if (!is_open[j]) found[j] = walked(laws[j], u[j]);
+            walk(laws, u, found);
         }
+        for (int j = 0; j < PER; j++) if (is_open[j]) found[j] = 0;
         for (int round = 0; open && round < ROUNDS; round++) {
             uniform(stream, block + (2 * round + 1) * blocks, u);
             uniform(stream, block + (2 * round + 2) * blocks, v);
-            for (int j = 0; j < here; j++) {
+            for (int j = 0; j < PER; j++) {
                 T k;
                 if (is_open[j] && attempt(&laws[j], u[j] - (T)0.5, v[j], &k)) {
                     found[j] = k;

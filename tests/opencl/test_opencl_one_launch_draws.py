@@ -47,7 +47,7 @@ MORE = {
     "multinomial": 1,
     "multinomial again": 1,
     "randperm": 1,
-    "poisson": 1,
+    "poisson": 2,
     "binomial": 2,
 }
 """Launches that make what is chosen by, or sort."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import fnmatch
+import functools
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ _STORAGE = {"arange": (*dtypes.INTEGRAL, *dtypes.FLOATING)}
 
 def _draws(ghost: Device, kind: DType) -> None:
     """Random numbers: their records have no samples, the values being nobody's to choose."""
-    from dovetail.ops.randomness import draws
+    from dovetail.ops.randomness import draws, laws
 
     spec = spec_of((4,), kind, ghost)
     if kind in dtypes.FLOATING:
@@ -55,10 +56,25 @@ def _draws(ghost: Device, kind: DType) -> None:
         draws.draw_noise(spec, 0.5)
         draws.draw_between(spec, 0, 2, 1)
         draws.draw_scaled(spec, 1, 2)
+        laws.draw_law(spec, laws.EXPONENTIAL, {"rate": 2})
+        laws.draw_law(spec, laws.CAUCHY, {"median": 1, "sigma": 2})
+        laws.draw_law(spec, laws.LOG_NORMAL, {"mean": 1, "std": 2})
+    if not kind.is_complex and kind is not dtypes.bool_:
+        laws.draw_law(spec, laws.GEOMETRIC, {"p": 0.5})
     if not kind.is_complex:
         draws.draw_integers(spec, 0, 2)
     if kind is dtypes.int64:
         draws.draw_permutation(4, ghost)
+
+
+def _counts(name: str, kinds: Sequence[DType], ghost: Device, kind: DType) -> None:
+    """A draw from inputs; without a kernel it looks at values."""
+    from dovetail.ops.randomness.draws import draw
+
+    if kind in kinds:
+        spec, op = spec_of((4,), kind, ghost), REGISTRY[name]
+        given = raw.empty(spec)
+        draw(op, spec, 0, 0, inputs=(given,) * len(op.inputs))
 
 
 def _rounded_quotients(ghost: Device, kind: DType) -> None:
@@ -78,7 +94,12 @@ _TIMES, _TIMES_MADE_OF_STEPS = 100, 32
 well, to see whether that goes to the host. One whose arguments name sizes is refused then, and says
 nothing. What has a decomposition may fill memory of the host's with places, by its size."""
 
-_MORE = (_draws, _rounded_quotients)
+_MORE = (
+    _draws,
+    functools.partial(_counts, "random_poisson", dtypes.FLOATING),
+    functools.partial(_counts, "random_binomial", (dtypes.float32, dtypes.float64)),
+    _rounded_quotients,
+)
 """Calls of records without samples, which no gradient calls either."""
 
 
@@ -263,7 +284,9 @@ def _try_more(
     recorder.taken()
     try:
         call(ghost, kind)
-    except (RuntimeError, TypeError):
+    except (RuntimeError, TypeError) as error:
+        if isinstance(error, NotImplementedError) and "meta" in str(error):
+            recorder.done += recorder.cut  # data decides from here on
         recorder.cut.clear()  # refused for this dtype
     _keep_unsampled(recorder.taken(), found)
 

@@ -69,12 +69,23 @@ def _beside() -> Iterator[Callable[[str], Any]]:
         yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).normal_(1, 2)
         yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).random_(9)
         yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).bernoulli()
+        for law in ("exponential_", "cauchy_", "log_normal_"):
+            yield lambda device, dtype=dtype, law=law: getattr(
+                dt.ones(5, device=device, dtype=dtype), law
+            )()
+        yield lambda device, dtype=dtype: dt.ones(5, device=device, dtype=dtype).geometric_(0.5)
+        yield lambda device, dtype=dtype: dt.poisson(dt.ones(5, device=device, dtype=dtype))
         for replacement in (False, True):
             yield lambda device, dtype=dtype, r=replacement: dt.ones(
                 5, device=device, dtype=dtype
             ).multinomial(2, r)
     yield lambda device: dt.randint(0, 9, (5,), device=device)
     yield lambda device: dt.randperm(5, device=device)
+    yield lambda device: dt.ones(5, device=device, dtype=dt.int64).geometric_(0.5)
+    for dtype in (dt.float32, dt.float64):
+        yield lambda device, dtype=dtype: dt.binomial(
+            dt.ones(5, device=device, dtype=dtype), dt.ones(5, device=device, dtype=dtype)
+        )
     yield lambda device: dt.nn.functional.rrelu(dt.ones(5, device=device), training=True)
 
     def captured(device: str) -> None:
@@ -299,7 +310,7 @@ NOT_ASKED = {
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins", "matrices", "lu_lanes", "lanes", "reflections", "rotations",
     "bincount", "found", "under_mask", "attention_blocks", "attention_noise",
-    "attention_operands", "philox", "step_rules", "binned",
+    "attention_operands", "philox", "drawn", "step_rules", "binned",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

@@ -11,6 +11,11 @@ import dovetail as dt
 
 F: Any = dt.nn.functional
 
+
+def _wide(x: Any) -> Any:
+    return x if x.dtype is dt.float64 else x.float()
+
+
 DRAWS: dict[str, Callable[[Any], Any]] = {
     "uniform_": lambda x: x.uniform_(-3, 5.1),
     "uniform_ whole": lambda x: x.uniform_(),
@@ -19,6 +24,13 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "random_": lambda x: x.random_(),
     "random_ below": lambda x: x.random_(-5, 100),
     "random_ bytes": lambda x: dt.empty_like(x, dtype=dt.uint8).random_(),
+    "exponential_": lambda x: x.exponential_(2.5),
+    "geometric_": lambda x: x.geometric_(0.3),
+    "geometric_ whole": lambda x: dt.empty_like(x, dtype=dt.int32).geometric_(0.01),
+    "cauchy_": lambda x: x.cauchy_(0.5, 2.0),
+    "log_normal_": lambda x: x.log_normal_(0.3, 0.5),
+    "poisson": lambda x: dt.poisson(x.abs() * 9),
+    "binomial": lambda x: dt.binomial(_wide(x) * 40, dt.full_like(_wide(x), 0.6)),
     "randint": lambda x: dt.randint(0, 9, tuple(x.shape), dtype=dt.int32, device=x.device),
     "normal": lambda x: dt.normal(1.5, 2.0, x.shape, dtype=x.dtype, device=x.device),
     "bernoulli": lambda x: dt.full_like(x, 0.3).bernoulli(),
@@ -30,7 +42,14 @@ DRAWS: dict[str, Callable[[Any], Any]] = {
     "rrelu": lambda x: F.rrelu(x, training=True),
     "randperm": lambda x: dt.randperm(x.numel(), device=x.device),
 }
-MORE = {"bernoulli": 1, "multinomial": 1, "multinomial again": 1, "randperm": 1}
+MORE = {
+    "bernoulli": 1,
+    "multinomial": 1,
+    "multinomial again": 1,
+    "randperm": 1,
+    "poisson": 2,
+    "binomial": 2,
+}
 """Launches that make what is chosen by, or sort."""
 
 

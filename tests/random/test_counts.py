@@ -121,3 +121,30 @@ def test_low_precision_and_shapes(device: Any) -> None:
     made = dt.binomial(dt.ones(2, 1, device=device), dt.ones(3, device=device))
     assert made.shape == (2, 3)
     assert dt.binomial(dt.ones(2, 1, device="meta"), dt.ones(3, device="meta")).shape == (2, 3)
+
+
+@pytest.mark.parametrize("kind", [dt.float32, dt.float64], ids=repr)
+def test_a_call_takes_as_many_blocks_whatever_its_values(kind: dt.dtype, device: Any) -> None:
+    ends = set()
+    for mean in (0.0, 0.3, 40.0, 1e5):
+        g = dt.Generator(device).manual_seed(1)
+        x = dt.full((7,), mean, dtype=kind, device=device)
+        dt.poisson(x, generator=g)
+        dt.binomial(x * 2, dt.full_like(x, 0.5), generator=g)
+        ends.add(g.get_offset())
+    assert len(ends) == 1
+
+
+def test_a_number_is_its_own_words_alone(device: Any) -> None:
+    """Neighbours that need more rounds do not change it."""
+    found = []
+    for neighbour in (0.2, 3e4):
+        x = dt.tensor([55.0, neighbour, 2.0, neighbour, 12.0], device=device)
+        made = dt.poisson(x, generator=dt.Generator(device).manual_seed(4)).tolist()
+        found.append(made[::2])
+    assert found[0] == found[1]
+
+
+def test_rates_without_end_end(device: Any) -> None:
+    made = dt.poisson(dt.tensor([float("inf"), 3.0], device=device))
+    assert made[1].item() < 30

@@ -55,6 +55,29 @@ def test_distributions(name: str, dtype: dt.dtype, served: str, device: Any, g: 
     assert abs(np.corrcoef(ranks[0::2], ranks[1::2])[0, 1]) < 5 / math.sqrt(N / 2)
 
 
+# Where a word's upper 24 bits are all 0, and all 1: the draw's third word.
+LEAST, MOST = 3635882, 384184
+
+
+def test_ends_of_laws(served: str, device: Any) -> None:
+    def third(offset: int, law: str, *given: float, dtype: dt.dtype = dt.float32) -> float:
+        g = dt.Generator(device).manual_seed(0xC0FFEE)
+        g.set_offset(offset)
+        x = dt.empty(3, dtype=dtype, device=device)
+        return float(getattr(x, law)(*given, generator=g)[2].item())
+
+    assert third(LEAST, "uniform_") == 0
+    assert third(MOST, "uniform_") == 1 - 2.0**-24
+    assert third(LEAST, "exponential_") == 2.0**-24
+    assert third(MOST, "exponential_", 0.5) == pytest.approx(48 * math.log(2), rel=1e-6)
+    assert third(MOST, "exponential_", dtype=dt.float16) == pytest.approx(16.6355, rel=1e-3)
+    for dtype in (dt.float32, dt.int64):
+        assert third(LEAST, "geometric_", 0.3, dtype=dtype) == 1
+        assert third(MOST, "geometric_", 0.5, dtype=dtype) == 24
+    for offset in (LEAST, MOST):
+        assert 5e6 < abs(third(offset, "cauchy_")) < 1e8
+
+
 def test_geometric(served: str, device: Any, g: Any) -> None:
     for dtype in (dt.float32, dt.int64):
         values = host(dt.empty(N, dtype=dtype, device=device).geometric_(0.3, generator=g))

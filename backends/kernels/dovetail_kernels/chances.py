@@ -19,7 +19,7 @@ from dovetail_kernels.mathematics import taken
 from dovetail_kernels.random import WORD_BITS, stream
 from dovetail_kernels.source import element, program
 
-__all__ = ["enter"]
+__all__ = ["DRAWS", "drawing", "enter"]
 
 FEW = 1 << 20
 """Weights times how many are taken, up to which a row is gone through again for each."""
@@ -42,7 +42,7 @@ WEIGHTS = (
 DRAWS = {"BITS": WORD_BITS, "STEP": f"{2.0**-WORD_BITS!r}f", "DRAWS": 1}
 
 
-def _drawing(
+def drawing(
     device: Device, make: Callable[[dict[str, Any], int, list[Any]], Launch], numbers: int
 ) -> Callable[[tuple[Any, ...], tuple[Any, ...], int, int], None]:
     """``queue(buffers, begins, seed, offset)`` of launches that draw.
@@ -80,7 +80,9 @@ def _bernoulli_launch(
         **element(device, "P", chances.dtype),
         **macros,
     }
-    text = program(device, "chances", macros, (out.dtype, chances.dtype), ("fault", "philox"))
+    text = program(
+        device, "chances", macros, (out.dtype, chances.dtype), ("fault", "philox", "drawn")
+    )
     fault = values_fault_of("bernoulli", NO_CHANCE)
     numbers = [NO_OFFSETS, np.uint64(out.numel), fault, *numbers]
     size = device.workers(out.numel)
@@ -97,7 +99,7 @@ def _bernoulli(facts: Any) -> Callable[..., None]:
 
 def _bernoulli_step(facts: Any) -> Callable[..., None]:
     place = placing(2)
-    queue = _drawing(
+    queue = drawing(
         device_of(facts.outputs[0].device),
         lambda macros, more, last: _bernoulli_launch(facts, macros, 3 + more, last),
         3,
@@ -138,7 +140,7 @@ def _ordered_launch(
         "IS_DOUBLE": int(dtype is float64),
         **given,
     }
-    before = ("fault", "members", "philox")
+    before = ("fault", "members", "philox", "drawn")
     text = program(device, "chances", macros, (dtype,), before, text=functions)
     size: Size = (min(rows, device.units * 16) * group,), (group,)
     if device.is_cpu:
@@ -173,7 +175,7 @@ def _ordered_step(facts: Any) -> Callable[..., None]:
     device, place = device_of(facts.outputs[0].device), placing(2)
     _, nbytes = _ordered_launch(facts, {**DRAWS, "MOVES": 0}, 4, [np.zeros(8, np.uint64)])
     take, give = device.room(nbytes)
-    queue = _drawing(
+    queue = drawing(
         device, lambda macros, more, last: _ordered_launch(facts, macros, 4 + more, last)[0], 5
     )
 
@@ -198,7 +200,7 @@ def _reached_launch(facts: Any, given: dict[str, Any], buffers: int, more: list[
         "IS_DOUBLE": int(dtype is float64),
         **given,
     }
-    text = program(device, "chances", macros, (dtype,), ("fault", "philox"))
+    text = program(device, "chances", macros, (dtype,), ("fault", "philox", "drawn"))
     n, count = weights.shape[-1], out.shape[-1]
     rows = prod(out.shape[:-1])
     fault = values_fault_of("multinomial", *WEIGHTS)
@@ -217,7 +219,7 @@ def _reached(facts: Any) -> Callable[..., None]:
 
 def _reached_step(facts: Any) -> Callable[..., None]:
     place = placing(2)
-    queue = _drawing(
+    queue = drawing(
         device_of(facts.outputs[0].device),
         lambda macros, more, last: _reached_launch(facts, macros, 3 + more, last),
         5,

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from dovetail.backend import KernelTable
-from dovetail.dtypes import FLOATING, float32, float64
+from dovetail.dtypes import FLOATING, INTEGRAL, finfo, float32, float64
 from dovetail.dtypes import dtype as DType
 from dovetail_kernels import dialect
 from dovetail_kernels.device import Launch, device_of
-from dovetail_kernels.random_lanes import NORMAL, drawn
+from dovetail_kernels.random_lanes import IS_NORMAL, called, drawn
 from dovetail_kernels.source import element, program
 
 __all__ = ["WORD_BITS", "enter", "stream"]
@@ -33,15 +33,44 @@ BITS = {"float32": WORD_BITS, "float16": 11, "bfloat16": 8}
 AFTER = "AFTER({})"
 """What a number becomes before it is kept (see ``FORMS``)."""
 
-FORMS = {
-    "random_between": ("min((v) * first + second, third)", ("width", "low", "most")),
-    "random_scaled": ("((v) * first + second)", ("std", "mean")),
+FORMS: dict[str, tuple[str, Callable[[Mapping[str, Any], DType], tuple[float, ...]]]] = {
+    "random_between": (
+        "min((v) * first + second, third)",
+        lambda given, _: (given["high"] - given["low"], given["low"], given["most"]),
+    ),
+    "random_scaled": ("((v) * first + second)", lambda given, _: (given["std"], given["mean"])),
+    "random_exponential": (
+        "(min({log1p}(-(v)), second) / first)",
+        lambda given, kind: (-given["rate"], -finfo(kind).eps / 2),
+    ),
+    "random_geometric": (
+        "max(ceil({log1p}(-(v)) / first), second)",
+        lambda given, _: (math.log1p(-given["p"]), 1),
+    ),
+    "random_cauchy": (
+        "({sin}(((v) - 0.5f) * third) / {cos}(((v) - 0.5f) * third) * first + second)",
+        lambda given, _: (given["sigma"], given["median"], math.pi),
+    ),
+    "random_log_normal": (
+        "{exp}((v) * first + second)",
+        lambda given, _: (given["std"], given["mean"]),
+    ),
 }
-"""By name of a draw, what becomes of its numbers, and the attributes that stand in it."""
+"""By name of a draw, what becomes of its numbers, and the numbers that stand in it, of the draw's
+attributes and of what it is computed in."""
 
 APART = """#pragma OPENCL FP_CONTRACT OFF
 """
 """A product is rounded before anything is added to it, as that of two operators is."""
+
+
+def _shifting(given: Mapping[str, Any], kind: DType) -> tuple[float, ...]:
+    return given["slope"], given["shift"]
+
+
+def _nothing(given: Mapping[str, Any], kind: DType) -> tuple[float, ...]:
+    return ()
+
 
 FOUR = "{{{0}(c.x), {0}(c.y), {0}(c.z), {0}(c.w)}}"
 
@@ -70,7 +99,7 @@ def _made(name: str, dtype: DType) -> tuple[int, str]:
         return 2, f"const long made[2] = {{{keys}}};"
     if name == "random_whole":
         return 4, f"const {kind} made[4] = {_each(f'({kind})WHOLE')};"
-    if name in ("random_uniform", "random_between"):
+    if name not in IS_NORMAL:
         if is_double:
             pairs = "UNIFORM_DOUBLE(c.x, c.y)", "UNIFORM_DOUBLE(c.z, c.w)"
             return 2, f"const double made[2] = {{{', '.join(map(AFTER.format, pairs))}}};"
@@ -109,9 +138,9 @@ def _launch(
     per, made = _made(name, out.dtype)
     # Noise compares with float32 numbers, and Box and Muller begin with them, whatever comes out.
     bits = BITS.get(out.dtype.name, WORD_BITS) if name == "random_uniform" else WORD_BITS
-    form, owned = FORMS.get(name, ("(v)", ("slope", "shift") if "slope" in given else ()))
-    if name == "random_between":
-        given = {**given, "width": given["high"] - given["low"]}
+    kind = float64 if out.dtype is float64 else float32
+    form, numbers_of = FORMS.get(name, ("(v)", _shifting if "slope" in given else _nothing))
+    owned = numbers_of(given, kind)
     wide, scalar = ("double", np.float64) if device.has_double else ("float", np.float32)
     side_by_side, helpers = drawn(device, name, out.dtype)
     macros = {
@@ -120,7 +149,7 @@ def _launch(
         "TIMED(x, v)": "((x) * (v))",
         "NOISE_OF(x, v)": "(v)",
         "INNER": 0,
-        **{f"{function.upper()}_ONE(v)": f"{function}(v)" for function in NORMAL},
+        **{f"{one}(v)": f"{function}(v)" for function, one in called(name, "ONE").items()},
         **side_by_side,
         "PER": per,
         "TURN": f"{math.tau!r}{'' if out.dtype.name == 'float64' else 'f'}",
@@ -129,7 +158,8 @@ def _launch(
         "STEP": f"{2.0**-bits!r}f",
         "double_or_float": wide,
         "FORM": "double" if out.dtype.name == "float64" else "float",
-        "AFTER(v)": form,
+        "AFTER(v)": form.format(**called(name, "ONE")),
+        "AFTER_LANES(v)": form.format(**called(name, "LANES")),
         **element(device, "OUT", out.dtype),
         **(times or {}),
     }
@@ -140,8 +170,7 @@ def _launch(
     size = device.workers(-(-out.numel * each // per), 1024)
     kinds = {"p": np.float32, "scale": scalar, "low": np.int64, "range": np.uint64}
     own: list[Any] = [kind(given.get(label, 0)) for label, kind in kinds.items()]
-    formed = np.float64 if out.dtype.name == "float64" else np.float32
-    own += [formed(given[label]) for label in owned] + [formed(0)] * (3 - len(owned))
+    own += [kind.numpy.type(number) for number in (*owned, *[0] * (3 - len(owned)))]
     numbers = [np.zeros(8, np.uint64), np.uint64(out.numel), *own]
     return device.launch(text, "draw", 1 + 2 * (times is not None) + moves, numbers, size, name)
 
@@ -242,6 +271,8 @@ def enter(table: KernelTable) -> None:
     table.add("random_bits", _bits, **options)
     for name in ("random_uniform", "random_normal", "random_noise", *FORMS):
         table.add(name, _specialised(name), dtypes=FLOATING, **options)
+    tries = _specialised("random_geometric")
+    table.add("random_geometric", tries, dtypes=INTEGRAL, when=_is_few, **options)
     for name, (drawn_name, _) in STEPS.items():
         # The slopes of halves would be rounded once more in memory.
         kinds = FLOATING if drawn_name == "random_noise" else (float32, float64)

@@ -15,11 +15,30 @@ from dovetail_kernels.device import Device
 from dovetail_kernels.shuffle import transposed
 from dovetail_kernels.vectors import lanes, vector_helpers, whole_stores
 
-__all__ = ["CONVERTED", "NORMAL", "drawn", "word_types"]
+__all__ = ["CONVERTED", "IS_NORMAL", "called", "drawn", "word_types"]
 
 _WORDS = "xyzw"
-NORMAL = ("log", "sin", "cos")
+_NORMAL = ("log", "sin", "cos")
 """What Box and Muller call."""
+
+_CALLED = {
+    "random_normal": _NORMAL,
+    "random_scaled": _NORMAL,
+    "random_log_normal": (*_NORMAL, "exp"),
+    "random_exponential": ("log1p",),
+    "random_geometric": ("log1p",),
+    "random_cauchy": ("sin", "cos"),
+}
+"""By name of a draw, the functions that its numbers and what becomes of them call."""
+
+IS_NORMAL = frozenset(name for name, functions in _CALLED.items() if "log" in functions)
+"""Draws of normal numbers; those of uniform ones are the others."""
+
+
+def called(name: str, ending: str) -> dict[str, str]:
+    """By function, the macro that calls it for ``ONE`` number or for ``LANES``."""
+    return {function: f"{function.upper()}_{ending}" for function in _CALLED.get(name, ())}
+
 
 _WHOLE = {"int32": "uint", "uint32": "uint", "int64": "ulong", "uint64": "ulong"}
 """By dtype of whole numbers, the type that its vectors are stored as; there are none of others."""
@@ -46,11 +65,11 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
     if name in ("random_whole", "random_keys"):
         return {"LANES": 1}, ""
     is_whole = dtype not in FLOATING
-    if not device.is_cpu or (is_whole and dtype.name not in _WHOLE):
+    if not device.is_cpu or (is_whole and (name in _CALLED or dtype.name not in _WHOLE)):
         return {"LANES": 1}, ""
     width = 64 // max(4, dtype.itemsize)
     kind = _WHOLE[dtype.name] if is_whole else dialect.VALUES[dtype.name]
-    rows = [f"AFTER({row})" for row in _rows(name, kind, width)]
+    rows = [f"AFTER_LANES({row})" for row in _rows(name, kind, width)]
     made = [f"m{i}" for i in range(len(rows))]
     statements = [f"const {kind}{width} {m} = {row};" for m, row in zip(made, rows, strict=True)]
     weaving, woven = transposed(made, width, kind)
@@ -62,14 +81,13 @@ def drawn(device: Device, name: str, dtype: DType) -> tuple[dict[str, Any], str]
         "DRAW_LANES": " ".join([*statements, weaving, *stores]),
     }
     text = CONVERTED
-    if name in ("random_normal", "random_scaled"):
-        for lanes_of, word in ((width, "LANES"), (1, "ONE")):  # the same bits wherever a draw ends
-            called = [(function, lanes_of) for function in NORMAL]
-            calls, functions = mathematics.taken(called, kind, is_own=True)
-            macros |= {
-                f"{function.upper()}_{word}(v)": f"{call}(v)"
-                for function, call in zip(NORMAL, calls, strict=True)
-            }
+    for lanes_of, ending in ((width, "LANES"), (1, "ONE")):  # the same bits wherever a draw ends
+        names = called(name, ending)
+        if names:
+            wanted = [(function, lanes_of) for function in names]
+            calls, functions = mathematics.taken(wanted, kind, is_own=True)
+            for macro, call in zip(names.values(), calls, strict=True):
+                macros[f"{macro}(v)"] = f"{call}(v)"
             text += functions
     if is_whole:
         macros["OUT_SET_V(p, i, v)"] = f"STORE_{kind}{width}((global {kind} *)(p) + (i), v)"
@@ -103,7 +121,7 @@ def _rows(name: str, kind: str, width: int) -> list[str]:
     if name == "random_integers":
         ranged = "LANES_OF({0}, {1}) * (range & 0xFFFFFFFFu) >> 32"
         return [f"(ulong)low_value + ({ranged.format(vector, w)})" for w in words]
-    if name in ("random_normal", "random_scaled"):
+    if name in IS_NORMAL:
         if is_double:
             r, s = (
                 "RADIUS_LANES(UNIFORM_DOUBLE_LANES(c.x, c.y))",

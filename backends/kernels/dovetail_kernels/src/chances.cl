@@ -2,20 +2,11 @@
 // fault.cl), and nothing is raised before values are asked for.
 
 //
-// DRAWS: the numbers are not read but drawn, element by element, of what stream says (see random.cl).
+// DRAWS: the numbers are not read but drawn, element by element, of what stream says (see drawn.cl).
 
 #if DRAWS
 #define UNIFORM_BUFFER(T)
-#define MOVED IF_MOVES(, global const ulong *moved)
-#define STREAM , ulong8 stream
-#define BEGIN_STREAM IF_MOVES(stream.s0 ^= moved[0]; stream.s1 += moved[1]; stream.s2 += stream.s1 < moved[1];)
 #define U(at, e) DRAWN(stream, e)
-
-static uint4 words_of(ulong8 stream, ulong block) {
-    const ulong at = stream.s1 + block, top = stream.s2 + (at < stream.s1);
-    return philox((uint4)((uint)at, (uint)(at >> 32), (uint)top, (uint)(top >> 32)),
-        (uint2)((uint)stream.s0, (uint)(stream.s0 >> 32)));
-}
 
 static float drawn(ulong8 stream, ulong e) {
     uint words[4];
@@ -33,6 +24,9 @@ static double drawn_double(ulong8 stream, ulong e) {
 #endif
 #else
 #define UNIFORM_BUFFER(T) global const T *uniform,
+#undef MOVED
+#undef STREAM
+#undef BEGIN_STREAM
 #define MOVED
 #define STREAM
 #define BEGIN_STREAM

@@ -1,7 +1,8 @@
 // Random numbers of Philox4x32-10, in terms of philox.cl: element e of a draw is made of its own words
 // of the counter.
 //
-// AFTER(v): what becomes of a number before it is kept, with the numbers first, second and third.
+// AFTER(v): what becomes of a number before it is kept, with the numbers first, second and third;
+// AFTER_LANES(v) of several.
 // PER: elements of a block of four words. MADE: the initialiser of those elements, from the words c.
 // stream: the seed, the counter of the first block in two words, and where the elements begin; one
 // argument, for they are what differs from draw to draw. MOVES: the draw is queued again later; moved

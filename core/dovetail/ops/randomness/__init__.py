@@ -5,6 +5,6 @@ from __future__ import annotations
 __all__ = ["FAMILIES"]
 
 FAMILIES = (
-    "draws", "chances", "random", "random_inplace",
+    "draws", "chances", "laws", "random", "random_inplace",
 )  # fmt: skip
 """The files that have records and functions; an earlier one is imported first."""

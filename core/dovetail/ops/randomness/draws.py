@@ -26,10 +26,14 @@ between, scaled, whole
     kept below ``high``; ``n * std + mean`` of normal ones; integers in another dtype than int64.
     Each step is rounded.
 
+exponential, geometric, cauchy, log normal
+    See ``laws.py``.
+
 A device may have fused kernels ``random_uniform``, ``random_normal``, ``random_noise``,
 ``random_integers``, ``random_between``, ``random_scaled``, ``random_whole`` and ``random_keys``
 (a permutation's) of the form ``kernel(out, *, seed, offset, …)``; one that is specialised gets
-the other attributes then, and seed and offset with each call. Without them a draw is made of
+the other attributes then, and seed and offset with each call; inputs, where a record has any
+(``counts.py``), stand before ``out``. Without them a draw is made of
 ``random_bits`` and elementwise primitives.
 """
 
@@ -55,6 +59,8 @@ from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
 __all__ = [
+    "NORMAL",
+    "UNIFORM",
     "draw",
     "draw_between",
     "draw_integers",
@@ -63,6 +69,9 @@ __all__ = [
     "draw_permutation",
     "draw_scaled",
     "draw_uniform",
+    "formed",
+    "per_example",
+    "record",
     "stream_of",
     "words",
 ]
@@ -139,11 +148,19 @@ def _pairs(shape: tuple[int, ...], device: Any, seed: int, offset: int) -> Any:
     return (pair.select(-1, 1) << 32) | (pair.select(-1, 0) & 0xFFFFFFFF)
 
 
-def _record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> OpDef:
+def record(
+    name: str, decompose: Callable[..., Tensor], *attributes: str, inputs: tuple[str, ...] = ()
+) -> OpDef:
+    """The record of a draw.
+
+    Args:
+        decompose: ``decompose(spec, *inputs, seed, offset, **attributes)`` makes it of others.
+        inputs: tensors that say, element by element, what is drawn.
+    """
     return OpDef(
         name,
         kind="random",
-        inputs=(),
+        inputs=inputs,
         attributes=("seed", "offset", *attributes),
         decompose=decompose,
         method=False,
@@ -152,15 +169,15 @@ def _record(name: str, decompose: Callable[..., Tensor], *attributes: str) -> Op
 
 
 def _between(spec: Spec, *, seed: int, offset: int, low: float, high: float, most: float) -> Any:
-    value = _formed(UNIFORM, spec, seed, offset) * (high - low) + low
+    value = formed(UNIFORM, spec, seed, offset) * (high - low) + low
     return value.to(spec.dtype).clamp_max(most) if low < high else value.to(spec.dtype)
 
 
 def _scaled(spec: Spec, *, seed: int, offset: int, mean: float, std: float) -> Any:
-    return (_formed(NORMAL, spec, seed, offset) * std + mean).to(spec.dtype)
+    return (formed(NORMAL, spec, seed, offset) * std + mean).to(spec.dtype)
 
 
-def _formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
+def formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
     """A draw in what formulas are computed in: float64 for itself, float32 for all others."""
     kind = d.float64 if spec.dtype is d.float64 else d.float32
     return draw(op, spec_of(tuple(spec.shape), kind, spec.device), seed, offset)
@@ -171,17 +188,17 @@ def _whole(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Any:
     return draw(INTEGERS, made, seed, offset, low=low, range=range)
 
 
-UNIFORM = _record("random_uniform", _uniform)
-NORMAL = _record("random_normal", _normal)
-NOISE = _record("random_noise", _noise, "p", "scale")
-INTEGERS = _record("random_integers", _integers, "low", "range")
-BETWEEN = _record("random_between", _between, "low", "high", "most")
-SCALED = _record("random_scaled", _scaled, "mean", "std")
-KEYS = _record(
+UNIFORM = record("random_uniform", _uniform)
+NORMAL = record("random_normal", _normal)
+NOISE = record("random_noise", _noise, "p", "scale")
+INTEGERS = record("random_integers", _integers, "low", "range")
+BETWEEN = record("random_between", _between, "low", "high", "most")
+SCALED = record("random_scaled", _scaled, "mean", "std")
+KEYS = record(
     "random_keys",
     lambda spec, *, seed, offset: _pairs(tuple(spec.shape), spec.device, seed, offset),
 )
-WHOLE = _record("random_whole", _whole, "low", "range")
+WHOLE = record("random_whole", _whole, "low", "range")
 
 
 _KEPT = 1 << 12
@@ -189,39 +206,47 @@ _KEPT = 1 << 12
 
 
 def draw(
-    op: OpDef, spec: Spec, seed: int, offset: int, into: Tensor | None = None, **attributes: Any
-) -> Tensor:
+    op: OpDef, spec: Spec, seed: int, offset: int, into: Tensor | None = None,
+    inputs: tuple[Tensor, ...] = (), **attributes: Any,
+) -> Tensor:  # fmt: skip
     """A new tensor of a dense row-major ``spec``, from one kernel where the device has it; or
     ``into``, a tensor of that spec, with the numbers written into it.
+
+    Args:
+        inputs: dense row-major ones, where the record has any.
     """
-    key = (spec, *attributes.values())
+    key = (spec, *attributes.values(), *[x._spec for x in inputs])
     plan = op.plans.get(key)
     if plan is None:
         if len(op.plans) >= _KEPT:
             op.plans.clear()
-        plan = op.plans[key] = _plan(op, spec, attributes)
+        plan = op.plans[key] = _plan(op, spec, tuple(x._spec for x in inputs), attributes)
     if observe.active:
         run = functools.partial(plan, seed, offset, into)
         run.served_by = plan.served_by  # type: ignore[attr-defined]
-        result: Tensor = observe.run(op, run, (), (seed, offset, *attributes.values()))
+        given = (seed, offset, *attributes.values())
+        result: Tensor = observe.run(op, run, inputs, given)
         return result
-    made: Tensor = plan(seed, offset, into)
+    made: Tensor = plan(seed, offset, into, *inputs)
     return made
 
 
-def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[..., Tensor]:
-    """``run(seed, offset, into)`` for draws of a spec."""
+def _plan(
+    op: OpDef, spec: Spec, inputs: tuple[Spec, ...], attributes: dict[str, Any]
+) -> Callable[..., Tensor]:
+    """``run(seed, offset, into, *inputs)`` for draws of a spec."""
     state = state_of(spec.device)
-    facts = CallFacts(op, (), (spec,), attributes)
+    facts = CallFacts(op, inputs, (spec,), attributes)
     state.check_dtype(op.name, spec.dtype)
-    entry = select_kernel(op, facts, (spec.dtype,), state)
+    entry = select_kernel(op, facts, tuple(x.dtype for x in inputs) or (spec.dtype,), state)
     if entry is not None:
         kernel, is_empty = bind_kernel(entry, facts), not spec.numel
 
-        def fused(seed: int, offset: int, into: Tensor | None) -> Tensor:
+        def fused(seed: int, offset: int, into: Tensor | None, *inputs: Tensor) -> Tensor:
             made = raw.empty(spec) if into is None else into
             if not is_empty:
-                kernel(made._materialize(), seed=seed, offset=offset)
+                arrays = [x._materialize() for x in inputs]
+                kernel(*arrays, made._materialize(), seed=seed, offset=offset)
             return made
 
         fused.served_by = "fused"  # type: ignore[attr-defined]
@@ -229,10 +254,10 @@ def _plan(op: OpDef, spec: Spec, attributes: dict[str, Any]) -> Callable[..., Te
     assert op.decompose is not None
     decompose = op.decompose
 
-    def decomposed(seed: int, offset: int, into: Tensor | None) -> Tensor:
+    def decomposed(seed: int, offset: int, into: Tensor | None, *inputs: Tensor) -> Tensor:
         with_grad, mode.grad = mode.grad, False
         try:
-            value = decompose(spec, seed=seed, offset=offset, **attributes)
+            value = decompose(spec, *inputs, seed=seed, offset=offset, **attributes)
         finally:
             mode.grad = with_grad
         if into is not None:
@@ -286,7 +311,7 @@ def _floating(
     return draw(op, spec, seed, offset, into, **attributes)
 
 
-def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A draw that has numbers for each example inside of a vmap, where that is asked for."""
 
     @functools.wraps(function)
@@ -298,13 +323,13 @@ def _per_example(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return draw
 
 
-@_per_example
+@per_example
 def draw_uniform(spec: Spec, generator: Any = None, into: Tensor | None = None) -> Tensor:
     """Numbers in [0, 1); for complex dtypes both parts are."""
     return _floating(UNIFORM, spec, generator, spec.numel, into)
 
 
-@_per_example
+@per_example
 def draw_between(
     spec: Spec, low: float, high: float, most: float, generator: Any = None,
     into: Tensor | None = None,
@@ -314,7 +339,7 @@ def draw_between(
     return _floating(BETWEEN, spec, generator, spec.numel, into, **ends)
 
 
-@_per_example
+@per_example
 def draw_normal(spec: Spec, generator: Any = None, into: Tensor | None = None) -> Tensor:
     """Numbers of mean 0 and variance 1; a complex number's parts have variance 1/2 each."""
     even = spec.numel + (spec.numel & 1 and not spec.dtype.is_complex)
@@ -322,7 +347,7 @@ def draw_normal(spec: Spec, generator: Any = None, into: Tensor | None = None) -
     return value * math.sqrt(0.5) if spec.dtype.is_complex else value
 
 
-@_per_example
+@per_example
 def draw_scaled(
     spec: Spec, mean: float, std: float, generator: Any = None, into: Tensor | None = None
 ) -> Tensor:
@@ -331,7 +356,7 @@ def draw_scaled(
     return _floating(SCALED, spec, generator, spec.numel + (spec.numel & 1), into, **ends)
 
 
-@_per_example
+@per_example
 def draw_noise(
     spec: Spec, p: float, scale: float = 1, generator: Any = None, into: Tensor | None = None
 ) -> Tensor:
@@ -340,7 +365,7 @@ def draw_noise(
     return draw(NOISE, spec, seed, offset, into, p=float(p), scale=scale)
 
 
-@_per_example
+@per_example
 def draw_integers(
     spec: Spec, low: int, high: int, generator: Any = None, into: Tensor | None = None
 ) -> Tensor:
@@ -357,7 +382,7 @@ def draw_permutation(n: int, device: Any, generator: Any = None) -> Tensor:
     return _order(spec_of((n,), d.int64, device), generator)
 
 
-@_per_example
+@per_example
 def _order(spec: Spec, generator: Any) -> Tensor:
     seed, offset = stream_of(spec.device, generator, 2 * spec.numel)
     keys: Any = draw(KEYS, spec, seed, offset)

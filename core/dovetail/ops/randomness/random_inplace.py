@@ -22,7 +22,6 @@ from dovetail.errors import Unsupported
 from dovetail.factory_arguments import whole
 from dovetail.generator import Generator
 from dovetail.ops.expose import FUNCTIONS
-from dovetail.ops.randomness.chances import exponential
 from dovetail.ops.randomness.draws import (
     draw_between,
     draw_integers,
@@ -30,6 +29,13 @@ from dovetail.ops.randomness.draws import (
     draw_normal,
     draw_scaled,
     draw_uniform,
+)
+from dovetail.ops.randomness.laws import (
+    CAUCHY,
+    EXPONENTIAL,
+    GEOMETRIC,
+    LOG_NORMAL,
+    draw_law,
 )
 from dovetail.ops.randomness.random import (
     _C_NAMES,
@@ -39,7 +45,7 @@ from dovetail.ops.randomness.random import (
     chosen,
     floating_only,
 )
-from dovetail.spec import Spec, spec_of
+from dovetail.spec import Spec
 from dovetail.tensor import Tensor, storage_of
 
 __all__ = [
@@ -79,12 +85,6 @@ def _noted(self: Tensor, label: str) -> Tensor:
     if mode.grad and self._node is not None:
         rebase(self, None)
     return self
-
-
-def _computed(spec: Spec) -> Spec:
-    """The spec that formulas are computed in: float64 for itself, float32 for all others."""
-    kind = d.float64 if spec.dtype is d.float64 else d.float32
-    return spec_of(tuple(spec.shape), kind, spec.device)
 
 
 def uniform_(
@@ -225,11 +225,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
     _continuous("Exponential", self)
-    return _write(
-        self,
-        "exponential_",
-        lambda spec: exponential(draw_uniform(_computed(spec), generator)) / lambd,
-    )
+    return _fill(self, "exponential_", draw_law, EXPONENTIAL, {"rate": lambd}, generator)
 
 
 def _continuous(name: str, self: Tensor) -> None:
@@ -253,11 +249,7 @@ def log_normal_(
     floating_only("log_normal_", self._spec.dtype)
     if self._spec.dtype.is_complex:
         raise Unsupported(f"\"log_normal_\" not implemented for '{type_name(self._spec.dtype)}'")
-    return _write(
-        self,
-        "log_normal_",
-        lambda spec: (draw_normal(_computed(spec), generator) * std + mean).exp(),
-    )
+    return _fill(self, "log_normal_", draw_law, LOG_NORMAL, {"mean": mean, "std": std}, generator)
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
@@ -271,12 +263,7 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
 
     if self._spec.dtype is d.bool_ or self._spec.dtype.is_complex:
         raise Unsupported(f"\"geometric_\" not implemented for '{type_name(self._spec.dtype)}'")
-
-    def make(spec: Spec) -> Any:
-        tries: Any = (-draw_uniform(_computed(spec), generator)).log1p() / math.log1p(-p)
-        return tries.ceil().clamp_min(1)
-
-    return _write(self, "geometric_", make)
+    return _fill(self, "geometric_", draw_law, GEOMETRIC, {"p": p}, generator)
 
 
 def cauchy_(
@@ -290,12 +277,7 @@ def cauchy_(
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     _continuous("Cauchy", self)
-
-    def make(spec: Spec) -> Any:
-        angle: Any = (draw_uniform(_computed(spec), generator) - 0.5) * math.pi
-        return angle.sin() / angle.cos() * sigma + median
-
-    return _write(self, "cauchy_", make)
+    return _fill(self, "cauchy_", draw_law, CAUCHY, {"median": median, "sigma": sigma}, generator)
 
 
 def _with_from(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -3,19 +3,26 @@
 Small means by walking up the cumulative distribution until it passes one uniform number; large ones
 by transformed rejection (Hoermann, "The transformed rejection method for generating Poisson random
 variables" and "The generation of binomial random variates", 1993), which takes two uniform numbers
-per element and round for all elements, until none is left. Computed in float32 (float64 for
-float64): the same numbers on every device as far as its ``log`` and ``exp`` are the same.
+per element and round, until it has one. Computed in float32 (float64 for float64): the same numbers
+on every device as far as its ``log`` and ``exp`` are the same.
+
+A call takes the blocks of ``1 + 2 * ROUNDS`` draws of uniform numbers, whatever its values are:
+the first is walked by, round r has the draws 1 + 2r and 2 + 2r. So each element has its own words,
+nothing must be known of the others, and a device may have kernels ``random_poisson`` and
+``random_binomial`` that make all of it in one launch (see ``draws.py``); they may tell of a rate
+that is none where values are next asked for.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 from dovetail import dtypes as d
 from dovetail import raw
-from dovetail.autograd.grad_mode import no_grad
+from dovetail.autograd.grad_mode import mode, no_grad
 from dovetail.dtypes import type_name
 from dovetail.errors import Unsupported
 from dovetail.factories import tensor
@@ -23,19 +30,23 @@ from dovetail.generator import Generator
 from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.linear_algebra.operands import need_tensors
-from dovetail.ops.randomness.draws import draw_uniform
+from dovetail.ops.randomness.draws import UNIFORM, draw, draw_uniform, record, stream_of
 from dovetail.ops.randomness.random import constant_of
-from dovetail.spec import spec_of
+from dovetail.ops.schema import OpDef
+from dovetail.spec import Spec, spec_of
 from dovetail.tensor import Tensor
 
-__all__ = ["binomial", "poisson"]
+__all__ = ["BINOMIAL", "POISSON", "binomial", "poisson"]
 
 _WALKS_BELOW = 10
 """Means from which rejection is used; below, 64 steps reach beyond what 24 bits can tell apart."""
 
 _STEPS = 64
-_ROUNDS = 256
+_ROUNDS = 64
 """More rounds than ever happen: each leaves less than a third of the elements."""
+
+_Uniform = Callable[[], Any]
+"""The next draw of uniform numbers, one for each element."""
 
 
 def _tail(k: Any) -> Any:
@@ -45,7 +56,7 @@ def _tail(k: Any) -> Any:
         for n in range(10)
     ]
     exact = tensor(first, dtype=k.dtype, device=k.device)
-    small = exact.take(k.clamp(0, 9).to(d.int64))
+    small = exact.take(k.nan_to_num(0).clamp(0, 9).to(d.int64))
     inverse = 1 / (k + 1)
     square = inverse * inverse
     series = (1 / 12 - (1 / 360 - square / 1260) * square) * inverse
@@ -58,33 +69,62 @@ def _choose(condition: Any, one: Any, other: Any) -> Any:
     return ops.where(condition, one, other)
 
 
-def _uniform(like: Any, generator: Any) -> Any:
-    return draw_uniform(raw.packed(like._spec), generator)
+def _blocks(spec: Spec) -> int:
+    """Blocks of a draw of uniform numbers of a spec."""
+    return -(-spec.numel * (2 if spec.dtype is d.float64 else 1) // 4)
+
+
+def _draws_at(spec: Spec, seed: int, offset: int) -> _Uniform:
+    offsets = itertools.count(offset, _blocks(spec))
+    return lambda: draw(UNIFORM, spec, seed, next(offsets))
+
+
+def _counted(
+    op: OpDef, count: Callable[..., Any], inputs: tuple[Tensor, ...], out: Spec, generator: Any
+) -> Tensor:
+    """What ``count(*inputs, uniform)`` makes, or the kernel of ``op``."""
+    wide = _computed(out)
+    if mode.maps:  # a vmap draws for its examples together
+        return count(*inputs, lambda: draw_uniform(wide, generator)).to(out.dtype)
+    words = 4 * _blocks(wide) * (1 + 2 * _ROUNDS)
+    return draw(op, out, *stream_of(out.device, generator, words), inputs=inputs)
+
+
+def _computed(spec: Spec) -> Spec:
+    kind = d.float64 if spec.dtype is d.float64 else d.float32
+    return spec_of(tuple(spec.shape), kind, spec.device)
+
+
+def _record(name: str, count: Callable[..., Any], *inputs: str) -> OpDef:
+    def decompose(spec: Spec, *given: Tensor, seed: int, offset: int) -> Any:
+        return count(*given, _draws_at(_computed(spec), seed, offset))
+
+    return record(name, decompose, inputs=inputs)
 
 
 def _rejected(
-    shape_of: Any, attempt: Callable[[Any, Any], tuple[Any, Any]], wanted: Any, generator: Any
+    shape_of: Any, attempt: Callable[[Any, Any], tuple[Any, Any]], wanted: Any, uniform: _Uniform
 ) -> Any:
     """Rounds of ``attempt(u, v) -> (k, is accepted)`` until every wanted element has a number."""
     found, open_ = shape_of.new_zeros(tuple(shape_of.shape)), wanted
     for _ in range(_ROUNDS):
         if not bool(open_.any()):
             break
-        u, v = _uniform(shape_of, generator) - 0.5, _uniform(shape_of, generator)
+        u, v = uniform() - 0.5, uniform()
         k, accepted = attempt(u, v)
         taken = open_ & accepted
         found, open_ = _choose(taken, k, found), open_ & taken.logical_not()
     return found
 
 
-def _walked(first: Any, ratio: Callable[[int], Any], generator: Any) -> Any:
+def _walked(first: Any, ratio: Callable[[int], Any], uniform: _Uniform) -> Any:
     """How many of the cumulative chances one uniform number has reached.
 
     Args:
         first: the chance of 0.
         ratio: ``ratio(k)``: what the chance of k + 1 is to that of k.
     """
-    u = _uniform(first, generator)
+    u = uniform()
     chance, total = first, first
     count = u.ge(total).to(first.dtype)
     for k in range(_STEPS):
@@ -119,23 +159,22 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     kind = input.dtype
     if not kind.is_floating_point:
         raise Unsupported(f"\"poisson\" not implemented for '{type_name(kind)}'")
-    wide = d.float64 if kind is d.float64 else d.float32
     with no_grad():
-        rate: Any = input.detach().to(wide).contiguous()
-        if rate.is_meta:
-            made = rate
-        else:
-            if not bool(rate.ge(0).all()):
-                raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-            made = _poisson(rate, generator)
-        made = made.to(kind)
+        rate = input if input._spec.is_contiguous else input.contiguous()
+        out = rate._spec
+        made = (
+            raw.empty(out) if rate.is_meta else _counted(POISSON, _poisson, (rate,), out, generator)
+        )
     return constant_of(made, input)
 
 
-def _poisson(rate: Any, generator: Any) -> Any:
+def _poisson(rate: Any, uniform: _Uniform) -> Any:
+    rate = rate.to(d.float64 if rate.dtype is d.float64 else d.float32)
+    if not bool(rate.ge(0).all()):
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
     is_large = rate.ge(_WALKS_BELOW)
     low = rate.clamp_max(_WALKS_BELOW)
-    walked = _walked((-low).exp(), lambda k: low / (k + 1), generator)
+    walked = _walked((-low).exp(), lambda k: low / (k + 1), uniform)
     if not bool(is_large.any()):
         return walked
     mean = rate.clamp_min(_WALKS_BELOW)
@@ -160,7 +199,7 @@ def _poisson(rate: Any, generator: Any) -> Any:
         is_out = k.lt(0) | (us.lt(0.013) & v.gt(us))
         return k, at_once | (is_out.logical_not() & height.le(density))
 
-    return _choose(is_large, _rejected(mean, attempt, is_large, generator), walked)
+    return _choose(is_large, _rejected(mean, attempt, is_large, uniform), walked)
 
 
 # ---------------------------------------------------------------- binomial
@@ -197,30 +236,30 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     with no_grad():
         if count.is_meta:
             return raw.empty(spec_of(shape, kind, count.device))
-        n: Any = count.detach().expand(shape).floor().clamp_min(0)
-        p: Any = prob.detach().expand(shape)
-        made: Tensor = _binomial(n.contiguous(), p.contiguous(), generator)
-        return made
+        given = [x if tuple(x.shape) == shape else x.expand(shape) for x in (count, prob)]
+        n, p = (x if x._spec.is_contiguous else x.contiguous() for x in given)
+        return _counted(BINOMIAL, _binomial, (n, p), n._spec, generator)
 
 
-def _binomial(n: Any, p: Any, generator: Any) -> Any:
+def _binomial(count: Any, p: Any, uniform: _Uniform) -> Any:
     """By the rarer of success and failure, so that p is at most a half."""
+    n = count.floor().clamp_min(0)
     is_known = p.gt(0) & p.lt(1) & n.gt(0)
     is_flipped = p.gt(0.5)
     rare = _choose(is_known, _choose(is_flipped, 1 - p, p), p.new_full((), 0.25))
     tries = _choose(is_known, n, n.new_ones(()))
-    counted = _rare(tries, rare, generator)
+    counted = _rare(tries, rare, uniform)
     counted = _choose(is_flipped, tries - counted, counted)
     counted = _choose(p.ge(1), n, _choose(p.gt(0) & n.gt(0), counted, n.new_zeros(())))
     return _choose(p.ne(p) | n.ne(n), p + n, counted)
 
 
-def _rare(n: Any, p: Any, generator: Any) -> Any:
+def _rare(n: Any, p: Any, uniform: _Uniform) -> Any:
     odds = p / (1 - p)
     is_large = (n * p).ge(_WALKS_BELOW)
     few = _choose(is_large, n.new_ones(()), n)
     walked = _walked(
-        (few * (-p).log1p()).exp(), lambda k: ((few - k) / (k + 1) * odds).clamp_min(0), generator
+        (few * (-p).log1p()).exp(), lambda k: ((few - k) / (k + 1) * odds).clamp_min(0), uniform
     )
     if not bool(is_large.any()):
         return walked
@@ -257,4 +296,8 @@ def _rare(n: Any, p: Any, generator: Any) -> Any:
         height = (v * alpha / (a / (us * us) + b)).log()
         return k, is_out.logical_not() & (at_once | height.le(density))
 
-    return _choose(is_large, _rejected(many, attempt, is_large, generator), walked)
+    return _choose(is_large, _rejected(many, attempt, is_large, uniform), walked)
+
+
+POISSON = _record("random_poisson", _poisson, "rate")
+BINOMIAL = _record("random_binomial", _binomial, "count", "prob")

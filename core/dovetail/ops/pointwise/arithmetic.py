@@ -359,12 +359,20 @@ def _with_alpha(op: Any, sign: int) -> None:
         return other._spec.dtype is kind and kind.category >= least
 
     def scaled(input: Any, other: Any, alpha: Any) -> Any:
-        """``other * alpha``; an integer result takes no alpha with a fraction."""
-        if isinstance(alpha, (float, complex)) and result_type(input, other).category < 2:
+        """``other * alpha`` in the result's dtype, which must hold alpha."""
+        kind = result_type(input, other)
+        if isinstance(alpha, (float, complex)) and kind.category < 2:
             raise RuntimeError(
                 f"{op.name}: For integral input tensors, argument alpha must not be a floating "
                 f"point number, got {alpha}"
             )
+        if isinstance(alpha, complex) and not kind.is_complex:
+            raise RuntimeError(
+                f"{op.name}: For non-complex input tensors, argument alpha must not be a complex "
+                f"number, got {alpha}"
+            )
+        if isinstance(other, Tensor) and kind is not d.bool_:
+            other = other.to(kind)  # its own may hold neither the product nor the digits
         return other * alpha
 
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:

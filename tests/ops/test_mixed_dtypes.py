@@ -17,6 +17,9 @@ def _set(x: Any, index: Any, value: Any) -> Any:
 
 
 CASES: dict[str, Any] = {
+    "addr of bool": lambda m, t: m.addr(
+        t([[1, 0]], "bool"), t([1], "bool"), t([0, 1], "bool"), beta=2
+    ),
     "add alpha of bytes": lambda m, t: m.add(t([1, 2], "int32"), t([200, 7], "uint8"), alpha=2),
     "sub alpha of bytes": lambda m, t: m.sub(t([1, 2], "int32"), t([200, 7], "uint8"), alpha=2),
     "rsub alpha of bytes": lambda m, t: m.rsub(t([200, 7], "uint8"), t([1, 2], "int32"), alpha=2),
@@ -65,3 +68,23 @@ def test_a_complex_alpha_of_real_numbers_is_refused(device: Any) -> None:
     x = dt.ones(2, device=device)
     with pytest.raises(RuntimeError, match="must not be a complex number"):
         dt.add(x, x, alpha=1j)
+
+
+@pytest.mark.parametrize("ends", [(-2.5, -7), (-2.5, 1), (0.5, 2.7), (0, 3)], ids=str)
+@pytest.mark.parametrize("name", ["linspace", "logspace"])
+def test_ends_of_integers_are_integers(name: str, ends: tuple[float, float], device: Any) -> None:
+    for steps in (1, 2, 13):
+        mine = getattr(dt, name)(*ends, steps, dtype=dt.int16, device=device)
+        assert mine.tolist() == getattr(torch, name)(*ends, steps, dtype=torch.int16).tolist()
+    with pytest.raises(RuntimeError, match="without overflow"):
+        getattr(dt, name)(0, 300, 3, dtype=dt.uint8, device=device)
+
+
+def test_atan2_has_no_slope_where_both_are_0(device: Any) -> None:
+    given = ([0.0, 0.0, 3.0], [0.0, 2.0, 4.0])
+    mine = [dt.tensor(v, device=device, requires_grad=True) for v in given]
+    other = [torch.tensor(v, requires_grad=True) for v in given]
+    dt.atan2(*mine).sum().backward()
+    torch.atan2(*other).sum().backward()
+    for a, b in zip(mine, other, strict=True):
+        same(a.grad, b.grad, 1e-6, "atan2")

@@ -28,6 +28,12 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
 TWO = ("input", "other")
 
 
+def _distance(x: Any, y: Any) -> Any:
+    """``x * x + y * y``, and 1 where that is 0: atan2 has no slope there, as in PyTorch."""
+    size = x * x + y * y
+    return size.masked_fill(size == 0, 1)
+
+
 def conjugate(x: Any) -> Any:
     """The conjugate of a tensor or Python number; a real one itself."""
     if isinstance(x, complex):
@@ -219,8 +225,8 @@ elementwise(
     rule=to_float,
     accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
     gradient={
-        "input": lambda g, input, other: g * other / (input * input + other * other),
-        "other": lambda g, input, other: -g * input / (input * input + other * other),
+        "input": lambda g, input, other: g * other / _distance(input, other),
+        "other": lambda g, input, other: -g * input / _distance(input, other),
     },
     reference=np.arctan2,
     samples=pairs(-5, 5, 1, 4),

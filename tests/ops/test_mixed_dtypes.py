@@ -47,6 +47,15 @@ CASES: dict[str, Any] = {
     "by two indices": lambda m, t: _set(
         t([[0, 0]], "bool"), (t([0, 0], "int64"), t([0, 1], "int64")), 0.25
     ),
+    "select_scatter": lambda m, t: m.select_scatter(
+        t([[1, 2], [3, 4]], "float64"), t([5.5, 6], "float32"), 0, 1
+    ),
+    "slice_scatter": lambda m, t: m.slice_scatter(
+        t([1, 2, 3], "float16"), t([5.5, 6], "float32"), 0, 1
+    ),
+    "diagonal_scatter": lambda m, t: m.diagonal_scatter(
+        t([[1, 2], [3, 4]], "int64"), t([5.5, 6], "float32")
+    ),
     "pow of 0": lambda m, t: m.isfinite(t([0, 0, 1j], "complex64") ** t([-1, 2, -1], "float32")),
 }
 

@@ -56,10 +56,14 @@ CASES: dict[str, Any] = {
     "diagonal_scatter": lambda m, t: m.diagonal_scatter(
         t([[1, 2], [3, 4]], "int64"), t([5.5, 6], "float32")
     ),
+    "rms_norm": lambda m, t: m.nn.functional.rms_norm(
+        t([[1, 2], [3, 4]], "float32"), [2], t([5.5, 6], "float64")
+    ),
     "pow of 0": lambda m, t: m.isfinite(t([0, 0, 1j], "complex64") ** t([-1, 2, -1], "float32")),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 @pytest.mark.parametrize("name", CASES)
 def test_values_and_dtypes(name: str, device: Any) -> None:
     mine = CASES[name](dt, lambda x, kind: dt.tensor(x, dtype=getattr(dt, kind), device=device))

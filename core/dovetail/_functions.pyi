@@ -2200,7 +2200,7 @@ def lcm_(self: Tensor, other: Tensor | Number) -> Tensor:
     """In-place version of :func:`dovetail.lcm`."""
 
 def ldexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """``input * 2**other``."""
+    """``input * 2**other``; whole exponents may be beyond those of the input's dtype."""
 
 def ldexp_(self: Tensor, other: Tensor) -> Tensor:
     """In-place version of :func:`dovetail.ldexp`."""

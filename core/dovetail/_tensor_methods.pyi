@@ -1215,7 +1215,7 @@ class TensorMethods:
         """In-place version of :func:`dovetail.lcm`."""
 
     def ldexp(self, other: Tensor) -> Tensor:
-        """``input * 2**other``."""
+        """``input * 2**other``; whole exponents may be beyond those of the input's dtype."""
 
     def ldexp_(self, other: Tensor) -> Tensor:
         """In-place version of :func:`dovetail.ldexp`."""

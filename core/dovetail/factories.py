@@ -18,6 +18,7 @@ from dovetail.factory_arguments import finish as _finish
 from dovetail.factory_arguments import number_for, whole
 from dovetail.factory_arguments import place as _place
 from dovetail.factory_arguments import shape_of as _shape
+from dovetail.fitting import check_fits, held
 from dovetail.from_data import (
     as_tensor,
     asarray,
@@ -440,11 +441,15 @@ def linspace(
 ) -> Tensor:
     """``steps`` numbers from ``start`` to ``end`` inclusive, evenly spaced.
 
+    Of an integer dtype, the ends are cut off first.
+
     Raises:
         TypeError: ``steps`` is no integer.
-        RuntimeError: it is negative, or the numbers are complex and the dtype is not.
+        RuntimeError: it is negative, the numbers are complex and the dtype is not, or an end does
+            not fit it.
     """
     kind, place = _spaced("linspace", start, end, steps, dtype, device, out, layout, pin_memory)
+    start, end = _ends(kind, start, end, steps)
     made = _on_device("linspace", kind, place, start, end, steps)
     if made is None:
         made = raw.from_host(elements(_spread(start, end, steps), kind), kind, state_of(place))
@@ -472,6 +477,21 @@ def _spaced(
 
 def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+
+
+def _ends(kind: d.dtype, start: Any, end: Any, steps: int) -> tuple[Any, Any]:
+    """Both ends as numbers; those of integers are of their dtype, as in PyTorch.
+
+    Raises:
+        RuntimeError: one that the dtype has not.
+    """
+    start, end = _scalar(start), _scalar(end)
+    if kind.category != 1 or steps < 2:
+        return start, end
+    check_fits(start, kind)
+    check_fits(end, kind)
+    cut = np.array([held(start, kind), held(end, kind)]).astype(kind.numpy)
+    return cut[0].item(), cut[1].item()
 
 
 def _spread(start: Any, end: Any, steps: int) -> Any:
@@ -534,6 +554,7 @@ def logspace(
         RuntimeError: it is negative, or the numbers are complex and the dtype is not.
     """
     kind, place = _spaced("logspace", start, end, steps, dtype, device, out, layout, pin_memory)
+    start, end = _ends(kind, start, end, steps)
     made = None
     # Powers of a device may be off by the last place: too far for whole numbers, which are cut off.
     if kind.category == 2 and isinstance(base, (int, float)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from dovetail import dtypes as d
 
-__all__ = ["check_fits", "fits"]
+__all__ = ["check_fits", "fits", "held"]
 
 _C_NAMES = {
     "uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
@@ -41,6 +41,18 @@ def fits(value: Any, kind: d.dtype) -> bool:
     if low <= value <= high:
         return True
     return kind.category == 2 and not math.isfinite(value)
+
+
+def held(value: Any, kind: d.dtype) -> Any:
+    """A number that fits as integers and bool hold it: cut off, and True unless it is 0.
+
+    Example:
+        >>> held(0.5, d.int64), held(0.5, d.bool_), held(0.5, d.float32)
+        (0, True, 0.5)
+    """
+    if kind is d.bool_:
+        return bool(value)
+    return int(value.real) if kind.category < 2 and isinstance(value, (float, complex)) else value
 
 
 @functools.cache

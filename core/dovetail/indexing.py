@@ -358,6 +358,8 @@ def _written_by(
 
 
 def _real(value: Any, kind: d.dtype) -> Any:
+    if kind is d.bool_:
+        return bool(value)
     return value.real if isinstance(value, complex) and not kind.is_complex else value
 
 

@@ -81,6 +81,10 @@ CONVOLUTIONS = {
         lambda: F.conv_transpose2d(zeros(1, 4, 5, 5), zeros(3, 2, 1, 1)),
         "conv_transpose2d: input must have 3 channels",
     ),
+    "sizes of a transposed output": (
+        lambda: F.conv_transpose2d(zeros(1, 3, 4, 9), zeros(3, 2, 1, 2), padding=3),
+        r"conv_transpose: output sizes must not be negative, got \(-2, 4\)",
+    ),
     "output padding": (
         lambda: F.conv_transpose1d(zeros(1, 3, 5), zeros(3, 2, 1), output_padding=1),
         "output padding must be smaller than either stride or dilation",

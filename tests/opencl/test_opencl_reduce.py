@@ -164,3 +164,28 @@ def test_narrow_rows_are_read_in_two_steps(queue: Any) -> None:
         before = queue.launches
         y.sum(0)
         assert queue.launches - before == launches
+
+
+@pytest.mark.parametrize(
+    ("source", "dtype"),
+    [
+        ("float32", "float16"),
+        ("float64", "float32"),
+        ("float32", "int32"),
+        ("complex64", "float32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Casting complex values")
+def test_a_dtype_that_the_input_is_cast_to_first(source: str, dtype: str) -> None:
+    draw = np.random.default_rng(6)
+    for shape in ((5,), (3, 4), (300,)):
+        x = draw.integers(1, 3, shape).astype(source)
+        y, kind = dt.tensor(x, device=DEVICE), getattr(dt, dtype)
+        cast = x.real.astype(dtype)
+        for name in ("sum", "cumsum"):
+            made = getattr(y, name)(dim=0, dtype=kind).cpu().numpy()
+            np.testing.assert_array_equal(made, getattr(np, name)(cast, 0, dtype=dtype))
+        few = slice(0, 5)
+        for name in ("prod", "cumprod"):
+            made = getattr(y[few], name)(dim=0, dtype=kind).cpu().numpy()
+            np.testing.assert_array_equal(made, getattr(np, name)(cast[few], 0, dtype=dtype))

@@ -199,3 +199,22 @@ ERRORS: list[tuple[Any, type[Exception], str]] = [
 def test_errors(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_of_nothing(device: Any) -> None:
+    one = np.ones(3)
+    for shape in ((0, 3), (2, 3, 0), (2, 0)):
+        beside_torch(
+            lambda x, m: G.batch_norm(x, m, m), lambda x, m: F.batch_norm(x, m, m),
+            np.zeros(shape), one[: shape[1]], dtype="float64", device=device, fixed=(1,), order=2,
+        )  # fmt: skip
+    # Second orders: the statistics count, and there are none.
+    for function in (
+        lambda f, x: f.batch_norm(x, None, None, training=True),
+        lambda f, x: f.group_norm(x, 1),
+        lambda f, x: f.layer_norm(x, x.shape[1:]),
+        lambda f, x: f.rms_norm(x, x.shape[1:]),
+    ):
+        x = dt.zeros(2, 3, 0, dtype=dt.float64, device=device, requires_grad=True)
+        (first,) = dt.autograd.grad(function(G, x).sum(), x, create_graph=True)
+        assert dt.autograd.grad(first.sum(), x)[0].shape == x.shape

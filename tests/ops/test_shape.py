@@ -331,6 +331,7 @@ ERRORS: dict[str, tuple[Any, tuple[np.ndarray, ...]]] = {
     "pad odd": (lambda m, a: pad(m, a, (1,)), (x(2),)),
     "pad too many": (lambda m, a: pad(m, a, (1, 1, 1, 1)), (x(2),)),
     "pad cuts too much": (lambda m, a: pad(m, a, (-1, -2)), (x(2),)),
+    "pad cuts more than is there": (lambda m, a: pad(m, a, (-3, 2)), (x(2),)),
     "pad mode": (lambda m, a: pad(m, a, (1, 1), "foo"), (x(1, 2),)),
     "pad value": (lambda m, a: pad(m, a, (1, 1), "reflect", 2.0), (x(1, 2),)),
     "pad dims": (lambda m, a: pad(m, a, (1, 1), "reflect"), (x(2),)),

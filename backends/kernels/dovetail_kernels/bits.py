@@ -57,7 +57,7 @@ def remembering(make: Callable[[Any, DType], Any]) -> Callable[[Any, DType], Any
 @remembering
 def bits_of(value: Any, kind: DType) -> bytes:
     """The bytes of a Python number as an element."""
-    if kind.category < 2 and value.__class__ is float:
+    if kind.category == 1 and value.__class__ is float:
         value = int(value)
     with np.errstate(all="ignore"):
         return np.asarray(value).astype(kind.numpy).tobytes()

@@ -21,7 +21,7 @@ from dovetail.dtypes import dtype as DType
 from dovetail_kernels import narrow
 from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import Device, Launch, device_of, known
-from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.elementwise import ghost, seen
 from dovetail_kernels.folds import FOLDS, NORMS, fold_macros, vector_macros, worked_in
 from dovetail_kernels.sides import (
     COLUMNS,
@@ -102,7 +102,7 @@ def enter_as(make: type[Reduction], table: KernelTable, suits: Callable[[Any], b
 
 
 def _resolved(make: type[Reduction], name: str, facts: Any) -> Reduction:
-    (source,), (out,) = facts.inputs, facts.outputs
+    (source,), (out,) = seen(facts), facts.outputs
     work = worked_in(FOLDS[name], source.dtype, out.dtype)
     device = device_of(out.device)
     return make(device, name, ghost(source), ghost(out), facts.attributes["dim"], work)

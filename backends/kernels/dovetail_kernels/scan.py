@@ -12,7 +12,7 @@ from dovetail.dtypes import float32
 from dovetail_kernels import dialect
 from dovetail_kernels.arrays import Array, offsets, part
 from dovetail_kernels.device import Device, device_of
-from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.elementwise import ghost, seen
 from dovetail_kernels.folds import FOLDS, accumulated, wrapping
 from dovetail_kernels.sides import aligned
 from dovetail_kernels.source import converted, element, loop_numbers, places, program
@@ -76,7 +76,7 @@ def _vectors(device: Device, fold: str, work: DType, source: DType, out: DType) 
 
 
 def _scan(facts: Any, fold_name: str) -> Any:
-    source, out = ghost(facts.inputs[0]), ghost(facts.outputs[0])
+    source, out = ghost(seen(facts)[0]), ghost(facts.outputs[0])
     device, dim = device_of(facts.outputs[0].device), facts.attributes["dim"]
     work = accumulated(out.dtype)
     fold = FOLDS[fold_name]

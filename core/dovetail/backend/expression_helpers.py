@@ -197,7 +197,8 @@ C complex_tanh(C z) {
     "complex_pow": """
 C complex_pow(C base, C exponent) {
     if (exponent.x == 0.0 && exponent.y == 0.0) return pair(1.0, 0.0);
-    if (base.x == 0.0 && base.y == 0.0) return pair(0.0, 0.0);
+    if (base.x == 0.0 && base.y == 0.0)
+        return exponent.x > 0.0 ? pair(0.0, 0.0) : pair(exponent.x < 0.0 ? INFINITY : NAN, NAN);
     return complex_exp(complex_mul(exponent, complex_log(base)));
 }""",
 }

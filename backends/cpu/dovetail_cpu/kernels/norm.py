@@ -33,14 +33,15 @@ _dot = getattr(np, "vecdot", _einsum)  # NumPy 2's is twice as fast
 
 def _planes(x: Array) -> Array:
     """(N, C, *S) as (N, C, L), dense."""
-    return np.ascontiguousarray(x).reshape(*x.shape[:2], -1)
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], math.prod(x.shape[2:]))
 
 
 def _tiles(x: Array) -> list[tuple[slice, slice]]:
     """Slices of samples and of channels, each as large as scratch memory."""
     batch, channels, length = x.shape
     samples = max(KEPT // max(channels * length, 1), 1)
-    some = channels if samples > 1 else max(min(KEPT // max(length, 1), channels), 1)
+    some = channels if samples > 1 else min(KEPT // max(length, 1), channels)
+    some = max(some, 1)
     return [
         (slice(n, n + samples), slice(c, c + some))
         for n in range(0, batch, samples)

@@ -184,7 +184,10 @@ def _launched_backward(
 
 
 def _fits(facts: Any) -> bool:
-    return bool(0 < facts.outputs[0].numel < 1 << 31)
+    """Whether there is something to do, and all of it in one dtype, or half of it in float32."""
+    out = facts.outputs[0]
+    kinds = {accumulated(spec.dtype) for spec in (*facts.inputs, out) if spec is not None}
+    return len(kinds) == 1 and bool(0 < out.numel < 1 << 31)
 
 
 def enter(table: KernelTable) -> None:

@@ -10,7 +10,7 @@ from dovetail.backend import KernelTable
 from dovetail_kernels.arrays import Array
 from dovetail_kernels.copy import Copy
 from dovetail_kernels.device import device_of
-from dovetail_kernels.elementwise import ghost
+from dovetail_kernels.elementwise import ghost, seen
 
 __all__ = ["enter"]
 
@@ -47,7 +47,7 @@ def enter(table: KernelTable) -> None:
 
 
 def _specialised(facts: Any) -> Callable[..., None]:
-    source, src, out = (ghost(x) for x in (*facts.inputs, *facts.outputs))
+    source, src, out = (ghost(x) for x in (*seen(facts), *facts.outputs))
     device = device_of(facts.outputs[0].device)
     strides, begin = WINDOWS[facts.op.name](out.strides, *facts.attributes["arguments"])
     shape, kind = src.shape, out.dtype

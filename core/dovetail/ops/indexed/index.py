@@ -12,7 +12,7 @@ import dovetail.dtypes as d
 from dovetail import raw
 from dovetail.backend.state import state_of
 from dovetail.dispatch import call
-from dovetail.fitting import check_fits
+from dovetail.fitting import check_fits, held
 from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
@@ -256,9 +256,7 @@ def _scatter_inputs(
     dim = checked_dim("scatter", input, dim, index)
     if not isinstance(src, Tensor):
         check_fits(src, input._spec.dtype)
-        if isinstance(src, (float, complex)) and input._spec.dtype.category < 2:
-            src = int(src.real)
-        return (input, index, src), (dim,)
+        return (input, index, held(src, input._spec.dtype)), (dim,)
     scatter_infer(input._spec, index._spec, src._spec, dim)
     if index._spec.numel:
         if not src._spec.ndim:

@@ -11,7 +11,7 @@ import dovetail.dtypes as d
 from dovetail.backend.sentences import ALONG, IN_SELF
 from dovetail.dispatch import call
 from dovetail.dtypes import type_name
-from dovetail.fitting import check_fits
+from dovetail.fitting import check_fits, held
 from dovetail.ops.by_specs import function_by_specs
 from dovetail.ops.direct import in_place
 from dovetail.ops.expose import operator
@@ -435,8 +435,7 @@ def _index_fill_inputs(
     check_bounds(index, size, ALONG, dim, wraps=True)
     if not isinstance(value, Tensor):
         check_fits(value, spec.dtype)
-        if isinstance(value, (float, complex)) and spec.dtype.category < 2:
-            value = int(value.real)
+        value = held(value, spec.dtype)
     return (input, index, value), (dim,)
 
 

@@ -353,6 +353,12 @@ def _transposed_shape(
             x.shape[2:], w.shape[2:], stride, padding, output_padding, dilation, strict=True
         )
     )
+    if min(size) < 0:
+        raise RuntimeError(
+            f"conv_transpose: output sizes must not be negative, got {size} of input sizes "
+            f"{tuple(x.shape[2:])} with kernel {tuple(w.shape[2:])}, stride {tuple(stride)} and "
+            f"padding {tuple(padding)}"
+        )
     return (x.shape[0], w.shape[1] * groups, *size)
 
 

@@ -122,7 +122,7 @@ def _layer_norm_gradient(
             g[0], input, out1, out2, weight, normalized_shape=normalized_shape
         )
         of_input.append(one)
-    count = math.prod(normalized_shape)
+    count = max(math.prod(normalized_shape), 1)
     if g[1] is not None:
         of_input.append((g[1] / count).expand(input.shape))
     if g[2] is not None:
@@ -237,7 +237,7 @@ def _rms_norm_gradient(
         )
         of_input.append(one)
     if g[1] is not None:
-        count = math.prod(normalized_shape)
+        count = max(math.prod(normalized_shape), 1)
         of_input.append(wide(input) * (g[1] * out1**3 * (-1 / count)))
     return total(of_input) if needs[0] else None, of_weight
 
@@ -369,7 +369,7 @@ def _group_norm_gradient(
         of_input.append(one)
     if g[1] is not None or g[2] is not None:  # the statistics were used: second order
         lines = _grouped(wide(input), num_groups)
-        count = lines.shape[2]
+        count = max(lines.shape[2], 1)
         if g[1] is not None:
             of_input.append((g[1] / count).expand(lines.shape).reshape(input.shape))
         if g[2] is not None:

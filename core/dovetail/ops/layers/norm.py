@@ -175,7 +175,7 @@ def _train_gradient(
         of_input.append(one)
     if g[1] is not None or g[2] is not None:  # the statistics were used: second order
         _, shape = channels_of(input)
-        count = input.numel() // input.shape[1]
+        count = max(input.numel() // max(input.shape[1], 1), 1)
         if g[1] is not None:
             of_input.append((g[1] / count).reshape(shape).expand(input.shape))
         if g[2] is not None:

@@ -29,8 +29,9 @@ def _padded_infer(spec: Spec, sides: Sides, value: Any) -> Inferred:
     shape = list(spec.shape)
     first = spec.ndim - len(sides)
     for i, (before, after) in enumerate(sides, first):
+        is_cut_too_far = shape[i] + min(before, 0) + min(after, 0) < 0
         shape[i] += before + after
-        if shape[i] < 0:
+        if is_cut_too_far:
             raise RuntimeError("narrow(): length must be non-negative.")
     strides = None
     if not spec.is_contiguous and spec.is_dense and spec.ndim > 3:

@@ -127,6 +127,8 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any
         if x._spec.ndim != 1:
             raise RuntimeError(f"addr: Expected 1-D argument {label}, but got {x._spec.ndim}-D")
     expandable(input._spec, (vec1._spec.shape[0], vec2._spec.shape[0]))
+    if all(x._spec.dtype is d.bool_ for x in (input, vec1, vec2)):
+        beta, alpha = bool(beta), bool(alpha)
     beta, alpha = factors(input, beta, alpha)
     return affine(input, outer(vec1, vec2), beta, alpha)
 

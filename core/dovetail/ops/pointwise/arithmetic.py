@@ -28,6 +28,12 @@ SPECIAL = (0.0, -0.0, 1.0, -1.0, inf, -inf, nan)
 TWO = ("input", "other")
 
 
+def _distance(x: Any, y: Any) -> Any:
+    """``x * x + y * y``, and 1 where that is 0: atan2 has no slope there, as in PyTorch."""
+    size = x * x + y * y
+    return size.masked_fill(size == 0, 1)
+
+
 def conjugate(x: Any) -> Any:
     """The conjugate of a tensor or Python number; a real one itself."""
     if isinstance(x, complex):
@@ -219,8 +225,8 @@ elementwise(
     rule=to_float,
     accepts=(*d.INTEGRAL, *d.FLOATING, d.bool_),
     gradient={
-        "input": lambda g, input, other: g * other / (input * input + other * other),
-        "other": lambda g, input, other: -g * input / (input * input + other * other),
+        "input": lambda g, input, other: g * other / _distance(input, other),
+        "other": lambda g, input, other: -g * input / _distance(input, other),
     },
     reference=np.arctan2,
     samples=pairs(-5, 5, 1, 4),
@@ -359,12 +365,20 @@ def _with_alpha(op: Any, sign: int) -> None:
         return other._spec.dtype is kind and kind.category >= least
 
     def scaled(input: Any, other: Any, alpha: Any) -> Any:
-        """``other * alpha``; an integer result takes no alpha with a fraction."""
-        if isinstance(alpha, (float, complex)) and result_type(input, other).category < 2:
+        """``other * alpha`` in the result's dtype, which must hold alpha."""
+        kind = result_type(input, other)
+        if isinstance(alpha, (float, complex)) and kind.category < 2:
             raise RuntimeError(
                 f"{op.name}: For integral input tensors, argument alpha must not be a floating "
                 f"point number, got {alpha}"
             )
+        if isinstance(alpha, complex) and not kind.is_complex:
+            raise RuntimeError(
+                f"{op.name}: For non-complex input tensors, argument alpha must not be a complex "
+                f"number, got {alpha}"
+            )
+        if isinstance(other, Tensor) and kind is not d.bool_:
+            other = other.to(kind)  # its own may hold neither the product nor the digits
         return other * alpha
 
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail.dispatch import NUMBERS
-from dovetail.fitting import check_fits
+from dovetail.fitting import check_fits, held
 from dovetail.ops.direct import in_place
 from dovetail.ops.families import (
     broadcast_shapes,
@@ -410,6 +410,7 @@ def _fill_infer(input: Spec, mask: Spec, value: Facts) -> Inferred:
 def _prepare_fill(input: Any, mask: Any, value: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     if not isinstance(value, Tensor):
         check_fits(value, input.dtype)
+        value = held(value, input.dtype)
     return (input, mask, value), ()
 
 
@@ -437,8 +438,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
     if hasattr(value, "_spec"):
         value = value.to(input.dtype)
-    elif input.dtype.category < 2 and isinstance(value, float):
-        value = int(value)
+    else:
+        value = held(value, input.dtype)
     return ops.where(mask, value, input).to(input.dtype)
 
 

@@ -136,15 +136,17 @@ ADDCMUL = OpDef(
 )
 
 
-def _factor(input: Tensor, value: Any) -> Any:
-    return int(value) if input._spec.dtype.category == 1 else value
+def _factor(tensors: tuple[Tensor, ...], value: Any) -> Any:
+    is_whole = all(x._spec.dtype.category < 2 for x in tensors)
+    return int(value) if is_whole else value
 
 
 def _addcmul_inputs(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     need_tensors("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
-    return (input, tensor1, tensor2), (_factor(input, value),)
+    tensors = (input, tensor1, tensor2)
+    return tensors, (_factor(tensors, value),)
 
 
 @operator(ADDCMUL, out=True)

@@ -17,7 +17,7 @@ __all__ = ["float_power", "ldexp", "rsub"]
 @publish()
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """``other - alpha * input``."""
-    return call(REGISTRY["sub"], (other, input if alpha == 1 else input * alpha))
+    return REGISTRY["sub"].function(other, input, alpha=alpha)  # type: ignore[no-any-return, misc]
 
 
 @publish(out=True)
@@ -56,7 +56,15 @@ Tensor.float_power_ = _float_power_  # type: ignore[attr-defined]
 
 @publish(inplace=True, out=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
-    """``input * 2**other``."""
-    power = 2.0**other
+    """``input * 2**other``; whole exponents may be beyond those of the input's dtype."""
+    if not isinstance(other, Tensor):
+        raise TypeError(
+            f"ldexp(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}"
+        )
     kind = input._spec.dtype
-    return input * (power.to(kind) if kind.category > 1 else power)
+    if kind.category != 2 or other._spec.dtype.category != 1:
+        return input * 2.0**other
+    wide = d.float32 if kind.itemsize == 2 else kind
+    half = other // 2
+    made = input.to(wide) * 2.0 ** half.to(wide) * 2.0 ** (other - half).to(wide)
+    return made.to(kind)  # type: ignore[no-any-return]

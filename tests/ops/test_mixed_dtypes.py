@@ -1,0 +1,103 @@
+"""Operands of several dtypes, and numbers that a dtype holds in its own way, beside PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from beside_torch import same, torch
+
+import dovetail as dt
+
+
+def _set(x: Any, index: Any, value: Any) -> Any:
+    x[index] = value
+    return x
+
+
+CASES: dict[str, Any] = {
+    "addr of bool": lambda m, t: m.addr(
+        t([[1, 0]], "bool"), t([1], "bool"), t([0, 1], "bool"), beta=2
+    ),
+    "add alpha of bytes": lambda m, t: m.add(t([1, 2], "int32"), t([200, 7], "uint8"), alpha=2),
+    "sub alpha of bytes": lambda m, t: m.sub(t([1, 2], "int32"), t([200, 7], "uint8"), alpha=2),
+    "rsub alpha of bytes": lambda m, t: m.rsub(t([200, 7], "uint8"), t([1, 2], "int32"), alpha=2),
+    "add_ alpha of bytes": lambda m, t: t([1, 2], "int32").add_(t([200, 7], "uint8"), alpha=2),
+    "add alpha of floats": lambda m, t: m.add(t([1], "float64"), t([0.1], "float32"), alpha=0.3),
+    "add alpha of halves": lambda m, t: m.add(t([1, 2], "float16"), t(3, "int16"), alpha=0.5),
+    "sub alpha of halves": lambda m, t: m.sub(t([1], "bfloat16"), t([3], "int64"), alpha=0.5),
+    "addcmul of integers": lambda m, t: m.addcmul(
+        t([1, 2], "int64"), t([1.5, 2], "float32"), t([1, 3], "int64"), value=0.5
+    ),
+    "addcmul of a number": lambda m, t: m.addcmul(
+        t([1, 2], "int64"), t([1, 2], "int32"), t([1, 3], "int64"), value=1.7
+    ),
+    "ldexp halves": lambda m, t: m.ldexp(t([1e-4, 3], "float16"), t([20, -20], "int32")),
+    "ldexp": lambda m, t: m.ldexp(t([1e-30, 3e30], "float32"), t([140, -200], "int64")),
+    "ldexp doubles": lambda m, t: m.ldexp(t([1e-30, 3.0], "float64"), t([200, -300], "int16")),
+    "ldexp of two floats": lambda m, t: m.ldexp(t([1, 2], "bfloat16"), t([2, 3], "float64")),
+    "ldexp of integers": lambda m, t: m.ldexp(t([1, 2], "int64"), t([2, -3], "int64")),
+    "masked_fill": lambda m, t: t([0, 0], "bool").masked_fill(t([1, 0], "bool"), 0.5),
+    "masked_fill_": lambda m, t: t([0, 0], "bool").masked_fill_(t([1, 0], "bool"), 0.5),
+    "index_fill": lambda m, t: t([0, 0], "bool").index_fill(0, t([1], "int64"), 0.5),
+    "scatter": lambda m, t: t([0, 0], "bool").scatter(0, t([1], "int64"), 0.5),
+    "under a mask": lambda m, t: _set(t([0, 0, 1], "bool"), t([1, 0, 1], "bool"), 0.5),
+    "by index": lambda m, t: _set(t([0, 0, 1], "bool"), t([0, 2], "int64"), 0.25),
+    "by two indices": lambda m, t: _set(
+        t([[0, 0]], "bool"), (t([0, 0], "int64"), t([0, 1], "int64")), 0.25
+    ),
+    "select_scatter": lambda m, t: m.select_scatter(
+        t([[1, 2], [3, 4]], "float64"), t([5.5, 6], "float32"), 0, 1
+    ),
+    "slice_scatter": lambda m, t: m.slice_scatter(
+        t([1, 2, 3], "float16"), t([5.5, 6], "float32"), 0, 1
+    ),
+    "diagonal_scatter": lambda m, t: m.diagonal_scatter(
+        t([[1, 2], [3, 4]], "int64"), t([5.5, 6], "float32")
+    ),
+    "rms_norm": lambda m, t: m.nn.functional.rms_norm(
+        t([[1, 2], [3, 4]], "float32"), [2], t([5.5, 6], "float64")
+    ),
+    "pow of 0": lambda m, t: m.isfinite(t([0, 0, 1j], "complex64") ** t([-1, 2, -1], "float32")),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_dtypes(name: str, device: Any) -> None:
+    mine = CASES[name](dt, lambda x, kind: dt.tensor(x, dtype=getattr(dt, kind), device=device))
+    other = CASES[name](torch, lambda x, kind: torch.tensor(x, dtype=getattr(torch, kind)))
+    same(mine, other, 1e-6 if mine.dtype in (dt.float32, dt.float64) else 0, name)
+
+
+def test_digits_of_the_wider_dtype(device: Any) -> None:
+    one, tenth = (dt.tensor(v, dtype=k, device=device) for v, k in ((0.0, dt.float64), (0.1, None)))
+    made = dt.add(one.reshape(1), tenth.reshape(1), alpha=0.3)
+    assert made.item() == np.float64(np.float32(0.1)) * 0.3
+
+
+def test_a_complex_alpha_of_real_numbers_is_refused(device: Any) -> None:
+    x = dt.ones(2, device=device)
+    with pytest.raises(RuntimeError, match="must not be a complex number"):
+        dt.add(x, x, alpha=1j)
+
+
+@pytest.mark.parametrize("ends", [(-2.5, -7), (-2.5, 1), (0.5, 2.7), (0, 3)], ids=str)
+@pytest.mark.parametrize("name", ["linspace", "logspace"])
+def test_ends_of_integers_are_integers(name: str, ends: tuple[float, float], device: Any) -> None:
+    for steps in (1, 2, 13):
+        mine = getattr(dt, name)(*ends, steps, dtype=dt.int16, device=device)
+        assert mine.tolist() == getattr(torch, name)(*ends, steps, dtype=torch.int16).tolist()
+    with pytest.raises(RuntimeError, match="without overflow"):
+        getattr(dt, name)(0, 300, 3, dtype=dt.uint8, device=device)
+
+
+def test_atan2_has_no_slope_where_both_are_0(device: Any) -> None:
+    given = ([0.0, 0.0, 3.0], [0.0, 2.0, 4.0])
+    mine = [dt.tensor(v, device=device, requires_grad=True) for v in given]
+    other = [torch.tensor(v, requires_grad=True) for v in given]
+    dt.atan2(*mine).sum().backward()
+    torch.atan2(*other).sum().backward()
+    for a, b in zip(mine, other, strict=True):
+        same(a.grad, b.grad, 1e-6, "atan2")

@@ -215,9 +215,9 @@ _start()
 
 
 _MODULES = (
-    "amp", "ao", "autograd", "backend", "backends", "compiler", "debug", "fft", "fixed_point",
-    "func", "jit", "linalg", "nn", "optim", "quantization", "quantized", "random", "return_types",
-    "serialization", "signal", "special", "testing", "utils", "version",
+    "amp", "ao", "autograd", "backend", "backends", "compiler", "debug", "distributions", "fft",
+    "fixed_point", "func", "jit", "linalg", "nn", "optim", "quantization", "quantized", "random",
+    "return_types", "serialization", "signal", "special", "testing", "utils", "version",
 )  # fmt: skip
 
 _ELSEWHERE = {

@@ -218,6 +218,7 @@ from dovetail._functions import diff as diff
 from dovetail._functions import digamma as digamma
 from dovetail._functions import digamma_ as digamma_
 from dovetail._functions import dist as dist
+from dovetail import distributions as distributions
 from dovetail._functions import div as div
 from dovetail._functions import div_ as div_
 from dovetail._functions import divide as divide

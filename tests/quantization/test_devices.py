@@ -9,6 +9,7 @@ import pytest
 from quantized_pairs import drawn, integers, numbers
 
 import dovetail as dt
+from dovetail import raw
 
 q = dt.ao.quantization
 DEVICES = ["cpu", "opencl:0", "dlp:0", "loop:0"]
@@ -118,3 +119,16 @@ def test_training(place: Any) -> None:
     apart = np.abs(numbers(made(x)) - numbers(watched(x)))
     assert apart.mean() <= step
     assert apart.max() <= 8 * step
+
+
+def test_following_a_range_waits_once(place: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fused fake quantizer reads its two switches and, together, the ranges."""
+    watch = q.default_fused_act_fake_quant().to(place)
+    x = dt.linspace(-1, 2, 64).to(place)
+    asked: list[int] = []
+    kept = raw.to_host
+    monkeypatch.setattr(raw, "to_host", lambda *given: (asked.append(1), kept(*given))[1])
+    for _ in range(2):
+        asked.clear()
+        watch(x)
+        assert len(asked) <= 3

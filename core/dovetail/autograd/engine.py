@@ -18,6 +18,7 @@ from dovetail.factories import ones_like, zeros_like
 from dovetail.late_binding import TENSORS
 from dovetail.ops.expose import writer
 from dovetail.ops.schema import REGISTRY
+from dovetail.warning import warn
 
 if TYPE_CHECKING:
     from dovetail.tensor import Tensor
@@ -355,21 +356,31 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Tensor, ...]:
     """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; ``grad`` is untouched.
 
+    ``only_inputs`` is always on, as in PyTorch, whose old programs write it.
+
     Raises:
         RuntimeError: an input does not require grad, or is unused and ``allow_unused`` is False.
     """
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
+    if not only_inputs:
+        warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To "
+            "accumulate gradient for other parts of the graph, please use "
+            "torch.autograd.backward.",
+            FutureWarning,
+        )
     if is_grads_batched:
         from dovetail.func.vmap import vmap
 
         def rows(*vectors: Any) -> tuple[Any, ...]:
-            options = (True, create_graph, allow_unused, False, materialize_grads)
+            options = (True, create_graph, True, allow_unused, False, materialize_grads)
             return grad(outputs, inputs, vectors, *options)
 
         with set_grad_enabled(create_graph):  # or else the vmap's outside would record

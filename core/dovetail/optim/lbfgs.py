@@ -214,8 +214,9 @@ def _direction(gradient: Any, state: dict[str, Any], memory: Any, most: int) -> 
     q = gradient.neg()
     for i, (change, step, weight) in reversed(list(enumerate(past))):
         factors[i] = step.dot(q) * weight
-        q.sub_(change * factors[i])
+        q.addcmul_(change, factors[i], value=-1)
     q = q * memory["H_diag"]
     for i, (change, step, weight) in enumerate(past):
-        q.add_(step * (factors[i] - change.dot(q) * weight))
+        back = dovetail.addcmul(factors[i], change.dot(q), weight, value=-1)
+        q.addcmul_(step, back)
     return q

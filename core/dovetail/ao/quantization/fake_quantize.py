@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
@@ -325,25 +327,20 @@ def fused_moving_avg_obs_fake_quant(
         per_row_fake_quant: a range per index of ``ch_axis``.
         symmetric_quant: put 0 in the middle.
     """
-    if observer_on.item() == 1 and input.numel():
+    # Both are asked for now, while nothing of this call is queued that they would wait for.
+    observes, rounds = observer_on.item() == 1, fake_quant_on.item() == 1
+    if observes and input.numel():
         x = input.detach()
         if per_row_fake_quant:
             others = [i for i in range(x.dim()) if i != ch_axis % x.dim()]
             least, most = x.amin(others), x.amax(others)
         else:
             least, most = dovetail.aminmax(x)
-        if not bool((running_min == inf).any() or (running_max == -inf).any()):
-            least = running_min + averaging_const * (least - running_min)
-            most = running_max + averaging_const * (most - running_max)
-        running_min.copy_(least.reshape(running_min.shape))
-        running_max.copy_(most.reshape(running_max.shape))
-        found = choose_qparams(
-            running_min.cpu().numpy(), running_max.cpu().numpy(), quant_min, quant_max,
-            preserve_sparsity=symmetric_quant,
+        _follow(
+            (running_min, running_max, scale, zero_point), (least, most), averaging_const,
+            quant_min, quant_max, symmetric_quant,
         )  # fmt: skip
-        for target, value in zip((scale, zero_point), found, strict=True):
-            target.copy_(dovetail.tensor(value, dtype=target.dtype).reshape(target.shape))
-    if fake_quant_on.item() != 1:
+    if not rounds:
         return input
     if per_row_fake_quant:
         return ops.fake_quantize_per_channel_affine(  # type: ignore[no-any-return]
@@ -352,6 +349,32 @@ def fused_moving_avg_obs_fake_quant(
     return ops.fake_quantize_per_tensor_affine(  # type: ignore[no-any-return]
         input, scale, zero_point, quant_min, quant_max
     )
+
+
+def _follow(
+    state: tuple[Tensor, Tensor, Tensor, Tensor],
+    seen: tuple[Tensor, Tensor],
+    averaging_const: float,
+    quant_min: int,
+    quant_max: int,
+    symmetric: bool,
+) -> None:
+    """Move averages to the range ``seen`` and write them, the scale and the zero point.
+
+    The range and the averages come to the host together: a device waits once, not for each.
+    """
+    shape, dtype = state[0].shape, state[0].dtype
+    both = [x.reshape(shape).to(dtype) for x in (*state[:2], *seen)]
+    ranges = dovetail.stack(both).cpu().numpy()
+    least, most = ranges[2:]
+    if not (np.isposinf(ranges[0]).any() or np.isneginf(ranges[1]).any()):
+        least, most = ranges[:2] + ranges.dtype.type(averaging_const) * (ranges[2:] - ranges[:2])
+    found = choose_qparams(least, most, quant_min, quant_max, preserve_sparsity=symmetric)
+    for target, value in zip(state, (least, most, *found), strict=True):
+        if target.numel() == 1:
+            target.fill_(np.asarray(value).item())  # a number needs no transfer
+        else:
+            target.copy_(dovetail.tensor(value, dtype=target.dtype).reshape(target.shape))
 
 
 def enable_fake_quant(mod: Module) -> None:

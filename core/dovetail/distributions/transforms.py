@@ -1,0 +1,295 @@
+"""Invertible functions of random variables with the logarithm of their volume's change
+(``torch.distributions.transforms``)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import dovetail as dt
+from dovetail.distributions import constraints
+from dovetail.distributions.distribution import sum_rightmost
+from dovetail.nn import functional
+from dovetail.tensor import Tensor
+
+__all__ = [
+    "AffineTransform", "ComposeTransform", "ExpTransform", "PowerTransform", "SigmoidTransform",
+    "SoftplusTransform", "TanhTransform", "Transform", "identity_transform",
+]  # fmt: skip
+
+
+class Transform:
+    """A function ``y = t(x)``, with its inverse ``t.inv``.
+
+    Subclasses have ``_call``, ``_inverse`` and :meth:`log_abs_det_jacobian`.
+
+    Args:
+        cache_size: 1 keeps the last pair of x and y, so that the inverse of a value that came from
+            here is exact and costs nothing.
+
+    Attributes:
+        domain, codomain: constraints of x and of y.
+        bijective: whether there is one x for each y.
+        sign: of the derivative, where the transform is monotone.
+    """
+
+    bijective = True
+    domain: constraints.Constraint = constraints.real
+    codomain: constraints.Constraint = constraints.real
+    sign: Any = 1
+
+    def __init__(self, cache_size: int = 0) -> None:
+        if cache_size not in (0, 1):
+            raise ValueError("cache_size must be 0 or 1")
+        self._cache_size = cache_size
+        self._cached: tuple[Any, Any] = (None, None)
+
+    @property
+    def event_dim(self) -> int:
+        """How many last dims one value has."""
+        return self.domain.event_dim
+
+    @property
+    def inv(self) -> Transform:
+        """The inverse."""
+        return _Inverse(self)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._cached[0] is x and x is not None:
+            return self._cached[1]  # type: ignore[no-any-return]
+        y = self._call(x)
+        if self._cache_size:
+            self._cached = (x, y)
+        return y
+
+    def _inv_call(self, y: Tensor) -> Tensor:
+        if self._cached[1] is y and y is not None:
+            return self._cached[0]  # type: ignore[no-any-return]
+        x = self._inverse(y)
+        if self._cache_size:
+            self._cached = (x, y)
+        return x
+
+    def _call(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        """``log |dy/dx|``."""
+        raise NotImplementedError
+
+    def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        """The shape of y for that of x."""
+        return shape
+
+    def inverse_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        """The shape of x for that of y."""
+        return shape
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class _Inverse(Transform):
+    def __init__(self, transform: Transform) -> None:
+        super().__init__()
+        self._of = transform
+        self.domain, self.codomain = transform.codomain, transform.domain
+        self.bijective, self.sign = transform.bijective, transform.sign
+
+    @property
+    def inv(self) -> Transform:
+        return self._of
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._of._inv_call(x)
+
+    def _inv_call(self, y: Tensor) -> Tensor:
+        return self._of(y)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return -self._of.log_abs_det_jacobian(y, x)
+
+    def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        return self._of.inverse_shape(shape)
+
+    def inverse_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        return self._of.forward_shape(shape)
+
+    def __repr__(self) -> str:
+        return f"_InverseTransform({self._of})"
+
+
+class ComposeTransform(Transform):
+    """Transforms one after the other, the first first.
+
+    Args:
+        parts: the transforms.
+    """
+
+    def __init__(self, parts: list[Transform], cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.parts = parts
+        self.bijective = all(p.bijective for p in parts)
+        if parts:
+            widest = max(p.event_dim for p in parts)
+            first, last = parts[0].domain, parts[-1].codomain
+            self.domain = constraints.independent(first, widest - first.event_dim)
+            self.codomain = constraints.independent(last, widest - last.event_dim)
+
+    @property
+    def sign(self) -> Any:
+        """The product of the parts'."""
+        return math.prod((p.sign for p in self.parts), start=1)
+
+    def _call(self, x: Tensor) -> Tensor:
+        for part in self.parts:
+            x = part(x)
+        return x
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        for part in reversed(self.parts):
+            y = part._inv_call(y)
+        return y
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        if not self.parts:
+            return dt.zeros_like(x)
+        total: Any = 0
+        for part in self.parts:
+            made = part(x)
+            change = part.log_abs_det_jacobian(x, made)
+            total = total + sum_rightmost(change, self.event_dim - part.event_dim)
+            x = made
+        return total  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"ComposeTransform({self.parts})"
+
+
+class AffineTransform(Transform):
+    """``y = loc + scale * x``.
+
+    Args:
+        event_dim: how many last dims one value has.
+    """
+
+    def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.loc, self.scale = loc, scale
+        self.domain = self.codomain = constraints.independent(constraints.real, event_dim)
+
+    @property
+    def sign(self) -> Any:
+        """The scale's."""
+        if isinstance(self.scale, Tensor):
+            return self.scale.sign()
+        return (self.scale > 0) - (self.scale < 0)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.loc + self.scale * x  # type: ignore[no-any-return]
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return (y - self.loc) / self.scale  # type: ignore[no-any-return]
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        if isinstance(self.scale, Tensor):
+            change = self.scale.abs().log().expand(x.shape)
+        else:
+            change = dt.full_like(x, math.log(abs(self.scale)))
+        return sum_rightmost(change, self.event_dim)
+
+
+class ExpTransform(Transform):
+    """``y = exp(x)``."""
+
+    codomain = constraints.positive
+
+    def _call(self, x: Tensor) -> Tensor:
+        return x.exp()
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return y.log()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return x
+
+
+class PowerTransform(Transform):
+    """``y = x ** exponent`` of positive numbers."""
+
+    domain = codomain = constraints.positive
+
+    def __init__(self, exponent: Any, cache_size: int = 0) -> None:
+        super().__init__(cache_size)
+        self.exponent = exponent if isinstance(exponent, Tensor) else dt.tensor(float(exponent))
+
+    @property
+    def sign(self) -> Any:
+        """The exponent's."""
+        return self.exponent.sign()
+
+    def _call(self, x: Tensor) -> Tensor:
+        return x.pow(self.exponent)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return y.pow(1 / self.exponent)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return (self.exponent * y / x).abs().log()
+
+
+class SigmoidTransform(Transform):
+    """``y = 1 / (1 + exp(-x))``."""
+
+    codomain = constraints.unit_interval
+
+    def _call(self, x: Tensor) -> Tensor:
+        made = dt.sigmoid(x)
+        eps = dt.finfo(made.dtype)
+        return made.clamp(min=eps.tiny, max=1.0 - eps.eps)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        eps = dt.finfo(y.dtype)
+        y = y.clamp(min=eps.tiny, max=1.0 - eps.eps)
+        return y.log() - (-y).log1p()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return -functional.softplus(-x) - functional.softplus(x)
+
+
+class SoftplusTransform(Transform):
+    """``y = log(1 + exp(x))``."""
+
+    codomain = constraints.positive
+
+    def _call(self, x: Tensor) -> Tensor:
+        return functional.softplus(x)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return (-y).expm1().neg().log() + y
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        return -functional.softplus(-x)
+
+
+class TanhTransform(Transform):
+    """``y = tanh(x)``."""
+
+    codomain = constraints.interval(-1.0, 1.0)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return x.tanh()
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return dt.atanh(y)
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
+        # log(1 - tanh(x)^2), without a difference of near numbers
+        return 2.0 * (math.log(2.0) - x - functional.softplus(-2.0 * x))
+
+
+identity_transform = ComposeTransform([])

@@ -1,5 +1,5 @@
-"""pad, by a value or by elements, its gradient, and roll: in one launch, which puts what is inside and
-what is beyond its ends."""
+"""pad, by a value or by elements, its gradient, and roll: in one launch, which puts what is inside
+and what is beyond its ends."""
 
 from __future__ import annotations
 

@@ -310,7 +310,7 @@ NOT_ASKED = {
     "members", "mathematics_double_powers", "mathematics_gamma", "mathematics_double_gamma",
     "row_distances", "row_margins", "matrices", "lu_lanes", "lanes", "reflections", "rotations",
     "bincount", "found", "under_mask", "attention_blocks", "attention_noise",
-    "attention_operands", "philox", "drawn", "step_rules", "binned",
+    "attention_operands", "philox", "drawn", "step_rules", "binned", "ends",
 }  # fmt: skip
 """For the host's cores alone; beside products of a library; and parts of others."""
 

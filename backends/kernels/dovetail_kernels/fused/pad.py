@@ -1,5 +1,5 @@
-"""pad, by a value or by elements, and roll: in one launch, which puts what is inside and what is
-beyond its ends."""
+"""pad, by a value or by elements, its gradient, and roll: in one launch, which puts what is inside
+and what is beyond its ends."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _back(facts: Any) -> Callable[..., None]:
         "MAP(at, n)": MAPS[ends],
         **element(device, "X", out.dtype),
     }
-    text = program(device, "pad_back", macros, (out.dtype,))
+    text = program(device, "pad_back", macros, (out.dtype,), before=("ends",))
     lines = out.numel // out.shape[-1]
     numbers = [NO_OFFSETS, np.uint64(lines)]
     numbers += [
@@ -142,7 +142,7 @@ def _padded(
         "ENDS": ends,
         "MAP(at, n)": MAPS[ends],
     }
-    text = program(device, "pad", macros, ())
+    text = program(device, "pad", macros, (), before=("ends",))
     count = math.prod(outer)
     numbers = [NO_OFFSETS, np.uint64(start), np.uint64(count // outer[-1])]
     numbers += [eight(outer), eight(inner), eight(before), eight(lengths)]

@@ -7,23 +7,6 @@
 
 #define BEGIN (8 - NDIM)
 
-static inline long mirrored(long at, const long n)
-{
-    at = at < 0 ? -at : at;
-    return at < n ? at : 2 * (n - 1) - at;
-}
-
-static inline long nearest(const long at, const long n)
-{
-    return at < 0 ? 0 : at < n ? at : n - 1;
-}
-
-static inline long again(const long at, const long n)
-{
-    const long left = at % n;
-    return left < 0 ? left + n : left;
-}
-
 kernel void pad(global WORD *out, global const WORD *in, ulong8 begin, ulong start, ulong lines, ulong8 out_size,
         ulong8 in_size, ulong8 before, ulong8 lengths, BITS value)
 {

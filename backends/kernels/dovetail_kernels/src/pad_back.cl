@@ -4,23 +4,6 @@
 //
 // MAP(at, n): the element at a place, from before the first on. T: what is computed in.
 
-static inline long mirrored(long at, const long n)
-{
-    at = at < 0 ? -at : at;
-    return at < n ? at : 2 * (n - 1) - at;
-}
-
-static inline long nearest(const long at, const long n)
-{
-    return at < 0 ? 0 : at < n ? at : n - 1;
-}
-
-static inline long again(const long at, const long n)
-{
-    const long left = at % n;
-    return left < 0 ? left + n : left;
-}
-
 // Places beyond the n elements, of all there are.
 #define BEYOND(n, b, size) (max(b, (long)0) + max(size - n - b, (long)0))
 

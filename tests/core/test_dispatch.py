@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 import dovetail as dt
-from dovetail import fallback
+from dovetail import fallback, spec
 from dovetail.errors import HostFallbackError, HostFallbackWarning, Unsupported
 from dovetail.observe import Event
+from dovetail.ops.schema import REGISTRY
 
 
 @pytest.fixture(autouse=True)
@@ -235,3 +236,11 @@ def test_minus_a_mask_says_what_to_use() -> None:
             call()
     with pytest.raises(RuntimeError, match="two bool tensors is not supported"):
         mask - mask
+
+
+def test_plans_of_specs_that_were_forgotten_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would find them: a program of ever new shapes would only grow."""
+    monkeypatch.setattr(spec, "_LIMIT", 64)
+    for n in range(1, 200):
+        dt.zeros(n).exp()
+    assert len(REGISTRY["exp"].plans) <= 64

@@ -22,8 +22,9 @@ LOOPED = frozenset[str]()
 # Their results' shapes depend on values.
 DYNAMIC = {"bincount", "nonzero", "unique"}
 
-# Of masks, whose count is read; ``vmap`` never comes to them (see test_masks_under_transforms).
-COUNTED = {"put_under_mask", "rows_counted"}
+# Of masks and equal rows, whose count is read; ``vmap`` never comes to them (see
+# test_masks_under_transforms).
+COUNTED = {"kinds_counted", "put_under_mask", "rows_counted"}
 
 
 def operators() -> list[OpDef]:

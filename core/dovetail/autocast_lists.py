@@ -102,9 +102,9 @@ CASTS = frozenset({*HOST, *ACCELERATOR})
 """All of the names."""
 
 BY_FUNCTION = frozenset({
-    "cdist", "cosine_embedding_loss", "cross_entropy", "hinge_embedding_loss", "index_copy",
-    "margin_ranking_loss", "multi_margin_loss", "multilabel_margin_loss", "nanquantile", "pad",
-    "poisson_nll_loss", "prelu", "quantile", "scaled_dot_product_attention", "soft_margin_loss",
-    "trace", "triplet_margin_loss",
+    "binary_cross_entropy_with_logits", "cdist", "cosine_embedding_loss", "cross_entropy",
+    "hinge_embedding_loss", "huber_loss", "index_copy", "margin_ranking_loss", "multi_margin_loss",
+    "multilabel_margin_loss", "nanquantile", "pad", "poisson_nll_loss", "prelu", "quantile",
+    "scaled_dot_product_attention", "soft_margin_loss", "trace", "triplet_margin_loss",
 })  # fmt: skip
 """Records whose functions look at dtypes first, so that they are cast before these begin."""

@@ -9,8 +9,9 @@ from typing import Any
 from dovetail.autograd.mode import mode
 from dovetail.autograd.record import Recorder
 from dovetail.backend.state import DeviceState
-from dovetail.dtypes import bfloat16, float16
+from dovetail.dtypes import bfloat16, dtype, float16
 from dovetail.ops.schema import OpDef
+from dovetail.promotion import promote_types
 from dovetail.spec import Spec
 from dovetail.tensor import Tensor
 
@@ -46,7 +47,7 @@ def decomposed_plan(
     Args:
         promoted: per input, the dtype that it is computed in; None: its own.
     """
-    decompose = decomposition(op, facts, promoted)
+    decompose = decomposition(op, facts, promoted, tuple([o.dtype for o in outs]))
     if op.gradient is None:
 
         def through(*inputs: Any) -> Any:
@@ -95,20 +96,32 @@ def _has_part(made: tuple[Any, ...], inputs: tuple[Any, ...]) -> bool:
     return False
 
 
-def decomposition(op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...]) -> Run:
-    """The operator's decomposition, in the dtypes that this call is to be computed in."""
+def decomposition(
+    op: OpDef, facts: tuple[Any, ...], promoted: tuple[Any, ...], kinds: tuple[dtype, ...] = ()
+) -> Run:
+    """The operator's decomposition, in the dtypes that this call is to be computed in.
+
+    Args:
+        kinds: the dtypes that the record's rule gives its results; empty: there is no rule.
+    """
     decompose = op.decompose
     assert decompose is not None
     if op.compute is not None and any(
         isinstance(f, Spec) and f.dtype in (float16, bfloat16) for f in facts
     ):
-        decompose = _in_compute_dtype(op)
+        decompose = _in_compute_dtype(op, kinds or (_promoted(facts),) * op.outputs)
     if any(
         isinstance(f, Spec) and k and f.dtype is not k
         for f, k in zip(facts, promoted, strict=False)
     ):
         decompose = _in_promoted_dtypes(decompose, promoted)
     return decompose
+
+
+def _promoted(facts: tuple[Any, ...]) -> dtype:
+    """What the operands of floats are promoted to: the dtype of a result that no rule gives."""
+    kinds = [f.dtype for f in facts if isinstance(f, Spec) and f.dtype.category > 1]
+    return functools.reduce(promote_types, kinds)
 
 
 def _as_inferred(made: Any, outs: tuple[Spec, ...]) -> Any:
@@ -144,20 +157,21 @@ def _in_promoted_dtypes(decompose: Run, promoted: tuple[Any, ...]) -> Run:
     return cast
 
 
-def _in_compute_dtype(op: OpDef) -> Run:
+def _in_compute_dtype(op: OpDef, kinds: tuple[dtype, ...]) -> Run:
+    """The decomposition computed in the record's wider dtype, its results narrowed to ``kinds``."""
     decompose, compute = op.decompose, op.compute
     assert decompose is not None
     low = (float16, bfloat16)
 
     def widened(*inputs: Any, **attributes: Any) -> Any:
-        kinds = [x._spec.dtype for x in inputs if isinstance(x, Tensor) and x._spec.dtype in low]
-        if not kinds:  # beside a wider operand they have been promoted already
+        is_low = [isinstance(x, Tensor) and x._spec.dtype in low for x in inputs]
+        if not any(is_low):  # beside a wider operand they have been promoted already
             return decompose(*inputs, **attributes)
-        wide = [
-            x.to(compute) if isinstance(x, Tensor) and x._spec.dtype in low else x for x in inputs
-        ]
+        wide = [x.to(compute) if flag else x for x, flag in zip(inputs, is_low, strict=True)]
         result = decompose(*wide, **attributes)
-        narrow = lambda o: o.to(kinds[0]) if o._spec.dtype is compute else o
-        return tuple(map(narrow, result)) if isinstance(result, tuple) else narrow(result)
+        narrow = lambda o, kind: o.to(kind) if o._spec.dtype is compute else o
+        if isinstance(result, tuple):
+            return tuple(map(narrow, result, kinds))
+        return narrow(result, kinds[0])
 
     return widened

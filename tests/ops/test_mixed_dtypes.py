@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,75 @@ def test_values_and_dtypes(name: str, device: Any) -> None:
     mine = CASES[name](dt, lambda x, kind: dt.tensor(x, dtype=getattr(dt, kind), device=device))
     other = CASES[name](torch, lambda x, kind: torch.tensor(x, dtype=getattr(torch, kind)))
     same(mine, other, 1e-6 if mine.dtype in (dt.float32, dt.float64) else 0, name)
+
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+LOSSES: dict[str, Any] = {
+    "hinge_embedding_loss": lambda f, x, y: f.hinge_embedding_loss(x, y.sign()),
+    "margin_ranking_loss": lambda f, x, y: f.margin_ranking_loss(x, x * 2, y.sign(), 0.1),
+    "cosine_embedding_loss": lambda f, x, y: f.cosine_embedding_loss(x, x * x, y[:, 0].sign()),
+    "soft_margin_loss": lambda f, x, y: f.soft_margin_loss(x, y.sign()),
+    "huber_loss": lambda f, x, y: f.huber_loss(x, y),
+    "binary_cross_entropy_with_logits": lambda f, x, y: f.binary_cross_entropy_with_logits(x, y),
+    "poisson_nll_loss": lambda f, x, y: f.poisson_nll_loss(x, y),
+    "gaussian_nll_loss": lambda f, x, y: f.gaussian_nll_loss(x, x, y.abs()),
+    "cov": lambda f, x, y: (torch if x.__class__ is torch.Tensor else dt).cov(
+        x, aweights=y[0].abs()
+    ),
+}
+"""Whose results are of one operand's dtype, or of all operands', as PyTorch has them."""
+
+NUMBERS = ([[0.5, -1.25, 2.0, 3.0], [1.5, 0.25, -0.75, 1.0]], [[1, -2, 3, 1], [-1, 2, -3, 2]])
+
+
+@pytest.mark.parametrize("records", [False, True], ids=["plain", "recorded"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_two_dtypes(name: str, records: bool, device: Any) -> None:
+    for kinds in itertools.permutations(FLOATS, 2):
+        mine, other = (
+            [m.tensor(v, dtype=getattr(m, k), **at) for v, k in zip(NUMBERS, kinds, strict=True)]
+            for m, at in ((dt, {"device": device}), (torch, {}))
+        )
+        mine[0].requires_grad_(records)
+        made = LOSSES[name](dt.nn.functional, *mine)
+        wanted = LOSSES[name](torch.nn.functional, *other)
+        coarse = 0.03 if "bfloat16" in kinds else 4e-3 if "float16" in kinds else 1e-6
+        same(made.detach(), wanted, coarse, f"{name} {kinds}")
+        if records:
+            made.sum().backward()
+            assert mine[0].grad.dtype == mine[0].dtype, kinds
+
+
+@pytest.mark.parametrize("inner", FLOATS)
+@pytest.mark.parametrize("outer", [*FLOATS, "int32", "bool"])
+def test_a_norm_is_of_its_inputs_dtype(inner: str, outer: str, device: Any) -> None:
+    values = np.random.default_rng(0).uniform(0.5, 2, (2, 4, 3))
+    x = dt.tensor(values, dtype=getattr(dt, inner), device=device)
+    w, b = (dt.tensor(v, dtype=getattr(dt, outer), device=device) for v in values[:, :, 0])
+    wide = [torch.tensor(t.double().cpu().numpy()) for t in (x, w, b)]
+    functions = dt.nn.functional, torch.nn.functional
+    coarse = 0.03 if inner == "bfloat16" else 4e-3 if inner == "float16" else 1e-5
+    for name, call in {
+        "group_norm": lambda f, x, w, b: f.group_norm(x, 2, w, b),
+        "instance_norm": lambda f, x, w, b: f.instance_norm(x, weight=w, bias=b),
+        "batch_norm": lambda f, x, w, b: f.batch_norm(x, b, w, w, b),
+    }.items():
+        made, wanted = call(functions[0], x, w, b), call(functions[1], *wide)
+        assert made.dtype == x.dtype, name
+        np.testing.assert_allclose(
+            made.double().cpu().numpy(), wanted.numpy(), coarse, coarse, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("name", ["conv1d", "conv_transpose1d"])
+def test_a_convolution_is_of_one_dtype(name: str, device: Any) -> None:
+    function = getattr(dt.nn.functional, name)
+    for kind in (dt.float16, dt.bfloat16, dt.float64, dt.int32, dt.bool):
+        x, w, b = (dt.ones(s, device=device) for s in ((1, 2, 3), (2, 2, 1), (2,)))
+        with pytest.raises(RuntimeError, match=r"Input type \(\S+\) and bias type \(\S+\) should"):
+            function(x, w, b.to(kind))
+        with pytest.raises(RuntimeError, match=r"Input type \(\S+\) and weight type \(\S+\) sho"):
+            function(x, w.to(kind), b)
 
 
 def test_digits_of_the_wider_dtype(device: Any) -> None:

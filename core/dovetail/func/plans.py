@@ -55,14 +55,16 @@ def batched_plan(op: OpDef, facts: tuple[Any, ...], attributes: dict[str, Any]) 
     )
     size = next(f.batch.size for f, flag in zip(facts, flags, strict=True) if flag)
     promoted: tuple[Any, ...] = ()
+    kinds: tuple[Any, ...] = ()
     if op.infer is not None:
         # What is wrong with the rows is said in terms of the rows.
         _check_dtypes(op, facts)
-        promoted = op.infer(*facts, **attributes).compute
+        inferred = op.infer(*facts, **attributes)
+        promoted, kinds = inferred.compute, tuple([o[1] for o in inferred.outs])
     apply = rule_for(Case(op, facts, flags, attributes, size, promoted))
     through = None
     if op.decompose is not None:
-        through = _Decomposed(op, facts, attributes, promoted, depth)
+        through = _Decomposed(op, facts, attributes, promoted, kinds, depth)
     if apply is None:
         return through or _Looped(op, attributes, depth)
     return _Ruled(op, facts, attributes, depth, apply, through)
@@ -150,10 +152,11 @@ class _Decomposed(_Plan):
         facts: tuple[Any, ...],
         attributes: dict[str, Any],
         promoted: tuple[Any, ...],
+        kinds: tuple[Any, ...],
         depth: int,
     ) -> None:
         super().__init__(op, facts, attributes, depth)
-        self.decompose = decomposition(op, facts, promoted)
+        self.decompose = decomposition(op, facts, promoted, kinds)
         self.loop: _Looped | None = None
         self.mapped: OpDef | None = None
 

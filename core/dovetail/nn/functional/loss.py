@@ -69,6 +69,12 @@ def _regression(
     return reduced(weighted, reduction)  # type: ignore[no-any-return]
 
 
+def _like(operand: Tensor, loss: Tensor) -> Tensor:
+    """A loss in the dtype of the operand of floats that PyTorch writes it over."""
+    kind = operand._spec.dtype
+    return loss if kind is loss._spec.dtype or kind.category != 2 else loss.to(kind)
+
+
 @told
 def l1_loss(
     input: Tensor,
@@ -135,7 +141,8 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     check_reduction(reduction)
-    return _regression(ops.huber_loss, input, target, weight, reduction, delta=float(delta))
+    loss = _regression(ops.huber_loss, input, target, weight, reduction, delta=float(delta))
+    return loss if weight is not None else _like(input, loss)
 
 
 _cross_entropy = finder("cross_entropy", first=True)
@@ -357,9 +364,10 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.size()}) must be the same as input size ({input.size()})"
         )
-    return ops.binary_cross_entropy_with_logits(
+    loss = ops.binary_cross_entropy_with_logits(
         input, target, weight, pos_weight, reduction=reduction
     )
+    return _like(target, loss)
 
 
 @told

@@ -40,7 +40,7 @@ __all__ = [
 
 
 def _have_record(*tensors: Tensor) -> bool:
-    """Whether a loss of these is one record: they have one shape, and numbers with fractions.
+    """Whether a loss of these is one record: they have one shape and dtype of floats.
 
     On the host, without a gradient, a record's plan costs more than the steps that it is made of.
     Of two devices it is the record that refuses.
@@ -50,8 +50,10 @@ def _have_record(*tensors: Tensor) -> bool:
         spec = tensor._spec
         if spec.device is not first.device:
             return True
-        if spec.shape != first.shape or spec.dtype.category != 2:
+        if spec.shape != first.shape or spec.dtype is not first.dtype:
             return False
+    if first.dtype.category != 2:
+        return False
     return first.device.type != "cpu" or tensors[0]._node is not None
 
 
@@ -81,6 +83,9 @@ def soft_margin_loss(
 ) -> Tensor:
     """log(1 + exp(-target · input)), with targets 1 and -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    kind = input._spec.dtype
+    if kind.category == 2 and target._spec.dtype is not kind:
+        target = target.to(kind)
     if _have_record(input, target):
         return ops.soft_margin_loss(input, target, reduction=reduction)
     return reduced(soft_margin_terms(input, target), reduction)

@@ -166,10 +166,11 @@ def instance_norm(
     normalised = ops.layer_norm(
         input.reshape(batch, channels, places), None, None, normalized_shape=(places,), eps=eps
     ).reshape(input.shape)
+    kind = normalised.dtype
     shape = (1, channels) + (1,) * (input.dim() - 2)
     if weight is not None:
         normalised = normalised * weight.reshape(shape)
-    return normalised if bias is None else normalised + bias.reshape(shape)
+    return (normalised if bias is None else normalised + bias.reshape(shape)).to(kind)
 
 
 def _check_last_dims(

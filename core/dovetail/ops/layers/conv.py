@@ -54,10 +54,10 @@ def side_by_side(
     return windows.reshape(x.shape[0], groups, rows, math.prod(places))
 
 
-def _same_dtype(a: Spec, b: Spec) -> None:
-    if a.dtype is not b.dtype:
+def _same_dtype(a: Spec, b: Spec | None, label: str = "weight") -> None:
+    if b is not None and a.dtype is not b.dtype:
         raise RuntimeError(
-            f"Input type ({a.dtype}) and weight type ({b.dtype}) should be the same "
+            f"Input type ({a.dtype}) and {label} type ({b.dtype}) should be the same "
             "(conv: convert one with .to(dtype))"
         )
 
@@ -71,9 +71,8 @@ def _infer_conv(
     dilation: Sizes,
     groups: int,
 ) -> Inferred:
-    for other in (weight, bias):
-        if other is not None:
-            _same_dtype(input, other)
+    _same_dtype(input, weight)
+    _same_dtype(input, bias, "bias")
     places = places_of(input.shape[2:], weight.shape[2:], stride, padding, dilation)
     shape = (input.shape[0], weight.shape[0], *places)
     return Inferred((None, None, None), ((shape, input.dtype, dense_like(input, shape)),))
@@ -364,6 +363,7 @@ def _transposed_shape(
 
 def _infer_transpose(input: Spec, weight: Spec, bias: Any, **geometry: Any) -> Inferred:
     _same_dtype(input, weight)
+    _same_dtype(input, bias, "bias")
     shape = _transposed_shape(input, weight, **geometry)
     return Inferred((None, None, None), ((shape, input.dtype),))
 

@@ -432,8 +432,5 @@ def group_norm(
     grouped = input.reshape(batch, num_groups, size)
     normal = ops.layer_norm(grouped, normalized_shape=(size,), eps=eps).reshape(input.shape)
     _, shape = channels_of(input)
-    return scaled(
-        normal,
-        None if weight is None else weight.reshape(shape),
-        None if bias is None else bias.reshape(shape),
-    )
+    affine = [None if t is None else t.reshape(shape) for t in (weight, bias)]
+    return scaled(normal, *affine).to(input.dtype)

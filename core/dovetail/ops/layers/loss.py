@@ -504,7 +504,7 @@ def _has_kernel(name: str, spec: Spec, others: tuple[Spec, ...]) -> bool:
         return False
     if any(s.batch is not None or s.device is not spec.device for s in others):
         return False
-    if any(s.dtype.category != 2 for s in (spec, *others)):
+    if spec.dtype.category != 2 or any(s.dtype is not spec.dtype for s in others):
         return False
     return bool(state_of(spec.device).table.entries(name))
 

@@ -249,7 +249,7 @@ def batch_norm_eval(input: Any, mean: Any, var: Any, weight: Any, bias: Any, *, 
     _, shape = channels_of(input)
     scale = (wide(var) + eps).rsqrt()
     scale = scale if weight is None else scale * wide(weight)
-    shift = -wide(mean) * scale
+    shift = wide(mean) * -scale  # a mean of bools has no negative
     shift = shift if bias is None else shift + wide(bias)
     return (wide(input) * scale.reshape(shape) + shift.reshape(shape)).to(kind)
 

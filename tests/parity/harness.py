@@ -84,7 +84,7 @@ OFF_THERE = {
 OWN = {
     "index", "index_put",
     # records whose words and shapes nn.functional settles
-    "affine_grid", "grid_sample",
+    "affine_grid", "grid_sample", "local_response_norm",
     # records of rows, whose shapes and other norms nn.functional settles
     "cosine_embedding_loss", "multi_margin_loss", "multilabel_margin_loss", "pairwise_distance",
     "triplet_margin_loss",

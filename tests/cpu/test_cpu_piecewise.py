@@ -58,12 +58,24 @@ def test_nan_passes(name: str) -> None:
     assert made.isnan().all()
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("count", [3, 5000])
+def test_a_half_that_is_the_bound_is_inside(kind: str, count: int) -> None:
+    x = dt.full((count,), 0.3, dtype=getattr(dt, kind), requires_grad=True)
+    made = dt.nn.functional.hardshrink(x, 0.3)
+    made.sum().backward()
+    wanted = torch.nn.functional.hardshrink(torch.full((3,), 0.3, dtype=getattr(torch, kind)), 0.3)
+    assert not wanted.any()
+    assert not made.any()
+    assert not x.grad.any()
+
+
 def _wide_range() -> np.ndarray:
     return (RNG.standard_normal(N) * np.exp(RNG.standard_normal(N) * 15)).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", ["fmod", "remainder"])
-@pytest.mark.parametrize("case", ["near", "far", "whole", "edges", "number"])
+@pytest.mark.parametrize("case", ["near", "far", "whole", "edges", "number", "of a number"])
 def test_remainders_are_exact(name: str, case: str) -> None:
     with np.errstate(all="ignore"):
         a, b = {
@@ -72,10 +84,11 @@ def test_remainders_are_exact(name: str, case: str) -> None:
             "whole": lambda: (np.rint(X[-N:] * 1000), np.rint(Y[-N:] * 9) + np.float32(0.5)),
             "edges": lambda: (np.tile(X[:225], 20), np.tile(Y[:225], 20)),
             "number": lambda: (X, np.float32(-0.7)),
+            "of a number": lambda: (np.float32(5), Y),
         }[case]()
         wanted = getattr(np, name)(a, b)
     other = dt.from_numpy(b) if b.ndim else float(b)
-    made = getattr(dt, name)(dt.from_numpy(a), other).numpy()
+    made = getattr(dt, name)(dt.from_numpy(np.asarray(a)), other).numpy()
     np.testing.assert_array_equal(made, wanted)
     number = ~np.isnan(wanted)
     assert np.array_equal(np.signbit(made)[number], np.signbit(wanted)[number])

@@ -41,7 +41,7 @@ def _remainder(input: Array, other: Array, out: Array, whole: Any, plain: Any) -
     few = None
     if not fits.all():
         left = np.logical_not(fits, fits)
-        few = plain(input[left], other if other.size == 1 else other[left])
+        few = plain(*(x.reshape(-1) if x.size == 1 else x[left] for x in (input, other)))
     np.copyto(out, a, casting="unsafe")
     if few is not None:
         out[left] = few

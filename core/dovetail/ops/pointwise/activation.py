@@ -307,13 +307,21 @@ def _shrink(g: Any, input: Any, lambd: float) -> Any:
     return ops.shrink_backward(g, input, lambd=lambd)
 
 
+def _hardshrink_prepare(input: Any, lambd: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The bound as a half of its input has it: what is equal to it is inside."""
+    (input,), (lambd,) = numbers(input, lambd)
+    if isinstance(input, Tensor) and input.dtype in (d.float16, d.bfloat16):
+        lambd = float(np.asarray(lambd, input.dtype.numpy))
+    return (input,), (lambd,)
+
+
 @with_attributes(
     "hardshrink",
     gradient=_shrink,
     reference=lambda x, lambd=0.5: np.where(np.abs(x) <= lambd, 0, x),
     tried=((), (1.0,)),
     edges=((np.array([-1.0, 1.0, 1.5, -0.5]), 1.0),),
-    prepare=numbers,
+    prepare=_hardshrink_prepare,
     method=True,
     inplace=False,
 )

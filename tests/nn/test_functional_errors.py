@@ -165,6 +165,16 @@ OTHERS = {
         RuntimeError,
         r"divisible by num_groups, but got input of shape \[2, 3\] and num_groups=2",
     ),
+    "mirrored, cut off": (
+        lambda: F.pad(zeros(1, 1, 3), (-2, -2), "reflect"),
+        RuntimeError,
+        "Calculated output W: -1",
+    ),
+    "around, cut off": (
+        lambda: F.pad(zeros(1, 1, 3), (-3, 1), "circular"),
+        RuntimeError,
+        "an empty dimension",
+    ),
     "response norm": (lambda: F.local_response_norm(zeros(2, 3), 2), ValueError, "3D or higher"),
     "linear": (
         lambda: F.linear(zeros(2, 3), zeros(2, 4)),

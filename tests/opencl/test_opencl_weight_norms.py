@@ -45,3 +45,13 @@ def test_gradients_of_gradients(opencl: dt.device, name: str) -> None:
     dt.manual_seed(1)
     x, y = ((dt.rand(3, 4, dtype=dt.float64) + 0.5).to(opencl).requires_grad_() for _ in range(2))
     assert dt.autograd.gradgradcheck(GRADIENTS[name], (x, y))
+
+
+def test_a_weight_of_another_size_is_refused(opencl: dt.device) -> None:
+    layer = dt.nn.utils.spectral_norm(dt.nn.Linear(6, 4)).to(opencl)
+    layer.weight_orig = dt.nn.Parameter(dt.ones(64, 64, device=opencl))
+    with pytest.raises(RuntimeError, match=r"size mismatch, got input \(64\), mat \(64x64\)"):
+        layer(dt.ones(2, 64, device=opencl))
+    vectors = [dt.ones(n, dtype=dt.float64, device=opencl) for n in (4, 6)]
+    with pytest.raises(RuntimeError, match="the same dtype, but got Float, Double, Double"):
+        dt.ops.spectral_norm(dt.ones(4, 6, device=opencl), *vectors, dim=0)

@@ -12,7 +12,8 @@ static long place_of(long t, long i, long n, long b, long size)
 {
     if (i < 0 || i >= n) return -1;
     const long ahead = max(b, (long)0), j = t == 0 ? i + b : t <= ahead ? t - 1 : n + b + t - 1 - ahead;
-    return t == 0 ? (j < 0 || j >= size ? -1 : j) : MAP(j - b, n) == i ? j : -1;
+    if (j < 0 || j >= size) return -1;  // cut off at the other end, too
+    return t == 0 || MAP(j - b, n) == i ? j : -1;
 }
 
 kernel void pad_back(global X_MEMORY *out, global const X_MEMORY *grad, ulong8 begin, ulong lines, ulong8 inner,
@@ -43,9 +44,9 @@ kernel void pad_back(global X_MEMORY *out, global const X_MEMORY *grad, ulong8 b
                 if (height < 0) continue;
                 global const T *from = grad + ((o * size_d + depth) * size_h + height) * size_w;
 #if IS_CPU
-                for (long j = 0; j < b; j++) to[MAP(j - b, n)] += from[j];
+                for (long j = 0; j < min(b, size_w); j++) to[MAP(j - b, n)] += from[j];
                 for (long i = max((long)0, -b); i < min(n, size_w - b); i++) to[i] += from[i + b];
-                for (long j = n + b; j < size_w; j++) to[MAP(j - b, n)] += from[j];
+                for (long j = max((long)0, n + b); j < size_w; j++) to[MAP(j - b, n)] += from[j];
 #else
                 const long i = (long)(item % width) - (long)first.s2;
                 for (long u = 0; u <= BEYOND(n, b, size_w); u++) {

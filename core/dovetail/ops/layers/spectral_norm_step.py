@@ -32,12 +32,14 @@ def spectral_norm_step(
     spec = weight._spec
     if observe.active and observe.is_watched():
         return None
-    key = (NAME, u._spec, v._spec)
+    key = (NAME, u._spec, v._spec, dim)
     function = spec.memo.get(key)
     if function is None:
         entries = state_of(spec.device).table.entries(NAME)
         specs = (spec, u._spec, v._spec)
-        fits = entries and all(
+        rows = spec.shape[dim]
+        is_matched = rows and (*u.shape, *v.shape) == (rows, spec.numel // rows)
+        fits = entries and is_matched and all(
             s.is_contiguous and s.batch is None and s.dtype is spec.dtype
             and s.device is spec.device for s in specs
         ) and any(spec.dtype in (e.dtypes or ()) for e in entries)  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.dtypes import type_name
 from dovetail.ops.families import draw, of_floats, result_strides
 from dovetail.ops.schema import Inferred, Sample
 from dovetail.spec import Spec
@@ -139,6 +140,36 @@ def _with_vectors(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return made
 
 
+def _check_vectors(weight: Spec, u: Spec, v: Spec, dim: int) -> None:
+    """As the products say it that this is where there is no kernel."""
+    if not weight.dtype == u.dtype == v.dtype:
+        raise RuntimeError(
+            "weight, u and v must have the same dtype, but got "
+            + ", ".join(type_name(s.dtype) for s in (weight, u, v))
+        )
+    rows = weight.shape[dim]
+    columns = weight.numel // max(rows, 1)
+    if v.shape != (columns,):
+        raise RuntimeError(
+            f"size mismatch, got input ({rows}), mat ({rows}x{columns}), vec ({v.numel})"
+        )
+    if u.shape != (rows,):
+        raise RuntimeError(
+            f"inconsistent tensor size, expected tensor [{rows}] and src [{u.numel}] to have the "
+            f"same number of elements, but got {rows} and {u.numel} elements respectively"
+        )
+
+
+def _spectral_infer(weight: Spec, u: Spec, v: Spec, dim: int) -> Inferred:
+    _check_vectors(weight, u, v, dim)
+    return Inferred((None,) * 3, (_like(weight),))
+
+
+def _spectral_back_infer(grad: Spec, weight: Spec, u: Spec, v: Spec, dim: int) -> Inferred:
+    _check_vectors(weight, u, v, dim)
+    return Inferred((None,) * 4, (_like(weight),))
+
+
 def _spectral_slope(
     g: np.ndarray, weight: np.ndarray, u: np.ndarray, v: np.ndarray, dim: int
 ) -> Any:
@@ -149,7 +180,7 @@ def _spectral_slope(
 @of_floats(64)(
     "spectral_norm_backward",
     ("grad", "weight", "u", "v"),
-    infer=lambda grad, weight, u, v, dim: Inferred((None,) * 4, (_like(weight),)),
+    infer=_spectral_back_infer,
     reference=_spectral_slope,
     samples=lambda rng, dtype: [
         Sample((draw(rng, s.args[0].shape, dtype, -2, 2), *s.args), s.kwargs)
@@ -172,7 +203,7 @@ def _vector_slope(g: Any, weight: Any, u: Any, v: Any, dim: int) -> Any:
 @of_floats(64)(
     "spectral_norm",
     ("weight", "u", "v"),
-    infer=lambda weight, u, v, dim: Inferred((None,) * 3, (_like(weight),)),
+    infer=_spectral_infer,
     gradient={
         "weight": lambda g, weight, u, v, dim: ops.spectral_norm_backward(g, weight, u, v, dim=dim),
         "u": lambda g, weight, u, v, dim: (

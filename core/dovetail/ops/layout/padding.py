@@ -77,16 +77,19 @@ def _constant_gradient(g: Any, specs: Any, sides: Sides) -> Any:
 
 
 def _reference(x: np.ndarray, pad: Sequence[int], mode: str = "constant", value: Any = 0) -> Any:
-    sides = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
-    cut = [slice(None)] * (x.ndim - len(sides)) + [
-        slice(max(-a, 0), n - max(-b, 0))
-        for (a, b), n in zip(sides, x.shape[x.ndim - len(sides) :], strict=True)
-    ]
-    grow = [(0, 0)] * (x.ndim - len(sides)) + [(max(a, 0), max(b, 0)) for a, b in sides]
+    sides = [(0, 0)] * (x.ndim - len(pad) // 2) + list(zip(pad[::2], pad[1::2], strict=True))[::-1]
+    grow = [(max(a, 0), max(b, 0)) for a, b in sides]
     names = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
     extra: dict[str, Any] = {"constant_values": value or 0} if mode == "constant" else {}
+
+    def cut(of: np.ndarray) -> np.ndarray:
+        ends = zip(sides, of.shape, strict=True)
+        return of[tuple(slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in ends)]
+
     function: Any = np.pad
-    return function(x[tuple(cut)], grow, names[mode], **extra)
+    if mode == "circular":  # what is cut off does not come again
+        return function(cut(x), grow, names[mode], **extra)
+    return cut(function(x, grow, names[mode], **extra))
 
 
 def _samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
@@ -123,6 +126,11 @@ def _ends_infer(spec: Spec, sides: Sides, mode: str) -> Inferred:
     shape = list(spec.shape)
     for dim, (before, after) in enumerate(sides, spec.ndim - len(sides)):
         if before or after:
+            size, name = shape[dim] + before + after, "WHD"[spec.ndim - 1 - dim]
+            if mode != "circular" and size < 1 <= shape[dim]:
+                raise RuntimeError(
+                    f"input ({name}: {shape[dim]}) is too small. Calculated output {name}: {size}"
+                )
             shape[dim] = len(_PLACES[mode](shape, dim, before, after))
     return Inferred((None,), ((tuple(shape), spec.dtype),))
 
@@ -135,6 +143,8 @@ def _ends_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
         ((1, 2, 3, 4), (((0, 1), (6, 2)), "replicate")),
         ((1, 2, 3, 3), (((3, 1), (2, 1)), "circular")),
         ((2, 5), (((-1, 4),), "circular")),
+        ((2, 4), (((3, -5),), "replicate")),
+        ((1, 3, 3), (((-4, 2), (2, -4)), "reflect")),
     )
     return [Sample((draw(rng, shape, dtype, -5, 5), *rest)) for shape, rest in cases]
 
@@ -286,6 +296,8 @@ def _wrapped(shape: Sequence[int], dim: int, before: int, after: int) -> np.ndar
     if max(before, after) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
     first, last = max(-before, 0), n - max(-after, 0)
+    if last < first or (last == first and max(before, after) > 0):
+        raise RuntimeError("Negative padding value is resulting in an empty dimension")
     places = np.arange(-max(before, 0), last - first + max(after, 0))
     return first + places % max(last - first, 1)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dovetail as dt
@@ -47,7 +47,13 @@ class Transform:
 
     @property
     def event_dim(self) -> int:
-        """How many last dims one value has."""
+        """How many last dims one value has, of x as of y.
+
+        Raises:
+            ValueError: x and y differ in it.
+        """
+        if self.domain.event_dim != self.codomain.event_dim:
+            raise ValueError("Please use either .domain.event_dim or .codomain.event_dim")
         return self.domain.event_dim
 
     @property
@@ -123,6 +129,20 @@ class _Inverse(Transform):
         return f"_InverseTransform({self._of})"
 
 
+def _event_dim(steps: Iterable[tuple[constraints.Constraint, constraints.Constraint]]) -> int:
+    """How many last dims are one value after steps, each from one constraint to another."""
+    dims = 0
+    for given, made in steps:
+        dims = max(dims + made.event_dim - given.event_dim, made.event_dim)
+    return dims
+
+
+def _widened(constraint: constraints.Constraint, dims: int) -> constraints.Constraint:
+    """``constraint`` with ``dims`` last dims as one value."""
+    more = dims - constraint.event_dim
+    return constraints.independent(constraint, more) if more else constraint
+
+
 class ComposeTransform(Transform):
     """Transforms one after the other, the first first.
 
@@ -135,10 +155,10 @@ class ComposeTransform(Transform):
         self.parts = parts
         self.bijective = all(p.bijective for p in parts)
         if parts:
-            widest = max(p.event_dim for p in parts)
-            first, last = parts[0].domain, parts[-1].codomain
-            self.domain = constraints.independent(first, widest - first.event_dim)
-            self.codomain = constraints.independent(last, widest - last.event_dim)
+            into = _event_dim((p.codomain, p.domain) for p in reversed(parts))
+            out = _event_dim((p.domain, p.codomain) for p in parts)
+            self.domain = _widened(parts[0].domain, into)
+            self.codomain = _widened(parts[-1].codomain, out)
 
     @property
     def sign(self) -> Any:
@@ -158,29 +178,56 @@ class ComposeTransform(Transform):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         if not self.parts:
             return dt.zeros_like(x)
+        values = [x]
+        for part in self.parts[:-1]:
+            values.append(part(values[-1]))
         total: Any = 0
-        for part in self.parts:
-            made = part(x)
-            change = part.log_abs_det_jacobian(x, made)
-            total = total + sum_rightmost(change, self.event_dim - part.event_dim)
-            x = made
+        dims = self.domain.event_dim
+        for part, given, made in zip(self.parts, values, [*values[1:], y], strict=True):
+            change = part.log_abs_det_jacobian(given, made)
+            total = total + sum_rightmost(change, dims - part.domain.event_dim)
+            dims += part.codomain.event_dim - part.domain.event_dim
         return total  # type: ignore[no-any-return]
+
+    def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        for part in self.parts:
+            shape = part.forward_shape(shape)
+        return shape
+
+    def inverse_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        for part in reversed(self.parts):
+            shape = part.inverse_shape(shape)
+        return shape
 
     def __repr__(self) -> str:
         return f"ComposeTransform({self.parts})"
 
 
-class AffineTransform(Transform):
+class _Broadcasting(Transform):
+    """A transform whose parameters may be tensors, with which x and y are broadcast."""
+
+    _parameters: tuple[str, ...] = ()
+
+    def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        own = (getattr(getattr(self, name), "shape", ()) for name in self._parameters)
+        return dt.broadcast_shapes(shape, *own)
+
+    inverse_shape = forward_shape
+
+
+class AffineTransform(_Broadcasting):
     """``y = loc + scale * x``.
 
     Args:
         event_dim: how many last dims one value has.
     """
 
+    _parameters = ("loc", "scale")
+
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0) -> None:
         super().__init__(cache_size)
         self.loc, self.scale = loc, scale
-        self.domain = self.codomain = constraints.independent(constraints.real, event_dim)
+        self.domain = self.codomain = _widened(constraints.real, event_dim)
 
     @property
     def sign(self) -> Any:
@@ -218,9 +265,10 @@ class ExpTransform(Transform):
         return x
 
 
-class PowerTransform(Transform):
+class PowerTransform(_Broadcasting):
     """``y = x ** exponent`` of positive numbers."""
 
+    _parameters = ("exponent",)
     domain = codomain = constraints.positive
 
     def __init__(self, exponent: Any, cache_size: int = 0) -> None:

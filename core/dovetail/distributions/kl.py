@@ -15,10 +15,11 @@ from dovetail.distributions.discrete import (
     OneHotCategorical,
     Poisson,
 )
-from dovetail.distributions.distribution import Distribution, sum_rightmost
+from dovetail.distributions.distribution import Distribution
 from dovetail.distributions.independent import Independent
 from dovetail.distributions.multivariate_normal import MultivariateNormal
 from dovetail.distributions.transformed import TransformedDistribution
+from dovetail.distributions.utils import sum_rightmost
 from dovetail.tensor import Tensor
 
 __all__ = ["kl_divergence", "register_kl"]

@@ -8,9 +8,10 @@ from typing import Any
 import dovetail as dt
 from dovetail.distributions import constraints
 from dovetail.distributions.continuous import Normal
-from dovetail.distributions.distribution import Distribution, sum_rightmost
+from dovetail.distributions.distribution import Distribution
 from dovetail.distributions.independent import Independent
 from dovetail.distributions.transforms import ComposeTransform, ExpTransform, Transform
+from dovetail.distributions.utils import sum_rightmost
 from dovetail.tensor import Tensor
 
 __all__ = ["LogNormal", "TransformedDistribution"]
@@ -67,7 +68,7 @@ class TransformedDistribution(Distribution):
     def has_rsample(self) -> bool:  # type: ignore[override]
         return self.base_dist.has_rsample
 
-    @property
+    @constraints.dependent_property(is_discrete=False)
     def support(self) -> constraints.Constraint:
         if not self.transforms:
             return self.base_dist.support

@@ -9,7 +9,7 @@ from typing import Any
 
 import dovetail as dt
 from dovetail.distributions import constraints
-from dovetail.distributions.distribution import sum_rightmost
+from dovetail.distributions.utils import sum_rightmost
 from dovetail.nn import functional
 from dovetail.tensor import Tensor
 
@@ -76,6 +76,9 @@ class Transform:
         if self._cache_size:
             self._cached = (x, y)
         return x
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_cached": (None, None)}  # a copy's pair would not be the same
 
     def _call(self, x: Tensor) -> Tensor:
         raise NotImplementedError

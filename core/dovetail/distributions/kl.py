@@ -68,6 +68,12 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     )
 
 
+def _name(distribution: Distribution) -> str:
+    """For errors: the class, and that of what it is made of."""
+    base = getattr(distribution, "base_dist", None)
+    return type(distribution).__name__ + (f" of {_name(base)}" if base is not None else "")
+
+
 @register_kl(Normal, Normal)
 def _normal(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale).pow(2)
@@ -144,17 +150,24 @@ def _multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Tensor
 @register_kl(Independent, Independent)
 def _independent(p: Independent, q: Independent) -> Tensor:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"No KL(p || q) for p {_name(p)} and q {_name(q)} with different dims: "
+            f"{p.reinterpreted_batch_ndims} and {q.reinterpreted_batch_ndims}"
+        )
     return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 @register_kl(TransformedDistribution, TransformedDistribution)
 def _transformed(p: TransformedDistribution, q: TransformedDistribution) -> Tensor:
-    same = [type(t) for t in p.transforms] == [type(t) for t in q.transforms]
-    parameters = [{**vars(t), "_cached": None} for t in p.transforms]
-    if not same or parameters != [{**vars(t), "_cached": None} for t in q.transforms]:
-        raise NotImplementedError
+    if p.transforms != q.transforms:
+        raise NotImplementedError(
+            f"No KL(p || q) for p {_name(p)} and q {_name(q)} with different transforms: "
+            f"{p.transforms} and {q.transforms}"
+        )
     if p.event_shape != q.event_shape:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"No KL(p || q) for p {_name(p)} and q {_name(q)} with different event shapes: "
+            f"{tuple(p.event_shape)} and {tuple(q.event_shape)}"
+        )
     extra = len(p.event_shape) - len(p.base_dist.event_shape)
     return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), extra)

@@ -38,6 +38,8 @@ class Transform:
     domain: constraints.Constraint = constraints.real
     codomain: constraints.Constraint = constraints.real
     sign: Any = 1
+    _parameters: tuple[str, ...] | None = None
+    """What makes two of a class equal; None: only the same object is."""
 
     def __init__(self, cache_size: int = 0) -> None:
         if cache_size not in (0, 1):
@@ -77,6 +79,15 @@ class Transform:
             self._cached = (x, y)
         return x
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if self._parameters is None or type(self) is not type(other):
+            return False
+        return all(_equal(getattr(self, n), getattr(other, n)) for n in self._parameters)
+
+    __hash__ = None  # type: ignore[assignment]  # parameters can be changed
+
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_cached": (None, None)}  # a copy's pair would not be the same
 
@@ -102,7 +113,15 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
+def _equal(mine: Any, theirs: Any) -> bool:
+    """Whether two parameters are: tensors where all of their numbers are."""
+    same = mine == theirs
+    return bool(same.all() if isinstance(same, Tensor) else same)
+
+
 class _Inverse(Transform):
+    _parameters = ("_of",)
+
     def __init__(self, transform: Transform) -> None:
         super().__init__()
         self._of = transform
@@ -152,6 +171,8 @@ class ComposeTransform(Transform):
     Args:
         parts: the transforms.
     """
+
+    _parameters = ("parts",)
 
     def __init__(self, parts: list[Transform], cache_size: int = 0) -> None:
         super().__init__(cache_size)
@@ -209,10 +230,8 @@ class ComposeTransform(Transform):
 class _Broadcasting(Transform):
     """A transform whose parameters may be tensors, with which x and y are broadcast."""
 
-    _parameters: tuple[str, ...] = ()
-
     def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
-        own = (getattr(getattr(self, name), "shape", ()) for name in self._parameters)
+        own = (getattr(getattr(self, name), "shape", ()) for name in self._parameters or ())
         return dt.broadcast_shapes(shape, *own)
 
     inverse_shape = forward_shape
@@ -256,6 +275,7 @@ class AffineTransform(_Broadcasting):
 class ExpTransform(Transform):
     """``y = exp(x)``."""
 
+    _parameters = ()
     codomain = constraints.positive
 
     def _call(self, x: Tensor) -> Tensor:
@@ -296,6 +316,7 @@ class PowerTransform(_Broadcasting):
 class SigmoidTransform(Transform):
     """``y = 1 / (1 + exp(-x))``."""
 
+    _parameters = ()
     codomain = constraints.unit_interval
 
     def _call(self, x: Tensor) -> Tensor:
@@ -315,6 +336,7 @@ class SigmoidTransform(Transform):
 class SoftplusTransform(Transform):
     """``y = log(1 + exp(x))``."""
 
+    _parameters = ()
     codomain = constraints.positive
 
     def _call(self, x: Tensor) -> Tensor:
@@ -330,6 +352,7 @@ class SoftplusTransform(Transform):
 class TanhTransform(Transform):
     """``y = tanh(x)``."""
 
+    _parameters = ()
     codomain = constraints.interval(-1.0, 1.0)
 
     def _call(self, x: Tensor) -> Tensor:

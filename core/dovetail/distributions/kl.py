@@ -7,7 +7,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import dovetail as dt
-from dovetail.distributions.continuous import Exponential, Laplace, Normal, Uniform
+from dovetail.distributions.continuous import (
+    Cauchy,
+    Exponential,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    Normal,
+    Uniform,
+)
 from dovetail.distributions.discrete import (
     Bernoulli,
     Categorical,
@@ -19,7 +27,7 @@ from dovetail.distributions.distribution import Distribution
 from dovetail.distributions.independent import Independent
 from dovetail.distributions.multivariate_normal import MultivariateNormal
 from dovetail.distributions.transformed import TransformedDistribution
-from dovetail.distributions.utils import sum_rightmost
+from dovetail.distributions.utils import euler_constant, sum_rightmost
 from dovetail.tensor import Tensor
 
 __all__ = ["kl_divergence", "register_kl"]
@@ -79,6 +87,40 @@ def _normal(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale).pow(2)
     distance = ((p.loc - q.loc) / q.scale).pow(2)
     return 0.5 * (ratio + distance - 1 - ratio.log())
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p: HalfNormal, q: HalfNormal) -> Tensor:
+    ratio = (p.scale / q.scale).pow(2)
+    return 0.5 * (ratio - 1 - ratio.log())
+
+
+@register_kl(Laplace, Normal)
+def _laplace_normal(p: Laplace, q: Normal) -> Tensor:
+    ratio = (p.scale / q.scale).pow(2)
+    distance = ((p.loc - q.loc) / q.scale).pow(2)
+    return ratio + 0.5 * distance - 0.5 * dt.log(2 * ratio / math.pi) - 1
+
+
+@register_kl(Uniform, Normal)
+def _uniform_normal(p: Uniform, q: Normal) -> Tensor:
+    width = p.high - p.low
+    squares = width.pow(2) / 12 + ((p.high + p.low) / 2 - q.loc).pow(2)
+    return dt.log(math.sqrt(2 * math.pi) * q.scale / width) + 0.5 * squares / q.scale.pow(2)
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Gumbel, q: Gumbel) -> Tensor:
+    ratio, distance = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    moment = dt.exp((1 + ratio).lgamma() - distance)
+    return -ratio.log() + distance + euler_constant * (ratio - 1) + moment - 1
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
+    # Chyzak and Nielsen, 2019, arXiv:1905.10965
+    distance = (p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)
+    return distance.log() - (4 * p.scale * q.scale).log()
 
 
 @register_kl(Laplace, Laplace)

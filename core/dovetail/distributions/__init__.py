@@ -1,11 +1,13 @@
 """PyTorch's ``torch.distributions``: probabilities, samples that pass gradients, divergences.
 
-Not here yet: the gamma distribution and those made of it, relaxed and matrix distributions.
+docs/coverage.md#torchdistributions lists what of it is not here yet.
 """
 
 from __future__ import annotations
 
-from dovetail.distributions import constraints, transforms
+import sys
+
+from dovetail.distributions import constraints, modules, transforms
 from dovetail.distributions.continuous import (
     Cauchy,
     Exponential,
@@ -48,3 +50,5 @@ __all__ = [
     "SoftplusTransform", "TanhTransform", "Transform", "TransformedDistribution", "Uniform",
     "constraints", "identity_transform", "kl_divergence", "register_kl", "transforms",
 ]  # fmt: skip
+
+modules.fill(sys.modules[__name__])

@@ -9,7 +9,8 @@ from typing import Any
 
 import dovetail as dt
 from dovetail.distributions import constraints
-from dovetail.distributions.distribution import Distribution, broadcast_all
+from dovetail.distributions.distribution import Distribution
+from dovetail.distributions.utils import broadcast_all, euler_constant, standard_normal
 from dovetail.tensor import Tensor
 
 __all__ = ["Cauchy", "Exponential", "Gumbel", "HalfNormal", "Laplace", "Normal", "Uniform"]
@@ -71,7 +72,7 @@ class Normal(_LocationScale):
         return self.scale.pow(2)
 
     def _standard(self, shape: Iterable[int]) -> Tensor:
-        return dt.randn(tuple(shape), dtype=self.loc.dtype, device=self.loc.device)
+        return standard_normal(shape, self.loc.dtype, self.loc.device)
 
     def log_prob(self, value: Tensor) -> Tensor:
         distance = self._check(value) - self.loc
@@ -153,7 +154,7 @@ class Gumbel(_LocationScale):
 
     @property
     def mean(self) -> Tensor:
-        return self.loc + self.scale * 0.57721566490153286060  # Euler's constant
+        return self.loc + self.scale * euler_constant
 
     @property
     def variance(self) -> Tensor:
@@ -173,14 +174,16 @@ class Gumbel(_LocationScale):
         return self.loc - self.scale * (-value.log()).log()
 
     def entropy(self) -> Tensor:
-        return self.scale.log() + (1 + 0.57721566490153286060)
+        return self.scale.log() + (1 + euler_constant)
 
 
 class Uniform(Distribution):
     """Every number from ``low`` to ``high``, which is left out, alike."""
 
     has_rsample = True
-    arg_constraints = {"low": constraints.dependent, "high": constraints.dependent}
+    arg_constraints = dict.fromkeys(
+        ("low", "high"), constraints.dependent(is_discrete=False, event_dim=0)
+    )
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None) -> None:
         self.low, self.high = broadcast_all(low, high)
@@ -190,7 +193,7 @@ class Uniform(Distribution):
         if not (self.low < self.high).all():
             raise ValueError("Uniform is not defined when low>= high")
 
-    @property
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:
         return constraints.interval(self.low, self.high)
 
@@ -297,8 +300,8 @@ class HalfNormal(Distribution):
         return self.scale.pow(2) * (1 - 2 / math.pi)
 
     def rsample(self, sample_shape: Iterable[int] = ()) -> Tensor:
-        shape = tuple(self._extended_shape(sample_shape))
-        z = dt.randn(shape, dtype=self.scale.dtype, device=self.scale.device)
+        shape = self._extended_shape(sample_shape)
+        z = standard_normal(shape, self.scale.dtype, self.scale.device)
         return (self.scale * z).abs()
 
     def log_prob(self, value: Tensor) -> Tensor:

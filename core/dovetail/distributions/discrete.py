@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import cached_property
 from typing import Any
 
 import dovetail as dt
 from dovetail.distributions import constraints
-from dovetail.distributions.distribution import Distribution, broadcast_all, clamp_probs
+from dovetail.distributions.distribution import Distribution
+from dovetail.distributions.utils import (
+    broadcast_all,
+    lazy_property,
+    logits_to_probs,
+    probs_to_logits,
+)
 from dovetail.nn import functional
 from dovetail.spec import Size
 from dovetail.tensor import Tensor
@@ -44,16 +49,15 @@ class _OfTrials(Distribution):
     def _given(self) -> Tensor:
         return self.probs if "probs" in self.__dict__ else self.logits
 
-    @cached_property
+    @lazy_property
     def logits(self) -> Tensor:
         """The logarithm of the odds."""
-        probs = clamp_probs(self.probs)
-        return dt.log(probs) - dt.log1p(-probs)
+        return probs_to_logits(self.probs, is_binary=True)
 
-    @cached_property
+    @lazy_property
     def probs(self) -> Tensor:
         """The probability of success."""
-        return dt.sigmoid(self.logits)
+        return logits_to_probs(self.logits, is_binary=True)
 
     @property
     def param_shape(self) -> Size:
@@ -215,22 +219,22 @@ class Categorical(Distribution):
     def _given(self) -> Tensor:
         return self.probs if "probs" in self.__dict__ else self.logits
 
-    @cached_property
+    @lazy_property
     def logits(self) -> Tensor:
         """(..., K), logarithms of the probabilities."""
-        return dt.log(clamp_probs(self.probs))
+        return probs_to_logits(self.probs)
 
-    @cached_property
+    @lazy_property
     def probs(self) -> Tensor:
         """(..., K), with sum 1."""
-        return functional.softmax(self.logits, -1)
+        return logits_to_probs(self.logits)
 
     @property
     def param_shape(self) -> Size:
         """The shape of the parameter."""
         return self._given.shape
 
-    @property
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self._num_events - 1)
 

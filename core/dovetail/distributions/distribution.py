@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import numbers
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import dovetail as dt
-from dovetail.distributions.constraints import Constraint
+from dovetail.distributions.constraints import Constraint, is_dependent
 from dovetail.spec import Size
 from dovetail.tensor import Tensor
 
-__all__ = ["Distribution", "broadcast_all", "clamp_probs", "sum_rightmost"]
+__all__ = ["Distribution"]
 
 Self = TypeVar("Self", bound="Distribution")
-
-
-def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
-    """Parameters as tensors of one shape; numbers take the dtype and device of the first tensor."""
-    first = next((v for v in values if isinstance(v, Tensor)), None)
-    dtype = dt.get_default_dtype() if first is None else first.dtype
-    device = None if first is None else first.device
-    for value in values:
-        if not isinstance(value, (Tensor, numbers.Number)):
-            raise ValueError(
-                "Input arguments must all be instances of Number, Tensor or objects implementing "
-                "__torch_function__."
-            )
-    tensors = (
-        v if isinstance(v, Tensor) else dt.tensor(v, dtype=dtype, device=device) for v in values
-    )
-    return tuple(dt.broadcast_tensors(*tensors))
-
-
-def clamp_probs(probs: Tensor) -> Tensor:
-    """Probabilities, 0 and 1 moved by one rounding error: their logarithms are finite."""
-    eps = dt.finfo(probs.dtype).eps
-    return probs.clamp(min=eps, max=1 - eps)
-
-
-def sum_rightmost(value: Tensor, dims: int) -> Tensor:
-    """The sum over the last ``dims`` dims; none of them is the value itself."""
-    return value.sum(tuple(range(-dims, 0))) if dims else value
 
 
 class Distribution:
@@ -90,6 +62,8 @@ class Distribution:
         for name, constraint in self.arg_constraints.items():
             if name not in self.__dict__:
                 continue  # derived from another one
+            if is_dependent(constraint):
+                continue  # only the distribution itself can say
             value = getattr(self, name)
             if not constraint.check(value).all():
                 raise ValueError(
@@ -204,7 +178,15 @@ class Distribution:
                     "Value is not broadcastable with batch_shape+event_shape: "
                     f"{tuple(value.shape)} vs {tuple(wanted)}."
                 )
-        support = self.support
+        try:
+            support = self.support
+        except NotImplementedError:
+            warnings.warn(
+                f"{type(self)} does not define `support` to enable sample validation. Please "
+                "initialize the distribution with `validate_args=False` to turn off validation.",
+                stacklevel=3,
+            )
+            return
         if not support.check(value).all():
             raise ValueError(
                 f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) "

@@ -8,7 +8,8 @@ from typing import Any
 import dovetail as dt
 from dovetail.distributions import constraints
 from dovetail.distributions.discrete import Categorical
-from dovetail.distributions.distribution import Distribution, sum_rightmost
+from dovetail.distributions.distribution import Distribution
+from dovetail.distributions.utils import sum_rightmost
 from dovetail.spec import Size
 from dovetail.tensor import Tensor
 
@@ -54,7 +55,7 @@ class Independent(Distribution):
     def has_rsample(self) -> bool:  # type: ignore[override]
         return self.base_dist.has_rsample
 
-    @property
+    @constraints.dependent_property
     def support(self) -> constraints.Constraint:
         return constraints.independent(self.base_dist.support, self.reinterpreted_batch_ndims)
 
@@ -108,6 +109,11 @@ class MixtureSameFamily(Distribution):
                 " The Mixture distribution needs to be an  instance of "
                 "torch.distributions.Categorical"
             )
+        if not isinstance(component_distribution, Distribution):
+            raise ValueError(
+                "The Component distribution needs to be an instance of "
+                "torch.distributions.Distribution"
+            )
         batch = component_distribution.batch_shape
         if not batch or mixture_distribution.param_shape[-1] != batch[-1]:
             raise ValueError(
@@ -115,6 +121,13 @@ class MixtureSameFamily(Distribution):
                 f"{mixture_distribution.param_shape[-1]} choices, `component_distribution` a batch "
                 f"of shape {tuple(batch)}"
             )
+        ours = mixture_distribution.batch_shape
+        for i, j in zip(reversed(ours), reversed(batch[:-1]), strict=False):
+            if i != 1 and j != 1 and i != j:
+                raise ValueError(
+                    f"`mixture_distribution.batch_shape` ({tuple(ours)}) is not compatible with "
+                    f"`component_distribution.batch_shape` ({tuple(batch[:-1])})"
+                )
         self.mixture_distribution = mixture_distribution
         self.component_distribution = component_distribution
         super().__init__(batch[:-1], component_distribution.event_shape, validate_args)
@@ -128,9 +141,9 @@ class MixtureSameFamily(Distribution):
         )
         return new
 
-    @property
+    @constraints.dependent_property
     def support(self) -> constraints.Constraint:
-        return self.component_distribution.support
+        return constraints.MixtureSameFamilyConstraint(self.component_distribution.support)
 
     def _weights(self) -> Tensor:
         return self._beside(self.mixture_distribution.probs, len(self._event_shape))
@@ -159,7 +172,7 @@ class MixtureSameFamily(Distribution):
         sample_shape, own = tuple(sample_shape), len(self._event_shape)
         with dt.no_grad():
             drawn = self.component_distribution.sample(sample_shape)
-            chosen = self.mixture_distribution.sample(sample_shape)
+            chosen = self.mixture_distribution.expand(self._batch_shape).sample(sample_shape)
             chosen = self._beside(chosen, own + 1)
             shape = list(drawn.shape)
             shape[self._choices] = 1

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import dovetail as dt
-from dovetail.distributions.continuous import Exponential, Laplace, Normal, Uniform
+from dovetail.distributions.continuous import (
+    Cauchy,
+    Exponential,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    Normal,
+    Uniform,
+)
 from dovetail.distributions.discrete import (
     Bernoulli,
     Categorical,
@@ -15,10 +23,11 @@ from dovetail.distributions.discrete import (
     OneHotCategorical,
     Poisson,
 )
-from dovetail.distributions.distribution import Distribution, sum_rightmost
+from dovetail.distributions.distribution import Distribution
 from dovetail.distributions.independent import Independent
 from dovetail.distributions.multivariate_normal import MultivariateNormal
 from dovetail.distributions.transformed import TransformedDistribution
+from dovetail.distributions.utils import euler_constant, sum_rightmost
 from dovetail.tensor import Tensor
 
 __all__ = ["kl_divergence", "register_kl"]
@@ -67,11 +76,51 @@ def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
     )
 
 
+def _name(distribution: Distribution) -> str:
+    """For errors: the class, and that of what it is made of."""
+    base = getattr(distribution, "base_dist", None)
+    return type(distribution).__name__ + (f" of {_name(base)}" if base is not None else "")
+
+
 @register_kl(Normal, Normal)
 def _normal(p: Normal, q: Normal) -> Tensor:
     ratio = (p.scale / q.scale).pow(2)
     distance = ((p.loc - q.loc) / q.scale).pow(2)
     return 0.5 * (ratio + distance - 1 - ratio.log())
+
+
+@register_kl(HalfNormal, HalfNormal)
+def _half_normal(p: HalfNormal, q: HalfNormal) -> Tensor:
+    ratio = (p.scale / q.scale).pow(2)
+    return 0.5 * (ratio - 1 - ratio.log())
+
+
+@register_kl(Laplace, Normal)
+def _laplace_normal(p: Laplace, q: Normal) -> Tensor:
+    ratio = (p.scale / q.scale).pow(2)
+    distance = ((p.loc - q.loc) / q.scale).pow(2)
+    return ratio + 0.5 * distance - 0.5 * dt.log(2 * ratio / math.pi) - 1
+
+
+@register_kl(Uniform, Normal)
+def _uniform_normal(p: Uniform, q: Normal) -> Tensor:
+    width = p.high - p.low
+    squares = width.pow(2) / 12 + ((p.high + p.low) / 2 - q.loc).pow(2)
+    return dt.log(math.sqrt(2 * math.pi) * q.scale / width) + 0.5 * squares / q.scale.pow(2)
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Gumbel, q: Gumbel) -> Tensor:
+    ratio, distance = p.scale / q.scale, (p.loc - q.loc) / q.scale
+    moment = dt.exp((1 + ratio).lgamma() - distance)
+    return -ratio.log() + distance + euler_constant * (ratio - 1) + moment - 1
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
+    # Chyzak and Nielsen, 2019, arXiv:1905.10965
+    distance = (p.scale + q.scale).pow(2) + (p.loc - q.loc).pow(2)
+    return distance.log() - (4 * p.scale * q.scale).log()
 
 
 @register_kl(Laplace, Laplace)
@@ -143,17 +192,24 @@ def _multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Tensor
 @register_kl(Independent, Independent)
 def _independent(p: Independent, q: Independent) -> Tensor:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"No KL(p || q) for p {_name(p)} and q {_name(q)} with different dims: "
+            f"{p.reinterpreted_batch_ndims} and {q.reinterpreted_batch_ndims}"
+        )
     return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 @register_kl(TransformedDistribution, TransformedDistribution)
 def _transformed(p: TransformedDistribution, q: TransformedDistribution) -> Tensor:
-    same = [type(t) for t in p.transforms] == [type(t) for t in q.transforms]
-    parameters = [{**vars(t), "_cached": None} for t in p.transforms]
-    if not same or parameters != [{**vars(t), "_cached": None} for t in q.transforms]:
-        raise NotImplementedError
+    if p.transforms != q.transforms:
+        raise NotImplementedError(
+            f"No KL(p || q) for p {_name(p)} and q {_name(q)} with different transforms: "
+            f"{p.transforms} and {q.transforms}"
+        )
     if p.event_shape != q.event_shape:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"No KL(p || q) for p {_name(p)} and q {_name(q)} with different event shapes: "
+            f"{tuple(p.event_shape)} and {tuple(q.event_shape)}"
+        )
     extra = len(p.event_shape) - len(p.base_dist.event_shape)
     return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), extra)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from functools import cached_property
 
 import dovetail as dt
 from dovetail.distributions import constraints
 from dovetail.distributions.distribution import Distribution
+from dovetail.distributions.utils import lazy_property, standard_normal
 from dovetail.tensor import Tensor
 
 __all__ = ["MultivariateNormal"]
@@ -71,18 +71,18 @@ class MultivariateNormal(Distribution):
     def expand(self, batch_shape: Iterable[int], _instance: object = None) -> MultivariateNormal:
         return super().expand(batch_shape, _instance)
 
-    @cached_property
+    @lazy_property
     def scale_tril(self) -> Tensor:
         """(..., n, n), the covariance's lower Cholesky factor."""
         n = self._event_shape[0]
         return self._factor.expand((*self._batch_shape, n, n))
 
-    @cached_property
+    @lazy_property
     def covariance_matrix(self) -> Tensor:
         """(..., n, n)."""
         return self.scale_tril @ self.scale_tril.mT
 
-    @cached_property
+    @lazy_property
     def precision_matrix(self) -> Tensor:
         """(..., n, n), the covariance's inverse."""
         return dt.cholesky_inverse(self.scale_tril)
@@ -100,8 +100,8 @@ class MultivariateNormal(Distribution):
         return self._factor.pow(2).sum(-1).expand(self._extended_shape())
 
     def rsample(self, sample_shape: Iterable[int] = ()) -> Tensor:
-        shape = tuple(self._extended_shape(sample_shape))
-        eps = dt.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        shape = self._extended_shape(sample_shape)
+        eps = standard_normal(shape, self.loc.dtype, self.loc.device)
         return self.loc + (self._factor @ eps.unsqueeze(-1)).squeeze(-1)
 
     def _half_log_det(self) -> Tensor:

@@ -8,9 +8,10 @@ from typing import Any
 import dovetail as dt
 from dovetail.distributions import constraints
 from dovetail.distributions.continuous import Normal
-from dovetail.distributions.distribution import Distribution, sum_rightmost
+from dovetail.distributions.distribution import Distribution
 from dovetail.distributions.independent import Independent
 from dovetail.distributions.transforms import ComposeTransform, ExpTransform, Transform
+from dovetail.distributions.utils import sum_rightmost
 from dovetail.tensor import Tensor
 
 __all__ = ["LogNormal", "TransformedDistribution"]
@@ -39,30 +40,35 @@ class TransformedDistribution(Distribution):
         ):
             raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
         whole = ComposeTransform(self.transforms)
-        shape = base_distribution.batch_shape + base_distribution.event_shape
+        into, out = whole.domain.event_dim, whole.codomain.event_dim
+        shape = tuple(base_distribution.batch_shape + base_distribution.event_shape)
         own = len(base_distribution.event_shape)
-        if len(shape) < whole.event_dim:
+        if len(shape) < into:
             raise ValueError(
-                "base_distribution needs to have shape with size at least "
-                f"{whole.event_dim}, but got {tuple(shape)}."
+                f"base_distribution needs to have shape with size at least {into}, but got {shape}."
             )
         made = whole.forward_shape(shape)
-        if whole.event_dim > own:
-            base_distribution = Independent(base_distribution, whole.event_dim - own)
+        needed = tuple(whole.inverse_shape(made))
+        if needed != shape:  # tensors in the transforms make the batch larger
+            base_distribution = base_distribution.expand(needed[: len(needed) - own])
+        if into > own:
+            base_distribution = Independent(base_distribution, into - own)
         self.base_dist = base_distribution
-        cut = len(made) - max(whole.event_dim, own)
+        cut = len(made) - max(out, own + out - into)
         super().__init__(made[:cut], made[cut:], validate_args)
 
     def expand(self, batch_shape: Iterable[int], _instance: Any = None) -> Any:
         new = super().expand(batch_shape, _instance)
-        new.base_dist = self.base_dist.expand(batch_shape)
+        shape = ComposeTransform(self.transforms).inverse_shape((*batch_shape, *self._event_shape))
+        own = len(self.base_dist.event_shape)
+        new.base_dist = self.base_dist.expand(shape[: len(shape) - own])
         return new
 
     @property
     def has_rsample(self) -> bool:  # type: ignore[override]
         return self.base_dist.has_rsample
 
-    @property
+    @constraints.dependent_property(is_discrete=False)
     def support(self) -> constraints.Constraint:
         if not self.transforms:
             return self.base_dist.support
@@ -88,7 +94,8 @@ class TransformedDistribution(Distribution):
         for transform in reversed(self.transforms):
             x = transform.inv(y)
             log_det = transform.log_abs_det_jacobian(x, y)
-            change = change - sum_rightmost(log_det, own - transform.event_dim)
+            own += transform.domain.event_dim - transform.codomain.event_dim
+            change = change - sum_rightmost(log_det, own - transform.domain.event_dim)
             y = x
         missing = own - len(self.base_dist.event_shape)
         return change + sum_rightmost(self.base_dist.log_prob(y), missing)  # type: ignore[no-any-return]

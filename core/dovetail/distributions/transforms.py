@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import dovetail as dt
 from dovetail.distributions import constraints
-from dovetail.distributions.distribution import sum_rightmost
+from dovetail.distributions.utils import sum_rightmost
 from dovetail.nn import functional
 from dovetail.tensor import Tensor
 
@@ -38,6 +38,8 @@ class Transform:
     domain: constraints.Constraint = constraints.real
     codomain: constraints.Constraint = constraints.real
     sign: Any = 1
+    _parameters: tuple[str, ...] | None = None
+    """What makes two of a class equal; None: only the same object is."""
 
     def __init__(self, cache_size: int = 0) -> None:
         if cache_size not in (0, 1):
@@ -47,7 +49,13 @@ class Transform:
 
     @property
     def event_dim(self) -> int:
-        """How many last dims one value has."""
+        """How many last dims one value has, of x as of y.
+
+        Raises:
+            ValueError: x and y differ in it.
+        """
+        if self.domain.event_dim != self.codomain.event_dim:
+            raise ValueError("Please use either .domain.event_dim or .codomain.event_dim")
         return self.domain.event_dim
 
     @property
@@ -71,6 +79,18 @@ class Transform:
             self._cached = (x, y)
         return x
 
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if self._parameters is None or type(self) is not type(other):
+            return False
+        return all(_equal(getattr(self, n), getattr(other, n)) for n in self._parameters)
+
+    __hash__ = None  # type: ignore[assignment]  # parameters can be changed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_cached": (None, None)}  # a copy's pair would not be the same
+
     def _call(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
@@ -93,7 +113,15 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
+def _equal(mine: Any, theirs: Any) -> bool:
+    """Whether two parameters are: tensors where all of their numbers are."""
+    same = mine == theirs
+    return bool(same.all() if isinstance(same, Tensor) else same)
+
+
 class _Inverse(Transform):
+    _parameters = ("_of",)
+
     def __init__(self, transform: Transform) -> None:
         super().__init__()
         self._of = transform
@@ -123,6 +151,20 @@ class _Inverse(Transform):
         return f"_InverseTransform({self._of})"
 
 
+def _event_dim(steps: Iterable[tuple[constraints.Constraint, constraints.Constraint]]) -> int:
+    """How many last dims are one value after steps, each from one constraint to another."""
+    dims = 0
+    for given, made in steps:
+        dims = max(dims + made.event_dim - given.event_dim, made.event_dim)
+    return dims
+
+
+def _widened(constraint: constraints.Constraint, dims: int) -> constraints.Constraint:
+    """``constraint`` with ``dims`` last dims as one value."""
+    more = dims - constraint.event_dim
+    return constraints.independent(constraint, more) if more else constraint
+
+
 class ComposeTransform(Transform):
     """Transforms one after the other, the first first.
 
@@ -130,15 +172,17 @@ class ComposeTransform(Transform):
         parts: the transforms.
     """
 
+    _parameters = ("parts",)
+
     def __init__(self, parts: list[Transform], cache_size: int = 0) -> None:
         super().__init__(cache_size)
         self.parts = parts
         self.bijective = all(p.bijective for p in parts)
         if parts:
-            widest = max(p.event_dim for p in parts)
-            first, last = parts[0].domain, parts[-1].codomain
-            self.domain = constraints.independent(first, widest - first.event_dim)
-            self.codomain = constraints.independent(last, widest - last.event_dim)
+            into = _event_dim((p.codomain, p.domain) for p in reversed(parts))
+            out = _event_dim((p.domain, p.codomain) for p in parts)
+            self.domain = _widened(parts[0].domain, into)
+            self.codomain = _widened(parts[-1].codomain, out)
 
     @property
     def sign(self) -> Any:
@@ -158,29 +202,54 @@ class ComposeTransform(Transform):
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         if not self.parts:
             return dt.zeros_like(x)
+        values = [x]
+        for part in self.parts[:-1]:
+            values.append(part(values[-1]))
         total: Any = 0
-        for part in self.parts:
-            made = part(x)
-            change = part.log_abs_det_jacobian(x, made)
-            total = total + sum_rightmost(change, self.event_dim - part.event_dim)
-            x = made
+        dims = self.domain.event_dim
+        for part, given, made in zip(self.parts, values, [*values[1:], y], strict=True):
+            change = part.log_abs_det_jacobian(given, made)
+            total = total + sum_rightmost(change, dims - part.domain.event_dim)
+            dims += part.codomain.event_dim - part.domain.event_dim
         return total  # type: ignore[no-any-return]
+
+    def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        for part in self.parts:
+            shape = part.forward_shape(shape)
+        return shape
+
+    def inverse_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        for part in reversed(self.parts):
+            shape = part.inverse_shape(shape)
+        return shape
 
     def __repr__(self) -> str:
         return f"ComposeTransform({self.parts})"
 
 
-class AffineTransform(Transform):
+class _Broadcasting(Transform):
+    """A transform whose parameters may be tensors, with which x and y are broadcast."""
+
+    def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
+        own = (getattr(getattr(self, name), "shape", ()) for name in self._parameters or ())
+        return dt.broadcast_shapes(shape, *own)
+
+    inverse_shape = forward_shape
+
+
+class AffineTransform(_Broadcasting):
     """``y = loc + scale * x``.
 
     Args:
         event_dim: how many last dims one value has.
     """
 
+    _parameters = ("loc", "scale")
+
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0) -> None:
         super().__init__(cache_size)
         self.loc, self.scale = loc, scale
-        self.domain = self.codomain = constraints.independent(constraints.real, event_dim)
+        self.domain = self.codomain = _widened(constraints.real, event_dim)
 
     @property
     def sign(self) -> Any:
@@ -206,6 +275,7 @@ class AffineTransform(Transform):
 class ExpTransform(Transform):
     """``y = exp(x)``."""
 
+    _parameters = ()
     codomain = constraints.positive
 
     def _call(self, x: Tensor) -> Tensor:
@@ -218,9 +288,10 @@ class ExpTransform(Transform):
         return x
 
 
-class PowerTransform(Transform):
+class PowerTransform(_Broadcasting):
     """``y = x ** exponent`` of positive numbers."""
 
+    _parameters = ("exponent",)
     domain = codomain = constraints.positive
 
     def __init__(self, exponent: Any, cache_size: int = 0) -> None:
@@ -245,6 +316,7 @@ class PowerTransform(Transform):
 class SigmoidTransform(Transform):
     """``y = 1 / (1 + exp(-x))``."""
 
+    _parameters = ()
     codomain = constraints.unit_interval
 
     def _call(self, x: Tensor) -> Tensor:
@@ -264,6 +336,7 @@ class SigmoidTransform(Transform):
 class SoftplusTransform(Transform):
     """``y = log(1 + exp(x))``."""
 
+    _parameters = ()
     codomain = constraints.positive
 
     def _call(self, x: Tensor) -> Tensor:
@@ -279,6 +352,7 @@ class SoftplusTransform(Transform):
 class TanhTransform(Transform):
     """``y = tanh(x)``."""
 
+    _parameters = ()
     codomain = constraints.interval(-1.0, 1.0)
 
     def _call(self, x: Tensor) -> Tensor:

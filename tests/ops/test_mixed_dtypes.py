@@ -38,6 +38,20 @@ CASES: dict[str, Any] = {
     "ldexp halves": lambda m, t: m.ldexp(t([1e-4, 3], "float16"), t([20, -20], "int32")),
     "ldexp": lambda m, t: m.ldexp(t([1e-30, 3e30], "float32"), t([140, -200], "int64")),
     "ldexp doubles": lambda m, t: m.ldexp(t([1e-30, 3.0], "float64"), t([200, -300], "int16")),
+    "ldexp far": lambda m, t: m.ldexp(
+        t([0, 1e-45, float("inf"), float("nan"), 3e38, 1e38, -1e-45, 1.7e-38], "float32"),
+        t([256, 256, -300, 500, -276, -270, 900, -13], "int64"),
+    ),
+    "ldexp far doubles": lambda m, t: m.ldexp(
+        t([0, 5e-324, float("inf"), 1.7e308, 5e-324], "float64"),
+        t([2048, 2097, -2500, -2097, 2098], "int32"),
+    ),
+    "ldexp far halves": lambda m, t: m.ldexp(
+        t([0, 6e-8, float("inf"), 6e4, 1.001], "float16"), t([99, 39, -99, -39, -15], "int8")
+    ),
+    "ldexp by bytes": lambda m, t: m.ldexp(
+        t([0, 1e-30, 1e-36], "bfloat16"), t([255, 200, 255], "uint8")
+    ),
     "ldexp of two floats": lambda m, t: m.ldexp(t([1, 2], "bfloat16"), t([2, 3], "float64")),
     "ldexp of integers": lambda m, t: m.ldexp(t([1, 2], "int64"), t([2, -3], "int64")),
     "masked_fill": lambda m, t: t([0, 0], "bool").masked_fill(t([1, 0], "bool"), 0.5),

@@ -27,9 +27,11 @@ def check_fits(value: Any, kind: d.dtype) -> None:
 def fits(value: Any, kind: d.dtype) -> bool:
     """Whether ``kind`` holds a number: beyond its range, complex or, of integers, NaN does not.
 
+    Negative integers wrap around in an unsigned dtype, as PyTorch has it; other numbers do not.
+
     Example:
-        >>> fits(300, d.uint8), fits(-1, d.uint8), fits(1e40, d.float32)
-        (False, True, False)
+        >>> fits(300, d.uint8), fits(-1, d.uint8), fits(-1.0, d.uint8), fits(1e40, d.float32)
+        (False, True, False, False)
     """
     if kind.category in (0, 3):
         return True
@@ -38,6 +40,8 @@ def fits(value: Any, kind: d.dtype) -> bool:
             return False
         value = value.real
     low, high = _limits(kind)
+    if not hasattr(value, "__index__") and kind.category == 1 and not kind.is_signed:
+        low = 0
     if low <= value <= high:
         return True
     return kind.category == 2 and not math.isfinite(value)
@@ -61,5 +65,4 @@ def _limits(kind: d.dtype) -> tuple[float, float]:
         largest = d.finfo(kind).max
         return -largest, largest
     limits = d.iinfo(kind)
-    # Negative numbers wrap around in an unsigned dtype.
     return (limits.min if kind.is_signed else -limits.max), limits.max

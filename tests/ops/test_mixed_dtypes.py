@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,20 @@ CASES: dict[str, Any] = {
     "ldexp halves": lambda m, t: m.ldexp(t([1e-4, 3], "float16"), t([20, -20], "int32")),
     "ldexp": lambda m, t: m.ldexp(t([1e-30, 3e30], "float32"), t([140, -200], "int64")),
     "ldexp doubles": lambda m, t: m.ldexp(t([1e-30, 3.0], "float64"), t([200, -300], "int16")),
+    "ldexp far": lambda m, t: m.ldexp(
+        t([0, 1e-45, float("inf"), float("nan"), 3e38, 1e38, -1e-45, 1.7e-38], "float32"),
+        t([256, 256, -300, 500, -276, -270, 900, -13], "int64"),
+    ),
+    "ldexp far doubles": lambda m, t: m.ldexp(
+        t([0, 5e-324, float("inf"), 1.7e308, 5e-324], "float64"),
+        t([2048, 2097, -2500, -2097, 2098], "int32"),
+    ),
+    "ldexp far halves": lambda m, t: m.ldexp(
+        t([0, 6e-8, float("inf"), 6e4, 1.001], "float16"), t([99, 39, -99, -39, -15], "int8")
+    ),
+    "ldexp by bytes": lambda m, t: m.ldexp(
+        t([0, 1e-30, 1e-36], "bfloat16"), t([255, 200, 255], "uint8")
+    ),
     "ldexp of two floats": lambda m, t: m.ldexp(t([1, 2], "bfloat16"), t([2, 3], "float64")),
     "ldexp of integers": lambda m, t: m.ldexp(t([1, 2], "int64"), t([2, -3], "int64")),
     "masked_fill": lambda m, t: t([0, 0], "bool").masked_fill(t([1, 0], "bool"), 0.5),
@@ -171,3 +186,52 @@ def test_atan2_has_no_slope_where_both_are_0(device: Any) -> None:
     torch.atan2(*other).sum().backward()
     for a, b in zip(mine, other, strict=True):
         same(a.grad, b.grad, 1e-6, "atan2")
+
+
+WRAPS: dict[str, Any] = {
+    "linspace": lambda m, t, v: m.linspace(v, 3, 3, dtype=m.uint8),
+    "logspace": lambda m, t, v: m.logspace(2, v, 3, dtype=m.uint8),
+    "index_fill": lambda m, t, v: t([1, 2], "uint8").index_fill(0, t([0], "int64"), v),
+    "masked_fill": lambda m, t, v: t([1, 2], "uint8").masked_fill(t([1, 0], "bool"), v),
+    "scatter": lambda m, t, v: t([1, 2], "uint8").scatter(0, t([0], "int64"), v),
+    "under a mask": lambda m, t, v: _set(t([1, 2], "uint8"), t([1, 0], "bool"), v),
+}
+
+
+@pytest.mark.parametrize("value", [-1, -1.0, -0.5, -0.0], ids=str)
+@pytest.mark.parametrize("name", WRAPS)
+def test_only_integers_wrap_around(name: str, value: float, device: Any) -> None:
+    """Where PyTorch takes -1 for 255, it refuses -1.0."""
+    function = WRAPS[name]
+
+    def mine() -> Any:
+        with dt.device(device):
+            return function(dt, lambda x, kind: dt.tensor(x, dtype=getattr(dt, kind)), value)
+
+    try:
+        other = function(torch, lambda x, k: torch.tensor(x, dtype=getattr(torch, k)), value)
+    except RuntimeError:
+        with pytest.raises(RuntimeError, match="without overflow"):
+            mine()
+    else:
+        same(mine(), other, 0, name)
+
+
+@pytest.mark.parametrize("kind", ["bool", "int64", "float32"])
+def test_no_complex_number_fills_rows_of_real_ones(kind: str, device: Any) -> None:
+    for m, at in ((dt, {"device": device}), (torch, {})):
+        x = m.tensor([0, 1], dtype=getattr(m, kind), **at)
+        for value in (1j, 1 + 0j, m.tensor(1j, **at)):
+            for fill in (x.index_fill, x.index_fill_):
+                with pytest.raises(RuntimeError, match="Converting complex Scalar to non-complex"):
+                    fill(0, m.tensor([0], **at), value)
+
+
+def test_bins_between_ends_further_apart_than_the_largest_number(device: Any) -> None:
+    x = [0.0, 1.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mine = dt.histogram(dt.tensor(x, device=device), bins=2, range=(-3e38, 3e38))
+    other = torch.histogram(torch.tensor(x), bins=2, range=(-3e38, 3e38))
+    for a, b in zip(mine, other, strict=True):
+        same(a, b, 0, "histogram")

@@ -88,11 +88,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         sometimes=True,
     ),
     Difference(
-        ("index_fill",), "wrong call", "accepts",
-        "the real part of a complex value is filled in, as of a Python number",
-        sample="* value dtype complex64",
-    ),
-    Difference(
         ("nll_loss",), "wrong call", "class",
         "shapes and dtypes are checked as in cross_entropy, with a RuntimeError",
         sometimes=True,

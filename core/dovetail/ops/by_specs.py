@@ -18,7 +18,7 @@ from dovetail.autograd.grad_mode import mode
 from dovetail.autograd.inplace import check_writable
 from dovetail.autograd.writes import note_write
 from dovetail.dispatch import NUMBERS, facts_of
-from dovetail.fitting import check_fits
+from dovetail.fitting import fits
 from dovetail.ops.schema import OpDef
 from dovetail.tensor import Tensor, storage_of
 
@@ -125,7 +125,7 @@ def _written_out(
     declared, passed, facts = [], [], []
     space: dict[str, Any] = {
         "_Tensor": Tensor, "_active": observe.active, "_check": check_writable, "_fact": _fact,
-        "_fits": check_fits, "_known": known, "_mode": mode, "_ndarray": np.ndarray,
+        "_fits": fits, "_known": known, "_mode": mode, "_ndarray": np.ndarray,
         "_note": note_write, "_numbers": NUMBERS, "_refuse": refuse, "_slow": slow,
         "_storage_of": storage_of,
     }  # fmt: skip
@@ -143,18 +143,17 @@ def _written_out(
     conditions = ["not _active", *([condition] if condition else [])]
     if op.kind == "index":  # the host's are looked at in every call
         conditions.append(f"{next(iter(signature.parameters))}._array.__class__ is not _ndarray")
-    looks = []
-    if number:
-        first = next(iter(signature.parameters))
-        looks.append(f"        if {number}.__class__ in _numbers:")
-        looks.append(f"            _fits({number}, {first}._spec.dtype)")
+    looks = ["        _run = _known(_key)"]
+    if number:  # one that does not fit is refused by ``slow``, in the operator's words
+        fit = f"_fits({number}, {next(iter(signature.parameters))}._spec.dtype)"
+        looks.insert(0, f"        if {number}.__class__ not in _numbers or {fit}:")
+        looks[1] = f"    {looks[1]}"
     body = [
         "_run = _key = None",
         "try:",
         f"    if {' and '.join(conditions)}:",
         f"        _key = ('given', {', '.join(facts)})",
         *looks,
-        "        _run = _known(_key)",
         "except (AttributeError, TypeError):",
         "    _run = _key = None",
         *(line[4:] for line in lines),

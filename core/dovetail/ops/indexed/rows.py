@@ -427,6 +427,13 @@ def _index_fill_inputs(
             "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value._spec.ndim} dimension(s)."
         )
+    is_complex = (
+        value._spec.dtype.is_complex if isinstance(value, Tensor) else (isinstance(value, complex))
+    )
+    if is_complex and not spec.dtype.is_complex:
+        raise RuntimeError(
+            "index_fill_(): Converting complex Scalar to non-complex type is not supported"
+        )
     if at.dtype is not d.int64:
         raise IndexError("index_fill_(): Expected dtype int64 for index.")
     if at.ndim > 1:
@@ -449,7 +456,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 
     Raises:
         IndexError: an index out of bounds or of another dtype.
-        RuntimeError: the value has dims.
+        RuntimeError: the value has dims, or is complex and ``input`` is not.
     """
     return call(INDEX_FILL, *_index_fill_inputs(input, dim, index, value))
 

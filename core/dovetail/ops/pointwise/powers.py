@@ -65,6 +65,22 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     if kind.category != 2 or other._spec.dtype.category != 1:
         return input * 2.0**other
     wide = d.float32 if kind.itemsize == 2 else kind
-    half = other // 2
-    made = input.to(wide) * 2.0 ** half.to(wide) * 2.0 ** (other - half).to(wide)
+    reach, largest = _EXPONENTS[kind.name]
+    rest, powers = other.to(wide).clamp(-reach, reach), []
+    for left in range(reach, 0, -largest):
+        step = rest.clamp(1 - largest, largest) if left > largest else rest
+        powers.append(2.0**step)
+        rest = rest - step if left > largest else None
+    made = input.to(wide)
+    for power in reversed(powers):
+        made = made * power
     return made.to(kind)  # type: ignore[no-any-return]
+
+
+_EXPONENTS = {"float16": (64, 127), "bfloat16": (280, 127), "float32": (280, 127),
+              "float64": (2200, 1023)}  # fmt: skip
+"""From which exponent every number but 0 is infinite or 0, and the largest of a normal number.
+
+A power of two goes in as up to three normal ones, the largest last: what is rounded before it, as a
+subnormal number, is 0 behind it (as in musl's ``scalbn``), so nothing is rounded twice.
+"""

@@ -436,8 +436,9 @@ def _is_read(x: Any) -> bool:
 def _even(low: Any, high: Any, bins: int) -> Any:
     """``_even_edges`` of numbers of NumPy's, on the host."""
     i = np.arange(bins + 1).astype(low.dtype)
-    step = (high - low) / low.dtype.type(bins)
-    return np.where(i < (bins + 1) // 2, low + step * i, high - step * (bins - i))
+    with np.errstate(all="ignore"):  # ends further apart than the dtype's largest number
+        step = (high - low) / low.dtype.type(bins)
+        return np.where(i < (bins + 1) // 2, low + step * i, high - step * (bins - i))
 
 
 def _binned_infer(points: Spec, edges: Spec, weight: Spec | None, sizes: Any) -> Inferred:

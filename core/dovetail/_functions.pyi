@@ -1993,7 +1993,7 @@ def index_fill(input: Tensor, dim: _int, index: Tensor, value: Tensor | Number) 
 
     Raises:
         IndexError: an index out of bounds or of another dtype.
-        RuntimeError: the value has dims.
+        RuntimeError: the value has dims, or is complex and ``input`` is not.
     """
 
 def index_put(

@@ -100,10 +100,6 @@ DIFFERENCES: tuple[Difference, ...] = (
         )
         for kind in ("accepts", "class")
     ],
-    Difference(
-        ("threshold",), "function", "accepts",
-        "a value that the dtype cannot hold wraps around, as everywhere", ("uint8",),
-    ),
     *[
         Difference(
             ("*",), "wrong call", "accepts", "a flag is taken by its truth, whatever it is",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -10,6 +9,7 @@ import dovetail as dt
 from dovetail.distributions.constraints import Constraint, is_dependent
 from dovetail.spec import Size
 from dovetail.tensor import Tensor
+from dovetail.warning import warn
 
 __all__ = ["Distribution"]
 
@@ -181,10 +181,9 @@ class Distribution:
         try:
             support = self.support
         except NotImplementedError:
-            warnings.warn(
+            warn(
                 f"{type(self)} does not define `support` to enable sample validation. Please "
-                "initialize the distribution with `validate_args=False` to turn off validation.",
-                stacklevel=3,
+                "initialize the distribution with `validate_args=False` to turn off validation."
             )
             return
         if not support.check(value).all():

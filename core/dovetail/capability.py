@@ -285,10 +285,15 @@ def _try_more(
     try:
         call(ghost, kind)
     except (RuntimeError, TypeError) as error:
-        if isinstance(error, NotImplementedError) and "meta" in str(error):
-            recorder.done += recorder.cut  # data decides from here on
+        if _wants_data(error):
+            recorder.done += recorder.cut
         recorder.cut.clear()  # refused for this dtype
     _keep_unsampled(recorder.taken(), found)
+
+
+def _wants_data(error: Exception) -> bool:
+    """Whether a call ended because data decides from there on, which the ghost has not."""
+    return isinstance(error, NotImplementedError) and "meta" in str(error)
 
 
 def _keep_unsampled(
@@ -345,7 +350,7 @@ def _seen(
         keywords = {k: _on(ghost, v, with_gradients) for k, v in sample.kwargs.items()}
         result = _function(op)(*arguments, **keywords)
     except NotImplementedError as error:
-        works = "meta" in str(error)  # data decides from here on
+        works = _wants_data(error)
         recorder.done += recorder.cut
         return recorder.taken(), works
     except (RuntimeError, TypeError, ValueError, IndexError):

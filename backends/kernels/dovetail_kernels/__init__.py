@@ -19,10 +19,9 @@ __all__ = ["Device", "Launch", "device_of", "register", "table"]
 
 FAMILIES = (
     "elementwise", "float_parts", "polynomials", "storage", "ranges", "random", "chances", "counts",
-    "reduce",
-    "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick", "quantile",
-    "histogram", "bincount", "search", "index", "under_mask", "scatter", "scatter_mean", "several",
-    "contract", "conv", "exchange", "orthogonal", "factors", "fused",
+    "reduce", "reduce_group", "paired", "scan", "running", "log_scan", "order", "topk", "pick",
+    "quantile", "histogram", "bincount", "search", "index", "under_mask", "scatter", "scatter_mean",
+    "several", "contract", "conv", "exchange", "orthogonal", "factors", "fused",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "merged",
     "offsets",
     "offsets_at",
+    "outputs_first",
     "packed",
     "part",
     "placing",
@@ -184,6 +185,18 @@ def placing(
         at_start += _single(counter, START)
     place: Callable[..., Any] = _placing(count + (counter is not None))(met.get, meet, at_start)
     return place
+
+
+def outputs_first(launch: Any, inputs: int, outputs: int) -> Callable[..., None]:
+    """A kernel of a launch whose buffers are the outputs, then the inputs."""
+    place, queue = placing(inputs + outputs), launch.with_numbers
+    if outputs == 1 and inputs == 1:
+        return lambda x, out: queue(*place(out, x))
+    if outputs == 1 and inputs == 2:
+        return lambda x, y, out: queue(*place(out, x, y))
+    if outputs == 1 and inputs == 3:
+        return lambda x, y, z, out: queue(*place(out, x, y, z))
+    return lambda *arrays: queue(*place(*arrays[inputs:], *arrays[:inputs]))
 
 
 def _single(position: int, array: StridedView) -> tuple[tuple[int, bytes], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import dovetail as dt
 from dovetail.distributions import constraints
@@ -30,10 +30,36 @@ def _one_of(probs: Any, logits: Any) -> None:
         raise ValueError("Either `probs` or `logits` must be specified, but not both.")
 
 
-class _OfTrials(Distribution):
-    """A trial's probability, ``probs`` or ``logits``; the other of the two comes when asked for."""
+class _ByProbs(Distribution):
+    """``probs`` or ``logits`` was given; the other of the two comes when it is asked for."""
+
+    _is_binary: ClassVar[bool] = False
+
+    @property
+    def _given(self) -> Tensor:
+        return self.probs if "probs" in self.__dict__ else self.logits
+
+    @lazy_property
+    def logits(self) -> Tensor:
+        """The logarithms of the probabilities along the last dim; of a trial, of its odds."""
+        return probs_to_logits(self.probs, self._is_binary)
+
+    @lazy_property
+    def probs(self) -> Tensor:
+        """The probabilities, whose sum along the last dim is 1; of a trial, that of success."""
+        return logits_to_probs(self.logits, self._is_binary)
+
+    @property
+    def param_shape(self) -> Size:
+        """The shape of the parameter."""
+        return self._given.shape
+
+
+class _OfTrials(_ByProbs):
+    """Trials that succeed or fail."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    _is_binary = True
 
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
@@ -44,25 +70,6 @@ class _OfTrials(Distribution):
         else:
             (self.logits,) = broadcast_all(logits)
         super().__init__(self._given.shape, validate_args=validate_args)
-
-    @property
-    def _given(self) -> Tensor:
-        return self.probs if "probs" in self.__dict__ else self.logits
-
-    @lazy_property
-    def logits(self) -> Tensor:
-        """The logarithm of the odds."""
-        return probs_to_logits(self.probs, is_binary=True)
-
-    @lazy_property
-    def probs(self) -> Tensor:
-        """The probability of success."""
-        return logits_to_probs(self.logits, is_binary=True)
-
-    @property
-    def param_shape(self) -> Size:
-        """The shape of the parameter."""
-        return self._given.shape
 
 
 class Bernoulli(_OfTrials):
@@ -99,8 +106,7 @@ class Bernoulli(_OfTrials):
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         values = dt.arange(2, dtype=self._given.dtype, device=self._given.device)
-        values = values.view((-1,) + (1,) * len(self._batch_shape))
-        return values.expand((-1, *self._batch_shape)) if expand else values
+        return self._for_each(values, expand)
 
 
 class Geometric(_OfTrials):
@@ -178,7 +184,7 @@ class Poisson(Distribution):
         return value.xlogy(rate) - rate - (value + 1).lgamma()
 
 
-class Categorical(Distribution):
+class Categorical(_ByProbs):
     """One of K choices, the last dim's places; probabilities are divided by their sum.
 
     Args:
@@ -215,25 +221,6 @@ class Categorical(Distribution):
         self._num_events = given.shape[-1]
         super().__init__(given.shape[:-1], validate_args=validate_args)
 
-    @property
-    def _given(self) -> Tensor:
-        return self.probs if "probs" in self.__dict__ else self.logits
-
-    @lazy_property
-    def logits(self) -> Tensor:
-        """(..., K), logarithms of the probabilities."""
-        return probs_to_logits(self.probs)
-
-    @lazy_property
-    def probs(self) -> Tensor:
-        """(..., K), with sum 1."""
-        return logits_to_probs(self.logits)
-
-    @property
-    def param_shape(self) -> Size:
-        """The shape of the parameter."""
-        return self._given.shape
-
     @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> constraints.Constraint:
         return constraints.integer_interval(0, self._num_events - 1)
@@ -269,8 +256,7 @@ class Categorical(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
         values = dt.arange(self._num_events, dtype=dt.long, device=self._given.device)
-        values = values.view((-1,) + (1,) * len(self._batch_shape))
-        return values.expand((-1, *self._batch_shape)) if expand else values
+        return self._for_each(values, expand)
 
 
 class OneHotCategorical(Distribution):
@@ -334,10 +320,8 @@ class OneHotCategorical(Distribution):
         return self._categorical.entropy()
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        n = self._event_shape[0]
-        values = dt.eye(n, dtype=self.probs.dtype, device=self.probs.device)
-        values = values.view((n,) + (1,) * len(self._batch_shape) + (n,))
-        return values.expand((n, *self._batch_shape, n)) if expand else values
+        values = dt.eye(self._event_shape[0], dtype=self.probs.dtype, device=self.probs.device)
+        return self._for_each(values, expand)
 
 
 class OneHotCategoricalStraightThrough(OneHotCategorical):

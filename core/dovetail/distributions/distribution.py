@@ -156,6 +156,12 @@ class Distribution:
     def _extended_shape(self, sample_shape: Iterable[int] = ()) -> Size:
         return Size(tuple(sample_shape) + self._batch_shape + self._event_shape)
 
+    def _for_each(self, values: Tensor, expand: bool) -> Tensor:
+        """Values (n, *event_shape) for each of the batch, where not expanded by dims of size 1."""
+        count, own = values.shape[0], tuple(self._event_shape)
+        values = values.view((count,) + (1,) * len(self._batch_shape) + own)
+        return values.expand((count, *self._batch_shape, *own)) if expand else values
+
     def _check(self, value: Tensor) -> Tensor:
         """``value``, if it may be one."""
         if self._validate_args:

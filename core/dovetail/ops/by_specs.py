@@ -143,17 +143,16 @@ def _written_out(
     conditions = ["not _active", *([condition] if condition else [])]
     if op.kind == "index":  # the host's are looked at in every call
         conditions.append(f"{next(iter(signature.parameters))}._array.__class__ is not _ndarray")
-    looks = ["        _run = _known(_key)"]
+    look = "_run = _known(_key)"
     if number:  # one that does not fit is refused by ``slow``, in the operator's words
         fit = f"_fits({number}, {next(iter(signature.parameters))}._spec.dtype)"
-        looks.insert(0, f"        if {number}.__class__ not in _numbers or {fit}:")
-        looks[1] = f"    {looks[1]}"
+        look = f"if {number}.__class__ not in _numbers or {fit}: {look}"
     body = [
         "_run = _key = None",
         "try:",
         f"    if {' and '.join(conditions)}:",
         f"        _key = ('given', {', '.join(facts)})",
-        *looks,
+        f"        {look}",
         "except (AttributeError, TypeError):",
         "    _run = _key = None",
         *(line[4:] for line in lines),

@@ -34,6 +34,7 @@ __all__ = [
     "logical",
     "of_floats",
     "pairs",
+    "result_like",
     "result_strides",
     "same",
     "to_bool",
@@ -150,6 +151,12 @@ def result_strides(specs: list[Spec], shape: tuple[int, ...]) -> tuple[int, ...]
         pairs = zip(s.shape, s.strides, shape[lead:], strict=True)
         rows.append((0,) * lead + tuple(0 if n == 1 and m != 1 else step for n, step, m in pairs))
     return ordered_strides(shape, rows)
+
+
+def result_like(spec: Spec, dtype: d.dtype | None = None) -> tuple[Any, ...]:
+    """What ``Inferred`` has of a result of a spec's shape and order, in its dtype or another."""
+    shape = tuple(spec.shape)
+    return shape, dtype or spec.dtype, result_strides([spec], shape)
 
 
 # samples

@@ -36,14 +36,6 @@ def passing(passes: Array, value: Array, out: Array, otherwise: float = 0.0) -> 
     np.bitwise_xor(bits, other, out=bits)
 
 
-def _between(input: Array, low: float, high: float, out: Array) -> Array:
-    """A mask: within the bounds, which belong to it."""
-    inside, below = _mask(out), _mask(out, 1)
-    np.greater_equal(input, low, out=inside)
-    np.less_equal(input, high, out=below)
-    return np.logical_and(inside, below, out=inside)
-
-
 def threshold(input: Array, out: Array, *, threshold: float, value: float) -> None:
     """input above the threshold (or NaN), else the value."""
     falls = np.less_equal(input, threshold, out=_mask(out))
@@ -58,13 +50,15 @@ def threshold_backward(grad: Array, input: Array, out: Array, *, threshold: floa
 
 def hardshrink(input: Array, out: Array, *, lambd: float) -> None:
     """input outside [-lambd, lambd], else 0."""
-    inside = _between(input, -lambd, lambd, out)
-    passing(np.logical_not(inside, out=inside), input, out)
+    shrink_backward(input, input, out, lambd=lambd)
 
 
 def shrink_backward(grad: Array, input: Array, out: Array, *, lambd: float) -> None:
     """grad where input is outside [-lambd, lambd], else 0."""
-    inside = _between(input, -lambd, lambd, out)
+    inside, below = _mask(out), _mask(out, 1)
+    np.greater_equal(input, -lambd, out=inside)
+    np.less_equal(input, lambd, out=below)
+    np.logical_and(inside, below, out=inside)
     passing(np.logical_not(inside, out=inside), grad, out)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from dovetail.backend import KernelTable
 from dovetail.dtypes import finfo, float32, float64
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import NO_OFFSETS, joined, placing
+from dovetail_kernels.arrays import NO_OFFSETS, joined, outputs_first, placing
 from dovetail_kernels.bits import BITS
 from dovetail_kernels.device import device_of
 from dovetail_kernels.source import MOST, element, moved, program
@@ -103,8 +103,7 @@ def _back(facts: Any) -> Callable[..., None]:
     if not device.is_cpu:
         size = device.workers(out.numel)
     launch = device.launch(text, "pad_back", 2, numbers, size, facts.op.name)
-    place, queue = placing(2), launch.with_numbers
-    return lambda grad, out: queue(*place(out, grad))
+    return outputs_first(launch, 1, 1)
 
 
 def _rolled(facts: Any) -> Callable[..., None]:

@@ -10,10 +10,9 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail_kernels import dialect, mathematics
-from dovetail_kernels.arrays import NO_OFFSETS
+from dovetail_kernels.arrays import NO_OFFSETS, outputs_first
 from dovetail_kernels.device import device_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.fused.similarity import outputs_first
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.source import program
 from dovetail_kernels.vectors import lanes, vector_helpers

@@ -10,14 +10,14 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import NO_OFFSETS, placing
+from dovetail_kernels.arrays import NO_OFFSETS, outputs_first
 from dovetail_kernels.device import device_of
 from dovetail_kernels.folds import accumulated
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.source import element, program
 
-__all__ = ["enter", "outputs_first"]
+__all__ = ["FEW", "enter"]
 
 FEW = 1 << 14
 """Elements; of more of them the core's steps, which are shared out among all cores."""
@@ -42,18 +42,6 @@ def enter(table: KernelTable) -> None:
 def _fits(facts: Any) -> bool:
     whole = facts.inputs[KINDS[facts.op.name][1]]
     return bool(0 < whole.numel <= FEW)
-
-
-def outputs_first(launch: Any, inputs: int, outputs: int) -> Callable[..., None]:
-    """A kernel of a launch whose buffers are the outputs, then the inputs."""
-    place, queue = placing(inputs + outputs), launch.with_numbers
-    if outputs == 1 and inputs == 1:
-        return lambda x, out: queue(*place(out, x))
-    if outputs == 1 and inputs == 2:
-        return lambda x, y, out: queue(*place(out, x, y))
-    if outputs == 1 and inputs == 3:
-        return lambda x, y, z, out: queue(*place(out, x, y, z))
-    return lambda *arrays: queue(*place(*arrays[inputs:], *arrays[:inputs]))
 
 
 def _specialised(facts: Any) -> Callable[..., None]:

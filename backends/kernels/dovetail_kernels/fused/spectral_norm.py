@@ -16,9 +16,9 @@ from dovetail.backend import KernelTable
 from dovetail.dtypes import dtype as DType
 from dovetail.dtypes import float32, float64
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import NO_OFFSETS, joined_offsets
+from dovetail_kernels.arrays import NO_OFFSETS, joined_offsets, outputs_first
 from dovetail_kernels.device import Device, Launch, device_of, owner_of
-from dovetail_kernels.fused.similarity import FEW, outputs_first
+from dovetail_kernels.fused.similarity import FEW
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.source import element, program
 

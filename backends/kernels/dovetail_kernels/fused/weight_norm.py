@@ -12,10 +12,10 @@ import numpy as np
 
 from dovetail.backend import KernelTable
 from dovetail_kernels import dialect
-from dovetail_kernels.arrays import NO_OFFSETS
+from dovetail_kernels.arrays import NO_OFFSETS, outputs_first
 from dovetail_kernels.device import device_of
 from dovetail_kernels.folds import accumulated
-from dovetail_kernels.fused.similarity import FEW, outputs_first
+from dovetail_kernels.fused.similarity import FEW
 from dovetail_kernels.fused.softmax import sides
 from dovetail_kernels.fused.team import FLOATS
 from dovetail_kernels.source import element, program

@@ -427,9 +427,8 @@ def _index_fill_inputs(
             "index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{value._spec.ndim} dimension(s)."
         )
-    is_complex = (
-        value._spec.dtype.is_complex if isinstance(value, Tensor) else (isinstance(value, complex))
-    )
+    is_tensor = isinstance(value, Tensor)
+    is_complex = value._spec.dtype.is_complex if is_tensor else isinstance(value, complex)
     if is_complex and not spec.dtype.is_complex:
         raise RuntimeError(
             "index_fill_(): Converting complex Scalar to non-complex type is not supported"

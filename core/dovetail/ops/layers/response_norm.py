@@ -12,9 +12,8 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
-from dovetail.ops.families import draw, of_floats, result_strides
+from dovetail.ops.families import draw, of_floats, result_like
 from dovetail.ops.schema import Inferred, Sample
-from dovetail.spec import Spec
 
 __all__: list[str] = []
 
@@ -75,15 +74,10 @@ def _slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     return made
 
 
-def _like(input: Spec) -> tuple[Any, ...]:
-    shape = tuple(input.shape)
-    return shape, input.dtype, result_strides([input], shape)
-
-
 @of_floats(64)(
     "local_response_norm_backward",
     ("grad", "input", "result"),
-    infer=lambda grad, input, result, **_: Inferred((None,) * 3, (_like(input),)),
+    infer=lambda grad, input, result, **_: Inferred((None,) * 3, (result_like(input),)),
     reference=_slope,
     samples=_slope_samples,
 )
@@ -99,7 +93,7 @@ def local_response_norm_backward(
 @of_floats(32)(
     "local_response_norm",
     ("input",),
-    infer=lambda input, **_: Inferred((None,), (_like(input),)),
+    infer=lambda input, **_: Inferred((None,), (result_like(input),)),
     gradient={
         "input": lambda g, input, out, size, alpha, beta, k: ops.local_response_norm_backward(
             g, input, out, size=size, alpha=alpha, beta=beta, k=k

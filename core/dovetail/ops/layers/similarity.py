@@ -9,7 +9,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.autograd.grad_mode import no_grad
-from dovetail.ops.families import composite, draw, of_floats, result_strides
+from dovetail.ops.families import composite, draw, of_floats, result_like
 from dovetail.ops.schema import Inferred, Sample, Tolerance
 from dovetail.spec import Spec
 
@@ -42,11 +42,6 @@ def _unit(x: np.ndarray, dim: int, eps: float) -> np.ndarray:
     return np.asarray(x / np.maximum(length, eps))
 
 
-def _like(input: Spec) -> tuple[Any, ...]:
-    shape = tuple(input.shape)
-    return shape, input.dtype, result_strides([input], shape)
-
-
 def _unit_slope(g: np.ndarray, x: np.ndarray, out: np.ndarray, dim: int, eps: float) -> Any:
     length = np.sqrt((x * x).sum(dim, keepdims=True))
     along = (g * out).sum(dim, keepdims=True) * (length >= eps)
@@ -64,7 +59,7 @@ def _unit_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample
 @of_floats(64)(
     "normalize_backward",
     ("grad", "input", "result"),
-    infer=lambda grad, input, result, dim, eps: Inferred((None,) * 3, (_like(input),)),
+    infer=lambda grad, input, result, dim, eps: Inferred((None,) * 3, (result_like(input),)),
     reference=_unit_slope,
     samples=_unit_slope_samples,
 )
@@ -77,7 +72,7 @@ def normalize_backward(grad: Any, input: Any, result: Any, *, dim: int, eps: flo
 
 @composite(
     "normalize",
-    infer=lambda input, dim, eps: Inferred((None,), (_like(input),)),
+    infer=lambda input, dim, eps: Inferred((None,), (result_like(input),)),
     gradient={
         "input": lambda g, input, out, dim, eps: ops.normalize_backward(
             g, input, out, dim=dim, eps=eps
@@ -129,7 +124,9 @@ def _cosine_slope_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Samp
     ("grad", "x1", "x2", "result"),
     outputs=2,
     differentiable=(0, 1),
-    infer=lambda grad, x1, x2, result, dim, eps: Inferred((None,) * 4, (_like(x1), _like(x2))),
+    infer=lambda grad, x1, x2, result, dim, eps: Inferred(
+        (None,) * 4, (result_like(x1), result_like(x2))
+    ),
     reference=_cosine_slopes,
     samples=_cosine_slope_samples,
 )

@@ -14,7 +14,7 @@ import dovetail
 import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.dtypes import type_name
-from dovetail.ops.families import draw, of_floats, result_strides
+from dovetail.ops.families import draw, of_floats, result_like
 from dovetail.ops.schema import Inferred, Sample
 from dovetail.spec import Spec
 
@@ -24,11 +24,6 @@ _SHAPES: tuple[tuple[tuple[int, ...], int], ...] = (
     ((4, 6), 0), ((3, 5), 1), ((4, 2, 3, 3), 0), ((3, 4, 2), 1), ((3, 7), -1), ((5,), 0),
     ((2, 19), 0),
 )  # fmt: skip
-
-
-def _like(weight: Spec) -> tuple[Any, ...]:
-    shape = tuple(weight.shape)
-    return shape, weight.dtype, result_strides([weight], shape)
 
 
 # -------------------------------------------------------------- weight_norm
@@ -78,7 +73,9 @@ def _weights(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
     ("grad", "v", "lengths"),
     outputs=2,
     differentiable=(0, 1),
-    infer=lambda grad, v, lengths, dim: Inferred((None,) * 3, (_like(v), _like(lengths))),
+    infer=lambda grad, v, lengths, dim: Inferred(
+        (None,) * 3, (result_like(v), result_like(lengths))
+    ),
     reference=_weight_norm_slopes,
     samples=lambda rng, dtype: [
         Sample((draw(rng, s.args[0].shape, dtype, -2, 2), *s.args), s.kwargs)
@@ -99,7 +96,7 @@ def weight_norm_backward(grad: Any, v: Any, lengths: Any, *, dim: int) -> tuple[
 @of_floats(16)(
     "weight_norm",
     ("v", "lengths"),
-    infer=lambda v, lengths, dim: Inferred((None, None), (_like(v),)),
+    infer=lambda v, lengths, dim: Inferred((None, None), (result_like(v),)),
     gradient=lambda g, v, lengths, dim: ops.weight_norm_backward(g, v, lengths, dim=dim),
     reference=lambda v, lengths, dim: v * (lengths / _lengths(v, dim)),
     samples=_weights,
@@ -162,12 +159,12 @@ def _check_vectors(weight: Spec, u: Spec, v: Spec, dim: int) -> None:
 
 def _spectral_infer(weight: Spec, u: Spec, v: Spec, dim: int) -> Inferred:
     _check_vectors(weight, u, v, dim)
-    return Inferred((None,) * 3, (_like(weight),))
+    return Inferred((None,) * 3, (result_like(weight),))
 
 
 def _spectral_back_infer(grad: Spec, weight: Spec, u: Spec, v: Spec, dim: int) -> Inferred:
     _check_vectors(weight, u, v, dim)
-    return Inferred((None,) * 4, (_like(weight),))
+    return Inferred((None,) * 4, (result_like(weight),))
 
 
 def _spectral_slope(

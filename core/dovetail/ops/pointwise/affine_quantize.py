@@ -14,7 +14,7 @@ import numpy as np
 import dovetail.dtypes as d
 from dovetail.dtypes import type_name
 from dovetail.ops.expose import publish
-from dovetail.ops.families import broadcast_shapes, composite, result_strides
+from dovetail.ops.families import broadcast_shapes, composite, result_like
 from dovetail.ops.linear_algebra.operands import cannot_multiply
 from dovetail.ops.pointwise.fake_quantize import (
     channel_samples,
@@ -58,8 +58,7 @@ def _quantize_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample]:
 
 
 def _quantize_infer(input: Spec, scale: Any, zero_point: Any, **attributes: Any) -> Inferred:
-    shape = tuple(input.shape)
-    out = (shape, attributes["out_dtype"], result_strides([input], shape))
+    out = result_like(input, attributes["out_dtype"])
     return Inferred(taken_in(input, scale, zero_point), (out,))
 
 
@@ -118,8 +117,7 @@ def _dequantize_samples(rng: np.random.Generator, dtype: d.dtype) -> list[Sample
 
 
 def _dequantize_infer(input: Spec, scale: Any, zero_point: Any, axis: Any) -> Inferred:
-    shape = tuple(input.shape)
-    out = (shape, d.float32, result_strides([input], shape))
+    out = result_like(input, d.float32)
     return Inferred(taken_in(input, scale, zero_point), (out,))
 
 

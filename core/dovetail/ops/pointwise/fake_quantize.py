@@ -17,7 +17,7 @@ import dovetail.dtypes as d
 from dovetail import ops
 from dovetail.backend.expressions import EXPRESSIONS
 from dovetail.backend.state import state_of
-from dovetail.ops.families import composite, result_strides
+from dovetail.ops.families import composite, result_like
 from dovetail.ops.indexed.index_checks import host_values, true_anywhere
 from dovetail.ops.linear_algebra.operands import whole_number
 from dovetail.ops.schema import ErrorInput, Inferred, Sample, Tolerance
@@ -281,9 +281,7 @@ def taken_in(*facts: Any) -> tuple[d.dtype | None, ...]:
 
 
 def _like_input(input: Spec, scale: Any, zero_point: Any, **attributes: Any) -> Inferred:
-    shape = tuple(input.shape)
-    out = (shape, input.dtype, result_strides([input], shape))
-    return Inferred(taken_in(input, scale, zero_point), (out,))
+    return Inferred(taken_in(input, scale, zero_point), (result_like(input),))
 
 
 def _like_grad(grad: Spec, input: Spec, scale: Any, zero_point: Any, **_: Any) -> Inferred:

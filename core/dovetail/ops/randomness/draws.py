@@ -61,6 +61,7 @@ from dovetail.tensor import Tensor
 __all__ = [
     "NORMAL",
     "UNIFORM",
+    "computed",
     "draw",
     "draw_between",
     "draw_integers",
@@ -177,10 +178,15 @@ def _scaled(spec: Spec, *, seed: int, offset: int, mean: float, std: float) -> A
     return (formed(NORMAL, spec, seed, offset) * std + mean).to(spec.dtype)
 
 
-def formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
-    """A draw in what formulas are computed in: float64 for itself, float32 for all others."""
+def computed(spec: Spec) -> Spec:
+    """The spec that formulas are computed in: float64 for itself, float32 for all others."""
     kind = d.float64 if spec.dtype is d.float64 else d.float32
-    return draw(op, spec_of(tuple(spec.shape), kind, spec.device), seed, offset)
+    return spec_of(tuple(spec.shape), kind, spec.device)
+
+
+def formed(op: OpDef, spec: Spec, seed: int, offset: int) -> Any:
+    """A draw in what formulas are computed in."""
+    return draw(op, computed(spec), seed, offset)
 
 
 def _whole(spec: Spec, *, seed: int, offset: int, low: int, range: int) -> Any:

@@ -30,7 +30,7 @@ from dovetail.generator import Generator
 from dovetail.ops.expose import publish
 from dovetail.ops.families import broadcast_shapes
 from dovetail.ops.linear_algebra.operands import need_tensors
-from dovetail.ops.randomness.draws import UNIFORM, draw, draw_uniform, record, stream_of
+from dovetail.ops.randomness.draws import UNIFORM, computed, draw, draw_uniform, record, stream_of
 from dovetail.ops.randomness.random import constant_of
 from dovetail.ops.schema import OpDef
 from dovetail.spec import Spec, spec_of
@@ -83,21 +83,16 @@ def _counted(
     op: OpDef, count: Callable[..., Any], inputs: tuple[Tensor, ...], out: Spec, generator: Any
 ) -> Tensor:
     """What ``count(*inputs, uniform)`` makes, or the kernel of ``op``."""
-    wide = _computed(out)
+    wide = computed(out)
     if mode.maps:  # a vmap draws for its examples together
         return count(*inputs, lambda: draw_uniform(wide, generator)).to(out.dtype)
     words = 4 * _blocks(wide) * (1 + 2 * _ROUNDS)
     return draw(op, out, *stream_of(out.device, generator, words), inputs=inputs)
 
 
-def _computed(spec: Spec) -> Spec:
-    kind = d.float64 if spec.dtype is d.float64 else d.float32
-    return spec_of(tuple(spec.shape), kind, spec.device)
-
-
 def _record(name: str, count: Callable[..., Any], *inputs: str) -> OpDef:
     def decompose(spec: Spec, *given: Tensor, seed: int, offset: int) -> Any:
-        return count(*given, _draws_at(_computed(spec), seed, offset))
+        return count(*given, _draws_at(computed(spec), seed, offset))
 
     return record(name, decompose, inputs=inputs)
 

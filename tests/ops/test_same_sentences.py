@@ -238,3 +238,12 @@ def test_who_calls_first_lends_no_name_to_others(where: str) -> None:
     for size in (2, 3, 2):
         error = _refused(where, lambda t, n=size: F.max_unpool2d(t([[[[1.0]]]]), t([[[[99]]]]), n))
         assert f"of size {size}x{size})" in str(error)
+
+
+@pytest.mark.parametrize("numbers", [(0.5, -2.0), (0.5, 300), (-1.0, 2), (300, 2)])
+def test_a_threshold_of_integers_must_fit_them(where: str, numbers: tuple[Any, Any]) -> None:
+    """Negative whole numbers wrap around, as PyTorch has it; other ones do not."""
+    x = dt.tensor([0, 1, 200], dtype=dt.uint8, device=where)
+    assert F.threshold(x, 0.5, -2).tolist() == [254, 1, 200]
+    with pytest.raises(RuntimeError, match=r"^value cannot be converted to type uint8_t without"):
+        F.threshold(x, *numbers)

@@ -13,6 +13,7 @@ import numpy as np
 
 import dovetail.dtypes as d
 from dovetail import ops
+from dovetail.fitting import check_fits, held
 from dovetail.ops.families import (
     SHAPES,
     composite,
@@ -159,14 +160,24 @@ elementwise(
 )
 
 
+def _threshold_prepare(input: Any, *values: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Both numbers as the input's integers hold them."""
+    (input,), made = numbers(input, *values)
+    if isinstance(input, Tensor) and input.dtype.category == 1:
+        for value in made:
+            check_fits(value, input.dtype)
+        made = tuple(held(value, input.dtype) for value in made)
+    return (input,), made
+
+
 @with_attributes(
     "threshold",
     gradient=lambda g, input, threshold: ops.threshold_backward(g, input, threshold=threshold),
     reference=lambda x, threshold, value: np.where(
         x <= _in_dtype(threshold, x), _in_dtype(value, x), x
     ),
-    tried=((0.5, -2.0), (-1, 3)),
-    prepare=numbers,
+    tried=((0.5, -2), (-1, 3)),
+    prepare=_threshold_prepare,
     accepts=NUMBER,
     out=True,
 )
